@@ -1,0 +1,77 @@
+// Package detect scores, flags and corrects inputs.
+package detect
+
+import "github.com/vaeguard/vaeguard/sdk/tensor"
+
+// Evidence is what a score sees of a batch of n instances with s noise
+// samples each. Rebuilt, LogQ, ZQ and HiddenQ hold n·s rows, sample s of
+// instance i at row i·Samples + s.
+type Evidence struct {
+	Samples int            // ≥ 1
+	X       *tensor.Tensor // (n, example…)
+	Rebuilt *tensor.Tensor // (n·s, example…); nil for methods that rebuild nothing
+	// LogP and LogQ are log-probabilities of the classifier on X and on
+	// Rebuilt (of the student on X for distillation), LogPT those of P
+	// sharpened by the temperature: (n, classes), (n·s, classes).
+	LogP, LogPT, LogQ *tensor.Tensor
+	// ZP and ZQ are the logits where the classifier has them, else LogP, LogQ.
+	ZP, ZQ *tensor.Tensor
+	// HiddenP and HiddenQ are log-softmax heads on hidden layers, in the
+	// order of detector.hidden_layers.
+	HiddenP, HiddenQ []*tensor.Tensor
+	HiddenWeights    []float64
+}
+
+// N is the number of instances.
+func (e Evidence) N() int { return e.X.N() }
+
+// Score measures how strange an instance is: higher is stranger.
+type Score interface {
+	// Score writes one number per instance. It reads row by row: the same
+	// instance has the same bits in any batch.
+	Score(dst []float64, e Evidence)
+}
+
+// Cotangents are gradients of a weighted sum of scores with respect to the
+// evidence, zeroed by the caller, of the shapes of their counterparts.
+type Cotangents struct {
+	LogP, LogQ       *tensor.Tensor // LogP: through the temperature
+	X, Rebuilt       *tensor.Tensor
+	HiddenP, HiddenQ []*tensor.Tensor
+}
+
+// DifferentiableScore is a Score that adaptive attacks can follow.
+type DifferentiableScore interface {
+	Score
+	// ScoreGrad adds weight[i]·∂score[i] to c.
+	ScoreGrad(c Cotangents, e Evidence, weight []float64)
+}
+
+// Names of the outputs of a guard seen as a classifier, beside sdk.Output.
+const (
+	OutputReconstructed = "reconstructed" // log of the mean over samples of the probabilities M(x'), (n, classes)
+	OutputSampled       = "sampled"       // M(x'_s) as the classifier gives it, (n, samples, classes)
+	OutputScore         = "score"         // (n, 1)
+	OutputRebuilt       = "rebuilt"       // decoder(mean), (n, example…)
+)
+
+// Result is what Detect says of n instances.
+type Result struct {
+	Score         []float64 // nil if not asked for
+	PValue        []float64 // nil without calibration scores
+	Adversarial   []bool    // score > threshold
+	Predicted     []int     // argmax M(x)
+	Reconstructed []int     // argmax of the mean probability over samples
+	Corrected     []int     // Reconstructed where flagged, else Predicted
+
+	// On request (Include), else nil.
+	Probabilities              *tensor.Tensor // (n, classes)
+	ProbabilitiesReconstructed *tensor.Tensor // (n, classes)
+	Reconstruction             *tensor.Tensor // decoder(mean), (n, example…)
+	Latent                     *tensor.Tensor // mean, (n, latent_dim)
+}
+
+// Include names the optional parts of a Result.
+type Include struct {
+	Probabilities, ProbabilitiesReconstructed, Reconstruction, Latent bool
+}
