@@ -20,6 +20,9 @@ type Evidence struct {
 	// order of detector.hidden_layers.
 	HiddenP, HiddenQ []*tensor.Tensor
 	HiddenWeights    []float64
+	// Clip is the floor of the probabilities behind the logarithms above,
+	// which then no longer add up to one; 0: none.
+	Clip float64
 }
 
 // N is the number of instances.
@@ -34,11 +37,27 @@ type Score interface {
 
 // Cotangents are gradients of a weighted sum of scores with respect to the
 // evidence, zeroed by the caller, of the shapes of their counterparts.
+//
+// LogP and LogPT add up: what a score reads of LogPT it answers in LogPT, and
+// the guard takes it through the temperature. What is read of the logits ZP
+// and ZQ is answered in LogP and LogQ: a score must not depend on a shift of
+// a row of logits, so the two gradients are the same.
 type Cotangents struct {
-	LogP, LogQ       *tensor.Tensor // LogP: through the temperature
-	X, Rebuilt       *tensor.Tensor
-	HiddenP, HiddenQ []*tensor.Tensor
+	LogP, LogPT, LogQ *tensor.Tensor
+	X, Rebuilt        *tensor.Tensor
+	HiddenP, HiddenQ  []*tensor.Tensor
 }
+
+// Needs says which parts of the evidence a score reads, beside X and P.
+type Needs struct {
+	Q       bool // LogQ and ZQ: a second opinion of any kind
+	Rebuilt bool // inputs rebuilt by the method
+	Hidden  bool // hidden layers of the classifier
+}
+
+// Needy is a Score that cannot do with X and P alone. Without the method, Q
+// is assumed to be needed.
+type Needy interface{ Needs() Needs }
 
 // DifferentiableScore is a Score that adaptive attacks can follow.
 type DifferentiableScore interface {

@@ -1,0 +1,106 @@
+package scores
+
+import (
+	"math"
+
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// JS is mean_s of the Jensen–Shannon divergence of softmax(z/T) on the input
+// and on its reconstruction, in nats, in [0, ln 2] (MagNet: Meng and Chen
+// 2017, arXiv:1705.09064, with T = 10 and 40). The detector's own temperature
+// plays no part.
+type JS struct {
+	Temperature float64 `yaml:"temperature" check:"> 0" doc:"softens both predictions"`
+}
+
+var _ detect.DifferentiableScore = (*JS)(nil)
+
+// Needs implements detect.Needy.
+func (*JS) Needs() detect.Needs { return detect.Needs{Q: true} }
+
+// Score implements detect.Score.
+func (j *JS) Score(dst []float64, e detect.Evidence) {
+	p, q := make([]float64, e.LogP.Stride()), make([]float64, e.LogP.Stride())
+	for i := range dst {
+		j.soften(p, e.LogP.Row(i), e.Clip)
+		sum := 0.0
+		for s := range e.Samples {
+			j.soften(q, e.LogQ.Row(i*e.Samples+s), e.Clip)
+			for c := range p {
+				m := logMean(p[c], q[c])
+				sum += 0.5 * (klTerm(p[c], m) + klTerm(q[c], m))
+			}
+		}
+		dst[i] = sum / float64(e.Samples)
+	}
+}
+
+// ScoreGrad implements detect.DifferentiableScore. With m = (p+q)/2,
+// ∂JS/∂ln p = ½·p·ln(p/m), and the softening adds its own Jacobian.
+func (j *JS) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
+	k := e.LogP.Stride()
+	p, q, dp, dq := make([]float64, k), make([]float64, k), make([]float64, k), make([]float64, k)
+	for i, w := range weight {
+		j.soften(p, e.LogP.Row(i), e.Clip)
+		w /= float64(e.Samples)
+		clear(dp)
+		for s := range e.Samples {
+			row := i*e.Samples + s
+			j.soften(q, e.LogQ.Row(row), e.Clip)
+			for c := range p {
+				m := logMean(p[c], q[c])
+				dp[c] += w * 0.5 * math.Exp(p[c]) * (p[c] - m)
+				dq[c] = w * 0.5 * math.Exp(q[c]) * (q[c] - m)
+			}
+			j.softenGrad(c.LogQ, row, dq, q, e.Clip)
+		}
+		j.softenGrad(c.LogP, i, dp, p, e.Clip)
+	}
+}
+
+// soften is log-softmax(x/T); at T = 1, x is one already (a clipped one stays
+// as it is).
+func (j *JS) soften(dst []float64, x []float32, clip float64) {
+	for c, v := range x {
+		dst[c] = float64(v) / j.Temperature
+	}
+	if j.Temperature == 1 && clip > 0 {
+		return
+	}
+	top := math.Inf(-1)
+	for _, v := range dst {
+		top = max(top, v)
+	}
+	sum := 0.0
+	for _, v := range dst {
+		sum += math.Exp(v - top)
+	}
+	lse := top + math.Log(sum)
+	for c := range dst {
+		dst[c] -= lse
+	}
+}
+
+// softenGrad adds the gradient before soften to row i of dx: (dy − softmax·Σdy)/T.
+func (j *JS) softenGrad(dx *tensor.Tensor, i int, dy, y []float64, clip float64) {
+	sum := 0.0
+	if j.Temperature != 1 || clip == 0 {
+		for _, v := range dy {
+			sum += v
+		}
+	}
+	row := dx.Row(i)
+	for c := range row {
+		row[c] += float32((dy[c] - math.Exp(y[c])*sum) / j.Temperature)
+	}
+}
+
+// logMean is ln((e^a + e^b)/2).
+func logMean(a, b float64) float64 {
+	if a < b {
+		a, b = b, a
+	}
+	return a + math.Log1p(math.Exp(b-a)) - math.Ln2
+}

@@ -1,0 +1,148 @@
+package scores
+
+import (
+	"math"
+
+	"github.com/vaeguard/vaeguard/host/detect"
+)
+
+// CETop is −mean_s ln Q_s[argmax P].
+type CETop struct{}
+
+// CrossEntropy is −mean_s Σ_c P_T[c]·ln Q_s[c].
+type CrossEntropy struct{}
+
+// Margin is mean_s (max_{c ≠ t} z_s[c] − z_s[t]) with t = argmax P and z_s
+// the logits on the reconstruction: negative where the reconstruction keeps
+// the class.
+type Margin struct{}
+
+// MaxSoftmax is 1 − max P (Hendrycks and Gimpel 2017, arXiv:1610.02136).
+type MaxSoftmax struct{}
+
+var (
+	_ detect.DifferentiableScore = (*CETop)(nil)
+	_ detect.DifferentiableScore = (*CrossEntropy)(nil)
+	_ detect.DifferentiableScore = (*Margin)(nil)
+	_ detect.DifferentiableScore = (*MaxSoftmax)(nil)
+)
+
+// Needs implements detect.Needy.
+func (*CETop) Needs() detect.Needs { return detect.Needs{Q: true} }
+
+// Score implements detect.Score.
+func (*CETop) Score(dst []float64, e detect.Evidence) {
+	for i := range dst {
+		top, sum := argmax(e.LogP.Row(i)), 0.0
+		for s := range e.Samples {
+			sum -= float64(e.LogQ.Row(i*e.Samples + s)[top])
+		}
+		dst[i] = sum / float64(e.Samples)
+	}
+}
+
+// ScoreGrad implements detect.DifferentiableScore.
+func (*CETop) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
+	for i, w := range weight {
+		top := argmax(e.LogP.Row(i))
+		for s := range e.Samples {
+			c.LogQ.Row(i*e.Samples + s)[top] -= float32(w / float64(e.Samples))
+		}
+	}
+}
+
+// Needs implements detect.Needy.
+func (*CrossEntropy) Needs() detect.Needs { return detect.Needs{Q: true} }
+
+// Score implements detect.Score.
+func (*CrossEntropy) Score(dst []float64, e detect.Evidence) {
+	for i := range dst {
+		p, sum := e.LogPT.Row(i), 0.0
+		for s := range e.Samples {
+			q := e.LogQ.Row(i*e.Samples + s)
+			for c := range p {
+				sum -= math.Exp(float64(p[c])) * float64(q[c])
+			}
+		}
+		dst[i] = sum / float64(e.Samples)
+	}
+}
+
+// ScoreGrad implements detect.DifferentiableScore.
+func (*CrossEntropy) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
+	for i, w := range weight {
+		w /= float64(e.Samples)
+		p, dp := e.LogPT.Row(i), c.LogPT.Row(i)
+		for s := range e.Samples {
+			k := i*e.Samples + s
+			q, dq := e.LogQ.Row(k), c.LogQ.Row(k)
+			for c := range p {
+				ep := math.Exp(float64(p[c]))
+				dq[c] -= float32(w * ep)
+				dp[c] -= float32(w * ep * float64(q[c]))
+			}
+		}
+	}
+}
+
+// Needs implements detect.Needy.
+func (*Margin) Needs() detect.Needs { return detect.Needs{Q: true} }
+
+// Score implements detect.Score.
+func (*Margin) Score(dst []float64, e detect.Evidence) {
+	for i := range dst {
+		top, sum := argmax(e.LogP.Row(i)), 0.0
+		for s := range e.Samples {
+			z := e.ZQ.Row(i*e.Samples + s)
+			sum += float64(z[argmaxBut(z, top)]) - float64(z[top])
+		}
+		dst[i] = sum / float64(e.Samples)
+	}
+}
+
+// ScoreGrad implements detect.DifferentiableScore.
+func (*Margin) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
+	for i, w := range weight {
+		top, step := argmax(e.LogP.Row(i)), float32(w/float64(e.Samples))
+		for s := range e.Samples {
+			k := i*e.Samples + s
+			dq := c.LogQ.Row(k)
+			dq[argmaxBut(e.ZQ.Row(k), top)] += step
+			dq[top] -= step
+		}
+	}
+}
+
+// argmaxBut is the first largest entry other than skip; skip if there is none.
+func argmaxBut(x []float32, skip int) int {
+	best := -1
+	for i, v := range x {
+		if i != skip && (best < 0 || v > x[best]) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return skip
+	}
+	return best
+}
+
+// Needs implements detect.Needy: P alone.
+func (*MaxSoftmax) Needs() detect.Needs { return detect.Needs{} }
+
+// Score implements detect.Score.
+func (*MaxSoftmax) Score(dst []float64, e detect.Evidence) {
+	for i := range dst {
+		p := e.LogP.Row(i)
+		dst[i] = -math.Expm1(float64(p[argmax(p)]))
+	}
+}
+
+// ScoreGrad implements detect.DifferentiableScore.
+func (*MaxSoftmax) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
+	for i, w := range weight {
+		p := e.LogP.Row(i)
+		top := argmax(p)
+		c.LogP.Row(i)[top] -= float32(w * math.Exp(float64(p[top])))
+	}
+}
