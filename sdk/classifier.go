@@ -17,8 +17,9 @@ type Classifier interface {
 	// capabilities need to be known.
 	Info(ctx context.Context) (Info, error)
 	// Predict maps (N, input…) to (N, classes), of the kind that Info
-	// declares. It must not keep or change x. Each row of the answer depends
-	// on the same row of x alone.
+	// declares. It must not keep or change x, and gives the answer away: its
+	// memory is not used again. Each row of the answer depends on the same row
+	// of x alone.
 	Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error)
 }
 
@@ -83,7 +84,7 @@ type Trainable interface {
 
 // TrainingData are the labelled rows of a Fit, gathered by the SDK.
 type TrainingData struct {
-	X      *tensor.Tensor // (N, input…), NHWC for images
+	X      *tensor.Tensor // (N, input…), in Info.Layout as Predict's x; NHWC for images if none is declared yet
 	Labels []int          // class indices, 0 ≤ label < classes
 	// Validation rows may be absent: ValX nil.
 	ValX      *tensor.Tensor

@@ -1,0 +1,71 @@
+package sdk
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+)
+
+// DeathWatchEnv names the variable by which a host says that the plugin's
+// stdin is a pipe held open by the host: its end is the host's death, however
+// it died. The value is "stdin". The SDK takes it out of the environment.
+const DeathWatchEnv = "VAEGUARD_DEATH_WATCH"
+
+// Serve is the whole main of a plugin: it answers the host's calls from c
+// until the host is done, and then returns. It does not return if the program
+// was not started by a host: it says so and exits with status 1.
+//
+// Standard output belongs to the handshake. Do not print before Serve; what is
+// printed afterwards goes to stderr, which the host logs.
+func Serve(c Classifier) {
+	handshake := Handshake()
+	if os.Getenv(handshake.MagicCookieKey) != handshake.MagicCookieValue {
+		fmt.Fprintln(os.Stderr, "This program is a classifier plugin for vaeguard. Name it in a spec as classifier.path, or try: vaeguard plugin check PATH")
+		os.Exit(1)
+	}
+	watchHost()
+	stderr := os.Stderr
+	var once sync.Once
+	// go-plugin sends whatever is printed through a gRPC stream of its own,
+	// which loses the last words of a crash. By the first call the handshake is
+	// over, and both outputs can go straight to the host's pipe.
+	direct := func() { once.Do(func() { os.Stdout, os.Stderr = stderr, stderr; stdoutToStderr() }) }
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: handshake,
+		Plugins:         plugin.PluginSet{PluginName: Plugin{Impl: c}},
+		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: stderr, JSONFormat: true}),
+		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
+			o = append(o,
+				grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+					direct()
+					return h(ctx, req)
+				}),
+				grpc.ChainStreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+					direct()
+					return h(srv, s)
+				}))
+			return grpc.NewServer(append(o, ServerOptions()...)...)
+		},
+	})
+}
+
+// watchHost ends the process, and with it what it started, when the host dies.
+func watchHost() {
+	watch := os.Getenv(DeathWatchEnv)
+	_ = os.Unsetenv(DeathWatchEnv)
+	if watch != "stdin" {
+		return
+	}
+	in := os.Stdin
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		endGroup()
+		os.Exit(0)
+	}()
+}

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package sdk
+
+func stdoutToStderr() {}
+
+func endGroup() {}
