@@ -1,0 +1,183 @@
+package kernel
+
+// Conv is the geometry of a 2-D cross-correlation: an H×W×C input, an
+// OH×OW×F output, a kernel laid out (KH, KW, C, F). Output (oy, ox) reads
+// input rows oy·SH−Top … and columns ox·SW−Left …; outside is zero.
+type Conv struct {
+	H, W, C   int
+	OH, OW, F int
+	KH, KW    int
+	SH, SW    int
+	Top, Left int
+}
+
+func (g Conv) check() {
+	if g.H < 0 || g.W < 0 || g.C < 0 || g.OH < 0 || g.OW < 0 || g.F < 0 || g.KH < 0 || g.KW < 0 {
+		panic("kernel: Conv: negative size")
+	}
+	if g.SH < 1 || g.SW < 1 {
+		panic("kernel: Conv: stride below 1")
+	}
+}
+
+func (g Conv) in() int    { return g.H * g.W * g.C }
+func (g Conv) out() int   { return g.OH * g.OW * g.F }
+func (g Conv) depth() int { return g.KH * g.KW * g.C }
+
+// pointwise reports whether the columns are the input itself.
+func (g Conv) pointwise() bool {
+	return g.KH == 1 && g.KW == 1 && g.SH == 1 && g.SW == 1 && g.Top == 0 && g.Left == 0 && g.OH == g.H && g.OW == g.W
+}
+
+// convJob is the convolution under way.
+type convJob struct {
+	g        Conv
+	x, y, dy []float32
+	n        int
+	ep       Epilogue
+	packed   []float32
+	rowStep  int
+	colStep  int
+	colTask  int
+}
+
+// ConvForward computes y (n, OH, OW, F) from x (n, H, W, C).
+func (e *Engine) ConvForward(y, x, w []float32, n int, g Conv, ep Epilogue) {
+	g.check()
+	if n < 0 || len(y) != n*g.out() || len(x) != n*g.in() || len(w) != g.depth()*g.F {
+		panic("kernel: ConvForward: wrong length")
+	}
+	m, k := n*g.OH*g.OW, g.depth()
+	if g.pointwise() {
+		e.Gemm(y, g.F, Dense(x, m, k), Dense(w, k, g.F), ep)
+		return
+	}
+	if m == 0 || g.F == 0 {
+		return
+	}
+	ep.check(g.F, len(y))
+	c := &e.conv
+	*c = convJob{g: g, x: x, y: y, n: n, ep: ep}
+	c.packed = e.sharedRoom(k * roundUp(g.F, e.ops.nr))
+	e.packAll(c.packed, Dense(w, k, g.F))
+	c.rowStep = e.rowStep(m, g.F*k)
+	e.job.run = convForward
+	e.do((m+c.rowStep-1)/c.rowStep, 1)
+	*c = convJob{}
+}
+
+// colsLD is the row stride of a block of columns: not a power of two, so that
+// the rows of a tile fall into different cache sets.
+const colsLD = blockK + 16
+
+// convForward does blocks [lo, hi) of output pixels: their columns, then the product.
+func convForward(e *Engine, _ *job, worker, lo, hi int) {
+	c := &e.conv
+	g := c.g
+	m, k := c.n*g.OH*g.OW, g.depth()
+	cols := e.room(worker, blockM*colsLD)
+	for t := lo; t < hi; t++ {
+		p0 := t * c.rowStep
+		p1 := min(m, p0+c.rowStep)
+		for p := 0; p < k || p == 0; p += blockK {
+			kc := min(blockK, k-p)
+			g.columns(cols, colsLD, c.x, p0, p1, p, p+kc)
+			e.slab(p1-p0, g.F, kc, view{cols, colsLD, 1}, tail(c.packed, p*e.ops.nr), k, c.y[p0*g.F:], g.F, c.ep, p == 0, p+kc == k)
+		}
+		e.finish(c.y, g.F, p0, p1, 0, g.F, c.ep)
+	}
+}
+
+// columns writes what output pixels [p0, p1) of the batch read, as rows ld
+// apart; of each row only the entries [k0, k1).
+func (g Conv) columns(d []float32, ld int, x []float32, p0, p1, k0, k1 int) {
+	if k0 >= k1 {
+		return
+	}
+	run := g.KW * g.C
+	img, r := p0/(g.OH*g.OW), p0%(g.OH*g.OW)
+	oy, ox := r/g.OW, r%g.OW
+	for p := p0; p < p1; p++ {
+		base := x[img*g.in():][:g.in()]
+		row := d[(p-p0)*ld:][:k1-k0]
+		left := ox*g.SW - g.Left
+		lead := min(run, max(0, -left)*g.C)         // entries left of the image
+		stop := max(lead, min(run, (g.W-left)*g.C)) // first entry right of it
+		for k := k0; k < k1; {
+			kh, q := k/run, k%run
+			q1 := min(run, q+k1-k)
+			iy := oy*g.SH - g.Top + kh
+			seg := row[k-k0 : k-k0+q1-q]
+			k += q1 - q
+			if iy < 0 || iy >= g.H {
+				clear(seg)
+				continue
+			}
+			a, b := min(max(lead, q), q1), min(max(stop, q), q1)
+			clear(seg[:a-q])
+			if a < b {
+				copy(seg[a-q:b-q], base[(iy*g.W+left)*g.C+a:])
+			}
+			clear(seg[b-q:])
+		}
+		if ox++; ox == g.OW {
+			ox = 0
+			if oy++; oy == g.OH {
+				oy = 0
+				img++
+			}
+		}
+	}
+}
+
+// ConvKernel computes dw (KH, KW, C, F) summed over the n images.
+func (e *Engine) ConvKernel(dw, x, dy []float32, n int, g Conv) {
+	g.check()
+	if n < 0 || len(dy) != n*g.out() || len(x) != n*g.in() || len(dw) != g.depth()*g.F {
+		panic("kernel: ConvKernel: wrong length")
+	}
+	m, k := n*g.OH*g.OW, g.depth()
+	if g.pointwise() {
+		e.Gemm(dw, g.F, Dense(x, m, k).T(), Dense(dy, m, g.F), Epilogue{})
+		return
+	}
+	if k == 0 || g.F == 0 {
+		return
+	}
+	c := &e.conv
+	*c = convJob{g: g, x: x, y: dw, n: n}
+	c.packed = e.sharedRoom(m * roundUp(g.F, e.ops.nr))
+	e.packAll(c.packed, Dense(dy, m, g.F))
+	t := e.threadsFor(m * g.F * k)
+	blocks := (k + blockM - 1) / blockM
+	c.colStep, c.colTask = g.F, 1
+	if blocks < t { // too few rows for the threads: cut the columns too
+		c.colStep = roundUp((g.F+t-1)/t, e.ops.nr)
+		c.colTask = (g.F + c.colStep - 1) / c.colStep
+	} else {
+		blocks = roundUp(blocks, t)
+	}
+	c.rowStep = (k + blocks - 1) / blocks
+	e.job.run = convKernel
+	e.do((k+c.rowStep-1)/c.rowStep*c.colTask, 1)
+	*c = convJob{}
+}
+
+// convKernel does tasks [lo, hi): blocks of kernel positions, over all pixels in order.
+func convKernel(e *Engine, _ *job, worker, lo, hi int) {
+	c := &e.conv
+	g := c.g
+	nr := e.ops.nr
+	m, k := c.n*g.OH*g.OW, g.depth()
+	const ld = blockM + 8
+	cols := e.room(worker, blockK*ld)
+	for t := lo; t < hi; t++ {
+		k0, j0 := t/c.colTask*c.rowStep, t%c.colTask*c.colStep
+		k1, j1 := min(k, k0+c.rowStep), min(g.F, j0+c.colStep)
+		for p := 0; p < m || p == 0; p += blockK {
+			pc := min(blockK, m-p)
+			g.columns(cols, ld, c.x, p, p+pc, k0, k1)
+			e.slab(k1-k0, j1-j0, pc, view{cols, 1, ld}, tail(c.packed, j0*m+p*nr), m, c.y[k0*g.F+j0:], g.F, Epilogue{}, p == 0, p+pc == m)
+		}
+	}
+}

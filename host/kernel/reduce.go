@@ -1,0 +1,87 @@
+package kernel
+
+// colGrain is how many columns a thread sums at least.
+const colGrain = 64
+
+// ColSum computes dst[j] = Σ_i x[i, j], over rows in order. len(dst) is the width.
+func (e *Engine) ColSum(dst, x []float32) {
+	n := rows(len(x), max(1, len(dst)))
+	e.job.run, e.job.y, e.job.x, e.job.n = runColSum, dst, x, n
+	e.do(len(dst), e.colGrain(len(dst), len(x)))
+}
+
+// colGrain is the parallel grain of a reduction over rows: all columns if the work is small.
+func (e *Engine) colGrain(width, size int) int {
+	if size < 4*mapGrain {
+		return max(1, width)
+	}
+	return colGrain
+}
+
+func runColSum(e *Engine, j *job, _, lo, hi int) {
+	w := len(j.y)
+	clear(j.y[lo:hi])
+	for i := range j.n {
+		e.ops.axpy(j.y[lo:hi], j.x[i*w+lo:i*w+hi], 1)
+	}
+}
+
+// ColMoments computes the mean and the biased variance of each column, each
+// accumulated in float64; the variance from squared differences to the mean.
+func (e *Engine) ColMoments(mean, variance, x []float32) {
+	same(len(mean), len(variance))
+	n := rows(len(x), max(1, len(mean)))
+	if n == 0 {
+		clear(mean)
+		clear(variance)
+		return
+	}
+	e.job.run, e.job.y, e.job.a, e.job.x, e.job.n = runColMoments, mean, variance, x, n
+	e.do(len(mean), min(momentColumns, e.colGrain(len(mean), len(x))))
+}
+
+// momentColumns is how many columns' float64 sums are kept at once.
+const momentColumns = 64
+
+func runColMoments(_ *Engine, j *job, _, lo, hi int) {
+	w := len(j.y)
+	var sum, sq [momentColumns]float64
+	for c := lo; c < hi; c += momentColumns {
+		cols := min(momentColumns, hi-c)
+		clear(sum[:])
+		clear(sq[:])
+		for i := range j.n {
+			for q, v := range j.x[i*w+c : i*w+c+cols] {
+				sum[q] += float64(v)
+			}
+		}
+		for q := range cols {
+			sum[q] /= float64(j.n)
+			j.y[c+q] = float32(sum[q])
+		}
+		for i := range j.n {
+			for q, v := range j.x[i*w+c : i*w+c+cols] {
+				d := float64(v) - sum[q]
+				sq[q] += float64(d * d)
+			}
+		}
+		for q := range cols {
+			j.a[c+q] = float32(sq[q] / float64(j.n))
+		}
+	}
+}
+
+// SumSquares is Σ x², accumulated in float64 in a fixed order.
+func (e *Engine) SumSquares(x []float32) float64 {
+	var s [8]float64 // of every eighth number
+	i := 0
+	for ; i+8 <= len(x); i += 8 {
+		for q, v := range x[i : i+8] {
+			s[q] += float64(v) * float64(v) // exact product: fusing changes nothing
+		}
+	}
+	for q, v := range x[i:] {
+		s[q] += float64(v) * float64(v)
+	}
+	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+}
