@@ -119,6 +119,9 @@ type Any interface {
 	// Fresh returns a new settable copy of the defaults (a struct value,
 	// addressable) and the documentation. ok is false for an unknown name.
 	Fresh(name string) (v reflect.Value, doc string, ok bool)
+	// Value is what Fresh returned, as the table holds it: a pointer to the
+	// struct, or the struct.
+	Value(name string, v reflect.Value) any
 }
 
 // Interface is the reflect type of T.
@@ -138,6 +141,14 @@ func (t Table[T]) Fresh(name string) (reflect.Value, string, bool) {
 	v := reflect.New(d.Type()).Elem()
 	v.Set(d)
 	return v, e.Doc, true
+}
+
+// Value implements Any.
+func (t Table[T]) Value(name string, v reflect.Value) any {
+	if e, ok := t.find(name); ok && reflect.TypeOf(e.Default).Kind() == reflect.Pointer {
+		return v.Addr().Interface()
+	}
+	return v.Interface()
 }
 
 // Component is a decoded component whose table the struct that holds it does

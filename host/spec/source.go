@@ -1,6 +1,11 @@
 package spec
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Source remembers where each value of a file stood.
 type Source struct {
@@ -21,14 +26,54 @@ type Error struct {
 
 // Error writes file:line:col: path: message.
 func (e Error) Error() string {
-	s := e.File
-	if e.Pos.Line > 0 {
-		s = fmt.Sprintf("%s:%d:%d", s, e.Pos.Line, e.Pos.Column)
+	var parts []string
+	switch {
+	case e.Pos.Line > 0:
+		parts = append(parts, fmt.Sprintf("%s:%d:%d", e.File, e.Pos.Line, e.Pos.Column))
+	case e.File != "":
+		parts = append(parts, e.File)
 	}
 	if e.Path != "" {
-		s += ": " + e.Path
+		parts = append(parts, e.Path)
 	}
-	return s + ": " + e.Message
+	return strings.Join(append(parts, e.Message), ": ")
+}
+
+// Errors are all faults of a spec, by place.
+type Errors []Error
+
+// Error writes one fault a line.
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, one := range e {
+		lines[i] = one.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap lists the faults for errors.As.
+func (e Errors) Unwrap() []error {
+	out := make([]error, len(e))
+	for i, one := range e {
+		out[i] = one
+	}
+	return out
+}
+
+// sorted orders by place and drops repetitions.
+func (e Errors) sorted() Errors {
+	slices.SortStableFunc(e, func(a, b Error) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	return slices.Compact(e)
+}
+
+// orNil is e as an error, nil if there is none.
+func (e Errors) orNil() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e.sorted()
 }
 
 // Errorf makes an error about the value at path, with its position if known

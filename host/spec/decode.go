@@ -1,0 +1,353 @@
+package spec
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
+)
+
+// decoder walks a tree against structs and collects every fault.
+type decoder struct {
+	file   string
+	style  pathStyle
+	tables []registry.Any
+	names  map[string]string // component names by path, for writing them again
+	errs   Errors
+}
+
+func (d *decoder) fail(n *node, path, format string, args ...any) {
+	file := d.file
+	if n.file != "" {
+		file = n.file
+	}
+	d.errs = append(d.errs, Error{File: file, Pos: n.pos, Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+func (d *decoder) byKind(kind string) registry.Any {
+	for _, t := range d.tables {
+		if t.Kind() == kind {
+			return t
+		}
+	}
+	return nil
+}
+
+func (d *decoder) byType(t reflect.Type) registry.Any {
+	for _, table := range d.tables {
+		if table.Interface() == t {
+			return table
+		}
+	}
+	return nil
+}
+
+// structure fills a struct from a mapping, then lets it check itself. given
+// is false for a section that the file does not have: it gets its defaults,
+// and nothing is required of it.
+func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
+	if n.shape == broken {
+		return
+	}
+	if n.shape != mapping && n.shape != null {
+		d.fail(n, path, "want a mapping of options, got %s", n.show())
+		return
+	}
+	before := len(d.errs)
+	fields := fieldsOf(v.Type())
+	for i, k := range n.keys {
+		if find(fields, k.name) == nil {
+			at := *n.items[i]
+			at.pos = k.pos
+			d.fail(&at, path, "%s", unknown("key", k.name, names(fields)))
+		}
+	}
+	for i := range fields {
+		f := &fields[i]
+		fv := v.FieldByIndex(f.index)
+		e := n.get(f.name)
+		switch {
+		case e != nil:
+			d.value(fv, e, d.style.key(path, f.name), f)
+		case f.required && given:
+			d.fail(n, path, "missing key %q", f.name)
+		case f.preset != "" && fv.IsZero():
+			p := &node{}
+			p.shape, p.text, p.hint = resolve(f.preset)
+			d.preset(fv, p, d.style.key(path, f.name), f)
+		case fv.Kind() == reflect.Struct && f.typ != componentType && asDecoder(fv) == nil:
+			d.structure(fv, &node{shape: mapping}, d.style.key(path, f.name), false)
+		}
+	}
+	if len(d.errs) > before || !given {
+		return
+	}
+	if c, ok := v.Addr().Interface().(registry.Validator); ok {
+		if err := c.Validate(); err != nil {
+			d.fail(n, path, "%s", n.conceal(err.Error()))
+		}
+	}
+}
+
+// preset fills in a default of the tags: a component whose table is not at
+// hand stays empty.
+func (d *decoder) preset(v reflect.Value, n *node, path string, f *field) {
+	if f.kind != "" && d.byKind(f.kind) == nil && f.typ.Kind() != reflect.String {
+		return
+	}
+	d.value(v, n, path, f)
+}
+
+func find(fields []field, name string) *field {
+	for i := range fields {
+		if fields[i].name == name {
+			return &fields[i]
+		}
+	}
+	return nil
+}
+
+func asDecoder(v reflect.Value) registry.Decoder {
+	if !v.CanAddr() {
+		return nil
+	}
+	dec, _ := v.Addr().Interface().(registry.Decoder)
+	return dec
+}
+
+// value sets v, a field or an element of one, from n.
+func (d *decoder) value(v reflect.Value, n *node, path string, f *field) {
+	if n.shape == broken {
+		return
+	}
+	if f.secret && (n.raw == "" || !soleVariable(n.raw)) {
+		d.fail(n, path, "a secret is not written down; want ${VARIABLE}")
+		return
+	}
+	if dec := asDecoder(v); dec != nil {
+		d.custom(dec, n, path)
+		return
+	}
+	t := v.Type()
+	if t == componentType {
+		if c, ok := d.component(n, d.byKind(f.kind), f.kind, path); ok {
+			v.Set(reflect.ValueOf(c))
+		}
+		return
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		if n.shape == null {
+			v.SetZero()
+			return
+		}
+		p := reflect.New(t.Elem())
+		if !v.IsNil() {
+			p.Elem().Set(v.Elem())
+		}
+		d.value(p.Elem(), n, path, f)
+		v.Set(p)
+	case reflect.Interface:
+		d.dynamic(v, n, path)
+	case reflect.Struct:
+		d.structure(v, n, path, true)
+	case reflect.Slice:
+		d.slice(v, n, path, f)
+	case reflect.Array:
+		d.array(v, n, path, f)
+	case reflect.Map:
+		d.dictionary(v, n, path, f)
+	default:
+		d.scalar(v, n, path, f)
+	}
+}
+
+// custom hands a value to a type that reads itself.
+func (d *decoder) custom(dec registry.Decoder, n *node, path string) {
+	x, err := n.value()
+	if err == nil {
+		err = dec.DecodeValue(x)
+	}
+	if err != nil {
+		d.fail(n, path, "%s", n.conceal(err.Error()))
+	}
+}
+
+// dynamic sets a field of an interface type: a nested component, or anything.
+func (d *decoder) dynamic(v reflect.Value, n *node, path string) {
+	if v.NumMethod() == 0 {
+		x, err := n.value()
+		if err != nil {
+			d.fail(n, path, "%s", err)
+			return
+		}
+		if x == nil {
+			v.SetZero()
+		} else {
+			v.Set(reflect.ValueOf(x))
+		}
+		return
+	}
+	table := d.byType(v.Type())
+	if table == nil {
+		d.fail(n, path, "nothing is known here that could stand for a %s", v.Type())
+		return
+	}
+	if n.shape == null {
+		v.SetZero()
+		return
+	}
+	if c, ok := d.component(n, table, table.Kind(), path); ok {
+		v.Set(reflect.ValueOf(c.Value))
+	}
+}
+
+func (d *decoder) slice(v reflect.Value, n *node, path string, f *field) {
+	if n.shape == null {
+		v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		return
+	}
+	elem := v.Type().Elem()
+	if n.shape != list {
+		if elem != componentType {
+			d.fail(n, path, "want a list, got %s", n.show())
+			return
+		}
+		out := reflect.MakeSlice(v.Type(), 1, 1) // one component may stand for a list of one
+		d.value(out.Index(0), n, path, f)
+		v.Set(out)
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	for i, e := range n.items {
+		d.value(out.Index(i), e, d.style.index(path, i), f)
+	}
+	v.Set(out)
+}
+
+func (d *decoder) array(v reflect.Value, n *node, path string, f *field) {
+	if n.shape != list || len(n.items) != v.Len() {
+		d.fail(n, path, "want a list of %d, got %s", v.Len(), n.show())
+		return
+	}
+	for i, e := range n.items {
+		d.value(v.Index(i), e, d.style.index(path, i), f)
+	}
+}
+
+func (d *decoder) dictionary(v reflect.Value, n *node, path string, f *field) {
+	if n.shape != mapping && n.shape != null {
+		d.fail(n, path, "want a mapping, got %s", n.show())
+		return
+	}
+	out := reflect.MakeMapWithSize(v.Type(), len(n.items))
+	for i, k := range n.keys {
+		e := reflect.New(v.Type().Elem()).Elem()
+		d.value(e, n.items[i], d.style.key(path, k.name), f)
+		out.SetMapIndex(reflect.ValueOf(k.name).Convert(v.Type().Key()), e)
+	}
+	v.Set(out)
+}
+
+func (d *decoder) scalar(v reflect.Value, n *node, path string, f *field) {
+	wrong := func(want string) {
+		got := n.show()
+		if n.hint != "" {
+			got += ": " + n.hint
+		} else if n.quote && n.raw != "" && v.Kind() != reflect.String {
+			got += "; without quotes a variable takes the type of its value"
+		}
+		d.fail(n, path, "want %s, got %s", want, got)
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		if n.shape != boolean {
+			wrong("true or false")
+			return
+		}
+		v.SetBool(n.text == "true")
+	case reflect.String:
+		d.word(v, n, path, f, wrong)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		i, err := strconv.ParseInt(n.text, 10, v.Type().Bits())
+		if n.shape != integer || err != nil {
+			wrong("an integer")
+			return
+		}
+		if fault := f.check(float64(i)); fault != "" {
+			d.fail(n, path, "%s, got %s", fault, n.show())
+			return
+		}
+		v.SetInt(i)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		u, err := strconv.ParseUint(n.text, 10, v.Type().Bits())
+		if n.shape != integer || err != nil {
+			wrong("an integer from 0")
+			return
+		}
+		if fault := f.check(float64(u)); fault != "" {
+			d.fail(n, path, "%s, got %s", fault, n.show())
+			return
+		}
+		v.SetUint(u)
+	case reflect.Float32, reflect.Float64:
+		x, err := strconv.ParseFloat(n.text, v.Type().Bits())
+		if n.shape != integer && n.shape != float || err != nil || math.IsInf(x, 0) {
+			wrong("a number")
+			return
+		}
+		if fault := f.check(x); fault != "" {
+			d.fail(n, path, "%s, got %s", fault, n.show())
+			return
+		}
+		v.SetFloat(x)
+	default:
+		panic("spec: no YAML form for options of type " + v.Type().String())
+	}
+}
+
+// word sets a string: free text, one of an enum, or a name of a table.
+func (d *decoder) word(v reflect.Value, n *node, path string, f *field, wrong func(string)) {
+	if n.shape != text {
+		want := "a string"
+		if f.enum != nil {
+			want = choices(f.enum)
+		}
+		if n.shape == integer || n.shape == float || n.shape == boolean {
+			d.fail(n, path, "want %s, got %s; quote it if it is a string", want, n.show())
+			return
+		}
+		wrong(want)
+		return
+	}
+	if f.enum != nil {
+		legal := false
+		for _, e := range f.enum {
+			legal = legal || e == n.text
+		}
+		if !legal {
+			message := fmt.Sprintf("want %s, got %s", choices(f.enum), n.show())
+			if best := nearest(n.text, f.enum); best != "" {
+				message += fmt.Sprintf("; did you mean %q?", best)
+			}
+			d.fail(n, path, "%s", message)
+			return
+		}
+	}
+	if f.kind != "" && n.text != "" {
+		if table := d.byKind(f.kind); table != nil {
+			if _, _, ok := table.Fresh(n.text); !ok {
+				d.fail(n, path, "%s", unknown(f.kind, n.shown(), table.Names()))
+				return
+			}
+		}
+	}
+	if strings.ContainsRune(n.text, 0) {
+		d.fail(n, path, "a string without NUL characters is wanted")
+		return
+	}
+	v.SetString(n.text)
+}
