@@ -1,0 +1,356 @@
+package attack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Options of a run. The zero value attacks untargeted with the attack's own
+// ball inside the classifier's legal range.
+type Options struct {
+	Norm Norm    // "": the attack's
+	Eps  float64 // 0: the attack's
+	// Box is the legal range. Empty: the classifier's, else the minimum and
+	// maximum of x, with a warning.
+	Box Box
+	// Targets are classes to reach, one a row. Nil: leave the label.
+	Targets  []int
+	Seed     uint64
+	Queries  int // rows sent to the model per instance; 0: no limit
+	Batch    int // rows attacked together; 0: 100
+	Restarts int // runs on rows not yet fooled; 0: the attack's
+	Progress func(done, total int)
+	// FirstRow is the example number of row 0: rows of one data set attacked
+	// in pieces get the randomness that they would get together.
+	FirstRow int
+	// Threshold, Pool and PoolLabels are handed to adaptive attacks: see Goal.
+	Threshold  float64
+	Pool       *tensor.Tensor
+	PoolLabels []int
+	// Judge, if not nil, replaces misclassification as what counts as
+	// success: adaptive attacks are judged by the guard. adv holds candidates
+	// for the given rows.
+	Judge func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error)
+}
+
+// Adversarial are the results of a run, one entry a row.
+type Adversarial struct {
+	X, XAdv      *tensor.Tensor
+	Y            []int // the labels; without any, the predictions
+	Predicted    []int // on X
+	PredictedAdv []int // on XAdv
+	// Success: right before and wrong after; targeted: the target reached by
+	// a row that was not there before; with a Judge, its verdict.
+	Success []bool
+	Norm    []float64 // of XAdv − X
+	Queries []int64   // rows sent to the model
+	// Gradients counts rows differentiated, ZeroGradients those of them whose
+	// gradient was exactly zero: many mean masked gradients.
+	Gradients, ZeroGradients []int64
+	Ball                     Norm
+	Eps                      float64 // +Inf: no bound
+	Warnings                 []string
+}
+
+// Run attacks every row of x. labels may be nil: then the classifier's own
+// predictions are attacked. The result does not depend on Batch if the
+// classifier is batch-invariant.
+func Run(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels []int, a Attack, o Options) (*Adversarial, error) {
+	info, err := c.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if labels != nil && len(labels) != x.N() {
+		return nil, fmt.Errorf("%d labels for %d rows", len(labels), x.N())
+	}
+	if o.Targets != nil && len(o.Targets) != x.N() {
+		return nil, fmt.Errorf("%d targets for %d rows", len(o.Targets), x.N())
+	}
+	r := &run{model: &meter{Forwarder: AsForwarder(c)}, info: info, attack: a, o: o}
+	if err := r.check(x); err != nil {
+		return nil, err
+	}
+	if r.o.Batch <= 0 {
+		r.o.Batch = 100
+	}
+	if info.MaxBatch > 0 {
+		r.o.Batch = min(r.o.Batch, info.MaxBatch)
+	}
+	n := x.N()
+	r.out = &Adversarial{
+		X: x, XAdv: x.Clone(), Y: make([]int, n), Predicted: make([]int, n), PredictedAdv: make([]int, n),
+		Success: make([]bool, n), Norm: make([]float64, n), Queries: make([]int64, n),
+		Gradients: make([]int64, n), ZeroGradients: make([]int64, n),
+		Ball: r.budget.Norm, Eps: r.budget.Eps, Warnings: r.warnings,
+	}
+	copy(r.out.Y, labels)
+	for lo := 0; lo < n; lo += r.o.Batch {
+		hi := min(lo+r.o.Batch, n)
+		if err := r.batch(ctx, lo, hi, labels == nil); err != nil {
+			return nil, err
+		}
+		if o.Progress != nil {
+			o.Progress(hi, n)
+		}
+	}
+	return r.out, nil
+}
+
+type run struct {
+	model    *meter
+	info     sdk.Info
+	attack   Attack
+	o        Options
+	budget   Budget
+	out      *Adversarial
+	warnings []string
+}
+
+// check settles ball and box and refuses what cannot work.
+func (r *run) check(x *tensor.Tensor) error {
+	norm, eps := r.attack.Ball()
+	if r.o.Norm != "" {
+		norm = r.o.Norm
+	}
+	if r.o.Eps != 0 {
+		eps = r.o.Eps
+	}
+	if !norm.Valid() {
+		return fmt.Errorf("unknown norm %q; known: linf, l2, l1, l0", norm)
+	}
+	if math.IsNaN(eps) || eps <= 0 {
+		return fmt.Errorf("eps is %g; want a positive number", eps)
+	}
+	if r.attack.Needs() == NeedsGradients && r.info.Gradient == sdk.NoGradient {
+		return fmt.Errorf("the attack needs gradients, and classifier %s answers predictions only: use an attack that needs no more (square, spsa, hop_skip_jump, boundary, noise), or give the classifier a surrogate (classifier.gradient: surrogate)", r.info.Name)
+	}
+	box := r.o.Box
+	if len(box.Lo) == 0 || len(box.Hi) == 0 {
+		box = Box{r.info.Lo, r.info.Hi}
+	}
+	if len(box.Lo) == 0 || len(box.Hi) == 0 {
+		box = span(x)
+		r.warnings = append(r.warnings, "the classifier declares no legal range: the box is the minimum and maximum of the attacked rows")
+	}
+	for _, side := range [][]float32{box.Lo, box.Hi} {
+		if len(side) != 1 && len(side) != x.Stride() {
+			return fmt.Errorf("the legal range has %d numbers for %d features", len(side), x.Stride())
+		}
+	}
+	box, outside := box.hold(x)
+	if outside > 0 {
+		r.warnings = append(r.warnings, fmt.Sprintf("%d of %d rows lie outside the legal range: the box was widened to hold them", outside, x.N()))
+	}
+	r.budget = Budget{Norm: norm, Eps: eps, Box: box, Queries: r.o.Queries, Seed: r.o.Seed}
+	return nil
+}
+
+// span is the range of each feature over the rows.
+func span(x *tensor.Tensor) Box {
+	d := x.Stride()
+	b := Box{make([]float32, d), make([]float32, d)}
+	for i := range x.N() {
+		for j, v := range x.Row(i) {
+			if i == 0 || v < b.Lo[j] {
+				b.Lo[j] = v
+			}
+			if i == 0 || v > b.Hi[j] {
+				b.Hi[j] = v
+			}
+		}
+	}
+	return b
+}
+
+// hold widens the box to hold every row, and counts those that it did not.
+func (b Box) hold(x *tensor.Tensor) (wide Box, outside int) {
+	for i := range x.N() {
+		out := false
+		for j, v := range x.Row(i) {
+			if lo, hi := b.At(j); v < lo || v > hi {
+				out = true
+				break
+			}
+		}
+		if out {
+			outside++
+		}
+	}
+	if outside == 0 {
+		return b, 0
+	}
+	wide = span(x)
+	for j := range wide.Lo {
+		lo, hi := b.At(j)
+		wide.Lo[j], wide.Hi[j] = min(wide.Lo[j], lo), max(wide.Hi[j], hi)
+	}
+	return wide, outside
+}
+
+// batch attacks rows lo ≤ i < hi, again those that failed while restarts last.
+func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
+	z, err := r.model.Predict(ctx, r.out.X.Rows(lo, hi))
+	if err != nil {
+		return err
+	}
+	for i := lo; i < hi; i++ {
+		p := Argmax(z.Row(i - lo))
+		r.out.Predicted[i] = p
+		if ownLabels {
+			r.out.Y[i] = p
+		}
+		if y := r.out.Y[i]; y < 0 || y >= z.Stride() {
+			return fmt.Errorf("label of row %d is %d; want 0 to %d", i, y, z.Stride()-1)
+		}
+		if r.o.Targets != nil && (r.o.Targets[i] < 0 || r.o.Targets[i] >= z.Stride()) {
+			return fmt.Errorf("target of row %d is %d; want 0 to %d", i, r.o.Targets[i], z.Stride()-1)
+		}
+	}
+	repeats := r.o.Restarts
+	if s, ok := r.attack.(Restarter); ok && repeats == 0 {
+		repeats = s.Repeats()
+	}
+	rows := make([]int, 0, hi-lo)
+	for i := lo; i < hi; i++ {
+		rows = append(rows, i)
+	}
+	for k := range max(repeats, 1) {
+		if err := r.try(ctx, rows, k); err != nil {
+			return err
+		}
+		left := rows[:0:0]
+		for _, i := range rows {
+			if !r.out.Success[i] && r.right(i) {
+				left = append(left, i)
+			}
+		}
+		if rows = left; len(rows) == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// right reports whether there is something left to reach for row i.
+func (r *run) right(i int) bool {
+	if r.o.Judge != nil {
+		return true
+	}
+	if r.o.Targets != nil {
+		return r.out.Predicted[i] != r.o.Targets[i]
+	}
+	return r.out.Predicted[i] == r.out.Y[i]
+}
+
+func (r *run) goal(rows []int) Goal {
+	g := Goal{
+		Labels: make([]int, len(rows)), Kind: r.info.Output, Classes: r.info.NumClasses, Targeted: r.o.Targets != nil,
+		Threshold: r.o.Threshold, Pool: r.o.Pool, PoolLabels: r.o.PoolLabels,
+	}
+	for k, i := range rows {
+		g.Labels[k] = r.out.Y[i]
+		if g.Targeted {
+			g.Labels[k] = r.o.Targets[i]
+		}
+	}
+	return g
+}
+
+// try runs the attack once on the given rows; a later try replaces what an
+// earlier one failed with only if it succeeds.
+func (r *run) try(ctx context.Context, rows []int, restart int) error {
+	x := r.out.X.Gather(rows)
+	g := r.goal(rows)
+	o := g.CrossEntropy()
+	if c, ok := r.attack.(Chooser); ok {
+		var err error
+		if o, err = c.Objective(g); err != nil {
+			return err
+		}
+	}
+	b := r.budget
+	b.Seed = mix(b.Seed) + uint64(restart)
+	b.Rows = make([]uint64, len(rows))
+	for k, i := range rows {
+		b.Rows[k] = uint64(r.o.FirstRow + i)
+	}
+	b.tally = newTally(len(rows))
+	before := r.model.rows.Load()
+	adv, err := r.attack.Perturb(ctx, r.model, x, o, b)
+	if errors.Is(err, errNoGradient) {
+		return fmt.Errorf("the attack needs gradients, and classifier %s gives none", r.info.Name)
+	}
+	if err != nil {
+		return err
+	}
+	if adv.N() != len(rows) || adv.Stride() != x.Stride() {
+		return fmt.Errorf("the attack returned %v for %v", adv.Shape, x.Shape)
+	}
+	r.count(rows, b.tally, r.model.rows.Load()-before)
+	adv = adv.Clone() // the attack may keep its own
+	for k := range rows {
+		if !finite(adv.Row(k)) {
+			copy(adv.Row(k), x.Row(k))
+		}
+		b.Project(x.Row(k), adv.Row(k))
+	}
+	return r.judge(ctx, rows, adv, restart)
+}
+
+// count adds up a try's queries. What the attack sent past its probe is
+// shared evenly.
+func (r *run) count(rows []int, t *tally, total int64) {
+	for _, q := range t.queries {
+		total -= q
+	}
+	for k, i := range rows {
+		r.out.Queries[i] += t.queries[k] + total/int64(len(rows))
+		r.out.Gradients[i] += t.gradients[k]
+		r.out.ZeroGradients[i] += t.zero[k]
+	}
+}
+
+func (r *run) judge(ctx context.Context, rows []int, adv *tensor.Tensor, restart int) error {
+	z, err := r.model.Forwarder.Predict(ctx, adv)
+	if err != nil {
+		return err
+	}
+	ok := make([]bool, len(rows))
+	for k, i := range rows {
+		p := Argmax(z.Row(k))
+		if r.o.Targets != nil {
+			ok[k] = r.right(i) && p == r.o.Targets[i]
+		} else {
+			ok[k] = r.out.Predicted[i] == r.out.Y[i] && p != r.out.Y[i]
+		}
+	}
+	if r.o.Judge != nil {
+		if ok, err = r.o.Judge(ctx, rows, adv); err != nil {
+			return err
+		}
+	}
+	for k, i := range rows {
+		if restart > 0 && !ok[k] {
+			continue
+		}
+		copy(r.out.XAdv.Row(i), adv.Row(k))
+		r.out.PredictedAdv[i] = Argmax(z.Row(k))
+		r.out.Success[i] = ok[k]
+		r.out.Norm[i] = r.budget.Norm.Distance(r.out.X.Row(i), adv.Row(k))
+	}
+	return nil
+}
+
+func finite(v []float32) bool {
+	for _, e := range v {
+		if f := float64(e); math.IsNaN(f) || math.IsInf(f, 0) {
+			return false
+		}
+	}
+	return true
+}
