@@ -58,11 +58,12 @@ func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
 	}
 	before := len(d.errs)
 	fields := fieldsOf(v.Type())
+	meant := map[string]bool{} // keys that a misspelt one stands for
 	for i, k := range n.keys {
 		if find(fields, k.name) == nil {
-			at := *n.items[i]
-			at.pos = k.pos
-			d.fail(&at, path, "%s", unknown("key", k.name, names(fields)))
+			at := &node{pos: k.pos, file: n.items[i].file}
+			d.fail(at, path, "%s", unknown("key", k.name, names(fields)))
+			meant[nearest(k.name, names(fields))] = true
 		}
 	}
 	for i := range fields {
@@ -72,6 +73,7 @@ func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
 		switch {
 		case e != nil:
 			d.value(fv, e, d.style.key(path, f.name), f)
+		case f.required && given && meant[f.name]:
 		case f.required && given:
 			d.fail(n, path, "missing key %q", f.name)
 		case f.preset != "" && fv.IsZero():
@@ -330,7 +332,7 @@ func (d *decoder) word(v reflect.Value, n *node, path string, f *field, wrong fu
 		}
 		if !legal {
 			message := fmt.Sprintf("want %s, got %s", choices(f.enum), n.show())
-			if best := nearest(n.text, f.enum); best != "" {
+			if best := nearest(n.text, f.enum); best != "" && len(f.enum) > 1 {
 				message += fmt.Sprintf("; did you mean %q?", best)
 			}
 			d.fail(n, path, "%s", message)

@@ -45,7 +45,6 @@ func TestDecodeJSONErrors(t *testing.T) {
 		{"all at once", `{"layers": [{"conv2d": {"filter": 3}}, {"dense": {"units": 0}}], "hiden": [1]}`,
 			`unknown key "hiden"; did you mean "hidden"?
 /layers/0/conv2d: unknown key "filter"; did you mean "filters"?
-/layers/0/conv2d: missing key "filters"
 /layers/1/dense/units: must be >= 1, got 0`},
 		{"no such layer", `{"layers": ["conv3d"]}`, `/layers/0: unknown layer "conv3d"; did you mean "conv2d"?`},
 		{"nested", `{"layers": [{"residual": {"layers": [{"residual": {"layers": []}}]}}]}`,

@@ -5,12 +5,18 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
 )
 
 // Source remembers where each value of a file stood.
 type Source struct {
 	File      string
 	Positions map[string]Position // by dotted path: vae.encoder[2].conv2d.filters
+
+	root   *node
+	tables []registry.Any
+	names  map[string]string // of components, by the path of what holds them
 }
 
 // Position is a place in a file, from 1.

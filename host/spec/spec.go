@@ -6,7 +6,8 @@ package spec
 import "github.com/vaeguard/vaeguard/host/registry"
 
 // Spec is one declared experiment, defaults filled in. Pointers are nil where
-// a section is absent. Field tags are those of package registry.
+// a section is absent. Field tags are those of package registry, and
+// default:"…", the value in YAML that an absent key stands for.
 type Spec struct {
 	APIVersion  string               `yaml:"api_version" enum:"vaeguard/v1" required:"true" doc:"format of this file"`
 	Kind        string               `yaml:"kind" enum:"Experiment" required:"true" doc:"what the file declares"`
@@ -44,7 +45,7 @@ type Data struct {
 
 // DataSource is where rows come from: one of dataset, file, folder, idx, cifar10.
 type DataSource struct {
-	Dataset   string   `yaml:"dataset" doc:"a named set: see list dataset"`
+	Dataset   string   `yaml:"dataset" kind:"dataset" doc:"a named set: see list dataset"`
 	File      string   `yaml:"file" format:"path" doc:".npy, .npz, .csv or .parquet"`
 	Folder    string   `yaml:"folder" format:"path" doc:"of images, a subfolder a class"`
 	IDX       string   `yaml:"idx" format:"path" doc:"IDX images, .gz or plain"`
@@ -64,7 +65,7 @@ type DataSource struct {
 
 // Rescale is x·Scale + Offset.
 type Rescale struct {
-	Scale  float64 `yaml:"scale" doc:"factor"`
+	Scale  float64 `yaml:"scale" default:"1" doc:"factor"`
 	Offset float64 `yaml:"offset" doc:"added after the factor"`
 }
 
@@ -76,30 +77,30 @@ type Classifier struct {
 	SHA256    string         `yaml:"sha256" doc:"pin: refuse anything else before it runs"`
 	Config    map[string]any `yaml:"config" doc:"checked against the plugin's own schema"`
 	Train     map[string]any `yaml:"train" doc:"options of the plugin's Fit; absent: config names weights"`
-	Gradient  string         `yaml:"gradient" enum:"auto|exact|surrogate|finite_difference|nes" doc:"where gradients come from"`
+	Gradient  string         `yaml:"gradient" default:"auto" enum:"auto|exact|surrogate|finite_difference|nes" doc:"where gradients come from"`
 	Surrogate *Surrogate     `yaml:"surrogate" doc:"the stand-in for a model without gradients"`
-	Checks    string         `yaml:"checks" enum:"strict|warn|off" doc:"conformance checks at load"`
-	Replicas  int            `yaml:"replicas" check:">= 1" doc:"processes that share the calls"`
-	Timeout   float64        `yaml:"timeout" check:"> 0" doc:"seconds for one call"`
-	Restarts  int            `yaml:"restarts" check:">= 0" doc:"crashes that a run survives"`
+	Checks    string         `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
+	Replicas  int            `yaml:"replicas" default:"1" check:">= 1" doc:"processes that share the calls"`
+	Timeout   float64        `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
+	Restarts  int            `yaml:"restarts" default:"3" check:">= 0" doc:"crashes that a run survives"`
 	MemoryMB  int            `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
 }
 
 // Surrogate is a small network distilled from a classifier without gradients.
 type Surrogate struct {
 	Layers       []registry.Component `yaml:"layers" kind:"layer" doc:"without the final dense layer"`
-	Noise        float64              `yaml:"noise" check:">= 0" doc:"standard deviation of the noise on the queries"`
-	RefitEvery   int                  `yaml:"refit_every" check:">= 0" doc:"epochs between refits on reconstructions; 0: never"`
-	MinAgreement float64              `yaml:"min_agreement" check:">= 0, <= 1" doc:"top-1 agreement on held-out rows below which it is refused"`
+	Noise        float64              `yaml:"noise" default:"0.1" check:">= 0" doc:"standard deviation of the noise on the queries"`
+	RefitEvery   int                  `yaml:"refit_every" default:"1" check:">= 0" doc:"epochs between refits on reconstructions; 0: never"`
+	MinAgreement float64              `yaml:"min_agreement" default:"0.9" check:">= 0, <= 1" doc:"top-1 agreement on held-out rows below which it is refused"`
 	MaxQueries   int                  `yaml:"max_queries" check:">= 0" doc:"rows sent to the classifier; 0: no limit"`
-	Epochs       int                  `yaml:"epochs" check:">= 1" doc:"of distillation"`
+	Epochs       int                  `yaml:"epochs" default:"20" check:">= 1" doc:"of distillation"`
 }
 
 // VAE is the auto-encoder.
 type VAE struct {
 	LatentDim int                  `yaml:"latent_dim" check:">= 1" doc:"width of the code"`
-	Normalize Normalize            `yaml:"normalize" doc:"none, standard, minmax, or {mean: […], std: […]}"`
-	LogVar    string               `yaml:"log_var" enum:"linear|softplus" doc:"activation of the log-variance head"`
+	Normalize Normalize            `yaml:"normalize" default:"none" doc:"none, standard, minmax, or {mean: […], std: […]}"`
+	LogVar    string               `yaml:"log_var" default:"linear" enum:"linear|softplus" doc:"activation of the log-variance head"`
 	Encoder   []registry.Component `yaml:"encoder" kind:"layer" doc:"layers before the two heads"`
 	Decoder   []registry.Component `yaml:"decoder" kind:"layer" doc:"layers from the code to the input's shape"`
 	Weights   string               `yaml:"weights" format:"path" doc:"a safetensors file for these layers"`
@@ -108,12 +109,12 @@ type VAE struct {
 
 // Detector says how an input is scored.
 type Detector struct {
-	Method          string               `yaml:"method" enum:"vae|ae|distillation|max_softmax|feature_squeezing|magnet" doc:"kind of detector"`
-	Samples         int                  `yaml:"samples" check:">= 0" doc:"stored noise draws per instance; 0: one with zero noise"`
+	Method          string               `yaml:"method" default:"vae" enum:"vae|ae|distillation|max_softmax|feature_squeezing|magnet" doc:"kind of detector"`
+	Samples         int                  `yaml:"samples" default:"10" check:">= 0" doc:"stored noise draws per instance; 0: one with zero noise"`
 	Beta            float64              `yaml:"beta" check:">= 0" doc:"weight of the latent KL term"`
-	Score           []registry.Component `yaml:"score" kind:"score" doc:"one score, or a list with fusion"`
+	Score           []registry.Component `yaml:"score" default:"kl" kind:"score" doc:"one score, or a list with fusion"`
 	Fusion          string               `yaml:"fusion" enum:"|fisher|cauchy" doc:"how several scores become one"`
-	Temperature     float64              `yaml:"temperature" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
+	Temperature     float64              `yaml:"temperature" default:"1" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
 	DataType        string               `yaml:"data_type" doc:"written to the results' meta: image, tabular"`
 	ProbabilityClip float64              `yaml:"probability_clip" check:">= 0, < 1" doc:"floor of probabilities in scores and losses; 0: exact; the references use 1e-7"`
 	HiddenLayers    []Hidden             `yaml:"hidden_layers" doc:"layers of the classifier that enter loss and score"`
@@ -123,9 +124,9 @@ type Detector struct {
 // Hidden is one hidden layer of the classifier that the loss compares.
 type Hidden struct {
 	Name   string  `yaml:"name" required:"true" doc:"as the plugin's Describe gives it"`
-	Weight float64 `yaml:"weight" check:">= 0" doc:"factor of its KL term; default 1"`
-	Units  int     `yaml:"units" check:">= 2" doc:"outputs of the softmax head; default 20"`
-	Head   string  `yaml:"head" enum:"random|trained" doc:"a fixed random projection, or one trained to predict the class"`
+	Weight float64 `yaml:"weight" default:"1" check:">= 0" doc:"factor of its KL term"`
+	Units  int     `yaml:"units" default:"20" check:">= 2" doc:"outputs of the softmax head"`
+	Head   string  `yaml:"head" default:"random" enum:"random|trained" doc:"a fixed random projection, or one trained to predict the class"`
 }
 
 // Student is a network distilled from the classifier.
@@ -135,18 +136,18 @@ type Student struct {
 
 // Train says how the auto-encoder is trained.
 type Train struct {
-	Loss            registry.Component  `yaml:"loss" kind:"loss" doc:"what is minimised"`
-	Optimizer       registry.Component  `yaml:"optimizer" kind:"optimizer" doc:"how"`
+	Loss            registry.Component  `yaml:"loss" default:"adversarial" kind:"loss" doc:"what is minimised"`
+	Optimizer       registry.Component  `yaml:"optimizer" default:"adam" kind:"optimizer" doc:"how"`
 	Schedule        *registry.Component `yaml:"learning_rate_schedule" kind:"schedule" doc:"the learning rate over steps"`
-	Epochs          int                 `yaml:"epochs" check:">= 1" doc:"passes over data.train"`
-	BatchSize       int                 `yaml:"batch_size" check:">= 1" doc:"rows per step"`
+	Epochs          int                 `yaml:"epochs" default:"20" check:">= 1" doc:"passes over data.train"`
+	BatchSize       int                 `yaml:"batch_size" default:"64" check:">= 1" doc:"rows per step"`
 	ClipNorm        float64             `yaml:"clip_norm" check:">= 0" doc:"limit of the gradient's global norm; 0: none"`
 	ClipValue       float64             `yaml:"clip_value" check:">= 0" doc:"limit of each gradient element; 0: none"`
 	EarlyStopping   *EarlyStopping      `yaml:"early_stopping" doc:"stop when a metric no longer improves; best weights are restored"`
-	LogMetrics      []string            `yaml:"log_metrics" doc:"further metrics to report: see list metric"`
-	Recon           string              `yaml:"recon" enum:"elbo|mse" doc:"form of the reconstruction term"`
-	ELBOReduction   string              `yaml:"elbo_reduction" enum:"mean|sum" doc:"over the batch"`
-	LatentReduction string              `yaml:"latent_reduction" enum:"mean|sum" doc:"over the code's dimensions"`
+	LogMetrics      []string            `yaml:"log_metrics" kind:"metric" doc:"further metrics to report: see list metric"`
+	Recon           string              `yaml:"recon" default:"elbo" enum:"elbo|mse" doc:"form of the reconstruction term"`
+	ELBOReduction   string              `yaml:"elbo_reduction" default:"mean" enum:"mean|sum" doc:"over the batch"`
+	LatentReduction string              `yaml:"latent_reduction" default:"mean" enum:"mean|sum" doc:"over the code's dimensions"`
 	Harden          *Harden             `yaml:"harden" doc:"train against attacks on the guard itself"`
 	InputNoise      float64             `yaml:"input_noise" check:">= 0" doc:"standard deviation of Gaussian noise on the encoder's input"`
 	Checkpoint      Checkpoint          `yaml:"checkpoint" doc:"how often the run is saved"`
@@ -159,7 +160,7 @@ type Checkpoint struct {
 
 // EarlyStopping watches a metric.
 type EarlyStopping struct {
-	Monitor  string  `yaml:"monitor" doc:"val_loss, val_kl, loss, …"`
+	Monitor  string  `yaml:"monitor" default:"val_loss" doc:"val_loss, val_kl, loss, …"`
 	Patience int     `yaml:"patience" check:">= 0" doc:"epochs without improvement"`
 	MinDelta float64 `yaml:"min_delta" check:">= 0" doc:"smallest change that counts"`
 	Mode     string  `yaml:"mode" enum:"|min|max" doc:"which way is better"`
@@ -167,11 +168,11 @@ type EarlyStopping struct {
 
 // Harden is adversarial training of the guard.
 type Harden struct {
-	Norm    string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
-	Eps     float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
-	Steps   int     `yaml:"steps" check:">= 1" doc:"of the inner attack"`
-	Through string  `yaml:"through" enum:"guard|classifier" doc:"what the inner attack differentiates"`
-	Weight  float64 `yaml:"weight" check:">= 0, <= 1" doc:"share of the adversarial half of the loss; default 0.5"`
+	Norm    string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"of the ball"`
+	Eps     float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
+	Steps   int     `yaml:"steps" default:"2" check:">= 1" doc:"of the inner attack"`
+	Through string  `yaml:"through" default:"guard" enum:"guard|classifier" doc:"what the inner attack differentiates"`
+	Weight  float64 `yaml:"weight" default:"0.5" check:">= 0, <= 1" doc:"share of the adversarial half of the loss"`
 }
 
 // Threshold says when an input is flagged: exactly one of FPR, Percentile and
