@@ -33,6 +33,7 @@ func convScatter(e *Engine, _ *job, worker, lo, hi int) {
 	g := c.g
 	k, pixels := g.depth(), g.OH*g.OW
 	ld := k + 16
+	var plain Epilogue
 	cols := e.room(worker, blockM*ld)
 	for i := lo; i < hi; i++ {
 		dx := c.y[i*g.in():][:g.in()]
@@ -44,11 +45,11 @@ func convScatter(e *Engine, _ *job, worker, lo, hi int) {
 			dy := c.dy[i*g.out()+p*g.F:]
 			for q := 0; q < g.F || q == 0; q += blockK {
 				kc := min(blockK, g.F-q)
-				e.slab(mc, k, kc, view{tail(dy, q), g.F, 1}, tail(c.packed, q*e.ops.nr), g.F, cols, ld, Epilogue{}, q == 0, q+kc == g.F)
+				e.slab(mc, k, kc, view{tail(dy, q), g.F, 1}, tail(c.packed, q*e.ops.nr), g.F, cols, ld, &plain, q == 0, q+kc == g.F)
 			}
 			g.scatter(dx, cols, ld, p, p+mc)
 		}
-		e.afterAdd(c.y, i*g.in(), (i+1)*g.in(), g.C, c.ep)
+		e.afterAdd(c.y, i*g.in(), (i+1)*g.in(), g.C, &c.ep)
 	}
 }
 
@@ -74,7 +75,7 @@ func (g Conv) scatter(dx, cols []float32, ld, p0, p1 int) {
 }
 
 // afterAdd is the epilogue of whole rows of c numbers at y[lo:hi].
-func (e *Engine) afterAdd(y []float32, lo, hi, c int, ep Epilogue) {
+func (e *Engine) afterAdd(y []float32, lo, hi, c int, ep *Epilogue) {
 	if ep.Bias != nil {
 		for i := lo; i < hi; i += c {
 			row := y[i : i+c]

@@ -57,7 +57,7 @@ func depthwiseForward(e *Engine, j *job, _, lo, hi int) {
 				}
 			}
 		}
-		e.afterAdd(j.y, r*g.OW*f, (r+1)*g.OW*f, f, j.ep)
+		e.afterAdd(j.y, r*g.OW*f, (r+1)*g.OW*f, f, &j.ep)
 	}
 }
 

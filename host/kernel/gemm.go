@@ -48,7 +48,6 @@ type gemmJob struct {
 	ep      Epilogue
 	rowStep int // rows of a task
 	colStep int // columns of a task
-	colTask int // tasks along columns
 	packed  []float32
 }
 
@@ -69,26 +68,23 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 	}
 	ep.check(n, (m-1)*ldc+n)
 	g := &e.gemm
-	*g = gemmJob{c: c, ldc: ldc, a: a, b: b, ep: ep}
-	nr := e.ops.nr
-	tasks := 1
+	g.c, g.ldc, g.a, g.b, g.ep = c, ldc, a, b, ep
+	t := e.threadsFor(m * n * k)
 	if m <= 2*blockM { // few rows: each task packs its own columns
-		g.rowStep, g.colStep = m, roundUp(n, nr)
-		if t := e.threadsFor(m * n * k); t > 1 {
-			g.colStep = roundUp((n+t-1)/t, nr)
+		g.colStep = roundUp((n+t-1)/t, e.ops.nr)
+		if g.colStep >= n {
+			gemmColumns(e, nil, 0, 0, 1)
+		} else {
+			e.job.run = gemmColumns
+			e.do((n+g.colStep-1)/g.colStep, 1)
 		}
-		g.colTask = (n + g.colStep - 1) / g.colStep
-		tasks = g.colTask
-		e.job.run = gemmColumns
 	} else { // many rows: pack all of b first
-		g.colStep, g.colTask = n, 1
-		g.packed = e.sharedRoom(k * roundUp(n, nr))
+		g.packed = e.sharedRoom(k * roundUp(n, e.ops.nr))
 		g.rowStep = e.rowStep(m, n*k)
-		tasks = (m + g.rowStep - 1) / g.rowStep
 		e.packAll(g.packed, b)
 		e.job.run = gemmRows
+		e.do((m+g.rowStep-1)/g.rowStep, 1)
 	}
-	e.do(tasks, 1)
 	*g = gemmJob{}
 }
 
@@ -121,25 +117,32 @@ func (e *Engine) rowStep(m, work int) int {
 	return min(blockM, (m+blocks-1)/blocks)
 }
 
+// unpackedRows is up to how many rows a row-major b is used where it lies.
+const unpackedRows = 64
+
 // gemmColumns does column tasks [lo, hi): all rows, own packing.
 func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 	g := &e.gemm
 	nr := e.ops.nr
 	m, k := g.a.Rows, g.a.Cols
+	direct := g.b.ColStride == 1 && m <= unpackedRows
 	for t := lo; t < hi; t++ {
 		j0 := t * g.colStep
 		j1 := min(g.b.Cols, j0+g.colStep)
-		buf := e.room(worker, nr*k)
-		for j := j0; j < j1; j += nr {
-			w := min(nr, j1-j)
-			e.packPanel(buf, g.b, 0, k, j, w)
-			for i := 0; i < m; i += blockM {
-				mc := min(blockM, m-i)
-				e.panelChain(mc, w, k, view{tail(g.a.Data, i*g.a.RowStride), g.a.RowStride, g.a.ColStride},
-					buf, nr, g.c[i*g.ldc+j:], g.ldc, g.ep, j)
+		for p := 0; p < k || p == 0; p += blockK {
+			kc := min(blockK, k-p)
+			a := view{tail(g.a.Data, p*g.a.ColStride), g.a.RowStride, g.a.ColStride}
+			for j := j0; j < j1; j += nr {
+				w := min(nr, j1-j)
+				b, bs := tail(g.b.Data, p*g.b.RowStride+j), g.b.RowStride
+				if !direct || w < nr && !e.ops.masked {
+					b, bs = e.room(worker, nr*kc), nr
+					e.packPanel(b, g.b, p, p+kc, j, w)
+				}
+				e.tiles(m, w, kc, a, b, bs, g.c[j:], g.ldc, &g.ep, j, p == 0, p+kc == k)
 			}
 		}
-		e.finish(g.c, g.ldc, 0, m, j0, j1, g.ep)
+		e.finish(g.c, g.ldc, 0, m, j0, j1, &g.ep)
 	}
 }
 
@@ -152,67 +155,15 @@ func gemmRows(e *Engine, _ *job, _, lo, hi int) {
 		i1 := min(m, i0+g.rowStep)
 		for p := 0; p < k || p == 0; p += blockK {
 			kc := min(blockK, k-p)
-			a := view{g.a.Data, g.a.RowStride, g.a.ColStride}
-			if kc > 0 {
-				a.data = g.a.Data[i0*g.a.RowStride+p*g.a.ColStride:]
-			}
-			e.slab(i1-i0, n, kc, a, g.packed[p*e.ops.nr:], k, g.c[i0*g.ldc:], g.ldc, g.ep, p == 0, p+kc == k)
+			a := view{tail(g.a.Data, i0*g.a.RowStride+p*g.a.ColStride), g.a.RowStride, g.a.ColStride}
+			e.slab(i1-i0, n, kc, a, tail(g.packed, p*e.ops.nr), k, g.c[i0*g.ldc:], g.ldc, &g.ep, p == 0, p+kc == k)
 		}
-		e.finish(g.c, g.ldc, i0, i1, 0, n, g.ep)
-	}
-}
-
-// view is a block of A: element (i, p) at data[i*rs+p*cs].
-type view struct {
-	data   []float32
-	rs, cs int
-}
-
-// panelChain runs the whole k for one panel of b with rows bs apart.
-func (e *Engine) panelChain(m, w, k int, a view, b []float32, bs int, c []float32, ldc int, ep Epilogue, col int) {
-	for p := 0; p < k || p == 0; p += blockK {
-		kc := min(blockK, k-p)
-		e.tiles(m, w, kc, view{tail(a.data, p*a.cs), a.rs, a.cs}, tail(b, p*bs), bs, c, ldc, ep, col, p == 0, p+kc == k)
-	}
-}
-
-func tail(s []float32, from int) []float32 { return s[min(from, len(s)):] }
-
-// slab multiplies an m×kc block of A with kc rows of every panel. Panel j
-// starts at b[j·nr·k], k being the depth of the whole packed matrix.
-func (e *Engine) slab(m, n, kc int, a view, b []float32, k int, c []float32, ldc int, ep Epilogue, first, last bool) {
-	nr := e.ops.nr
-	for j := 0; j < n; j += nr {
-		e.tiles(m, min(nr, n-j), kc, a, tail(b, j*k), nr, c[j:], ldc, ep, j, first, last)
-	}
-}
-
-// tiles multiplies m rows with one panel, in register tiles of nearly equal height.
-func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, ldc int, ep Epilogue, col int, first, last bool) {
-	var bias []float32
-	mode := 0
-	if !first || ep.Accumulate {
-		mode |= tileAdd
-	}
-	if last {
-		if ep.Bias != nil {
-			mode |= tileBias
-			bias = ep.Bias[col : col+w]
-		}
-		if ep.Act.Kind == ReLU && ep.Pre == nil {
-			mode |= tileReLU
-		}
-	}
-	count := (m + e.ops.mr - 1) / e.ops.mr
-	for t, i := 0, 0; t < count; t++ {
-		h := (m - i + count - t - 1) / (count - t)
-		e.ops.tile(kc, tail(a.data, i*a.rs), a.rs, a.cs, b, bs, c[i*ldc:], ldc, h, w, mode, bias)
-		i += h
+		e.finish(g.c, g.ldc, i0, i1, 0, n, &g.ep)
 	}
 }
 
 // finish applies what the tiles did not: Pre and any activation but ReLU.
-func (e *Engine) finish(c []float32, ldc, i0, i1, j0, j1 int, ep Epilogue) {
+func (e *Engine) finish(c []float32, ldc, i0, i1, j0, j1 int, ep *Epilogue) {
 	if ep.Pre == nil && (ep.Act.Kind == Linear || ep.Act.Kind == ReLU) {
 		return
 	}
@@ -225,7 +176,7 @@ func (e *Engine) finish(c []float32, ldc, i0, i1, j0, j1 int, ep Epilogue) {
 	}
 }
 
-func (e *Engine) finishRun(c []float32, lo, hi int, ep Epilogue) {
+func (e *Engine) finishRun(c []float32, lo, hi int, ep *Epilogue) {
 	if lo >= hi {
 		return
 	}

@@ -2,15 +2,14 @@ package kernel
 
 // ops is what a level provides.
 type ops struct {
-	mr, nr int // largest register tile
+	mr, nr int // largest register tile of rows × columns
 
-	// tile computes h×w elements of c, h ≤ mr and w ≤ nr: a chain of k
-	// multiply-adds each, from 0 or, with tileAdd, from c, then bias, then ReLU.
-	// Rows of b have nr readable numbers.
-	tile func(k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc, h, w, mode int, bias []float32)
+	// masked: panels may be read where they lie even if narrower than nr.
+	masked bool
 
-	// packT packs w rows of src, ld apart and k long, as columns of a panel.
-	packT func(d, src []float32, ld, k, w int)
+	// packT packs w rows of src, ld apart and k long, as columns of a panel nr
+	// wide, zeros behind.
+	packT func(d, src []float32, ld, k, w, nr int)
 
 	activate     func(y, x []float32, a Act)
 	activateGrad func(dx, dy, y []float32, a Act) // y: the input where a.NeedsInput()
@@ -33,16 +32,8 @@ type ops struct {
 	uniform, normal func(dst *[randomRun]float32, k *Key, block uint64)
 }
 
-// Modes of tile.
-const (
-	tileAdd = 1 << iota
-	tileBias
-	tileReLU
-)
-
 var genericOps = ops{
 	mr: 8, nr: 16,
-	tile:         tileGo,
 	packT:        packTGo,
 	activate:     activateGo,
 	activateGrad: activateGradGo,
@@ -55,17 +46,16 @@ var genericOps = ops{
 	uniform: uniformGo, normal: normalGo,
 }
 
-const genericNR = 16
-
-func packTGo(d, src []float32, ld, k, w int) {
-	clear(d[:k*genericNR])
+func packTGo(d, src []float32, ld, k, w, nr int) {
+	clear(d[:k*nr])
 	for q := range w {
 		for p, v := range src[q*ld : q*ld+k] {
-			d[p*genericNR+q] = v
+			d[p*nr+q] = v
 		}
 	}
 }
 
+// tileGo computes h×w elements of c.
 func tileGo(k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc, h, w, mode int, bias []float32) {
 	for i := 0; i < h; i += 2 {
 		for j := 0; j < w; j += 4 {

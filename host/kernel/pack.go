@@ -32,7 +32,7 @@ func (e *Engine) packPanel(d []float32, b Matrix, k0, k1, j, w int) {
 			clear(row[copy(row, src[p*b.RowStride:p*b.RowStride+w]):])
 		}
 	case b.RowStride == 1:
-		e.ops.packT(d, src, b.ColStride, k1-k0, w)
+		e.ops.packT(d, src, b.ColStride, k1-k0, w, nr)
 	default:
 		for p := range k1 - k0 {
 			row := d[p*nr : p*nr+nr]

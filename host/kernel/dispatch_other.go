@@ -1,3 +1,5 @@
+//go:build !amd64
+
 package kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
@@ -7,3 +9,7 @@ func opsOf(l Level) *ops {
 	}
 	return nil
 }
+
+func runPanel(Level, *panel, int) { panic("kernel: no vector level") }
+
+func peakLoop(_ Level, n int) (flop int) { return peakGo(n) }

@@ -1,0 +1,78 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+//go:generate go -C gen run . -part gemm -out ../gemm_amd64.s -stubs ../gemm_amd64.go -pkg kernel
+
+// opsOf is the level's table, or nil where the machine lacks it.
+func opsOf(l Level) *ops {
+	switch l {
+	case Generic:
+		return &genericOps
+	case AVX2:
+		if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+			return &avx2Ops
+		}
+	case AVX512:
+		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW &&
+			cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+			return &avx512Ops
+		}
+	}
+	return nil
+}
+
+// lanes is AVX2's masks: 16 lanes from lanes[16-w] let w through.
+var lanes = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
+
+func runPanel(l Level, p *panel, w int) {
+	if l == AVX2 {
+		p.mask = uintptr(unsafe.Pointer(&lanes[16-w]))
+		panel256x2((*byte)(unsafe.Pointer(p)))
+		return
+	}
+	p.mask = 1<<w - 1
+	if w <= 16 {
+		panel512x1((*byte)(unsafe.Pointer(p)))
+		return
+	}
+	panel512x2((*byte)(unsafe.Pointer(p)))
+}
+
+// peakLoop does n rounds of independent multiply-adds.
+func peakLoop(l Level, n int) (flop int) {
+	switch l {
+	case AVX512:
+		peak512(n)
+		return n * 12 * 2 * 16
+	case AVX2:
+		peak256(n)
+		return n * 12 * 2 * 8
+	}
+	return peakGo(n)
+}
+
+func avxOps(o ops) ops {
+	return ops{
+		mr: o.mr, nr: o.nr, masked: o.masked,
+		packT:        genericOps.packT,
+		activate:     activateGo,
+		activateGrad: activateGradGo,
+
+		exp: expGo, log: logGo,
+		axpy: axpyGo, scale: scaleGo, mul: mulGo, mulAdd: mulAddGo, mulPlus: mulPlusGo,
+		reparametrize: reparametrizeGo, reparametrizeGrad: reparametrizeGradGo,
+		softmax: softmaxGo, logSoftmax: logSoftmaxGo,
+		adam: adamGo, momentum: momentumGo, rmsprop: rmspropGo,
+		uniform: uniformGo, normal: normalGo,
+	}
+}
+
+var (
+	avx2Ops   = avxOps(ops{mr: 6, nr: 16})
+	avx512Ops = avxOps(ops{mr: 14, nr: 32, masked: true})
+)

@@ -1,0 +1,23 @@
+// Command gen writes the assembly of host/kernel with avo. Run it by go
+// generate in host/kernel.
+package main
+
+import (
+	"flag"
+	"log"
+
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	part := flag.String("part", "", "gemm")
+	flag.Parse()
+	parts := map[string]func(){"gemm": products}
+	emit, ok := parts[*part]
+	if !ok {
+		log.Fatalf("unknown part %q", *part)
+	}
+	ConstraintExpr("amd64")
+	emit()
+	Generate()
+}
