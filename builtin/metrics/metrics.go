@@ -1,0 +1,120 @@
+// Package metrics holds the quantities that train.log_metrics names.
+package metrics
+
+import (
+	"math"
+
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/train"
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// Table lists the metrics.
+func Table() registry.Table[train.Metric] {
+	return registry.NewTable("metric",
+		registry.Entry[train.Metric]{Name: "mse", Default: &MSE{}, Doc: "Mean squared error of the reconstruction, in the input's units."},
+		registry.Entry[train.Metric]{Name: "mae", Default: &MAE{}, Doc: "Mean absolute error of the reconstruction, in the input's units."},
+		registry.Entry[train.Metric]{Name: "kl", Default: &KL{}, Doc: "KL(P ‖ Q) between the classifier's predictions on an input and on its reconstruction, in nats; no temperature, no clip."},
+		registry.Entry[train.Metric]{Name: "reverse_kl", Default: &ReverseKL{}, Doc: "KL(Q ‖ P), in nats."},
+		registry.Entry[train.Metric]{Name: "accuracy", Default: &Accuracy{}, Doc: "Share of inputs whose reconstruction is predicted like themselves."},
+		registry.Entry[train.Metric]{Name: "confidence", Default: &Confidence{}, Doc: "Mean probability of the class predicted on the reconstruction."},
+	)
+}
+
+// MSE is the mean over features of (x − x')².
+type MSE struct{}
+
+// MAE is the mean over features of |x − x'|.
+type MAE struct{}
+
+// KL is KL(P ‖ Q) in nats.
+type KL struct{}
+
+// ReverseKL is KL(Q ‖ P) in nats.
+type ReverseKL struct{}
+
+// Accuracy is 1 where argmax Q is argmax P.
+type Accuracy struct{}
+
+// Confidence is max Q.
+type Confidence struct{}
+
+// UsesClassifier implements train.Metric.
+func (*MSE) UsesClassifier() bool { return false }
+
+// UsesClassifier implements train.Metric.
+func (*MAE) UsesClassifier() bool { return false }
+
+// UsesClassifier implements train.Metric.
+func (*KL) UsesClassifier() bool { return true }
+
+// UsesClassifier implements train.Metric.
+func (*ReverseKL) UsesClassifier() bool { return true }
+
+// UsesClassifier implements train.Metric.
+func (*Accuracy) UsesClassifier() bool { return true }
+
+// UsesClassifier implements train.Metric.
+func (*Confidence) UsesClassifier() bool { return true }
+
+// Rows implements train.Metric.
+func (*MSE) Rows(dst []float64, s *train.Step, _ train.Setup) {
+	errors(dst, s, func(t float64) float64 { return t * t })
+}
+
+// Rows implements train.Metric.
+func (*MAE) Rows(dst []float64, s *train.Step, _ train.Setup) { errors(dst, s, math.Abs) }
+
+func errors(dst []float64, s *train.Step, f func(float64) float64) {
+	for i := range dst {
+		sum := 0.0
+		y := s.Rebuilt.Row(i)
+		for j, v := range s.X.Row(i) {
+			sum += f(float64(v) - float64(y[j]))
+		}
+		dst[i] = sum / float64(len(y))
+	}
+}
+
+// Rows implements train.Metric.
+func (*KL) Rows(dst []float64, s *train.Step, setup train.Setup) {
+	d := train.NewDivergence(setup.Output, 1, 0)
+	for i := range dst {
+		dst[i], _ = d.Row(s.P.Row(i), s.Q.Row(i), nil, 0)
+	}
+}
+
+// Rows implements train.Metric.
+func (*ReverseKL) Rows(dst []float64, s *train.Step, setup train.Setup) {
+	d := train.NewDivergence(setup.Output, 1, 0)
+	for i := range dst {
+		dst[i], _ = d.Row(s.Q.Row(i), s.P.Row(i), nil, 0)
+	}
+}
+
+// Rows implements train.Metric.
+func (*Accuracy) Rows(dst []float64, s *train.Step, _ train.Setup) {
+	for i := range dst {
+		dst[i] = 0
+		if train.Argmax(s.P.Row(i)) == train.Argmax(s.Q.Row(i)) {
+			dst[i] = 1
+		}
+	}
+}
+
+// Rows implements train.Metric.
+func (*Confidence) Rows(dst []float64, s *train.Step, setup train.Setup) {
+	var lq []float64
+	for i := range dst {
+		q := s.Q.Row(i)
+		if setup.Output == sdk.Probabilities {
+			dst[i] = float64(q[train.Argmax(q)])
+			continue
+		}
+		if lq == nil {
+			lq = make([]float64, len(q))
+		}
+		train.LogProbabilities(lq, q, setup.Output, 1)
+		dst[i] = math.Exp(lq[train.Argmax(q)])
+	}
+}
