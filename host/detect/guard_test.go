@@ -1,0 +1,184 @@
+package detect
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// The pullback of every output of every method agrees with central
+// differences through classifier, auto-encoder and score.
+func TestGuardGradients(t *testing.T) {
+	const h, tolerance = 2e-3, 2e-2
+	ctx := context.Background()
+	for name, o := range variants() {
+		if name == "feature_squeezing" {
+			continue // medians jump; TestMedian holds its pullback
+		}
+		if o.Fusion != NoFusion {
+			// Few reference values, so that no difference straddles a kink.
+			coarse := []float64{-9, -8, -7, -6, -5, -4, -3, -2, 0.011, 9.3}
+			o.State.Reference = [][]float64{coarse, coarse}
+		}
+		g := build(t, o).Guard(GuardOptions{})
+		for _, output := range g.OutputNames() {
+			x := inputs(30, 2)
+			outs, pull, err := g.Forward(ctx, x, output)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, output, err)
+			}
+			cot := tensor.New(outs[output].Shape...)
+			for i := range cot.Data {
+				cot.Data[i] = float32(math.Cos(float64(3 * i)))
+			}
+			dx, err := pull(ctx, map[string]*tensor.Tensor{output: cot})
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, output, err)
+			}
+			total := func() float64 {
+				outs, _, err := g.Forward(ctx, x, output)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum := 0.0
+				for i, v := range outs[output].Data {
+					sum += float64(v) * float64(cot.Data[i])
+				}
+				return sum
+			}
+			wrong, norm := 0.0, 0.0
+			for i, v := range x.Data {
+				x.Data[i] = v + h
+				up := total()
+				x.Data[i] = v - h
+				down := total()
+				x.Data[i] = v
+				want := (up - down) / (2 * h)
+				wrong += (want - float64(dx.Data[i])) * (want - float64(dx.Data[i]))
+				norm += want * want
+			}
+			if math.Sqrt(wrong) > tolerance*(0.05+math.Sqrt(norm)) {
+				t.Errorf("%s, %s: gradient off by %.3g of %.3g", name, output, math.Sqrt(wrong), math.Sqrt(norm))
+			}
+		}
+	}
+}
+
+// The guard says what the detector says.
+func TestGuardAgreesWithDetector(t *testing.T) {
+	ctx := context.Background()
+	for name, o := range variants() {
+		d := calibrated(t, o)
+		g := d.Guard(GuardOptions{})
+		x := inputs(31, 20)
+		r, err := d.Detect(ctx, x, Include{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		outs, _, err := g.Forward(ctx, x, g.OutputNames()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range r.Score {
+			if outs[OutputScore].Data[i] != float32(s) {
+				t.Errorf("%s, row %d: guard's score %g, detector's %g", name, i, outs[OutputScore].Data[i], s)
+			}
+			if argmax(outs[sdk.Output].Row(i)) != r.Predicted[i] || argmax(outs[OutputReconstructed].Row(i)) != r.Reconstructed[i] {
+				t.Errorf("%s, row %d: other classes", name, i)
+			}
+		}
+	}
+}
+
+func TestGuardNoise(t *testing.T) {
+	ctx := context.Background()
+	d := calibrated(t, options())
+	x := inputs(32, 3)
+	score := func(g *Guarded) []float32 {
+		outs, _, err := g.Forward(ctx, x, OutputScore)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outs[OutputScore].Data
+	}
+	stored := score(d.Guard(GuardOptions{}))
+	other := score(d.Guard(GuardOptions{Noise: DrawNoise(77, 8, testLatent)}))
+	if slices.Equal(stored, other) {
+		t.Error("other noise, same scores")
+	}
+	// More fresh samples than are stored, new ones each time, reproducibly.
+	a, b := d.Guard(GuardOptions{Fresh: true, Samples: 10, Seed: 1}), d.Guard(GuardOptions{Fresh: true, Samples: 10, Seed: 1})
+	first, second := score(a), score(a)
+	if slices.Equal(first, second) {
+		t.Error("fresh noise is the same twice")
+	}
+	if !slices.Equal(first, score(b)) || !slices.Equal(second, score(b)) {
+		t.Error("same seed, other fresh noise")
+	}
+	outs, pull, err := a.Forward(ctx, x, OutputSampled)
+	if err != nil || !outs[OutputSampled].Shape.Equal(tensor.Shape{3, 10, testClasses}) {
+		t.Fatalf("sampled: %v, %v", outs[OutputSampled].Shape, err)
+	}
+	if _, err := pull(ctx, map[string]*tensor.Tensor{OutputSampled: tensor.New(3, 10, testClasses)}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGuardRefuses(t *testing.T) {
+	ctx := context.Background()
+	g := build(t, options()).Guard(GuardOptions{})
+	if _, _, err := g.Forward(ctx, inputs(1, 1), "logits"); err == nil || !strings.Contains(err.Error(), `unknown output "logits"; known: ["output" "reconstructed"`) {
+		t.Error(err)
+	}
+	_, pull, err := g.Forward(ctx, inputs(1, 2), OutputScore)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pull(ctx, map[string]*tensor.Tensor{OutputScore: tensor.New(3, 1)}); err == nil || !strings.Contains(err.Error(), "want 2 numbers") {
+		t.Error(err)
+	}
+	if _, err := pull(ctx, map[string]*tensor.Tensor{"x": tensor.New(1)}); err == nil || !strings.Contains(err.Error(), "unknown output") {
+		t.Error(err)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	// scipy.ndimage.median_filter(a, 2) and (a, 3), mode reflect.
+	x := []float32{1, 9, 3, 4, 5, 2, 8, 7, 6}
+	shape := tensor.Shape{3, 3, 1}
+	for _, c := range []struct {
+		size int
+		want []float32
+	}{
+		{2, []float32{1, 9, 9, 4, 5, 5, 8, 7, 6}},
+		{3, []float32{4, 3, 3, 5, 5, 5, 7, 6, 6}},
+	} {
+		got := make([]float32, 9)
+		Median{Size: c.size}.Squeeze(got, x, shape)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("size %d: %v, want %v", c.size, got, c.want)
+		}
+	}
+	dx := make([]float32, 9)
+	Median{Size: 2}.Pull(dx, []float32{1, 1, 1, 1, 1, 1, 1, 1, 1}, x, shape)
+	if want := []float32{1, 2, 0, 1, 2, 0, 1, 1, 1}; !slices.Equal(dx, want) {
+		t.Errorf("pull %v, want %v", dx, want)
+	}
+}
+
+func TestBitDepth(t *testing.T) {
+	got := make([]float32, 4)
+	BitDepth{Bits: 1, Lo: 0, Hi: 1}.Squeeze(got, []float32{0.2, 0.49, 0.51, 1}, nil)
+	if want := []float32{0, 0, 1, 1}; !slices.Equal(got, want) {
+		t.Errorf("1 bit: %v, want %v", got, want)
+	}
+	BitDepth{Bits: 2, Lo: -1, Hi: 2}.Squeeze(got, []float32{-1, -0.4, 0.6, 2}, nil)
+	if want := []float32{-1, 0, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("2 bits: %v, want %v", got, want)
+	}
+}

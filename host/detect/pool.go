@@ -1,0 +1,80 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/vaeguard/vaeguard/host/kernel"
+)
+
+// pass is what one call needs for itself: threads, activations and scratch.
+type pass struct {
+	engine *kernel.Engine
+	coder  *coding
+	runner Runner
+}
+
+// defaultPasses may run at once.
+const defaultPasses = 4
+
+// pool lends passes: made on demand, up to a number, and then reused.
+type pool struct {
+	d     *Detector
+	slots chan struct{}
+	mu    sync.Mutex
+	free  []*pass
+}
+
+func newPool(d *Detector) *pool {
+	n := d.o.Passes
+	if n == 0 {
+		n = defaultPasses
+	}
+	return &pool{d: d, slots: make(chan struct{}, n)}
+}
+
+// get waits for a pass or the context.
+func (p *pool) get(ctx context.Context) (*pass, error) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		s := p.free[n-1]
+		p.free = p.free[:n-1]
+		return s, nil
+	}
+	e, err := kernel.New(kernel.Options{Threads: p.d.o.Threads})
+	if err != nil {
+		<-p.slots
+		return nil, fmt.Errorf("detector: %w", err)
+	}
+	s := &pass{engine: e}
+	if p.d.latent > 0 {
+		s.coder = newCoding(p.d.o.Autoencoder, e, p.d.samples)
+	}
+	if p.d.o.Method == Distillation {
+		s.runner = p.d.o.Student.NewRunner(e, rows)
+	}
+	return s, nil
+}
+
+func (p *pool) put(s *pass) {
+	p.mu.Lock()
+	p.free = append(p.free, s)
+	p.mu.Unlock()
+	<-p.slots
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.free {
+		s.engine.Close()
+	}
+	p.free = nil
+}

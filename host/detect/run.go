@@ -1,0 +1,255 @@
+package detect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// ErrNoThreshold is the error of detecting before any calibration.
+var ErrNoThreshold = errors.New("the detector has no threshold: calibrate it first")
+
+// chunkBytes bounds what one call of the classifier is sent.
+const (
+	chunkBytes = 16 << 20
+	mostChunk  = 64 // instances
+)
+
+// chunk is how many instances are looked at together.
+func (d *Detector) chunk() int {
+	return max(1, min(mostChunk, chunkBytes/(4*d.input.Size()*(1+d.samples))))
+}
+
+// each looks at the rows of x, a chunk at a time, in order.
+func (d *Detector) each(ctx context.Context, x *tensor.Tensor, f func(p *pass, v *view, lo, hi int) error) error {
+	if err := d.checkInput(x); err != nil {
+		return err
+	}
+	p, err := d.pool.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.pool.put(p)
+	step := d.chunk()
+	for lo := 0; lo < x.N(); lo += step {
+		hi := min(lo+step, x.N())
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		v, err := d.look(ctx, p, x.Rows(lo, hi), d.o.Noise, false)
+		if err != nil {
+			return fmt.Errorf("rows %d to %d: %w", lo, hi-1, err)
+		}
+		if err := f(p, v, lo, hi); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Scores are the scores of n instances, fused if there are several.
+func (d *Detector) Scores(ctx context.Context, x *tensor.Tensor) ([]float64, error) {
+	st := d.state.Load()
+	if d.o.Fusion != NoFusion && st.fusion == nil {
+		return nil, fmt.Errorf("fusion %s: %w", d.o.Fusion, ErrNoThreshold)
+	}
+	raw, err := d.raw(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	return st.fuse(raw), nil
+}
+
+// raw are the scores one by one: [score][instance].
+func (d *Detector) raw(ctx context.Context, x *tensor.Tensor) ([][]float64, error) {
+	out := d.columns(x.N())
+	err := d.each(ctx, x, func(_ *pass, v *view, lo, hi int) error {
+		return d.score(out, v, lo, hi)
+	})
+	return out, err
+}
+
+func (d *Detector) columns(n int) [][]float64 {
+	out := make([][]float64, len(d.o.Scores))
+	for j := range out {
+		out[j] = make([]float64, n)
+	}
+	return out
+}
+
+// score writes the scores of one chunk to rows lo … hi−1.
+func (d *Detector) score(out [][]float64, v *view, lo, hi int) error {
+	for j, s := range d.o.Scores {
+		dst := out[j][lo:hi]
+		s.Score.Score(dst, v.evidence)
+		for i, f := range dst {
+			if math.IsNaN(f) || math.IsInf(f, 0) {
+				return &RowError{Row: lo + i, Message: fmt.Sprintf("score %s is %v: the classifier or the reconstruction is not finite", s.Name, f)}
+			}
+		}
+	}
+	return nil
+}
+
+// fuse is the one score that a threshold applies to.
+func (s *state) fuse(raw [][]float64) []float64 {
+	if s.fusion == nil {
+		return raw[0]
+	}
+	out := make([]float64, len(raw[0]))
+	s.fusion.Fuse(out, raw)
+	return out
+}
+
+// Calibrate sets the threshold from clean rows that were used for nothing
+// else. With several scores one half of them, chosen by a permutation, gives
+// each score's distribution and the other calibrates the fused statistic.
+// x may be nil for a given value and a single score. After an error the
+// former calibration stays.
+func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule spec.Threshold) (Threshold, error) {
+	st := &state{}
+	if x != nil && x.N() > 0 {
+		raw, err := d.raw(ctx, x)
+		if err != nil {
+			return Threshold{}, fmt.Errorf("calibrate: %w", err)
+		}
+		if d.o.Fusion != NoFusion {
+			reference, rest := halves(raw, d.o.Seed)
+			if st.fusion, err = NewFusion(d.o.Fusion, reference); err != nil {
+				return Threshold{}, fmt.Errorf("calibrate: %w", err)
+			}
+			st.Reference, raw = st.fusion.Reference, rest
+		}
+		st.Scores = slices.Clone(st.fuse(raw))
+		slices.Sort(st.Scores)
+	} else if d.o.Fusion != NoFusion {
+		return Threshold{}, fmt.Errorf("calibrate: fusion %s needs calibration data", d.o.Fusion)
+	}
+	t, err := NewThreshold(rule, st.Scores)
+	if err != nil {
+		return t, fmt.Errorf("calibrate: %w", err)
+	}
+	st.Threshold = &t
+	d.state.Store(st)
+	return t, nil
+}
+
+// halves splits rows of scores by a permutation of the seed.
+func halves(raw [][]float64, seed uint64) (a, b [][]float64) {
+	order := stream(seed, "fusion").Perm(len(raw[0]))
+	half := len(order) / 2
+	for _, column := range raw {
+		shuffled := make([]float64, len(order))
+		for i, row := range order {
+			shuffled[i] = column[row]
+		}
+		a, b = append(a, shuffled[:half]), append(b, shuffled[half:])
+	}
+	return a, b
+}
+
+// Detect scores, flags and corrects n instances. A fault of one row is a
+// *RowError.
+func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include) (*Result, error) {
+	st := d.state.Load()
+	if st.Threshold == nil {
+		return nil, ErrNoThreshold
+	}
+	n, k := x.N(), d.info.NumClasses
+	raw := d.columns(n)
+	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n)}
+	if include.Probabilities {
+		r.Probabilities = tensor.New(n, k)
+	}
+	if include.ProbabilitiesReconstructed {
+		r.ProbabilitiesReconstructed = tensor.New(n, k)
+	}
+	if include.Reconstruction && d.latent > 0 {
+		r.Reconstruction = tensor.Batch(n, d.input)
+	}
+	if include.Latent && d.latent > 0 {
+		r.Latent = tensor.New(n, d.latent)
+	}
+	err := d.each(ctx, x, func(p *pass, v *view, lo, hi int) error {
+		if err := d.score(raw, v, lo, hi); err != nil {
+			return err
+		}
+		for i := lo; i < hi; i++ {
+			out := v.outP.Row(i - lo)
+			mean := d.meanProbability(v, i-lo)
+			r.Predicted[i], r.Reconstructed[i] = argmax(out), argmax(mean)
+			if !d.rebuilds() {
+				r.Reconstructed[i] = r.Predicted[i]
+			}
+			if include.Probabilities {
+				d.probability(r.Probabilities.Row(i), out)
+			}
+			if include.ProbabilitiesReconstructed {
+				for c, q := range mean {
+					r.ProbabilitiesReconstructed.Row(i)[c] = float32(q)
+				}
+			}
+		}
+		if r.Latent != nil {
+			copy(r.Latent.Rows(lo, hi).Data, v.mean.Data)
+		}
+		if r.Reconstruction != nil {
+			p.coder.decode(r.Reconstruction.Rows(lo, hi), v.mean)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Score = st.fuse(raw)
+	if st.Scores != nil {
+		r.PValue = make([]float64, n)
+	}
+	for i, s := range r.Score {
+		r.Adversarial[i] = s > st.Threshold.Value
+		r.Corrected[i] = r.Predicted[i]
+		if r.Adversarial[i] {
+			r.Corrected[i] = r.Reconstructed[i]
+		}
+		if st.Scores != nil {
+			r.PValue[i] = PValue(st.Scores, s)
+		}
+	}
+	return r, nil
+}
+
+// meanProbability is the mean over samples of M(x'_s) for instance i.
+func (d *Detector) meanProbability(v *view, i int) []float64 {
+	k := d.info.NumClasses
+	sum, row := make([]float64, k), make([]float64, k)
+	samples := v.outR.N() / v.x.N()
+	for s := range samples {
+		d.read.logp(row, v.outR.Row(i*samples+s))
+		for c, l := range row {
+			sum[c] += math.Exp(l)
+		}
+	}
+	for c := range sum {
+		sum[c] /= float64(samples)
+	}
+	return sum
+}
+
+// probability writes M(x) as probabilities.
+func (d *Detector) probability(dst, out []float32) {
+	if d.read.kind == sdk.Probabilities {
+		copy(dst, out)
+		return
+	}
+	row := make([]float64, len(out))
+	d.read.logp(row, out)
+	for c, l := range row {
+		dst[c] = float32(math.Exp(l))
+	}
+}
