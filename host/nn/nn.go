@@ -71,18 +71,24 @@ type Draw struct {
 }
 
 // Workspace holds the activations and scratch of one layer (mostly a
-// Sequence) for batches up to a size. It belongs to one goroutine; once made,
+// Sequence) for batches up to a size. It belongs to one goroutine; once warm,
 // Forward and Backward allocate nothing.
 type Workspace struct {
 	K    *kernel.Engine
 	Mode Mode
 	Draw Draw
+	// ParamsOnly makes Backward stop when the last param has its gradient:
+	// the gradient at the input is not computed and the result is nil.
+	ParamsOnly bool
 
 	batch int
-	bufs  map[Layer][]buffer
+	slots map[Layer]*slots
 }
 
 type buffer struct {
-	data []float32
-	view tensor.Tensor
+	rows, stride int
+	data         []float32
+	ints         []int32
+	view         tensor.Tensor
+	kept         *tensor.Tensor
 }

@@ -1,0 +1,73 @@
+package nn
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Described is a Layer that can tell about itself.
+type Described interface {
+	// Kind is the name in the table of layers: "conv2d".
+	Kind() string
+	// FLOPs are the floating-point operations of a forward pass of one
+	// example, a multiplication and an addition counting two.
+	FLOPs() int64
+}
+
+// Nested is a Layer with layers of its own.
+type Nested interface{ Inner() *Sequence }
+
+// LayerInfo describes one layer of a Sequence.
+type LayerInfo struct {
+	Name   string // kind and index, "conv2d_0"; within a layer "residual_2/conv2d_0"
+	Kind   string
+	Depth  int // 0; 1 for the layers within a layer, which that one includes
+	Out    tensor.Shape
+	Params int   // numbers, statistics included
+	FLOPs  int64 // per example, forward
+}
+
+// Describe lists the layers of s in order, those within a layer after it.
+func Describe(s *Sequence) []LayerInfo { return describe(s, "", 0) }
+
+func describe(s *Sequence, prefix string, depth int) []LayerInfo {
+	var infos []LayerInfo
+	for i, l := range s.layers {
+		info := LayerInfo{Kind: kind(l), Depth: depth, Out: l.Out()}
+		info.Name = prefix + info.Kind + "_" + strconv.Itoa(i)
+		for _, p := range l.Params() {
+			info.Params += p.Value.Shape.Size()
+		}
+		if d, ok := l.(Described); ok {
+			info.FLOPs = d.FLOPs()
+		}
+		infos = append(infos, info)
+		if n, ok := l.(Nested); ok {
+			infos = append(infos, describe(n.Inner(), info.Name+"/", depth+1)...)
+		}
+	}
+	return infos
+}
+
+func kind(l Layer) string {
+	if d, ok := l.(Described); ok {
+		return d.Kind()
+	}
+	return fmt.Sprintf("%T", l)
+}
+
+// Kind names a Sequence within a list.
+func (s *Sequence) Kind() string { return "sequence" }
+
+// FLOPs is the sum over the layers.
+func (s *Sequence) FLOPs() int64 {
+	var n int64
+	for _, l := range s.layers {
+		if d, ok := l.(Described); ok {
+			n += d.FLOPs()
+		}
+	}
+	return n
+}
