@@ -91,22 +91,6 @@ const (
 	L0   Norm = "l0"
 )
 
-// Box is the legal range of an input: one number for all features, or one for
-// each.
-type Box struct{ Lo, Hi []float32 }
-
-// At is the range of feature j.
-func (b Box) At(j int) (lo, hi float32) {
-	lo, hi = b.Lo[0], b.Hi[0]
-	if len(b.Lo) > 1 {
-		lo = b.Lo[j]
-	}
-	if len(b.Hi) > 1 {
-		hi = b.Hi[j]
-	}
-	return lo, hi
-}
-
 // Budget bounds an attack.
 type Budget struct {
 	Norm    Norm

@@ -61,17 +61,6 @@ func (n Norm) Length(d []float32) float64 {
 	return s
 }
 
-// Clip moves x into the box.
-func (b Box) Clip(x []float32) {
-	if len(b.Lo) == 0 {
-		return
-	}
-	for j := range x {
-		lo, hi := b.At(j)
-		x[j] = min(max(x[j], lo), hi)
-	}
-}
-
 // Project moves y, in place, to the nearest point of the ball of radius
 // b.Eps around x (for L0: the one that keeps the largest changes) and then
 // into the box, which must hold x. Rounding never leaves the ball: the

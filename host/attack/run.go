@@ -25,9 +25,10 @@ type Options struct {
 	Batch    int // rows attacked together; 0: 100
 	Restarts int // runs on rows not yet fooled; 0: the attack's
 	Progress func(done, total int)
-	// FirstRow is the example number of row 0: rows of one data set attacked
-	// in pieces get the randomness that they would get together.
-	FirstRow int
+	// Examples are the rows' numbers in their data set, which key their
+	// randomness: rows attacked in pieces get what they would get together.
+	// Nil: their positions.
+	Examples []int
 	// Threshold, Pool and PoolLabels are handed to adaptive attacks: see Goal.
 	Threshold  float64
 	Pool       *tensor.Tensor
@@ -70,6 +71,9 @@ func Run(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels []int, 
 	}
 	if o.Targets != nil && len(o.Targets) != x.N() {
 		return nil, fmt.Errorf("%d targets for %d rows", len(o.Targets), x.N())
+	}
+	if o.Examples != nil && len(o.Examples) != x.N() {
+		return nil, fmt.Errorf("%d example numbers for %d rows", len(o.Examples), x.N())
 	}
 	r := &run{model: &meter{Forwarder: AsForwarder(c)}, info: info, attack: a, o: o}
 	if err := r.check(x); err != nil {
@@ -129,18 +133,12 @@ func (r *run) check(x *tensor.Tensor) error {
 	if r.attack.Needs() == NeedsGradients && r.info.Gradient == sdk.NoGradient {
 		return fmt.Errorf("the attack needs gradients, and classifier %s answers predictions only: use an attack that needs no more (square, spsa, hop_skip_jump, boundary, noise), or give the classifier a surrogate (classifier.gradient: surrogate)", r.info.Name)
 	}
-	box := r.o.Box
-	if len(box.Lo) == 0 || len(box.Hi) == 0 {
-		box = Box{r.info.Lo, r.info.Hi}
-	}
-	if len(box.Lo) == 0 || len(box.Hi) == 0 {
-		box = span(x)
+	if len(r.o.Box.Lo)+len(r.o.Box.Hi)+len(r.info.Lo)+len(r.info.Hi) == 0 {
 		r.warnings = append(r.warnings, "the classifier declares no legal range: the box is the minimum and maximum of the attacked rows")
 	}
-	for _, side := range [][]float32{box.Lo, box.Hi} {
-		if len(side) != 1 && len(side) != x.Stride() {
-			return fmt.Errorf("the legal range has %d numbers for %d features", len(side), x.Stride())
-		}
+	box, err := BoxOf(r.o.Box, r.info, x)
+	if err != nil {
+		return err
 	}
 	box, outside := box.hold(x)
 	if outside > 0 {
@@ -148,48 +146,6 @@ func (r *run) check(x *tensor.Tensor) error {
 	}
 	r.budget = Budget{Norm: norm, Eps: eps, Box: box, Queries: r.o.Queries, Seed: r.o.Seed}
 	return nil
-}
-
-// span is the range of each feature over the rows.
-func span(x *tensor.Tensor) Box {
-	d := x.Stride()
-	b := Box{make([]float32, d), make([]float32, d)}
-	for i := range x.N() {
-		for j, v := range x.Row(i) {
-			if i == 0 || v < b.Lo[j] {
-				b.Lo[j] = v
-			}
-			if i == 0 || v > b.Hi[j] {
-				b.Hi[j] = v
-			}
-		}
-	}
-	return b
-}
-
-// hold widens the box to hold every row, and counts those that it did not.
-func (b Box) hold(x *tensor.Tensor) (wide Box, outside int) {
-	for i := range x.N() {
-		out := false
-		for j, v := range x.Row(i) {
-			if lo, hi := b.At(j); v < lo || v > hi {
-				out = true
-				break
-			}
-		}
-		if out {
-			outside++
-		}
-	}
-	if outside == 0 {
-		return b, 0
-	}
-	wide = span(x)
-	for j := range wide.Lo {
-		lo, hi := b.At(j)
-		wide.Lo[j], wide.Hi[j] = min(wide.Lo[j], lo), max(wide.Hi[j], hi)
-	}
-	return wide, outside
 }
 
 // batch attacks rows lo ≤ i < hi, again those that failed while restarts last.
@@ -277,7 +233,10 @@ func (r *run) try(ctx context.Context, rows []int, restart int) error {
 	b.Seed = mix(b.Seed) + uint64(restart)
 	b.Rows = make([]uint64, len(rows))
 	for k, i := range rows {
-		b.Rows[k] = uint64(r.o.FirstRow + i)
+		b.Rows[k] = uint64(i)
+		if r.o.Examples != nil {
+			b.Rows[k] = uint64(r.o.Examples[i])
+		}
 	}
 	b.tally = newTally(len(rows))
 	before := r.model.rows.Load()

@@ -1,0 +1,216 @@
+package evaluate
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// check looks for signs that the evaluation itself is weak: an attack that
+// ought to be strong and is not says more about the attack than about the
+// guard (Carlini et al. 2019, arXiv:1902.06705; Athalye et al. 2018).
+func (e *evaluation) check(ctx context.Context) error {
+	e.checkPromise()
+	e.checkGradients()
+	e.checkOrder()
+	e.checkCurves()
+	if e.o.SkipChecks || e.info.Gradient == sdk.NoGradient {
+		return nil
+	}
+	return e.checkDescent(ctx)
+}
+
+// checkPromise compares the false-alarm rate on test rows with the promised
+// one: within 1.96 standard errors of both samples or, for a rate promised
+// with confidence, not significantly above.
+func (e *evaluation) checkPromise() {
+	a, n := e.o.PromisedFPR, float64(e.report.Clean.N)
+	if a == 0 {
+		return
+	}
+	fpr := e.report.Clean.FPR
+	if e.o.PromisedConfidence > 0 {
+		if e.report.Clean.CI95["fpr"].Lo > a {
+			e.warn("the false-alarm rate on test rows is %.4f, significantly above the promised %.4f: are calibration and test rows drawn alike?", fpr, a)
+		}
+		return
+	}
+	width := 1.96 * math.Sqrt(a*(1-a)*(1/math.Max(float64(e.o.CalibrationRows), 1)+1/n))
+	if math.Abs(fpr-a) > width {
+		e.warn("the false-alarm rate on test rows is %.4f, outside the promised %.4f ± %.4f: are calibration and test rows drawn alike?", fpr, a, width)
+	}
+}
+
+// tolerance is how much two success rates may differ by chance of a few rows.
+const tolerance = 0.02
+
+func (e *evaluation) checkGradients() {
+	all := slices.Clone(e.report.Attacks)
+	for _, a := range e.report.Adaptive {
+		all = append(all, a.AttackReport)
+	}
+	for _, a := range all {
+		if a.ZeroShare > 0.01 {
+			e.warn("attack %s: %.0f %% of its gradients were exactly zero: they are masked (saturated probabilities?), and the attack is weaker than it looks", a.ID, 100*a.ZeroShare)
+		}
+	}
+	for _, a := range e.report.Attacks {
+		if a.NSuccess > 0 && a.NSuccess < 30 {
+			e.warn("attack %s: only %d successful examples; the figures on them are uncertain, see their intervals", a.ID, a.NSuccess)
+		}
+		if a.NSuccess == 0 {
+			e.warn("attack %s fooled the classifier on no row: nothing can be said about detecting it", a.ID)
+		}
+	}
+}
+
+// checkOrder compares attacks of one norm with one another.
+func (e *evaluation) checkOrder() {
+	needs := make(map[string]attack.Need)
+	for i, a := range e.o.Attacks {
+		needs[e.ids[i]] = a.Attack.Needs()
+	}
+	iterated := func(a AttackReport) bool { return slices.Contains([]string{"pgd", "bim", "apgd"}, a.Name) }
+	for _, a := range e.report.Attacks {
+		for _, b := range e.report.Attacks {
+			if a.Norm != b.Norm || !iterated(a) || float64(b.SuccessRate) <= float64(a.SuccessRate)+tolerance {
+				continue
+			}
+			bounded := b.Eps <= a.Eps
+			switch {
+			case needs[b.ID] == attack.NeedsNothing && bounded:
+				e.warn("%s fools the classifier more often than %s (%.3f against %.3f): the attack does not work", b.ID, a.ID, b.SuccessRate, a.SuccessRate)
+			case needs[b.ID] == attack.NeedsPredictions && bounded:
+				e.warn("the black-box attack %s beats the white-box %s (%.3f against %.3f): gradients are masked", b.ID, a.ID, b.SuccessRate, a.SuccessRate)
+			case a.Name == b.Name && b.Eps < a.Eps:
+				e.warn("%s at eps %g fools more rows than at eps %g (%.3f against %.3f): more eps must never be weaker", a.Name, b.Eps, a.Eps, b.SuccessRate, a.SuccessRate)
+			}
+		}
+	}
+}
+
+func (e *evaluation) checkCurves() {
+	for _, c := range e.report.Curves {
+		for i := 1; i < len(c.Points); i++ {
+			p, q := c.Points[i-1], c.Points[i]
+			if !c.Adaptive && float64(q.SuccessRate) < float64(p.SuccessRate)-tolerance {
+				e.warn("%s fools fewer rows at eps %.4g than at %.4g (%.3f against %.3f): more eps must never be weaker", c.ID, q.Eps, p.Eps, q.SuccessRate, p.SuccessRate)
+			}
+		}
+	}
+}
+
+// checkDescent follows the classifier's gradient on a few rows: the loss must
+// fall, a ball as large as the box must let every row be fooled, and the
+// gradient must agree with finite differences.
+func (e *evaluation) checkDescent(ctx context.Context) error {
+	const few, steps = 32, 60
+	rows := Balanced(e.o.Labels, few, e.o.Seed+1)
+	x := e.o.X.Gather(rows)
+	box, err := e.box()
+	if err != nil {
+		return err
+	}
+	labels := make([]int, len(rows))
+	for k, i := range rows {
+		labels[k] = e.o.Labels[i]
+	}
+	goal := attack.Goal{Labels: labels, Kind: e.info.Output, Classes: e.info.NumClasses}.CrossEntropy()
+	probe := attack.NewProbe(attack.AsForwarder(e.o.Classifier), len(rows), goal, attack.Budget{})
+	all := attack.All(len(rows))
+	y := x.Clone()
+	first, done := []float64(nil), make([]bool, len(rows))
+	var last []float64
+	for step := range steps {
+		s, err := probe.Gradient(ctx, all, y)
+		if err != nil {
+			return err
+		}
+		if step == 0 {
+			first = s.Loss
+			if err := e.checkDifferences(ctx, probe, x, s); err != nil {
+				return err
+			}
+		}
+		if step == 5 {
+			last = s.Loss
+		}
+		for k := range all {
+			done[k] = done[k] || s.Done[k]
+			for j, g := range s.Grad.Row(k) {
+				lo, hi := box.At(j)
+				d := (hi - lo) / 20
+				if step < 5 {
+					d = (hi - lo) / 200
+				}
+				switch {
+				case g > 0:
+					y.Row(k)[j] -= d
+				case g < 0:
+					y.Row(k)[j] += d
+				}
+			}
+			box.Clip(y.Row(k))
+		}
+	}
+	rose := 0
+	for k := range first {
+		if last[k] > first[k]+1e-6 {
+			rose++
+		}
+	}
+	if share(rose, len(rows)) > 0.1 {
+		e.warn("five small steps along the gradient raised the attacker's loss on %d of %d rows: the gradient does not point downhill", rose, len(rows))
+	}
+	if n := count(done); n < len(rows) {
+		e.warn("an attack bounded by nothing but the legal range fooled %d of %d rows, and ought to fool all: gradients are masked", n, len(rows))
+	}
+	return nil
+}
+
+// checkDifferences compares directional derivatives with central differences.
+func (e *evaluation) checkDifferences(ctx context.Context, probe *attack.Probe, x *tensor.Tensor, s attack.Sample) error {
+	box, err := e.box()
+	if err != nil {
+		return err
+	}
+	n := x.N()
+	up, down, want := x.Clone(), x.Clone(), make([]float64, n)
+	for k := range n {
+		r := rand.New(rand.NewPCG(e.o.Seed, uint64(k)))
+		for j := range x.Row(k) {
+			lo, hi := box.At(j)
+			h := float32(1e-3) * (hi - lo)
+			if r.IntN(2) == 0 {
+				h = -h
+			}
+			up.Row(k)[j] += h
+			down.Row(k)[j] -= h
+			want[k] += (float64(up.Row(k)[j]) - float64(down.Row(k)[j])) * float64(s.Grad.Row(k)[j])
+		}
+	}
+	a, err := probe.Loss(ctx, attack.All(n), up)
+	if err != nil {
+		return nil // a classifier may refuse inputs just outside its range
+	}
+	b, err := probe.Loss(ctx, attack.All(n), down)
+	if err != nil {
+		return nil
+	}
+	var errs []float64
+	for k := range n {
+		got := a.Loss[k] - b.Loss[k]
+		if size := math.Max(math.Abs(got), math.Abs(want[k])); size > 1e-4 {
+			errs = append(errs, math.Abs(got-want[k])/size)
+		}
+	}
+	if m := median(errs); len(errs) >= n/4 && m > 0.2 {
+		e.warn("gradients differ from finite differences by %.0f %% (median of %d rows): they are estimates, or wrong", 100*m, len(errs))
+	}
+	return nil
+}

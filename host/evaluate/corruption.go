@@ -1,0 +1,74 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+)
+
+// corrupt measures alarms on one natural corruption at each of its levels.
+// Alarms on rows whose prediction stays are false ones; those on rows whose
+// prediction flips may be welcome.
+func (e *evaluation) corrupt(ctx context.Context, c NamedCorruption) error {
+	rows := Balanced(e.o.Labels, e.o.Limit, e.o.Seed)
+	box, err := e.box()
+	if err != nil {
+		return err
+	}
+	shape := e.details.Shape
+	x := e.o.X.Gather(rows)
+	for _, level := range c.Corruption.Levels() {
+		y := x.Clone()
+		for k, i := range rows {
+			r := rand.New(rand.NewPCG(e.o.Seed^0xc0441907, uint64(i)))
+			if err := c.Corruption.Corrupt(y.Row(k), x.Row(k), shape, box, level, r); err != nil {
+				return err
+			}
+			box.Clip(y.Row(k))
+		}
+		id := fmt.Sprintf("%s-%d", c.Name, level)
+		res, err := e.detect(ctx, "corruption "+id, y)
+		if err != nil {
+			return err
+		}
+		var right, corrected, flagged, quiet, loud, flips int
+		for k, i := range rows {
+			if res.Predicted[k] == e.o.Labels[i] {
+				right++
+			}
+			if res.Corrected[k] == e.o.Labels[i] {
+				corrected++
+			}
+			flip := res.Predicted[k] != e.result.Predicted[i]
+			if flip {
+				flips++
+			}
+			if res.Adversarial[k] {
+				flagged++
+				if flip {
+					loud++
+				} else {
+					quiet++
+				}
+			}
+		}
+		n := len(rows)
+		e.report.Corruptions = append(e.report.Corruptions, CorruptionReport{
+			ID: id, Name: c.Name, Severity: level, N: n, Accuracy: share(right, n), AccuracyCorrected: share(corrected, n),
+			Flagged: share(flagged, n), NHarmful: flips,
+			FlaggedHarmless: ratio(quiet, n-flips), FlaggedHarmful: ratio(loud, flips),
+			CI95: map[string]Interval{
+				"flagged": ClopperPearson(flagged, n), "accuracy": ClopperPearson(right, n),
+				"flagged_harmless": ClopperPearson(quiet, n-flips), "flagged_harmful": ClopperPearson(loud, flips),
+			},
+		})
+	}
+	return nil
+}
+
+// box is the legal range: the options', the classifier's, or that of the rows.
+func (e *evaluation) box() (attack.Box, error) {
+	return attack.BoxOf(e.o.Box, e.info, e.o.X)
+}

@@ -1,0 +1,97 @@
+package evaluate
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+)
+
+// curves repeats attacks of a bounded eps at multiples of it, on fewer rows:
+// iterated gradient attacks (one for each norm) and all adaptive ones.
+func (e *evaluation) curves(ctx context.Context) error {
+	if e.o.CurveRows < 0 || len(e.o.CurveFactors) == 0 {
+		return nil
+	}
+	seen := make(map[attack.Norm]bool)
+	for i, n := range e.o.Attacks {
+		norm, eps := n.Attack.Ball()
+		ad, adaptive := n.Attack.(attack.Adaptive)
+		if math.IsInf(eps, 1) || n.Attack.Needs() != attack.NeedsGradients {
+			continue
+		}
+		if !adaptive && (seen[norm] || !slices.Contains([]string{"pgd", "bim", "apgd"}, n.Name)) {
+			continue
+		}
+		if !adaptive {
+			seen[norm] = true
+		}
+		limit := e.o.CurveRows
+		if e.o.Limit > 0 {
+			limit = min(limit, e.o.Limit)
+		}
+		if adaptive {
+			limit = min(limit, e.o.AdaptiveLimit)
+		}
+		c := Curve{ID: e.ids[i], Norm: string(norm), Adaptive: adaptive}
+		rows := Balanced(e.o.Labels, limit, e.o.Seed)
+		smallest := make([]float64, len(rows))
+		for k := range smallest {
+			smallest[k] = math.Inf(1)
+		}
+		for _, f := range slices.Sorted(slices.Values(e.o.CurveFactors)) {
+			t, err := e.launch(ctx, e.ids[i], n.Attack, rows, f*eps)
+			if err != nil {
+				return err
+			}
+			c.Points = append(c.Points, e.point(t, f*eps, adaptive && ad.WantsFlag()))
+			evaded, _ := t.evaded(adaptive && ad.WantsFlag())
+			for k := range rows {
+				if evaded[k] {
+					smallest[k] = min(smallest[k], t.adv.Norm[k])
+				}
+			}
+		}
+		e.report.Curves = append(e.report.Curves, c)
+		if adaptive {
+			e.smallest(e.ids[i], rows, smallest)
+		}
+	}
+	return nil
+}
+
+func (e *evaluation) point(t *attacked, eps float64, wantsFlag bool) CurvePoint {
+	n := len(t.rows)
+	won := (&AttackDetails{Result: t.result, Success: t.success}).Scores(true)
+	caught := 0
+	for k, s := range t.success {
+		if s && t.result.Adversarial[k] {
+			caught++
+		}
+	}
+	evaded, _ := t.evaded(wantsFlag)
+	return CurvePoint{
+		Eps: eps, N: n, SuccessRate: ratio(len(won), agree(t.adv.Predicted, t.adv.Y)),
+		AUC: Number(Judge(e.result.Score, won).AUC), Detected: ratio(caught, len(won)),
+		Accuracy: share(agree(t.result.Predicted, t.adv.Y), n), AccuracyCorrected: share(agree(t.result.Corrected, t.adv.Y), n),
+		Evaded: ratio(count(evaded), n),
+	}
+}
+
+// smallest improves an adaptive attack's median evasion norm with what the
+// curve found at other radii.
+func (e *evaluation) smallest(id string, rows []int, norms []float64) {
+	for i := range e.report.Adaptive {
+		if e.report.Adaptive[i].ID != id {
+			continue
+		}
+		var list []float64
+		for k, r := range rows {
+			if e.result.Predicted[r] == e.o.Labels[r] {
+				list = append(list, norms[k])
+			}
+		}
+		e.report.Adaptive[i].MedianEvasionNorm = Number(median(list))
+	}
+}

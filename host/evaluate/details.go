@@ -1,0 +1,124 @@
+package evaluate
+
+import (
+	"context"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Details are what a Report is made of: for plots, for pictures, and for
+// paired tests between detectors.
+type Details struct {
+	X                    *tensor.Tensor
+	Labels               []int
+	Shape                tensor.Shape // of one example
+	ClassNames, Features []string     // may be nil
+	Threshold            float64
+	Clean                []float64 // scores of the clean rows
+	Attacks              []*AttackDetails
+}
+
+// AttackDetails are one attack, row by row.
+type AttackDetails struct {
+	ID, Name    string
+	Adaptive    bool
+	Control     bool  // noise
+	FalseAlarm  bool  // success is a flag
+	Rows        []int // of the test set
+	Adversarial *attack.Adversarial
+	Result      *detect.Result // on Adversarial.XAdv
+	Success     []bool         // right before, wrong after
+	Evaded      []bool         // of adaptive attacks
+	Examples    []Example
+}
+
+// Example is one attacked row with the guard's reconstructions, which are nil
+// for detectors that rebuild nothing.
+type Example struct {
+	Row                                        int // of the test set
+	Original, Adversarial, Rebuilt, RebuiltAdv []float32
+	Label, Predicted, PredictedAdv             int
+	Reconstructed, ReconstructedAdv            int
+	Score, ScoreAdv                            float64
+	Flagged, FlaggedAdv                        bool
+}
+
+// Scores are the scores of the attacked rows, of the successful ones alone if
+// asked for.
+func (a *AttackDetails) Scores(successful bool) []float64 {
+	var out []float64
+	for k, s := range a.Result.Score {
+		if !successful || a.Success[k] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// examplesPerAttack is how many rows of each attack a report shows.
+const examplesPerAttack = 4
+
+// examples picks rows of each attack, caught and missed ones in turn, and
+// asks the guard for its reconstructions of them.
+func (e *evaluation) examples(ctx context.Context) error {
+	for _, a := range e.details.Attacks {
+		picked := a.pick()
+		if len(picked) == 0 {
+			continue
+		}
+		rows := make([]int, len(picked))
+		for j, k := range picked {
+			rows[j] = a.Rows[k]
+		}
+		include := detect.Include{Reconstruction: true}
+		clean, err := e.o.Guard.Detect(ctx, e.o.X.Gather(rows), include)
+		if err != nil {
+			return err
+		}
+		adv, err := e.o.Guard.Detect(ctx, a.Adversarial.XAdv.Gather(picked), include)
+		if err != nil {
+			return err
+		}
+		for j, k := range picked {
+			ex := Example{
+				Row: rows[j], Original: e.o.X.Row(rows[j]), Adversarial: a.Adversarial.XAdv.Row(k),
+				Label: e.o.Labels[rows[j]], Predicted: clean.Predicted[j], PredictedAdv: adv.Predicted[j],
+				Reconstructed: clean.Reconstructed[j], ReconstructedAdv: adv.Reconstructed[j],
+				Score: clean.Score[j], ScoreAdv: adv.Score[j], Flagged: clean.Adversarial[j], FlaggedAdv: adv.Adversarial[j],
+			}
+			if clean.Reconstruction != nil && adv.Reconstruction != nil {
+				ex.Rebuilt, ex.RebuiltAdv = clean.Reconstruction.Row(j), adv.Reconstruction.Row(j)
+			}
+			a.Examples = append(a.Examples, ex)
+		}
+	}
+	return nil
+}
+
+// pick chooses successful rows, in turn caught and missed; without any
+// success, the first rows.
+func (a *AttackDetails) pick() []int {
+	var caught, missed, out []int
+	for k, s := range a.Success {
+		switch {
+		case s && a.Result.Adversarial[k]:
+			caught = append(caught, k)
+		case s:
+			missed = append(missed, k)
+		}
+	}
+	for k := 0; len(out) < examplesPerAttack && (k < len(caught) || k < len(missed)); k++ {
+		if k < len(caught) {
+			out = append(out, caught[k])
+		}
+		if k < len(missed) && len(out) < examplesPerAttack {
+			out = append(out, missed[k])
+		}
+	}
+	if len(out) == 0 && len(a.Rows) > 0 {
+		return []int{0}
+	}
+	return out
+}

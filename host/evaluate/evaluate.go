@@ -1,0 +1,268 @@
+package evaluate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Guard is the detector that is judged.
+type Guard interface {
+	Detect(ctx context.Context, x *tensor.Tensor, include detect.Include) (*detect.Result, error)
+}
+
+// Named is an attack and the name that the spec gave it.
+type Named struct {
+	Name   string
+	Attack attack.Attack
+}
+
+// Corruption is a natural change of an input that is no attack: a detector
+// should stay quiet where the prediction does.
+type Corruption interface {
+	// Levels are the severities to measure, each 1 to 5.
+	Levels() []int
+	// Corrupt writes a corrupted copy of the example x, of the given shape,
+	// to dst. The caller clips to the box, whose width scales every effect.
+	Corrupt(dst, x []float32, shape tensor.Shape, box attack.Box, severity int, r *rand.Rand) error
+}
+
+// NamedCorruption is a corruption and the name that the spec gave it.
+type NamedCorruption struct {
+	Name       string
+	Corruption Corruption
+}
+
+// Options say what is judged, on what, and how thoroughly.
+type Options struct {
+	Name       string
+	Guard      Guard
+	Classifier sdk.Classifier // the bare one
+	// Guarded is the guard as a classifier with detect's outputs, with the
+	// stored noise or with fresh noise of the given seed. Adaptive attacks
+	// need it.
+	Guarded   func(fresh bool, seed uint64) sdk.Forwarder
+	Threshold float64
+	// Promise is what the threshold's calibration promised; nothing if
+	// PromisedFPR is 0.
+	PromisedFPR         float64
+	PromisedConfidence  float64 // 0: the rate is an expectation
+	CalibrationRows     int
+	Method, Digest      string
+	X                   *tensor.Tensor // clean test rows
+	Labels              []int
+	ClassNames, Feature []string // may be nil
+	Box                 attack.Box
+
+	Attacks     []Named // adaptive ones among them
+	Corruptions []NamedCorruption
+	// Limit bounds the attacked rows, class-balanced; AdaptiveLimit those of
+	// adaptive attacks, CurveRows those of security curves. 0: all, 200, 200;
+	// negative: no curves.
+	Limit, AdaptiveLimit, CurveRows int
+	// CurveFactors are the multiples of eps of a security curve; nil: ¼, ½,
+	// 1, 1½, 2.
+	CurveFactors []float64
+	Bootstrap    int // resamples; 0: 1000
+	Seed         uint64
+	Batch        int
+	SkipChecks   bool // leave out the self-checks that cost model calls
+
+	// Cached may keep adversarial rows: it returns what it has under the id,
+	// or what make makes. Nil: make is called.
+	Cached   func(id string, rows []int, make func() (*attack.Adversarial, error)) (*attack.Adversarial, error)
+	Progress func(stage string, done, total int)
+
+	SpecSHA256, Version string
+}
+
+// Run evaluates a guard. The Details hold what plots and paired tests need.
+func Run(ctx context.Context, o Options) (*Report, *Details, error) {
+	start := time.Now()
+	e, err := newEvaluation(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := e.clean(ctx); err != nil {
+		return nil, nil, err
+	}
+	for i, a := range e.o.Attacks {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		if err := e.attack(ctx, a, e.ids[i]); err != nil {
+			return nil, nil, fmt.Errorf("attack %s: %w", e.ids[i], err)
+		}
+	}
+	e.union()
+	e.worst()
+	for _, c := range e.o.Corruptions {
+		if err := e.corrupt(ctx, c); err != nil {
+			return nil, nil, fmt.Errorf("corruption %s: %w", c.Name, err)
+		}
+	}
+	if err := e.curves(ctx); err != nil {
+		return nil, nil, fmt.Errorf("security curves: %w", err)
+	}
+	if err := e.check(ctx); err != nil {
+		return nil, nil, fmt.Errorf("self-checks: %w", err)
+	}
+	if err := e.examples(ctx); err != nil {
+		return nil, nil, err
+	}
+	e.report.Seconds = time.Since(start).Seconds()
+	return e.report, e.details, nil
+}
+
+// evaluation is one Run.
+type evaluation struct {
+	o       Options
+	ids     []string
+	info    sdk.Info
+	report  *Report
+	details *Details
+	result  *detect.Result // of all clean rows
+}
+
+func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
+	if o.X == nil || o.X.N() == 0 {
+		return nil, errors.New("no test rows to evaluate on")
+	}
+	if len(o.Labels) != o.X.N() {
+		return nil, fmt.Errorf("evaluate needs a label for each row: %d labels for %d rows", len(o.Labels), o.X.N())
+	}
+	if o.Bootstrap == 0 {
+		o.Bootstrap = 1000
+	}
+	if o.AdaptiveLimit == 0 {
+		o.AdaptiveLimit = 200
+	}
+	if o.CurveRows == 0 {
+		o.CurveRows = 200
+	}
+	if o.CurveFactors == nil {
+		o.CurveFactors = []float64{.25, .5, 1, 1.5, 2}
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, int, int) {}
+	}
+	info, err := o.Classifier.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.ClassNames) == 0 {
+		o.ClassNames = info.Classes
+	}
+	for i, y := range o.Labels {
+		if y < 0 || y >= info.NumClasses {
+			return nil, fmt.Errorf("label of row %d is %d; the classifier has classes 0 to %d", i, y, info.NumClasses-1)
+		}
+	}
+	e := &evaluation{o: o, ids: identify(o.Attacks), info: info}
+	e.report = &Report{
+		Name:       o.Name,
+		Classifier: ClassifierReport{Name: info.Name, Digest: info.Digest, Classes: info.NumClasses},
+		Detector: DetectorReport{
+			Method: o.Method, Digest: o.Digest, Threshold: Number(o.Threshold),
+			PromisedFPR: Number(math.NaN()), Calibration: o.CalibrationRows,
+		},
+		Attacks: []AttackReport{}, Adaptive: []AdaptiveReport{}, Corruptions: []CorruptionReport{}, Curves: []Curve{},
+		Warnings: []string{}, Seed: o.Seed, SpecSHA256: o.SpecSHA256, Version: o.Version,
+	}
+	if o.PromisedFPR > 0 {
+		e.report.Detector.PromisedFPR = Number(o.PromisedFPR)
+	}
+	e.details = &Details{
+		X: o.X, Labels: o.Labels, ClassNames: o.ClassNames, Features: o.Feature, Threshold: o.Threshold, Shape: o.X.Example().Clone(),
+	}
+	return e, nil
+}
+
+// warn adds a warning, once.
+func (e *evaluation) warn(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	for _, w := range e.report.Warnings {
+		if w == s {
+			return
+		}
+	}
+	e.report.Warnings = append(e.report.Warnings, s)
+}
+
+// detect asks the guard, in pieces so that progress shows.
+func (e *evaluation) detect(ctx context.Context, stage string, x *tensor.Tensor) (*detect.Result, error) {
+	const piece = 500
+	out := &detect.Result{}
+	for lo := 0; lo < x.N(); lo += piece {
+		hi := min(lo+piece, x.N())
+		r, err := e.o.Guard.Detect(ctx, x.Rows(lo, hi), detect.Include{})
+		if err != nil {
+			return nil, err
+		}
+		out.Score = append(out.Score, r.Score...)
+		out.PValue = append(out.PValue, r.PValue...)
+		out.Adversarial = append(out.Adversarial, r.Adversarial...)
+		out.Predicted = append(out.Predicted, r.Predicted...)
+		out.Reconstructed = append(out.Reconstructed, r.Reconstructed...)
+		out.Corrected = append(out.Corrected, r.Corrected...)
+		e.o.Progress(stage, hi, x.N())
+	}
+	return out, nil
+}
+
+// clean judges the guard on clean test rows.
+func (e *evaluation) clean(ctx context.Context) error {
+	start := time.Now()
+	r, err := e.detect(ctx, "clean rows", e.o.X)
+	if err != nil {
+		return err
+	}
+	n := e.o.X.N()
+	e.report.Detector.MsPerInstance = time.Since(start).Seconds() * 1000 / float64(n)
+	e.result = r
+	e.details.Clean = r.Score
+	flagged := count(r.Adversarial)
+	right, rebuilt, corrected := agree(r.Predicted, e.o.Labels), agree(r.Reconstructed, e.o.Labels), agree(r.Corrected, e.o.Labels)
+	e.report.Classifier.Accuracy = share(right, n)
+	e.report.Clean = CleanReport{
+		N: n, FPR: share(flagged, n), Accuracy: share(right, n),
+		AccuracyReconstructed: share(rebuilt, n), AccuracyCorrected: share(corrected, n),
+		CI95: map[string]Interval{
+			"fpr": ClopperPearson(flagged, n), "accuracy": ClopperPearson(right, n),
+			"accuracy_reconstructed": ClopperPearson(rebuilt, n), "accuracy_corrected": ClopperPearson(corrected, n),
+		},
+	}
+	return nil
+}
+
+func count(b []bool) int {
+	n := 0
+	for _, v := range b {
+		if v {
+			n++
+		}
+	}
+	return n
+}
+
+func agree(a, b []int) int {
+	n := 0
+	for i := range a {
+		if a[i] == b[i] {
+			n++
+		}
+	}
+	return n
+}
+
+// WriteJSON writes report.json.
+func (r *Report) WriteJSON(w io.Writer) error { return writeIndented(w, r) }

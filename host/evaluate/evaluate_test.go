@@ -1,0 +1,223 @@
+package evaluate_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/attack/attacktest"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// step is a sign attack of a few steps.
+type step struct {
+	Steps int     `yaml:"steps"`
+	Eps   float64 `yaml:"eps"`
+}
+
+func (s step) Ball() (attack.Norm, float64) { return attack.Linf, s.Eps }
+func (s step) Needs() attack.Need           { return attack.NeedsGradients }
+
+func (s step) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o attack.Objective, b attack.Budget) (*tensor.Tensor, error) {
+	p, y := attack.NewProbe(m, x.N(), o, b), x.Clone()
+	for range s.Steps {
+		e, err := p.Gradient(ctx, attack.All(x.N()), y)
+		if err != nil {
+			return nil, err
+		}
+		for i, g := range e.Grad.Data {
+			if g > 0 {
+				y.Data[i] -= float32(b.Eps) / 4
+			} else {
+				y.Data[i] += float32(b.Eps) / 4
+			}
+		}
+		for i := range x.N() {
+			b.Project(x.Row(i), y.Row(i))
+		}
+	}
+	return y, nil
+}
+
+// adaptive is step aimed at the guard.
+type adaptive struct{ step }
+
+func (adaptive) FreshNoise() bool { return false }
+func (adaptive) WantsFlag() bool  { return false }
+
+// brighter is a corruption.
+type brighter struct{}
+
+func (brighter) Levels() []int { return []int{1, 5} }
+
+func (brighter) Corrupt(dst, x []float32, _ tensor.Shape, _ attack.Box, severity int, _ *rand.Rand) error {
+	for j, v := range x {
+		dst[j] = v + .01*float32(severity)
+	}
+	return nil
+}
+
+func options() evaluate.Options {
+	g, x, y := attacktest.NewGuard(12, 3, 4, 300, 11)
+	return evaluate.Options{
+		Name: "toy", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Seed: 3, Bootstrap: 50,
+		Guarded:     func(bool, uint64) sdk.Forwarder { return g },
+		Attacks:     []evaluate.Named{{"pgd", step{10, .15}}, {"pgd", step{10, .05}}, {"joint", adaptive{step{10, .15}}}},
+		Corruptions: []evaluate.NamedCorruption{{"brightness", brighter{}}},
+		CurveRows:   40, AdaptiveLimit: 50,
+	}
+}
+
+func run(t *testing.T, o evaluate.Options) (*evaluate.Report, *evaluate.Details) {
+	t.Helper()
+	r, d, err := evaluate.Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, d
+}
+
+func TestRun(t *testing.T) {
+	r, d := run(t, options())
+	if r.Clean.N != 300 || r.Clean.Accuracy != 1 {
+		t.Errorf("clean n %d, accuracy %g; want 300, 1", r.Clean.N, r.Clean.Accuracy)
+	}
+	if r.Clean.FPR < .03 || r.Clean.FPR > .06 {
+		t.Errorf("false-alarm rate %g at the 95th percentile", r.Clean.FPR)
+	}
+	if len(r.Attacks) != 2 || r.Attacks[0].ID != "pgd-linf-0.15" || r.Attacks[1].ID != "pgd-linf-0.05" {
+		t.Fatalf("attacks %+v", r.Attacks)
+	}
+	a := r.Attacks[0]
+	if a.NSuccess < 30 || float64(a.AUC) < .6 || a.All.N != 300 {
+		t.Errorf("pgd: %d successes, AUC %g over all of %d", a.NSuccess, a.AUC, a.All.N)
+	}
+	if ci := a.CI95["auc"]; !(ci.Lo <= float64(a.AUC) && float64(a.AUC) <= ci.Hi) {
+		t.Errorf("AUC %g outside its interval %v", a.AUC, ci)
+	}
+	if a.AccuracyReconstructed <= a.Accuracy {
+		t.Errorf("accuracy on reconstructions %g, attacked %g: the projection should mend", a.AccuracyReconstructed, a.Accuracy)
+	}
+	if len(r.Adaptive) != 1 || r.Adaptive[0].N != 50 || r.AdaptiveUnion == nil || r.AdaptiveUnion.Evaded != r.Adaptive[0].Evaded {
+		t.Errorf("adaptive %+v, union %+v", r.Adaptive, r.AdaptiveUnion)
+	}
+	if r.WorstCase == nil || r.WorstCase.N != 300 || r.WorstCase.NSuccess < a.NSuccess {
+		t.Errorf("worst case %+v", r.WorstCase)
+	}
+	if len(r.Corruptions) != 2 || r.Corruptions[1].Severity != 5 {
+		t.Errorf("corruptions %+v", r.Corruptions)
+	}
+	if len(r.Curves) != 2 || len(r.Curves[0].Points) != 5 {
+		t.Errorf("curves %+v", r.Curves)
+	}
+	if len(d.Attacks) != 3 || len(d.Attacks[0].Examples) == 0 || d.Attacks[0].Examples[0].Rebuilt == nil {
+		t.Error("no examples")
+	}
+}
+
+// The keys of the contract are there, and two runs give the same bytes but
+// for what was timed.
+func TestJSON(t *testing.T) {
+	texts := make([]string, 2)
+	for i := range texts {
+		r, _ := run(t, options())
+		r.Seconds, r.Detector.MsPerInstance = 0, 0
+		for k := range r.Attacks {
+			r.Attacks[k].Seconds = 0
+		}
+		for k := range r.Adaptive {
+			r.Adaptive[k].Seconds = 0
+		}
+		var b bytes.Buffer
+		if err := r.WriteJSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		texts[i] = b.String()
+	}
+	if texts[0] != texts[1] {
+		t.Error("two evaluations with one seed differ")
+	}
+	var tree struct {
+		Attacks  []map[string]any
+		Adaptive []map[string]any
+	}
+	if err := json.Unmarshal([]byte(texts[0]), &tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range strings.Fields("id name norm eps params n n_success success_rate accuracy accuracy_reconstructed accuracy_corrected detected auc tpr_at_fpr all queries seconds ci95") {
+		if _, ok := tree.Attacks[0][key]; !ok {
+			t.Errorf("attacks[0] has no %s", key)
+		}
+	}
+	for _, key := range []string{"evaded", "median_evasion_norm", "auc"} {
+		if _, ok := tree.Adaptive[0][key]; !ok {
+			t.Errorf("adaptive[0] has no %s", key)
+		}
+	}
+}
+
+func TestGates(t *testing.T) {
+	r, _ := run(t, options())
+	for text, fails := range map[string]int{
+		"attacks.pgd.n<1000":                             2, // by name: both
+		"attacks.pgd-linf-0.15.n<1000":                   1,
+		"attacks.pgd-linf-0.15.tpr_at_fpr.0.05<=1":       1,
+		"attacks.pgd-linf-0.05.ci95.auc.0 < 2":           1,
+		"clean.fpr>0.5":                                  0,
+		"adaptive.joint.all.auc>=0":                      1,
+		"adaptive_union.evaded>2":                        0,
+		"attacks.pgd-linf-0.15.ci95.tpr_at_fpr.0.05.1<0": 0,
+	} {
+		g, err := evaluate.ParseGate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Check([]evaluate.Gate{g})
+		if err != nil || len(got) != fails {
+			t.Errorf("%s: %d failures %v, error %v; want %d", text, len(got), got, err, fails)
+		}
+	}
+	for _, text := range []string{"attacks.pgd.aux<1", "attacks.fgsm.auc<1", "clean<1"} {
+		g, err := evaluate.ParseGate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Check([]evaluate.Gate{g}); err == nil {
+			t.Errorf("%s: no error", text)
+		}
+	}
+	for _, text := range []string{"", "auc", "auc<", "auc<x", "a b<1"} {
+		if _, err := evaluate.ParseGate(text); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
+}
+
+// An attack that does nothing is reported as one.
+func TestWarnsOfAWeakAttack(t *testing.T) {
+	o := options()
+	o.Attacks = []evaluate.Named{{"pgd", step{0, .15}}}
+	r, _ := run(t, o)
+	if !strings.Contains(strings.Join(r.Warnings, "\n"), "fooled the classifier on no row") {
+		t.Errorf("warnings %q", r.Warnings)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	o := options()
+	o.Labels = o.Labels[1:]
+	if _, _, err := evaluate.Run(context.Background(), o); err == nil {
+		t.Error("no error for missing labels")
+	}
+	o = options()
+	o.Guarded = nil
+	if _, _, err := evaluate.Run(context.Background(), o); err == nil {
+		t.Error("no error for an adaptive attack on a guard without gradients")
+	}
+}

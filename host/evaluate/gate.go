@@ -1,0 +1,163 @@
+package evaluate
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Gate is a condition on a report under which a check fails: a dotted path, a
+// comparison and a number, such as attacks.pgd.auc<0.95. An element of a list
+// is named by its id, or by its name, which may be that of several.
+type Gate struct {
+	Text  string
+	path  string
+	op    string
+	bound float64
+}
+
+var gateForm = regexp.MustCompile(`^\s*([^<>=!\s]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*$`)
+
+// ParseGate reads a gate.
+func ParseGate(text string) (Gate, error) {
+	m := gateForm.FindStringSubmatch(text)
+	if m == nil {
+		return Gate{}, fmt.Errorf("gate %q: want PATH<NUMBER, such as attacks.pgd.auc<0.95 (comparisons: < <= > >= == !=)", text)
+	}
+	v, err := strconv.ParseFloat(m[3], 64)
+	if err != nil {
+		return Gate{}, fmt.Errorf("gate %q: %q is not a number", text, m[3])
+	}
+	return Gate{Text: strings.TrimSpace(text), path: m[1], op: m[2], bound: v}, nil
+}
+
+// Failure is one value for which a gate's condition holds.
+type Failure struct {
+	Gate  Gate
+	Path  string // with the id of the list's element
+	Value Number // NaN: null, which no gate can pass
+}
+
+// String says what failed.
+func (f Failure) String() string {
+	if f.Value != f.Value {
+		return fmt.Sprintf("%s: %s has no value", f.Gate.Text, f.Path)
+	}
+	return fmt.Sprintf("%s: %s is %.6g", f.Gate.Text, f.Path, float64(f.Value))
+}
+
+// Check returns what fails. A path that leads nowhere is an error, a value
+// that is null a failure: what could not be measured has not passed.
+func (r *Report) Check(gates []Gate) ([]Failure, error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	if err := json.Unmarshal(b, &tree); err != nil {
+		return nil, err
+	}
+	var out []Failure
+	for _, g := range gates {
+		found, known := lookup(tree, strings.Split(g.path, "."), "")
+		if len(found) == 0 {
+			return nil, fmt.Errorf("gate %q: the report has no %s; there: %s", g.Text, g.path, strings.Join(known, ", "))
+		}
+		for _, f := range found {
+			f.Gate = g
+			if f.Value != f.Value || g.holds(float64(f.Value)) {
+				out = append(out, f)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (g Gate) holds(v float64) bool {
+	switch g.op {
+	case "<":
+		return v < g.bound
+	case "<=":
+		return v <= g.bound
+	case ">":
+		return v > g.bound
+	case ">=":
+		return v >= g.bound
+	case "==":
+		return v == g.bound
+	}
+	return v != g.bound
+}
+
+// lookup follows a path. Keys and ids may hold dots (tpr_at_fpr.0.01,
+// pgd-linf-0.1), so that a step may take several segments. known is what the
+// last place reached offers.
+func lookup(tree any, path []string, at string) (found []Failure, known []string) {
+	join := func(key string) string { return strings.TrimPrefix(at+"."+key, ".") }
+	if len(path) == 0 {
+		switch v := tree.(type) {
+		case float64:
+			return []Failure{{Path: at, Value: Number(v)}}, nil
+		case nil:
+			return []Failure{{Path: at, Value: Number(nan())}}, nil
+		}
+		return nil, []string{"no number at " + at}
+	}
+	switch v := tree.(type) {
+	case map[string]any:
+		for key := range v {
+			known = append(known, join(key))
+		}
+		slices.Sort(known)
+		for k := len(path); k > 0; k-- {
+			key := strings.Join(path[:k], ".")
+			if child, ok := v[key]; ok {
+				return lookup(child, path[k:], join(key))
+			}
+		}
+	case []any:
+		for k := len(path); k > 0 && len(found) == 0; k-- {
+			key := strings.Join(path[:k], ".")
+			for i, e := range v {
+				m, ok := e.(map[string]any)
+				if !ok {
+					if key == strconv.Itoa(i) {
+						return lookup(e, path[k:], join(key))
+					}
+					continue
+				}
+				if m["id"] == key || (m["name"] == key && !named(v, key)) {
+					f, hints := lookup(m, path[k:], join(fmt.Sprint(m["id"])))
+					found = append(found, f...)
+					known = append(known, hints...)
+				}
+			}
+		}
+		if len(found) == 0 && len(known) == 0 {
+			for _, e := range v {
+				if m, ok := e.(map[string]any); ok {
+					known = append(known, join(fmt.Sprint(m["id"])))
+				}
+			}
+		}
+	case nil:
+		return []Failure{{Path: join(strings.Join(path, ".")), Value: Number(nan())}}, nil
+	}
+	return found, known
+}
+
+// named reports whether an element has this id: then the name is not asked.
+func named(list []any, id string) bool {
+	for _, e := range list {
+		if m, ok := e.(map[string]any); ok && m["id"] == id {
+			return true
+		}
+	}
+	return false
+}
+
+func nan() float64 { return math.NaN() }

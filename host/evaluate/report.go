@@ -1,0 +1,213 @@
+package evaluate
+
+import (
+	"encoding/json"
+	"math"
+)
+
+// Number is a float64 that JSON shows as null where it is not finite: a
+// figure that the data do not define.
+type Number float64
+
+// MarshalJSON implements json.Marshaler.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+// UnmarshalJSON implements json.Unmarshaler: null is NaN.
+func (n *Number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*n = Number(math.NaN())
+		return nil
+	}
+	var f float64
+	err := json.Unmarshal(b, &f)
+	*n = Number(f)
+	return err
+}
+
+// Report is report.json. Rates are shares between 0 and 1; figures that the
+// data do not define are null.
+type Report struct {
+	Name          string             `json:"name"`
+	Classifier    ClassifierReport   `json:"classifier"`
+	Detector      DetectorReport     `json:"detector"`
+	Clean         CleanReport        `json:"clean"`
+	Attacks       []AttackReport     `json:"attacks"`
+	Adaptive      []AdaptiveReport   `json:"adaptive"`
+	AdaptiveUnion *UnionReport       `json:"adaptive_union"`
+	Corruptions   []CorruptionReport `json:"corruptions"`
+	WorstCase     *WorstReport       `json:"worst_case"`
+	Curves        []Curve            `json:"curves"`
+	Warnings      []string           `json:"warnings"`
+	Seed          uint64             `json:"seed"`
+	SpecSHA256    string             `json:"spec_sha256"`
+	Version       string             `json:"version"`
+	Seconds       float64            `json:"seconds"`
+}
+
+// ClassifierReport is the guarded model by itself.
+type ClassifierReport struct {
+	Name     string  `json:"name"`
+	Digest   string  `json:"digest"`
+	Classes  int     `json:"classes"`
+	Accuracy float64 `json:"accuracy"` // on the clean test rows
+}
+
+// DetectorReport says what was judged.
+type DetectorReport struct {
+	Method        string  `json:"method"`
+	Digest        string  `json:"digest"`
+	Threshold     Number  `json:"threshold"`
+	PromisedFPR   Number  `json:"promised_fpr"`
+	Calibration   int     `json:"n_calibration"`
+	MsPerInstance float64 `json:"ms_per_instance"` // of detection, classifier included
+}
+
+// CleanReport is the guard on clean test rows.
+type CleanReport struct {
+	N                     int                 `json:"n"`
+	FPR                   float64             `json:"fpr"`
+	Accuracy              float64             `json:"accuracy"`
+	AccuracyReconstructed float64             `json:"accuracy_reconstructed"` // always answering from the reconstruction
+	AccuracyCorrected     float64             `json:"accuracy_corrected"`     // only where flagged
+	CI95                  map[string]Interval `json:"ci95"`
+}
+
+// Detection are the figures of one group of attacked rows against all clean
+// test rows.
+type Detection struct {
+	Detected  Number            `json:"detected"` // at the deployed threshold
+	AUC       Number            `json:"auc"`
+	PRAUC     Number            `json:"pr_auc"`
+	TPRAtFPR  map[string]Number `json:"tpr_at_fpr"`
+	FPRAtTPR5 Number            `json:"fpr_at_tpr95"`
+}
+
+// AttackReport is one attack. The detection figures of the top level count
+// the N_success rows that were right before and wrong after; All counts every
+// attacked row.
+type AttackReport struct {
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	Norm        string         `json:"norm"`
+	Eps         Number         `json:"eps"` // null: no bound
+	Params      map[string]any `json:"params"`
+	N           int            `json:"n"`
+	NSuccess    int            `json:"n_success"`
+	SuccessRate Number         `json:"success_rate"` // of the rows that were right before
+	Accuracy    float64        `json:"accuracy"`
+	// AccuracyReconstructed and AccuracyCorrected: as in CleanReport, on all
+	// attacked rows.
+	AccuracyReconstructed float64 `json:"accuracy_reconstructed"`
+	AccuracyCorrected     float64 `json:"accuracy_corrected"`
+	Detection
+	All        AllReport           `json:"all"`
+	MedianNorm Number              `json:"median_norm"` // of successful perturbations
+	Queries    float64             `json:"queries"`     // rows sent to the model per instance, mean
+	Gradients  float64             `json:"gradients"`   // rows differentiated per instance, mean
+	ZeroShare  float64             `json:"zero_gradients"`
+	Seconds    float64             `json:"seconds"`
+	CI95       map[string]Interval `json:"ci95"`
+}
+
+// AllReport is Detection over every attacked row, successful or not.
+type AllReport struct {
+	N int `json:"n"`
+	Detection
+	CI95 map[string]Interval `json:"ci95"`
+}
+
+// AdaptiveReport is an attack that aims at the guard itself.
+type AdaptiveReport struct {
+	AttackReport
+	FreshNoise bool `json:"fresh_noise"` // the attacker does not know the detector's noise
+	// Evaded is the share of all attacked rows that end misclassified and
+	// unflagged; of a false-alarm attack, right and flagged.
+	Evaded Number `json:"evaded"`
+	// MedianEvasionNorm is the median over rows that were right before of the
+	// smallest perturbation seen that evades both; null if most never do.
+	MedianEvasionNorm Number `json:"median_evasion_norm"`
+}
+
+// UnionReport is an attacker who tries every adaptive attack.
+type UnionReport struct {
+	N      int      `json:"n"` // rows common to all
+	Evaded Number   `json:"evaded"`
+	CI95   Interval `json:"ci95"`
+}
+
+// WorstReport joins all attacks on the rows common to them: a row is caught
+// only if it is caught under every attack that fools the classifier on it.
+type WorstReport struct {
+	N                 int                 `json:"n"`
+	NSuccess          int                 `json:"n_success"` // right before, wrong under some attack
+	Detected          Number              `json:"detected"`  // of those
+	Evaded            Number              `json:"evaded"`    // of all: misclassified and unflagged under some attack
+	Accuracy          Number              `json:"accuracy"`  // right under every attack
+	AccuracyCorrected Number              `json:"accuracy_corrected"`
+	CI95              map[string]Interval `json:"ci95"`
+}
+
+// CorruptionReport is one natural corruption at one severity.
+type CorruptionReport struct {
+	ID                string              `json:"id"`
+	Name              string              `json:"name"`
+	Severity          int                 `json:"severity"`
+	N                 int                 `json:"n"`
+	Accuracy          float64             `json:"accuracy"`
+	AccuracyCorrected float64             `json:"accuracy_corrected"`
+	Flagged           float64             `json:"flagged"`
+	NHarmful          int                 `json:"n_harmful"`        // the prediction flips
+	FlaggedHarmless   Number              `json:"flagged_harmless"` // false alarms: the prediction stays
+	FlaggedHarmful    Number              `json:"flagged_harmful"`
+	CI95              map[string]Interval `json:"ci95"`
+}
+
+// Curve is one attack over growing eps.
+type Curve struct {
+	ID       string       `json:"id"`
+	Norm     string       `json:"norm"`
+	Adaptive bool         `json:"adaptive"`
+	Points   []CurvePoint `json:"points"`
+}
+
+// CurvePoint is one eps of a Curve.
+type CurvePoint struct {
+	Eps               float64 `json:"eps"`
+	N                 int     `json:"n"`
+	SuccessRate       Number  `json:"success_rate"`
+	AUC               Number  `json:"auc"`
+	Detected          Number  `json:"detected"`
+	Accuracy          float64 `json:"accuracy"`
+	AccuracyCorrected float64 `json:"accuracy_corrected"`
+	Evaded            Number  `json:"evaded"`
+}
+
+// rateKeys are the keys of tpr_at_fpr.
+var rateKeys = [len(Rates)]string{"0.001", "0.01", "0.05"}
+
+// ci names the intervals of a Detection.
+func (i Intervals) ci(into map[string]Interval) {
+	into["auc"], into["pr_auc"], into["fpr_at_tpr95"] = i.AUC, i.PRAUC, i.FPR95
+	for k, key := range rateKeys {
+		into["tpr_at_fpr."+key] = i.TPR[k]
+	}
+}
+
+func ratio(k, n int) Number {
+	if n == 0 {
+		return Number(math.NaN())
+	}
+	return Number(float64(k) / float64(n))
+}
+
+func share(k, n int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return float64(k) / float64(n)
+}
