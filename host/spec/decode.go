@@ -325,6 +325,10 @@ func (d *decoder) word(v reflect.Value, n *node, path string, f *field, wrong fu
 		wrong(want)
 		return
 	}
+	if f.required && n.text == "" {
+		d.fail(n, path, "must not be empty")
+		return
+	}
 	if f.enum != nil {
 		legal := false
 		for _, e := range f.enum {

@@ -83,6 +83,7 @@ func Parse(name string, data []byte, o Options) (*Spec, error) {
 	if err := d.errs.orNil(); err != nil {
 		return nil, err
 	}
+	s.remember()
 	return s, nil
 }
 

@@ -17,6 +17,7 @@ type Source struct {
 	root   *node
 	tables []registry.Any
 	names  map[string]string // of components, by the path of what holds them
+	plain  map[string]string // values that came from variables, as first read
 }
 
 // Position is a place in a file, from 1.
@@ -85,13 +86,17 @@ func (e Errors) orNil() error {
 // Errorf makes an error about the value at path, with its position if known
 // (else that of its nearest parent).
 func (s *Spec) Errorf(path, format string, args ...any) Error {
+	return s.source.errorf(path, format, args...)
+}
+
+func (s *Source) errorf(path, format string, args ...any) Error {
 	e := Error{Path: path, Message: fmt.Sprintf(format, args...)}
-	if s.source == nil {
+	if s == nil {
 		return e
 	}
-	e.File = s.source.File
+	e.File = s.File
 	for p := path; ; p = parent(p) {
-		if pos, ok := s.source.Positions[p]; ok {
+		if pos, ok := s.Positions[p]; ok {
 			e.Pos = pos
 			return e
 		}

@@ -1,0 +1,312 @@
+package spec
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/vaeguard/vaeguard/host/registry"
+)
+
+// Resolved is the spec as YAML with its defaults filled in and its variables
+// as written: reading it again, against the same tables and environment, gives
+// an equal Spec. Values changed since they were read are written as they are;
+// a value that came from a ${VAR} and is unchanged is written as that ${VAR},
+// a secret always.
+func (s *Spec) Resolved() []byte {
+	w := s.writer()
+	if s.source != nil {
+		w.unchanged = s.source.plain
+	}
+	return render(w.structure(reflect.ValueOf(s).Elem(), reflect.Value{}, ""))
+}
+
+// remember keeps the plain form of each value that holds a variable, to see
+// later whether it has changed.
+func (s *Spec) remember() {
+	w := s.writer()
+	if len(w.vars) == 0 {
+		return
+	}
+	s.source.plain = map[string]string{}
+	w.record = s.source.plain
+	w.structure(reflect.ValueOf(s).Elem(), reflect.Value{}, "")
+}
+
+func (s *Spec) writer() *writer {
+	w := &writer{vars: map[string]*node{}}
+	if s.source != nil {
+		s.source.root.variables("", w.vars)
+		w.root, w.tables, w.names = s.source.root, s.source.tables, s.source.names
+	}
+	return w
+}
+
+// render writes a tree of yaml.v3.
+func render(y *yaml.Node) []byte {
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(y); err != nil {
+		panic("spec: a spec that cannot be written")
+	}
+	return []byte(showVariables(b.String()))
+}
+
+// writer turns values into YAML, the inverse of decoder.
+type writer struct {
+	root      *node
+	tables    []registry.Any
+	names     map[string]string
+	vars      map[string]*node  // scalars with a variable, by path
+	record    map[string]string // where to keep plain forms, or nil
+	unchanged map[string]string // plain forms when the file was read
+}
+
+// structure writes the options of a struct. def are its defaults; invalid:
+// those of the tags. It returns nil where there is nothing to say.
+func (w *writer) structure(v, def reflect.Value, path string) *yaml.Node {
+	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	for _, f := range fieldsOf(v.Type()) {
+		d := reflect.Value{}
+		if def.IsValid() {
+			d = def.FieldByIndex(f.index)
+		}
+		y := w.field(v.FieldByIndex(f.index), d, &f, dotted.key(path, f.name))
+		if y != nil {
+			out.Content = append(out.Content, plainNode(f.name, "!!str"), y)
+		}
+	}
+	if len(out.Content) == 0 {
+		return nil
+	}
+	return compact(out, path)
+}
+
+// field writes one option, or nil if it needs no mention.
+func (w *writer) field(v, def reflect.Value, f *field, path string) *yaml.Node {
+	if f.secret {
+		if n := w.vars[path]; n != nil {
+			return rawNode(n)
+		}
+		return nil
+	}
+	if c, ok := v.Interface().(Classifier); ok && path == "classifier" && c.Plugin == "" && c.Path == "" && len(c.Command) == 0 {
+		return nil // a section that would be incomplete
+	}
+	if v.Type() == componentType && v.IsZero() || v.Kind() == reflect.Slice && v.IsNil() && f.preset != "" {
+		return nil
+	}
+	zeroDefault := f.preset == "" && (!def.IsValid() || def.IsZero())
+	if v.IsZero() && zeroDefault && w.silent(v, f) {
+		return nil
+	}
+	return w.value(v, def, f, path)
+}
+
+// silent reports whether a zero value whose default is zero goes unwritten:
+// because it means absent, or because reading it would be an error.
+func (w *writer) silent(v reflect.Value, f *field) bool {
+	if asDecoder(v) != nil {
+		return false
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface, reflect.String:
+		return true
+	case reflect.Struct, reflect.Bool:
+		return false
+	}
+	return f.check(0) != ""
+}
+
+// value writes v as it stands. A type that reads itself but cannot write
+// itself is written as the file has it.
+func (w *writer) value(v, def reflect.Value, f *field, path string) *yaml.Node {
+	if asDecoder(v) != nil {
+		return w.custom(v, path)
+	}
+	if v.Type() == componentType {
+		return w.component(v.Interface().(registry.Component), path)
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return plainNode("null", "!!null")
+		}
+		return w.value(v.Elem(), reflect.Value{}, &field{kind: f.kind}, path)
+	case reflect.Interface:
+		if v.IsNil() {
+			return plainNode("null", "!!null")
+		}
+		if v.NumMethod() == 0 {
+			return w.anything(v.Interface(), path)
+		}
+		return w.nested(v, path)
+	case reflect.Struct:
+		if !def.IsValid() || def.Type() != v.Type() {
+			def = reflect.Value{}
+		}
+		y := w.structure(v, def, path)
+		if y == nil && v.CanAddr() {
+			return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Style: yaml.FlowStyle}
+		}
+		return y
+	case reflect.Slice, reflect.Array:
+		return w.list(v, f, path)
+	case reflect.Map:
+		if v.Type().Elem().Kind() == reflect.Interface {
+			return w.anything(v.Interface(), path)
+		}
+		return w.dictionary(v, f, path)
+	}
+	return w.scalar(scalarNode(v), path)
+}
+
+func (w *writer) list(v reflect.Value, f *field, path string) *yaml.Node {
+	if v.Type().Elem() == componentType && v.Len() == 1 {
+		c := v.Index(0).Interface().(registry.Component)
+		if c.Path == dotted.key(path, c.Name) { // written without a list
+			return w.component(c, path)
+		}
+	}
+	out := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+	for i := range v.Len() {
+		out.Content = append(out.Content, w.value(v.Index(i), reflect.Value{}, f, dotted.index(path, i)))
+	}
+	return compact(out, path)
+}
+
+func (w *writer) dictionary(v reflect.Value, f *field, path string) *yaml.Node {
+	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	keys := v.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	for _, k := range keys {
+		e := reflect.New(v.Type().Elem()).Elem() // addressable, as Decoder wants it
+		e.Set(v.MapIndex(k))
+		out.Content = append(out.Content, stringNode(k.String()), w.value(e, reflect.Value{}, f, dotted.key(path, k.String())))
+	}
+	return compact(out, path)
+}
+
+// custom writes a value that reads itself. A variable within it comes back
+// with the whole value as written.
+func (w *writer) custom(v reflect.Value, path string) *yaml.Node {
+	written := w.root.at(path)
+	enc, ok := v.Addr().Interface().(registry.Encoder)
+	if !ok {
+		if written == nil {
+			return nil
+		}
+		return written.yaml()
+	}
+	y := (&writer{}).anything(enc.EncodeValue(), path)
+	if written == nil {
+		return y
+	}
+	inside := map[string]*node{}
+	if written.variables(path, inside); len(inside) == 0 {
+		return y
+	}
+	plain := flatten(y)
+	if w.record != nil {
+		w.record[path] = plain
+	}
+	if was, ok := w.unchanged[path]; ok && was == plain {
+		return written.yaml()
+	}
+	return y
+}
+
+// component writes a name with its options, or the bare name.
+func (w *writer) component(c registry.Component, path string) *yaml.Node {
+	v := reflect.ValueOf(c.Value)
+	if !v.IsValid() {
+		return stringNode(c.Name)
+	}
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	return w.named(c.Name, settable(v), w.table(func(t registry.Any) bool { return t.Kind() == c.Kind }), path)
+}
+
+// nested writes a component of an interface type: its name is the one that
+// was read, else the first of the table with that type.
+func (w *writer) nested(v reflect.Value, path string) *yaml.Node {
+	table := w.table(func(t registry.Any) bool { return t.Interface() == v.Type() })
+	e := v.Elem()
+	if e.Kind() == reflect.Pointer {
+		e = e.Elem()
+	}
+	fits := func(name string) bool {
+		if table == nil {
+			return false
+		}
+		fresh, _, ok := table.Fresh(name)
+		return ok && fresh.Type() == e.Type()
+	}
+	name := w.names[path]
+	if !fits(name) {
+		name = snake(e.Type().Name())
+		if table != nil {
+			if i := slices.IndexFunc(table.Names(), fits); i >= 0 {
+				name = table.Names()[i]
+			}
+		}
+	}
+	return w.named(name, settable(e), table, path)
+}
+
+func (w *writer) named(name string, v reflect.Value, table registry.Any, path string) *yaml.Node {
+	full := dotted.key(path, name)
+	var options *yaml.Node
+	if asDecoder(v) != nil {
+		options = w.custom(v, full)
+	} else {
+		def := reflect.Value{}
+		if table != nil {
+			if d, _, ok := table.Fresh(name); ok && d.Type() == v.Type() {
+				def = d
+			}
+		}
+		options = w.structure(v, def, full)
+	}
+	if options == nil {
+		return stringNode(name)
+	}
+	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{stringNode(name), options}}
+}
+
+func (w *writer) table(is func(registry.Any) bool) registry.Any {
+	for _, t := range w.tables {
+		if is(t) {
+			return t
+		}
+	}
+	return nil
+}
+
+// scalar puts the variable back that a value came from.
+func (w *writer) scalar(y *yaml.Node, path string) *yaml.Node {
+	n := w.vars[path]
+	if n == nil {
+		return y
+	}
+	plain := flatten(y)
+	if w.record != nil {
+		w.record[path] = plain
+	}
+	if was, ok := w.unchanged[path]; ok && was == plain {
+		return rawNode(n)
+	}
+	return y
+}
+
+// settable is a copy of v that can be addressed.
+func settable(v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	out.Set(v)
+	return out
+}
