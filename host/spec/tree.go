@@ -15,7 +15,7 @@ import (
 // Limits of a file, aliases expanded: generous for a spec, cheap for a bomb.
 const (
 	maxBytes = 4 << 20
-	maxNodes = 200_000
+	maxNodes = 100_000
 	maxDepth = 100
 )
 
