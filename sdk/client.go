@@ -140,11 +140,9 @@ func (s *Stream) step(r *proto.DifferentiateRequest) (*proto.DifferentiateRespon
 	return m, fromStatus(err)
 }
 
-// Close ends the stream and frees its tape.
-func (s *Stream) Close() {
-	_ = s.rpc.CloseSend()
-	s.cancel()
-}
+// Close ends the stream and frees its tape. It may be called during a step,
+// which then fails.
+func (s *Stream) Close() { s.cancel() }
 
 // Fit sends the rows and reports progress until the plugin is done.
 func (c *Client) Fit(ctx context.Context, data TrainingData, o FitOptions) (FitDone, error) {

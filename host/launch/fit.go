@@ -1,0 +1,98 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// Fit trains the plugin and checks the result. A plugin that crashes starts
+// again from the beginning: same seed, same bytes. Progress may therefore begin
+// anew. Afterwards restarts configure with what the Fit gave, relative to
+// o.OutputDir; call Moved if the files go elsewhere.
+func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
+	info := c.wireInfo()
+	if !info.Trainable {
+		return sdk.FitDone{}, c.fault("fit", nil, sdk.Errorf(sdk.Unimplemented, "it cannot be trained"))
+	}
+	wire := data
+	wire.X, wire.ValX = toPlugin(info.Layout, data.X), toPlugin(info.Layout, data.ValX)
+	first := c.replicas[0]
+	done, err := try(ctx, c, first, "fit", 0, func(ctx context.Context, p *process) (sdk.FitDone, error) {
+		return c.fit(ctx, p, wire, o)
+	})
+	if err != nil {
+		return sdk.FitDone{}, err
+	}
+	c.mu.Lock()
+	c.config.JSON, c.config.BaseDir = done.ConfigJSON, o.OutputDir
+	c.wire.Digest = done.Digest // a restart must come back as this
+	c.mu.Unlock()
+	if p := first.current(); p != nil {
+		if err := c.refresh(ctx, p, done.Digest); err != nil {
+			return sdk.FitDone{}, err
+		}
+	}
+	for _, r := range c.replicas[1:] { // the others start anew, with the weights
+		r.end()
+		if _, err := r.process(ctx); err != nil {
+			return sdk.FitDone{}, err
+		}
+	}
+	return done, c.verify(ctx, data.X)
+}
+
+// fit is one attempt, killed when no event comes for Options.FitTimeout.
+func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := fmt.Errorf("no progress within %v", c.o.FitTimeout)
+	watch := time.AfterFunc(c.o.FitTimeout, func() { cancel(silent) })
+	defer watch.Stop()
+	var mu sync.Mutex
+	progress := o.Progress
+	o.Progress = func(e sdk.FitProgress) {
+		mu.Lock()
+		defer mu.Unlock()
+		watch.Reset(c.o.FitTimeout)
+		if progress != nil {
+			progress(e)
+		}
+	}
+	done, err := p.rpc.Fit(ctx, data, o)
+	if err != nil && context.Cause(ctx) == silent {
+		_ = p.run.Kill(ctx)
+		return done, sdk.Errorf(sdk.FailedPrecondition, "%w", silent)
+	}
+	return done, err
+}
+
+// refresh asks a trained plugin for its new description.
+func (c *Classifier) refresh(ctx context.Context, p *process, digest string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.CallTimeout)
+	defer cancel()
+	info, err := p.rpc.Info(ctx)
+	switch {
+	case err != nil:
+		return c.fault("describe", p, err)
+	case !info.Ready:
+		return c.fault("describe", p, fmt.Errorf("it is not ready after its training"))
+	case info.Digest != digest:
+		return c.fault("describe", p, fmt.Errorf("it describes itself as %s after a training that ended with %s", info.Digest, digest))
+	}
+	if err := info.Validate(); err != nil {
+		return c.fault("describe", p, err)
+	}
+	c.describe(info)
+	return nil
+}
+
+// Moved says that the files of a Fit are in dir now.
+func (c *Classifier) Moved(dir string) {
+	c.mu.Lock()
+	c.config.BaseDir = dir
+	c.mu.Unlock()
+}

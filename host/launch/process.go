@@ -1,0 +1,194 @@
+package launch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// killGrace is how long a plugin has to end after it was told to, and its
+// bookkeeping after it was killed.
+const killGrace = 2 * time.Second
+
+// process is one running plugin with its connection.
+type process struct {
+	rpc    *sdk.Client
+	client *plugin.Client
+	run    *osRunner
+	health grpc_health_v1.HealthClient
+	lanes  *lanes // of Differentiate
+	stop   sync.Once
+}
+
+// spawn starts v and shakes hands, in at most o.StartTimeout.
+func spawn(ctx context.Context, v *verified, o *Options, sockets string) (*process, error) {
+	p := &process{}
+	log := o.Logger
+	run, err := newRunner(v, nil)
+	if err != nil {
+		return nil, v.fault("start", nil, err)
+	}
+	p.run = run
+	p.client = plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig:  sdk.Handshake(),
+		Plugins:          plugin.PluginSet{sdk.PluginName: sdk.Plugin{}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		AutoMTLS:         true,
+		SkipHostEnv:      true,
+		StartTimeout:     o.StartTimeout,
+		Logger:           log,
+		SyncStdout:       logWriter{log: log, tail: &run.tail},
+		SyncStderr:       logWriter{log: log, tail: &run.tail},
+		GRPCDialOptions:  sdk.DialOptions(),
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
+		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
+			run.cmd.Env = append(environment(os.Environ(), append(o.Env, v.Env...), spec.Env, o.Threads), sdk.DeathWatchEnv+"=stdin")
+			return run, nil
+		},
+	})
+	type started struct {
+		client plugin.ClientProtocol
+		err    error
+	}
+	// go-plugin knows no context, and holds its lock while it waits: the way
+	// out is the end of the process.
+	done := make(chan started, 1)
+	go func() {
+		c, err := p.client.Client()
+		done <- started{c, err}
+	}()
+	timeout := time.NewTimer(o.StartTimeout)
+	defer timeout.Stop()
+	var s started
+	select {
+	case s = <-done:
+	case <-ctx.Done():
+		_ = run.Kill(ctx)
+		s = started{err: ctx.Err()}
+	case <-timeout.C:
+		_ = run.Kill(ctx)
+		s = started{err: fmt.Errorf("no handshake within %v", o.StartTimeout)}
+	}
+	if s.err == nil {
+		if g, ok := s.client.(*plugin.GRPCClient); ok {
+			p.health = grpc_health_v1.NewHealthClient(g.Conn)
+		}
+		var raw any
+		if raw, s.err = s.client.Dispense(sdk.PluginName); s.err == nil {
+			p.rpc = raw.(*sdk.Client)
+			p.lanes = newLanes(p.rpc)
+			return p, nil
+		}
+	}
+	run.dead(killGrace) // its last words
+	err = v.startFault(p, s.err)
+	p.kill()
+	return nil, err
+}
+
+// startFault says in the user's words what go-plugin says in its own.
+func (v *verified) startFault(p *process, err error) error {
+	text := err.Error()
+	_, lines := p.run.obituary()
+	stderr := strings.Join(lines, "\n")
+	const unrecognized = "Unrecognized remote plugin message: "
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("plugin %s: start: %w", v.Name, err)
+	case strings.Contains(stderr, "This binary is a plugin"), strings.Contains(stderr, "is a plugin. These are not meant"):
+		return v.fault("handshake", p, errors.New("it is a plugin for another host: it does not know the magic cookie VAEGUARD_PLUGIN=classifier"))
+	case strings.Contains(text, "Failed to read any lines"), strings.Contains(text, "exited before we could connect"):
+		return v.fault("start", p, sdk.Errorf(sdk.Unavailable, "it ended before the handshake"))
+	case strings.HasPrefix(text, unrecognized):
+		line, _, _ := strings.Cut(strings.TrimPrefix(text, unrecognized), "\n")
+		return v.fault("handshake", p, fmt.Errorf("it printed %q to stdout, which belongs to the handshake: print to stderr", clip(line)))
+	case strings.Contains(text, "parsing core protocol version"):
+		return v.fault("handshake", p, errors.New("it printed something else to stdout, which belongs to the handshake: print to stderr"))
+	case strings.Contains(text, "incompatible API version"):
+		return v.fault("handshake", p, fmt.Errorf("it speaks another version of the protocol than 1 (%s)", clip(text)))
+	case strings.Contains(text, "unsupported plugin protocol"):
+		return v.fault("handshake", p, errors.New("it does not speak gRPC"))
+	}
+	return v.fault("start", p, errors.New(clip(text)))
+}
+
+func clip(s string) string {
+	if len(s) > 200 {
+		s = s[:200] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+// end asks the plugin to end, and kills it if it does not within killGrace. It
+// returns once the process is gone.
+func (p *process) end() {
+	p.stop.Do(func() {
+		if p.lanes != nil {
+			p.lanes.close()
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p.client.Kill()
+		}()
+		select {
+		case <-done:
+		case <-time.After(killGrace):
+		}
+		_ = p.run.Kill(context.Background())
+		p.run.dead(killGrace)
+		select {
+		case <-done:
+		case <-time.After(killGrace): // its sockets go with their folder
+		}
+	})
+}
+
+// kill is end for a plugin that is past asking.
+func (p *process) kill() {
+	_ = p.run.Kill(context.Background())
+	p.run.dead(killGrace)
+	p.end()
+}
+
+// ping asks the plugin's health service.
+func (p *process) ping(ctx context.Context) error {
+	r, err := p.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: plugin.GRPCServiceName})
+	if err != nil {
+		return err
+	}
+	if r.Status != grpc_health_v1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("its health is %v", r.Status)
+	}
+	return nil
+}
+
+// logWriter logs what a plugin printed after the handshake.
+type logWriter struct {
+	log  hclog.Logger
+	tail *tail
+}
+
+var _ io.Writer = logWriter{}
+
+func (w logWriter) Write(b []byte) (int, error) {
+	w.tail.write(b)
+	for line := range bytes.Lines(b) {
+		w.log.Debug(string(bytes.TrimRight(line, "\r\n")))
+	}
+	return len(b), nil
+}

@@ -1,0 +1,241 @@
+package launch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/sdktest"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// The test binary is also the plugins that the tests start, well-behaved and
+// not, and the host that a test kills.
+func TestMain(m *testing.M) {
+	ServeIfPlugin(map[string]func() sdk.Classifier{
+		"fake":  func() sdk.Classifier { return fake() },
+		"nchw":  func() sdk.Classifier { return nchw() },
+		"rogue": func() sdk.Classifier { return &rogue{Fake: fake()} },
+		"pupil": func() sdk.Classifier { return &pupil{} },
+	})
+	switch os.Getenv(actEnv) {
+	case "noise":
+		fmt.Println("Loading weights | epoch 1 | loss 0.3")
+		sdk.Serve(fake())
+	case "crash":
+		fmt.Fprintln(os.Stderr, "cannot find libfoo.so")
+		os.Exit(7)
+	case "stranger":
+		fmt.Fprintln(os.Stderr, "This binary is a plugin. These are not meant to be executed directly.")
+		os.Exit(1)
+	case "version":
+		fmt.Println("1|2|unix|/nowhere|grpc|")
+		time.Sleep(time.Minute)
+	case "netrpc":
+		fmt.Println("1|1|unix|/nowhere|netrpc|")
+		time.Sleep(time.Minute)
+	case "silent":
+		time.Sleep(time.Minute)
+	case "mark":
+		if err := os.WriteFile(os.Getenv("MARK"), nil, 0o600); err != nil {
+			panic(err)
+		}
+		sdk.Serve(fake())
+	case "host":
+		actHost()
+	default:
+		os.Exit(m.Run())
+	}
+	os.Exit(0)
+}
+
+const actEnv = "VAEGUARD_TEST_ACT"
+
+// act is this test binary in another role.
+func act(name string, env ...string) Command {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return Command{Name: name, Path: exe, Env: append(env, actEnv+"="+name)}
+}
+
+func fake() *sdktest.Fake { return &sdktest.Fake{Shape: tensor.Shape{4, 3, 2}, Classes: 5, Seed: 1} }
+
+// nchw has the same numbers of features under another layout.
+func nchw() *sdktest.Fake {
+	f := &sdktest.Fake{Shape: tensor.Shape{2, 4, 3}, Classes: 5, Seed: 2, Layout: sdk.NCHW, MaxBatch: 3}
+	f.Lo, f.Hi = make([]float32, 24), make([]float32, 24)
+	for i := range f.Hi {
+		f.Hi[i] = float32(i + 1)
+	}
+	return f
+}
+
+// rogue misbehaves at the At-th call (from 1), counted over all its lives in
+// the file Count; Every repeats that.
+type rogue struct {
+	*sdktest.Fake
+	Act   string `json:"act"`
+	At    int    `json:"at"`
+	Every bool   `json:"every"`
+	Count string `json:"count"`
+	Rows  int    `json:"rows"` // most rows that fit its memory
+}
+
+func (r *rogue) Schema() []byte {
+	return []byte(`{"type": "object", "properties": {"act": {"type": "string"}, "at": {"type": "integer"}, "every": {"type": "boolean"}, "count": {"type": "string"}, "rows": {"type": "integer"}}, "additionalProperties": false}`)
+}
+
+func (r *rogue) Configure(_ context.Context, c sdk.Config) error {
+	if r.Act = ""; len(c.JSON) == 0 {
+		return nil
+	}
+	return json.Unmarshal(c.JSON, r)
+}
+
+func (r *rogue) misbehave() error {
+	if r.Act == "" {
+		return nil
+	}
+	n := 1
+	if old, err := os.ReadFile(r.Count); err == nil {
+		n, _ = strconv.Atoi(string(old))
+		n++
+	}
+	if err := os.WriteFile(r.Count, []byte(strconv.Itoa(n)), 0o600); err != nil {
+		return err
+	}
+	if n != r.At && !(r.Every && n > r.At) {
+		return nil
+	}
+	switch r.Act {
+	case "exit":
+		fmt.Fprintln(os.Stderr, "out of luck at call", n)
+		os.Exit(7)
+	case "hang":
+		select {}
+	case "nan":
+		return sdk.Errorf(sdk.Internal, "NaN")
+	case "fork":
+		child := exec.Command("sleep", "60")
+		if err := child.Start(); err != nil {
+			return err
+		}
+		return os.WriteFile(r.Count, []byte(strconv.Itoa(child.Process.Pid)), 0o600)
+	}
+	return nil
+}
+
+func (r *rogue) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
+	if err := r.misbehave(); err != nil {
+		return nil, err
+	}
+	if r.Rows > 0 && x.N() > r.Rows {
+		return nil, sdk.Errorf(sdk.ResourceExhausted, "%d rows are too many", x.N())
+	}
+	return r.Fake.Predict(ctx, x)
+}
+
+func (r *rogue) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
+	if err := r.misbehave(); err != nil {
+		return nil, nil, err
+	}
+	outs, pull, err := r.Fake.Forward(ctx, x, outputs...)
+	return outs, func(ctx context.Context, c map[string]*tensor.Tensor) (*tensor.Tensor, error) {
+		if err := r.misbehave(); err != nil {
+			return nil, err
+		}
+		return pull(ctx, c)
+	}, err
+}
+
+// pupil becomes the Fake whose seed is the sum of its labels, and writes that
+// down.
+type pupil struct {
+	fake *sdktest.Fake
+	file string
+}
+
+func (p *pupil) Schema() []byte { return []byte(`{"properties": {"weights": {}, "once": {}}}`) }
+
+func (p *pupil) Configure(_ context.Context, c sdk.Config) error {
+	var conf struct{ Weights, Once string }
+	if err := json.Unmarshal(append([]byte(nil), c.JSON...), &conf); err != nil && len(c.JSON) > 0 {
+		return err
+	}
+	p.file, p.fake = conf.Once, nil
+	if conf.Weights == "" {
+		return nil
+	}
+	text, err := os.ReadFile(c.Path(conf.Weights))
+	if err != nil {
+		return err
+	}
+	seed, err := strconv.Atoi(string(text))
+	p.fake = pupilAs(seed)
+	return err
+}
+
+func pupilAs(seed int) *sdktest.Fake {
+	return &sdktest.Fake{Shape: tensor.Shape{3}, Classes: 2, Seed: uint64(seed)}
+}
+
+func (p *pupil) Info(ctx context.Context) (sdk.Info, error) {
+	if p.fake != nil {
+		return p.fake.Info(ctx)
+	}
+	return sdk.Info{Name: "fake", Version: "1"}, nil
+}
+
+func (p *pupil) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
+	return p.fake.Predict(ctx, x)
+}
+
+func (p *pupil) Gradient(ctx context.Context, x, dy *tensor.Tensor) (*tensor.Tensor, error) {
+	return p.fake.Gradient(ctx, x, dy)
+}
+
+func (p *pupil) Fit(_ context.Context, d sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
+	o.Progress(sdk.FitProgress{Epoch: 1, Step: 1, Steps: 1})
+	if p.file != "" { // dies in its first training
+		if _, err := os.Stat(p.file); errors.Is(err, os.ErrNotExist) {
+			if err := os.WriteFile(p.file, nil, 0o600); err != nil {
+				return sdk.FitDone{}, err
+			}
+			os.Exit(3)
+		}
+	}
+	seed := 0
+	for _, l := range d.Labels {
+		seed += l
+	}
+	p.fake = pupilAs(seed)
+	if err := os.WriteFile(filepath.Join(o.OutputDir, "seed"), []byte(strconv.Itoa(seed)), 0o600); err != nil {
+		return sdk.FitDone{}, err
+	}
+	i, err := p.fake.Info(context.Background())
+	return sdk.FitDone{ConfigJSON: []byte(`{"weights": "seed"}`), Files: []sdk.FitFile{{Name: "seed"}}, Digest: i.Digest}, err
+}
+
+// actHost starts a plugin, says so and waits to be killed.
+func actHost() {
+	self, err := Self("fake")
+	if err != nil {
+		panic(err)
+	}
+	c, err := Start(context.Background(), Options{Command: self, Checks: ChecksOff})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(c.replicas[0].p.run.ID(), c.sockets.path)
+	time.Sleep(time.Minute)
+}

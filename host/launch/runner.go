@@ -1,0 +1,281 @@
+package launch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+const (
+	tailLines = 12  // of stderr, kept for an error
+	tailWidth = 400 // bytes of each
+	// deathNotice is how long a process that is ending by itself may take to show
+	// it: what it died of is then not hidden by a kill.
+	deathNotice = 20 * time.Millisecond
+	// pipeGrace is how long a dead plugin's children may hold its pipes.
+	pipeGrace = 300 * time.Millisecond
+)
+
+// osRunner runs one plugin process for go-plugin: the verified descriptor
+// where the system can, in a process group of its own, with a pipe for stdin
+// whose end tells the plugin that the host is gone.
+type osRunner struct {
+	name string
+	cmd  *exec.Cmd
+	own  *os.File // the descriptor that is executed; nil: by path
+
+	stdin          *os.File // the host's end; never written to
+	stdout, stderr *os.File // the host's ends
+	theirs         []*os.File
+
+	tail    tail
+	started chan struct{} // closed by Start, when cmd.Process is set
+	exited  chan struct{} // closed when the process is gone and reaped
+	drained chan struct{} // closed when stderr was read to its end
+	waitErr error         // valid after exited
+	killed  atomic.Bool   // by the host
+}
+
+var _ runner.Runner = (*osRunner)(nil)
+
+// newRunner prepares v; env is complete.
+func newRunner(v *verified, env []string) (_ *osRunner, err error) {
+	r := &osRunner{name: v.Name, started: make(chan struct{}), exited: make(chan struct{}), drained: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			r.release()
+		}
+	}()
+	r.cmd = exec.Command(v.file, v.Args...)
+	r.cmd.Args[0] = v.file
+	r.cmd.Dir = v.Dir
+	r.cmd.Env = append(env, sdk.DeathWatchEnv+"=stdin")
+	if v.opened != nil {
+		r.own = v.opened
+		r.cmd.Path = descriptorPath(r.cmd, v.opened)
+	}
+	ownGroup(r.cmd)
+	pipes := []struct {
+		host   **os.File
+		theirs *io.Writer
+	}{{&r.stdout, &r.cmd.Stdout}, {&r.stderr, &r.cmd.Stderr}}
+	for _, p := range pipes {
+		read, write, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		*p.host, *p.theirs, r.theirs = read, write, append(r.theirs, write)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	r.stdin, r.cmd.Stdin, r.theirs = write, read, append(r.theirs, read)
+	return r, nil
+}
+
+// Start starts the process and waits for its end in the background.
+func (r *osRunner) Start(context.Context) error {
+	err := r.cmd.Start()
+	for _, f := range r.theirs {
+		_ = f.Close()
+	}
+	r.theirs = nil
+	if err != nil {
+		r.waitErr = err
+		r.release()
+		close(r.drained)
+		close(r.exited)
+		return err
+	}
+	close(r.started)
+	go func() {
+		r.waitErr = r.cmd.Wait()
+		killGroup(r.cmd.Process) // what it left behind
+		close(r.exited)
+		_ = r.stdin.Close()
+		if r.own != nil {
+			_ = r.own.Close()
+		}
+		time.Sleep(pipeGrace)
+		_ = r.stdout.Close()
+		_ = r.stderr.Close()
+	}()
+	return nil
+}
+
+// release closes what a process that never started would have had.
+func (r *osRunner) release() {
+	for _, f := range append(r.theirs, r.stdin, r.stdout, r.stderr, r.own) {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	r.theirs = nil
+}
+
+// Wait waits for the end of the process.
+func (r *osRunner) Wait(context.Context) error {
+	<-r.exited
+	return r.waitErr
+}
+
+// Kill ends the process and its children at once. It works on a stopped one.
+func (r *osRunner) Kill(context.Context) error {
+	select {
+	case <-r.started:
+	default:
+		return nil
+	}
+	if r.dead(deathNotice) { // its number may be another process's by now
+		return nil
+	}
+	r.killed.Store(true)
+	killGroup(r.cmd.Process)
+	return nil
+}
+
+// dead reports whether the process has ended, waiting for at most d.
+func (r *osRunner) dead(d time.Duration) bool {
+	select {
+	case <-r.exited:
+		return true
+	default:
+	}
+	if d <= 0 {
+		return false
+	}
+	select {
+	case <-r.exited:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// obituary is how the process ended, "" if it has not, and its last lines.
+func (r *osRunner) obituary() (exit string, lines []string) {
+	select {
+	case <-r.exited:
+		select {
+		case <-r.drained:
+		case <-time.After(2 * pipeGrace):
+		}
+		var e *exec.ExitError
+		switch {
+		case r.waitErr == nil:
+			exit = "exit status 0"
+		case errors.As(r.waitErr, &e) && !(r.killed.Load() && !e.Exited()):
+			exit = e.String()
+		}
+	default:
+	}
+	return exit, r.tail.last()
+}
+
+// Stdout is read by go-plugin until its end.
+func (r *osRunner) Stdout() io.ReadCloser { return pipeEnd{File: r.stdout} }
+
+// Stderr is read by go-plugin until its end; the last lines are kept.
+func (r *osRunner) Stderr() io.ReadCloser {
+	return pipeEnd{File: r.stderr, tee: &r.tail, ended: sync.OnceFunc(func() { close(r.drained) })}
+}
+
+// Name is what the spec calls the plugin.
+func (r *osRunner) Name() string { return r.name }
+
+// ID is the process id.
+func (r *osRunner) ID() string {
+	select {
+	case <-r.started:
+		return strconv.Itoa(r.cmd.Process.Pid)
+	default:
+		return ""
+	}
+}
+
+// Diagnose adds nothing: obituary does.
+func (r *osRunner) Diagnose(context.Context) string { return "" }
+
+// PluginToHost leaves addresses as they are: both live on one machine.
+func (r *osRunner) PluginToHost(network, address string) (string, string, error) {
+	return network, address, nil
+}
+
+// HostToPlugin leaves addresses as they are.
+func (r *osRunner) HostToPlugin(network, address string) (string, string, error) {
+	return network, address, nil
+}
+
+// pipeEnd reads a pipe that may be closed under it: that is its end.
+type pipeEnd struct {
+	*os.File
+	tee   *tail
+	ended func()
+}
+
+func (p pipeEnd) Read(b []byte) (int, error) {
+	n, err := p.File.Read(b)
+	if p.tee != nil {
+		p.tee.write(b[:n])
+	}
+	if errors.Is(err, os.ErrClosed) {
+		err = io.EOF
+	}
+	if err != nil && p.ended != nil {
+		p.ended()
+	}
+	return n, err
+}
+
+// tail keeps the last lines of a stream.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+	open  []byte // the line that is not finished
+}
+
+func (t *tail) write(b []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(b) > 0 {
+		line, rest, whole := bytes.Cut(b, []byte{'\n'})
+		if room := tailWidth - len(t.open); room > 0 {
+			t.open = append(t.open, line[:min(room, len(line))]...)
+		}
+		if whole {
+			t.push()
+		}
+		b = rest
+	}
+}
+
+func (t *tail) push() {
+	if line := bytes.TrimRight(t.open, "\r "); len(line) > 0 {
+		t.lines = append(t.lines, string(bytes.ToValidUTF8(line, []byte("?"))))
+		t.lines = t.lines[max(0, len(t.lines)-tailLines):]
+	}
+	t.open = t.open[:0]
+}
+
+func (t *tail) last() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.push()
+	return append([]string(nil), t.lines...)
+}
+
+// String shows the process in logs.
+func (r *osRunner) String() string { return fmt.Sprintf("%s[%s]", r.name, r.ID()) }

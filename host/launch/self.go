@@ -1,0 +1,66 @@
+package launch
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// shippedEnv names the variable by which a host asks its own program to be a
+// shipped plugin.
+const shippedEnv = "VAEGUARD_SHIPPED_PLUGIN"
+
+// linked holds the names of the shipped plugins that this program can serve,
+// from the moment that its hook has run: a fact about the process.
+var linked atomic.Pointer[[]string]
+
+// ServeIfPlugin is the hook of shipped plugins, the first line of main or of
+// TestMain: if this process was started to be one of the table, it serves it
+// and exits. Otherwise it only notes that Self works in this program.
+func ServeIfPlugin(table map[string]func() sdk.Classifier) {
+	names := slices.Sorted(maps.Keys(table))
+	name, asked := os.LookupEnv(shippedEnv)
+	if !asked {
+		linked.Store(&names)
+		return
+	}
+	_ = os.Unsetenv(shippedEnv) // a plugin's own children are not plugins
+	made, ok := table[name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "this program has no shipped plugin %q; it has %s\n", name, strings.Join(names, ", "))
+		os.Exit(1)
+	}
+	sdk.Serve(made())
+	os.Exit(0)
+}
+
+// Shipped lists the names that Self accepts in this program, sorted; none if
+// its hook has not run.
+func Shipped() []string {
+	if p := linked.Load(); p != nil {
+		return slices.Clone(*p)
+	}
+	return nil
+}
+
+// Self runs this very program as the shipped plugin of the given name.
+func Self(name string) (Command, error) {
+	p := linked.Load()
+	if p == nil {
+		return Command{}, &Error{Op: "start", Plugin: name, Err: fmt.Errorf(
+			"a shipped plugin runs as a subprocess of this program, which has not called builtin.ServeIfPlugin(): make that the first line of main, or of TestMain")}
+	}
+	if !slices.Contains(*p, name) {
+		return Command{}, &Error{Op: "start", Plugin: name, Err: fmt.Errorf("no such shipped plugin; there are %s", strings.Join(*p, ", "))}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return Command{}, &Error{Op: "start", Plugin: name, Err: err}
+	}
+	return Command{Name: name, Path: exe, Env: []string{shippedEnv + "=" + name}, self: true}, nil
+}

@@ -1,0 +1,101 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// maxSocketBase is the longest base folder under which a socket's whole path,
+// some 60 bytes more, stays below the 104 bytes that systems allow.
+const maxSocketBase = 40
+
+// socketDir is a private folder for the sockets of one Classifier's plugins.
+// Its lock is held as long as its host lives, however that ends.
+type socketDir struct {
+	path string
+	lock *os.File
+}
+
+// newSocketDir sweeps what dead hosts left behind and makes a folder.
+func newSocketDir() (*socketDir, error) {
+	base, err := socketBase(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	sweep(base)
+	for range 16 { // each failure means that another host swept our file between its making and its locking
+		lock, err := os.CreateTemp(base, "*"+lockSuffix)
+		if err != nil {
+			return nil, err
+		}
+		held := tryLock(lock) && stillThere(lock)
+		if !held {
+			_ = lock.Close()
+			continue
+		}
+		d := &socketDir{path: strings.TrimSuffix(lock.Name(), lockSuffix), lock: lock}
+		if err := os.Mkdir(d.path, 0o700); err != nil {
+			d.remove()
+			return nil, err
+		}
+		return d, nil
+	}
+	return nil, fmt.Errorf("no folder for sockets in %s", base)
+}
+
+const lockSuffix = ".lock"
+
+// remove deletes the folder and gives up its lock.
+func (d *socketDir) remove() {
+	_ = os.RemoveAll(d.path)
+	_ = os.Remove(d.lock.Name())
+	_ = d.lock.Close()
+}
+
+// socketBase is a folder that belongs to this user alone.
+func socketBase(temp string) (string, error) {
+	if len(temp) > maxSocketBase && runtime.GOOS != "windows" {
+		temp = "/tmp"
+	}
+	base := filepath.Join(temp, fmt.Sprintf("vaeguard-%d", os.Getuid()))
+	if err := os.Mkdir(base, 0o700); err != nil && !os.IsExist(err) {
+		return "", err
+	}
+	if isPrivate(base) {
+		return base, nil
+	}
+	return os.MkdirTemp(temp, "vaeguard-") // somebody else has taken the name
+}
+
+// sweep removes the folders of hosts that are gone.
+func sweep(base string) {
+	locks, err := filepath.Glob(filepath.Join(base, "*"+lockSuffix))
+	if err != nil {
+		return
+	}
+	for _, name := range locks {
+		f, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		if tryLock(f) && stillThere(f) {
+			if os.Remove(name) == nil {
+				_ = os.RemoveAll(strings.TrimSuffix(name, lockSuffix))
+			}
+		}
+		_ = f.Close()
+	}
+}
+
+// stillThere reports whether f's name still leads to f.
+func stillThere(f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(f.Name())
+	return err == nil && os.SameFile(open, named)
+}

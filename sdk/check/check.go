@@ -1,0 +1,241 @@
+// Package check asks a classifier whether it is what it says: the checks at
+// load, also run by `vaeguard plugin check` and by sdktest.Run.
+package check
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// What is tolerated. Outputs are compared relative to the largest of their
+// batch, but not below 1.
+const (
+	probeRows    = 16
+	sumTolerance = 1e-3 // of a row of probabilities
+	sameFail     = 1e-4 // the same rows asked again, or in another batch
+	sameWarn     = 1e-6 // in another batch
+)
+
+// Severity is how bad a finding is.
+type Severity int
+
+// The severities.
+const (
+	Pass Severity = iota
+	Warn
+	Fail
+)
+
+// String is pass, warn or fail.
+func (s Severity) String() string { return [...]string{"pass", "warn", "fail"}[s] }
+
+// Finding is the result of one check.
+type Finding struct {
+	Name     string // info, probabilities, repeat, batch, gradient, hidden, differentiate, concurrent
+	Severity Severity
+	Message  string
+	Suggests string // what a failure looks like, or ""
+}
+
+// String is one line.
+func (f Finding) String() string {
+	s := f.Name + ": " + f.Message
+	if f.Suggests != "" {
+		s += " (looks like " + f.Suggests + ")"
+	}
+	return s
+}
+
+// Options say what to check with.
+type Options struct {
+	// Rows are rows of the data, (N, input…); nil: random ones within the
+	// legal range, or standard normal if it is unknown.
+	Rows *tensor.Tensor
+	Seed uint64
+	// Thorough adds concurrent calls, and that Forward and its Pullback agree
+	// with Predict and Gradient.
+	Thorough bool
+}
+
+// Classifier runs the checks. The error is one that a call gave; it ends the
+// run, after the findings so far.
+func Classifier(ctx context.Context, c sdk.Classifier, o Options) ([]Finding, error) {
+	p := &probe{c: c, r: rand.New(rand.NewPCG(o.Seed, 0xc4ec))}
+	var err error
+	if p.info, err = c.Info(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.info.Validate(); err != nil {
+		p.add("info", Fail, err.Error(), "")
+		return p.findings, nil
+	}
+	if o.Rows != nil && (o.Rows.N() == 0 || !o.Rows.Example().Equal(p.info.InputShape)) {
+		p.add("info", Fail, fmt.Sprintf("the data has rows of shape %v, the classifier takes %v", o.Rows.Example(), p.info.InputShape), "")
+		return p.findings, nil
+	}
+	p.add("info", Pass, fmt.Sprintf("takes %v (%v), %d classes, %v, gradient %v", p.info.InputShape, p.info.Layout, p.info.NumClasses, p.info.Output, p.info.Gradient), "")
+	p.x = p.rows(o.Rows)
+	if p.y, err = c.Predict(ctx, p.x); err != nil {
+		return p.findings, err
+	}
+	steps := []func(context.Context) error{p.outputs, p.repeat, p.batch, p.gradient}
+	if o.Thorough {
+		steps = append(steps, p.differentiate, p.concurrent)
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return p.findings, err
+		}
+	}
+	return p.findings, nil
+}
+
+// probe is one run.
+type probe struct {
+	c        sdk.Classifier
+	info     sdk.Info
+	r        *rand.Rand
+	x, y     *tensor.Tensor // probeRows rows and their outputs
+	bad      bool           // the outputs themselves are wrong: a gradient would be too
+	findings []Finding
+}
+
+func (p *probe) add(name string, s Severity, message, suggests string) {
+	p.findings = append(p.findings, Finding{name, s, message, suggests})
+}
+
+// bounds is the legal range of feature i, if it is known.
+func (p *probe) bounds(i int) (lo, hi float64, ok bool) {
+	if len(p.info.Lo) == 0 {
+		return 0, 0, false
+	}
+	return float64(p.info.Lo[min(i, len(p.info.Lo)-1)]), float64(p.info.Hi[min(i, len(p.info.Hi)-1)]), true
+}
+
+// rows picks probeRows rows, evenly spread over data, or draws them.
+func (p *probe) rows(data *tensor.Tensor) *tensor.Tensor {
+	if data != nil {
+		pick := make([]int, probeRows)
+		for i := range pick {
+			pick[i] = i * data.N() / probeRows
+		}
+		return data.Gather(pick)
+	}
+	x := tensor.Batch(probeRows, p.info.InputShape)
+	for i := range x.Data {
+		if lo, hi, ok := p.bounds(i % x.Stride()); ok {
+			x.Data[i] = float32(lo + float64((hi-lo)*p.r.Float64()))
+		} else {
+			x.Data[i] = float32(p.r.NormFloat64())
+		}
+	}
+	return x
+}
+
+// outputs checks shape, finiteness and what the numbers are.
+func (p *probe) outputs(context.Context) error {
+	y, k := p.y, p.info.NumClasses
+	if y.N() != probeRows || !y.Example().Equal(tensor.Shape{k}) {
+		p.bad = true
+		p.add("probabilities", Fail, fmt.Sprintf("outputs of shape %v for %d rows and %d classes", y.Shape, probeRows, k), "")
+		return nil
+	}
+	var worst, lowest float64
+	for i := range y.N() {
+		sum := 0.0
+		for j, v := range y.Row(i) {
+			if v-v != 0 {
+				p.bad = true
+				p.add("probabilities", Fail, fmt.Sprintf("row %d, class %d is %v", i, j, v), "")
+				return nil
+			}
+			sum += float64(v)
+			lowest = min(lowest, float64(v))
+		}
+		worst = max(worst, math.Abs(sum-1))
+	}
+	areProbabilities := worst <= sumTolerance && lowest >= -sumTolerance
+	switch {
+	case p.info.Output == sdk.Probabilities && !areProbabilities:
+		p.bad = true
+		p.add("probabilities", Fail, fmt.Sprintf("declared as probabilities, but a row's sum is off by %.3g and the least entry is %.3g", worst, lowest), "logits called probabilities")
+	case p.info.Output == sdk.Probabilities:
+		p.add("probabilities", Pass, fmt.Sprintf("rows sum to 1 within %.1g", worst), "")
+	case areProbabilities && k > 1:
+		p.add("probabilities", Warn, "declared as logits, but every row is non-negative and sums to 1", "probabilities called logits")
+	default:
+		p.add("probabilities", Pass, "finite logits", "")
+	}
+	return nil
+}
+
+// repeat asks the same again.
+func (p *probe) repeat(ctx context.Context) error {
+	y, err := p.c.Predict(ctx, p.x)
+	if err != nil {
+		return err
+	}
+	p.compare("repeat", "the same call twice", p.y, y, 0)
+	return nil
+}
+
+// batch asks for each row alone.
+func (p *probe) batch(ctx context.Context) error {
+	y := tensor.New(p.y.Shape...)
+	for i := range p.x.N() {
+		one, err := p.c.Predict(ctx, p.x.Rows(i, i+1))
+		if err != nil {
+			return err
+		}
+		copy(y.Row(i), one.Data)
+	}
+	p.compare("batch", fmt.Sprintf("batches of 1 and of %d", probeRows), p.y, y, sameWarn)
+	return nil
+}
+
+// compare adds a finding about two answers that should be equal: exactly if
+// the classifier promises so, else without a warning up to warn.
+func (p *probe) compare(name, what string, a, b *tensor.Tensor, warn float64) {
+	d := difference(a, b)
+	message := fmt.Sprintf("%s differ by %.2g", what, d)
+	switch {
+	case !(d <= sameFail):
+		p.add(name, Fail, message, "dropout or batch statistics still at work")
+	case p.info.BatchInvariant && !sameBits(a, b):
+		p.add(name, Fail, message+", though batch_invariant promises the same bits", "")
+	case d > warn:
+		p.add(name, Warn, message, "")
+	default:
+		p.add(name, Pass, message, "")
+	}
+}
+
+// difference is max|a − b| / max(1, max|a|), NaN if the shapes differ.
+func difference(a, b *tensor.Tensor) float64 {
+	if !a.Shape.Equal(b.Shape) {
+		return math.NaN()
+	}
+	worst, scale := 0.0, 1.0
+	for i, v := range a.Data {
+		d := math.Abs(float64(v) - float64(b.Data[i]))
+		if math.IsNaN(d) {
+			return d
+		}
+		worst, scale = max(worst, d), max(scale, math.Abs(float64(v)))
+	}
+	return worst / scale
+}
+
+func sameBits(a, b *tensor.Tensor) bool {
+	for i, v := range a.Data {
+		if math.Float32bits(v) != math.Float32bits(b.Data[i]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,356 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// The gradient probe: along each of probeDirections random sign vectors, the
+// derivative of Σ_c v_c·output_c of each row by central differences, against
+// the gradient pulled back from v.
+const (
+	probeDirections = 8
+	relativePass    = 0.05 // median relative error
+	cosinePass      = 0.98 // between all derivatives by differences and by gradient
+	scalePass       = 1.25 // with cosinePass: the factor between them, either way
+	noise           = 1.0 / (1 << 21)
+	leastPoints     = 8 // derivatives above the noise floor
+)
+
+// probeSteps are shares of the legal range, or of the rows' deviation.
+var probeSteps = [...]float64{1e-2, 1e-3}
+
+// points are derivatives: by differences of the output, of its softmax and of
+// its logarithm, and by the gradient read in several orders.
+type points struct {
+	diff, softmax, log []float64
+	grad               []float64
+	reordered          [2][]float64 // as channels-first, and with rows and columns swapped
+}
+
+func (p *probe) gradient(ctx context.Context) error {
+	if p.info.Gradient == sdk.NoGradient {
+		p.add("gradient", Pass, "none declared", "")
+		return nil
+	}
+	d, ok := p.c.(sdk.Differentiable)
+	if !ok {
+		f, ok := p.c.(sdk.Forwarder)
+		if !ok {
+			p.add("gradient", Fail, fmt.Sprintf("declared %v, but there is none", p.info.Gradient), "")
+			return nil
+		}
+		d = forwarderGradient{f}
+	}
+	if p.bad {
+		return nil
+	}
+	bad := Fail
+	if p.info.Gradient == sdk.EstimatedGradient {
+		bad = Warn
+	}
+	scale := p.scales()
+	x := p.interior(scale)
+	v := p.cotangent()
+	dx, err := d.Gradient(ctx, x, v)
+	if errors.Is(err, sdk.Unimplemented) {
+		p.add("gradient", Fail, fmt.Sprintf("declared %v, but not implemented", p.info.Gradient), "")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !dx.Shape.Equal(x.Shape) || difference(dx, dx) != 0 {
+		p.add("gradient", bad, fmt.Sprintf("dx of shape %v, finite: %v, want %v", dx.Shape, difference(dx, dx) == 0, x.Shape), "")
+		return nil
+	}
+	best := verdict{relative: math.Inf(1)}
+	found := false
+	all := make([]points, len(probeSteps))
+	dirs := p.directions(x)
+	for k, step := range probeSteps {
+		pts, err := p.derivatives(ctx, x, v, dx, dirs, scale, step)
+		if err != nil {
+			return err
+		}
+		all[k] = pts
+		if len(pts.diff) < leastPoints {
+			continue
+		}
+		got := judge(pts.diff, pts.grad)
+		if !found || got.ok() && !best.ok() || got.ok() == best.ok() && got.relative < best.relative {
+			best, best.step = got, k
+		}
+		found = true
+	}
+	if !found {
+		p.add("gradient", Warn, "inconclusive: all derivatives are under the noise floor of float32", "")
+		return nil
+	}
+	message := fmt.Sprintf("median relative error %.2g, cosine %.4f over %d derivatives", best.relative, best.cosine, len(all[best.step].diff))
+	if best.ok() {
+		p.add("gradient", Pass, message, "")
+		return nil
+	}
+	p.add("gradient", bad, message, p.suggest(all[best.step], best))
+	return nil
+}
+
+// verdict compares derivatives by differences with those by the gradient.
+type verdict struct {
+	relative, cosine, factor float64 // factor: gradient ≈ factor·differences
+	step                     int
+}
+
+func (v verdict) ok() bool {
+	return v.relative <= relativePass || v.cosine >= cosinePass && v.factor <= scalePass && v.factor >= 1/scalePass
+}
+
+func judge(diff, grad []float64) verdict {
+	var dg, dd, gg float64
+	rel := make([]float64, len(diff))
+	for i, d := range diff {
+		g := grad[i]
+		dg, dd, gg = dg+float64(d*g), dd+float64(d*d), gg+float64(g*g)
+		rel[i] = math.Abs(d-g) / max(math.Abs(d), math.Abs(g), math.SmallestNonzeroFloat64)
+	}
+	slices.Sort(rel)
+	v := verdict{relative: rel[len(rel)/2]}
+	if dd > 0 && gg > 0 {
+		v.cosine, v.factor = dg/math.Sqrt(dd)/math.Sqrt(gg), dg/dd
+	}
+	return v
+}
+
+// suggest names the usual mistake that explains a failure.
+func (p *probe) suggest(pts points, v verdict) string {
+	const alike = 0.95
+	near := func(a, b float64) bool { return a > b/scalePass && a < b*scalePass }
+	zero := !slices.ContainsFunc(pts.grad, func(g float64) bool { return g != 0 })
+	switch {
+	case zero:
+		return "a gradient that is always zero"
+	case v.cosine <= -alike:
+		return "the wrong sign"
+	case v.cosine >= alike && near(v.factor, 1.0/probeRows):
+		return "a factor of N: a mean over the batch instead of a sum"
+	case v.cosine >= alike && near(v.factor, probeRows):
+		return "a factor of N: each row counted N times"
+	case v.cosine >= alike && near(v.factor, 1/float64(p.info.NumClasses)):
+		return "a mean over the classes instead of a sum"
+	case v.cosine >= alike:
+		return fmt.Sprintf("a factor of %.3g", v.factor)
+	case p.info.Output == sdk.Logits && judge(pts.softmax, pts.grad).cosine >= alike:
+		return "the gradient of the probabilities, where the output is logits"
+	case p.info.Output == sdk.Probabilities && judge(pts.log, pts.grad).cosine >= alike:
+		return "the gradient of the logits, where the output is probabilities"
+	case len(pts.reordered[0]) > 0 && math.Abs(judge(pts.diff, pts.reordered[0]).cosine) >= alike:
+		return "a transposed layout: the gradient's channels are in another place than the input's"
+	case len(pts.reordered[1]) > 0 && math.Abs(judge(pts.diff, pts.reordered[1]).cosine) >= alike:
+		return "a transposed layout: the gradient's rows and columns are swapped"
+	}
+	return ""
+}
+
+// scales is the unit of a step, per feature.
+func (p *probe) scales() []float64 {
+	s := make([]float64, p.x.Stride())
+	var mean, sq float64
+	for _, v := range p.x.Data {
+		mean += float64(v)
+	}
+	mean /= float64(len(p.x.Data))
+	for _, v := range p.x.Data {
+		sq += (float64(v) - mean) * (float64(v) - mean)
+	}
+	deviation := math.Sqrt(sq / float64(len(p.x.Data)))
+	if deviation == 0 {
+		deviation = 1
+	}
+	for i := range s {
+		s[i] = deviation
+		if lo, hi, ok := p.bounds(i); ok {
+			s[i] = hi - lo
+		}
+	}
+	return s
+}
+
+// interior is x moved so far inside the legal range that no step leaves it.
+func (p *probe) interior(scale []float64) *tensor.Tensor {
+	x := p.x.Clone()
+	for i := range x.Data {
+		f := i % len(scale)
+		if lo, hi, ok := p.bounds(f); ok {
+			margin := 1.01 * probeSteps[0] * scale[f]
+			x.Data[i] = float32(min(max(float64(x.Data[i]), lo+margin), hi-margin))
+		}
+	}
+	return x
+}
+
+// cotangent draws v, (rows, classes), summing to zero in each row so that
+// logits and their log-softmax have the same derivative.
+func (p *probe) cotangent() *tensor.Tensor {
+	v := tensor.New(p.y.Shape...)
+	for i := range v.N() {
+		mean := 0.0
+		row := v.Row(i)
+		for j := range row {
+			row[j] = float32(p.r.NormFloat64())
+			mean += float64(row[j]) / float64(len(row))
+		}
+		for j := range row {
+			if len(row) > 1 {
+				row[j] -= float32(mean)
+			}
+		}
+	}
+	return v
+}
+
+// directions draws sign vectors of x's shape.
+func (p *probe) directions(x *tensor.Tensor) [][]float64 {
+	dirs := make([][]float64, probeDirections)
+	for k := range dirs {
+		dirs[k] = make([]float64, len(x.Data))
+		for i := range dirs[k] {
+			dirs[k][i] = float64(2*p.r.IntN(2) - 1)
+		}
+	}
+	return dirs
+}
+
+// derivatives computes all points at one step, without those that are noise.
+func (p *probe) derivatives(ctx context.Context, x, v, dx *tensor.Tensor, dirs [][]float64, scale []float64, step float64) (points, error) {
+	var pts points
+	n, d := x.N(), x.Stride()
+	orders := p.orders()
+	for _, dir := range dirs {
+		both := tensor.Batch(2*n, x.Example())
+		moved := make([]float64, len(x.Data)) // (x₊ − x₋)/2 as float32 has it
+		for i, s := range dir {
+			h := s * step * scale[i%d]
+			up, down := float32(float64(x.Data[i])+h), float32(float64(x.Data[i])-h)
+			both.Data[i], both.Data[len(dir)+i] = up, down
+			moved[i] = (float64(up) - float64(down)) / 2 / step
+		}
+		y, err := p.c.Predict(ctx, both)
+		if err != nil {
+			return pts, err
+		}
+		for r := range n {
+			up, down, w := y.Row(r), y.Row(n+r), v.Row(r)
+			size, diff := 0.0, 0.0
+			for c := range w {
+				diff += float64(w[c]) * (float64(up[c]) - float64(down[c]))
+				size += math.Abs(float64(w[c]) * float64(up[c]))
+			}
+			diff /= 2 * step
+			g := along(dx.Row(r), moved[r*d:][:d], nil)
+			if floor := 4 * noise * size / (2 * step); max(math.Abs(diff), math.Abs(g)) <= floor {
+				continue
+			}
+			pts.diff, pts.grad = append(pts.diff, diff), append(pts.grad, g)
+			pts.softmax = append(pts.softmax, weigh(w, softmax(up), softmax(down))/(2*step))
+			pts.log = append(pts.log, weigh(w, logs(up), logs(down))/(2*step))
+			for k, order := range orders {
+				if order != nil {
+					pts.reordered[k] = append(pts.reordered[k], along(dx.Row(r), moved[r*d:][:d], order))
+				}
+			}
+		}
+	}
+	return pts, nil
+}
+
+// orders are permutations of an image: where feature i of the input stands in
+// a gradient of the wrong layout.
+func (p *probe) orders() (orders [2][]int) {
+	s := p.info.InputShape
+	if len(s) != 3 {
+		return orders
+	}
+	a, b, c := s[0], s[1], s[2]
+	channels, swapped := make([]int, s.Size()), make([]int, s.Size())
+	for i := range a {
+		for j := range b {
+			for k := range c {
+				at := (i*b+j)*c + k
+				if p.info.Layout == sdk.NCHW { // (C, H, W) read as (H, W, C)
+					channels[at] = (j*c+k)*a + i
+					swapped[at] = (i*c+k)*b + j
+				} else { // (H, W, C) read as (C, H, W)
+					channels[at] = (k*a+i)*b + j
+					swapped[at] = (j*a+i)*c + k
+				}
+			}
+		}
+	}
+	return [2][]int{channels, swapped}
+}
+
+// along is Σ g[order[i]]·m[i]; no order is the natural one.
+func along(g []float32, m []float64, order []int) float64 {
+	s := 0.0
+	for i, v := range m {
+		at := i
+		if order != nil {
+			at = order[i]
+		}
+		s += float64(g[at]) * v
+	}
+	return s
+}
+
+func weigh(w []float32, up, down []float64) float64 {
+	s := 0.0
+	for c, v := range w {
+		s += float64(v) * (up[c] - down[c])
+	}
+	return s
+}
+
+func softmax(z []float32) []float64 {
+	top, sum := math.Inf(-1), 0.0
+	for _, v := range z {
+		top = max(top, float64(v))
+	}
+	p := make([]float64, len(z))
+	for i, v := range z {
+		p[i] = math.Exp(float64(v) - top)
+		sum += p[i]
+	}
+	for i := range p {
+		p[i] /= sum
+	}
+	return p
+}
+
+func logs(p []float32) []float64 {
+	l := make([]float64, len(p))
+	for i, v := range p {
+		l[i] = math.Log(max(float64(v), 1e-30))
+	}
+	return l
+}
+
+// forwarderGradient derives Gradient from Forward.
+type forwarderGradient struct{ sdk.Forwarder }
+
+func (f forwarderGradient) Gradient(ctx context.Context, x, dy *tensor.Tensor) (*tensor.Tensor, error) {
+	_, pull, err := f.Forward(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	if pull == nil {
+		return nil, sdk.Errorf(sdk.Unimplemented, "Forward gave no Pullback")
+	}
+	return pull(ctx, map[string]*tensor.Tensor{sdk.Output: dy})
+}
