@@ -238,6 +238,12 @@ func once[T any](ctx context.Context, p *process, timeout time.Duration, call fu
 		defer cancel()
 	}
 	v, err = call(ctx, p)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		// The plugin's server knows the deadline too and may cancel first.
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < exitNotice {
+			<-ctx.Done()
+		}
+	}
 	return v, err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded), err
 }
 

@@ -79,7 +79,7 @@ func Classifier(ctx context.Context, c sdk.Classifier, o Options) ([]Finding, er
 		return p.findings, nil
 	}
 	p.add("info", Pass, fmt.Sprintf("takes %v (%v), %d classes, %v, gradient %v", p.info.InputShape, p.info.Layout, p.info.NumClasses, p.info.Output, p.info.Gradient), "")
-	p.x = p.rows(o.Rows)
+	p.x, p.drawn = p.rows(o.Rows), o.Rows == nil
 	if p.y, err = c.Predict(ctx, p.x); err != nil {
 		return p.findings, err
 	}
@@ -101,6 +101,7 @@ type probe struct {
 	info     sdk.Info
 	r        *rand.Rand
 	x, y     *tensor.Tensor // probeRows rows and their outputs
+	drawn    bool           // x was drawn, it is no data
 	bad      bool           // the outputs themselves are wrong: a gradient would be too
 	findings []Finding
 }

@@ -158,25 +158,30 @@ func (p *probe) suggest(pts points, v verdict) string {
 	return ""
 }
 
-// scales is the unit of a step, per feature.
+// scales is the unit of a step, per feature: the legal range, but no more than
+// the data's own spread, four standard deviations.
 func (p *probe) scales() []float64 {
-	s := make([]float64, p.x.Stride())
-	var mean, sq float64
-	for _, v := range p.x.Data {
-		mean += float64(v)
-	}
-	mean /= float64(len(p.x.Data))
-	for _, v := range p.x.Data {
-		sq += (float64(v) - mean) * (float64(v) - mean)
-	}
-	deviation := math.Sqrt(sq / float64(len(p.x.Data)))
-	if deviation == 0 {
-		deviation = 1
-	}
+	n, d := p.x.N(), p.x.Stride()
+	s := make([]float64, d)
 	for i := range s {
-		s[i] = deviation
-		if lo, hi, ok := p.bounds(i); ok {
+		var mean, sq float64
+		for r := range n {
+			mean += float64(p.x.Row(r)[i]) / float64(n)
+		}
+		for r := range n {
+			sq += (float64(p.x.Row(r)[i]) - mean) * (float64(p.x.Row(r)[i]) - mean)
+		}
+		spread := 4 * math.Sqrt(sq/float64(n))
+		lo, hi, known := p.bounds(i)
+		switch {
+		case known && (p.drawn || spread == 0):
 			s[i] = hi - lo
+		case known:
+			s[i] = min(hi-lo, spread)
+		case spread == 0: // a constant feature of unknown range
+			s[i] = max(1, math.Abs(mean))
+		default:
+			s[i] = spread
 		}
 	}
 	return s
