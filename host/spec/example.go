@@ -1,8 +1,10 @@
 package spec
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -34,6 +36,9 @@ func sample(v reflect.Value, f *field, tables []registry.Any, depth int) string 
 	if asDecoder(v) != nil {
 		if d, ok := g.preset(v, f); ok {
 			return fmt.Sprint(d)
+		}
+		if s, ok := v.Addr().Interface().(registry.Schemer); ok {
+			return schemaSample(s.JSONSchema())
 		}
 		return "1"
 	}
@@ -73,6 +78,27 @@ func sample(v reflect.Value, f *field, tables []registry.Any, depth int) string 
 		d.scalar(reflect.New(t).Elem(), n, "", f)
 		if len(d.errs) == 0 {
 			return try
+		}
+	}
+	return "1"
+}
+
+// schemaSample is a value that a schema accepts, for simple schemas.
+func schemaSample(s map[string]any) string {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return "1"
+	}
+	parsed, err := readSchema(data)
+	if err != nil {
+		return "1"
+	}
+	for _, a := range append([]*jsonSchema{parsed}, append(parsed.AnyOf, parsed.OneOf...)...) {
+		switch {
+		case len(a.Enum) > 0:
+			return fmt.Sprint(a.Enum[0])
+		case slices.Contains(a.types(), "string"):
+			return "name"
 		}
 	}
 	return "1"

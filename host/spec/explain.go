@@ -147,6 +147,11 @@ func options(b *strings.Builder, v reflect.Value, g *generator) {
 		d := "-"
 		if x, ok := g.preset(v.FieldByIndex(f.index), &f); ok {
 			d = fmt.Sprint(x)
+			if k := reflect.ValueOf(x).Kind(); k == reflect.Map || k == reflect.Slice {
+				if text, err := json.Marshal(x); err == nil {
+					d = strings.ReplaceAll(string(text), `"`, "")
+				}
+			}
 		} else if number(f.typ.Kind()) {
 			d = "0"
 		}

@@ -126,7 +126,7 @@ func (w *writer) silent(v reflect.Value, f *field) bool {
 // itself is written as the file has it.
 func (w *writer) value(v, def reflect.Value, f *field, path string) *yaml.Node {
 	if asDecoder(v) != nil {
-		return w.custom(v, path)
+		return w.custom(v, def, path)
 	}
 	if v.Type() == componentType {
 		return w.component(v.Interface().(registry.Component), path)
@@ -174,7 +174,11 @@ func (w *writer) list(v reflect.Value, f *field, path string) *yaml.Node {
 	}
 	out := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	for i := range v.Len() {
-		out.Content = append(out.Content, w.value(v.Index(i), reflect.Value{}, f, dotted.index(path, i)))
+		y := w.value(v.Index(i), reflect.Value{}, f, dotted.index(path, i))
+		if y == nil {
+			y = plainNode("null", "!!null")
+		}
+		out.Content = append(out.Content, y)
 	}
 	return compact(out, path)
 }
@@ -186,14 +190,17 @@ func (w *writer) dictionary(v reflect.Value, f *field, path string) *yaml.Node {
 	for _, k := range keys {
 		e := reflect.New(v.Type().Elem()).Elem() // addressable, as Decoder wants it
 		e.Set(v.MapIndex(k))
-		out.Content = append(out.Content, stringNode(k.String()), w.value(e, reflect.Value{}, f, dotted.key(path, k.String())))
+		if y := w.value(e, reflect.Value{}, f, dotted.key(path, k.String())); y != nil {
+			out.Content = append(out.Content, stringNode(k.String()), y)
+		}
 	}
 	return compact(out, path)
 }
 
-// custom writes a value that reads itself. A variable within it comes back
-// with the whole value as written.
-func (w *writer) custom(v reflect.Value, path string) *yaml.Node {
+// custom writes a value that reads itself, or nil where it stands for nothing
+// and so does its default. A variable within it comes back with the whole
+// value as written.
+func (w *writer) custom(v, def reflect.Value, path string) *yaml.Node {
 	written := w.root.at(path)
 	enc, ok := v.Addr().Interface().(registry.Encoder)
 	if !ok {
@@ -202,7 +209,11 @@ func (w *writer) custom(v reflect.Value, path string) *yaml.Node {
 		}
 		return written.yaml()
 	}
-	y := (&writer{}).anything(enc.EncodeValue(), path)
+	x := enc.EncodeValue()
+	if x == nil && encodesNothing(def) {
+		return nil
+	}
+	y := (&writer{}).anything(x, path)
 	if written == nil {
 		return y
 	}
@@ -218,6 +229,14 @@ func (w *writer) custom(v reflect.Value, path string) *yaml.Node {
 		return written.yaml()
 	}
 	return y
+}
+
+func encodesNothing(def reflect.Value) bool {
+	if !def.IsValid() {
+		return true
+	}
+	enc, ok := settable(def).Addr().Interface().(registry.Encoder)
+	return !ok || enc.EncodeValue() == nil
 }
 
 // component writes a name with its options, or the bare name.
@@ -263,7 +282,7 @@ func (w *writer) named(name string, v reflect.Value, table registry.Any, path st
 	full := dotted.key(path, name)
 	var options *yaml.Node
 	if asDecoder(v) != nil {
-		options = w.custom(v, full)
+		options = w.custom(v, reflect.Value{}, full)
 	} else {
 		def := reflect.Value{}
 		if table != nil {

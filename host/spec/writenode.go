@@ -91,6 +91,8 @@ func scalarNode(v reflect.Value) *yaml.Node {
 		y := plainNode(strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits()), "!!float")
 		if integerForm.MatchString(y.Value) {
 			y.Tag = "!!int" // or yaml.v3 would write the tag
+		} else if m, e, ok := strings.Cut(y.Value, "e"); ok && !strings.Contains(m, ".") {
+			y.Value = m + ".0e" + e // 1e-07 is a string to YAML 1.1
 		}
 		return y
 	}
