@@ -12,7 +12,8 @@ var benchShapes = []struct {
 	m, n, k int
 	ta, tb  bool
 }{
-	{"tabular", 64, 20, 32, false, false},
+	{"tabular", 64, 32, 20, false, false},
+	{"tabular-n20", 64, 20, 32, false, false},
 	{"conv2", 4096, 128, 1024, false, false},
 	{"conv3", 1024, 512, 2048, false, false},
 	{"conv3-dw", 2048, 512, 1024, true, false},

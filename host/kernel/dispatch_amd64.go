@@ -7,6 +7,7 @@ import (
 )
 
 //go:generate go -C gen run . -part gemm -out ../gemm_amd64.s -stubs ../gemm_amd64.go -pkg kernel
+//go:generate go -C gen run . -part pack -out ../pack_amd64.s -stubs ../pack_amd64.go -pkg kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
 func opsOf(l Level) *ops {
@@ -43,6 +44,38 @@ func runPanel(l Level, p *panel, w int) {
 	panel512x2((*byte)(unsafe.Pointer(p)))
 }
 
+// packRows packs k rows of whole panels and says how many panels it did.
+func packRows(l Level, d, src []float32, ld, k, panels, step int) int {
+	switch l {
+	case AVX512:
+		packRows512(&d[0], &src[0], 4*ld, k, panels, 4*step)
+	case AVX2:
+		packRows256(&d[0], &src[0], 4*ld, k, panels, 4*step)
+	default:
+		return 0
+	}
+	return panels
+}
+
+// packColumns packs the first cols of w columns, k deep, down to row deep.
+func packColumns(l Level, d, src []float32, ld, k, w int) (cols, deep int) {
+	deep = k &^ 3
+	if deep == 0 {
+		return 0, 0
+	}
+	switch l {
+	case AVX512:
+		for ; cols+16 <= w; cols += 16 {
+			packColumns512(&d[cols], &src[cols*ld], 4*ld, k/4)
+		}
+	case AVX2:
+		for ; cols+8 <= w; cols += 8 {
+			packColumns256(&d[cols], &src[cols*ld], 4*ld, k/4)
+		}
+	}
+	return cols, deep
+}
+
 // peakLoop does n rounds of independent multiply-adds.
 func peakLoop(l Level, n int) (flop int) {
 	switch l {
@@ -59,7 +92,6 @@ func peakLoop(l Level, n int) (flop int) {
 func avxOps(o ops) ops {
 	return ops{
 		mr: o.mr, nr: o.nr, masked: o.masked,
-		packT:        genericOps.packT,
 		activate:     activateGo,
 		activateGrad: activateGradGo,
 

@@ -67,17 +67,17 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 		panic("kernel: Gemm: c too short")
 	}
 	ep.check(n, (m-1)*ldc+n)
+	t := e.threadsFor(m * n * k)
+	if t == 1 && b.ColStride == 1 && k <= blockK && k*b.RowStride <= directB && (e.ops.masked || n%e.ops.nr == 0) {
+		e.gemmDirect(c, ldc, &a, &b, &ep)
+		return
+	}
 	g := &e.gemm
 	g.c, g.ldc, g.a, g.b, g.ep = c, ldc, a, b, ep
-	t := e.threadsFor(m * n * k)
 	if m <= 2*blockM { // few rows: each task packs its own columns
 		g.colStep = roundUp((n+t-1)/t, e.ops.nr)
-		if g.colStep >= n {
-			gemmColumns(e, nil, 0, 0, 1)
-		} else {
-			e.job.run = gemmColumns
-			e.do((n+g.colStep-1)/g.colStep, 1)
-		}
+		e.job.run = gemmColumns
+		e.do((n+g.colStep-1)/g.colStep, 1)
 	} else { // many rows: pack all of b first
 		g.packed = e.sharedRoom(k * roundUp(n, e.ops.nr))
 		g.rowStep = e.rowStep(m, n*k)
@@ -86,6 +86,19 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 		e.do((m+g.rowStep-1)/g.rowStep, 1)
 	}
 	*g = gemmJob{}
+}
+
+// directB is how large a b stays in L1 as it lies.
+const directB = 24 << 10 / 4
+
+// gemmDirect is for small products: nothing is packed.
+func (e *Engine) gemmDirect(c []float32, ldc int, a, b *Matrix, ep *Epilogue) {
+	n, nr := b.Cols, e.ops.nr
+	av := view{a.Data, a.RowStride, a.ColStride}
+	for j := 0; j < n; j += nr {
+		e.tiles(a.Rows, min(nr, n-j), a.Cols, av, tail(b.Data, j), b.RowStride, c[j:], ldc, ep, j, true, true)
+	}
+	e.finish(c, ldc, 0, a.Rows, 0, n, ep)
 }
 
 func (ep Epilogue) check(cols, size int) {
@@ -117,29 +130,43 @@ func (e *Engine) rowStep(m, work int) int {
 	return min(blockM, (m+blocks-1)/blocks)
 }
 
-// unpackedRows is up to how many rows a row-major b is used where it lies.
-const unpackedRows = 64
+// fewRows is up to how many rows a row-major b is used where it lies.
+const fewRows = 14
+
+// groupPanels is how many panels are packed together: their rows are read as
+// they lie, in long runs.
+const groupPanels = 8
 
 // gemmColumns does column tasks [lo, hi): all rows, own packing.
 func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 	g := &e.gemm
 	nr := e.ops.nr
 	m, k := g.a.Rows, g.a.Cols
-	direct := g.b.ColStride == 1 && m <= unpackedRows
+	direct := g.b.ColStride == 1 && m <= fewRows
 	for t := lo; t < hi; t++ {
 		j0 := t * g.colStep
 		j1 := min(g.b.Cols, j0+g.colStep)
+		ownA := worthPackingA(g.a, j1-j0)
 		for p := 0; p < k || p == 0; p += blockK {
 			kc := min(blockK, k-p)
+			first, last := p == 0, p+kc == k
+			room := e.room(worker, groupPanels*nr*kc+packedA(m, kc))
 			a := view{tail(g.a.Data, p*g.a.ColStride), g.a.RowStride, g.a.ColStride}
-			for j := j0; j < j1; j += nr {
-				w := min(nr, j1-j)
-				b, bs := tail(g.b.Data, p*g.b.RowStride+j), g.b.RowStride
-				if !direct || w < nr && !e.ops.masked {
-					b, bs = e.room(worker, nr*kc), nr
-					e.packPanel(b, g.b, p, p+kc, j, w)
+			if ownA && kc > 0 {
+				a = packA(room[groupPanels*nr*kc:], a, m, kc)
+			}
+			for j := j0; j < j1; {
+				if direct && (j1-j >= nr || e.ops.masked) {
+					b := tail(g.b.Data, p*g.b.RowStride+j)
+					e.tiles(m, min(nr, j1-j), kc, a, b, g.b.RowStride, g.c[j:], g.ldc, &g.ep, j, first, last)
+					j += nr
+					continue
 				}
-				e.tiles(m, w, kc, a, b, bs, g.c[j:], g.ldc, &g.ep, j, p == 0, p+kc == k)
+				jn := min(j1, j+groupPanels*nr)
+				e.pack(room, g.b, p, p+kc, j, jn, kc)
+				for q := 0; j < jn; q, j = q+nr*kc, j+nr {
+					e.tiles(m, min(nr, jn-j), kc, a, room[q:], nr, g.c[j:], g.ldc, &g.ep, j, first, last)
+				}
 			}
 		}
 		e.finish(g.c, g.ldc, 0, m, j0, j1, &g.ep)
@@ -147,15 +174,19 @@ func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 }
 
 // gemmRows does row blocks [lo, hi) against the packed b.
-func gemmRows(e *Engine, _ *job, _, lo, hi int) {
+func gemmRows(e *Engine, _ *job, worker, lo, hi int) {
 	g := &e.gemm
 	m, n, k := g.a.Rows, g.b.Cols, g.a.Cols
 	for t := lo; t < hi; t++ {
 		i0 := t * g.rowStep
 		i1 := min(m, i0+g.rowStep)
+		ownA := worthPackingA(g.a, n)
 		for p := 0; p < k || p == 0; p += blockK {
 			kc := min(blockK, k-p)
 			a := view{tail(g.a.Data, i0*g.a.RowStride+p*g.a.ColStride), g.a.RowStride, g.a.ColStride}
+			if ownA && kc > 0 {
+				a = packA(e.room(worker, packedA(i1-i0, kc)), a, i1-i0, kc)
+			}
 			e.slab(i1-i0, n, kc, a, tail(g.packed, p*e.ops.nr), k, g.c[i0*g.ldc:], g.ldc, &g.ep, p == 0, p+kc == k)
 		}
 		e.finish(g.c, g.ldc, i0, i1, 0, n, &g.ep)

@@ -7,10 +7,6 @@ type ops struct {
 	// masked: panels may be read where they lie even if narrower than nr.
 	masked bool
 
-	// packT packs w rows of src, ld apart and k long, as columns of a panel nr
-	// wide, zeros behind.
-	packT func(d, src []float32, ld, k, w, nr int)
-
 	activate     func(y, x []float32, a Act)
 	activateGrad func(dx, dy, y []float32, a Act) // y: the input where a.NeedsInput()
 
@@ -34,7 +30,6 @@ type ops struct {
 
 var genericOps = ops{
 	mr: 8, nr: 16,
-	packT:        packTGo,
 	activate:     activateGo,
 	activateGrad: activateGradGo,
 
@@ -44,15 +39,6 @@ var genericOps = ops{
 	softmax: softmaxGo, logSoftmax: logSoftmaxGo,
 	adam: adamGo, momentum: momentumGo, rmsprop: rmspropGo,
 	uniform: uniformGo, normal: normalGo,
-}
-
-func packTGo(d, src []float32, ld, k, w, nr int) {
-	clear(d[:k*nr])
-	for q := range w {
-		for p, v := range src[q*ld : q*ld+k] {
-			d[p*nr+q] = v
-		}
-	}
 }
 
 // tileGo computes h×w elements of c.

@@ -1,45 +1,119 @@
 package kernel
 
-// packAll packs b into panels of nr columns, each k rows deep, zeros behind
-// the last column: element (p, j) at d[(j/nr)·nr·k + p·nr + j%nr].
+// packAll packs b into panels of nr columns, each all rows deep, zeros behind
+// the last column: element (p, j) at d[(j/nr)·nr·rows + p·nr + j%nr].
 func (e *Engine) packAll(d []float32, b Matrix) {
-	panels := (b.Cols + e.ops.nr - 1) / e.ops.nr
-	grain := max(1, (1<<15)/max(1, e.ops.nr*b.Rows))
+	nr := e.ops.nr
+	panels := (b.Cols + nr - 1) / nr
 	j := &e.job
-	j.run, j.y, j.mat = packPanels, d, b
-	e.do(panels, grain)
-}
-
-func packPanels(e *Engine, j *job, _, lo, hi int) {
-	b := j.mat
-	nr := e.ops.nr
-	for p := lo; p < hi; p++ {
-		e.packPanel(j.y[p*nr*b.Rows:(p+1)*nr*b.Rows], b, 0, b.Rows, p*nr, min(nr, b.Cols-p*nr))
-	}
-}
-
-// packPanel packs rows [k0, k1) and columns [j, j+w) of b, w ≤ nr, into d.
-func (e *Engine) packPanel(d []float32, b Matrix, k0, k1, j, w int) {
-	nr := e.ops.nr
-	if k0 == k1 {
+	j.run, j.y, j.mat = packPart, d, b
+	if b.ColStride == 1 { // by rows, which are read as they lie
+		j.flag = true
+		e.do(b.Rows, max(16, packGrain/max(1, nr*panels)))
 		return
 	}
-	src := b.Data[k0*b.RowStride+j*b.ColStride:]
+	e.do(panels, max(1, packGrain/max(1, nr*b.Rows)))
+}
+
+// packGrain is how many numbers a thread packs at least.
+const packGrain = 1 << 15
+
+func packPart(e *Engine, j *job, _, lo, hi int) {
+	if j.flag {
+		e.pack(j.y[lo*e.ops.nr:], j.mat, lo, hi, 0, j.mat.Cols, j.mat.Rows)
+		return
+	}
+	nr := e.ops.nr
+	e.pack(j.y[lo*nr*j.mat.Rows:], j.mat, 0, j.mat.Rows, lo*nr, min(j.mat.Cols, hi*nr), j.mat.Rows)
+}
+
+// pack packs rows [k0, k1) and columns [j0, j1) of b into panels that are
+// depth rows deep.
+func (e *Engine) pack(d []float32, b Matrix, k0, k1, j0, j1, depth int) {
+	nr := e.ops.nr
+	if k0 >= k1 || j0 >= j1 {
+		return
+	}
+	src := b.Data[k0*b.RowStride+j0*b.ColStride:]
+	n := j1 - j0
 	switch {
 	case b.ColStride == 1:
-		for p := range k1 - k0 {
-			row := d[p*nr : p*nr+nr]
-			clear(row[copy(row, src[p*b.RowStride:p*b.RowStride+w]):])
-		}
+		e.packRows(d, src, b.RowStride, k1-k0, n, depth*nr)
 	case b.RowStride == 1:
-		e.ops.packT(d, src, b.ColStride, k1-k0, w, nr)
+		for j := 0; j < n; j += nr {
+			e.packColumns(d[j*depth:], src[j*b.ColStride:], b.ColStride, k1-k0, min(nr, n-j))
+		}
 	default:
-		for p := range k1 - k0 {
-			row := d[p*nr : p*nr+nr]
-			for q := range w {
-				row[q] = src[p*b.RowStride+q*b.ColStride]
+		for j := 0; j < n; j += nr {
+			w := min(nr, n-j)
+			for p := range k1 - k0 {
+				row := d[j*depth+p*nr:][:nr]
+				for q := range w {
+					row[q] = src[p*b.RowStride+(j+q)*b.ColStride]
+				}
+				clear(row[w:])
 			}
-			clear(row[w:])
 		}
 	}
+}
+
+// packRows packs k rows of n columns; panels start step numbers apart.
+func (e *Engine) packRows(d, src []float32, ld, k, n, step int) {
+	nr := e.ops.nr
+	full := n / nr
+	if full > 0 {
+		full = packRows(e.level, d, src, ld, k, full, step)
+	}
+	for j := full * nr; j < n; j += nr {
+		w := min(nr, n-j)
+		for p := range k {
+			row := d[j/nr*step+p*nr:][:nr]
+			clear(row[copy(row, src[p*ld+j:][:w]):])
+		}
+	}
+}
+
+// packColumns packs w columns, ld apart and k long, into one panel.
+func (e *Engine) packColumns(d, src []float32, ld, k, w int) {
+	nr := e.ops.nr
+	cols, deep := packColumns(e.level, d, src, ld, k, w)
+	if w < nr {
+		for p := range k {
+			clear(d[p*nr+w : p*nr+nr])
+		}
+	}
+	for q := range w {
+		from := deep
+		if q >= cols {
+			from = 0
+		}
+		for p, v := range src[q*ld+from : q*ld+k] {
+			d[(from+p)*nr+q] = v
+		}
+	}
+}
+
+// packA copies an m×kc block of A so that its rows or columns do not fall
+// into the same cache sets, whatever their stride was.
+func packA(d []float32, a view, m, kc int) view {
+	if a.cs == 1 {
+		ld := kc + 16
+		for i := range m {
+			copy(d[i*ld:i*ld+kc], a.data[i*a.rs:])
+		}
+		return view{d, ld, 1}
+	}
+	ld := roundUp(m, 16) + 16
+	for p := range kc {
+		copy(d[p*ld:p*ld+m], a.data[p*a.cs:])
+	}
+	return view{d, 1, ld}
+}
+
+// packedA is room for packA's copy.
+func packedA(m, kc int) int { return (roundUp(m, 16) + 16) * (kc + 16) }
+
+// worthPackingA reports whether a block of A that n columns use should be copied first.
+func worthPackingA(a Matrix, n int) bool {
+	return n >= 96 && (a.ColStride == 1 && a.RowStride >= 512 || a.RowStride == 1 && a.ColStride >= 512)
 }

@@ -10,9 +10,9 @@ import (
 )
 
 func main() {
-	part := flag.String("part", "", "gemm")
+	part := flag.String("part", "", "gemm or pack")
 	flag.Parse()
-	parts := map[string]func(){"gemm": products}
+	parts := map[string]func(){"gemm": products, "pack": packs}
 	emit, ok := parts[*part]
 	if !ok {
 		log.Fatalf("unknown part %q", *part)
