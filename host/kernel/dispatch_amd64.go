@@ -57,23 +57,24 @@ func packRows(l Level, d, src []float32, ld, k, panels, step int) int {
 	return panels
 }
 
-// packColumns packs the first cols of w columns, k deep, down to row deep.
-func packColumns(l Level, d, src []float32, ld, k, w int) (cols, deep int) {
-	deep = k &^ 3
+// transpose writes the first rows of h rows of src, w long and ld apart, down
+// to number deep of each, as columns of d.
+func transpose(l Level, d []float32, dld int, src []float32, ld, h, w int) (rows, deep int) {
+	deep = w &^ 3
 	if deep == 0 {
 		return 0, 0
 	}
 	switch l {
 	case AVX512:
-		for ; cols+16 <= w; cols += 16 {
-			packColumns512(&d[cols], &src[cols*ld], 4*ld, k/4)
+		for ; rows+16 <= h; rows += 16 {
+			packColumns512(&d[rows], &src[rows*ld], 4*ld, w/4, 4*dld)
 		}
 	case AVX2:
-		for ; cols+8 <= w; cols += 8 {
-			packColumns256(&d[cols], &src[cols*ld], 4*ld, k/4)
+		for ; rows+8 <= h; rows += 8 {
+			packColumns256(&d[rows], &src[rows*ld], 4*ld, w/4, 4*dld)
 		}
 	}
-	return cols, deep
+	return rows, deep
 }
 
 // peakLoop does n rounds of independent multiply-adds.
@@ -91,7 +92,7 @@ func peakLoop(l Level, n int) (flop int) {
 
 func avxOps(o ops) ops {
 	return ops{
-		mr: o.mr, nr: o.nr, masked: o.masked,
+		mr: o.mr, nr: o.nr, masked: o.masked, direct: o.direct,
 		activate:     activateGo,
 		activateGrad: activateGradGo,
 
@@ -105,6 +106,6 @@ func avxOps(o ops) ops {
 }
 
 var (
-	avx2Ops   = avxOps(ops{mr: 6, nr: 16})
-	avx512Ops = avxOps(ops{mr: 14, nr: 32, masked: true})
+	avx2Ops   = avxOps(ops{mr: 6, nr: 16, direct: 12})
+	avx512Ops = avxOps(ops{mr: 14, nr: 32, masked: true, direct: 64})
 )

@@ -14,6 +14,6 @@ func runPanel(Level, *panel, int) { panic("kernel: no vector level") }
 
 func packRows(Level, []float32, []float32, int, int, int, int) int { return 0 }
 
-func packColumns(Level, []float32, []float32, int, int, int) (cols, deep int) { return 0, 0 }
+func transpose(Level, []float32, int, []float32, int, int, int) (rows, deep int) { return 0, 0 }
 
 func peakLoop(_ Level, n int) (flop int) { return peakGo(n) }

@@ -72,6 +72,16 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 		e.gemmDirect(c, ldc, &a, &b, &ep)
 		return
 	}
+	if b.RowStride == 1 && b.ColStride > 1 && m >= flipFrom && m <= n/4 && !ep.Accumulate {
+		e.gemmFlipped(c, ldc, a, b, &ep)
+		return
+	}
+	e.product(c, ldc, a, b, ep, t)
+}
+
+// product is Gemm for what is not small.
+func (e *Engine) product(c []float32, ldc int, a, b Matrix, ep Epilogue, t int) {
+	m, n, k := a.Rows, b.Cols, a.Cols
 	g := &e.gemm
 	g.c, g.ldc, g.a, g.b, g.ep = c, ldc, a, b, ep
 	if m <= 2*blockM { // few rows: each task packs its own columns
@@ -88,6 +98,33 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 	*g = gemmJob{}
 }
 
+// flipFrom is from how many rows on the transposed product fills its panels.
+const flipFrom = 32
+
+// gemmFlipped computes cᵀ = bᵀ·aᵀ, where b's columns are the contiguous ones
+// and the larger matrix: it is read where it lies and never packed. The chains
+// and so the bits are the same.
+func (e *Engine) gemmFlipped(c []float32, ldc int, a, b Matrix, ep *Epilogue) {
+	m, n := a.Rows, b.Cols
+	if cap(e.flipped) < m*n {
+		e.flipped = make([]float32, m*n)
+	}
+	ct := e.flipped[:m*n]
+	e.product(ct, m, b.T(), a.T(), Epilogue{}, e.threadsFor(m*n*a.Cols))
+	j := &e.job
+	j.run, j.y, j.x, j.n, j.width = flipBack, c, ct, ldc, m
+	e.do(n, max(64, roundUp(packGrain/m, 16)))
+	for i := range m {
+		e.afterAdd(c, i*ldc, i*ldc+n, n, ep)
+	}
+}
+
+// flipBack writes rows [lo, hi) of cᵀ as columns of c.
+func flipBack(e *Engine, j *job, _, lo, hi int) {
+	m := j.width
+	transposed(e.level, j.y[lo:], j.n, j.x[lo*m:], m, hi-lo, m)
+}
+
 // directB is how large a b stays in L1 as it lies.
 const directB = 24 << 10 / 4
 
@@ -96,7 +133,7 @@ func (e *Engine) gemmDirect(c []float32, ldc int, a, b *Matrix, ep *Epilogue) {
 	n, nr := b.Cols, e.ops.nr
 	av := view{a.Data, a.RowStride, a.ColStride}
 	for j := 0; j < n; j += nr {
-		e.tiles(a.Rows, min(nr, n-j), a.Cols, av, tail(b.Data, j), b.RowStride, c[j:], ldc, ep, j, true, true)
+		e.tiles(a.Rows, min(nr, n-j), a.Cols, av, tail(b.Data, j), b.RowStride, c[j:], ldc, ep, j, true, true, stream{})
 	}
 	e.finish(c, ldc, 0, a.Rows, 0, n, ep)
 }
@@ -130,9 +167,6 @@ func (e *Engine) rowStep(m, work int) int {
 	return min(blockM, (m+blocks-1)/blocks)
 }
 
-// fewRows is up to how many rows a row-major b is used where it lies.
-const fewRows = 14
-
 // groupPanels is how many panels are packed together: their rows are read as
 // they lie, in long runs.
 const groupPanels = 8
@@ -142,7 +176,7 @@ func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 	g := &e.gemm
 	nr := e.ops.nr
 	m, k := g.a.Rows, g.a.Cols
-	direct := g.b.ColStride == 1 && m <= fewRows
+	direct := g.b.ColStride == 1 && m <= e.ops.direct
 	for t := lo; t < hi; t++ {
 		j0 := t * g.colStep
 		j1 := min(g.b.Cols, j0+g.colStep)
@@ -158,20 +192,40 @@ func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 			for j := j0; j < j1; {
 				if direct && (j1-j >= nr || e.ops.masked) {
 					b := tail(g.b.Data, p*g.b.RowStride+j)
-					e.tiles(m, min(nr, j1-j), kc, a, b, g.b.RowStride, g.c[j:], g.ldc, &g.ep, j, first, last)
+					e.tiles(m, min(nr, j1-j), kc, a, b, g.b.RowStride, g.c[j:], g.ldc, &g.ep, j, first, last, g.ahead(p, kc, min(j1, j+nr), j0, j1, nr))
 					j += nr
 					continue
 				}
 				jn := min(j1, j+groupPanels*nr)
 				e.pack(room, g.b, p, p+kc, j, jn, kc)
-				for q := 0; j < jn; q, j = q+nr*kc, j+nr {
-					e.tiles(m, min(nr, jn-j), kc, a, room[q:], nr, g.c[j:], g.ldc, &g.ep, j, first, last)
+				ahead := g.ahead(p, kc, jn, j0, j1, groupPanels*nr)
+				for q := 0; j < jn; q, j = q+1, j+nr {
+					e.tiles(m, min(nr, jn-j), kc, a, room[q*nr*kc:], nr, g.c[j:], g.ldc, &g.ep, j, first, last, ahead)
+					ahead.data = tail(ahead.data, nr)
 				}
 			}
 		}
 		e.finish(g.c, g.ldc, 0, m, j0, j1, &g.ep)
 	}
 }
+
+// ahead is what gemmColumns packs after the columns before jn of block p.
+func (g *gemmJob) ahead(p, kc, jn, j0, j1, group int) stream {
+	if jn == j1 {
+		p, jn = p+kc, j0
+	}
+	if kc*g.colStep < bigB || p >= g.a.Cols || g.b.ColStride != 1 && g.b.RowStride != 1 {
+		return stream{}
+	}
+	data := g.b.Data[p*g.b.RowStride+jn*g.b.ColStride:]
+	if g.b.ColStride == 1 {
+		return stream{data, g.b.RowStride, min(blockK, g.a.Cols-p)}
+	}
+	return stream{data, g.b.ColStride, min(group, j1-jn)}
+}
+
+// bigB is how large a block of b is not in the cache already.
+const bigB = 1 << 16
 
 // gemmRows does row blocks [lo, hi) against the packed b.
 func gemmRows(e *Engine, _ *job, worker, lo, hi int) {

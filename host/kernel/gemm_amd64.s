@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func panel512x2(p *byte)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·panel512x2(SB), NOSPLIT, $0-8
 	MOVQ  p+0(FP), AX
 	MOVL  104(AX), CX
@@ -72,10 +72,21 @@ begin1:
 	MOVQ 32(AX), BX
 	MOVQ 40(AX), SI
 	MOVQ 8(AX), DI
+	MOVQ 112(AX), R8
+	MOVQ 120(AX), R9
+	CMPQ R8, 128(AX)
+	JLT  ahead1
+	MOVQ BX, R8
+	XORQ R9, R9
+
+ahead1:
 	SUBQ $0x04, CX
 	JLT  rest1
 
 four1:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         R9, R8
 	VMOVUPS.Z    (BX), K1, Z2
 	VMOVUPS.Z    64(BX), K2, Z3
 	VBROADCASTSS (DI), Z4
@@ -106,6 +117,9 @@ four1:
 	ADDQ         SI, BX
 	SUBQ         $0x04, CX
 	JGE          four1
+	TESTQ        R9, R9
+	JZ           rest1
+	MOVQ         R8, 112(AX)
 
 rest1:
 	ADDQ $0x04, CX
@@ -180,10 +194,21 @@ begin2:
 	MOVQ 32(AX), SI
 	MOVQ 40(AX), DI
 	MOVQ 8(AX), R8
+	MOVQ 112(AX), R9
+	MOVQ 120(AX), R10
+	CMPQ R9, 128(AX)
+	JLT  ahead2
+	MOVQ SI, R9
+	XORQ R10, R10
+
+ahead2:
 	SUBQ $0x04, CX
 	JLT  rest2
 
 four2:
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
 	VBROADCASTSS (R8), Z6
@@ -226,6 +251,9 @@ four2:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four2
+	TESTQ        R10, R10
+	JZ           rest2
+	MOVQ         R9, 112(AX)
 
 rest2:
 	ADDQ $0x04, CX
@@ -315,10 +343,21 @@ begin3:
 	MOVQ 32(AX), SI
 	MOVQ 40(AX), DI
 	MOVQ 8(AX), R8
+	MOVQ 112(AX), R9
+	MOVQ 120(AX), R10
+	CMPQ R9, 128(AX)
+	JLT  ahead3
+	MOVQ SI, R9
+	XORQ R10, R10
+
+ahead3:
 	SUBQ $0x04, CX
 	JLT  rest3
 
 four3:
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
 	VBROADCASTSS (R8), Z8
@@ -373,6 +412,9 @@ four3:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four3
+	TESTQ        R10, R10
+	JZ           rest3
+	MOVQ         R9, 112(AX)
 
 rest3:
 	ADDQ $0x04, CX
@@ -479,10 +521,21 @@ begin4:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead4
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead4:
 	SUBQ $0x04, CX
 	JLT  rest4
 
 four4:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
 	VBROADCASTSS (R8), Z10
@@ -553,6 +606,9 @@ four4:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four4
+	TESTQ        R11, R11
+	JZ           rest4
+	MOVQ         R10, 112(AX)
 
 rest4:
 	ADDQ $0x04, CX
@@ -675,10 +731,21 @@ begin5:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead5
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead5:
 	SUBQ $0x04, CX
 	JLT  rest5
 
 four5:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z10
 	VMOVUPS.Z    64(SI), K2, Z11
 	VBROADCASTSS (R8), Z12
@@ -761,6 +828,9 @@ four5:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four5
+	TESTQ        R11, R11
+	JZ           rest5
+	MOVQ         R10, 112(AX)
 
 rest5:
 	ADDQ $0x04, CX
@@ -898,10 +968,21 @@ begin6:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead6
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead6:
 	SUBQ $0x04, CX
 	JLT  rest6
 
 four6:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
 	VBROADCASTSS (R8), Z14
@@ -996,6 +1077,9 @@ four6:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four6
+	TESTQ        R11, R11
+	JZ           rest6
+	MOVQ         R10, 112(AX)
 
 rest6:
 	ADDQ $0x04, CX
@@ -1149,10 +1233,21 @@ begin7:
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R9
+	MOVQ 112(AX), R11
+	MOVQ 120(AX), R12
+	CMPQ R11, 128(AX)
+	JLT  ahead7
+	MOVQ SI, R11
+	XORQ R12, R12
+
+ahead7:
 	SUBQ $0x04, CX
 	JLT  rest7
 
 four7:
+	PREFETCHT0   (R11)
+	PREFETCHT0   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z14
 	VMOVUPS.Z    64(SI), K2, Z15
 	VBROADCASTSS (R8), Z16
@@ -1263,6 +1358,9 @@ four7:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four7
+	TESTQ        R12, R12
+	JZ           rest7
+	MOVQ         R11, 112(AX)
 
 rest7:
 	ADDQ $0x04, CX
@@ -1432,10 +1530,21 @@ begin8:
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R9
+	MOVQ 112(AX), R11
+	MOVQ 120(AX), R12
+	CMPQ R11, 128(AX)
+	JLT  ahead8
+	MOVQ SI, R11
+	XORQ R12, R12
+
+ahead8:
 	SUBQ $0x04, CX
 	JLT  rest8
 
 four8:
+	PREFETCHT0   (R11)
+	PREFETCHT0   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
 	VBROADCASTSS (R8), Z18
@@ -1558,6 +1667,9 @@ four8:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four8
+	TESTQ        R12, R12
+	JZ           rest8
+	MOVQ         R11, 112(AX)
 
 rest8:
 	ADDQ $0x04, CX
@@ -1742,10 +1854,21 @@ begin9:
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R9
+	MOVQ 112(AX), R11
+	MOVQ 120(AX), R12
+	CMPQ R11, 128(AX)
+	JLT  ahead9
+	MOVQ SI, R11
+	XORQ R12, R12
+
+ahead9:
 	SUBQ $0x04, CX
 	JLT  rest9
 
 four9:
+	PREFETCHT0   (R11)
+	PREFETCHT0   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z18
 	VMOVUPS.Z    64(SI), K2, Z19
 	VBROADCASTSS (R8), Z20
@@ -1880,6 +2003,9 @@ four9:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four9
+	TESTQ        R12, R12
+	JZ           rest9
+	MOVQ         R11, 112(AX)
 
 rest9:
 	ADDQ $0x04, CX
@@ -2080,10 +2206,21 @@ begin10:
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R9
+	MOVQ 112(AX), R12
+	MOVQ 120(AX), R13
+	CMPQ R12, 128(AX)
+	JLT  ahead10
+	MOVQ SI, R12
+	XORQ R13, R13
+
+ahead10:
 	SUBQ $0x04, CX
 	JLT  rest10
 
 four10:
+	PREFETCHT0   (R12)
+	PREFETCHT0   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z20
 	VMOVUPS.Z    64(SI), K2, Z21
 	VBROADCASTSS (R8), Z22
@@ -2234,6 +2371,9 @@ four10:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four10
+	TESTQ        R13, R13
+	JZ           rest10
+	MOVQ         R12, 112(AX)
 
 rest10:
 	ADDQ $0x04, CX
@@ -2450,10 +2590,21 @@ begin11:
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R9
+	MOVQ 112(AX), R12
+	MOVQ 120(AX), R13
+	CMPQ R12, 128(AX)
+	JLT  ahead11
+	MOVQ SI, R12
+	XORQ R13, R13
+
+ahead11:
 	SUBQ $0x04, CX
 	JLT  rest11
 
 four11:
+	PREFETCHT0   (R12)
+	PREFETCHT0   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z22
 	VMOVUPS.Z    64(SI), K2, Z23
 	VBROADCASTSS (R8), Z24
@@ -2616,6 +2767,9 @@ four11:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four11
+	TESTQ        R13, R13
+	JZ           rest11
+	MOVQ         R12, 112(AX)
 
 rest11:
 	ADDQ $0x04, CX
@@ -2847,10 +3001,21 @@ begin12:
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R9
+	MOVQ 112(AX), R12
+	MOVQ 120(AX), R13
+	CMPQ R12, 128(AX)
+	JLT  ahead12
+	MOVQ SI, R12
+	XORQ R13, R13
+
+ahead12:
 	SUBQ $0x04, CX
 	JLT  rest12
 
 four12:
+	PREFETCHT0   (R12)
+	PREFETCHT0   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
 	VBROADCASTSS (R8), Z26
@@ -3025,6 +3190,9 @@ four12:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four12
+	TESTQ        R13, R13
+	JZ           rest12
+	MOVQ         R12, 112(AX)
 
 rest12:
 	ADDQ $0x04, CX
@@ -3272,10 +3440,21 @@ begin13:
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R12
 	LEAQ (R12)(R9*1), R9
+	MOVQ 112(AX), R13
+	MOVQ 120(AX), R14
+	CMPQ R13, 128(AX)
+	JLT  ahead13
+	MOVQ SI, R13
+	XORQ R14, R14
+
+ahead13:
 	SUBQ $0x04, CX
 	JLT  rest13
 
 four13:
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
+	ADDQ         R14, R13
 	VMOVUPS.Z    (SI), K1, Z26
 	VMOVUPS.Z    64(SI), K2, Z27
 	VBROADCASTSS (R8), Z28
@@ -3466,6 +3645,9 @@ four13:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four13
+	TESTQ        R14, R14
+	JZ           rest13
+	MOVQ         R13, 112(AX)
 
 rest13:
 	ADDQ $0x04, CX
@@ -3729,10 +3911,21 @@ begin14:
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R12
 	LEAQ (R12)(R9*1), R9
+	MOVQ 112(AX), R13
+	MOVQ 120(AX), R14
+	CMPQ R13, 128(AX)
+	JLT  ahead14
+	MOVQ SI, R13
+	XORQ R14, R14
+
+ahead14:
 	SUBQ $0x04, CX
 	JLT  rest14
 
 four14:
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
+	ADDQ         R14, R13
 	VMOVUPS.Z    (SI), K1, Z28
 	VMOVUPS.Z    64(SI), K2, Z29
 	VBROADCASTSS (R8), Z30
@@ -3935,6 +4128,9 @@ four14:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four14
+	TESTQ        R14, R14
+	JZ           rest14
+	MOVQ         R13, 112(AX)
 
 rest14:
 	ADDQ $0x04, CX
@@ -4122,7 +4318,7 @@ next:
 	RET
 
 // func panel512x1(p *byte)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·panel512x1(SB), NOSPLIT, $0-8
 	MOVQ  p+0(FP), AX
 	MOVL  104(AX), CX
@@ -4187,10 +4383,21 @@ begin1:
 	MOVQ 32(AX), BX
 	MOVQ 40(AX), SI
 	MOVQ 8(AX), DI
+	MOVQ 112(AX), R8
+	MOVQ 120(AX), R9
+	CMPQ R8, 128(AX)
+	JLT  ahead1
+	MOVQ BX, R8
+	XORQ R9, R9
+
+ahead1:
 	SUBQ $0x04, CX
 	JLT  rest1
 
 four1:
+	PREFETCHT0       (R8)
+	PREFETCHT0       64(R8)
+	ADDQ             R9, R8
 	VMOVUPS.Z        (BX), K1, Z1
 	VFMADD231PS.BCST (DI), Z1, Z0
 	ADDQ             DX, DI
@@ -4209,6 +4416,9 @@ four1:
 	ADDQ             SI, BX
 	SUBQ             $0x04, CX
 	JGE              four1
+	TESTQ            R9, R9
+	JZ               rest1
+	MOVQ             R8, 112(AX)
 
 rest1:
 	ADDQ $0x04, CX
@@ -4272,10 +4482,21 @@ begin2:
 	MOVQ 32(AX), SI
 	MOVQ 40(AX), DI
 	MOVQ 8(AX), R8
+	MOVQ 112(AX), R9
+	MOVQ 120(AX), R10
+	CMPQ R9, 128(AX)
+	JLT  ahead2
+	MOVQ SI, R9
+	XORQ R10, R10
+
+ahead2:
 	SUBQ $0x04, CX
 	JLT  rest2
 
 four2:
+	PREFETCHT0       (R9)
+	PREFETCHT0       64(R9)
+	ADDQ             R10, R9
 	VMOVUPS.Z        (SI), K1, Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z2, Z1
@@ -4298,6 +4519,9 @@ four2:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four2
+	TESTQ            R10, R10
+	JZ               rest2
+	MOVQ             R9, 112(AX)
 
 rest2:
 	ADDQ $0x04, CX
@@ -4369,10 +4593,21 @@ begin3:
 	MOVQ 32(AX), SI
 	MOVQ 40(AX), DI
 	MOVQ 8(AX), R8
+	MOVQ 112(AX), R9
+	MOVQ 120(AX), R10
+	CMPQ R9, 128(AX)
+	JLT  ahead3
+	MOVQ SI, R9
+	XORQ R10, R10
+
+ahead3:
 	SUBQ $0x04, CX
 	JLT  rest3
 
 four3:
+	PREFETCHT0       (R9)
+	PREFETCHT0       64(R9)
+	ADDQ             R10, R9
 	VMOVUPS.Z        (SI), K1, Z3
 	VFMADD231PS.BCST (R8), Z3, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z3, Z1
@@ -4399,6 +4634,9 @@ four3:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four3
+	TESTQ            R10, R10
+	JZ               rest3
+	MOVQ             R9, 112(AX)
 
 rest3:
 	ADDQ $0x04, CX
@@ -4480,10 +4718,21 @@ begin4:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead4
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead4:
 	SUBQ $0x04, CX
 	JLT  rest4
 
 four4:
+	PREFETCHT0       (R10)
+	PREFETCHT0       64(R10)
+	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z4
 	VFMADD231PS.BCST (R8), Z4, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z4, Z1
@@ -4518,6 +4767,9 @@ four4:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four4
+	TESTQ            R11, R11
+	JZ               rest4
+	MOVQ             R10, 112(AX)
 
 rest4:
 	ADDQ $0x04, CX
@@ -4608,10 +4860,21 @@ begin5:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead5
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead5:
 	SUBQ $0x04, CX
 	JLT  rest5
 
 four5:
+	PREFETCHT0       (R10)
+	PREFETCHT0       64(R10)
+	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z5
 	VFMADD231PS.BCST (R8), Z5, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z5, Z1
@@ -4650,6 +4913,9 @@ four5:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four5
+	TESTQ            R11, R11
+	JZ               rest5
+	MOVQ             R10, 112(AX)
 
 rest5:
 	ADDQ $0x04, CX
@@ -4748,10 +5014,21 @@ begin6:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead6
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead6:
 	SUBQ $0x04, CX
 	JLT  rest6
 
 four6:
+	PREFETCHT0       (R10)
+	PREFETCHT0       64(R10)
+	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z6
 	VFMADD231PS.BCST (R8), Z6, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z6, Z1
@@ -4794,6 +5071,9 @@ four6:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four6
+	TESTQ            R11, R11
+	JZ               rest6
+	MOVQ             R10, 112(AX)
 
 rest6:
 	ADDQ $0x04, CX
@@ -4901,10 +5181,21 @@ begin7:
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R9
+	MOVQ 112(AX), R11
+	MOVQ 120(AX), R12
+	CMPQ R11, 128(AX)
+	JLT  ahead7
+	MOVQ SI, R11
+	XORQ R12, R12
+
+ahead7:
 	SUBQ $0x04, CX
 	JLT  rest7
 
 four7:
+	PREFETCHT0       (R11)
+	PREFETCHT0       64(R11)
+	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z7
 	VFMADD231PS.BCST (R8), Z7, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z7, Z1
@@ -4955,6 +5246,9 @@ four7:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four7
+	TESTQ            R12, R12
+	JZ               rest7
+	MOVQ             R11, 112(AX)
 
 rest7:
 	ADDQ $0x04, CX
@@ -5071,10 +5365,21 @@ begin8:
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R9
+	MOVQ 112(AX), R11
+	MOVQ 120(AX), R12
+	CMPQ R11, 128(AX)
+	JLT  ahead8
+	MOVQ SI, R11
+	XORQ R12, R12
+
+ahead8:
 	SUBQ $0x04, CX
 	JLT  rest8
 
 four8:
+	PREFETCHT0       (R11)
+	PREFETCHT0       64(R11)
+	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z8
 	VFMADD231PS.BCST (R8), Z8, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z8, Z1
@@ -5129,6 +5434,9 @@ four8:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four8
+	TESTQ            R12, R12
+	JZ               rest8
+	MOVQ             R11, 112(AX)
 
 rest8:
 	ADDQ $0x04, CX
@@ -5253,10 +5561,21 @@ begin9:
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R9
+	MOVQ 112(AX), R11
+	MOVQ 120(AX), R12
+	CMPQ R11, 128(AX)
+	JLT  ahead9
+	MOVQ SI, R11
+	XORQ R12, R12
+
+ahead9:
 	SUBQ $0x04, CX
 	JLT  rest9
 
 four9:
+	PREFETCHT0       (R11)
+	PREFETCHT0       64(R11)
+	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z9
 	VFMADD231PS.BCST (R8), Z9, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z9, Z1
@@ -5315,6 +5634,9 @@ four9:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four9
+	TESTQ            R12, R12
+	JZ               rest9
+	MOVQ             R11, 112(AX)
 
 rest9:
 	ADDQ $0x04, CX
@@ -5448,10 +5770,21 @@ begin10:
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R9
+	MOVQ 112(AX), R12
+	MOVQ 120(AX), R13
+	CMPQ R12, 128(AX)
+	JLT  ahead10
+	MOVQ SI, R12
+	XORQ R13, R13
+
+ahead10:
 	SUBQ $0x04, CX
 	JLT  rest10
 
 four10:
+	PREFETCHT0       (R12)
+	PREFETCHT0       64(R12)
+	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z10
 	VFMADD231PS.BCST (R8), Z10, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z10, Z1
@@ -5518,6 +5851,9 @@ four10:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four10
+	TESTQ            R13, R13
+	JZ               rest10
+	MOVQ             R12, 112(AX)
 
 rest10:
 	ADDQ $0x04, CX
@@ -5660,10 +5996,21 @@ begin11:
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R9
+	MOVQ 112(AX), R12
+	MOVQ 120(AX), R13
+	CMPQ R12, 128(AX)
+	JLT  ahead11
+	MOVQ SI, R12
+	XORQ R13, R13
+
+ahead11:
 	SUBQ $0x04, CX
 	JLT  rest11
 
 four11:
+	PREFETCHT0       (R12)
+	PREFETCHT0       64(R12)
+	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z11
 	VFMADD231PS.BCST (R8), Z11, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z11, Z1
@@ -5734,6 +6081,9 @@ four11:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four11
+	TESTQ            R13, R13
+	JZ               rest11
+	MOVQ             R12, 112(AX)
 
 rest11:
 	ADDQ $0x04, CX
@@ -5884,10 +6234,21 @@ begin12:
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R9
+	MOVQ 112(AX), R12
+	MOVQ 120(AX), R13
+	CMPQ R12, 128(AX)
+	JLT  ahead12
+	MOVQ SI, R12
+	XORQ R13, R13
+
+ahead12:
 	SUBQ $0x04, CX
 	JLT  rest12
 
 four12:
+	PREFETCHT0       (R12)
+	PREFETCHT0       64(R12)
+	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z12
 	VFMADD231PS.BCST (R8), Z12, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z12, Z1
@@ -5962,6 +6323,9 @@ four12:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four12
+	TESTQ            R13, R13
+	JZ               rest12
+	MOVQ             R12, 112(AX)
 
 rest12:
 	ADDQ $0x04, CX
@@ -6121,10 +6485,21 @@ begin13:
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R12
 	LEAQ (R12)(R9*1), R9
+	MOVQ 112(AX), R13
+	MOVQ 120(AX), R14
+	CMPQ R13, 128(AX)
+	JLT  ahead13
+	MOVQ SI, R13
+	XORQ R14, R14
+
+ahead13:
 	SUBQ $0x04, CX
 	JLT  rest13
 
 four13:
+	PREFETCHT0       (R13)
+	PREFETCHT0       64(R13)
+	ADDQ             R14, R13
 	VMOVUPS.Z        (SI), K1, Z13
 	VFMADD231PS.BCST (R8), Z13, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z13, Z1
@@ -6207,6 +6582,9 @@ four13:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four13
+	TESTQ            R14, R14
+	JZ               rest13
+	MOVQ             R13, 112(AX)
 
 rest13:
 	ADDQ $0x04, CX
@@ -6375,10 +6753,21 @@ begin14:
 	LEAQ (R10)(R9*1), R11
 	LEAQ (R11)(R9*1), R12
 	LEAQ (R12)(R9*1), R9
+	MOVQ 112(AX), R13
+	MOVQ 120(AX), R14
+	CMPQ R13, 128(AX)
+	JLT  ahead14
+	MOVQ SI, R13
+	XORQ R14, R14
+
+ahead14:
 	SUBQ $0x04, CX
 	JLT  rest14
 
 four14:
+	PREFETCHT0       (R13)
+	PREFETCHT0       64(R13)
+	ADDQ             R14, R13
 	VMOVUPS.Z        (SI), K1, Z14
 	VFMADD231PS.BCST (R8), Z14, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z14, Z1
@@ -6465,6 +6854,9 @@ four14:
 	ADDQ             DI, SI
 	SUBQ             $0x04, CX
 	JGE              four14
+	TESTQ            R14, R14
+	JZ               rest14
+	MOVQ             R13, 112(AX)
 
 rest14:
 	ADDQ $0x04, CX
@@ -6580,7 +6972,7 @@ next:
 	RET
 
 // func panel256x2(p *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·panel256x2(SB), NOSPLIT, $0-8
 	MOVQ p+0(FP), AX
 
@@ -6630,10 +7022,21 @@ begin1:
 	MOVQ 32(AX), BX
 	MOVQ 40(AX), SI
 	MOVQ 8(AX), DI
+	MOVQ 112(AX), R8
+	MOVQ 120(AX), R9
+	CMPQ R8, 128(AX)
+	JLT  ahead1
+	MOVQ BX, R8
+	XORQ R9, R9
+
+ahead1:
 	SUBQ $0x04, CX
 	JLT  rest1
 
 four1:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         R9, R8
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (DI), Y4
@@ -6664,6 +7067,9 @@ four1:
 	ADDQ         SI, BX
 	SUBQ         $0x04, CX
 	JGE          four1
+	TESTQ        R9, R9
+	JZ           rest1
+	MOVQ         R8, 112(AX)
 
 rest1:
 	ADDQ $0x04, CX
@@ -6744,10 +7150,21 @@ begin2:
 	MOVQ 32(AX), SI
 	MOVQ 40(AX), DI
 	MOVQ 8(AX), R8
+	MOVQ 112(AX), R9
+	MOVQ 120(AX), R10
+	CMPQ R9, 128(AX)
+	JLT  ahead2
+	MOVQ SI, R9
+	XORQ R10, R10
+
+ahead2:
 	SUBQ $0x04, CX
 	JLT  rest2
 
 four2:
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (R8), Y6
@@ -6790,6 +7207,9 @@ four2:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four2
+	TESTQ        R10, R10
+	JZ           rest2
+	MOVQ         R9, 112(AX)
 
 rest2:
 	ADDQ $0x04, CX
@@ -6885,10 +7305,21 @@ begin3:
 	MOVQ 32(AX), SI
 	MOVQ 40(AX), DI
 	MOVQ 8(AX), R8
+	MOVQ 112(AX), R9
+	MOVQ 120(AX), R10
+	CMPQ R9, 128(AX)
+	JLT  ahead3
+	MOVQ SI, R9
+	XORQ R10, R10
+
+ahead3:
 	SUBQ $0x04, CX
 	JLT  rest3
 
 four3:
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (R8), Y8
@@ -6943,6 +7374,9 @@ four3:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four3
+	TESTQ        R10, R10
+	JZ           rest3
+	MOVQ         R9, 112(AX)
 
 rest3:
 	ADDQ $0x04, CX
@@ -7055,10 +7489,21 @@ begin4:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead4
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead4:
 	SUBQ $0x04, CX
 	JLT  rest4
 
 four4:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VBROADCASTSS (R8), Y10
@@ -7129,6 +7574,9 @@ four4:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four4
+	TESTQ        R11, R11
+	JZ           rest4
+	MOVQ         R10, 112(AX)
 
 rest4:
 	ADDQ $0x04, CX
@@ -7257,10 +7705,21 @@ begin5:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead5
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead5:
 	SUBQ $0x04, CX
 	JLT  rest5
 
 four5:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (SI), Y10
 	VMOVUPS      32(SI), Y11
 	VBROADCASTSS (R8), Y12
@@ -7343,6 +7802,9 @@ four5:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four5
+	TESTQ        R11, R11
+	JZ           rest5
+	MOVQ         R10, 112(AX)
 
 rest5:
 	ADDQ $0x04, CX
@@ -7486,10 +7948,21 @@ begin6:
 	MOVQ 8(AX), R8
 	LEAQ (DX)(DX*2), R9
 	LEAQ (R8)(R9*1), R9
+	MOVQ 112(AX), R10
+	MOVQ 120(AX), R11
+	CMPQ R10, 128(AX)
+	JLT  ahead6
+	MOVQ SI, R10
+	XORQ R11, R11
+
+ahead6:
 	SUBQ $0x04, CX
 	JLT  rest6
 
 four6:
+	PREFETCHT0   (R10)
+	PREFETCHT0   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VBROADCASTSS (R8), Y14
@@ -7584,6 +8057,9 @@ four6:
 	ADDQ         DI, SI
 	SUBQ         $0x04, CX
 	JGE          four6
+	TESTQ        R11, R11
+	JZ           rest6
+	MOVQ         R10, 112(AX)
 
 rest6:
 	ADDQ $0x04, CX

@@ -50,7 +50,7 @@ func TestGemm(t *testing.T) {
 			m, n, k := sizes[r.IntN(len(sizes))], sizes[r.IntN(len(sizes))], sizes[r.IntN(len(sizes))]
 			testProduct(t, e, r, m, n, k)
 		}
-		for _, s := range [][3]int{{400, 33, 300}, {1, 300, 513}, {350, 16, 40}, {130, 140, 257}, {600, 65, 70}} {
+		for _, s := range [][3]int{{400, 33, 300}, {1, 300, 513}, {350, 16, 40}, {130, 140, 257}, {600, 65, 70}, {33, 300, 40}, {64, 401, 300}} {
 			testProduct(t, e, r, s[0], s[1], s[2])
 		}
 	})

@@ -7,6 +7,9 @@ type ops struct {
 	// masked: panels may be read where they lie even if narrower than nr.
 	masked bool
 
+	// direct is up to how many rows of a a row-major b is used where it lies.
+	direct int
+
 	activate     func(y, x []float32, a Act)
 	activateGrad func(dx, dy, y []float32, a Act) // y: the input where a.NeedsInput()
 
@@ -29,7 +32,7 @@ type ops struct {
 }
 
 var genericOps = ops{
-	mr: 8, nr: 16,
+	mr: 8, nr: 16, direct: 8,
 	activate:     activateGo,
 	activateGrad: activateGradGo,
 

@@ -63,6 +63,7 @@ type Engine struct {
 	gemm    gemmJob
 	conv    convJob
 	shared  []float32   // packed B of the call under way
+	flipped []float32   // cᵀ of the call under way
 	scratch [][]float32 // one per thread
 }
 

@@ -76,19 +76,24 @@ func (e *Engine) packRows(d, src []float32, ld, k, n, step int) {
 // packColumns packs w columns, ld apart and k long, into one panel.
 func (e *Engine) packColumns(d, src []float32, ld, k, w int) {
 	nr := e.ops.nr
-	cols, deep := packColumns(e.level, d, src, ld, k, w)
+	transposed(e.level, d, nr, src, ld, w, k)
 	if w < nr {
 		for p := range k {
 			clear(d[p*nr+w : p*nr+nr])
 		}
 	}
-	for q := range w {
+}
+
+// transposed writes h rows of src, w long and ld apart, as columns of d.
+func transposed(l Level, d []float32, dld int, src []float32, ld, h, w int) {
+	rows, deep := transpose(l, d, dld, src, ld, h, w)
+	for i := range h {
 		from := deep
-		if q >= cols {
+		if i >= rows {
 			from = 0
 		}
-		for p, v := range src[q*ld+from : q*ld+k] {
-			d[(from+p)*nr+q] = v
+		for j, v := range src[i*ld+from : i*ld+w] {
+			d[(from+j)*dld+i] = v
 		}
 	}
 }
@@ -115,5 +120,5 @@ func packedA(m, kc int) int { return (roundUp(m, 16) + 16) * (kc + 16) }
 
 // worthPackingA reports whether a block of A that n columns use should be copied first.
 func worthPackingA(a Matrix, n int) bool {
-	return n >= 96 && (a.ColStride == 1 && a.RowStride >= 512 || a.RowStride == 1 && a.ColStride >= 512)
+	return a.RowStride == 1 && a.ColStride >= 512 && n >= 96 || a.ColStride == 1 && a.RowStride >= 2048 && n >= 1024
 }

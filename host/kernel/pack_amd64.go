@@ -11,7 +11,7 @@ func packRows512(d *float32, src *float32, ld int, k int, panels int, step int)
 func packRows256(d *float32, src *float32, ld int, k int, panels int, step int)
 
 //go:noescape
-func packColumns512(d *float32, src *float32, ld int, quads int)
+func packColumns512(d *float32, src *float32, ld int, quads int, dld int)
 
 //go:noescape
-func packColumns256(d *float32, src *float32, ld int, quads int)
+func packColumns256(d *float32, src *float32, ld int, quads int, dld int)

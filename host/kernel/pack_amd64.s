@@ -66,35 +66,36 @@ panel:
 	VZEROUPPER
 	RET
 
-// func packColumns512(d *float32, src *float32, ld int, quads int)
+// func packColumns512(d *float32, src *float32, ld int, quads int, dld int)
 // Requires: AVX, AVX512F
-TEXT ·packColumns512(SB), NOSPLIT, $0-32
+TEXT ·packColumns512(SB), NOSPLIT, $0-40
 	MOVQ d+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ ld+16(FP), DX
 	MOVQ quads+24(FP), BX
-	LEAQ (DX)(DX*2), SI
-	LEAQ (CX)(DX*4), DI
-	LEAQ (DI)(DX*4), R8
+	MOVQ dld+32(FP), SI
+	LEAQ (DX)(DX*2), DI
+	LEAQ (CX)(DX*4), R8
 	LEAQ (R8)(DX*4), R9
+	LEAQ (R9)(DX*4), R10
 
 quad:
 	VMOVUPS      (CX), X0
-	VINSERTF32X4 $0x01, (DI), Z0, Z0
-	VINSERTF32X4 $0x02, (R8), Z0, Z0
-	VINSERTF32X4 $0x03, (R9), Z0, Z0
+	VINSERTF32X4 $0x01, (R8), Z0, Z0
+	VINSERTF32X4 $0x02, (R9), Z0, Z0
+	VINSERTF32X4 $0x03, (R10), Z0, Z0
 	VMOVUPS      (CX)(DX*1), X1
-	VINSERTF32X4 $0x01, (DI)(DX*1), Z1, Z1
-	VINSERTF32X4 $0x02, (R8)(DX*1), Z1, Z1
-	VINSERTF32X4 $0x03, (R9)(DX*1), Z1, Z1
+	VINSERTF32X4 $0x01, (R8)(DX*1), Z1, Z1
+	VINSERTF32X4 $0x02, (R9)(DX*1), Z1, Z1
+	VINSERTF32X4 $0x03, (R10)(DX*1), Z1, Z1
 	VMOVUPS      (CX)(DX*2), X2
-	VINSERTF32X4 $0x01, (DI)(DX*2), Z2, Z2
-	VINSERTF32X4 $0x02, (R8)(DX*2), Z2, Z2
-	VINSERTF32X4 $0x03, (R9)(DX*2), Z2, Z2
-	VMOVUPS      (CX)(SI*1), X3
-	VINSERTF32X4 $0x01, (DI)(SI*1), Z3, Z3
-	VINSERTF32X4 $0x02, (R8)(SI*1), Z3, Z3
-	VINSERTF32X4 $0x03, (R9)(SI*1), Z3, Z3
+	VINSERTF32X4 $0x01, (R8)(DX*2), Z2, Z2
+	VINSERTF32X4 $0x02, (R9)(DX*2), Z2, Z2
+	VINSERTF32X4 $0x03, (R10)(DX*2), Z2, Z2
+	VMOVUPS      (CX)(DI*1), X3
+	VINSERTF32X4 $0x01, (R8)(DI*1), Z3, Z3
+	VINSERTF32X4 $0x02, (R9)(DI*1), Z3, Z3
+	VINSERTF32X4 $0x03, (R10)(DI*1), Z3, Z3
 	VUNPCKLPS    Z1, Z0, Z4
 	VUNPCKHPS    Z1, Z0, Z5
 	VUNPCKLPS    Z3, Z2, Z1
@@ -104,38 +105,42 @@ quad:
 	VUNPCKLPD    Z3, Z5, Z2
 	VUNPCKHPD    Z3, Z5, Z3
 	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 128(AX)
-	VMOVUPS      Z2, 256(AX)
-	VMOVUPS      Z3, 384(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z2, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z3, (AX)
+	ADDQ         SI, AX
 	ADDQ         $0x10, CX
-	ADDQ         $0x10, DI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
-	ADDQ         $0x00000200, AX
+	ADDQ         $0x10, R10
 	DECQ         BX
 	JNZ          quad
 	VZEROUPPER
 	RET
 
-// func packColumns256(d *float32, src *float32, ld int, quads int)
+// func packColumns256(d *float32, src *float32, ld int, quads int, dld int)
 // Requires: AVX
-TEXT ·packColumns256(SB), NOSPLIT, $0-32
+TEXT ·packColumns256(SB), NOSPLIT, $0-40
 	MOVQ d+0(FP), AX
 	MOVQ src+8(FP), CX
 	MOVQ ld+16(FP), DX
 	MOVQ quads+24(FP), BX
-	LEAQ (DX)(DX*2), SI
-	LEAQ (CX)(DX*4), DI
+	MOVQ dld+32(FP), SI
+	LEAQ (DX)(DX*2), DI
+	LEAQ (CX)(DX*4), R8
 
 quad:
 	VMOVUPS     (CX), X0
-	VINSERTF128 $0x01, (DI), Y0, Y0
+	VINSERTF128 $0x01, (R8), Y0, Y0
 	VMOVUPS     (CX)(DX*1), X1
-	VINSERTF128 $0x01, (DI)(DX*1), Y1, Y1
+	VINSERTF128 $0x01, (R8)(DX*1), Y1, Y1
 	VMOVUPS     (CX)(DX*2), X2
-	VINSERTF128 $0x01, (DI)(DX*2), Y2, Y2
-	VMOVUPS     (CX)(SI*1), X3
-	VINSERTF128 $0x01, (DI)(SI*1), Y3, Y3
+	VINSERTF128 $0x01, (R8)(DX*2), Y2, Y2
+	VMOVUPS     (CX)(DI*1), X3
+	VINSERTF128 $0x01, (R8)(DI*1), Y3, Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y5
 	VUNPCKLPS   Y3, Y2, Y1
@@ -145,12 +150,15 @@ quad:
 	VUNPCKLPD   Y3, Y5, Y2
 	VUNPCKHPD   Y3, Y5, Y3
 	VMOVUPS     Y0, (AX)
-	VMOVUPS     Y1, 64(AX)
-	VMOVUPS     Y2, 128(AX)
-	VMOVUPS     Y3, 192(AX)
+	ADDQ        SI, AX
+	VMOVUPS     Y1, (AX)
+	ADDQ        SI, AX
+	VMOVUPS     Y2, (AX)
+	ADDQ        SI, AX
+	VMOVUPS     Y3, (AX)
+	ADDQ        SI, AX
 	ADDQ        $0x10, CX
-	ADDQ        $0x10, DI
-	ADDQ        $0x00000100, AX
+	ADDQ        $0x10, R8
 	DECQ        BX
 	JNZ         quad
 	VZEROUPPER

@@ -25,8 +25,11 @@ const (
 	offHeight // of the tiles now
 	offTall   // tiles of that height, before those one lower
 	offMode
-	offBias // *float32
-	offMask // AVX-512: two words of bits; AVX2: pointer to vectors of lanes
+	offBias     // *float32
+	offMask     // AVX-512: two words of bits; AVX2: pointer to vectors of lanes
+	offNext     // to be prefetched: two lines every four steps,
+	offNextStep // this many bytes on,
+	offNextEnd  // up to here
 )
 
 // Bits of kernel.panel.mode.
@@ -218,14 +221,26 @@ func tile(s isa, mr int, field func(int) Mem, k1, k2 reg.OpmaskVirtual) {
 		}
 		ADDQ(bs, pb)
 	}
+	next, nextStep := get(offNext), get(offNextStep)
+	CMPQ(next, field(offNextEnd))
+	JLT(LabelRef(at("ahead")))
+	MOVQ(pb, next)
+	XORQ(nextStep, nextStep)
+	Label(at("ahead"))
 	SUBQ(Imm(4), k)
 	JLT(LabelRef(at("rest")))
 	Label(at("four"))
+	PREFETCHT0(Mem{Base: next})
+	PREFETCHT0(Mem{Base: next, Disp: 64})
+	ADDQ(nextStep, next)
 	for range 4 {
 		step()
 	}
 	SUBQ(Imm(4), k)
 	JGE(LabelRef(at("four")))
+	TESTQ(nextStep, nextStep)
+	JZ(LabelRef(at("rest")))
+	MOVQ(next, field(offNext))
 	Label(at("rest"))
 	ADDQ(Imm(4), k)
 	JZ(LabelRef(at("sum")))

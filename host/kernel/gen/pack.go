@@ -45,16 +45,17 @@ func packRows(s isa) {
 	RET()
 }
 
-// packColumns emits func(d, src *float32, ld, quads int): one vector's worth
-// of columns, ld bytes apart, 4·quads long, to rows of two vectors.
+// packColumns emits func(d, src *float32, ld, quads, dld int): one vector's
+// worth of columns, ld bytes apart, 4·quads long, to rows dld bytes apart.
 //
 // Four numbers of each column are gathered so that lane L of register j holds
 // column 4L+j; a 4×4 transposition within the lanes does the rest.
 func packColumns(s isa) {
-	TEXT(s.name, NOSPLIT, "func(d, src *float32, ld, quads int)")
+	TEXT(s.name, NOSPLIT, "func(d, src *float32, ld, quads, dld int)")
 	Pragma("noescape")
 	d, src := Load(Param("d"), GP64()), Load(Param("src"), GP64())
 	ld, quads := Load(Param("ld"), GP64()), Load(Param("quads"), GP64())
+	dld := Load(Param("dld"), GP64())
 	ld3 := GP64()
 	LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
 	lanes := s.bytes / 16
@@ -99,12 +100,12 @@ func packColumns(s isa) {
 	VUNPCKLPD(t[3], t[1], r[2])
 	VUNPCKHPD(t[3], t[1], r[3])
 	for j := range r {
-		VMOVUPS(r[j], Mem{Base: d, Disp: 2 * j * s.bytes})
+		VMOVUPS(r[j], Mem{Base: d})
+		ADDQ(dld, d)
 	}
 	for _, b := range base {
 		ADDQ(Imm(16), b)
 	}
-	ADDQ(U32(8*s.bytes), d)
 	DECQ(quads)
 	JNZ(LabelRef("quad"))
 	VZEROUPPER()
