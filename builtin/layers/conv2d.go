@@ -1,0 +1,89 @@
+package layers
+
+import (
+	"math/rand/v2"
+
+	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Conv2D is a cross-correlation of an image with a kernel (kh, kw, in, filters).
+type Conv2D struct {
+	Filters int `yaml:"filters" doc:"channels of the result" check:">= 1" required:"true"`
+	Window  `yaml:",inline"`
+	Kernel  `yaml:",inline"`
+}
+
+// NewConv2D is a convolution with the defaults.
+func NewConv2D(filters, size int) Conv2D {
+	c := Conv2D{Filters: filters, Window: newWindow(), Kernel: newKernel()}
+	c.KernelSize = nn.Pair{size, size}
+	return c
+}
+
+// Make implements nn.Maker.
+func (c Conv2D) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
+	k, s := c.KernelSize, c.Strides
+	h, w, err := slide2("conv2d", in, k, s, c.Padding)
+	if err != nil {
+		return nil, err
+	}
+	return &conv2d{
+		linear: c.linear(r, tensor.Shape{h.out, w.out, c.Filters}, k[0], k[1], in[2], c.Filters),
+		in:     in.Clone(),
+		g: kernel.Conv{
+			H: in[0], W: in[1], C: in[2], OH: h.out, OW: w.out, F: c.Filters,
+			KH: k[0], KW: k[1], SH: s[0], SW: s[1], Top: h.before, Left: w.before,
+		},
+	}, nil
+}
+
+type conv2d struct {
+	linear
+	in tensor.Shape
+	g  kernel.Conv
+}
+
+// bufKernel is a convolution's one batch's gradient of the kernel.
+const bufKernel = bufExtra
+
+// Kind implements nn.Described.
+func (l *conv2d) Kind() string { return "conv2d" }
+
+// FLOPs implements nn.Described.
+func (l *conv2d) FLOPs() int64 {
+	return int64(l.g.OH) * int64(l.g.OW) * l.perRow(2*int64(l.g.KH*l.g.KW*l.g.C))
+}
+
+// Plan implements nn.Layer.
+func (l *conv2d) Plan(p *nn.Plan) {
+	l.plan(p, l, l.in)
+	p.Vector(l, len(l.kernel.Value.Data))
+}
+
+// Forward implements nn.Layer.
+func (l *conv2d) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
+	y, ep := l.begin(w, l, x)
+	w.K.ConvForward(y.Data, x.Data, l.kernel.Value.Data, x.N(), l.g, ep)
+	l.activation.Finish(w.K, y)
+	return y
+}
+
+// Backward implements nn.Layer.
+func (l *conv2d) Backward(w *nn.Workspace, dy *tensor.Tensor, g *nn.Grads) *tensor.Tensor {
+	x := w.Kept(l, bufIn)
+	l.gradPre(w, l, dy)
+	if g != nil {
+		dk := w.Vector(l, bufKernel)
+		w.K.ConvKernel(dk, x.Data, dy.Data, x.N(), l.g)
+		w.K.Add(g.Of(l.kernel).Data, dk)
+		l.gradBias(w, l, dy, g)
+	}
+	if w.ParamsOnly {
+		return nil
+	}
+	dx := w.Tensor(l, bufIn, x.N())
+	w.K.ConvInput(dx.Data, dy.Data, l.kernel.Value.Data, x.N(), l.g, kernel.Epilogue{})
+	return dx
+}

@@ -1,0 +1,86 @@
+package layers
+
+import (
+	"math/rand/v2"
+
+	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Conv2DTranspose is the gradient of a convolution used as a layer: it spreads
+// each input over a window of the result. The kernel is (kh, kw, filters, in).
+// With padding same a side becomes in·s, with valid in·s + max(k − s, 0).
+type Conv2DTranspose struct {
+	Filters int `yaml:"filters" doc:"channels of the result" check:">= 1" required:"true"`
+	Window  `yaml:",inline"`
+	Kernel  `yaml:",inline"`
+}
+
+// Make implements nn.Maker.
+func (c Conv2DTranspose) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
+	if len(in) != 3 {
+		return nil, errRank("conv2d_transpose", "height×width×channels", in)
+	}
+	k, s := c.KernelSize, c.Strides
+	h, w := spread(in[0], k[0], s[0], c.Padding), spread(in[1], k[1], s[1], c.Padding)
+	return &conv2dTranspose{
+		linear: c.linear(r, tensor.Shape{h.out, w.out, c.Filters}, k[0], k[1], c.Filters, in[2]),
+		in:     in.Clone(),
+		g: kernel.Conv{
+			H: h.out, W: w.out, C: c.Filters, OH: in[0], OW: in[1], F: in[2],
+			KH: k[0], KW: k[1], SH: s[0], SW: s[1], Top: h.before, Left: w.before,
+		},
+	}, nil
+}
+
+// conv2dTranspose runs the convolution g from its result to its input.
+type conv2dTranspose struct {
+	linear
+	in tensor.Shape
+	g  kernel.Conv
+}
+
+// Kind implements nn.Described.
+func (l *conv2dTranspose) Kind() string { return "conv2d_transpose" }
+
+// FLOPs implements nn.Described.
+func (l *conv2dTranspose) FLOPs() int64 {
+	n := 2 * int64(l.in.Size()) * int64(l.g.KH*l.g.KW*l.g.C)
+	if l.bias != nil {
+		n += int64(l.out.Size())
+	}
+	return n
+}
+
+// Plan implements nn.Layer.
+func (l *conv2dTranspose) Plan(p *nn.Plan) {
+	l.plan(p, l, l.in)
+	p.Vector(l, len(l.kernel.Value.Data))
+}
+
+// Forward implements nn.Layer.
+func (l *conv2dTranspose) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
+	y, ep := l.begin(w, l, x)
+	w.K.ConvInput(y.Data, x.Data, l.kernel.Value.Data, x.N(), l.g, ep)
+	l.activation.Finish(w.K, y)
+	return y
+}
+
+// Backward implements nn.Layer.
+func (l *conv2dTranspose) Backward(w *nn.Workspace, dy *tensor.Tensor, g *nn.Grads) *tensor.Tensor {
+	x := w.Kept(l, bufIn)
+	l.gradPre(w, l, dy)
+	if g != nil {
+		dk := w.Vector(l, bufKernel)
+		w.K.ConvKernel(dk, dy.Data, x.Data, x.N(), l.g)
+		w.K.Add(g.Of(l.kernel).Data, dk)
+		l.gradBias(w, l, dy, g)
+	}
+	if w.ParamsOnly {
+		return nil
+	}
+	dx := w.Tensor(l, bufIn, x.N())
+	w.K.ConvForward(dx.Data, dy.Data, l.kernel.Value.Data, x.N(), l.g, kernel.Epilogue{})
+	return dx
+}

@@ -1,0 +1,56 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Window are the options of every layer that slides a kernel.
+type Window struct {
+	KernelSize nn.Pair `yaml:"kernel_size" doc:"height and width of the kernel" required:"true"`
+	Strides    nn.Pair `yaml:"strides" doc:"steps between windows"`
+	Padding    string  `yaml:"padding" doc:"same: zeros around the input, as TensorFlow pads; valid: none" enum:"valid|same"`
+}
+
+func newWindow() Window { return Window{Strides: nn.Pair{1, 1}, Padding: "valid"} }
+
+// span is a window's path along one dimension: the number of results and the
+// padding before the first element.
+type span struct{ out, before int }
+
+// slide is the span of windows of size k at stride s over in elements.
+func slide(in, k, s int, padding string) (span, error) {
+	if padding == "same" {
+		out := (in + s - 1) / s
+		return span{out, max((out-1)*s+k-in, 0) / 2}, nil
+	}
+	if in < k {
+		return span{}, fmt.Errorf("window %d is larger than the input %d", k, in)
+	}
+	return span{(in-k)/s + 1, 0}, nil
+}
+
+// spread is the span whose windows lead from out elements back to in: that of
+// a transposed convolution over in elements.
+func spread(in, k, s int, padding string) span {
+	if padding == "same" {
+		return span{in * s, max(k-s, 0) / 2}
+	}
+	return span{in*s + max(k-s, 0), 0}
+}
+
+// slide2 is slide over height and width of an image.
+func slide2(layer string, in tensor.Shape, k, s nn.Pair, padding string) (h, w span, err error) {
+	if len(in) != 3 {
+		return h, w, errRank(layer, "height×width×channels", in)
+	}
+	if h, err = slide(in[0], k[0], s[0], padding); err == nil {
+		w, err = slide(in[1], k[1], s[1], padding)
+	}
+	if err != nil {
+		return h, w, fmt.Errorf("%s: input is %v: %w", layer, in, err)
+	}
+	return h, w, nil
+}
