@@ -1,0 +1,111 @@
+package launch
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// LockName is the file, beside a spec, with the digests of its plugins.
+const LockName = "vaeguard.lock"
+
+const lockVersion = 1
+
+// Lock pins plugins on every platform that was locked. Its file is JSON, and
+// so also YAML.
+type Lock struct {
+	Version int `json:"version"`
+	// Plugins maps the plugin, as the spec names it, and the platform
+	// ("linux/amd64") to what it was there.
+	Plugins map[string]map[string]Locked `json:"plugins"`
+}
+
+// Locked is one plugin on one platform.
+type Locked struct {
+	SHA256 string `json:"sha256"` // of Digest, lower-case hex
+	Path   string `json:"path"`   // the executable or interpreter that was resolved; a record, not compared
+}
+
+// Platform is this one, as a Lock writes it.
+func Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+
+// ReadLock reads a lock; a missing file is an empty one.
+func ReadLock(name string) (*Lock, error) {
+	l := &Lock{Version: lockVersion, Plugins: map[string]map[string]Locked{}}
+	text, err := readSmall(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(l); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: something follows after its end", name)
+	}
+	if l.Version != lockVersion {
+		return nil, fmt.Errorf("%s: version %d, want %d", name, l.Version, lockVersion)
+	}
+	for plugin, platforms := range l.Plugins {
+		for platform, p := range platforms {
+			if raw, err := hex.DecodeString(p.SHA256); err != nil || len(raw) != 32 {
+				return nil, fmt.Errorf("%s: plugin %s on %s: sha256 %q is not one", name, plugin, platform, p.SHA256)
+			}
+		}
+	}
+	return l, nil
+}
+
+// Set records what c is on this platform, and leaves the others.
+func (l *Lock) Set(name string, c Command) error {
+	d, err := c.Digest()
+	if err != nil {
+		return err
+	}
+	if l.Plugins == nil {
+		l.Plugins = map[string]map[string]Locked{}
+	}
+	if l.Plugins[name] == nil {
+		l.Plugins[name] = map[string]Locked{}
+	}
+	l.Plugins[name][Platform()] = Locked{SHA256: d.SHA256, Path: filepath.ToSlash(d.Path)}
+	return nil
+}
+
+// Pin is the digest of a plugin on this platform, "" if it was not locked here.
+func (l *Lock) Pin(name string) string { return l.Plugins[name][Platform()].SHA256 }
+
+// Write replaces the file; a reader sees the old one or the new one.
+func (l *Lock) Write(name string) (err error) {
+	text, err := json.MarshalIndent(l, "", "  ") // maps are written in order
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), LockName+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(append(text, '\n'))
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
