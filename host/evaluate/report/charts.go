@@ -1,0 +1,232 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/evaluate"
+)
+
+// shown is how many attacks one plot can show and still be read.
+const shown = 6
+
+// plotted are the attacks for score plots: those on the bare classifier that
+// succeeded somewhere, then adaptive ones.
+func plotted(d *evaluate.Details) []*evaluate.AttackDetails {
+	var out []*evaluate.AttackDetails
+	for _, adaptive := range []bool{false, true} {
+		for _, a := range d.Attacks {
+			if a.Adaptive == adaptive && !a.Control && !a.FalseAlarm && len(a.Scores(true)) > 0 && len(out) < shown {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+func class(k int) string { return fmt.Sprintf("s%d", k%8) }
+
+// scoreAxis spans all scores, logarithmic where they are positive and spread
+// over orders of magnitude.
+func scoreAxis(d *evaluate.Details, list []*evaluate.AttackDetails) axis {
+	all := slices.Clone(d.Clean)
+	for _, a := range list {
+		all = append(all, a.Scores(true)...)
+	}
+	slices.Sort(all)
+	x := axis{lo: all[0], hi: all[len(all)-1], label: "score (higher: stranger)"}
+	if x.lo >= 0 && x.hi > 0 {
+		var positive []float64
+		for _, v := range all {
+			if v > 0 {
+				positive = append(positive, v)
+			}
+		}
+		small := positive[len(positive)/50]
+		if x.hi/small > 100 {
+			x.log = true
+			x.lo = max(small, x.hi*1e-9)
+			x.lo = math.Pow10(int(math.Floor(math.Log10(x.lo))))
+			x.label += ", logarithmic"
+		}
+	}
+	if x.hi <= x.lo {
+		x.hi = x.lo + 1
+	}
+	return x
+}
+
+// histogram shows the scores of clean and of successfully attacked rows.
+func histogram(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
+	const bins = 48
+	c := chart{
+		title: "Scores of clean and of attacked inputs", x: scoreAxis(d, list),
+		y:     axis{label: "share of rows", share: true},
+		marks: []mark{{d.Threshold, "threshold"}},
+		note:  "Everything to the right of the threshold is flagged. Attacks: rows that fooled the classifier.",
+	}
+	c.x.from, c.x.to = 0, bins
+	edges := make([]float64, bins+1)
+	for k := range edges {
+		t := float64(k) / bins
+		if c.x.log {
+			edges[k] = math.Pow(10, math.Log10(c.x.lo)+t*(math.Log10(c.x.hi)-math.Log10(c.x.lo)))
+		} else {
+			edges[k] = c.x.lo + t*(c.x.hi-c.x.lo)
+		}
+	}
+	add := func(l line, scores []float64) {
+		l.x, l.y, l.step = edges, make([]float64, bins+1), true
+		for _, s := range scores {
+			k := min(int(c.x.at(s)), bins-1)
+			l.y[k] += 1 / float64(len(scores))
+		}
+		for _, v := range l.y {
+			c.y.hi = max(c.y.hi, v)
+		}
+		c.lines = append(c.lines, l)
+	}
+	add(line{name: "clean", class: "clean", fill: true}, d.Clean)
+	for k, a := range list {
+		add(line{name: a.ID, class: class(k)}, a.Scores(true))
+	}
+	c.y.hi *= 1.05
+	return c.figure()
+}
+
+// ecdf shows the share of rows at or below each score.
+func ecdf(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
+	c := chart{
+		title: "Share of rows at or below a score", x: scoreAxis(d, list), y: axis{hi: 1, share: true, label: "share of rows"},
+		marks: []mark{{d.Threshold, "threshold"}},
+		note:  "Where the clean curve meets the threshold, what is above it are false alarms; where an attack's does, what is below are misses.",
+	}
+	add := func(l line, scores []float64) {
+		s := slices.Sorted(slices.Values(scores))
+		l.step = true
+		l.x, l.y = []float64{c.x.lo}, []float64{0}
+		for _, i := range thin(len(s)) {
+			l.x, l.y = append(l.x, s[i]), append(l.y, float64(i+1)/float64(len(s)))
+		}
+		l.x, l.y = append(l.x, c.x.hi), append(l.y, 1)
+		c.lines = append(c.lines, l)
+	}
+	add(line{name: "clean", class: "clean"}, d.Clean)
+	for k, a := range list {
+		add(line{name: a.ID, class: class(k)}, a.Scores(true))
+	}
+	return c.figure()
+}
+
+// thin are at most 300 indices of n, first and last among them.
+func thin(n int) []int {
+	step := max(1, n/300)
+	var out []int
+	for i := 0; i < n; i += step {
+		out = append(out, i)
+	}
+	if n > 0 && out[len(out)-1] != n-1 {
+		out = append(out, n-1)
+	}
+	return out
+}
+
+// roc shows detection against false alarms, the latter logarithmic: what
+// matters happens at the rates that people can live with.
+func roc(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
+	lo := math.Pow10(int(math.Floor(math.Log10(1 / float64(len(d.Clean))))))
+	lo = min(max(lo, 1e-4), 1e-2)
+	c := chart{
+		title: "Detection at any threshold (ROC)", x: axis{lo: lo, hi: 1, log: true, share: true, label: "false alarms on clean rows, logarithmic"},
+		y:    axis{hi: 1, share: true, label: "attacks caught"},
+		note: "Successful attacks against all clean test rows. The dashed line is guessing.",
+	}
+	for k, a := range list {
+		l := line{name: a.ID, class: class(k), step: true}
+		points := evaluate.ROC(d.Clean, a.Scores(true))
+		for _, i := range thin(len(points)) {
+			l.x, l.y = append(l.x, max(points[i].FPR, lo)), append(l.y, points[i].TPR)
+		}
+		c.lines = append(c.lines, l)
+	}
+	chance := line{class: "clean", dash: true}
+	for e := 0.; e <= 40; e++ {
+		v := math.Pow(10, math.Log10(lo)*(1-e/40))
+		chance.x, chance.y = append(chance.x, v), append(chance.y, v)
+	}
+	c.lines = append(c.lines, chance)
+	return c.figure()
+}
+
+// security are the curves over eps: for attacks on the classifier what is
+// detected and what accuracy is left, for attacks on the guard what evades.
+func security(r *evaluate.Report) []template.HTML {
+	var out []template.HTML
+	for _, c := range r.Curves {
+		p := chart{
+			title: fmt.Sprintf("%s over growing eps (%s)", c.ID, c.Norm), x: axis{label: "eps (size of the perturbation)"}, y: axis{hi: 1, share: true, label: "share of rows"},
+		}
+		figures := []struct {
+			name string
+			get  func(evaluate.CurvePoint) float64
+		}{
+			{"accuracy of the classifier alone", func(p evaluate.CurvePoint) float64 { return p.Accuracy }},
+			{"accuracy corrected by the guard", func(p evaluate.CurvePoint) float64 { return p.AccuracyCorrected }},
+			{"successful attacks caught", func(p evaluate.CurvePoint) float64 { return float64(p.Detected) }},
+			{"wrong and unnoticed", func(p evaluate.CurvePoint) float64 { return float64(p.Evaded) }},
+		}
+		for k, f := range figures {
+			l := line{name: f.name, class: class(k), dots: true, dash: k == 0}
+			for _, pt := range c.Points {
+				p.x.hi = max(p.x.hi, pt.Eps)
+				if v := f.get(pt); !math.IsNaN(v) {
+					l.x, l.y = append(l.x, pt.Eps), append(l.y, v)
+				}
+			}
+			p.lines = append(p.lines, l)
+		}
+		if len(c.Points) > 0 {
+			p.note = fmt.Sprintf("%d rows at each eps.", c.Points[0].N)
+		}
+		out = append(out, p.figure())
+	}
+	return out
+}
+
+// training draws the series of a training run, those of one unit together:
+// a validation metric beside its own.
+func training(series []Series) []template.HTML {
+	var order []string
+	groups := make(map[string][]Series)
+	for _, s := range series {
+		base := strings.TrimPrefix(s.Name, "val_")
+		if groups[base] == nil {
+			order = append(order, base)
+		}
+		groups[base] = append(groups[base], s)
+	}
+	var out []template.HTML
+	for _, base := range order {
+		c := chart{title: base + " while training", x: axis{lo: math.Inf(1), hi: math.Inf(-1), label: "epoch"}, y: axis{lo: math.Inf(1), hi: math.Inf(-1), label: base}}
+		for k, s := range groups[base] {
+			c.lines = append(c.lines, line{name: s.Name, class: class(k), x: s.X, y: s.Y, dots: len(s.X) <= 40})
+			for i := range s.X {
+				c.x.lo, c.x.hi = min(c.x.lo, s.X[i]), max(c.x.hi, s.X[i])
+				c.y.lo, c.y.hi = min(c.y.lo, s.Y[i]), max(c.y.hi, s.Y[i])
+			}
+		}
+		if !(c.x.hi >= c.x.lo) || math.IsNaN(c.y.hi-c.y.lo) {
+			continue
+		}
+		if c.x.hi == c.x.lo {
+			c.x.lo, c.x.hi = c.x.lo-1, c.x.hi+1
+		}
+		pad := max((c.y.hi-c.y.lo)*0.05, math.Abs(c.y.hi)*1e-6, 1e-12)
+		c.y.lo, c.y.hi = c.y.lo-pad, c.y.hi+pad
+		out = append(out, c.figure())
+	}
+	return out
+}

@@ -1,0 +1,148 @@
+package report
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/vaeguard/vaeguard/host/evaluate"
+)
+
+// verdict is what somebody reads who reads nothing else.
+type verdict struct {
+	Class     string // good, fair or bad
+	Headline  string
+	Sentences []string
+}
+
+// card is one large number.
+type card struct{ Value, Label, Note string }
+
+func percent(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "–"
+	case v > 0 && v < 0.0995 || v > 0.9 && v < 1:
+		return fmt.Sprintf("%.1f %%", 100*v)
+	}
+	return fmt.Sprintf("%.0f %%", 100*v)
+}
+
+// known are the attacks that count: those that fooled the classifier on some
+// row, controls left out.
+func known(r *evaluate.Report) []evaluate.AttackReport {
+	var out []evaluate.AttackReport
+	for _, a := range r.Attacks {
+		if a.NSuccess > 0 && a.Name != "noise" {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func judge(r *evaluate.Report) verdict {
+	list := known(r)
+	v := verdict{Class: "fair"}
+	if len(list) == 0 {
+		v.Headline = "No attack fooled the classifier: nothing can be said about the guard"
+		v.Sentences = []string{fmt.Sprintf("On clean inputs it raises a false alarm on %s.", percent(r.Clean.FPR))}
+		return v
+	}
+	worst, best, lift := list[0], list[0], list[0]
+	for _, a := range list {
+		if a.Detected < worst.Detected {
+			worst = a
+		}
+		if a.Detected > best.Detected {
+			best = a
+		}
+		if a.AccuracyCorrected-a.Accuracy > lift.AccuracyCorrected-lift.Accuracy {
+			lift = a
+		}
+	}
+	var grade string
+	switch {
+	case worst.Detected >= 0.9:
+		v.Class, grade = "good", "The guard catches nearly all known attacks"
+	case worst.Detected >= 0.6:
+		grade = "The guard catches most known attacks"
+	case best.Detected >= 0.6:
+		grade = "The guard catches some attacks and misses others"
+	default:
+		v.Class, grade = "bad", "The guard misses most attacks"
+	}
+	evaded, tried := adaptive(r)
+	switch {
+	case !tried:
+		v.Headline = grade + "; attackers who know it were not tried"
+		if v.Class == "good" {
+			v.Class = "fair"
+		}
+	case evaded <= 0.15:
+		v.Headline = grade + ", and withstands most attackers who know it"
+	case evaded <= 0.5:
+		v.Headline = grade + "; attackers who know it get past it often"
+		if v.Class == "good" {
+			v.Class = "fair"
+		}
+	default:
+		v.Headline = grade + "; attackers who know it get past it"
+		v.Class = "bad"
+	}
+	v.Sentences = append(v.Sentences, caught(worst, best, r))
+	if lift.AccuracyCorrected > lift.Accuracy {
+		v.Sentences = append(v.Sentences, fmt.Sprintf(
+			"Answering flagged inputs from their reconstruction lifts accuracy under %s from %s to %s; on clean inputs it changes from %s to %s.",
+			lift.ID, percent(lift.Accuracy), percent(lift.AccuracyCorrected), percent(r.Clean.Accuracy), percent(r.Clean.AccuracyCorrected)))
+	}
+	if tried {
+		v.Sentences = append(v.Sentences, fmt.Sprintf(
+			"An attacker who knows classifier and guard, and tries every adaptive attack below, gets %s of inputs misclassified and unnoticed.", percent(evaded)))
+	} else {
+		v.Sentences = append(v.Sentences, "No attack on the guard itself was run. Expect less against somebody who knows it.")
+	}
+	return v
+}
+
+func caught(worst, best evaluate.AttackReport, r *evaluate.Report) string {
+	if worst.ID == best.ID {
+		return fmt.Sprintf("Of the %s inputs that fooled the classifier it flags %s, and raises a false alarm on %s of clean inputs.",
+			worst.ID, percent(float64(worst.Detected)), percent(r.Clean.FPR))
+	}
+	return fmt.Sprintf("Of the inputs that fooled the classifier it flags between %s (%s, the hardest) and %s (%s), and raises a false alarm on %s of clean inputs.",
+		percent(float64(worst.Detected)), worst.ID, percent(float64(best.Detected)), best.ID, percent(r.Clean.FPR))
+}
+
+// adaptive is the share of inputs that some adaptive attack gets through.
+func adaptive(r *evaluate.Report) (evaded float64, tried bool) {
+	if r.AdaptiveUnion == nil || r.AdaptiveUnion.N == 0 {
+		return 0, false
+	}
+	return float64(r.AdaptiveUnion.Evaded), true
+}
+
+func cards(r *evaluate.Report) []card {
+	out := []card{
+		{percent(r.Classifier.Accuracy), "accuracy of the classifier", "clean test rows, no attack"},
+		{percent(r.Clean.FPR), "false alarms", "of " + fmt.Sprint(r.Clean.N) + " clean rows " + between(r.Clean.CI95["fpr"])},
+	}
+	if w := r.WorstCase; w != nil && w.NSuccess > 0 {
+		out = append(out,
+			card{percent(float64(w.Detected)), "caught in the worst case", "under every attack that fools the row"},
+			card{percent(float64(w.AccuracyCorrected)), "accuracy corrected, worst case", "of " + percent(float64(w.Accuracy)) + " without the guard"})
+	}
+	if evaded, tried := adaptive(r); tried {
+		out = append(out, card{percent(evaded), "get past an informed attacker's try", "misclassified and unflagged"})
+	}
+	if ms := r.Detector.MsPerInstance; ms > 0 {
+		out = append(out, card{fmt.Sprintf("%.3g ms", ms), "per input", "classifier included"})
+	}
+	return out
+}
+
+// between writes an interval in per cent.
+func between(i evaluate.Interval) string {
+	if math.IsNaN(i.Lo) || math.IsNaN(i.Hi) {
+		return ""
+	}
+	return fmt.Sprintf("[%.1f, %.1f]", 100*i.Lo, 100*i.Hi)
+}
