@@ -1,0 +1,149 @@
+package artifact
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
+	"github.com/vaeguard/vaeguard/host/detect"
+)
+
+// pendingSuffix is the end of a file's name that an in-place calibration has
+// written and not yet moved to its place.
+const pendingSuffix = ".new"
+
+// maxMeta bounds meta.json.
+const maxMeta = 16 << 20
+
+// Load reads and verifies a detector: every file is there, with the size and
+// the sha256 that meta.json has. path may be a run. The error names the file
+// and whether it is missing, truncated or edited.
+func Load(path string) (*Detector, error) {
+	dir, err := Resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	d, err := load(dir)
+	if err != nil {
+		return nil, fmt.Errorf("detector %s: %w", dir, err)
+	}
+	return d, nil
+}
+
+func load(dir string) (*Detector, error) {
+	info, err := os.Stat(filepath.Join(dir, MetaFile))
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxMeta {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", MetaFile, info.Size(), maxMeta)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, MetaFile))
+	if err != nil {
+		return nil, err
+	}
+	d := &Detector{Dir: dir, Digest: "sha256:" + digest(b)}
+	if d.Meta, err = parseMeta(b); err != nil {
+		return nil, err
+	}
+	content := map[string][]byte{}
+	for _, name := range sortedNames(d.Meta.Files) {
+		if content[name], err = verified(dir, name, d.Meta); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range []string{SpecFile, WeightsFile} {
+		if _, ok := content[name]; !ok {
+			return nil, fmt.Errorf("%s lists no %s", MetaFile, name)
+		}
+	}
+	d.Spec = content[SpecFile]
+	weights, err := safetensors.Decode(bytes.NewReader(content[WeightsFile]), int64(len(content[WeightsFile])))
+	if err == nil {
+		err = weights.CheckFinite()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", WeightsFile, err)
+	}
+	d.Tensors = weights.Tensors
+	if d.State, err = readState(d.Meta, content); err != nil {
+		return nil, err
+	}
+	if sub := filepath.Join(dir, ClassifierDir); hasClassifier(d.Meta) {
+		d.ClassifierDir = sub
+	}
+	return d, nil
+}
+
+// verified reads one file and holds it against meta.json. After a calibration
+// that was interrupted behind its commit point, the new file still has its
+// pending name.
+func verified(dir, name string, m Meta) ([]byte, error) {
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		return nil, fmt.Errorf("%s lists %q, which is outside the folder", MetaFile, name)
+	}
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	b, err := os.ReadFile(path)
+	if err == nil && digest(b) == m.Files[name] {
+		return b, nil
+	}
+	if p, pendingErr := os.ReadFile(path + pendingSuffix); pendingErr == nil && digest(p) == m.Files[name] {
+		return p, nil
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s is missing", name)
+	case err != nil:
+		return nil, err
+	case int64(len(b)) < m.Sizes[name]:
+		return nil, fmt.Errorf("%s is truncated: %d of %d bytes", name, len(b), m.Sizes[name])
+	}
+	return nil, fmt.Errorf("%s was edited: its sha256 is %s, want %s", name, digest(b), m.Files[name])
+}
+
+// readState rebuilds the calibration and holds that the threshold follows
+// from it.
+func readState(m Meta, content map[string][]byte) (detect.State, error) {
+	s := detect.State{Threshold: m.Threshold.detect()}
+	if b, ok := content[CalibrationFile]; ok {
+		rows, err := decodeNPY(b)
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", CalibrationFile, err)
+		}
+		if s.Scores = rows[0]; len(rows) != 1 || !slices.IsSorted(s.Scores) || slices.ContainsFunc(s.Scores, math.IsNaN) {
+			return s, fmt.Errorf("%s: want a sorted vector of scores", CalibrationFile)
+		}
+	}
+	if b, ok := content[FusionFile]; ok {
+		rows, err := decodeNPY(b)
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", FusionFile, err)
+		}
+		s.Reference = rows
+	}
+	if s.Threshold != nil {
+		again, err := detect.NewThreshold(s.Threshold.Rule, s.Scores)
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", MetaFile, err)
+		}
+		if again.Value != s.Threshold.Value {
+			return s, fmt.Errorf("%s: the threshold %g does not follow from the calibration, which gives %g", MetaFile, s.Threshold.Value, again.Value)
+		}
+	}
+	return s, nil
+}
+
+func hasClassifier(m Meta) bool {
+	for name := range m.Files {
+		if len(name) > len(ClassifierDir) && name[:len(ClassifierDir)+1] == ClassifierDir+"/" {
+			return true
+		}
+	}
+	return false
+}

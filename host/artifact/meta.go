@@ -1,0 +1,136 @@
+package artifact
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// FormatVersion is the version of the folder that this program writes and
+// reads.
+const FormatVersion = 1
+
+// Meta is meta.json.
+type Meta struct {
+	FormatVersion int               `json:"format_version"`
+	Name          string            `json:"name"`   // of the spec
+	Method        string            `json:"method"` // vae, ae, …
+	Threshold     *Threshold        `json:"threshold"`
+	Seeds         map[string]uint64 `json:"seeds"` // by purpose
+	InputShape    tensor.Shape      `json:"input_shape"`
+	LatentDim     int               `json:"latent_dim,omitempty"`
+	Samples       int               `json:"samples,omitempty"`
+	Classifier    Classifier        `json:"classifier"`
+	Data          map[string]string `json:"data"`     // sha256 of what each role's rows were read from
+	Versions      map[string]string `json:"versions"` // of vaeguard and Go
+	Files         map[string]string `json:"files"`    // sha256 of each file, lower-case hex
+	Sizes         map[string]int64  `json:"sizes"`    // bytes of each file
+	// SHA256 is that of this file with the field empty.
+	SHA256 string `json:"sha256"`
+}
+
+// Classifier says which classifier the detector guards.
+type Classifier struct {
+	Name    string   `json:"name"`
+	Version string   `json:"version"`
+	Digest  string   `json:"digest"` // of its weights, as it declares; "" if it does not
+	Output  string   `json:"output"` // logits or probabilities
+	Classes int      `json:"classes"`
+	Labels  []string `json:"labels,omitempty"` // the classes' names
+}
+
+// ClassifierOf is the record of a classifier.
+func ClassifierOf(info sdk.Info) Classifier {
+	return Classifier{Name: info.Name, Version: info.Version, Digest: info.Digest, Output: info.Output.String(),
+		Classes: info.NumClasses, Labels: info.Classes}
+}
+
+// Threshold is detect.Threshold in JSON: the value, one of the rules, and for
+// the rules of ranks which of how many scores it is.
+type Threshold struct {
+	Value      float64  `json:"value"`
+	FPR        *float64 `json:"fpr,omitempty"`
+	Confidence *float64 `json:"confidence,omitempty"`
+	Percentile *float64 `json:"percentile,omitempty"`
+	Given      *float64 `json:"given,omitempty"`
+	N          int      `json:"n"`
+	Rank       int      `json:"rank,omitempty"`
+}
+
+func thresholdMeta(t *detect.Threshold) *Threshold {
+	if t == nil {
+		return nil
+	}
+	return &Threshold{Value: t.Value, FPR: t.Rule.FPR, Confidence: t.Rule.Confidence, Percentile: t.Rule.Percentile,
+		Given: t.Rule.Value, N: t.N, Rank: t.Rank}
+}
+
+func (t *Threshold) detect() *detect.Threshold {
+	if t == nil {
+		return nil
+	}
+	return &detect.Threshold{Value: t.Value, N: t.N, Rank: t.Rank,
+		Rule: spec.Threshold{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given}}
+}
+
+// encode is the bytes of meta.json, its own digest filled in.
+func (m Meta) encode() ([]byte, error) {
+	m.SHA256 = ""
+	blank, err := m.marshal()
+	if err != nil {
+		return nil, err
+	}
+	m.SHA256 = digest(blank)
+	return m.marshal()
+}
+
+func (m Meta) marshal() ([]byte, error) {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", MetaFile, err)
+	}
+	return append(b, '\n'), nil
+}
+
+// parseMeta checks version and digest before anything else is believed.
+func parseMeta(b []byte) (Meta, error) {
+	var version struct {
+		FormatVersion *int `json:"format_version"`
+	}
+	if err := json.Unmarshal(b, &version); err != nil {
+		return Meta{}, fmt.Errorf("%s is truncated or no JSON: %w", MetaFile, err)
+	}
+	if version.FormatVersion == nil || *version.FormatVersion != FormatVersion {
+		got := "none"
+		if version.FormatVersion != nil {
+			got = fmt.Sprint(*version.FormatVersion)
+		}
+		return Meta{}, fmt.Errorf("%s has format version %s, this program reads %d", MetaFile, got, FormatVersion)
+	}
+	var m Meta
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return m, fmt.Errorf("%s: %w", MetaFile, err)
+	}
+	again, err := m.encode()
+	if err != nil {
+		return m, err
+	}
+	if !bytes.Equal(again, b) {
+		return m, fmt.Errorf("%s was edited: it does not have its own digest", MetaFile)
+	}
+	return m, nil
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
