@@ -8,7 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/vaeguard/vaeguard/host/registry"
 )
@@ -63,14 +63,12 @@ func explainComponent(t registry.Any, name string, v reflect.Value, doc string, 
 }
 
 func explainKind(t registry.Any) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, name := range t.Names() {
 		_, doc, _ := t.Fresh(name)
-		fmt.Fprintf(w, "%s\t%s\n", name, Summary(doc))
+		rows = append(rows, []string{name, Summary(doc)})
 	}
-	flush(w)
-	return b.String()
+	return columns(rows)
 }
 
 // Summary is the first sentence of a component's documentation.
@@ -115,20 +113,20 @@ func explainKey(path string, tables []registry.Any) string {
 			options(&b, v, g)
 			return b.String()
 		}
-		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		var rows [][]string
 		if d, ok := g.preset(v, f); ok {
-			fmt.Fprintf(w, "default\t%v\n", d)
+			rows = append(rows, []string{"default", shown(d)})
 		}
 		if len(f.bounds) > 0 {
-			fmt.Fprintf(w, "bounds\t%s\n", f.limits())
+			rows = append(rows, []string{"bounds", f.limits()})
 		}
 		if f.enum != nil {
-			fmt.Fprintf(w, "one of\t%s\n", choices(f.enum))
+			rows = append(rows, []string{"one of", choices(f.enum)})
 		}
 		if t := g.table(func(a registry.Any) bool { return a.Kind() == f.kind }); f.kind != "" && t != nil {
-			fmt.Fprintf(w, "one of\t%s\n", strings.Join(t.Names(), ", "))
+			rows = append(rows, []string{"one of", strings.Join(t.Names(), ", ")})
 		}
-		flush(w)
+		b.WriteString(columns(rows))
 		return b.String()
 	}
 	return ""
@@ -141,17 +139,11 @@ func options(b *strings.Builder, v reflect.Value, g *generator) {
 		b.WriteString("It has no options.\n\n")
 		return
 	}
-	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "option\ttype\tdefault\tlegal\tmeaning")
+	rows := [][]string{{"option", "type", "default", "legal", "meaning"}}
 	for _, f := range fields {
 		d := "-"
 		if x, ok := g.preset(v.FieldByIndex(f.index), &f); ok {
-			d = fmt.Sprint(x)
-			if k := reflect.ValueOf(x).Kind(); k == reflect.Map || k == reflect.Slice {
-				if text, err := json.Marshal(x); err == nil {
-					d = strings.ReplaceAll(string(text), `"`, "")
-				}
-			}
+			d = shown(x)
 		} else if number(f.typ.Kind()) {
 			d = "0"
 		}
@@ -162,19 +154,43 @@ func options(b *strings.Builder, v reflect.Value, g *generator) {
 		if f.enum != nil {
 			legal = choices(f.enum)
 		}
-		if legal == "" {
-			legal = "-"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", f.name, g.typeName(f.typ, &f), d, legal, f.doc)
+		rows = append(rows, []string{f.name, g.typeName(f.typ, &f), d, cmp.Or(legal, "-"), f.doc})
 	}
-	flush(w)
-	b.WriteString("\n")
+	b.WriteString(columns(rows) + "\n")
 }
 
-func flush(w *tabwriter.Writer) {
-	if err := w.Flush(); err != nil {
-		panic("spec: writing to memory failed")
+// shown is a default as YAML would have it on one line.
+func shown(x any) string {
+	if k := reflect.ValueOf(x).Kind(); k == reflect.Map || k == reflect.Slice {
+		if data, err := json.Marshal(x); err == nil {
+			return strings.NewReplacer(`"`, "", ":", ": ", ",", ", ").Replace(string(data))
+		}
 	}
+	return fmt.Sprint(x)
+}
+
+// columns aligns all cells but the last of each row.
+func columns(rows [][]string) string {
+	var width []int
+	for _, r := range rows {
+		for i, c := range r {
+			if i == len(width) {
+				width = append(width, 0)
+			}
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		for i, c := range r {
+			b.WriteString(c)
+			if i < len(r)-1 {
+				b.WriteString(strings.Repeat(" ", width[i]-utf8.RuneCountInString(c)+2))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 func number(k reflect.Kind) bool { return k >= reflect.Int && k <= reflect.Float64 }

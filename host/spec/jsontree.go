@@ -32,11 +32,16 @@ func growJSON(data []byte) (*node, Errors) {
 type jsonGrower struct {
 	dec  *json.Decoder
 	errs Errors
+
+	paths int
 }
 
 func (p *jsonGrower) grow(path string, depth int) (*node, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
+	}
+	if p.paths += len(path); p.paths > maxPaths {
+		return nil, errors.New("too many values under long keys")
 	}
 	t, err := p.dec.Token()
 	if err != nil {

@@ -184,3 +184,18 @@ func TestChecksRunOnSoundSections(t *testing.T) {
 		t.Errorf("%d faults, want 1, shapes unchecked: %v", n, err)
 	}
 }
+
+func TestHostileSizes(t *testing.T) {
+	head := "api_version: vaeguard/v1\nkind: Experiment\nname: x\n"
+	for _, c := range []struct{ name, text, want string }{
+		{"bytes", strings.Repeat("# comment\n", 500_000), "bytes; a file of this kind has at most"},
+		{"depth", head + "classifier: {plugin: x, config: {a: " + strings.Repeat("[", 150) + strings.Repeat("]", 150) + "}}\n", "nested deeper than 100"},
+		{"long keys", head + "classifier:\n  config:\n    ? " + strings.Repeat("k", 100_000) + "\n    : [" + strings.Repeat("1, ", 2000) + "1]\n", "keys far too long"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := spec.Parse("x.yaml", []byte(c.text), options()); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}

@@ -17,6 +17,7 @@ const (
 	maxBytes = 4 << 20
 	maxNodes = 100_000
 	maxDepth = 100
+	maxPaths = 64 << 20 // bytes of all values' paths together
 )
 
 // grower turns a YAML document into a tree.
@@ -25,6 +26,7 @@ type grower struct {
 	lookup func(string) (string, bool)
 	open   map[*yaml.Node]bool // anchors being expanded
 	nodes  int
+	paths  int
 	full   bool
 	errs   Errors
 }
@@ -107,15 +109,16 @@ func (g *grower) fail(n *yaml.Node, path, format string, args ...any) *node {
 
 func (g *grower) grow(y *yaml.Node, path string, depth int) *node {
 	g.nodes++
+	g.paths += len(path)
 	if g.full {
 		return &node{shape: broken}
 	}
-	if g.nodes > maxNodes || depth > maxDepth {
+	if g.nodes > maxNodes || g.paths > maxPaths || depth > maxDepth {
 		g.full = true // one report, then silence
 		if depth > maxDepth {
 			return g.fail(y, path, "nested deeper than %d", maxDepth)
 		}
-		return g.fail(y, path, "more than %d values, aliases expanded", maxNodes)
+		return g.fail(y, path, "more than %d values (or keys far too long), aliases expanded", maxNodes)
 	}
 	switch y.Kind {
 	case yaml.AliasNode:
