@@ -4,55 +4,71 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 	"github.com/vaeguard/vaeguard/specs"
 )
 
-// anything takes every option: here the specs' own keys are judged; options of
-// components are judged where the components are.
-type anything struct{ v any }
-
-// DecodeValue implements registry.Decoder.
-func (a *anything) DecodeValue(v any) error { a.v = v; return nil }
-
-func table(kind string, names ...string) registry.Any {
-	t := registry.NewTable[any](kind)
-	for _, n := range names {
-		t = t.With(registry.Entry[any]{Name: n, Default: anything{}})
+// Each spec loads, and its auto-encoder ends in the shape that it begins with
+// and has the parameters that its networks are known by.
+func TestSpecs(t *testing.T) {
+	want := map[string]struct {
+		in     tensor.Shape
+		params int // of encoder, heads and decoder; counted by hand from the layers
+	}{
+		"demo":              {tensor.Shape{28, 28, 1}, 142209},
+		"fashion-cnn":       {tensor.Shape{28, 28, 1}, 2117893},
+		"mnist-cnn":         {tensor.Shape{28, 28, 1}, 2117893},
+		"cifar10-cnn":       {tensor.Shape{32, 32, 3}, 35531779},
+		"digits-mlp":        {tensor.Shape{64}, 36320},
+		"breast-cancer-mlp": {tensor.Shape{30}, 8942},
+		"bench-conv":        {tensor.Shape{32, 32, 3}, 20851715},
+		"bench-dense":       {tensor.Shape{784}, 676864},
+		"bench-tabular":     {tensor.Shape{24}, 2408},
 	}
-	return t
-}
-
-func TestSpecsLoad(t *testing.T) {
-	o := spec.Options{
-		LookupEnv: func(string) (string, bool) { return "", false },
-		Tables: []registry.Any{
-			table("layer", "dense", "conv2d", "conv2d_transpose", "max_pooling2d", "dropout", "flatten", "reshape"),
-			table("loss", "adversarial", "mse"), table("optimizer", "adam"), table("score", "kl"),
-			table("attack", "fgsm", "pgd", "noise"), table("metric", "mse"),
-			table("dataset", "fashion-mnist", "fashion-mnist-3k", "mnist", "digits", "breast_cancer"),
-		},
-	}
+	o := spec.Options{Tables: shipped(), LookupEnv: func(string) (string, bool) { return "", false }}
 	names := specs.Names()
-	if len(names) < 9 {
-		t.Fatalf("%d specs: %v", len(names), names)
+	if len(names) != len(want) {
+		t.Errorf("%d specs, want %d: %v", len(names), len(want), names)
 	}
 	for _, name := range names {
-		data, err := specs.FS.ReadFile(name + ".yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := spec.Parse("specs/"+name+".yaml", data, o)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		if s.Name != name {
-			t.Errorf("%s.yaml is named %s", name, s.Name)
-		}
-		if !strings.HasPrefix(name, "bench-") && (s.Data.Calibration == nil || s.Threshold == nil || len(s.Attacks) == 0) {
-			t.Errorf("%s is not a whole experiment", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			data, err := specs.FS.ReadFile(name + ".yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := spec.Parse("specs/"+name+".yaml", data, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Name != name {
+				t.Errorf("it is named %s", s.Name)
+			}
+			if !strings.HasPrefix(name, "bench-") && (s.Data.Calibration == nil || s.Threshold == nil || len(s.Attacks) == 0) {
+				t.Error("not a whole experiment")
+			}
+			w := want[name]
+			r := nn.FreshRand(s.Seed)
+			enc, err := nn.Build(registry.List[nn.Maker](s.VAE.Encoder), w.in, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dec, err := nn.Build(registry.List[nn.Maker](s.VAE.Decoder), tensor.Shape{s.VAE.LatentDim}, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !dec.Out().Equal(w.in) {
+				t.Errorf("the decoder ends as %v, want %v", dec.Out(), w.in)
+			}
+			params := 2 * s.VAE.LatentDim * (enc.Out().Size() + 1) // the two heads
+			for _, p := range append(enc.Params(), dec.Params()...) {
+				params += p.Value.Shape.Size()
+			}
+			if params != w.params {
+				t.Errorf("%d parameters, want %d", params, w.params)
+			}
+		})
 	}
 }
