@@ -84,3 +84,66 @@ func BenchmarkGemm(b *testing.B) {
 		}
 	}
 }
+
+// benchConvs are the convolutions of specs/bench-conv.yaml at batch 64; a
+// transposed one is ConvInput of the geometry with the roles swapped.
+var benchConvs = []struct {
+	name string
+	g    Conv
+}{
+	{"conv1", Conv{H: 32, W: 32, C: 3, OH: 16, OW: 16, F: 64, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1}},
+	{"conv2", Conv{H: 16, W: 16, C: 64, OH: 8, OW: 8, F: 128, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1}},
+	{"conv3", Conv{H: 8, W: 8, C: 128, OH: 4, OW: 4, F: 512, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1}},
+	{"same3x3", Conv{H: 14, W: 14, C: 64, OH: 14, OW: 14, F: 64, KH: 3, KW: 3, SH: 1, SW: 1, Top: 1, Left: 1}},
+	{"up2", Conv{H: 16, W: 16, C: 64, OH: 8, OW: 8, F: 256, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1}},
+}
+
+func BenchmarkConv(b *testing.B) {
+	const n = 64
+	for _, l := range Levels()[1:] {
+		for _, s := range benchConvs {
+			g := s.g
+			r := source(1)
+			x, w, y := randoms(r, n*g.in()), randoms(r, g.depth()*g.F), randoms(r, n*g.out())
+			flop := 2 * float64(n*g.OH*g.OW) * float64(g.depth()*g.F)
+			e := newEngine(b, l, 1)
+			for name, f := range map[string]func(){
+				"forward": func() { e.ConvForward(y, x, w, n, g, Epilogue{}) },
+				"input":   func() { e.ConvInput(x, y, w, n, g, Epilogue{}) },
+				"kernel":  func() { e.ConvKernel(w, x, y, n, g) },
+			} {
+				b.Run(fmt.Sprintf("%s/%s/%s", l, s.name, name), func(b *testing.B) { share(b, l, flop, f) })
+			}
+		}
+	}
+}
+
+// BenchmarkThreads compares two threads with one.
+func BenchmarkThreads(b *testing.B) {
+	for _, s := range benchShapes {
+		if s.m*s.n*s.k < 5_000_000 {
+			continue
+		}
+		b.Run(s.name, func(b *testing.B) {
+			r := source(1)
+			am, bm := Dense(randoms(r, s.m*s.k), s.m, s.k), Dense(randoms(r, s.n*s.k), s.k, s.n)
+			if s.ta {
+				am = Dense(am.Data, s.k, s.m).T()
+			}
+			if s.tb {
+				bm = Dense(bm.Data, s.n, s.k).T()
+			}
+			c := make([]float32, s.m*s.n)
+			e1, e2 := newEngine(b, Auto, 1), newEngine(b, Auto, 2)
+			best := [2]time.Duration{time.Hour, time.Hour}
+			for b.Loop() {
+				for i, e := range []*Engine{e1, e2} {
+					start := time.Now()
+					e.Gemm(c, s.n, am, bm, Epilogue{})
+					best[i] = min(best[i], time.Since(start))
+				}
+			}
+			b.ReportMetric(float64(best[0])/float64(best[1]), "speed-up")
+		})
+	}
+}

@@ -33,6 +33,7 @@ func (g Conv) pointwise() bool {
 type convJob struct {
 	g        Conv
 	x, y, dy []float32
+	w        []float32
 	n        int
 	ep       Epilogue
 	packed   []float32
@@ -73,7 +74,7 @@ const colsLD = blockK + 16
 // convForward does blocks [lo, hi) of output pixels: their columns, then the product.
 func convForward(e *Engine, _ *job, worker, lo, hi int) {
 	c := &e.conv
-	g := c.g
+	g := &c.g
 	m, k := c.n*g.OH*g.OW, g.depth()
 	cols := e.room(worker, blockM*colsLD)
 	for t := lo; t < hi; t++ {
@@ -81,52 +82,10 @@ func convForward(e *Engine, _ *job, worker, lo, hi int) {
 		p1 := min(m, p0+c.rowStep)
 		for p := 0; p < k || p == 0; p += blockK {
 			kc := min(blockK, k-p)
-			g.columns(cols, colsLD, c.x, p0, p1, p, p+kc)
+			g.columns(e.level, cols, colsLD, c.x, p0, p1, p, p+kc)
 			e.slab(p1-p0, g.F, kc, view{cols, colsLD, 1}, tail(c.packed, p*e.ops.nr), k, c.y[p0*g.F:], g.F, &c.ep, p == 0, p+kc == k)
 		}
 		e.finish(c.y, g.F, p0, p1, 0, g.F, &c.ep)
-	}
-}
-
-// columns writes what output pixels [p0, p1) of the batch read, as rows ld
-// apart; of each row only the entries [k0, k1).
-func (g Conv) columns(d []float32, ld int, x []float32, p0, p1, k0, k1 int) {
-	if k0 >= k1 {
-		return
-	}
-	run := g.KW * g.C
-	img, r := p0/(g.OH*g.OW), p0%(g.OH*g.OW)
-	oy, ox := r/g.OW, r%g.OW
-	for p := p0; p < p1; p++ {
-		base := x[img*g.in():][:g.in()]
-		row := d[(p-p0)*ld:][:k1-k0]
-		left := ox*g.SW - g.Left
-		lead := min(run, max(0, -left)*g.C)         // entries left of the image
-		stop := max(lead, min(run, (g.W-left)*g.C)) // first entry right of it
-		for k := k0; k < k1; {
-			kh, q := k/run, k%run
-			q1 := min(run, q+k1-k)
-			iy := oy*g.SH - g.Top + kh
-			seg := row[k-k0 : k-k0+q1-q]
-			k += q1 - q
-			if iy < 0 || iy >= g.H {
-				clear(seg)
-				continue
-			}
-			a, b := min(max(lead, q), q1), min(max(stop, q), q1)
-			clear(seg[:a-q])
-			if a < b {
-				copy(seg[a-q:b-q], base[(iy*g.W+left)*g.C+a:])
-			}
-			clear(seg[b-q:])
-		}
-		if ox++; ox == g.OW {
-			ox = 0
-			if oy++; oy == g.OH {
-				oy = 0
-				img++
-			}
-		}
 	}
 }
 
@@ -166,7 +125,7 @@ func (e *Engine) ConvKernel(dw, x, dy []float32, n int, g Conv) {
 // convKernel does tasks [lo, hi): blocks of kernel positions, over all pixels in order.
 func convKernel(e *Engine, _ *job, worker, lo, hi int) {
 	c := &e.conv
-	g := c.g
+	g := &c.g
 	nr := e.ops.nr
 	m, k := c.n*g.OH*g.OW, g.depth()
 	const ld = blockM + 8
@@ -176,7 +135,7 @@ func convKernel(e *Engine, _ *job, worker, lo, hi int) {
 		k1, j1 := min(k, k0+c.rowStep), min(g.F, j0+c.colStep)
 		for p := 0; p < m || p == 0; p += blockK {
 			pc := min(blockK, m-p)
-			g.columns(cols, ld, c.x, p, p+pc, k0, k1)
+			g.columns(e.level, cols, ld, c.x, p, p+pc, k0, k1)
 			e.slab(k1-k0, j1-j0, pc, view{cols, 1, ld}, tail(c.packed, j0*m+p*nr), m, c.y[k0*g.F+j0:], g.F, &c.ep, p == 0, p+pc == m)
 		}
 	}

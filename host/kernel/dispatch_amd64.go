@@ -8,6 +8,7 @@ import (
 
 //go:generate go -C gen run . -part gemm -out ../gemm_amd64.s -stubs ../gemm_amd64.go -pkg kernel
 //go:generate go -C gen run . -part pack -out ../pack_amd64.s -stubs ../pack_amd64.go -pkg kernel
+//go:generate go -C gen run . -part rows -out ../rows_amd64.s -stubs ../rows_amd64.go -pkg kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
 func opsOf(l Level) *ops {
@@ -75,6 +76,32 @@ func transpose(l Level, d []float32, dld int, src []float32, ld, h, w int) (rows
 		}
 	}
 	return rows, deep
+}
+
+// copyRows copies rows of n numbers, dld and sld apart; n and rows are at least 1.
+func copyRows(l Level, d, src []float32, dld, sld, rows, n int) {
+	_, _ = d[(rows-1)*dld+n-1], src[(rows-1)*sld+n-1]
+	switch l {
+	case AVX512:
+		copyRows512(&d[0], &src[0], 4*dld, 4*sld, rows, n, nil)
+	case AVX2:
+		copyRows256(&d[0], &src[0], 4*dld, 4*sld, rows, n, &lanes[16-n%8])
+	default:
+		copyRowsGo(d, src, dld, sld, rows, n)
+	}
+}
+
+// addRows adds rows as copyRows copies them. The rows of d must not overlap.
+func addRows(l Level, d, src []float32, dld, sld, rows, n int) {
+	_, _ = d[(rows-1)*dld+n-1], src[(rows-1)*sld+n-1]
+	switch l {
+	case AVX512:
+		addRows512(&d[0], &src[0], 4*dld, 4*sld, rows, n, nil)
+	case AVX2:
+		addRows256(&d[0], &src[0], 4*dld, 4*sld, rows, n, &lanes[16-n%8])
+	default:
+		addRowsGo(d, src, dld, sld, rows, n)
+	}
 }
 
 // peakLoop does n rounds of independent multiply-adds.

@@ -17,3 +17,11 @@ func packRows(Level, []float32, []float32, int, int, int, int) int { return 0 }
 func transpose(Level, []float32, int, []float32, int, int, int) (rows, deep int) { return 0, 0 }
 
 func peakLoop(_ Level, n int) (flop int) { return peakGo(n) }
+
+func copyRows(_ Level, d, src []float32, dld, sld, rows, n int) {
+	copyRowsGo(d, src, dld, sld, rows, n)
+}
+
+func addRows(_ Level, d, src []float32, dld, sld, rows, n int) {
+	addRowsGo(d, src, dld, sld, rows, n)
+}

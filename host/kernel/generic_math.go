@@ -207,3 +207,18 @@ func activateGradGo(dx, dy, y []float32, a Act) {
 
 // finite keeps infinities out of products with zero.
 func finite(v float64) float64 { return max(-1e3, min(1e3, v)) }
+
+func copyRowsGo(d, src []float32, dld, sld, rows, n int) {
+	for i := range rows {
+		copy(d[i*dld:i*dld+n], src[i*sld:i*sld+n])
+	}
+}
+
+func addRowsGo(d, src []float32, dld, sld, rows, n int) {
+	for i := range rows {
+		q := d[i*dld : i*dld+n]
+		for j, v := range src[i*sld : i*sld+n] {
+			q[j] += v
+		}
+	}
+}

@@ -10,9 +10,9 @@ import (
 )
 
 func main() {
-	part := flag.String("part", "", "gemm or pack")
+	part := flag.String("part", "", "which part")
 	flag.Parse()
-	parts := map[string]func(){"gemm": products, "pack": packs}
+	parts := map[string]func(){"gemm": products, "pack": packs, "rows": rowMoves}
 	emit, ok := parts[*part]
 	if !ok {
 		log.Fatalf("unknown part %q", *part)
