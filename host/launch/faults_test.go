@@ -1,12 +1,16 @@
 package launch
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -27,7 +31,7 @@ func TestStartFaults(t *testing.T) {
 		{"another host's", act("stranger"), "handshake", []string{"magic cookie VAEGUARD_PLUGIN=classifier"}},
 		{"version skew", act("version"), "handshake", []string{"another version of the protocol than 1"}},
 		{"net/rpc", act("netrpc"), "handshake", []string{"does not speak gRPC"}},
-		{"silence", act("silent"), "start", []string{"no handshake within 2s"}},
+		{"silence", act("silent"), "start", []string{"no handshake within 300ms"}},
 		{"not there", Command{Name: "gone", Path: "/nowhere/gone"}, "start", []string{"plugin gone (/nowhere/gone)", "no such file"}},
 		{"not in PATH", Command{Path: "no-such-program-anywhere"}, "start", []string{"no-such-program-anywhere is not in PATH"}},
 		{"a folder", Command{Path: t.TempDir()}, "start", []string{"is a folder"}},
@@ -36,7 +40,11 @@ func TestStartFaults(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Start(t.Context(), Options{Command: c.cmd, StartTimeout: 2 * time.Second})
+			o := Options{Command: c.cmd, StartTimeout: time.Minute}
+			if c.name == "silence" {
+				o.StartTimeout = 300 * time.Millisecond
+			}
+			_, err := Start(t.Context(), o)
 			var e *Error
 			if !errors.As(err, &e) || e.Op != c.op {
 				t.Fatalf("%#v, want an Error of %s", err, c.op)
@@ -101,7 +109,7 @@ func TestSelfNeedsItsHook(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	linked.Store(old)
-	if _, err := Self("cnm"); err == nil || !strings.Contains(err.Error(), "there are fake, nchw, pupil, rogue") {
+	if _, err := Self("cnm"); err == nil || !strings.Contains(err.Error(), "there are fake, lossy, nchw, pupil, rogue") {
 		t.Errorf("%v", err)
 	}
 }
@@ -113,4 +121,81 @@ func TestEnvironment(t *testing.T) {
 	if got != want {
 		t.Errorf("environment %q, want %q", got, want)
 	}
+}
+
+func TestChecksAtLoad(t *testing.T) {
+	self, err := Self("lossy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Start(t.Context(), Options{Command: self})
+	var e *Error
+	var failed *CheckError
+	if !errors.As(err, &e) || e.Op != "check" || !errors.As(err, &failed) || !strings.Contains(err.Error(), "logits called probabilities") {
+		t.Errorf("%v", err)
+	}
+	for _, mode := range []string{"warn", "off"} {
+		checks, err := ParseChecks(mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		c, err := Start(t.Context(), Options{Command: self, Checks: checks, Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: &log})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(log.String(), "fails a check"); got != (mode == "warn") {
+			t.Errorf("%s logs %q", mode, log.String())
+		}
+		if mode == "off" && log.Len() > 0 {
+			t.Errorf("logs %q", log.String())
+		}
+	}
+	if _, err := ParseChecks("sometimes"); err == nil {
+		t.Error("no error for a wrong mode")
+	}
+}
+
+// TestNothingLeaks counts what start–stop cycles leave behind in the host.
+func TestNothingLeaks(t *testing.T) {
+	self, err := Self("fake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := random(1, 2, 4, 3, 2)
+	cycle := func() {
+		c, err := Start(t.Context(), Options{Command: self, Checks: ChecksOff})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Forward(t.Context(), x); err != nil {
+			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	cycle()
+	goroutines, files := runtime.NumGoroutine(), openFiles()
+	for range 8 {
+		cycle()
+	}
+	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines || openFiles() > files; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines, %d files; %d and %d before\n%s", runtime.NumGoroutine(), openFiles(), goroutines, files, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
+// openFiles counts descriptors where the system shows them.
+func openFiles() int {
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(list)
 }

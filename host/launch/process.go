@@ -1,11 +1,9 @@
 package launch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -50,7 +48,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string) (*proce
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		StartTimeout:     o.StartTimeout,
-		Logger:           log,
+		Logger:           quiet{log},
 		SyncStdout:       logWriter{log: log, tail: &run.tail},
 		SyncStderr:       logWriter{log: log, tail: &run.tail},
 		GRPCDialOptions:  sdk.DialOptions(),
@@ -175,20 +173,4 @@ func (p *process) ping(ctx context.Context) error {
 		return fmt.Errorf("its health is %v", r.Status)
 	}
 	return nil
-}
-
-// logWriter logs what a plugin printed after the handshake.
-type logWriter struct {
-	log  hclog.Logger
-	tail *tail
-}
-
-var _ io.Writer = logWriter{}
-
-func (w logWriter) Write(b []byte) (int, error) {
-	w.tail.write(b)
-	for line := range bytes.Lines(b) {
-		w.log.Debug(string(bytes.TrimRight(line, "\r\n")))
-	}
-	return len(b), nil
 }

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		"fake":  func() sdk.Classifier { return fake() },
 		"nchw":  func() sdk.Classifier { return nchw() },
 		"rogue": func() sdk.Classifier { return &rogue{Fake: fake()} },
+		"lossy": func() sdk.Classifier { return lossy{fake()} },
 		"pupil": func() sdk.Classifier { return &pupil{} },
 	})
 	switch os.Getenv(actEnv) {
@@ -78,6 +79,15 @@ func nchw() *sdktest.Fake {
 		f.Hi[i] = float32(i + 1)
 	}
 	return f
+}
+
+// lossy answers logits and calls them probabilities.
+type lossy struct{ *sdktest.Fake }
+
+func (l lossy) Info(ctx context.Context) (sdk.Info, error) {
+	i, err := l.Fake.Info(ctx)
+	i.Output = sdk.Probabilities
+	return i, err
 }
 
 // rogue misbehaves at the At-th call (from 1), counted over all its lives in
