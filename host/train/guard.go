@@ -1,0 +1,339 @@
+package train
+
+import (
+	"context"
+
+	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/vae"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// learner is what the loop trains.
+type learner interface {
+	params() []*nn.Param
+	// names are those of the values that step and validate write: loss first.
+	names() []string
+	// step adds the gradients of a batch's loss to g.
+	step(ctx context.Context, b *batch, g *nn.Grads, values []float64) error
+	// validate measures the validation rows, with the same names.
+	validate(ctx context.Context, values []float64) error
+	// underflows counts since the last call.
+	underflows() int
+}
+
+// guard trains an auto-encoder.
+type guard struct {
+	o       *Options
+	k       *kernel.Engine
+	m       *vae.Model
+	obj     Objective
+	asks    bool    // the loss reads the classifier
+	oracle  *oracle // nil: nobody asks the classifier
+	metrics []NamedMetric
+	rows    []float64
+
+	p, valP           *tensor.Tensor   // the classifier's outputs, once
+	hidden, valHidden []*tensor.Tensor // heads' logits, once
+
+	pass, valPass *vae.Pass
+	attack        *attacker // nil: no hardening
+	s             Step
+	under         int
+
+	target, input, noise, unit view
+	pRows, dQ                  view
+	hiddenRows, dHidden        []view
+	dUnit, dClassifier         view
+	dMu, dLogVar               view
+	weights                    []float64
+	examples                   []uint64
+}
+
+func newGuard(ctx context.Context, o *Options) (*guard, error) {
+	g := &guard{o: o, k: o.Engine, m: o.Model}
+	batch := min(o.BatchSize, o.Train.N())
+	setup := &o.Setup
+	setup.X = o.Train
+	if f := o.Model.Normalize; f != nil {
+		setup.Scale = f.Scale()
+	}
+	for _, h := range o.Hidden {
+		setup.HiddenWeights = append(setup.HiddenWeights, h.Weight)
+	}
+	rows := batch
+	if o.Harden != nil {
+		rows = 2 * batch
+	}
+	if o.Classifier != nil {
+		info, err := o.Classifier.Info(ctx)
+		if err != nil {
+			return nil, wrap(err)
+		}
+		setup.Output = info.Output
+	}
+	var err error
+	if g.obj, err = o.Loss.Make(*setup); err != nil {
+		return nil, err
+	}
+	g.asks = g.obj.UsesClassifier() || o.Harden != nil
+	if err := g.consult(ctx, rows); err != nil {
+		return nil, err
+	}
+	g.plan(rows)
+	if o.Validation != nil {
+		g.valPass = g.m.NewPass(g.k, min(o.BatchSize, o.Validation.N()), 1, nn.Inference)
+	}
+	if o.Harden != nil {
+		g.attack, err = newAttacker(g, batch)
+	}
+	return g, err
+}
+
+// consult asks the classifier, once for each row, if anything needs it.
+func (g *guard) consult(ctx context.Context, rows int) error {
+	o := g.o
+	if g.asks {
+		g.metrics = append(g.metrics, NamedMetric{"kl", divergence{}}, NamedMetric{"accuracy", agreement{}})
+	}
+	needed := g.asks
+	for _, m := range o.Metrics {
+		needed = needed || m.Metric.UsesClassifier()
+		if g.asks && (m.Name == "kl" || m.Name == "accuracy") {
+			continue
+		}
+		g.metrics = append(g.metrics, m)
+	}
+	if !needed {
+		return nil
+	}
+	var heads []Head
+	if g.asks {
+		heads = o.Hidden
+	}
+	size := max(rows, 256)
+	var err error
+	if g.oracle, err = newOracle(ctx, o.Classifier, g.k, heads, size); err != nil {
+		return err
+	}
+	report := func(done, of int) {
+		if o.Events != nil {
+			o.Events(Event{Stage: StagePredict, Epochs: o.Epochs, Step: done, Steps: of})
+		}
+	}
+	if g.p, g.hidden, err = g.oracle.table(ctx, o.Train, size, report); err != nil {
+		return err
+	}
+	if o.Validation != nil {
+		g.valP, g.valHidden, err = g.oracle.table(ctx, o.Validation, size, func(int, int) {})
+	}
+	return err
+}
+
+// plan takes the memory of a step of up to rows rows.
+func (g *guard) plan(rows int) {
+	in, d := g.m.Input, tensor.Shape{g.m.LatentDim}
+	g.pass = g.m.NewPass(g.k, rows, 1, nn.Training)
+	g.rows = make([]float64, rows)
+	g.noise, g.dMu, g.dLogVar = newView(rows, d), newView(rows, d), newView(rows, d)
+	g.dUnit = newView(rows, in)
+	if g.o.Harden != nil {
+		g.target = newView(rows, in)
+		g.weights = make([]float64, rows)
+	}
+	g.examples = make([]uint64, 0, rows)
+	if g.o.InputNoise > 0 {
+		g.input = newView(rows, in)
+	}
+	if g.m.Normalize != nil {
+		g.unit, g.dClassifier = newView(rows, in), newView(rows, in)
+	}
+	if g.oracle == nil {
+		return
+	}
+	g.pRows, g.dQ = newView(rows, g.p.Example()), newView(rows, g.p.Example())
+	for _, h := range g.hidden {
+		g.hiddenRows = append(g.hiddenRows, newView(rows, h.Example()))
+		g.dHidden = append(g.dHidden, newView(rows, h.Example()))
+	}
+	g.s.HiddenP = make([]*tensor.Tensor, len(g.hidden))
+	g.s.DHiddenQ = make([]*tensor.Tensor, len(g.hidden))
+}
+
+func (g *guard) params() []*nn.Param { return g.m.Params() }
+
+func (g *guard) names() []string {
+	names := []string{"loss"}
+	for _, m := range g.metrics {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+func (g *guard) underflows() int {
+	n := g.under
+	g.under = 0
+	return n
+}
+
+// step implements learner.
+func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []float64) error {
+	x, target := b.x, b.x
+	n := len(b.rows)
+	g.examples = append(g.examples[:0], b.examples...)
+	s := &g.s
+	s.Weights, s.Count = nil, n
+	if g.attack != nil {
+		var err error
+		if x, err = g.attack.extend(ctx, b); err != nil {
+			return err
+		}
+		target = g.target.of(2 * n)
+		copy(target.Data, b.x.Data)
+		copy(target.Data[len(b.x.Data):], b.x.Data)
+		s.Weights = g.share(n)
+		for _, e := range b.examples { // keys of their own for the attacked rows
+			g.examples = append(g.examples, e+uint64(g.o.Train.N()))
+		}
+	}
+	rows := x.N()
+	if g.o.InputNoise > 0 {
+		in := g.input.of(rows)
+		normal(g.k, in, g.o.Seed, streamInput, b.epoch, g.examples)
+		g.k.Scale(in.Data, in.Data, float32(g.o.InputNoise), 0)
+		g.k.Add(in.Data, x.Data)
+		x = in
+	}
+	noise := g.noise.of(rows)
+	normal(g.k, noise, g.o.Seed, streamCode, b.epoch, g.examples)
+	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamLayers, Step: uint64(b.step), Examples: g.examples})
+	g.pass.ParamsOnly(true)
+	rebuilt, mu, logvar := g.pass.Forward(x, noise)
+	s.X, s.Rebuilt = target, rebuilt
+	s.UnitX, s.UnitRebuilt = g.units(target, g.pass)
+	s.DUnitRebuilt = g.dUnit.of(rows)
+	clear(s.DUnitRebuilt.Data)
+	g.recall(b)
+	a, err := g.ask(ctx, s, true)
+	if err != nil {
+		return err
+	}
+	values[0] = g.obj.Loss(s)
+	g.under += s.Underflows
+	s.Underflows = 0
+	if g.asks {
+		dx, err := g.oracle.pull(ctx, a, s.DQ, s.DHiddenQ)
+		if err != nil {
+			return err
+		}
+		if f := g.m.Normalize; f != nil {
+			d := g.dClassifier.of(rows)
+			f.Gradient(g.k, d, dx)
+			dx = d
+		}
+		g.k.Add(s.DUnitRebuilt.Data, dx.Data)
+	}
+	dMu, dLogVar := g.latent(s, mu, logvar, &values[0])
+	g.pass.BackwardRaw(s.DUnitRebuilt, dMu, dLogVar, grads)
+	g.measure(s, n, values[1:], 1)
+	return nil
+}
+
+// share are the rows' weights in hardened training.
+func (g *guard) share(n int) []float64 {
+	w := g.o.Harden.Weight
+	ws := g.weights[:2*n]
+	for i := range n {
+		ws[i], ws[n+i] = (1-w)/float64(n), w/float64(n)
+	}
+	return ws
+}
+
+// units are x and the pass's reconstruction in the model's units.
+func (g *guard) units(x *tensor.Tensor, p *vae.Pass) (ux, rebuilt *tensor.Tensor) {
+	f := g.m.Normalize
+	if f == nil {
+		return x, p.Raw()
+	}
+	ux = g.unit.of(x.N())
+	f.Apply(g.k, ux, x)
+	return ux, p.Raw()
+}
+
+// recall fills in P for the rows of a batch, twice if they are attacked too.
+func (g *guard) recall(b *batch) {
+	if g.oracle == nil {
+		return
+	}
+	s := &g.s
+	rows, n := s.N(), len(b.rows)
+	gather := func(v *view, from *tensor.Tensor) *tensor.Tensor {
+		t := v.of(rows)
+		for i := range rows {
+			copy(t.Row(i), from.Row(b.rows[i%n]))
+		}
+		return t
+	}
+	s.P = gather(&g.pRows, g.p)
+	for h := range g.hidden {
+		s.HiddenP[h] = gather(&g.hiddenRows[h], g.hidden[h])
+	}
+	s.DQ = g.dQ.of(rows)
+	clear(s.DQ.Data)
+	for h := range g.dHidden {
+		s.DHiddenQ[h] = g.dHidden[h].of(rows)
+		clear(s.DHiddenQ[h].Data)
+	}
+}
+
+// ask fills in Q.
+func (g *guard) ask(ctx context.Context, s *Step, gradient bool) (a answer, err error) {
+	if g.oracle == nil {
+		return a, nil
+	}
+	if gradient && g.asks {
+		a, err = g.oracle.forward(ctx, s.Rebuilt)
+	} else {
+		a, err = g.oracle.predict(ctx, s.Rebuilt)
+	}
+	s.Q, s.HiddenQ = a.out, a.hidden
+	return a, err
+}
+
+// latent adds beta times the latent term to the loss and gives its gradients,
+// nil without one.
+func (g *guard) latent(s *Step, mu, logvar *tensor.Tensor, loss *float64) (dMu, dLogVar *tensor.Tensor) {
+	if g.o.Beta == 0 || logvar == nil {
+		return nil, nil
+	}
+	dMu, dLogVar = g.dMu.of(mu.N()), g.dLogVar.of(mu.N())
+	*loss += latentTerm(s, mu, logvar, g.o.Beta, g.o.SumLatent, dMu, dLogVar)
+	return dMu, dLogVar
+}
+
+// measure adds share times the metrics' means over the first n rows.
+func (g *guard) measure(s *Step, n int, values []float64, share float64) {
+	if s.N() > n {
+		s = s.first(n)
+	}
+	for i, m := range g.metrics {
+		rows := g.rows[:n]
+		m.Metric.Rows(rows, s, g.o.Setup)
+		sum := 0.0
+		for _, v := range rows {
+			sum += v
+		}
+		values[i] += share * sum / float64(n)
+	}
+}
+
+// first is the evidence of the first n rows alone, for metrics.
+func (s *Step) first(n int) *Step {
+	cut := func(t *tensor.Tensor) *tensor.Tensor {
+		if t == nil {
+			return nil
+		}
+		return t.Rows(0, n)
+	}
+	return &Step{X: cut(s.X), Rebuilt: cut(s.Rebuilt), UnitX: cut(s.UnitX), UnitRebuilt: cut(s.UnitRebuilt), P: cut(s.P), Q: cut(s.Q)}
+}

@@ -1,0 +1,211 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// attacker is the inner attack of hardened training: a few projected gradient
+// steps from a random start that raise CE(M(G(x + δ)), argmax M(x)) (Madry et
+// al. 2018, arXiv:1706.06083, through the reconstruction).
+type attacker struct {
+	g      *guard
+	h      *Harden
+	lo, hi []float32 // the box: one number or one a feature
+	both   view      // (2n): clean rows, then attacked ones
+	start  view
+	noise  view
+	dOut   view
+	prob   []float64
+	radius []float32
+}
+
+func newAttacker(g *guard, batch int) (*attacker, error) {
+	a := &attacker{g: g, h: g.o.Harden, both: newView(2*batch, g.m.Input), noise: newView(batch, tensor.Shape{g.m.LatentDim}),
+		start: newView(batch, g.m.Input), dOut: newView(batch, g.p.Example()), prob: make([]float64, g.p.Stride()), radius: make([]float32, 1)}
+	a.lo, a.hi = a.h.Lo, a.h.Hi
+	if a.lo == nil || a.hi == nil {
+		a.lo, a.hi = g.oracle.info.Lo, g.oracle.info.Hi
+	}
+	if len(a.lo) == 0 || len(a.hi) == 0 {
+		a.lo, a.hi = rangeOf(g.o.Train)
+	}
+	for _, v := range [][]float32{a.lo, a.hi} {
+		if len(v) != 1 && len(v) != g.m.Input.Size() {
+			return nil, fmt.Errorf("train.harden: the box has %d numbers, want 1 or %d", len(v), g.m.Input.Size())
+		}
+	}
+	return a, nil
+}
+
+// rangeOf is the least and the largest number of x.
+func rangeOf(x *tensor.Tensor) (lo, hi []float32) {
+	a, b := x.Data[0], x.Data[0]
+	for _, v := range x.Data {
+		a, b = min(a, v), max(b, v)
+	}
+	return []float32{a}, []float32{b}
+}
+
+// eps is the radius at a step: from a fifth of it to all of it over the first
+// third of the training.
+func (a *attacker) eps(step, total int) float32 {
+	return float32(a.h.Eps * min(1, .2+float64(step)/(.3*float64(total))))
+}
+
+// extend is the batch's rows followed by their attacked versions.
+func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error) {
+	g, n := a.g, len(b.rows)
+	eps := a.eps(b.step, b.total)
+	stepSize := eps * .75
+	if a.h.Steps == 1 {
+		stepSize = eps * 1.25
+	}
+	delta := a.start.of(n)
+	a.randomStart(delta, b, eps)
+	x := a.both.between(n, 2*n)
+	a.place(x.Data, b.x.Data, delta.Data)
+
+	noise := a.noise.of(n)
+	normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
+	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamAttack, Step: uint64(b.step), Examples: b.examples})
+	g.pass.ParamsOnly(false)
+	for range a.h.Steps {
+		dx, err := a.gradient(ctx, x, noise, b)
+		if err != nil {
+			return nil, err
+		}
+		for i := range n {
+			row := delta.Row(i)
+			for j, v := range x.Row(i) {
+				row[j] = v - b.x.Row(i)[j]
+			}
+			if a.h.Norm == "linf" {
+				ascendSign(row, dx.Row(i), stepSize, eps)
+			} else {
+				ascendL2(row, dx.Row(i), stepSize, eps)
+			}
+		}
+		a.place(x.Data, b.x.Data, delta.Data)
+	}
+	both := a.both.of(2 * n)
+	copy(both.Data, b.x.Data)
+	return both, nil
+}
+
+// randomStart draws δ uniformly from the ball.
+func (a *attacker) randomStart(delta *tensor.Tensor, b *batch, eps float32) {
+	g := a.g
+	if a.h.Norm == "linf" {
+		uniform(g.k, delta, g.o.Seed, streamStart, b.epoch, b.examples)
+		g.k.Scale(delta.Data, delta.Data, 2*eps, -eps)
+		return
+	}
+	normal(g.k, delta, g.o.Seed, streamStart, b.epoch, b.examples)
+	d := float64(delta.Stride())
+	for i, e := range b.examples {
+		g.k.Uniform(a.radius, kernel.Key{Seed: g.o.Seed, Stream: streamRadius + uint64(b.epoch)}, e)
+		row := delta.Row(i)
+		scale(row, float64(eps)*math.Pow(float64(a.radius[0]), 1/d)/max(norm(row), 1e-12))
+	}
+}
+
+// place writes x + δ, kept in the box.
+func (a *attacker) place(dst, x, delta []float32) {
+	for i, v := range x {
+		lo, hi := a.lo[i%len(a.lo)], a.hi[i%len(a.hi)]
+		dst[i] = min(max(v+delta[i], lo), hi)
+	}
+}
+
+// gradient is that of the rows' summed cross-entropy at the label that the
+// classifier gives the clean row.
+func (a *attacker) gradient(ctx context.Context, x, noise *tensor.Tensor, b *batch) (*tensor.Tensor, error) {
+	g := a.g
+	seen := x
+	if a.h.Through == "guard" {
+		seen, _, _ = g.pass.Forward(x, noise)
+	}
+	ans, err := g.oracle.forward(ctx, seen)
+	if err != nil {
+		return nil, err
+	}
+	dOut := a.dOut.of(x.N())
+	for i := range x.N() {
+		a.crossEntropy(dOut.Row(i), ans.out.Row(i), Argmax(g.p.Row(b.rows[i])))
+	}
+	dx, err := g.oracle.pull(ctx, ans, dOut, nil)
+	if err != nil || a.h.Through != "guard" {
+		return dx, err
+	}
+	return g.pass.Backward(dx, nil, nil, nil), nil
+}
+
+// crossEntropy writes the gradient of −ln Q[label] at one row of outputs.
+func (a *attacker) crossEntropy(d, q []float32, label int) {
+	if a.g.oracle.info.Output == sdk.Probabilities {
+		clear(d)
+		d[label] = float32(-1 / max(float64(q[label]), ProbabilityFloor))
+		return
+	}
+	LogProbabilities(a.prob, q, sdk.Logits, 1)
+	for j, l := range a.prob {
+		d[j] = float32(math.Exp(l))
+	}
+	d[label]--
+}
+
+// ascendSign is a step along the gradient's sign, projected onto the L∞ ball.
+func ascendSign(delta, g []float32, step, eps float32) {
+	for j, v := range g {
+		switch {
+		case v > 0:
+			delta[j] += step
+		case v < 0:
+			delta[j] -= step
+		}
+		delta[j] = min(max(delta[j], -eps), eps)
+	}
+}
+
+// ascendL2 is a step along the gradient, projected onto the L2 ball.
+func ascendL2(delta, g []float32, step, eps float32) {
+	if n := norm(g); n > 0 {
+		f := float64(step) / n
+		for j, v := range g {
+			delta[j] += float32(f * float64(v))
+		}
+	}
+	if n := norm(delta); n > float64(eps) {
+		scale(delta, float64(eps)/n)
+	}
+}
+
+func norm(v []float32) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	return math.Sqrt(sum)
+}
+
+func scale(v []float32, f float64) {
+	for i, x := range v {
+		v[i] = float32(f * float64(x))
+	}
+}
+
+// decay is the factor of the learning rate in hardened training: down to a
+// twentieth over the last two fifths.
+func (h *Harden) decay(step, total int) float64 {
+	if h == nil || float64(step) <= .6*float64(total) {
+		return 1
+	}
+	return max(.05, float64(total-step)/(.4*float64(total)))
+}

@@ -1,0 +1,535 @@
+package train_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/builtin/layers"
+	"github.com/vaeguard/vaeguard/builtin/losses"
+	"github.com/vaeguard/vaeguard/builtin/metrics"
+	"github.com/vaeguard/vaeguard/builtin/optimizers"
+	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/train"
+	"github.com/vaeguard/vaeguard/host/vae"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/sdktest"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+const features, classes = 6, 3
+
+func engine(t testing.TB, threads int) *kernel.Engine {
+	k, err := kernel.New(kernel.Options{Threads: threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	return k
+}
+
+// clouds are n rows in [0, 1] around two lines, so that a narrow code can
+// hold them.
+func clouds(seed uint64, n int) *tensor.Tensor {
+	r := rand.New(rand.NewPCG(seed, 3))
+	x := tensor.New(n, features)
+	for i := range n {
+		a, b := r.Float64(), r.Float64()
+		for j, row := 0, x.Row(i); j < features; j++ {
+			v := .5 + .35*math.Sin(3*a+float64(j)) + .1*b*float64(j%2) + .02*r.NormFloat64()
+			row[j] = float32(min(max(v, 0), 1))
+		}
+	}
+	return x
+}
+
+func dense(units int, activation string) layers.Dense {
+	d := layers.NewDense(units)
+	d.Activation = nn.Activation{Name: activation}
+	return d
+}
+
+func model(t testing.TB, seed uint64, change func(*vae.Options)) *vae.Model {
+	o := vae.Options{Input: tensor.Shape{features}, LatentDim: 2,
+		Encoder: []nn.Maker{dense(12, "relu"), layers.Dropout{Rate: .1}}, Decoder: []nn.Maker{dense(12, "relu"), dense(features, "sigmoid")}}
+	if change != nil {
+		change(&o)
+	}
+	m, err := vae.Build(o, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func loss(t testing.TB, name string) train.Loss {
+	l, err := losses.Table().Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func options(t testing.TB, threads int) train.Options {
+	adam, err := optimizers.Table().Lookup("adam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return train.Options{
+		Engine: engine(t, threads), Model: model(t, 1, nil), Classifier: fake(sdk.Logits),
+		Train: clouds(1, 150), Validation: clouds(2, 40), Loss: loss(t, "adversarial"),
+		Optimizer: adam, Epochs: 3, BatchSize: 32, Seed: 7,
+	}
+}
+
+func fake(kind sdk.OutputKind) *sdktest.Fake {
+	return &sdktest.Fake{Shape: tensor.Shape{features}, Classes: classes, Seed: 5, Output: kind}
+}
+
+func run(t testing.TB, o train.Options) *train.Result {
+	t.Helper()
+	r, err := train.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// weights are all params as one list.
+func weights(ps []*nn.Param) []float32 {
+	var all []float32
+	for _, p := range ps {
+		all = append(all, p.Value.Data...)
+	}
+	return all
+}
+
+// metricsOf is a history without its seconds.
+func metricsOf(h []train.Record) string {
+	for i := range h {
+		h[i].Seconds = 0
+	}
+	return fmt.Sprint(h)
+}
+
+func TestLearns(t *testing.T) {
+	for name, change := range map[string]func(*train.Options){
+		"logits":        func(*train.Options) {},
+		"probabilities": func(o *train.Options) { o.Classifier = fake(sdk.Probabilities) },
+		"mse":           func(o *train.Options) { o.Loss = loss(t, "mse") },
+		"elbo and beta": func(o *train.Options) { o.Loss, o.Beta = loss(t, "elbo"), 1 },
+		"auto-encoder": func(o *train.Options) {
+			o.Model = model(t, 1, func(v *vae.Options) { v.Method, v.Encoder = vae.AE, []nn.Maker{dense(12, "relu"), dense(2, "linear")} })
+		},
+		"normalised": func(o *train.Options) {
+			n, err := vae.FitNormalizer("minmax", o.Train)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Model = model(t, 1, func(v *vae.Options) { v.Normalize = n })
+		},
+		"hardened":        func(o *train.Options) { o.Harden = hardening() },
+		"input noise":     func(o *train.Options) { o.InputNoise = .05 },
+		"across a border": func(o *train.Options) { o.Classifier = sdktest.Pair(t, fake(sdk.Logits)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t, 1)
+			o.Epochs = 25
+			change(&o)
+			h := run(t, o).History
+			first, _ := h[0].Get("val_loss")
+			last, ok := h[len(h)-1].Get("val_loss")
+			if !ok || last > first-.2*math.Abs(first) {
+				t.Errorf("val_loss went from %v to %v, want a fifth less", first, last)
+			}
+		})
+	}
+}
+
+func hardening() *train.Harden {
+	return &train.Harden{Norm: "linf", Eps: .1, Steps: 2, Through: "guard", Weight: .5}
+}
+
+// TestThreads: the same bits for any number of threads.
+func TestThreads(t *testing.T) {
+	var want []float32
+	for threads := 1; threads <= 3; threads++ {
+		o := options(t, threads)
+		o.Harden, o.InputNoise, o.ClipNorm = hardening(), .02, 1
+		run(t, o)
+		got := weights(o.Model.Params())
+		if want == nil {
+			want = got
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d threads: other weights than one", threads)
+		}
+	}
+}
+
+// TestResume: from any checkpoint, through its written form, training ends
+// with the same bits and history.
+func TestResume(t *testing.T) {
+	for name, change := range map[string]func(*train.Options){
+		"plain":    func(*train.Options) {},
+		"hardened": func(o *train.Options) { o.Harden = hardening() },
+		"early stopping": func(o *train.Options) {
+			o.Epochs, o.EarlyStopping = 6, &train.EarlyStopping{Monitor: "val_kl", Patience: 1, MinDelta: .02}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var states []*train.State
+			o := options(t, 1)
+			change(&o)
+			o.CheckpointEvery = 2
+			o.Checkpoint = func(s *train.State) error { states = append(states, s); return nil }
+			r := run(t, o)
+			want, history := weights(o.Model.Params()), metricsOf(r.History)
+			if n := o.Epochs * 3; name == "plain" && len(states) != 9 {
+				t.Errorf("%d checkpoints, want 9 (5 steps an epoch, %d epochs): %d", len(states), o.Epochs, n)
+			}
+			for i, s := range states {
+				text, err := s.MarshalProgress()
+				if err != nil {
+					t.Fatal(err)
+				}
+				o := options(t, 1)
+				change(&o)
+				if o.Resume, err = train.ReadState(text, s.Tensors); err != nil {
+					t.Fatal(err)
+				}
+				o.Model = model(t, 99, nil)
+				again := run(t, o)
+				if !slices.Equal(weights(o.Model.Params()), want) {
+					t.Errorf("resumed from checkpoint %d (epoch %d, step %d): other weights", i, s.Progress.Epoch, s.Progress.Step)
+				}
+				if got := metricsOf(again.History); got != history {
+					t.Errorf("resumed from checkpoint %d: history is %s, want %s", i, got, history)
+				}
+			}
+		})
+	}
+}
+
+func TestResumeRefused(t *testing.T) {
+	o := options(t, 1)
+	var state *train.State
+	o.Checkpoint = func(s *train.State) error { state = s; return nil }
+	run(t, o)
+	for want, change := range map[string]func(*train.Options, *train.State){
+		"another training":              func(o *train.Options, _ *train.State) { o.Seed++ },
+		"version 9":                     func(_ *train.Options, s *train.State) { s.Progress.Version = 9 },
+		`"params/mean.bias" is missing`: func(_ *train.Options, s *train.State) { delete(s.Tensors, "params/mean.bias") },
+		`no tensor "mean.bias/m"`:       func(_ *train.Options, s *train.State) { delete(s.Tensors, "optimizer/mean.bias/m") },
+		"at epoch 2, step 50":           func(_ *train.Options, s *train.State) { s.Progress.Epoch, s.Progress.Step = 2, 50 },
+	} {
+		o := options(t, 1)
+		copied := &train.State{Tensors: map[string]*tensor.Tensor{}, Progress: state.Progress}
+		for n, v := range state.Tensors {
+			copied.Tensors[n] = v
+		}
+		o.Resume = copied
+		change(&o, copied)
+		if _, err := train.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %q in it", err, want)
+		}
+	}
+}
+
+// TestCancel: an ended context finishes the batch and leaves a checkpoint.
+func TestCancel(t *testing.T) {
+	whole := options(t, 1)
+	run(t, whole)
+	o := options(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Events = func(e train.Event) {
+		if e.Stage == train.StageStep && e.Epoch == 2 && e.Step == 3 {
+			cancel()
+		}
+	}
+	var state *train.State
+	o.Checkpoint = func(s *train.State) error { state = s; return nil }
+	if _, err := train.Run(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error is %v, want %v", err, context.Canceled)
+	}
+	if state.Progress.Epoch != 1 || state.Progress.Step != 3 {
+		t.Fatalf("checkpoint at epoch %d, step %d, want 1, 3", state.Progress.Epoch, state.Progress.Step)
+	}
+	o = options(t, 1)
+	o.Resume = state
+	run(t, o)
+	if !slices.Equal(weights(o.Model.Params()), weights(whole.Model.Params())) {
+		t.Error("cut short and resumed: other weights")
+	}
+}
+
+// TestNaN: a loss that is not a number ends the training with the batch's
+// rows, and no checkpoint holds it.
+func TestNaN(t *testing.T) {
+	o := options(t, 1)
+	sgd, err := optimizers.Table().Lookup("sgd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Optimizer = sgd
+	o.Schedule = blast{}
+	o.Model = model(t, 1, func(v *vae.Options) { v.Decoder = []nn.Maker{dense(features, "linear")} })
+	o.Loss = loss(t, "mse")
+	o.CheckpointEvery = 1
+	o.Checkpoint = func(s *train.State) error {
+		for name, v := range s.Tensors {
+			for _, x := range v.Data {
+				if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+					t.Errorf("checkpoint holds %v in %s", x, name)
+					return nil
+				}
+			}
+		}
+		return nil
+	}
+	_, err = train.Run(t.Context(), o)
+	var at *train.BatchError
+	if !errors.As(err, &at) && (err == nil || !strings.Contains(err.Error(), "no longer finite")) {
+		t.Fatalf("error is %v, want one of the batch or of the params", err)
+	}
+	if at != nil && (at.Epoch != 1 || len(at.Rows) != 32) {
+		t.Errorf("error is at epoch %d with %d rows, want 1 and 32", at.Epoch, len(at.Rows))
+	}
+}
+
+// blast is a learning rate that no training survives.
+type blast struct{}
+
+// At implements nn.Schedule.
+func (blast) At(float64, int, int) float64 { return 1e12 }
+
+// counter counts the rows that a classifier is asked.
+type counter struct {
+	*sdktest.Fake
+	forward, predict atomic.Int64
+}
+
+func (c *counter) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
+	c.predict.Add(int64(x.N()))
+	return c.Fake.Predict(ctx, x)
+}
+
+func (c *counter) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
+	c.forward.Add(int64(x.N()))
+	return c.Fake.Forward(ctx, x, outputs...)
+}
+
+// TestQuestions: P is asked once, gradients once a row and epoch, and a plain
+// reconstruction loss asks nothing.
+func TestQuestions(t *testing.T) {
+	metric, err := metrics.Table().Lookup("accuracy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name             string
+		loss             string
+		metrics          []train.NamedMetric
+		forward, predict int64
+	}{
+		{"adversarial", "adversarial", nil, 3 * 150, 150 + 40 + 3*40},
+		{"mse", "mse", nil, 0, 0},
+		{"mse with accuracy", "mse", []train.NamedMetric{{Name: "accuracy", Metric: metric}}, 0, 150 + 40 + 3*150 + 3*40},
+	} {
+		o := options(t, 1)
+		count := &counter{Fake: fake(sdk.Logits)}
+		o.Classifier, o.Loss, o.Metrics = count, loss(t, c.loss), c.metrics
+		run(t, o)
+		if f, p := count.forward.Load(), count.predict.Load(); f != c.forward || p != c.predict {
+			t.Errorf("%s: %d rows with gradient and %d without, want %d and %d", c.name, f, p, c.forward, c.predict)
+		}
+	}
+}
+
+func TestEarlyStopping(t *testing.T) {
+	o := options(t, 1)
+	o.Epochs, o.EarlyStopping = 40, &train.EarlyStopping{Monitor: "val_loss", Patience: 2, MinDelta: .05}
+	var best []float32
+	o.Checkpoint = func(s *train.State) error {
+		if s.IsBest() {
+			best = nil
+			for _, p := range o.Model.Params() {
+				best = append(best, s.Params()[p.Name].Data...)
+			}
+		}
+		return nil
+	}
+	r := run(t, o)
+	if !r.Stopped || r.BestEpoch != len(r.History)-2 {
+		t.Errorf("stopped %v after %d epochs, best %d, want the best two before the last", r.Stopped, len(r.History), r.BestEpoch)
+	}
+	if !slices.Equal(weights(o.Model.Params()), best) {
+		t.Error("the weights are not those of the best epoch")
+	}
+	for monitor, want := range map[string]string{"val_los": `known: loss, kl, accuracy, val_loss`, "val_kl": "no validation rows"} {
+		o := options(t, 1)
+		o.EarlyStopping = &train.EarlyStopping{Monitor: monitor}
+		if monitor == "val_kl" {
+			o.Validation = nil
+		}
+		if _, err := train.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("monitor %s: error is %v, want %q in it", monitor, err, want)
+		}
+	}
+}
+
+// deaf has no gradient.
+type deaf struct{ sdk.Classifier }
+
+func TestRefused(t *testing.T) {
+	for want, change := range map[string]func(*train.Options){
+		"has no gradient":       func(o *train.Options) { o.Classifier = deaf{fake(sdk.Logits)} },
+		"needs a classifier":    func(o *train.Options) { o.Classifier = nil },
+		"no hidden layer \"x\"": func(o *train.Options) { o.Hidden = []train.Head{{Name: "x", Kernel: tensor.New(8, 4)}} },
+		"auto-encoder takes 6":  func(o *train.Options) { o.Train, o.Validation = tensor.New(3, 5), nil },
+		"needs rows":            func(o *train.Options) { o.Train = nil },
+		"harden.norm":           func(o *train.Options) { o.Harden = &train.Harden{} },
+	} {
+		o := options(t, 1)
+		change(&o)
+		if _, err := train.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %q in it", err, want)
+		}
+	}
+}
+
+// TestPluginDies: a failing classifier leaves a checkpoint of the last whole
+// step.
+func TestPluginDies(t *testing.T) {
+	o := options(t, 1)
+	o.Classifier = &mortal{Fake: fake(sdk.Logits), calls: 8}
+	var state *train.State
+	o.Checkpoint = func(s *train.State) error { state = s; return nil }
+	_, err := train.Run(t.Context(), o)
+	if !errors.Is(err, errDied) || !strings.Contains(err.Error(), "epoch 2, step 3") {
+		t.Fatalf("error is %v, want %v at epoch 2, step 3", err, errDied)
+	}
+	if state == nil || state.Progress.Epoch != 1 || state.Progress.Step != 2 {
+		t.Fatalf("checkpoint is %+v, want epoch 1, step 2", state)
+	}
+}
+
+var errDied = errors.New("died")
+
+type mortal struct {
+	*sdktest.Fake
+	calls int // 7 steps succeed
+}
+
+func (m *mortal) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
+	if m.calls--; m.calls == 0 {
+		return nil, nil, errDied
+	}
+	return m.Fake.Forward(ctx, x, outputs...)
+}
+
+// Predict does not go through Forward's count.
+func (m *mortal) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
+	return m.Fake.Predict(ctx, x)
+}
+
+func TestDistill(t *testing.T) {
+	for _, kind := range []sdk.OutputKind{sdk.Logits, sdk.Probabilities} {
+		o := options(t, 1)
+		o.Classifier = deaf{fake(kind)}
+		student := func() *vae.Student {
+			s, err := vae.BuildStudent(tensor.Shape{features}, []nn.Maker{dense(16, "relu")}, classes, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		o.Model, o.Loss, o.Student, o.Epochs = nil, nil, student(), 30
+		o.Setup.Temperature = .7
+		var middle *train.State
+		o.Checkpoint = func(s *train.State) error {
+			if s.Progress.Epoch == 10 {
+				middle = s
+			}
+			return nil
+		}
+		r, err := train.Distill(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _ := r.History[0].Get("val_loss")
+		last, _ := r.History[29].Get("val_loss")
+		if last > first/2 {
+			t.Errorf("val_loss went from %v to %v, want half", first, last)
+		}
+		want := weights(o.Student.Params())
+		o.Student, o.Resume = student(), middle
+		if _, err := train.Distill(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(weights(o.Student.Params()), want) {
+			t.Error("resumed: other weights")
+		}
+	}
+}
+
+func TestHeads(t *testing.T) {
+	o := options(t, 1)
+	f := fake(sdk.Logits)
+	heads := []train.Head{{Name: sdktest.FakeHidden, Weight: .5, Kernel: tensor.New(8, classes)}}
+	if err := train.FitHeads(t.Context(), o.Engine, f, clouds(4, 4000), heads, 1); err != nil {
+		t.Fatal(err)
+	}
+	outs, _, err := f.Forward(t.Context(), o.Train, sdk.Output, sdk.HiddenPrefix+sdktest.FakeHidden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := 0
+	for i := range o.Train.N() {
+		logits := make([]float32, classes)
+		for j, h := range outs[sdk.HiddenPrefix+sdktest.FakeHidden].Row(i) {
+			for c := range logits {
+				logits[c] += h * heads[0].Kernel.Row(j)[c]
+			}
+		}
+		if train.Argmax(logits) == train.Argmax(outs[sdk.Output].Row(i)) {
+			right++
+		}
+	}
+	if share := float64(right) / float64(o.Train.N()); share < .8 {
+		t.Errorf("the head agrees on %v of the rows, want 0.8", share)
+	}
+	o.Hidden = heads
+	plain := options(t, 1)
+	a, _ := run(t, o).History[0].Get("loss")
+	b, _ := run(t, plain).History[0].Get("loss")
+	if !(a > b) {
+		t.Errorf("loss with a hidden layer is %v, without %v, want more", a, b)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	o := options(t, 1)
+	seen := map[train.Stage]int{}
+	o.Events = func(e train.Event) {
+		seen[e.Stage]++
+		if e.Stage == train.StageStep && (e.Steps != 5 || e.Epochs != 3 || e.Metrics[0].Name != "loss" || e.Rate != .001) {
+			t.Errorf("event is %+v", e)
+		}
+	}
+	run(t, o)
+	if seen[train.StagePredict] != 1 || seen[train.StageStep] != 15 || seen[train.StageEpoch] != 3 {
+		t.Errorf("events are %v, want 1 predict, 15 step, 3 epoch", seen)
+	}
+	if _, err := json.Marshal(train.Progress{}); err != nil {
+		t.Error(err)
+	}
+}

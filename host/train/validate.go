@@ -1,0 +1,116 @@
+package train
+
+import (
+	"context"
+	"math"
+
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// validate implements learner: inference mode, clean rows, the same noise in
+// every epoch.
+func (g *guard) validate(ctx context.Context, values []float64) error {
+	clear(values)
+	x := g.o.Validation
+	size := g.valPass.Batch()
+	for lo := 0; lo < x.N(); lo += size {
+		hi := min(lo+size, x.N())
+		n := hi - lo
+		share := float64(n) / float64(x.N())
+		g.examples = g.examples[:0]
+		for i := lo; i < hi; i++ {
+			g.examples = append(g.examples, uint64(i))
+		}
+		noise := g.valNoise(n)
+		normal(g.k, noise, g.o.Seed, streamVal, 0, g.examples)
+		s := Step{X: x.Rows(lo, hi)}
+		var mu, logvar *tensor.Tensor
+		s.Rebuilt, mu, logvar = g.valPass.Forward(s.X, noise)
+		s.UnitX, s.UnitRebuilt = s.X, g.valPass.Raw()
+		if f := g.m.Normalize; f != nil {
+			s.UnitX = tensor.Batch(n, g.m.Input)
+			f.Apply(g.k, s.UnitX, s.X)
+		}
+		if g.oracle != nil {
+			s.P = g.valP.Rows(lo, hi)
+			for _, h := range g.valHidden {
+				s.HiddenP = append(s.HiddenP, h.Rows(lo, hi))
+			}
+			if _, err := g.ask(ctx, &s, false); err != nil {
+				return err
+			}
+		}
+		loss := g.obj.Loss(&s)
+		if g.o.Beta > 0 && logvar != nil {
+			loss += latentTerm(&s, mu, logvar, g.o.Beta, g.o.SumLatent, nil, nil)
+		}
+		values[0] += share * loss
+		if len(g.rows) < n {
+			g.rows = make([]float64, n)
+		}
+		g.measure(&s, n, values[1:], share)
+	}
+	return nil
+}
+
+// valNoise is room for n rows of noise.
+func (g *guard) valNoise(n int) *tensor.Tensor {
+	if n*g.m.LatentDim > len(g.noise.data) {
+		g.noise = newView(n, tensor.Shape{g.m.LatentDim})
+	}
+	return g.noise.of(n)
+}
+
+// latentTerm is beta times −½·mean(1 + logvar − μ² − exp logvar) over rows and
+// the code's dimensions, or their sum; the gradients are written.
+func latentTerm(s *Step, mu, logvar *tensor.Tensor, beta float64, sum bool, dMu, dLogVar *tensor.Tensor) float64 {
+	d := mu.Stride()
+	total := 0.0
+	for i := range mu.N() {
+		w := beta * s.Weight(i)
+		if !sum {
+			w /= float64(d)
+		}
+		for j := i * d; j < (i+1)*d; j++ {
+			m, l := float64(mu.Data[j]), float64(logvar.Data[j])
+			e := math.Exp(l)
+			total -= w / 2 * (1 + l - m*m - e)
+			if dMu != nil {
+				dMu.Data[j] = float32(w * m)
+				dLogVar.Data[j] = float32(-w / 2 * (1 - e))
+			}
+		}
+	}
+	return total
+}
+
+// divergence and agreement are the metrics kl and accuracy, always reported
+// where the classifier is asked.
+type (
+	divergence struct{}
+	agreement  struct{}
+)
+
+// UsesClassifier implements Metric.
+func (divergence) UsesClassifier() bool { return true }
+
+// Rows implements Metric.
+func (divergence) Rows(dst []float64, s *Step, setup Setup) {
+	d := NewDivergence(setup.Output, 1, 0)
+	for i := range dst {
+		dst[i], _ = d.Row(s.P.Row(i), s.Q.Row(i), nil, 0)
+	}
+}
+
+// UsesClassifier implements Metric.
+func (agreement) UsesClassifier() bool { return true }
+
+// Rows implements Metric.
+func (agreement) Rows(dst []float64, s *Step, _ Setup) {
+	for i := range dst {
+		dst[i] = 0
+		if Argmax(s.P.Row(i)) == Argmax(s.Q.Row(i)) {
+			dst[i] = 1
+		}
+	}
+}
