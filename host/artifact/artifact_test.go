@@ -325,6 +325,24 @@ func FuzzDecodeNPY(f *testing.F) {
 	})
 }
 
+func FuzzParseMeta(f *testing.F) {
+	b, err := Meta{FormatVersion: FormatVersion, Name: "x", Samples: 3}.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"format_version": 1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := parseMeta(b)
+		if err != nil {
+			return
+		}
+		if again, err := m.encode(); err != nil || string(again) != string(b) {
+			t.Errorf("%q comes back as %q, %v", b, again, err)
+		}
+	})
+}
+
 func TestNPYIsNumpys(t *testing.T) {
 	b := encodeNPY([]float64{1, 2})
 	if (len(b)-16)%64 != 0 || !strings.Contains(string(b), "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }") {

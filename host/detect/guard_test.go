@@ -182,3 +182,40 @@ func TestBitDepth(t *testing.T) {
 		t.Errorf("2 bits: %v, want %v", got, want)
 	}
 }
+
+// plain hides all but Predict, pulling all but Predict and Gradient.
+type (
+	plain   struct{ sdk.Classifier }
+	pulling struct{ sdk.Differentiable }
+)
+
+// A classifier with Gradient alone gives the same gradients as a Forwarder;
+// one without any gives none.
+func TestGuardOfLesserClassifiers(t *testing.T) {
+	ctx := context.Background()
+	o := options()
+	whole := o.Classifier.(sdk.Differentiable)
+	x := inputs(40, 3)
+	cot := map[string]*tensor.Tensor{OutputScore: tensor.From([]float32{1, 2, 3}, 3, 1)}
+	var want []float32
+	for _, c := range []sdk.Classifier{whole, pulling{whole}} {
+		o.Classifier = c
+		_, pull, err := build(t, o).Guard(GuardOptions{}).Forward(ctx, x, OutputScore)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dx, err := pull(ctx, cot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != nil && !slices.Equal(dx.Data, want) {
+			t.Error("Gradient and Forward differ")
+		}
+		want = dx.Data
+	}
+	o.Classifier = plain{whole}
+	outs, pull, err := build(t, o).Guard(GuardOptions{}).Forward(ctx, x, OutputScore)
+	if err != nil || pull != nil || outs[OutputScore].N() != 3 {
+		t.Errorf("no gradient: pullback %v, %v", pull != nil, err)
+	}
+}

@@ -159,8 +159,7 @@ func (d *Detector) pullClassifier(ctx context.Context, b *backward, v *view) err
 	cots := map[string]*tensor.Tensor{sdk.Output: dout}
 	for j, h := range d.o.Hidden {
 		if b.hidden != nil {
-			i := slices.IndexFunc(d.info.Hidden, func(l sdk.HiddenLayer) bool { return l.Name == h.Name })
-			cots[sdk.HiddenPrefix+h.Name] = b.hidden[j].Reshape(append([]int{total}, d.info.Hidden[i].Shape...)...)
+			cots[sdk.HiddenPrefix+h.Name] = b.hidden[j].Reshape(v.hiddenShapes[j]...)
 		}
 	}
 	dx, err := v.pull(ctx, cots)

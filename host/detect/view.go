@@ -22,11 +22,12 @@ type view struct {
 	mean    *tensor.Tensor // of the codes, (n, latent), or nil
 	rebuilt *tensor.Tensor // (n·S, example…); nil: x' is x
 
-	outP, outR *tensor.Tensor   // the classifier's answers on x and x'; outR is outP if x' is x
-	student    *tensor.Tensor   // (n, classes) logits, or nil
-	hidden     []*tensor.Tensor // per head: the layer on x, then on x', (n + n·S, features)
-	pull       sdk.Pullback     // of the classifier on x, then x'
-	gradients  bool             // pull was asked for
+	outP, outR   *tensor.Tensor   // the classifier's answers on x and x'; outR is outP if x' is x
+	student      *tensor.Tensor   // (n, classes) logits, or nil
+	hidden       []*tensor.Tensor // per head: the layer on x, then on x', (n + n·S, features)
+	hiddenShapes []tensor.Shape   // as the classifier gave them
+	pull         sdk.Pullback     // of the classifier on x, then x'
+	gradients    bool             // pull was asked for
 
 	evidence Evidence
 }
@@ -99,7 +100,7 @@ func (d *Detector) ask(ctx context.Context, v *view, all *tensor.Tensor) error {
 	if err != nil {
 		return fmt.Errorf("classifier: %w", err)
 	}
-	if g, ok := d.o.Classifier.(sdk.Differentiable); ok && v.gradients && v.pull == nil && len(names) == 1 {
+	if g, ok := d.o.Classifier.(sdk.Differentiable); ok && v.gradients && v.pull == nil && len(names) == 1 && d.info.Gradient != sdk.NoGradient {
 		v.pull = func(ctx context.Context, cots map[string]*tensor.Tensor) (*tensor.Tensor, error) {
 			return g.Gradient(ctx, all, cots[sdk.Output])
 		}
@@ -118,6 +119,7 @@ func (d *Detector) ask(ctx context.Context, v *view, all *tensor.Tensor) error {
 			return fmt.Errorf("classifier: hidden layer %s: want %d×%d", h.Name, all.N(), h.Kernel.N())
 		}
 		v.hidden = append(v.hidden, t.Reshape(all.N(), t.Stride()))
+		v.hiddenShapes = append(v.hiddenShapes, t.Shape)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ type Detector struct {
 	Samples         int                  `yaml:"samples" default:"10" check:">= 0" doc:"stored noise draws per instance; 0: one with zero noise"`
 	Beta            float64              `yaml:"beta" check:">= 0" doc:"weight of the latent KL term"`
 	Score           []registry.Component `yaml:"score" default:"kl" kind:"score" doc:"one score, or a list with fusion"`
-	Fusion          string               `yaml:"fusion" enum:"|fisher|cauchy" doc:"how several scores become one"`
+	Fusion          string               `yaml:"fusion" enum:"|fisher|cauchy|tippett" doc:"how several scores become one"`
 	Temperature     float64              `yaml:"temperature" default:"1" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
 	DataType        string               `yaml:"data_type" doc:"written to the results' meta: image, tabular"`
 	ProbabilityClip float64              `yaml:"probability_clip" check:">= 0, < 1" doc:"floor of probabilities in scores and losses; 0: exact; the references use 1e-7"`
