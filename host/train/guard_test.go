@@ -1,0 +1,314 @@
+package train
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/builtin/layers"
+	"github.com/vaeguard/vaeguard/builtin/optimizers"
+	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/vae"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/sdktest"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// plain is KL(P ‖ Q) plus hidden terms plus half the squared error, written
+// without regard to speed.
+type plain struct{ setup Setup }
+
+func (plain) Make(s Setup) (Objective, error) { return plain{s}, nil }
+func (plain) UsesClassifier() bool            { return true }
+
+func (p plain) Loss(s *Step) float64 {
+	kl := NewDivergence(p.setup.Output, p.setup.Temperature, 0)
+	hidden := NewDivergence(sdk.Logits, 1, 0)
+	total := 0.0
+	row := func(t *tensor.Tensor, i int) []float32 {
+		if t == nil {
+			return nil
+		}
+		return t.Row(i)
+	}
+	for i := range s.N() {
+		w := s.Weight(i)
+		v, _ := kl.Row(s.P.Row(i), s.Q.Row(i), row(s.DQ, i), w)
+		total += w * v
+		for h, q := range s.HiddenQ {
+			var d []float32
+			if s.DHiddenQ != nil {
+				d = s.DHiddenQ[h].Row(i)
+			}
+			wh := w * p.setup.HiddenWeights[h]
+			v, _ := hidden.Row(s.HiddenP[h].Row(i), q.Row(i), d, wh)
+			total += wh * v
+		}
+		x, y, dy := s.UnitX.Row(i), s.UnitRebuilt.Row(i), row(s.DUnitRebuilt, i)
+		for j := range x {
+			t := float64(y[j]) - float64(x[j])
+			total += w * t * t / 2
+			if dy != nil {
+				dy[j] += float32(w * t)
+			}
+		}
+	}
+	return total
+}
+
+func tanh(units int) layers.Dense {
+	d := layers.NewDense(units)
+	d.Activation = nn.Activation{Name: "tanh"}
+	return d
+}
+
+func testEngine(t *testing.T) *kernel.Engine {
+	k, err := kernel.New(kernel.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	return k
+}
+
+// testGuard is a guard of five features with everything switched on.
+func testGuard(t *testing.T, change func(*Options)) *guard {
+	r := rand.New(rand.NewPCG(1, 1))
+	x := tensor.New(12, 5)
+	for i := range x.Data {
+		x.Data[i] = r.Float32()
+	}
+	norm, err := vae.NewNormalizer([]float64{.5, .4, .3, .2, .1}, []float64{.5, 2, 1, .3, .7}, x.Example())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := vae.Build(vae.Options{Input: x.Example(), LatentDim: 3, Normalize: norm,
+		Encoder: []nn.Maker{tanh(6)}, Decoder: []nn.Maker{tanh(7), tanh(5)}}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := tensor.New(4, 3)
+	for i := range head.Data {
+		head.Data[i] = r.Float32() - .5
+	}
+	adam, err := optimizers.Table().Lookup("adam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &Options{Engine: testEngine(t), Model: m, Classifier: &sdktest.Fake{Shape: x.Example(), Classes: 3, Units: 4, Seed: 3},
+		Train: x, Validation: x, Loss: plain{}, Setup: Setup{Temperature: .8}, Beta: .3, SumLatent: true,
+		Hidden: []Head{{sdktest.FakeHidden, .6, head}}, Optimizer: adam, Epochs: 2, BatchSize: 4, Seed: 5}
+	if change != nil {
+		change(o)
+	}
+	g, err := newGuard(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func testBatch(g *guard) *batch {
+	b := &batch{buf: newView(4, g.m.Input), epoch: 1, step: 3, total: 6}
+	b.gather(g.o.Train, []int{7, 2, 9, 4})
+	return b
+}
+
+// TestWholeGradient compares the gradients of a step, through classifier,
+// heads, normalisation, noise and latent term, with central differences.
+func TestWholeGradient(t *testing.T) {
+	const h, tolerance = 5e-3, 3e-3
+	for name, change := range map[string]func(*Options){
+		"clean": nil,
+		"noise": func(o *Options) { o.InputNoise = .1 },
+		// The attack sees the gradient at other weights only through its
+		// start, if it cannot step.
+		"hardened": func(o *Options) {
+			o.Harden = &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "classifier", Weight: .7}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := testGuard(t, change)
+			b := testBatch(g)
+			grads, scratch := nn.NewGrads(g.params()), nn.NewGrads(g.params())
+			values := make([]float64, len(g.names()))
+			if err := g.step(t.Context(), b, grads, values); err != nil {
+				t.Fatal(err)
+			}
+			f := func() float64 {
+				values := make([]float64, len(values))
+				if err := g.step(t.Context(), b, scratch, values); err != nil {
+					t.Fatal(err)
+				}
+				return values[0]
+			}
+			if again := f(); again != values[0] {
+				t.Fatalf("the same step has loss %v, then %v", values[0], again)
+			}
+			for _, p := range g.params() {
+				for i := 0; i < len(p.Value.Data); i += 2 {
+					old := p.Value.Data[i]
+					p.Value.Data[i] = old + h
+					up := f()
+					p.Value.Data[i] = old - h
+					down := f()
+					p.Value.Data[i] = old
+					want := (up - down) / (2 * h)
+					if got := float64(grads.Of(p).Data[i]); math.Abs(got-want) > tolerance*(1+math.Abs(want)) {
+						t.Errorf("%s[%d] = %v, want %v", p.Name, i, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestAttack: the inner attack stays in ball and box, does more than its
+// random start, and leaves clean rows alone.
+func TestAttack(t *testing.T) {
+	for _, norm := range []string{"linf", "l2"} {
+		for _, through := range []string{"guard", "classifier"} {
+			const eps = .3
+			g := testGuard(t, func(o *Options) {
+				o.Harden = &Harden{Norm: norm, Eps: eps, Steps: 4, Through: through, Weight: .5}
+			})
+			b := testBatch(g)
+			b.step = b.total // the whole radius
+			both, err := g.attack.extend(t.Context(), b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			attacked := both.Rows(4, 8).Clone()
+			for i := range 4 {
+				worst, sum := 0.0, 0.0
+				for j, v := range attacked.Row(i) {
+					if v < 0 || v > 1 {
+						t.Errorf("%s %s: row %d has %v, outside the box", norm, through, i, v)
+					}
+					if both.Row(i)[j] != b.x.Row(i)[j] {
+						t.Errorf("%s %s: the clean row %d was changed", norm, through, i)
+					}
+					d := float64(v) - float64(b.x.Row(i)[j])
+					worst, sum = max(worst, math.Abs(d)), sum+d*d
+				}
+				if norm == "linf" && worst > eps+1e-6 || norm == "l2" && math.Sqrt(sum) > eps+1e-6 {
+					t.Errorf("%s %s: row %d is %v (linf) and %v (l2) away, want %v", norm, through, i, worst, math.Sqrt(sum), eps)
+				}
+			}
+			loss := func(x *tensor.Tensor) float64 {
+				seen := x
+				if through == "guard" {
+					noise := tensor.New(4, 3)
+					normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
+					seen, _, _ = g.pass.Forward(x, noise)
+				}
+				out, err := g.oracle.c.Predict(t.Context(), seen)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum, l := 0.0, make([]float64, 3)
+				for i := range 4 {
+					LogProbabilities(l, out.Row(i), sdk.Logits, 1)
+					sum -= l[Argmax(g.p.Row(b.rows[i]))]
+				}
+				return sum
+			}
+			start := tensor.New(4, 5)
+			g.attack.randomStart(start, b, eps)
+			g.attack.place(start.Data, b.x.Data, start.Data)
+			if from, to := loss(start), loss(attacked); !(to > from+.01) {
+				t.Errorf("%s %s: the attack took the loss from %v to %v", norm, through, from, to)
+			}
+		}
+	}
+}
+
+// TestRamps: the radius grows over the first third, the rate falls over the
+// last two fifths.
+func TestRamps(t *testing.T) {
+	a := &attacker{h: &Harden{Eps: 1}}
+	for step, want := range map[int]float32{0: .2, 15: .7, 30: 1, 100: 1} {
+		if got := a.eps(step, 100); math.Abs(float64(got-want)) > 1e-6 {
+			t.Errorf("radius at step %d is %v, want %v", step, got, want)
+		}
+	}
+	for step, want := range map[int]float64{0: 1, 60: 1, 80: .5, 99: .05} {
+		if got := a.h.decay(step, 100); math.Abs(got-want) > 1e-9 {
+			t.Errorf("factor of the rate at step %d is %v, want %v", step, got, want)
+		}
+	}
+	if got := (*Harden)(nil).decay(99, 100); got != 1 {
+		t.Errorf("factor without hardening is %v, want 1", got)
+	}
+}
+
+// TestStepAllocations: the engine's share of a step allocates nothing; the
+// fake classifier is left out by a loss that does not ask it.
+func TestStepAllocations(t *testing.T) {
+	g := testGuard(t, func(o *Options) { o.Loss, o.Hidden = squares{}, nil })
+	b := testBatch(g)
+	grads := nn.NewGrads(g.params())
+	values := make([]float64, len(g.names()))
+	step := func() {
+		if err := g.step(context.Background(), b, grads, values); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step()
+	if n := testing.AllocsPerRun(20, step); n != 0 {
+		t.Errorf("a step allocates %v times, want 0", n)
+	}
+}
+
+// squares is the squared error alone.
+type squares struct{}
+
+func (squares) Make(Setup) (Objective, error) { return squares{}, nil }
+func (squares) UsesClassifier() bool          { return false }
+func (squares) Loss(s *Step) float64 {
+	total := 0.0
+	for i, v := range s.UnitRebuilt.Data {
+		d := v - s.UnitX.Data[i]
+		total += float64(d * d)
+		s.DUnitRebuilt.Data[i] += 2 * d
+	}
+	return total
+}
+
+// TestOrder: an epoch visits every row once, and no two epochs alike.
+func TestOrder(t *testing.T) {
+	seen := make([]bool, 50)
+	first, second := order(1, streamOrder, 0, 50), order(1, streamOrder, 1, 50)
+	same := 0
+	for i, r := range first {
+		if seen[r] {
+			t.Fatalf("row %d twice", r)
+		}
+		seen[r] = true
+		if second[i] == r {
+			same++
+		}
+	}
+	if same > 10 {
+		t.Errorf("%d of 50 rows have the same place in two epochs", same)
+	}
+}
+
+// TestNoiseKeys: an example's noise does not depend on its place.
+func TestNoiseKeys(t *testing.T) {
+	k := testEngine(t)
+	a, b := tensor.New(2, 3), tensor.New(1, 3)
+	normal(k, a, 1, streamCode, 2, []uint64{8, 5})
+	normal(k, b, 1, streamCode, 2, []uint64{5})
+	for j, v := range b.Row(0) {
+		if a.Row(1)[j] != v {
+			t.Errorf("dimension %d is %v in a batch and %v alone", j, a.Row(1)[j], v)
+		}
+	}
+	normal(k, b, 1, streamCode, 3, []uint64{5})
+	if a.Row(1)[0] == b.Row(0)[0] {
+		t.Error("two epochs share their noise")
+	}
+}
