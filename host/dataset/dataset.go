@@ -1,7 +1,17 @@
-// Package dataset reads examples and labels from named sets and files.
+// Package dataset reads examples and labels from named sets and files: whole
+// for training and evaluation (Open), or row by row in constant memory for
+// detection (OpenStream).
+//
+// Every reader bounds what a file claims by what it can hold before it claims
+// memory, and refuses truncation, trailing bytes and numbers that are not
+// finite, by row and column.
 package dataset
 
-import "github.com/vaeguard/vaeguard/sdk/tensor"
+import (
+	"fmt"
+
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
 
 // Data are the rows of one role. Images are NHWC.
 type Data struct {
@@ -15,6 +25,16 @@ type Data struct {
 	// overlap if they share a pair.
 	Source string
 	Index  []int
+	// Parts are the files of a source that has several, in order: Index then
+	// counts through them, and Source is the digest of their digests. nil
+	// means one file.
+	Parts []Part
+}
+
+// Part is one file of a source in several files.
+type Part struct {
+	Digest string // sha256 (hex) of the uncompressed content
+	Rows   int
 }
 
 // Header is what lint needs without reading rows.
@@ -23,4 +43,65 @@ type Header struct {
 	Example  tensor.Shape // NHWC
 	Classes  int          // 0 if unknown
 	Labelled bool
+}
+
+// Source is a named set. It is immutable: methods may be called concurrently.
+type Source interface {
+	// Splits are the official ones, such as train and test, in the order in
+	// which they make the whole set; nil for a set without.
+	Splits() []string
+	// Header describes an official split, or the whole set for "".
+	Header(split string) (Header, error)
+	// Load reads an official split, or the whole set for "". The caller owns
+	// the result. A set that is not installed is an error that says how to
+	// install it.
+	Load(split string) (*Data, error)
+}
+
+// maxElements bounds the numbers of one set: 4 GiB of float32.
+const maxElements = 1 << 30
+
+// RowError is one row that cannot be used, where the rows behind it can.
+type RowError struct {
+	Source string // file name, or - for standard input
+	Row    int    // from 0, in the source's order
+	Err    error  // what is wrong with it
+}
+
+// Error writes source: row n: cause.
+func (e *RowError) Error() string {
+	return fmt.Sprintf("%s: row %d: %v", e.Source, e.Row, e.Err)
+}
+
+// Unwrap is the cause.
+func (e *RowError) Unwrap() error { return e.Err }
+
+// take returns the rows of d at the given positions.
+func (d *Data) take(rows []int) *Data {
+	out := *d
+	out.X = d.X.Gather(rows)
+	out.Index = make([]int, len(rows))
+	for i, r := range rows {
+		out.Index[i] = d.Index[r]
+	}
+	if d.Labels != nil {
+		out.Labels = make([]int, len(rows))
+		for i, r := range rows {
+			out.Labels[i] = d.Labels[r]
+		}
+	}
+	return &out
+}
+
+// NumClasses is the number of classes: that of the names if there are any,
+// else one more than the largest label, 0 without labels.
+func (d *Data) NumClasses() int {
+	if d.Classes != nil {
+		return len(d.Classes)
+	}
+	n := 0
+	for _, y := range d.Labels {
+		n = max(n, y+1)
+	}
+	return n
 }

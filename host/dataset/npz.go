@@ -1,0 +1,194 @@
+package dataset
+
+import (
+	"archive/zip"
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+const (
+	// maxEntries bounds the arrays of one .npz.
+	maxEntries = 4096
+	// maxUnpacked bounds the bytes that one entry unpacks to.
+	maxUnpacked = 8 * maxElements
+	// Beyond freeUnpacked bytes an entry that shrank by more than maxRatio is
+	// taken for a bomb.
+	freeUnpacked = 64 << 20
+	maxRatio     = 200
+)
+
+// npz is an open .npz: a zip of .npy files, stored or deflated.
+type npz struct {
+	name string
+	zip  *zip.Reader
+	file io.Closer
+}
+
+func openNPZ(path string) (*npz, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	z, err := newNPZ(f, info.Size(), path)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	z.file = f
+	return z, nil
+}
+
+func newNPZ(r io.ReaderAt, size int64, name string) (*npz, error) {
+	z, err := zip.NewReader(r, size)
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(z.File) > maxEntries {
+		return nil, fmt.Errorf("%s: %d arrays, want at most %d", name, len(z.File), maxEntries)
+	}
+	seen := map[string]bool{}
+	for _, f := range z.File {
+		if seen[f.Name] {
+			return nil, fmt.Errorf("%s: two arrays are called %q", name, f.Name)
+		}
+		seen[f.Name] = true
+	}
+	return &npz{name: name, zip: z}, nil
+}
+
+// keys are the names of the arrays in the file's order.
+func (z *npz) keys() []string {
+	var out []string
+	for _, f := range z.zip.File {
+		out = append(out, strings.TrimSuffix(f.Name, ".npy"))
+	}
+	return out
+}
+
+// has reports whether the file holds an array of that name.
+func (z *npz) has(key string) bool {
+	for _, k := range z.keys() {
+		if k == key {
+			return true
+		}
+	}
+	return false
+}
+
+// only is key, or if empty the default: x, or the only array.
+func (z *npz) only(key string) (string, error) {
+	keys := z.keys()
+	switch {
+	case key != "":
+		return key, nil
+	case z.has("x"):
+		return "x", nil
+	case len(keys) == 1:
+		return keys[0], nil
+	}
+	return "", fmt.Errorf("%s: no array x; name one of %s", z.name, strings.Join(keys, ", "))
+}
+
+// open is the content of the array of that name.
+func (z *npz) open(key string) (*content, error) {
+	for _, f := range z.zip.File {
+		if f.Name != key+".npy" && f.Name != key {
+			continue
+		}
+		name := z.name + ":" + key
+		if f.Method != zip.Store && f.Method != zip.Deflate {
+			return nil, fmt.Errorf("%s: compression method %d, want stored or deflated", name, f.Method)
+		}
+		if f.UncompressedSize64 > maxUnpacked || f.UncompressedSize64 > freeUnpacked && f.UncompressedSize64/maxRatio > f.CompressedSize64 {
+			return nil, fmt.Errorf("%s: claims to unpack %d bytes from %d: refused", name, f.UncompressedSize64, f.CompressedSize64)
+		}
+		r, err := f.Open() // checks length and CRC at its end
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		h := sha256.New()
+		return &content{
+			Reader: bufio.NewReaderSize(io.TeeReader(r, h), 1<<16), name: name, hash: h,
+			most: int64(f.UncompressedSize64), closer: []io.Closer{r},
+		}, nil
+	}
+	return nil, fmt.Errorf("%s: no array %q; it has %s", z.name, key, strings.Join(z.keys(), ", "))
+}
+
+// array reads the array of that name whole.
+func (z *npz) array(key string) (Array, error) {
+	c, err := z.open(key)
+	if err != nil {
+		return Array{}, err
+	}
+	a, err := c.array()
+	a.Name = key
+	return a, errors.Join(err, c.close())
+}
+
+// Close closes the file.
+func (z *npz) Close() error {
+	if z.file == nil {
+		return nil
+	}
+	return z.file.Close()
+}
+
+// ReadNPZ reads all arrays of the .npz at path, in its order.
+func ReadNPZ(path string) ([]Array, error) {
+	z, err := openNPZ(path)
+	if err != nil {
+		return nil, err
+	}
+	var out []Array
+	for _, key := range z.keys() {
+		a, err := z.array(key)
+		if err != nil {
+			return nil, errors.Join(err, z.Close())
+		}
+		out = append(out, a)
+	}
+	return out, z.Close()
+}
+
+// WriteNPZFile is WriteNPZ into a new file at path, an error if it exists.
+func WriteNPZFile(path string, arrays []Array) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(WriteNPZ(f, arrays), f.Close())
+}
+
+// WriteNPZ writes the arrays as a .npz, deflated. Equal arguments give equal
+// bytes. Names must be distinct and without slashes.
+func WriteNPZ(w io.Writer, arrays []Array) error {
+	z := zip.NewWriter(w)
+	seen := map[string]bool{}
+	for _, a := range arrays {
+		if a.Name == "" || strings.ContainsAny(a.Name, `/\`) || seen[a.Name] {
+			return fmt.Errorf("npz: array name %q is empty, taken or has a slash", a.Name)
+		}
+		seen[a.Name] = true
+		// No time stamp: the bytes depend on the arrays alone.
+		e, err := z.CreateHeader(&zip.FileHeader{Name: a.Name + ".npy", Method: zip.Deflate})
+		if err != nil {
+			return fmt.Errorf("npz: %w", err)
+		}
+		if err := WriteNPY(e, a); err != nil {
+			return fmt.Errorf("npz: array %s: %w", a.Name, err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("npz: %w", err)
+	}
+	return nil
+}

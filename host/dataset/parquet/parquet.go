@@ -1,0 +1,201 @@
+// Package parquet reads tables of numbers and labels from Apache Parquet
+// files, a row at a time.
+package parquet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	pq "github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+const (
+	// maxColumns bounds the leaf columns of a table.
+	maxColumns = 1 << 16
+	// batch is the number of rows decoded at a time.
+	batch = 64
+)
+
+// Column is one leaf of the table's schema.
+type Column struct {
+	Name    string // dotted where the schema is nested
+	List    bool   // holds any number of values a row
+	Text    bool   // holds strings
+	Reject  string // why its values are neither numbers nor text, or empty
+	decoder func(pq.Value) float64
+}
+
+// Cell is one value of a row.
+type Cell struct {
+	Column int
+	Null   bool
+	Number float64 // if the column is no text; booleans are 0 and 1
+	Text   string  // if it is
+}
+
+// Table reads the rows of one file in order.
+type Table struct {
+	columns []Column
+	groups  []pq.RowGroup
+	rows    pq.Rows
+	n       int64
+	buf     []pq.Row
+	at, end int // unread rows of buf
+	cells   []Cell
+}
+
+// Open reads the footer of the size bytes of r.
+func Open(r io.ReaderAt, size int64) (t *Table, err error) {
+	defer recovered(&err)
+	f, err := pq.OpenFile(r, size, pq.SkipPageIndex(true), pq.SkipBloomFilters(true))
+	if err != nil {
+		return nil, err
+	}
+	schema := f.Schema()
+	paths := schema.Columns()
+	if len(paths) == 0 || len(paths) > maxColumns {
+		return nil, fmt.Errorf("%d columns, want 1 to %d", len(paths), maxColumns)
+	}
+	t = &Table{groups: f.RowGroups(), n: f.NumRows(), buf: make([]pq.Row, batch)}
+	for _, p := range paths {
+		leaf, ok := schema.Lookup(p...)
+		if !ok {
+			return nil, errors.New("inconsistent schema")
+		}
+		t.columns = append(t.columns, describe(p, leaf))
+	}
+	total := int64(0)
+	for _, g := range t.groups {
+		n := g.NumRows()
+		if n < 0 || total > t.n-n {
+			return nil, errors.New("row groups hold more rows than the table")
+		}
+		total += n
+	}
+	if total != t.n {
+		return nil, fmt.Errorf("row groups hold %d rows, the table claims %d", total, t.n)
+	}
+	return t, nil
+}
+
+func describe(path []string, leaf pq.LeafColumn) Column {
+	c := Column{Name: strings.Join(path, "."), List: leaf.MaxRepetitionLevel > 0}
+	if c.List {
+		c.Name = path[0] // the writers' names below a list differ
+	}
+	typ := leaf.Node.Type()
+	logical := typ.LogicalType()
+	unsigned := false
+	if logical != nil {
+		switch l := logical.Value.(type) {
+		case *format.IntType:
+			unsigned = !l.IsSigned
+		case *format.StringType, *format.EnumType, *format.NullType, nil:
+		default:
+			c.Reject = "is of type " + logical.String()
+			return c
+		}
+	}
+	switch typ.Kind() {
+	case pq.Boolean:
+		c.decoder = func(v pq.Value) float64 {
+			if v.Boolean() {
+				return 1
+			}
+			return 0
+		}
+	case pq.Int32:
+		c.decoder = func(v pq.Value) float64 { return float64(v.Int32()) }
+		if unsigned {
+			c.decoder = func(v pq.Value) float64 { return float64(v.Uint32()) }
+		}
+	case pq.Int64:
+		c.decoder = func(v pq.Value) float64 { return float64(v.Int64()) }
+		if unsigned {
+			c.decoder = func(v pq.Value) float64 { return float64(v.Uint64()) }
+		}
+	case pq.Float:
+		c.decoder = func(v pq.Value) float64 { return float64(v.Float()) }
+	case pq.Double:
+		c.decoder = pq.Value.Double
+	case pq.ByteArray:
+		c.Text = true
+	default:
+		c.Reject = "is of type " + typ.Kind().String()
+	}
+	return c
+}
+
+// Columns are the leaves of the schema in order. The slice must not be
+// changed.
+func (t *Table) Columns() []Column { return t.columns }
+
+// NumRows is the number of rows that the footer claims.
+func (t *Table) NumRows() int64 { return t.n }
+
+// Next is the next row, its cells by column and, in a list, in order; io.EOF
+// ends. The cells are valid until the next call.
+func (t *Table) Next() (cells []Cell, err error) {
+	defer recovered(&err)
+	for t.at == t.end {
+		if err := t.fill(); err != nil {
+			return nil, err
+		}
+	}
+	t.cells = t.cells[:0]
+	for _, v := range t.buf[t.at] {
+		i := v.Column()
+		if i < 0 || i >= len(t.columns) {
+			return nil, errors.New("a value without a column")
+		}
+		cell := Cell{Column: i, Null: v.IsNull()}
+		switch c := t.columns[i]; {
+		case cell.Null || c.Reject != "":
+		case c.Text:
+			cell.Text = string(v.ByteArray())
+		default:
+			cell.Number = c.decoder(v)
+		}
+		t.cells = append(t.cells, cell)
+	}
+	t.at++
+	return t.cells, nil
+}
+
+// fill decodes the next rows.
+func (t *Table) fill() error {
+	if t.rows == nil {
+		if len(t.groups) == 0 {
+			return io.EOF
+		}
+		t.rows = t.groups[0].Rows()
+		t.groups = t.groups[1:]
+	}
+	n, err := t.rows.ReadRows(t.buf)
+	t.at, t.end = 0, n
+	if errors.Is(err, io.EOF) || n == 0 && err == nil {
+		rows := t.rows
+		t.rows = nil
+		return rows.Close()
+	}
+	return err
+}
+
+// Close releases the row group at hand. It does not close the file.
+func (t *Table) Close() (err error) {
+	defer recovered(&err)
+	if t.rows == nil {
+		return nil
+	}
+	return t.rows.Close()
+}
+
+// recovered turns a panic of the decoder over a corrupt file into an error.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("corrupt file: %v", p)
+	}
+}

@@ -1,0 +1,175 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/dataset/parquet"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// parquetRows streams a table: a number a column, or all numbers of columns
+// that hold lists, in the order of the schema; by choice one column of labels.
+type parquetRows struct {
+	name     string
+	file     *os.File
+	table    *parquet.Table
+	labelCol int
+	text     string
+	shape    tensor.Shape
+	pending  []parquet.Cell // the first row, read for its width
+	read     int
+}
+
+func openParquet(path, label string) (*parquetRows, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &parquetRows{name: path, file: f, labelCol: -1}
+	if err := r.open(label); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, errors.Join(err, f.Close()))
+	}
+	return r, nil
+}
+
+func (r *parquetRows) open(label string) error {
+	info, err := r.file.Stat()
+	if err != nil {
+		return err
+	}
+	if r.table, err = parquet.Open(r.file, info.Size()); err != nil {
+		return err
+	}
+	columns := r.table.Columns()
+	if label != "" {
+		r.labelCol = slices.IndexFunc(columns, func(c parquet.Column) bool { return c.Name == label })
+		if r.labelCol < 0 {
+			return fmt.Errorf("no column %q; it has %s", label, names(columns))
+		}
+	}
+	lists := false
+	width := 0
+	for i, c := range columns {
+		if c.Reject != "" {
+			return fmt.Errorf("column %q %s, want numbers", c.Name, c.Reject)
+		}
+		if i == r.labelCol {
+			if c.List {
+				return fmt.Errorf("column %q of the labels holds lists", c.Name)
+			}
+			continue
+		}
+		if c.Text {
+			return fmt.Errorf("column %q holds text, want numbers", c.Name)
+		}
+		lists = lists || c.List
+		width++
+	}
+	if lists {
+		first, err := r.table.Next()
+		if err != nil && !isEOF(err) {
+			return err
+		}
+		r.pending = slices.Clone(first)
+		width = 0
+		for _, cell := range first {
+			if cell.Column != r.labelCol {
+				width++
+			}
+		}
+	}
+	if width == 0 {
+		return errors.New("no column but the labels")
+	}
+	r.shape = tensor.Shape{width}
+	return nil
+}
+
+func names(columns []parquet.Column) string {
+	var out []string
+	for _, c := range columns {
+		out = append(out, c.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+func (r *parquetRows) example() tensor.Shape { return r.shape }
+func (r *parquetRows) count() int            { return int(r.table.NumRows()) }
+func (r *parquetRows) label() string         { return r.text }
+func (r *parquetRows) classes() []string     { return nil }
+func (r *parquetRows) close() error          { return errors.Join(r.table.Close(), r.file.Close()) }
+
+func (r *parquetRows) features() []string {
+	var out []string
+	for i, c := range r.table.Columns() {
+		if c.List {
+			return nil
+		}
+		if i != r.labelCol {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
+// parts hashes the whole file: its rows are not read in order of its bytes.
+func (r *parquetRows) parts() []Part {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(r.file, 0, 1<<62)); err != nil {
+		return nil
+	}
+	return []Part{{Digest: hex.EncodeToString(h.Sum(nil)), Rows: r.read}}
+}
+
+func (r *parquetRows) next(dst []float32) error {
+	cells := r.pending
+	if r.pending = nil; cells == nil {
+		var err error
+		cells, err = r.table.Next()
+		if isEOF(err) {
+			return io.EOF
+		}
+		if err != nil {
+			return fmt.Errorf("%s: row %d: %w", r.name, r.read, err)
+		}
+	}
+	r.read++
+	k := 0
+	for _, c := range cells {
+		column := r.table.Columns()[c.Column]
+		if c.Null {
+			return r.bad(fmt.Errorf("column %q has no value", column.Name))
+		}
+		if c.Column == r.labelCol {
+			if r.text = c.Text; !column.Text {
+				r.text = strconv.FormatFloat(c.Number, 'g', -1, 64)
+			}
+			continue
+		}
+		if k == len(dst) {
+			return r.bad(fmt.Errorf("more than %d numbers, as the first row has", k))
+		}
+		v := float32(c.Number)
+		if v-v != 0 {
+			return r.bad(fmt.Errorf("column %q is %v, want finite numbers of float32", column.Name, c.Number))
+		}
+		dst[k] = v
+		k++
+	}
+	if k < len(dst) {
+		return r.bad(fmt.Errorf("%d numbers, the first row has %d", k, len(dst)))
+	}
+	return nil
+}
+
+func (r *parquetRows) bad(err error) error {
+	return &RowError{Source: r.name, Row: r.read - 1, Err: err}
+}
