@@ -3,6 +3,7 @@ package launch
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -18,6 +19,11 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	if !info.Trainable {
 		return sdk.FitDone{}, c.fault("fit", nil, sdk.Errorf(sdk.Unimplemented, "it cannot be trained"))
 	}
+	dir, err := filepath.Abs(o.OutputDir) // the plugin may have another working folder
+	if err != nil {
+		return sdk.FitDone{}, err
+	}
+	o.OutputDir = dir
 	wire := data
 	wire.X, wire.ValX = toPlugin(info.Layout, data.X), toPlugin(info.Layout, data.ValX)
 	first := c.replicas[0]
@@ -91,8 +97,13 @@ func (c *Classifier) refresh(ctx context.Context, p *process, digest string) err
 }
 
 // Moved says that the files of a Fit are in dir now.
-func (c *Classifier) Moved(dir string) {
+func (c *Classifier) Moved(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	c.config.BaseDir = dir
 	c.mu.Unlock()
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,8 +52,8 @@ type Options struct {
 	Logger  hclog.Logger // nil: none
 
 	Replicas     int           // processes; 0: 1
-	StartTimeout time.Duration // until the handshake; 0: 3 minutes
-	CallTimeout  time.Duration // of one call of the plugin, and of Configure; 0: 2 minutes
+	StartTimeout time.Duration // until the handshake, and again for Configure; 0: 3 minutes
+	CallTimeout  time.Duration // of one call of the plugin; 0: 2 minutes
 	FitTimeout   time.Duration // between two events of a Fit; 0: 30 minutes
 	DrainTimeout time.Duration // for calls under way when Close is called; 0: 5 seconds
 
@@ -124,6 +125,11 @@ func Start(ctx context.Context, o Options) (*Classifier, error) {
 	v, err := o.Command.verify()
 	if err != nil {
 		return nil, err
+	}
+	// The plugin may have another working folder.
+	if o.Config.BaseDir, err = filepath.Abs(o.Config.BaseDir); err != nil {
+		v.close()
+		return nil, v.fault("start", nil, err)
 	}
 	c := &Classifier{o: o, cmd: v, config: o.Config}
 	c.life, c.endLife = context.WithCancel(context.Background())

@@ -143,7 +143,7 @@ func (c *Classifier) launch(ctx context.Context) (*process, error) {
 
 // configure hands the config to a fresh process, and describes it.
 func (c *Classifier) configure(ctx context.Context, p *process) error {
-	call, cancel := context.WithTimeout(ctx, c.o.CallTimeout)
+	call, cancel := context.WithTimeout(ctx, c.o.StartTimeout)
 	defer cancel()
 	c.mu.RLock()
 	conf, before := c.config, c.wire
@@ -160,7 +160,7 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("plugin %s: %s: %w", c.cmd.Name, op, ctx.Err())
 	case errors.Is(call.Err(), context.DeadlineExceeded):
-		return c.fault(op, p, fmt.Errorf("no answer within %v", c.o.CallTimeout))
+		return c.fault(op, p, fmt.Errorf("no answer within %v", c.o.StartTimeout))
 	case errors.Is(err, sdk.Unimplemented):
 		return c.fault("handshake", p, fmt.Errorf("it does not serve vaeguard.classifier.v1: %w", err))
 	case gone(p, err):
