@@ -226,6 +226,8 @@ func named(m *proto.PredictResponse, n int, names []string) (map[string]*tensor.
 	for _, name := range names {
 		if t := outs[name]; t == nil || t.N() != n {
 			return nil, Errorf(Internal, "the plugin's answer has no %q of %d rows", name, n)
+		} else if i := notFinite(t.Data); i >= 0 {
+			return nil, Errorf(Internal, "the plugin's %s has %v in row %d", name, t.Data[i], i/t.Stride())
 		}
 	}
 	for name := range outs {
@@ -244,6 +246,9 @@ func answered(name string, m *proto.Tensor, shape tensor.Shape) (*tensor.Tensor,
 	}
 	if !t.Shape.Equal(shape) {
 		return nil, Errorf(Internal, "the plugin's %s has shape %v, want %v", name, t.Shape, shape)
+	}
+	if i := notFinite(t.Data); i >= 0 {
+		return nil, Errorf(Internal, "the plugin's %s has %v in row %d", name, t.Data[i], i/t.Stride())
 	}
 	return t, nil
 }

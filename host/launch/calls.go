@@ -70,6 +70,9 @@ func (c *Classifier) tape(ctx context.Context, x *tensor.Tensor, names []string,
 	}
 	forward := func(ctx context.Context, p *process) (place, error) {
 		l, id, outs, err := p.lanes.forward(ctx, x, names)
+		if err == nil {
+			err = declared(outs, names, info)
+		}
 		return place{p, l, id, outs}, err
 	}
 	at, err := try(ctx, c, r, "forward", c.o.CallTimeout, forward)
@@ -101,6 +104,20 @@ func (c *Classifier) tape(ctx context.Context, x *tensor.Tensor, names []string,
 	return outs, pull, nil
 }
 
+// declared checks the shapes of an answer.
+func declared(outs map[string]*tensor.Tensor, names []string, info sdk.Info) error {
+	for _, name := range names {
+		want, err := info.OutputShape(name)
+		if err != nil {
+			return err
+		}
+		if got := outs[name].Example(); !got.Equal(want) {
+			return sdk.Errorf(sdk.Internal, "its output %q has shape %v, it declared %v", name, got, want)
+		}
+	}
+	return nil
+}
+
 // outputs computes named outputs of x, which is NHWC.
 func (c *Classifier) outputs(ctx context.Context, op string, x *tensor.Tensor, names []string) (map[string]*tensor.Tensor, error) {
 	info := c.wireInfo()
@@ -120,10 +137,10 @@ func (c *Classifier) outputs(ctx context.Context, op string, x *tensor.Tensor, n
 		if err != nil {
 			return err
 		}
+		if err := declared(part, names, info); err != nil {
+			return err
+		}
 		for _, name := range names {
-			if !part[name].Example().Equal(all[name].Example()) {
-				return sdk.Errorf(sdk.Internal, "its output %q has shape %v, it declared %v", name, part[name].Example(), all[name].Example())
-			}
 			copy(all[name].Rows(lo, hi).Data, part[name].Data)
 		}
 		return nil

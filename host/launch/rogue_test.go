@@ -50,6 +50,8 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		sdk.Serve(fake())
+	case "raw":
+		serveRaw()
 	case "host":
 		actHost()
 	default:

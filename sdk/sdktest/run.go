@@ -50,13 +50,19 @@ func Run(t *testing.T, c sdk.Classifier, o Options) {
 	if !info.Ready {
 		t.Fatal("the classifier is not ready: Options.Config or Options.Train is missing")
 	}
-	subjects := map[string]sdk.Classifier{"plugin": remote}
-	if f, ok := c.(sdk.Forwarder); ok {
-		subjects["in process"] = f // Client has no Forward: the fast path is tested here, and its stream below
+	subjects := []struct {
+		name string
+		c    sdk.Classifier
+	}{{"plugin", remote}}
+	if f, ok := c.(sdk.Forwarder); ok { // Client has no Forward: it is tested here, and its stream below
+		subjects = append(subjects, struct {
+			name string
+			c    sdk.Classifier
+		}{"in process", f})
 	}
-	for name, s := range subjects {
-		t.Run(name, func(t *testing.T) {
-			findings, err := check.Classifier(t.Context(), s, check.Options{Rows: o.Rows, Seed: o.Seed, Thorough: true})
+	for _, s := range subjects {
+		t.Run(s.name, func(t *testing.T) {
+			findings, err := check.Classifier(t.Context(), s.c, check.Options{Rows: o.Rows, Seed: o.Seed, Thorough: true})
 			if err != nil {
 				t.Fatal(err)
 			}

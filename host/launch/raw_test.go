@@ -1,0 +1,102 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/proto"
+)
+
+// raw is a plugin that speaks the protocol without an SDK, badly: its answer
+// depends on x[0].
+type raw struct {
+	plugin.NetRPCUnsupportedPlugin
+	proto.UnimplementedClassifierServer
+}
+
+func serveRaw() {
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: sdk.Handshake(), Plugins: plugin.PluginSet{sdk.PluginName: &raw{}}, GRPCServer: plugin.DefaultGRPCServer,
+	})
+}
+
+func (r *raw) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
+	proto.RegisterClassifierServer(s, r)
+	return nil
+}
+
+func (r *raw) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("a server only")
+}
+
+func (r *raw) Configure(context.Context, *proto.ConfigureRequest) (*proto.ConfigureResponse, error) {
+	return &proto.ConfigureResponse{}, nil
+}
+
+func (r *raw) Describe(context.Context, *proto.DescribeRequest) (*proto.DescribeResponse, error) {
+	return &proto.DescribeResponse{
+		Name: "raw", InputShape: []int64{1}, Layout: proto.Layout_FLAT, NumClasses: 2,
+		Output: proto.OutputKind_LOGITS, Gradient: proto.GradientKind_NONE, Ready: true,
+	}, nil
+}
+
+func (r *raw) Predict(_ context.Context, m *proto.PredictRequest) (*proto.PredictResponse, error) {
+	n := m.X.Shape[0]
+	y := &proto.Tensor{Dtype: proto.DType_F32, Shape: []int64{n, 2}, Data: make([]byte, 8*n)}
+	switch m.X.Data[3] { // the sign and exponent of x[0]
+	case 0:
+	case 0x3f: // 1
+		y.Shape[1], y.Data = 3, make([]byte, 12*n)
+	case 0x40: // 2
+		y.Data[3], y.Data[2] = 0x7f, 0xc0
+	case 0x41: // 8
+		y.Data = y.Data[:7]
+	case 0xbf: // -1
+		panic("nobody recovers this")
+	default:
+		return &proto.PredictResponse{}, nil
+	}
+	return &proto.PredictResponse{Outputs: map[string]*proto.Tensor{sdk.Output: y}}, nil
+}
+
+func TestWrongAnswers(t *testing.T) {
+	c, err := Start(t.Context(), Options{Command: act("raw"), Checks: ChecksOff, RestartBudget: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	x := random(1, 1, 1)
+	for _, k := range []struct {
+		x    float32
+		want string
+	}{
+		{0, ""},
+		{1, `its output "output" has shape 3, it declared 2`},
+		{2, "the plugin's output has NaN in row 0"},
+		{8, "7 bytes for shape 1×2, want 8"},
+		{float32(math.Inf(-1)), `has no "output" of 1 rows`},
+		{-1, "it crashed"},
+	} {
+		x.Data[0] = k.x
+		_, err := c.Predict(t.Context(), x)
+		var e *Error
+		if k.want == "" {
+			if err != nil {
+				t.Error(err)
+			}
+		} else if !errors.As(err, &e) || !strings.Contains(err.Error(), k.want) {
+			t.Errorf("x = %v: %v, want %q", k.x, err, k.want)
+		}
+	}
+}
