@@ -58,6 +58,7 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 	if f := o.Model.Normalize; f != nil {
 		setup.Scale = f.Scale()
 	}
+	setup.HiddenWeights = nil
 	for _, h := range o.Hidden {
 		setup.HiddenWeights = append(setup.HiddenWeights, h.Weight)
 	}

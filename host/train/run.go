@@ -146,8 +146,7 @@ func (r *loop) step(ctx context.Context, b *batch) error {
 				Err: fmt.Errorf("%s is %v: lower the learning rate, set train.clip_norm, or look at the batch's rows", r.l.names()[i], v)}
 		}
 	}
-	norm := r.grads.ClipGlobalNorm(r.o.Engine, limit(r.o.ClipNorm))
-	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+	if norm := r.norm(); math.IsNaN(norm) || math.IsInf(norm, 0) {
 		return &BatchError{Epoch: r.p.Epoch + 1, Step: r.p.Step + 1, Rows: append([]int(nil), b.rows...),
 			Err: fmt.Errorf("the gradient's norm is %v: lower the learning rate, or look at the batch's rows", norm)}
 	}
@@ -171,12 +170,25 @@ func (r *loop) step(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// limit is a clipping limit; 0 is none.
-func limit(v float64) float64 {
-	if v == 0 {
-		return math.Inf(1)
+// smallParam is the size up to which a param's gradient is looked at for
+// numbers that are none: all biases, through which whatever breaks a kernel's
+// gradient goes too.
+const smallParam = 4096
+
+// norm clips the gradient's norm and returns what it was. Without a limit it
+// is only that of the small params: a whole pass over all gradients would cost
+// a large model as much as a layer.
+func (r *loop) norm() float64 {
+	if r.o.ClipNorm > 0 {
+		return r.grads.ClipGlobalNorm(r.o.Engine, r.o.ClipNorm)
 	}
-	return v
+	sum := 0.0
+	for _, p := range r.params {
+		if p.Role == nn.Weight && len(p.Value.Data) <= smallParam {
+			sum += r.o.Engine.SumSquares(r.grads.Of(p).Data)
+		}
+	}
+	return math.Sqrt(sum)
 }
 
 // means are the epoch's metrics so far. The slice is reused.
