@@ -17,6 +17,14 @@ func Table() registry.Table[attack.Attack] {
 		registry.Entry[attack.Attack]{Name: "fgsm", Default: &FGSM{Norm: "linf", Eps: 0.1, EpsSteps: 1000}, Doc: "one step along the gradient (Goodfellow et al. 2015); minimal: true grows eps until it succeeds"},
 		registry.Entry[attack.Attack]{Name: "bim", Default: &PGD{Norm: "linf", Eps: 0.1, Restarts: 1}, Doc: "iterated gradient steps from x itself (Kurakin et al. 2017)"},
 		registry.Entry[attack.Attack]{Name: "pgd", Default: &PGD{Norm: "linf", Eps: 0.1, RandomStart: true, Restarts: 1}, Doc: "projected gradient descent from a random start (Madry et al. 2018)"},
+		registry.Entry[attack.Attack]{Name: "slide", Default: &SLIDE{Norm: "l1", Eps: 10, Steps: 50, Step: 0.2, Quantile: 0.99, Dialect: "cleverhans", BinarySearch: 20}, Doc: "sparse L1 descent (Tramèr & Boneh 2019); dialect foolbox2 is the papers' variant"},
+		registry.Entry[attack.Attack]{Name: "cw", Default: &CW{Norm: "l2", Steps: 200, BinarySearch: 5, LearningRate: 0.05, InitialConst: 0.01, EarlyAbort: true}, Doc: "smallest L2 perturbation by optimisation (Carlini & Wagner 2017)"},
+		registry.Entry[attack.Attack]{Name: "deepfool", Default: &DeepFool{Norm: "l2", Steps: 50, Overshoot: 0.02, Candidates: 10}, Doc: "smallest perturbation by linearised boundaries (Moosavi-Dezfooli et al. 2016)"},
+		registry.Entry[attack.Attack]{Name: "apgd", Default: &APGD{Norm: "linf", Eps: 0.1, Steps: 100, Loss: "ce", Rho: 0.75, Restarts: 1}, Doc: "Auto-PGD: momentum and a step that adapts (Croce & Hein 2020)"},
+		registry.Entry[attack.Attack]{Name: "square", Default: &Square{Norm: "linf", Eps: 0.1, Queries: 5000, PInit: 0.8}, Doc: "random search over square patches, from predictions (Andriushchenko et al. 2020)"},
+		registry.Entry[attack.Attack]{Name: "spsa", Default: &SPSA{Norm: "linf", Eps: 0.1, Steps: 50, Samples: 64, Delta: 0.01, LearningRate: 0.1}, Doc: "descent along gradients estimated from predictions (Uesato et al. 2018)"},
+		registry.Entry[attack.Attack]{Name: "hop_skip_jump", Default: &HopSkipJump{Norm: "l2", Steps: 40, Evaluations: 100, Queries: 5000}, Doc: "walk along the boundary, from labels alone (Chen et al. 2020)"},
+		registry.Entry[attack.Attack]{Name: "boundary", Default: &Boundary{Norm: "l2", Steps: 5000, SphericalStep: 0.01, SourceStep: 0.01}, Doc: "random walk behind the boundary, from labels alone (Brendel et al. 2018)"},
 		registry.Entry[attack.Attack]{Name: "noise", Default: &Noise{Norm: "linf", Eps: 0.1, Distribution: "uniform"}, Doc: "random noise of the same norm: the control that any attack must beat"},
 	)
 }

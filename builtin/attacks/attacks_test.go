@@ -11,7 +11,32 @@ import (
 // norms are the balls that each attack is tested in; the first is its default.
 var norms = map[string][]attack.Norm{
 	"fgsm": {attack.Linf, attack.L2, attack.L1}, "bim": {attack.Linf, attack.L2}, "pgd": {attack.Linf, attack.L2},
+	"slide": {attack.L1}, "cw": {attack.L2}, "deepfool": {attack.L2, attack.Linf}, "apgd": {attack.Linf, attack.L2},
+	"square": {attack.Linf, attack.L2}, "spsa": {attack.Linf, attack.L2}, "hop_skip_jump": {attack.L2, attack.Linf}, "boundary": {attack.L2},
 	"noise": {attack.Linf, attack.L2, attack.L1},
+}
+
+// quick cuts the query budgets of the slow attacks.
+func quick(a attack.Attack) attack.Attack {
+	switch a := a.(type) {
+	case *Square:
+		c := *a
+		c.Queries = 200
+		return &c
+	case *SPSA:
+		c := *a
+		c.Steps, c.Samples = 10, 16
+		return &c
+	case *HopSkipJump:
+		c := *a
+		c.Queries = 600
+		return &c
+	case *Boundary:
+		c := *a
+		c.Steps = 300
+		return &c
+	}
+	return a
 }
 
 var radius = map[attack.Norm]float64{attack.Linf: .1, attack.L2: .3, attack.L1: .8}
@@ -26,7 +51,7 @@ func TestConformance(t *testing.T) {
 		}
 		for _, n := range norms[e.Name] {
 			t.Run(e.Name+" "+string(n), func(t *testing.T) {
-				attacktest.Run(t, e.Default, attack.Options{Norm: n, Eps: radius[n], Seed: 5})
+				attacktest.Run(t, quick(e.Default), attack.Options{Norm: n, Eps: radius[n], Seed: 5})
 			})
 		}
 	}

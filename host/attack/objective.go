@@ -138,19 +138,24 @@ func (g Goal) Margin(kappa float64) Objective { return margin{g.class(), kappa} 
 
 func (o margin) Select(rows []int) Objective { return margin{o.pick(rows), o.kappa} }
 
-// level is what margins are taken of: the logits, or log-probabilities.
-func (c class) level(z []float32, k int) float64 {
-	if c.kind == sdk.Probabilities {
-		return math.Log(max(float64(z[k]), 1e-30))
+// Level is what margins are taken of, the number itself for logits or the log
+// of a probability, and its derivative.
+func Level(kind sdk.OutputKind, v float32) (level, slope float64) {
+	if kind == sdk.Probabilities {
+		p := max(float64(v), 1e-30)
+		return math.Log(p), 1 / p
 	}
-	return float64(z[k])
+	return float64(v), 1
+}
+
+func (c class) level(z []float32, k int) float64 {
+	l, _ := Level(c.kind, z[k])
+	return l
 }
 
 func (c class) slope(z []float32, k int) float64 {
-	if c.kind == sdk.Probabilities {
-		return 1 / max(float64(z[k]), 1e-30)
-	}
-	return 1
+	_, s := Level(c.kind, z[k])
+	return s
 }
 
 // gap is level(y) − level(j), negated if targeted, j the best other class.

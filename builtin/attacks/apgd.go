@@ -1,0 +1,144 @@
+package attacks
+
+import (
+	"context"
+	"math"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// APGD is Auto-PGD (Croce & Hein 2020, arXiv:2003.01690): momentum 0.75, a
+// step of 2·eps that is halved, going back to the best point, at checkpoints
+// where progress was too slow.
+type APGD struct {
+	Norm     string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Eps      float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
+	Steps    int     `yaml:"steps" check:">= 2" doc:"gradient steps"`
+	Loss     string  `yaml:"loss" enum:"ce|dlr" doc:"cross-entropy, or difference of logits ratio (3 classes or more)"`
+	Rho      float64 `yaml:"rho" check:"> 0, <= 1" doc:"share of steps that must have improved the loss"`
+	Restarts int     `yaml:"restarts" check:">= 1" doc:"runs on the rows not yet fooled"`
+}
+
+var (
+	_ attack.Attack    = (*APGD)(nil)
+	_ attack.Chooser   = (*APGD)(nil)
+	_ attack.Restarter = (*APGD)(nil)
+)
+
+// Ball implements attack.Attack.
+func (a *APGD) Ball() (attack.Norm, float64) { return ball(a.Norm, a.Eps) }
+
+// Needs implements attack.Attack.
+func (a *APGD) Needs() attack.Need { return attack.NeedsGradients }
+
+// Repeats implements attack.Restarter.
+func (a *APGD) Repeats() int { return a.Restarts }
+
+// Objective implements attack.Chooser.
+func (a *APGD) Objective(g attack.Goal) (attack.Objective, error) {
+	if a.Loss == "dlr" {
+		return g.DLR()
+	}
+	return g.CrossEntropy(), nil
+}
+
+// apgdRow is the state of one row between checkpoints.
+type apgdRow struct {
+	step      float64
+	best      float64 // lowest loss so far
+	bestX     []float32
+	bestGrad  []float32
+	improved  int     // steps since the checkpoint that lowered the loss
+	last      float64 // loss of the previous iterate
+	lastBest  float64 // best at the previous checkpoint
+	shortened bool    // the step was halved there
+}
+
+// Perturb implements attack.Attack.
+func (a *APGD) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o attack.Objective, b attack.Budget) (*tensor.Tensor, error) {
+	n := x.N()
+	if math.IsInf(b.Eps, 1) {
+		b.Eps = reach(b, x.Stride())
+	}
+	y := x.Clone()
+	state := make([]apgdRow, n)
+	for i := range n {
+		randomStart(y.Row(i), x.Row(i), b.Eps, b, i)
+		state[i] = apgdRow{step: 2 * b.Eps, best: math.Inf(1), last: math.Inf(1), lastBest: math.Inf(1), bestX: make([]float32, x.Stride()), bestGrad: make([]float32, x.Stride()), shortened: true}
+	}
+	best, before := newKeeper(y), y.Clone()
+	p := attack.NewProbe(m, n, o, b)
+	rows := attack.All(n)
+	period, since := max(1, int(0.22*float64(a.Steps))), 0
+	for k := 0; k <= a.Steps; k++ {
+		s, err := p.Gradient(ctx, rows, y)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			best.offer(i, y.Row(i), s.Loss[i], s.Done[i])
+			state[i].see(y.Row(i), s.Grad.Row(i), s.Loss[i])
+		}
+		check, steps := since == period, since
+		if check {
+			period, since = max(period-max(1, int(0.03*float64(a.Steps))), max(1, int(0.06*float64(a.Steps)))), 0
+		}
+		since++
+		for i := range rows {
+			g := s.Grad.Row(i)
+			if check && state[i].slow(a.Rho, steps) {
+				copy(y.Row(i), state[i].bestX)
+				copy(g, state[i].bestGrad)
+			}
+			momentum := 0.75
+			if k == 0 {
+				momentum = 1
+			}
+			state[i].move(y.Row(i), before.Row(i), x.Row(i), g, momentum, b)
+		}
+	}
+	return best.x, nil
+}
+
+// see notes the loss at an iterate.
+func (r *apgdRow) see(y, g []float32, loss float64) {
+	if loss < r.last {
+		r.improved++
+	}
+	r.last = loss
+	if loss < r.best {
+		r.best = loss
+		copy(r.bestX, y)
+		copy(r.bestGrad, g)
+	}
+}
+
+// slow is the checkpoint: too few steps improved the loss, or nothing was
+// gained with a step that was not halved last time. The step is then halved.
+func (r *apgdRow) slow(rho float64, steps int) bool {
+	few := float64(r.improved) < rho*float64(steps)
+	stuck := !r.shortened && r.best >= r.lastBest
+	r.lastBest, r.improved = r.best, 0
+	r.shortened = few || stuck
+	if r.shortened {
+		r.step /= 2
+	}
+	return r.shortened
+}
+
+// move makes one step with momentum: z = P(y + step·direction),
+// y' = P(y + α(z − y) + (1 − α)(y − before)).
+func (r *apgdRow) move(y, before, x, g []float32, momentum float64, b attack.Budget) {
+	steepest(g, b.Norm)
+	z := make([]float32, len(y))
+	walk(z, y, g, r.step)
+	b.Project(x, z)
+	for j, v := range y {
+		next := float64(v) + momentum*(float64(z[j])-float64(v)) + (1-momentum)*(float64(v)-float64(before[j]))
+		before[j] = v
+		y[j] = float32(next)
+	}
+	b.Project(x, y)
+}
