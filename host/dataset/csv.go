@@ -17,8 +17,8 @@ const maxRecord = 64 << 20
 
 // csvRows streams a table of numbers with, by choice, one column of labels.
 // The separator is the comma, or the semicolon or tab if the first line has
-// no comma. The first record is a header if the label's name stands in it, or
-// if none of its cells is a number.
+// no comma. The first record is a header if the label's name (no number) stands
+// in it, or if none of its cells is a number.
 type csvRows struct {
 	*content
 	csv      *csv.Reader
@@ -98,7 +98,7 @@ func separator(c *content) rune {
 }
 
 func isHeader(record []string, label string) bool {
-	if label != "" && slices.Contains(record, label) {
+	if _, err := strconv.Atoi(label); label != "" && err != nil && slices.Contains(record, label) {
 		return true
 	}
 	for _, cell := range record {

@@ -87,6 +87,12 @@ func (d *DataSource) faults() []fault {
 	if d.X != "" && ext != ".npz" {
 		add("x", "names an array of a .npz, and the source is none")
 	}
+	if d.Y != "" && ext != ".npz" {
+		add("y", "names an array of a .npz, and the source is none")
+	}
+	if d.Y != "" && d.Labels != "" {
+		add("y", "excludes labels: both say where the labels are")
+	}
 	if d.Label != "" && ext != ".csv" && ext != ".parquet" {
 		add("label", "names a column of a table; for a file of labels write labels")
 	}

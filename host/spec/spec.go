@@ -52,6 +52,7 @@ type DataSource struct {
 	CIFAR10   string   `yaml:"cifar10" format:"path" doc:"folder of CIFAR-10's binary batches"`
 	X         string   `yaml:"x" doc:"key of the inputs in a .npz (x, or the only array)"`
 	Labels    string   `yaml:"labels" doc:"labels: a file, or a key of the same .npz"`
+	Y         string   `yaml:"y" doc:"key of the labels in the same .npz"`
 	Label     string   `yaml:"label" doc:"column of the labels in a table"`
 	Split     string   `yaml:"split" enum:"|train|validation|calibration|test" doc:"official split, or part of a stratified 60/10/15/15 partition; absent: all rows in file order"`
 	SplitSeed uint64   `yaml:"split_seed" doc:"of the partition's permutation"`

@@ -1,0 +1,94 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// firstClaim bounds the numbers claimed for a source whose count of rows is
+// only a claim.
+const firstClaim = 1 << 22
+
+// collect reads all rows. Any bad row is an error. It does not close o.
+func (o *opened) collect() (*Data, error) {
+	size := o.example().Size()
+	room := 0
+	if n := o.count(); n > 0 {
+		if n > maxElements/size {
+			return nil, fmt.Errorf("%d rows of %v: more than %d numbers", n, o.example(), maxElements)
+		}
+		room = n * size
+		if _, ok := o.rows.(*parquetRows); ok {
+			room = min(room, firstClaim)
+		}
+	}
+	data := make([]float32, 0, room)
+	row := make([]float32, size)
+	var texts []string
+	n := 0
+	with, _ := o.rows.(labelled)
+	for {
+		err := o.next(row)
+		if isEOF(err) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(data) > maxElements-size {
+			return nil, fmt.Errorf("more than %d numbers", maxElements)
+		}
+		data = append(data, row...)
+		if with != nil {
+			if s := with.label(); s != "" {
+				texts = append(texts, s)
+			}
+		}
+		n++
+	}
+	if n == 0 {
+		return nil, errors.New("no rows")
+	}
+	d := &Data{X: tensor.From(data, append([]int{n}, o.example()...)...), Features: o.features}
+	d.Index = make([]int, n)
+	for i := range d.Index {
+		d.Index[i] = i
+	}
+	d.setParts(o.parts())
+	return d, o.label(d, texts)
+}
+
+// label sets the labels of d from o.y, or from the texts of the rows.
+func (o *opened) label(d *Data, texts []string) (err error) {
+	switch {
+	case o.y != nil:
+		d.Labels, d.Classes, err = o.y.labels(o.yName, d.X.N())
+		return err
+	case len(texts) > 0:
+		var names []string
+		d.Labels, names, err = classesOf("labels", texts)
+		if d.Classes = o.rows.(labelled).classes(); d.Classes == nil {
+			d.Classes = names
+		}
+		return err
+	}
+	return nil
+}
+
+// setParts says where the rows came from.
+func (d *Data) setParts(parts []Part) {
+	if len(parts) == 1 {
+		d.Source = parts[0].Digest
+		return
+	}
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p.Digest))
+	}
+	d.Source, d.Parts = hex.EncodeToString(h.Sum(nil)), slices.Clone(parts)
+}
