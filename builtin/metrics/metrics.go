@@ -78,7 +78,7 @@ func errors(dst []float64, s *train.Step, f func(float64) float64) {
 
 // Rows implements train.Metric.
 func (*KL) Rows(dst []float64, s *train.Step, setup train.Setup) {
-	d := train.NewDivergence(setup.Output, 1, 0)
+	d := setup.KL()
 	for i := range dst {
 		dst[i], _ = d.Row(s.P.Row(i), s.Q.Row(i), nil, 0)
 	}
@@ -86,7 +86,7 @@ func (*KL) Rows(dst []float64, s *train.Step, setup train.Setup) {
 
 // Rows implements train.Metric.
 func (*ReverseKL) Rows(dst []float64, s *train.Step, setup train.Setup) {
-	d := train.NewDivergence(setup.Output, 1, 0)
+	d := setup.KL()
 	for i := range dst {
 		dst[i], _ = d.Row(s.Q.Row(i), s.P.Row(i), nil, 0)
 	}

@@ -52,6 +52,7 @@ func newPupil(ctx context.Context, o *Options) (*pupil, error) {
 	batch := min(o.BatchSize, o.Train.N())
 	p := &pupil{o: o, kl: NewDivergence(sdk.Logits, o.Setup.Temperature, o.Setup.Clip), setup: o.Setup}
 	p.setup.Output = sdk.Logits
+	p.setup.plain = NewDivergence(sdk.Logits, 1, 0)
 	p.metrics = []NamedMetric{{"kl", divergence{}}, {"accuracy", agreement{}}}
 	for _, m := range o.Metrics {
 		if !m.Metric.UsesClassifier() {

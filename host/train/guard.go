@@ -73,6 +73,7 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 		}
 		setup.Output = info.Output
 	}
+	setup.plain = NewDivergence(setup.Output, 1, 0)
 	var err error
 	if g.obj, err = o.Loss.Make(*setup); err != nil {
 		return nil, err

@@ -32,6 +32,17 @@ type Setup struct {
 	SumELBO bool
 	// HiddenWeights are the factors of the hidden layers' terms.
 	HiddenWeights []float64
+
+	plain *Divergence // of KL, for the training's own goroutine
+}
+
+// KL is KL(P ‖ Q) between the classifier's outputs, without temperature or
+// clip: what metrics report. A training's metrics share one.
+func (s Setup) KL() *Divergence {
+	if s.plain != nil {
+		return s.plain
+	}
+	return NewDivergence(s.Output, 1, 0)
 }
 
 // Objective is a fitted loss. It belongs to one goroutine.

@@ -20,10 +20,11 @@ type oracle struct {
 
 	cotangents map[string]*tensor.Tensor // reused
 	logits     []view                    // of the heads, for a batch
+	hidden     []*tensor.Tensor          // of the last answer
 	dHidden    []view
 }
 
-// answer is what the oracle says of a batch.
+// answer is what the oracle says of a batch. hidden is valid until the next.
 type answer struct {
 	out    *tensor.Tensor   // (n, classes)
 	hidden []*tensor.Tensor // logits of the heads, (n, units)
@@ -130,6 +131,7 @@ func (o *oracle) read(outs map[string]*tensor.Tensor, n int) (answer, error) {
 	if a.out == nil {
 		return a, fmt.Errorf("classifier: no output %q", sdk.Output)
 	}
+	o.hidden = o.hidden[:0]
 	for i, h := range o.heads {
 		x := outs[o.names[i+1]]
 		if x == nil || x.N() != n || x.Stride() != h.Kernel.N() {
@@ -137,8 +139,9 @@ func (o *oracle) read(outs map[string]*tensor.Tensor, n int) (answer, error) {
 		}
 		y := o.logits[i].of(n)
 		o.k.Gemm(y.Data, h.Kernel.Stride(), kernel.Dense(x.Data, n, h.Kernel.N()), headMatrix(h), kernel.Epilogue{})
-		a.hidden = append(a.hidden, y)
+		o.hidden = append(o.hidden, y)
 	}
+	a.hidden = o.hidden
 	return a, nil
 }
 

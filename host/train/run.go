@@ -47,6 +47,7 @@ type loop struct {
 	best   []*tensor.Tensor // params of the best epoch; nil without early stopping
 	p      Progress
 
+	names   []string  // of the metrics
 	values  []float64 // of a step
 	metrics []Value   // for events
 	rate    float64
@@ -58,7 +59,8 @@ func newLoop(o *Options, l learner) *loop {
 	r.grads = nn.NewGrads(r.params)
 	r.opt = nn.NewOptimizerState(o.Optimizer, r.params)
 	r.steps = (o.Train.N() + o.BatchSize - 1) / o.BatchSize
-	r.values = make([]float64, len(l.names()))
+	r.names = l.names()
+	r.values = make([]float64, len(r.names))
 	r.p.Sums = make([]float64, len(r.values))
 	if o.EarlyStopping != nil {
 		for _, p := range r.params {
@@ -70,7 +72,7 @@ func newLoop(o *Options, l learner) *loop {
 
 func (r *loop) run(ctx context.Context) (*Result, error) {
 	if e := r.o.EarlyStopping; e != nil {
-		if err := e.validate(r.l.names(), r.o.Validation != nil); err != nil {
+		if err := e.validate(r.names, r.o.Validation != nil); err != nil {
 			return nil, err
 		}
 	}
@@ -107,6 +109,7 @@ func (r *loop) epoch(ctx context.Context, g *gatherer) error {
 		return perm[step*r.o.BatchSize : min((step+1)*r.o.BatchSize, len(perm))]
 	}
 	before := r.p.Underflows
+	whole := context.WithoutCancel(ctx) // a batch is finished, come what may
 	if r.p.Step < r.steps {
 		g.start(rowsOf(r.p.Step))
 	}
@@ -119,7 +122,7 @@ func (r *loop) epoch(ctx context.Context, g *gatherer) error {
 			g.start(rowsOf(r.p.Step + 1))
 		}
 		b.epoch, b.step, b.total = r.p.Epoch, r.p.Epoch*r.steps+r.p.Step, r.o.Epochs*r.steps
-		if err := r.step(context.WithoutCancel(ctx), b); err != nil {
+		if err := r.step(whole, b); err != nil {
 			return err
 		}
 		if every := r.o.CheckpointEvery; every > 0 && (b.step+1)%every == 0 && r.p.Step < r.steps {
@@ -128,7 +131,7 @@ func (r *loop) epoch(ctx context.Context, g *gatherer) error {
 			}
 		}
 	}
-	return r.finish(context.WithoutCancel(ctx), r.p.Underflows-before)
+	return r.finish(whole, r.p.Underflows-before)
 }
 
 // step makes one step.
@@ -143,7 +146,7 @@ func (r *loop) step(ctx context.Context, b *batch) error {
 	for i, v := range r.values {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return &BatchError{Epoch: r.p.Epoch + 1, Step: r.p.Step + 1, Rows: append([]int(nil), b.rows...),
-				Err: fmt.Errorf("%s is %v: lower the learning rate, set train.clip_norm, or look at the batch's rows", r.l.names()[i], v)}
+				Err: fmt.Errorf("%s is %v: lower the learning rate, set train.clip_norm, or look at the batch's rows", r.names[i], v)}
 		}
 	}
 	if norm := r.norm(); math.IsNaN(norm) || math.IsInf(norm, 0) {
@@ -194,7 +197,7 @@ func (r *loop) norm() float64 {
 // means are the epoch's metrics so far. The slice is reused.
 func (r *loop) means() []Value {
 	r.metrics = r.metrics[:0]
-	for i, n := range r.l.names() {
+	for i, n := range r.names {
 		r.metrics = append(r.metrics, Value{n, r.p.Sums[i] / float64(r.p.Rows)})
 	}
 	return r.metrics
@@ -209,7 +212,7 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 		}
 		r.grads.Zero()
 		r.values[0] += r.grads.Penalty(r.o.Engine)
-		for i, n := range r.l.names() {
+		for i, n := range r.names {
 			if v := r.values[i]; math.IsNaN(v) || math.IsInf(v, 0) {
 				return fmt.Errorf("epoch %d: val_%s is %v", record.Epoch, n, v)
 			}

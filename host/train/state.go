@@ -85,7 +85,7 @@ func strip(ts map[string]*tensor.Tensor, prefix string) map[string]*tensor.Tenso
 func (l *loop) fingerprint() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s seed=%d rows=%d epochs=%d batch=%d", l.o.Fingerprint, l.o.Seed, l.o.Train.N(), l.o.Epochs, l.o.BatchSize)
-	for _, n := range l.l.names() {
+	for _, n := range l.names {
 		b.WriteString(" " + n)
 	}
 	return b.String()
@@ -118,8 +118,8 @@ func (l *loop) restore(s *State) error {
 	if got, want := s.Progress.Fingerprint, l.fingerprint(); got != want {
 		return fmt.Errorf("the checkpoint belongs to another training (%s), not to this one (%s)", got, want)
 	}
-	if n := len(s.Progress.Sums); n != len(l.l.names()) {
-		return fmt.Errorf("checkpoint has %d sums, want %d", n, len(l.l.names()))
+	if n := len(s.Progress.Sums); n != len(l.names) {
+		return fmt.Errorf("checkpoint has %d sums, want %d", n, len(l.names))
 	}
 	if s.Progress.Epoch < 0 || s.Progress.Step < 0 || s.Progress.Epoch > l.o.Epochs || s.Progress.Step >= l.steps {
 		return fmt.Errorf("checkpoint is at epoch %d, step %d, which this training has not", s.Progress.Epoch, s.Progress.Step)

@@ -96,7 +96,7 @@ func (divergence) UsesClassifier() bool { return true }
 
 // Rows implements Metric.
 func (divergence) Rows(dst []float64, s *Step, setup Setup) {
-	d := NewDivergence(setup.Output, 1, 0)
+	d := setup.KL()
 	for i := range dst {
 		dst[i], _ = d.Row(s.P.Row(i), s.Q.Row(i), nil, 0)
 	}
