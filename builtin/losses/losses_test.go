@@ -214,6 +214,10 @@ func TestFitErrors(t *testing.T) {
 	if _, err := (&BCE{}).Make(train.Setup{X: constant}); err == nil || !strings.Contains(err.Error(), "row 0 has 2 at feature 1") {
 		t.Errorf("bce of 2: error is %v", err)
 	}
+	unit := train.Setup{X: constant, Scale: []float32{2, 1, 1, 1}, Offset: []float32{1, 2, 0, 0}}
+	if _, err := (&BCE{}).Make(unit); err != nil {
+		t.Errorf("bce in [0, 1] of the model's units: %v, want none", err)
+	}
 }
 
 func TestDecodeCovariance(t *testing.T) {

@@ -41,12 +41,15 @@ func (*MSE) Make(train.Setup) (train.Objective, error) { return mse{}, nil }
 // Make implements train.Loss. Every feature of the training rows must lie in
 // [0, 1] in the model's units.
 func (*BCE) Make(s train.Setup) (train.Objective, error) {
-	if s.Scale == nil && s.X != nil {
-		for i, v := range s.X.Data {
-			if !(v >= 0 && v <= 1) {
-				d := s.X.Stride()
-				return nil, fmt.Errorf("bce wants features in [0, 1], row %d has %v at feature %d; use vae.normalize: minmax, or mse", i/d, v, i%d)
-			}
+	const slack = 1e-5 // of float32
+	d := s.X.Stride()
+	for i, v := range s.X.Data {
+		unit := v
+		if s.Scale != nil {
+			unit = (v - s.Offset[i%d]) / s.Scale[i%d]
+		}
+		if !(unit >= -slack && unit <= 1+slack) {
+			return nil, fmt.Errorf("bce wants features in [0, 1], row %d has %v at feature %d; use vae.normalize: minmax, or mse", i/d, unit, i%d)
 		}
 	}
 	return bce{}, nil

@@ -56,7 +56,7 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 	setup := &o.Setup
 	setup.X = o.Train
 	if f := o.Model.Normalize; f != nil {
-		setup.Scale = f.Scale()
+		setup.Scale, setup.Offset = f.Scale(), f.Offset()
 	}
 	setup.HiddenWeights = nil
 	for _, h := range o.Hidden {

@@ -18,8 +18,10 @@ type Loss interface {
 
 // Setup is what losses and metrics know before the first step.
 type Setup struct {
-	X     *tensor.Tensor // training rows, (N, example…), in the input's units
-	Scale []float32      // the input's units in one of the model's, one a feature; nil: 1
+	X *tensor.Tensor // training rows, (N, example…), in the input's units
+	// Scale and Offset make the model's units, (x − Offset)/Scale, one number a
+	// feature; nil: the input's own units.
+	Scale, Offset []float32
 	// Output says what P and Q hold.
 	Output sdk.OutputKind
 	// Temperature sharpens P alone: P^(1/T). 0 means 1.

@@ -28,8 +28,8 @@ type Options struct {
 	Validation *tensor.Tensor // (N, example…), or nil: no validation metrics
 
 	Loss Loss // required by Run
-	// Setup are the loss's settings. X, Scale, Output and HiddenWeights are
-	// filled in.
+	// Setup are the loss's settings. X, Scale, Offset, Output and
+	// HiddenWeights are filled in.
 	Setup Setup
 	// Beta is the weight of −½·mean(1 + logvar − μ² − exp logvar), the latent
 	// term; SumLatent adds it up over the code's dimensions.

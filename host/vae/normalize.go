@@ -127,3 +127,7 @@ func (n *Normalizer) Gradient(k *kernel.Engine, dy, dx *tensor.Tensor) {
 // Scale is the number of the input's units in one of the auto-encoder's, one a
 // feature. It must not be changed.
 func (n *Normalizer) Scale() []float32 { return n.std }
+
+// Offset is the input that is 0 in the auto-encoder's units, one number a
+// feature. It must not be changed.
+func (n *Normalizer) Offset() []float32 { return n.mean }
