@@ -170,3 +170,19 @@ func badNumber(row []float32, column func(i int) string) error {
 func numbered(i int) string { return fmt.Sprintf("column %d", i) }
 
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }
+
+// maxUnpack bounds what Unpack returns, in bytes.
+const maxUnpack = 1 << 30
+
+// Unpack reads r whole, undoing gzip: small files. It does not close r.
+func Unpack(r io.Reader) ([]byte, error) {
+	c, err := newContent(r, "content", -1)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(c, maxUnpack+1))
+	if len(b) > maxUnpack {
+		err = fmt.Errorf("more than %d bytes", maxUnpack)
+	}
+	return b, errors.Join(err, c.close())
+}

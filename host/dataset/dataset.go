@@ -9,6 +9,7 @@ package dataset
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -104,4 +105,42 @@ func (d *Data) NumClasses() int {
 		n = max(n, y+1)
 	}
 	return n
+}
+
+// Concat is the rows of a, then those of b, of equal examples: Index counts
+// on through the parts of both. Names are a's.
+func Concat(a, b *Data) *Data {
+	if !a.X.Example().Equal(b.X.Example()) || (a.Labels == nil) != (b.Labels == nil) {
+		panic("dataset: concatenation of unlike data")
+	}
+	out := &Data{Classes: a.Classes, Features: a.Features}
+	n := a.X.N() + b.X.N()
+	out.X = tensor.Batch(n, a.X.Example())
+	copy(out.X.Data[copy(out.X.Data, a.X.Data):], b.X.Data)
+	if a.Labels != nil {
+		out.Labels = slices.Concat(a.Labels, b.Labels)
+	}
+	parts := slices.Concat(a.files(), b.files())
+	out.setParts(parts)
+	behind := 0
+	for _, p := range a.files() {
+		behind += p.Rows
+	}
+	out.Index = slices.Clone(a.Index)
+	for _, i := range b.Index {
+		out.Index = append(out.Index, behind+i)
+	}
+	return out
+}
+
+// files is Parts, where one file counts as one part.
+func (d *Data) files() []Part {
+	if d.Parts != nil {
+		return d.Parts
+	}
+	rows := 0
+	for _, i := range d.Index {
+		rows = max(rows, i+1)
+	}
+	return []Part{{Digest: d.Source, Rows: rows}}
 }
