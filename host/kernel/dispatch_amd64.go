@@ -9,6 +9,7 @@ import (
 //go:generate go -C gen run . -part gemm -out ../gemm_amd64.s -stubs ../gemm_amd64.go -pkg kernel
 //go:generate go -C gen run . -part pack -out ../pack_amd64.s -stubs ../pack_amd64.go -pkg kernel
 //go:generate go -C gen run . -part rows -out ../rows_amd64.s -stubs ../rows_amd64.go -pkg kernel
+//go:generate go -C gen run . -part maps -out ../maps_amd64.s -stubs ../maps_amd64.go -pkg kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
 func opsOf(l Level) *ops {
@@ -16,12 +17,12 @@ func opsOf(l Level) *ops {
 	case Generic:
 		return &genericOps
 	case AVX2:
-		if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI2 {
 			return &avx2Ops
 		}
 	case AVX512:
 		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW &&
-			cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+			cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI2 {
 			return &avx512Ops
 		}
 	}
@@ -117,22 +118,9 @@ func peakLoop(l Level, n int) (flop int) {
 	return peakGo(n)
 }
 
-func avxOps(o ops) ops {
-	return ops{
-		mr: o.mr, nr: o.nr, masked: o.masked, direct: o.direct,
-		activate:     activateGo,
-		activateGrad: activateGradGo,
-
-		exp: expGo, log: logGo,
-		axpy: axpyGo, scale: scaleGo, mul: mulGo, mulAdd: mulAddGo, mulPlus: mulPlusGo,
-		reparametrize: reparametrizeGo, reparametrizeGrad: reparametrizeGradGo,
-		softmax: softmaxGo, logSoftmax: logSoftmaxGo,
-		adam: adamGo, momentum: momentumGo, rmsprop: rmspropGo,
-		uniform: uniformGo, normal: normalGo,
-	}
-}
-
 var (
-	avx2Ops   = avxOps(ops{mr: 6, nr: 16, direct: 12})
-	avx512Ops = avxOps(ops{mr: 14, nr: 32, masked: true, direct: 64})
+	avx2Ops = vectorOps(ops{mr: 6, nr: 16, direct: 12,
+		softmax: softmaxGo, logSoftmax: logSoftmaxGo, uniform: uniformGo, normal: normalGo}, &maps256)
+	avx512Ops = vectorOps(ops{mr: 14, nr: 32, masked: true, direct: 64,
+		softmax: softmaxGo, logSoftmax: logSoftmaxGo, uniform: uniformGo, normal: normalGo}, &maps512)
 )

@@ -1,0 +1,116 @@
+package kernel
+
+// mapFns are the element-wise functions of one level, as the assembly has them.
+type mapFns struct {
+	exp, log                         func(n int, y, x *float32)
+	axpy                             func(n int, y, x *float32, s float32)
+	scale                            func(n int, y, x *float32, s, o float32)
+	mul, mulAdd                      func(n int, y, a, b *float32)
+	mulPlus                          func(n int, y, x, s, o *float32)
+	reparametrize, reparametrizeGrad func(n int, z, mu, logvar, eps *float32)
+	act                              [Sigmoid + 1]func(n int, y, x *float32, alpha float32)
+	grad                             [Sigmoid + 1]func(n int, dx, dy, y *float32, alpha float32)
+	adam                             func(n int, p, g, m, v *float32, c1, c2, eps, rate, decay float32)
+	momentum, nesterov               func(n int, p, g, v *float32, lr, mu float32)
+	rmsprop                          func(n int, p, g, s *float32, lr, rho, one, eps float32)
+}
+
+var maps256 = mapFns{
+	exp: exp256, log: log256, axpy: axpy256, scale: scale256, mul: mul256, mulAdd: mulAdd256, mulPlus: mulPlus256,
+	reparametrize: reparametrize256, reparametrizeGrad: reparametrizeGrad256,
+	act: [...]func(n int, y, x *float32, alpha float32){ReLU: actReLU256, LeakyReLU: actLeakyReLU256, ELU: actELU256,
+		SELU: actSELU256, GELU: actGELU256, SiLU: actSiLU256, Softplus: actSoftplus256, Tanh: actTanh256, Sigmoid: actSigmoid256},
+	grad: [...]func(n int, dx, dy, y *float32, alpha float32){ReLU: gradReLU256, LeakyReLU: gradLeakyReLU256, ELU: gradELU256,
+		SELU: gradSELU256, GELU: gradGELU256, SiLU: gradSiLU256, Softplus: gradSoftplus256, Tanh: gradTanh256, Sigmoid: gradSigmoid256},
+	adam: adam256, momentum: momentum256, nesterov: nesterov256, rmsprop: rmsprop256,
+}
+
+var maps512 = mapFns{
+	exp: exp512, log: log512, axpy: axpy512, scale: scale512, mul: mul512, mulAdd: mulAdd512, mulPlus: mulPlus512,
+	reparametrize: reparametrize512, reparametrizeGrad: reparametrizeGrad512,
+	act: [...]func(n int, y, x *float32, alpha float32){ReLU: actReLU512, LeakyReLU: actLeakyReLU512, ELU: actELU512,
+		SELU: actSELU512, GELU: actGELU512, SiLU: actSiLU512, Softplus: actSoftplus512, Tanh: actTanh512, Sigmoid: actSigmoid512},
+	grad: [...]func(n int, dx, dy, y *float32, alpha float32){ReLU: gradReLU512, LeakyReLU: gradLeakyReLU512, ELU: gradELU512,
+		SELU: gradSELU512, GELU: gradGELU512, SiLU: gradSiLU512, Softplus: gradSoftplus512, Tanh: gradTanh512, Sigmoid: gradSigmoid512},
+	adam: adam512, momentum: momentum512, nesterov: nesterov512, rmsprop: rmsprop512,
+}
+
+// vectorOps are a level's operations on slices. The lengths were checked by
+// the engine's methods.
+func vectorOps(o ops, f *mapFns) ops {
+	unary := func(f func(n int, y, x *float32)) func(y, x []float32) {
+		return func(y, x []float32) {
+			if len(x) > 0 {
+				f(len(x), &y[0], &x[0])
+			}
+		}
+	}
+	o.exp, o.log = unary(f.exp), unary(f.log)
+	o.axpy = func(y, x []float32, s float32) {
+		if len(x) > 0 {
+			f.axpy(len(x), &y[0], &x[0], s)
+		}
+	}
+	o.scale = func(y, x []float32, s, t float32) {
+		if len(x) > 0 {
+			f.scale(len(x), &y[0], &x[0], s, t)
+		}
+	}
+	binary := func(f func(n int, y, a, b *float32)) func(y, a, b []float32) {
+		return func(y, a, b []float32) {
+			if len(y) > 0 {
+				f(len(y), &y[0], &a[0], &b[0])
+			}
+		}
+	}
+	o.mul, o.mulAdd = binary(f.mul), binary(f.mulAdd)
+	ternary := func(f func(n int, y, a, b, c *float32)) func(y, a, b, c []float32) {
+		return func(y, a, b, c []float32) {
+			if len(y) > 0 {
+				f(len(y), &y[0], &a[0], &b[0], &c[0])
+			}
+		}
+	}
+	o.mulPlus = ternary(f.mulPlus)
+	o.reparametrize, o.reparametrizeGrad = ternary(f.reparametrize), ternary(f.reparametrizeGrad)
+	o.activate = func(y, x []float32, a Act) {
+		switch {
+		case a.Kind < Linear || a.Kind > Sigmoid:
+			panic("kernel: unknown activation")
+		case a.Kind == Linear:
+			copy(y, x)
+		case len(x) > 0:
+			f.act[a.Kind](len(x), &y[0], &x[0], a.Alpha)
+		}
+	}
+	o.activateGrad = func(dx, dy, y []float32, a Act) {
+		switch {
+		case a.Kind < Linear || a.Kind > Sigmoid:
+			panic("kernel: unknown activation")
+		case a.Kind == Linear:
+			copy(dx, dy)
+		case len(dy) > 0:
+			f.grad[a.Kind](len(dy), &dx[0], &dy[0], &y[0], a.Alpha)
+		}
+	}
+	o.adam = func(p, g, m, v []float32, s *AdamStep) {
+		if len(p) > 0 {
+			f.adam(len(p), &p[0], &g[0], &m[0], &v[0], 1-s.Beta1, 1-s.Beta2, s.Eps, s.Rate, s.Decay)
+		}
+	}
+	o.momentum = func(p, g, v []float32, lr, mu float32, nesterov bool) {
+		step := f.momentum
+		if nesterov {
+			step = f.nesterov
+		}
+		if len(p) > 0 {
+			step(len(p), &p[0], &g[0], &v[0], lr, mu)
+		}
+	}
+	o.rmsprop = func(p, g, s []float32, lr, rho, eps float32) {
+		if len(p) > 0 {
+			f.rmsprop(len(p), &p[0], &g[0], &s[0], lr, rho, 1-rho, eps)
+		}
+	}
+	return o
+}
