@@ -29,7 +29,8 @@ type Layer interface {
 	Forward(w *Workspace, x *tensor.Tensor) *tensor.Tensor
 	// Backward maps the gradient at the last Forward's result to the one at
 	// its input, and adds up params' gradients in g; g == nil: the input's
-	// only. dy may be overwritten. The result lies in w.
+	// only. dy may be overwritten, and must not be the result itself. dx lies in
+	// w. Backward may be repeated until the next Forward.
 	Backward(w *Workspace, dy *tensor.Tensor, g *Grads) (dx *tensor.Tensor)
 }
 
