@@ -38,7 +38,11 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 		if e.o.Guarded == nil {
 			return nil, fmt.Errorf("it aims at the guard, and this detector gives no gradients")
 		}
-		model = e.o.Guarded(ad.FreshNoise(), e.o.Seed+0x5ec2e7)
+		guarded := e.o.Guarded
+		if transferred(a) {
+			guarded = e.o.Transfer
+		}
+		model = guarded(ad.FreshNoise(), e.o.Seed+0x5ec2e7)
 		if err := e.pool(ctx, &o); err != nil {
 			return nil, err
 		}
@@ -65,6 +69,12 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 		out.success = append(out.success, out.adv.Predicted[k] == y && out.result.Predicted[k] != y)
 	}
 	return out, nil
+}
+
+// transferred reports whether an attack is made on another seed's guard.
+func transferred(a attack.Attack) bool {
+	t, ok := a.(interface{ Transferred() bool })
+	return ok && t.Transferred()
 }
 
 // pool are the outputs of clean, rightly classified test rows: what logit

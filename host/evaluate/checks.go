@@ -18,6 +18,7 @@ func (e *evaluation) check(ctx context.Context) error {
 	e.checkPromise()
 	e.checkGradients()
 	e.checkOrder()
+	e.checkBlind()
 	e.checkCurves()
 	if e.o.SkipChecks || e.info.Gradient == sdk.NoGradient {
 		return nil
@@ -91,6 +92,28 @@ func (e *evaluation) checkOrder() {
 				e.warn("%s at eps %g fools more rows than at eps %g (%.3f against %.3f): more eps must never be weaker", a.Name, b.Eps, a.Eps, b.SuccessRate, a.SuccessRate)
 			}
 		}
+	}
+}
+
+// checkBlind compares adaptive attacks that follow gradients with those that
+// need none.
+func (e *evaluation) checkBlind() {
+	blind, sighted, id := -1., -1., ""
+	for _, a := range e.report.Adaptive {
+		for i, n := range e.o.Attacks {
+			ad, ok := n.Attack.(attack.Adaptive)
+			if !ok || e.ids[i] != a.ID || ad.WantsFlag() || transferred(ad) {
+				continue
+			}
+			if ad.Needs() == attack.NeedsGradients {
+				sighted = max(sighted, float64(a.Evaded))
+			} else if float64(a.Evaded) > blind {
+				blind, id = float64(a.Evaded), a.ID
+			}
+		}
+	}
+	if sighted >= 0 && blind > sighted+tolerance {
+		e.warn("%s gets further past the guard without gradients than any attack with them (%.3f against %.3f): the guard's gradients are masked, and the others' results do not count", id, blind, sighted)
 	}
 }
 

@@ -18,7 +18,7 @@ func (e *evaluation) curves(ctx context.Context) error {
 	for i, n := range e.o.Attacks {
 		norm, eps := n.Attack.Ball()
 		ad, adaptive := n.Attack.(attack.Adaptive)
-		if math.IsInf(eps, 1) || n.Attack.Needs() != attack.NeedsGradients {
+		if math.IsInf(eps, 1) || n.Attack.Needs() != attack.NeedsGradients || transferred(n.Attack) {
 			continue
 		}
 		if !adaptive && (seen[norm] || !slices.Contains([]string{"pgd", "bim", "apgd"}, n.Name)) {

@@ -50,10 +50,13 @@ type Options struct {
 	// Guarded is the guard as a classifier with detect's outputs, with the
 	// stored noise or with fresh noise of the given seed. Adaptive attacks
 	// need it.
-	Guarded   func(fresh bool, seed uint64) sdk.Forwarder
+	Guarded func(fresh bool, seed uint64) sdk.Forwarder
+	// Transfer is the same of another seed's detector: what transfer attacks.
+	// Without it they are left out, with a warning.
+	Transfer  func(fresh bool, seed uint64) sdk.Forwarder
 	Threshold float64
-	// Promise is what the threshold's calibration promised; nothing if
-	// PromisedFPR is 0.
+	// PromisedFPR is the false-alarm rate that the calibration promised; 0:
+	// none.
 	PromisedFPR         float64
 	PromisedConfidence  float64 // 0: the rate is an expectation
 	CalibrationRows     int
@@ -98,6 +101,10 @@ func Run(ctx context.Context, o Options) (*Report, *Details, error) {
 	for i, a := range e.o.Attacks {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
+		}
+		if transferred(a.Attack) && e.o.Transfer == nil {
+			e.warn("attack %s was left out: it needs a detector of another seed to transfer from", e.ids[i])
+			continue
 		}
 		if err := e.attack(ctx, a, e.ids[i]); err != nil {
 			return nil, nil, fmt.Errorf("attack %s: %w", e.ids[i], err)

@@ -1,0 +1,137 @@
+package attacks
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/attack/attacktest"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+const eps = .25
+
+// outcome attacks the toy guard and says what share of rows is fooled and
+// what share gets past both.
+func outcome(t *testing.T, a attack.Attack, aware bool, batch int) (fooled, evaded float64, adv *attack.Adversarial) {
+	t.Helper()
+	g, x, y := attacktest.NewGuard(20, 8, 4, 60, 2)
+	o := attack.Options{Norm: attack.Linf, Eps: eps, Seed: 2, Batch: batch, Threshold: math.Inf(1)}
+	m := sdk.Forwarder(g.M)
+	if aware {
+		o.Threshold = g.Threshold
+		z, err := g.Predict(context.Background(), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Pool, o.PoolLabels, m = z, y, g
+	}
+	adv, err := attack.Run(context.Background(), m, x, y, a, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := g.Detect(context.Background(), adv.XAdv, detect.Include{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := false
+	if ad, ok := a.(attack.Adaptive); ok {
+		want = ad.WantsFlag()
+	}
+	for i := range y {
+		if r.Predicted[i] != y[i] {
+			fooled += 1. / 60
+		}
+		if wrong := r.Predicted[i] != y[i]; (want && !wrong && r.Adversarial[i]) || (!want && wrong && !r.Adversarial[i]) {
+			evaded += 1. / 60
+		}
+	}
+	return fooled, evaded, adv
+}
+
+// An attacker who knows the guard gets past it where one who does not is
+// caught; ball, box and independence of the batch hold as ever.
+func TestAdaptive(t *testing.T) {
+	_, oblivious, _ := outcome(t, &PGD{RandomStart: true, Restarts: 1}, false, 60)
+	for _, e := range Table().Entries() {
+		if _, ok := e.Default.(attack.Adaptive); !ok {
+			continue
+		}
+		t.Run(e.Name, func(t *testing.T) {
+			a := e.Default
+			if b, ok := a.(*Blind); ok {
+				c := *b
+				c.Queries = 1500
+				a = &c
+			}
+			fooled, evaded, adv := outcome(t, a, true, 60)
+			t.Logf("fooled %.2f, past the guard %.2f; PGD %.2f", fooled, evaded, oblivious)
+			if evaded < oblivious+.05 {
+				t.Errorf("%.2f get past the guard, %.2f by PGD that knows nothing of it", evaded, oblivious)
+			}
+			for i := range adv.X.N() {
+				if d := attack.Linf.Distance(adv.X.Row(i), adv.XAdv.Row(i)); d > eps+attacktest.Tolerance {
+					t.Errorf("row %d: norm %g", i, d)
+				}
+			}
+			if _, _, parts := outcome(t, a, true, 7); !slices.Equal(parts.XAdv.Data, adv.XAdv.Data) {
+				t.Error("batches of 7 and of 60 differ")
+			}
+		})
+	}
+}
+
+// On a bare classifier they say what they need.
+func TestAdaptiveNeedsAGuard(t *testing.T) {
+	m := attacktest.NewMLP(12, 16, 4, 7)
+	_, err := attack.Run(context.Background(), m, attacktest.Uniform(3, 12, 0, 1, 1), nil, &LogitMatch{Norm: "linf", Eps: .1, Steps: 3, Step: .1}, attack.Options{Threshold: math.Inf(1)})
+	if err == nil {
+		t.Error("no error")
+	}
+}
+
+// Cotangents of the adaptive loss agree with central differences.
+func TestGuardLossGradient(t *testing.T) {
+	g, x, y := attacktest.NewGuard(10, 3, 4, 6, 2)
+	z, err := g.Predict(context.Background(), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := newGuardLoss(attack.Goal{Labels: y, Kind: sdk.Logits, Classes: 4, Threshold: g.Threshold, Pool: z, PoolLabels: y})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.margin, o.rebuilt, o.score, o.match, o.lead = 1, .7, 3, .2, 50
+	if err := o.aim(z); err != nil {
+		t.Fatal(err)
+	}
+	p := attack.NewProbe(g, 6, o, attack.Budget{})
+	s, err := p.Gradient(context.Background(), attack.All(6), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for j := range 10 {
+		const h = 1e-3
+		shift := func(d float32) []float64 {
+			y := x.Clone()
+			for i := range 6 {
+				y.Row(i)[j] += d
+			}
+			s, err := p.Loss(context.Background(), attack.All(6), y)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Loss
+		}
+		up, down := shift(h), shift(-h)
+		for i := range 6 {
+			want := (up[i] - down[i]) / (2 * h)
+			if got := float64(s.Grad.Row(i)[j]); math.Abs(got-want) > .03*(1+math.Abs(want)) {
+				t.Errorf("row %d, feature %d: gradient %g, want %g", i, j, got, want)
+			}
+		}
+	}
+}
