@@ -42,11 +42,12 @@ func TestTrain(t *testing.T) {
 				rate = 0.5
 			}
 			var loss float64
+			dy := tensor.New(4, 2)
 			step := func() {
 				g.Zero()
 				y := seq.Forward(w, x)
-				loss, _ = nn.CrossEntropy(k, y, y, labels)
-				seq.Backward(w, y, g)
+				loss, _ = nn.CrossEntropy(k, dy, y, labels)
+				seq.Backward(w, dy, g)
 				opt.Step(k, g, rate)
 			}
 			for range 300 {

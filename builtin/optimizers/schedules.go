@@ -52,7 +52,7 @@ func (s CosineDecay) At(base float64, step, total int) float64 {
 	}
 	t := min(float64(step-s.WarmupSteps)/float64(span(s.DecaySteps, total-s.WarmupSteps)), 1)
 	cosine := 0.5 * (1 + math.Cos(math.Pi*t))
-	return top * ((1-s.Alpha)*cosine + s.Alpha)
+	return top * (float64((1-s.Alpha)*cosine) + s.Alpha)
 }
 
 // PiecewiseConstantDecay is Values[i] for steps up to and with Boundaries[i].
@@ -110,7 +110,7 @@ func (s PolynomialDecay) At(base float64, step, total int) float64 {
 	}
 	t = min(t, n)
 	first := start(s.InitialLearningRate, base)
-	return (first-s.EndLearningRate)*math.Pow(1-t/n, s.Power) + s.EndLearningRate
+	return float64((first-s.EndLearningRate)*math.Pow(1-t/n, s.Power)) + s.EndLearningRate
 }
 
 // InverseTimeDecay is rate/(1 + DecayRate·step/DecaySteps).
@@ -127,7 +127,7 @@ func (s InverseTimeDecay) At(base float64, step, total int) float64 {
 	if s.Staircase {
 		t = math.Floor(t)
 	}
-	return start(s.InitialLearningRate, base) / (1 + s.DecayRate*t)
+	return start(s.InitialLearningRate, base) / (1 + float64(s.DecayRate*t))
 }
 
 func start(own, base float64) float64 {

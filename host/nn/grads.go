@@ -77,11 +77,11 @@ func (g *Grads) Penalty(k *kernel.Engine) float64 {
 			continue
 		}
 		if p.L2 != 0 {
-			loss += float64(p.L2) * k.SumSquares(p.Value.Data)
+			loss += float64(float64(p.L2) * k.SumSquares(p.Value.Data))
 			k.Axpy(g.values[i].Data, p.Value.Data, 2*p.L2)
 		}
 		if p.L1 != 0 {
-			loss += float64(p.L1) * addSigns(g.values[i].Data, p.Value.Data, p.L1)
+			loss += float64(float64(p.L1) * addSigns(g.values[i].Data, p.Value.Data, p.L1))
 		}
 	}
 	return loss

@@ -218,7 +218,7 @@ func (f *fit) run(ctx context.Context) error {
 			if math.IsNaN(l) || math.IsInf(l, 0) {
 				return sdk.Errorf(sdk.Internal, "training diverged: the loss is %v at step %d of epoch %d; a lower learning_rate may help", l, step+1, epoch)
 			}
-			loss += l * float64(len(rows))
+			loss += float64(l * float64(len(rows)))
 			right += correct
 			seen += len(rows)
 			if (step+1)%every == 0 && step+1 < steps {
