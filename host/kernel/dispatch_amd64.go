@@ -10,6 +10,8 @@ import (
 //go:generate go -C gen run . -part pack -out ../pack_amd64.s -stubs ../pack_amd64.go -pkg kernel
 //go:generate go -C gen run . -part rows -out ../rows_amd64.s -stubs ../rows_amd64.go -pkg kernel
 //go:generate go -C gen run . -part maps -out ../maps_amd64.s -stubs ../maps_amd64.go -pkg kernel
+//go:generate go -C gen run . -part reduce -out ../reduce_amd64.s -stubs ../reduce_amd64.go -pkg kernel
+//go:generate go -C gen run . -part random -out ../random_amd64.s -stubs ../random_amd64.go -pkg kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
 func opsOf(l Level) *ops {
@@ -119,8 +121,6 @@ func peakLoop(l Level, n int) (flop int) {
 }
 
 var (
-	avx2Ops = vectorOps(ops{mr: 6, nr: 16, direct: 12,
-		softmax: softmaxGo, logSoftmax: logSoftmaxGo, uniform: uniformGo, normal: normalGo}, &maps256)
-	avx512Ops = vectorOps(ops{mr: 14, nr: 32, masked: true, direct: 64,
-		softmax: softmaxGo, logSoftmax: logSoftmaxGo, uniform: uniformGo, normal: normalGo}, &maps512)
+	avx2Ops   = vectorOps(ops{mr: 6, nr: 16, direct: 12}, &maps256)
+	avx512Ops = vectorOps(ops{mr: 14, nr: 32, masked: true, direct: 64}, &maps512)
 )

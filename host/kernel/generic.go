@@ -22,6 +22,10 @@ type ops struct {
 	reparametrizeGrad func(dlogvar, dz, logvar, eps []float32)
 	softmax           func(y, x []float32, width int)
 	logSoftmax        func(y, x []float32, width int)
+	softmaxGrad       func(dx, dy, y []float32, width int)
+
+	// sumColumns sums rows of x, ld apart, in order; rows is at least 1.
+	sumColumns func(d, x []float32, ld, rows int)
 
 	adam     func(p, g, m, v []float32, s *AdamStep)
 	momentum func(p, g, v []float32, lr, mu float32, nesterov bool)
@@ -39,7 +43,7 @@ var genericOps = ops{
 	exp: expGo, log: logGo,
 	axpy: axpyGo, scale: scaleGo, mul: mulGo, mulAdd: mulAddGo, mulPlus: mulPlusGo,
 	reparametrize: reparametrizeGo, reparametrizeGrad: reparametrizeGradGo,
-	softmax: softmaxGo, logSoftmax: logSoftmaxGo,
+	softmax: softmaxGo, logSoftmax: logSoftmaxGo, softmaxGrad: softmaxGradGo, sumColumns: sumColumnsGo,
 	adam: adamGo, momentum: momentumGo, rmsprop: rmspropGo,
 	uniform: uniformGo, normal: normalGo,
 }

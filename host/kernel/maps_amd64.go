@@ -35,6 +35,9 @@ func reparametrize512(n int, z *float32, mu *float32, logvar *float32, eps *floa
 func reparametrizeGrad512(n int, d *float32, dz *float32, logvar *float32, eps *float32)
 
 //go:noescape
+func softmaxGrad512(n int, dx *float32, dy *float32, y *float32, s float32)
+
+//go:noescape
 func actReLU512(n int, y *float32, x *float32, alpha float32)
 
 //go:noescape
@@ -129,6 +132,9 @@ func reparametrize256(n int, z *float32, mu *float32, logvar *float32, eps *floa
 
 //go:noescape
 func reparametrizeGrad256(n int, d *float32, dz *float32, logvar *float32, eps *float32)
+
+//go:noescape
+func softmaxGrad256(n int, dx *float32, dy *float32, y *float32, s float32)
 
 //go:noescape
 func actReLU256(n int, y *float32, x *float32, alpha float32)

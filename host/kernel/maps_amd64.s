@@ -1210,6 +1210,45 @@ done:
 	VZEROUPPER
 	RET
 
+// func softmaxGrad512(n int, dx *float32, dy *float32, y *float32, s float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·softmaxGrad512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         y+24(FP), SI
+	MOVSS        s+32(FP), X0
+	VBROADCASTSS X0, Z0
+	XORQ         CX, CX
+	SUBQ         $0x10, AX
+	JL           tail
+
+loop:
+	VMOVUPS (BX)(CX*1), Z1
+	VMOVUPS (SI)(CX*1), Z2
+	VSUBPS  Z0, Z1, Z1
+	VMULPS  Z2, Z1, Z1
+	VMOVUPS Z1, (DX)(CX*1)
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, AX
+	JGE     loop
+
+tail:
+	ADDQ      $0x10, AX
+	JZ        done
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, AX
+	KMOVW     AX, K1
+	VMOVUPS.Z (BX)(CX*1), K1, Z1
+	VMOVUPS.Z (SI)(CX*1), K1, Z2
+	VSUBPS    Z0, Z1, Z0
+	VMULPS    Z2, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(CX*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func actReLU512(n int, y *float32, x *float32, alpha float32)
 // Requires: AVX, AVX512F, BMI2, SSE
 TEXT ·actReLU512(SB), NOSPLIT, $0-28
@@ -4283,6 +4322,45 @@ tail:
 	VMULPS       lanes_3f000000<>+0(SB), Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)(CX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func softmaxGrad256(n int, dx *float32, dy *float32, y *float32, s float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·softmaxGrad256(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         dx+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         y+24(FP), SI
+	MOVSS        s+32(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         CX, CX
+	SUBQ         $0x08, AX
+	JL           tail
+
+loop:
+	VMOVUPS (BX)(CX*1), Y1
+	VMOVUPS (SI)(CX*1), Y2
+	VSUBPS  Y0, Y1, Y1
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (DX)(CX*1)
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, AX
+	JGE     loop
+
+tail:
+	ADDQ       $0x08, AX
+	JZ         done
+	LEAQ       lanes_mask<>+0(SB), DI
+	NEGQ       AX
+	VMOVUPS    32(DI)(AX*4), Y1
+	VMASKMOVPS (BX)(CX*1), Y1, Y2
+	VMASKMOVPS (SI)(CX*1), Y1, Y3
+	VSUBPS     Y0, Y2, Y0
+	VMULPS     Y3, Y0, Y0
+	VMASKMOVPS Y0, Y1, (DX)(CX*1)
 
 done:
 	VZEROUPPER

@@ -34,6 +34,21 @@ func TestRandomStreams(t *testing.T) {
 				sameBits(t, "part", d, all[part[0]:part[1]])
 			}
 		}
+		exact := make([]float32, 500)
+		generic := newEngine(t, Generic, 1)
+		got := make([]float32, len(exact))
+		for _, first := range []uint64{0, 1<<34 - 100} {
+			generic.Uniform(exact, k, first)
+			e.Uniform(got, k, first)
+			sameBits(t, "uniform", got, exact)
+			generic.Normal(exact, k, first)
+			e.Normal(got, k, first)
+			for i, v := range exact {
+				if math.Abs(float64(got[i]-v)) > 3e-6 {
+					t.Fatalf("normal %d = %v, want %v", i, got[i], v)
+				}
+			}
+		}
 		const n = 1 << 17
 		d := make([]float32, n)
 		e.Uniform(d, k, 3)

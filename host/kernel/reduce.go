@@ -19,10 +19,17 @@ func (e *Engine) colGrain(width, size int) int {
 }
 
 func runColSum(e *Engine, j *job, _, lo, hi int) {
-	w := len(j.y)
-	clear(j.y[lo:hi])
-	for i := range j.n {
-		e.ops.axpy(j.y[lo:hi], j.x[i*w+lo:i*w+hi], 1)
+	if j.n == 0 {
+		clear(j.y[lo:hi])
+		return
+	}
+	e.ops.sumColumns(j.y[lo:hi], j.x[lo:], len(j.y), j.n)
+}
+
+func sumColumnsGo(d, x []float32, ld, rows int) {
+	clear(d)
+	for i := range rows {
+		axpyGo(d, x[i*ld:i*ld+len(d)], 1)
 	}
 }
 

@@ -43,10 +43,14 @@ func (e *Engine) SoftmaxGrad(dx, dy, y []float32, width int) {
 	e.do(rows(len(y), width), 1+mapGrain/max(1, width))
 }
 
-func runSoftmaxGrad(_ *Engine, j *job, _, lo, hi int) {
+func runSoftmaxGrad(e *Engine, j *job, _, lo, hi int) {
 	w := j.width
-	for i := lo * w; i < hi*w; i += w {
-		dx, dy, y := j.y[i:i+w], j.x[i:i+w], j.a[i:i+w]
+	e.ops.softmaxGrad(j.y[lo*w:hi*w], j.x[lo*w:hi*w], j.a[lo*w:hi*w], w)
+}
+
+func softmaxGradGo(dx, dy, y []float32, width int) {
+	for i := 0; i < len(y); i += width {
+		dx, dy, y := dx[i:i+width], dy[i:i+width], y[i:i+width]
 		var s float32
 		for q, v := range y {
 			s += float32(dy[q] * v)

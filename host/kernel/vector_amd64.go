@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // mapFns are the element-wise functions of one level, as the assembly has them.
 type mapFns struct {
 	exp, log                         func(n int, y, x *float32)
@@ -13,6 +15,13 @@ type mapFns struct {
 	adam                             func(n int, p, g, m, v *float32, c1, c2, eps, rate, decay float32)
 	momentum, nesterov               func(n int, p, g, v *float32, lr, mu float32)
 	rmsprop                          func(n int, p, g, s *float32, lr, rho, one, eps float32)
+	less                             func(n int, y, x *float32, s, t float32)
+	softmaxGrad                      func(n int, dx, dy, y *float32, s float32)
+	maxRow                           func(n int, x *float32) float32
+	sumExp, sumExpOnly               func(n int, y, x *float32, top float32) float32
+	dotRow                           func(n int, a, b *float32) float32
+	sumColumns                       func(n int, d, x *float32, ld, rows int)
+	uniform, normal                  func(dst *float32, key *uint64, block uint64)
 }
 
 var maps256 = mapFns{
@@ -23,6 +32,8 @@ var maps256 = mapFns{
 	grad: [...]func(n int, dx, dy, y *float32, alpha float32){ReLU: gradReLU256, LeakyReLU: gradLeakyReLU256, ELU: gradELU256,
 		SELU: gradSELU256, GELU: gradGELU256, SiLU: gradSiLU256, Softplus: gradSoftplus256, Tanh: gradTanh256, Sigmoid: gradSigmoid256},
 	adam: adam256, momentum: momentum256, nesterov: nesterov256, rmsprop: rmsprop256,
+	less: less256, softmaxGrad: softmaxGrad256, maxRow: maxRow256, sumExp: sumExp256, sumExpOnly: sumExpOnly256, dotRow: dotRow256,
+	sumColumns: sumColumns256, uniform: uniform256, normal: normal256,
 }
 
 var maps512 = mapFns{
@@ -33,6 +44,8 @@ var maps512 = mapFns{
 	grad: [...]func(n int, dx, dy, y *float32, alpha float32){ReLU: gradReLU512, LeakyReLU: gradLeakyReLU512, ELU: gradELU512,
 		SELU: gradSELU512, GELU: gradGELU512, SiLU: gradSiLU512, Softplus: gradSoftplus512, Tanh: gradTanh512, Sigmoid: gradSigmoid512},
 	adam: adam512, momentum: momentum512, nesterov: nesterov512, rmsprop: rmsprop512,
+	less: less512, softmaxGrad: softmaxGrad512, maxRow: maxRow512, sumExp: sumExp512, sumExpOnly: sumExpOnly512, dotRow: dotRow512,
+	sumColumns: sumColumns512, uniform: uniform512, normal: normal512,
 }
 
 // vectorOps are a level's operations on slices. The lengths were checked by
@@ -112,5 +125,35 @@ func vectorOps(o ops, f *mapFns) ops {
 			f.rmsprop(len(p), &p[0], &g[0], &s[0], lr, rho, 1-rho, eps)
 		}
 	}
+	o.rows(f)
 	return o
+}
+
+// rows fills in what works along rows, and random numbers.
+func (o *ops) rows(f *mapFns) {
+	o.softmax = func(y, x []float32, width int) {
+		for i := 0; i < len(x); i += width {
+			s := f.sumExp(width, &y[i], &x[i], f.maxRow(width, &x[i]))
+			f.scale(width, &y[i], &y[i], 1/s, 0)
+		}
+	}
+	o.logSoftmax = func(y, x []float32, width int) {
+		for i := 0; i < len(x); i += width {
+			top := f.maxRow(width, &x[i])
+			s := f.sumExpOnly(width, nil, &x[i], top)
+			f.less(width, &y[i], &x[i], top, float32(math.Log(float64(s))))
+		}
+	}
+	o.softmaxGrad = func(dx, dy, y []float32, width int) {
+		for i := 0; i < len(y); i += width {
+			f.softmaxGrad(width, &dx[i], &dy[i], &y[i], f.dotRow(width, &dy[i], &y[i]))
+		}
+	}
+	o.sumColumns = func(d, x []float32, ld, rows int) {
+		if len(d) > 0 && rows > 0 {
+			f.sumColumns(len(d), &d[0], &x[0], 4*ld, rows)
+		}
+	}
+	o.uniform = func(dst *[randomRun]float32, k *Key, block uint64) { f.uniform(&dst[0], &k.Seed, block) }
+	o.normal = func(dst *[randomRun]float32, k *Key, block uint64) { f.normal(&dst[0], &k.Seed, block) }
 }

@@ -249,6 +249,18 @@ func (l *lanes) log(x value) value {
 	scaled := l.mul(x, num(0x1p23))
 	l.pick(tiny, scaled, v)
 	l.pick(tiny, num(-23), e)
+	y := l.logNormal(v, e)
+	// 0, the negative, ∞ and NaN
+	l.pick(l.compare(equal, x, num(0)), num(math.Inf(-1)), y)
+	l.pick(l.compare(lessThan, x, num(0)), bits(0x7fc00000), y)
+	l.pick(l.compare(equal, x, num(math.Inf(1))), num(math.Inf(1)), y)
+	nan := l.compare(3, x, x) // unordered
+	l.pick(nan, x, y)
+	return y
+}
+
+// logNormal is log v + e·log 2 for a normal v.
+func (l *lanes) logNormal(v, e value) value {
 	d := l.subInt(v, bits(0x3f3504f3)) // √½
 	e = l.add(e, l.toFloat(l.sar(d, 23)))
 	f := l.addInt(l.and(d, bits(0x007fffff)), bits(0x3f3504f3))
@@ -261,12 +273,6 @@ func (l *lanes) log(x value) value {
 	VFNMADD231PS(num(.5), z, y)
 	y = l.add(f, y)
 	VFMADD231PS(num(0.693359375), e, y)
-	// 0, the negative, ∞ and NaN
-	l.pick(l.compare(equal, x, num(0)), num(math.Inf(-1)), y)
-	l.pick(l.compare(lessThan, x, num(0)), bits(0x7fc00000), y)
-	l.pick(l.compare(equal, x, num(math.Inf(1))), num(math.Inf(1)), y)
-	nan := l.compare(3, x, x) // unordered
-	l.pick(nan, x, y)
 	return y
 }
 

@@ -150,6 +150,9 @@ func maps() {
 			sd := l.exp(l.mul(o.v["logvar"], num(.5)))
 			o.store("d", l.mul(l.mul(o.v["dz"], o.v["eps"]), l.mul(sd, num(.5))))
 		})
+		l.mapping("softmaxGrad", []string{"dx", "dy", "y"}, []string{"dy", "y"}, []string{"s"}, func(o *operands) {
+			o.store("dx", l.mul(l.sub(o.v["dy"], o.v["s"]), o.v["y"]))
+		})
 		l.activations()
 		l.optimisers()
 	}
