@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -85,9 +86,13 @@ func newCSVRows(c *content, label string) (*csvRows, error) {
 	return r, nil
 }
 
-// separator looks at the first line only.
+// separator looks at the first line only, and waits for no more than that:
+// what is behind it may come much later.
 func separator(c *content) rune {
-	text, _ := c.Peek(c.Size())
+	text, err := c.Peek(1)
+	for err == nil && !bytes.ContainsRune(text, '\n') {
+		text, err = c.Peek(max(c.Buffered(), len(text)+1))
+	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	for _, sep := range ",;\t" {
 		if strings.ContainsRune(line, sep) {

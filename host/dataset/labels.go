@@ -13,10 +13,10 @@ import (
 )
 
 // maxClass bounds class indices.
-const maxClass = 1 << 20
+const maxClass = 1 << 16
 
 // ReadLabels reads n labels (n < 0: all) from a .npy, a .npz:KEY (default y,
-// or the only array), a .csv of one column or an IDX file. Whole numbers from
+// or the only array), a table of one column (.csv, .parquet) or an IDX file. Whole numbers from
 // 0 are class indices and classes is nil; text is classes by name, in sorted
 // order.
 func ReadLabels(path string, n int) (labels []int, classes []string, err error) {
@@ -39,8 +39,10 @@ func ReadLabels(path string, n int) (labels []int, classes []string, err error) 
 			a, err = idxLabels(c)
 			err = errors.Join(err, c.close())
 		}
+	case "parquet":
+		a, err = parquetLabels(file)
 	default:
-		err = fmt.Errorf("%s: want labels as .npy, .npz, .csv or IDX", file)
+		err = fmt.Errorf("%s: want labels as .npy, .npz, .csv, .parquet or IDX", file)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -90,6 +92,18 @@ func csvLabels(file string, n int) (Array, error) {
 		out = out[1:]
 	}
 	return Array{Shape: []int{len(out)}, Data: out}, c.close()
+}
+
+// parquetLabels reads a table whose only column is the label.
+func parquetLabels(file string) (Array, error) {
+	d, err := Read(file, StreamOptions{Format: "parquet"})
+	if err != nil {
+		return Array{}, err
+	}
+	if n := d.X.Stride(); n != 1 {
+		return Array{}, fmt.Errorf("%s: %d columns, want one of labels", file, n)
+	}
+	return Array{Shape: d.X.Shape[:1], Data: d.X.Data}, nil
 }
 
 // labels turns a vector of n (n < 0: any number) into class indices.

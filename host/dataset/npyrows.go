@@ -1,8 +1,10 @@
 package dataset
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -56,6 +58,9 @@ func (r *npyRows) next(dst []float32) error {
 		return err
 	}
 	r.rows++
+	if r.h.dtype.kind != 'f' {
+		return nil // always finite
+	}
 	if err := badNumber(dst, numbered); err != nil {
 		return &RowError{Source: r.name, Row: r.rows - 1, Err: err}
 	}
@@ -70,12 +75,29 @@ func (r *npyRows) read(dst []float32) error {
 		if err := r.full(b); err != nil {
 			return err
 		}
-		for i := range n {
-			dst[i] = float32(d.float(b[i*d.size:]))
-		}
+		d.floats(dst[:n], b)
 		dst = dst[n:]
 	}
 	return nil
+}
+
+// floats decodes len(dst) numbers of b. The two kinds that large files are
+// made of come first.
+func (d dtype) floats(dst []float32, b []byte) {
+	switch {
+	case d.kind == 'u' && d.size == 1:
+		for i := range dst {
+			dst[i] = float32(b[i])
+		}
+	case d.kind == 'f' && d.size == 4 && !d.big:
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	default:
+		for i := range dst {
+			dst[i] = float32(d.float(b[i*d.size:]))
+		}
+	}
 }
 
 // load reads an array in Fortran order whole: its rows are scattered.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -14,7 +15,8 @@ import (
 // Open reads the rows of one role: the source, of it the split, of that the
 // range, of that a class-balanced limit; then each example is reshaped, brought
 // from nchw to nhwc and rescaled, in this order. Relative paths start at
-// baseDir. Standardisation is not applied: it needs data.train (Standardize).
+// baseDir. Classes is filled where there are labels: classes without names are
+// called "0", "1", …. Standardisation is not applied: it needs data.train (Standardize).
 func Open(src spec.DataSource, baseDir string, named registry.Table[Source]) (*Data, error) {
 	if err := checkOne(src); err != nil {
 		return nil, err
@@ -23,6 +25,7 @@ func Open(src spec.DataSource, baseDir string, named registry.Table[Source]) (*D
 	if err != nil {
 		return nil, err
 	}
+	d.nameClasses()
 	rows, err := pick(src, d, official)
 	if err != nil {
 		return nil, err
@@ -31,6 +34,17 @@ func Open(src spec.DataSource, baseDir string, named registry.Table[Source]) (*D
 		d = d.take(rows)
 	}
 	return d, d.shape(src)
+}
+
+// nameClasses calls classes without names by their numbers.
+func (d *Data) nameClasses() {
+	if d.Labels == nil || d.Classes != nil {
+		return
+	}
+	d.Classes = make([]string, d.NumClasses())
+	for c := range d.Classes {
+		d.Classes[c] = strconv.Itoa(c)
+	}
 }
 
 // checkOne holds that exactly one place is named.

@@ -64,7 +64,7 @@ func TestOpenCSV(t *testing.T) {
 		t.Errorf("features %v", d.Features)
 	}
 	d = mustOpen(t, spec.DataSource{File: write(t, "t.csv", []byte("\uFEFF1;2;0\n3;4;1\n")), Label: "2"})
-	if want := []float32{1, 2, 3, 4}; !slices.Equal(d.X.Data, want) || !slices.Equal(d.Labels, []int{0, 1}) || d.Classes != nil {
+	if want := []float32{1, 2, 3, 4}; !slices.Equal(d.X.Data, want) || !slices.Equal(d.Labels, []int{0, 1}) || !slices.Equal(d.Classes, []string{"0", "1"}) {
 		t.Errorf("without header: x %v, labels %v", d.X.Data, d.Labels)
 	}
 }

@@ -1,5 +1,7 @@
 package dataset
 
+import "sort"
+
 // origin is where one row came from.
 type origin struct {
 	digest string
@@ -9,15 +11,22 @@ type origin struct {
 // origins are those of all rows, in order.
 func (d *Data) origins() []origin {
 	out := make([]origin, len(d.Index))
-	for i, at := range d.Index {
-		out[i] = origin{d.Source, at}
-		for _, p := range d.Parts {
-			if at < p.Rows {
-				out[i] = origin{p.Digest, at}
-				break
-			}
-			at -= p.Rows
+	if d.Parts == nil {
+		for i, at := range d.Index {
+			out[i] = origin{d.Source, at}
 		}
+		return out
+	}
+	end := make([]int, len(d.Parts)) // one behind the last row of each part
+	n := 0
+	for p, part := range d.Parts {
+		n += part.Rows
+		end[p] = n
+	}
+	for i, at := range d.Index {
+		p := sort.SearchInts(end, at+1) // the first part that ends behind it
+		part := d.Parts[p]
+		out[i] = origin{part.Digest, at - end[p] + part.Rows}
 	}
 	return out
 }

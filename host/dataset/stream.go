@@ -179,5 +179,6 @@ func Read(path string, o StreamOptions) (*Data, error) {
 		}
 		d.X = d.X.Reshape(append([]int{d.X.N()}, o.Example...)...)
 	}
+	d.nameClasses()
 	return d, nil
 }
