@@ -1,0 +1,53 @@
+package host
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestRunDirRefusesASecondHolder(t *testing.T) {
+	path := t.TempDir() + "/run"
+	d, err := CreateRunDir(path, false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CreateRunDir(path, true, false); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("second holder: %v, want an error that says in use", err)
+	}
+	d.Close()
+	if _, err := CreateRunDir(path, false, false); err == nil || !strings.Contains(err.Error(), "--resume") {
+		t.Errorf("existing run: %v, want an error that names --resume", err)
+	}
+	d, err = CreateRunDir(path, false, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := os.Stat(path + ".old-1/events.jsonl"); err != nil {
+		t.Errorf("--force did not keep the old run: %v", err)
+	}
+}
+
+func TestMetricsReplaceAnEpochDoneAgain(t *testing.T) {
+	path := t.TempDir() + "/run"
+	for range 2 { // the second time as a resumed process
+		d, err := CreateRunDir(path, true, false)
+		if err != nil {
+			if d, err = CreateRunDir(path, false, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for e := 1; e <= 2; e++ {
+			if err := d.Metrics(e, map[string]float64{"loss": float64(e), "val_loss": 0.5}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.Close()
+	}
+	got, _ := os.ReadFile(path + "/metrics.csv")
+	want := "epoch,loss,val_loss\n1,1,0.5\n2,2,0.5\n"
+	if string(got) != want {
+		t.Errorf("metrics.csv = %q, want %q", got, want)
+	}
+}
