@@ -1,0 +1,156 @@
+// Package cli is vaeguard's command line: one file a verb, behind Main, so that
+// a third party's own main adds a layer or an attack and has all of it.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+)
+
+// Main runs the command line of os.Args with the given components and exits.
+// It also serves as a plugin when a host started this program as one.
+func Main(c host.Components) {
+	host.ServeIfPlugin(c)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := Run(ctx, c, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Run is Main without a process: it returns the exit code. Results go to
+// stdout, logs and progress to stderr.
+func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{c: c, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if a.bar != nil {
+		a.bar.Wait()
+	}
+	if err != nil {
+		if ctx.Err() != nil && !errors.Is(err, context.Canceled) {
+			err = fmt.Errorf("%w (%w)", err, context.Canceled)
+		}
+		fmt.Fprintln(stderr, errorText(err))
+	}
+	return exitCode(err)
+}
+
+// app is what all verbs share.
+type app struct {
+	c      host.Components
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+
+	threads  int
+	logLevel string
+	quiet    bool
+	json     bool
+
+	bar *progress
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "vaeguard",
+		Short:         "Guard a classifier against adversarial inputs",
+		Long:          "vaeguard builds, trains and runs a guard around a classifier that it does not change.\nStart with: vaeguard demo",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       host.Version(),
+	}
+	f := root.PersistentFlags()
+	f.IntVar(&a.threads, "threads", 0, "threads of the host's arithmetic (0: all cores)")
+	f.StringVar(&a.logLevel, "log-level", "warn", "trace, debug, info, warn, error, off")
+	f.BoolVar(&a.quiet, "quiet", false, "no progress on stderr")
+	f.BoolVar(&a.json, "json", false, "JSON on stdout")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetVersionTemplate("vaeguard {{.Version}}\n")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.threads < 0 {
+			return usagef("--threads %d: want 0 or more", a.threads)
+		}
+		if a.logLevel != "off" && hclog.LevelFromString(a.logLevel) == hclog.NoLevel {
+			return usagef("--log-level %q: want trace, debug, info, warn, error or off", a.logLevel)
+		}
+		return nil
+	}
+	root.AddCommand(
+		a.demoCommand(), a.runCommand(), a.trainCommand(), a.calibrateCommand(), a.detectCommand(),
+		a.attackCommand(), a.evaluateCommand(), a.summaryCommand(), a.inspectCommand(),
+		a.lintCommand(), a.schemaCommand(), a.listCommand(), a.explainCommand(), a.newCommand(),
+		a.pluginCommand(), a.runsCommand(), a.benchCommand(), a.versionCommand(),
+	)
+	for _, c := range root.Commands() {
+		usageArgs(c)
+	}
+	return root
+}
+
+// usageArgs makes wrong numbers of arguments exit with the usage code.
+func usageArgs(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		usageArgs(sub)
+	}
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usagef("%w\nusage: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	} else if c.HasSubCommands() {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q of %s", args[0], cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+}
+
+// logger logs on stderr at the asked level.
+func (a *app) logger() hclog.Logger {
+	level := hclog.LevelFromString(a.logLevel)
+	if a.logLevel == "off" {
+		level = hclog.Off
+	}
+	color := hclog.ColorOff
+	if _, no := os.LookupEnv("NO_COLOR"); !no && runtime.GOOS != "windows" {
+		color = hclog.AutoColor
+	}
+	return hclog.New(&hclog.LoggerOptions{Name: "vaeguard", Level: level, Output: a.stderr, Color: color})
+}
+
+// progress is made at the first use and waited for at the end.
+func (a *app) progress() *progress {
+	if a.bar == nil {
+		a.bar = newProgress(a.stderr, a.quiet)
+	}
+	return a.bar
+}
+
+// errorText is what a user reads: several faults a line each.
+func errorText(err error) string {
+	text := err.Error()
+	if !strings.Contains(text, "\n") && exitCode(err) != exitGate {
+		return "vaeguard: " + text
+	}
+	return text
+}
