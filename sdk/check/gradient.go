@@ -21,6 +21,7 @@ const (
 	scalePass       = 1.25 // with cosinePass: the factor between them, either way
 	noise           = 1.0 / (1 << 21)
 	leastPoints     = 8 // derivatives above the noise floor
+	jitter          = 0.05
 )
 
 // probeSteps are shares of the legal range, or of the rows' deviation.
@@ -187,14 +188,25 @@ func (p *probe) scales() []float64 {
 	return s
 }
 
-// interior is x moved so far inside the legal range that no step leaves it.
+// interior is x moved a little at random, and so far inside the legal range
+// that no step leaves it. The move parts what is equal, such as an image's
+// background: where a max pooling has equal candidates, differences and a
+// correct gradient do not agree.
 func (p *probe) interior(scale []float64) *tensor.Tensor {
 	x := p.x.Clone()
 	for i := range x.Data {
 		f := i % len(scale)
+		x.Data[i] += float32((2*p.r.Float64() - 1) * jitter * scale[f])
 		if lo, hi, ok := p.bounds(f); ok {
 			margin := 1.01 * probeSteps[0] * scale[f]
-			x.Data[i] = float32(min(max(float64(x.Data[i]), lo+margin), hi-margin))
+			v := float64(x.Data[i])
+			if v < lo+margin { // mirrored, not clipped: clipping would make equals again
+				v = 2*(lo+margin) - v
+			}
+			if v > hi-margin {
+				v = 2*(hi-margin) - v
+			}
+			x.Data[i] = float32(min(max(v, lo+margin), hi-margin))
 		}
 	}
 	return x
