@@ -30,8 +30,11 @@ type Meta struct {
 	Classifier    Classifier        `json:"classifier"`
 	Data          map[string]string `json:"data"`     // sha256 of what each role's rows were read from
 	Versions      map[string]string `json:"versions"` // of vaeguard and Go
-	Files         map[string]string `json:"files"`    // sha256 of each file, lower-case hex
-	Sizes         map[string]int64  `json:"sizes"`    // bytes of each file
+	// Base is the folder that relative paths of the spec start from, as it was
+	// when the detector was made; where it is gone, the detector's own.
+	Base  string            `json:"base,omitempty"`
+	Files map[string]string `json:"files"` // sha256 of each file, lower-case hex
+	Sizes map[string]int64  `json:"sizes"` // bytes of each file
 	// SHA256 is that of this file with the field empty.
 	SHA256 string `json:"sha256"`
 }

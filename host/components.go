@@ -1,0 +1,59 @@
+package host
+
+import (
+	"io/fs"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/train"
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// Components is everything that can be named in a spec. builtin.Components()
+// is what ships; a third party extends a copy:
+//
+//	c := builtin.Components()
+//	c.Layers = c.Layers.With(registry.Entry[nn.Maker]{Name: "soft_threshold", Default: SoftThreshold{Lambda: 0.1}, Doc: "…"})
+//	cli.Main(c)
+type Components struct {
+	Layers      registry.Table[nn.Maker]
+	Losses      registry.Table[train.Loss]
+	Optimizers  registry.Table[nn.Optimizer]
+	Schedules   registry.Table[nn.Schedule]
+	Metrics     registry.Table[train.Metric]
+	Scores      registry.Table[detect.Score]
+	Attacks     registry.Table[attack.Attack]
+	Corruptions registry.Table[evaluate.Corruption]
+	Datasets    registry.Table[dataset.Source]
+	// Classifiers are the shipped plugins: constructors by name, served by
+	// this very program when the host starts it as a plugin.
+	Classifiers map[string]func() sdk.Classifier
+	// Specs are the ready specs, by file name.
+	Specs fs.FS
+}
+
+// Tables are the tables for parsing, lint, list, explain and schema.
+func (c Components) Tables() []registry.Any {
+	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Scores, c.Attacks, c.Corruptions, c.Datasets}
+}
+
+// ClassifierNames are the shipped plugins' names, sorted.
+func (c Components) ClassifierNames() []string {
+	names := make([]string, 0, len(c.Classifiers))
+	for n := range c.Classifiers {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ServeIfPlugin serves a shipped classifier and exits if a host started this
+// program as its plugin; otherwise it returns at once. It must be the first
+// line of any main, or TestMain, whose process starts shipped plugins.
+func ServeIfPlugin(c Components) { launch.ServeIfPlugin(c.Classifiers) }

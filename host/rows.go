@@ -1,0 +1,67 @@
+package host
+
+import (
+	"fmt"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
+)
+
+// Rows reads the rows of a role, once. Rows that serve two of the roles read
+// so far are an error unless data.allow_overlap.
+func (e *Experiment) Rows(role Role) (*dataset.Data, error) {
+	if d, ok := e.rows[role]; ok {
+		return d, nil
+	}
+	src := e.source(role)
+	if src == nil {
+		return nil, e.Spec.Errorf("data", "there is no data.%s", role)
+	}
+	d, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets)
+	if err != nil {
+		return nil, fmt.Errorf("data.%s: %w", role, err)
+	}
+	if src.Scale == "standard" {
+		if err := e.standardize(role, d); err != nil {
+			return nil, err
+		}
+	}
+	for _, other := range Roles {
+		before, ok := e.rows[other]
+		if !ok {
+			continue
+		}
+		if !before.X.Example().Equal(d.X.Example()) {
+			return nil, e.Spec.Errorf("data."+string(role), "examples are %v, those of data.%s are %v", d.X.Example(), other, before.X.Example())
+		}
+		if e.Spec.Data.AllowOverlap {
+			continue
+		}
+		if n := dataset.Shared(before, d); n > 0 {
+			return nil, e.Spec.Errorf("data."+string(role), "%d rows are also in data.%s; data.allow_overlap: true permits it", n, other)
+		}
+	}
+	e.rows[role] = d
+	return d, nil
+}
+
+// standardize scales d with the mean and deviation of data.train.
+func (e *Experiment) standardize(role Role, d *dataset.Data) error {
+	if e.standard == nil {
+		fit := d
+		if role != RoleTrain {
+			src := e.source(RoleTrain)
+			if src == nil {
+				return e.Spec.Errorf("data."+string(role)+".scale", "standard needs data.train to fit on")
+			}
+			raw, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets)
+			if err != nil {
+				return fmt.Errorf("data.train: %w", err)
+			}
+			fit = raw
+		}
+		fitted := dataset.Standardize(fit)
+		e.standard = &fitted
+	}
+	e.standard.Apply(d.X)
+	return nil
+}

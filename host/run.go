@@ -1,0 +1,247 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/train"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// RunOptions say where a run goes.
+type RunOptions struct {
+	Out     string // run directory
+	Resume  bool   // go on with what an interrupted run left
+	Force   bool   // move an existing run aside
+	Command string // that resumes it, for the message after an interruption
+}
+
+// TrainOptions say where a detector goes.
+type TrainOptions = RunOptions
+
+// Interrupted is a training that was cut short and saved.
+type Interrupted struct {
+	Command string // that goes on with it
+	Err     error
+}
+
+// Error says how to go on.
+func (e *Interrupted) Error() string {
+	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Go on with:\n  %s", e.Command)
+}
+
+// Unwrap is the cause, context.Canceled mostly.
+func (e *Interrupted) Unwrap() error { return e.Err }
+
+// Run does the whole experiment into a run directory: the classifier, the
+// guard, its threshold, the attacks, the report. A resumed run ends with the
+// same bits as one that was never interrupted.
+func (e *Experiment) Run(ctx context.Context, o RunOptions) (*evaluate.Report, error) {
+	if faults := e.Spec.Require("run", "data.train", "data.test", "classifier"); len(faults) > 0 {
+		return nil, faults
+	}
+	run, err := e.openRun(o)
+	if err != nil {
+		return nil, err
+	}
+	defer run.Close()
+	d, err := e.trainInto(ctx, run, run.File(detectorDir))
+	if err != nil {
+		return nil, interrupted(ctx, o.Command, err)
+	}
+	defer d.Close()
+	report, details, err := d.Evaluate(ctx, EvaluateOptions{})
+	if err != nil {
+		return nil, interrupted(ctx, o.Command, err)
+	}
+	var history []train.Record
+	if s, err := run.readCheckpoint(); err == nil && s != nil {
+		history = s.Progress.History
+	}
+	if err := d.WriteReport(run.Path, report, details, history); err != nil {
+		return nil, err
+	}
+	return report, run.Event("done", map[string]any{"report": "report.json"})
+}
+
+// TrainTo trains and calibrates a detector into a directory. What it needs
+// to resume lies in a run directory beside it, OUT.partial, until it is done.
+func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (*Detector, error) {
+	if faults := e.Spec.Require("train", "data.train", "classifier"); len(faults) > 0 {
+		return nil, faults
+	}
+	if _, err := os.Stat(o.Out); err == nil {
+		if !o.Force {
+			return nil, fmt.Errorf("%s exists; --force moves it aside", o.Out)
+		}
+		if err := MoveAside(o.Out); err != nil {
+			return nil, err
+		}
+	}
+	out := o.Out
+	o.Out = filepath.Clean(out) + ".partial"
+	o.Force = true
+	run, err := e.openRun(o)
+	if err != nil {
+		return nil, err
+	}
+	d, err := e.trainInto(ctx, run, out)
+	run.Close()
+	if err != nil {
+		return nil, interrupted(ctx, o.Command, err)
+	}
+	return d, os.RemoveAll(run.Path)
+}
+
+func interrupted(ctx context.Context, command string, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &Interrupted{Command: command, Err: errors.Join(ctx.Err(), err)}
+}
+
+// openRun makes or reopens the directory and records what is run.
+func (e *Experiment) openRun(o RunOptions) (*RunDir, error) {
+	run, err := CreateRunDir(o.Out, o.Resume, o.Force)
+	if err != nil {
+		return nil, err
+	}
+	resolved := e.Spec.Resolved()
+	if before, err := os.ReadFile(run.File(resolvedSpec)); err == nil && !bytes.Equal(before, resolved) {
+		run.Close()
+		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start anew elsewhere", o.Out)
+	}
+	env := map[string]any{
+		"version": Version(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+		"cpus": runtime.NumCPU(), "started": time.Now().UTC().Format(time.RFC3339), "spec_sha256": sha(resolved),
+	}
+	for name, data := range map[string]func() ([]byte, error){
+		resolvedSpec:    func() ([]byte, error) { return resolved, nil },
+		environmentFile: func() ([]byte, error) { return json.MarshalIndent(env, "", "  ") },
+	} {
+		text, err := data()
+		if err == nil {
+			err = WriteFileAtomic(run.File(name), func(f *os.File) error { _, err := f.Write(text); return err })
+		}
+		if err != nil {
+			run.Close()
+			return nil, err
+		}
+	}
+	return run, run.Event("start", map[string]any{"resume": o.Resume, "spec": e.Spec.Name})
+}
+
+// trainInto trains classifier and guard in the run, calibrates, and saves
+// the detector to out. A detector that is there already is opened.
+func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ *Detector, err error) {
+	if _, err := os.Stat(filepath.Join(out, artifact.MetaFile)); err == nil {
+		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
+	}
+	work, err := filepath.Abs(run.File(classifierWork))
+	if err != nil {
+		return nil, err
+	}
+	if err := e.readAll(); err != nil {
+		return nil, err
+	}
+	cl, _, err := e.startForTraining(ctx, work)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, cl.Close())
+		}
+	}()
+	resume, err := run.readCheckpoint()
+	if err != nil {
+		return nil, err
+	}
+	net, err := e.trainNetwork(ctx, cl, trainHooks{
+		checkpoint: run.writeCheckpoint, resume: resume,
+		epoch:   run.record,
+		warning: func(w string) { e.o.logger().Warn(w); _ = run.Event("warning", map[string]any{"message": w}) },
+	})
+	if err != nil {
+		_ = run.Event("failed", map[string]any{"error": err.Error()})
+		return nil, err
+	}
+	d, err := e.finish(ctx, cl, net)
+	if err != nil {
+		return nil, err
+	}
+	classifierDir := ""
+	if e.Spec.Classifier.Train != nil {
+		classifierDir = work
+	}
+	if err := d.save(ctx, out, classifierDir, net, false); err != nil {
+		return nil, err
+	}
+	return d, run.Event("saved", map[string]any{"detector": d.Digest(), "threshold": d.Threshold().Value})
+}
+
+// readAll reads the rows of every role that the spec has, so that overlaps
+// and missing files are found before hours of training.
+func (e *Experiment) readAll() error {
+	for _, role := range Roles {
+		if e.source(role) == nil {
+			continue
+		}
+		if _, err := e.Rows(role); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record writes an epoch's metrics.
+func (d *RunDir) record(r train.Record) {
+	values := map[string]float64{"seconds": r.Seconds, "learning_rate": r.Rate}
+	fields := map[string]any{"epoch": r.Epoch}
+	for _, m := range r.Metrics {
+		values[m.Name], fields[m.Name] = m.Value, m.Value
+	}
+	_ = d.Metrics(r.Epoch, values)
+	_ = d.Event("epoch", fields)
+}
+
+// finish makes the detector of a trained network and calibrates it.
+func (e *Experiment) finish(ctx context.Context, cl *launch.Classifier, net *network) (*Detector, error) {
+	s := e.Spec
+	var noise *tensor.Tensor
+	if net.model != nil && s.Detector.Method == "vae" {
+		noise = detect.DrawNoise(s.Seed, s.Detector.Samples, net.model.LatentDim)
+	}
+	d, err := e.assemble(ctx, cl, net, detectHeads(net.heads), noise, detect.State{})
+	if err != nil {
+		return nil, err
+	}
+	if s.Threshold == nil {
+		return d, nil
+	}
+	var x *tensor.Tensor
+	if s.Data.Calibration != nil {
+		rows, err := e.Rows(RoleCalibration)
+		if err != nil {
+			return nil, err
+		}
+		x = rows.X
+	}
+	t, err := d.Calibrate(ctx, x, *s.Threshold)
+	if err != nil {
+		return nil, e.Spec.Errorf("threshold", "%v", err)
+	}
+	e.o.progress(Progress{Stage: "calibrate", Done: 1, Total: 1, Ended: true, Metrics: map[string]float64{"threshold": t.Value, "n": float64(t.N)}})
+	return d, nil
+}

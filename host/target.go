@@ -1,0 +1,87 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Target is what an attack is aimed at: a classifier, and the guard around it
+// if there is one.
+type Target struct {
+	Experiment *Experiment
+	Classifier sdk.Classifier
+	Detector   *Detector // nil for the target that a spec names
+
+	close func() error
+}
+
+// OpenTarget opens a detector or a run, or starts the classifier of a spec,
+// which is trained anew if the spec says so.
+func OpenTarget(ctx context.Context, name string, set []string, c Components, o Options) (*Target, error) {
+	if dir, err := artifact.Resolve(name); err == nil {
+		d, err := OpenContext(ctx, dir, c, OpenOptions{Options: o})
+		if err != nil {
+			return nil, err
+		}
+		return &Target{Experiment: d.Experiment, Classifier: d.Classifier, Detector: d, close: d.Close}, nil
+	}
+	e, err := Load(name, set, c, o)
+	if err != nil {
+		return nil, err
+	}
+	work, err := os.MkdirTemp("", "vaeguard-")
+	if err != nil {
+		return nil, err
+	}
+	cl, _, err := e.startForTraining(ctx, filepath.Join(work, classifierWork))
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(work))
+	}
+	return &Target{Experiment: e, Classifier: cl, close: func() error { return errors.Join(cl.Close(), os.RemoveAll(work)) }}, nil
+}
+
+// Close ends the classifier.
+func (t *Target) Close() error { return t.close() }
+
+// Attack runs an attack. labels may be nil: the classifier's own predictions
+// are attacked. Adaptive attacks need a detector.
+func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels []int, a attack.Attack, seed uint64, progress func(done, total int)) (*attack.Adversarial, error) {
+	o := attack.Options{Seed: seed, Progress: progress}
+	var m sdk.Classifier = t.Classifier
+	if ad, ok := a.(attack.Adaptive); ok {
+		if t.Detector == nil {
+			return nil, fmt.Errorf("an adaptive attack aims at a guard: name a detector, not a spec")
+		}
+		m = t.Detector.Guard(detect.GuardOptions{Fresh: ad.FreshNoise(), Seed: seed})
+		o.Threshold = t.Detector.Threshold().Value
+	}
+	return attack.Run(ctx, m, x, labels, a, o)
+}
+
+// ParseAttack makes an attack from its name and options (eps=0.1).
+func ParseAttack(name string, set []string, c Components) (attack.Attack, error) {
+	comp, err := spec.ParseComponent("attack", name, set, c.Tables()...)
+	if err != nil {
+		return nil, err
+	}
+	return registry.As[attack.Attack](comp), nil
+}
+
+// ReadAttacks reads a YAML list of attacks.
+func ReadAttacks(file string, c Components) ([]registry.Component, error) {
+	return spec.ReadComponents(file, "attack", c.Tables()...)
+}
+
+var _ sdk.Classifier = (*launch.Classifier)(nil)
