@@ -1,0 +1,51 @@
+// Package builtin is what ships in the box: one file a component, one table a
+// kind, handed to the host as a value.
+package builtin
+
+import (
+	"github.com/vaeguard/vaeguard/builtin/attacks"
+	"github.com/vaeguard/vaeguard/builtin/classifiers/cnn"
+	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
+	"github.com/vaeguard/vaeguard/builtin/datasets"
+	"github.com/vaeguard/vaeguard/builtin/layers"
+	"github.com/vaeguard/vaeguard/builtin/losses"
+	"github.com/vaeguard/vaeguard/builtin/metrics"
+	"github.com/vaeguard/vaeguard/builtin/optimizers"
+	"github.com/vaeguard/vaeguard/builtin/scores"
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/specs"
+)
+
+// Components is everything that ships. The result is the caller's to extend.
+func Components() host.Components {
+	return host.Components{
+		Layers:      layers.Table(),
+		Losses:      losses.Table(),
+		Optimizers:  optimizers.Table(),
+		Schedules:   optimizers.Schedules(),
+		Metrics:     metrics.Table(),
+		Scores:      scores.Table(),
+		Attacks:     attacks.Table(),
+		Corruptions: registry.NewTable[evaluate.Corruption]("corruption"),
+		Datasets:    datasets.Table(),
+		Classifiers: Classifiers(),
+		Specs:       specs.FS,
+	}
+}
+
+// Classifiers are the shipped plugins by name. Each runs as a subprocess of
+// the program that links them.
+func Classifiers() map[string]func() sdk.Classifier {
+	return map[string]func() sdk.Classifier{
+		"mlp": func() sdk.Classifier { return mlp.New() },
+		"cnn": func() sdk.Classifier { return cnn.New() },
+	}
+}
+
+// ServeIfPlugin is the first line of any main, or TestMain, whose process
+// starts shipped plugins: it serves one and exits if a host asked for it, and
+// returns at once otherwise. cli.Main does it by itself.
+func ServeIfPlugin() { host.ServeIfPlugin(host.Components{Classifiers: Classifiers()}) }
