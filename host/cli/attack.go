@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// attackFlags are the flags of attack.
+type attackFlags struct {
+	attack, data, labels, out string
+	set, setSpec              []string
+	seed                      uint64
+	limit                     int
+}
+
+func (a *app) attackCommand() *cobra.Command {
+	var f attackFlags
+	c := &cobra.Command{
+		Use:   "attack SPEC|DETECTOR --attack NAME --out adv.npz",
+		Short: "Make adversarial examples against the classifier",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.attack == "" || f.out == "" {
+				return usagef("attack needs --attack and --out")
+			}
+			if f.labels != "" && f.data == "" {
+				return usagef("--labels goes with --data")
+			}
+			chosen, err := host.ParseAttack(f.attack, f.set, a.c)
+			if err != nil {
+				return usageError{err}
+			}
+			return a.runAttack(cmd.Context(), args[0], f, chosen)
+		},
+	}
+	c.Flags().StringVar(&f.attack, "attack", "", "an attack: see list attack")
+	c.Flags().StringArrayVar(&f.set, "set", nil, "an option of the attack: eps=0.1")
+	c.Flags().StringArrayVar(&f.setSpec, "set-spec", nil, "override a value of the spec")
+	c.Flags().StringVar(&f.data, "data", "", "rows to attack (default: the spec's data.test)")
+	c.Flags().StringVar(&f.labels, "labels", "", "their labels (default: the classifier's predictions)")
+	c.Flags().StringVar(&f.out, "out", "", "an .npz to write")
+	c.Flags().Uint64Var(&f.seed, "seed", 0, "of the attack's randomness")
+	c.Flags().IntVar(&f.limit, "limit", 0, "first rows only; 0: all")
+	return c
+}
+
+func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chosen attack.Attack) (err error) {
+	var x *tensor.Tensor
+	var y []int
+	if f.data != "" {
+		if x, err = a.readRows(f.data, nil); err != nil {
+			return err
+		}
+		if f.labels != "" {
+			if y, _, err = dataset.ReadLabels(f.labels, x.N()); err != nil {
+				return err
+			}
+			if len(y) != x.N() {
+				return fmt.Errorf("--labels has %d labels for %d rows", len(y), x.N())
+			}
+		}
+	}
+	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, a.options())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	if x == nil {
+		rows, err := t.Experiment.Rows(host.RoleTest)
+		if err != nil {
+			return err
+		}
+		x, y = rows.X, rows.Labels
+	}
+	if f.limit > 0 && f.limit < x.N() {
+		x = x.Rows(0, f.limit)
+		if y != nil {
+			y = y[:f.limit]
+		}
+	}
+	task := a.progress().Task("attack "+f.attack, x.N())
+	adv, err := t.Attack(ctx, x, y, chosen, f.seed, func(done, _ int) { task.Step(done, nil) })
+	if err != nil {
+		task.Abort()
+		return err
+	}
+	task.Done()
+	a.progress().Wait()
+	meta, err := json.Marshal(map[string]any{"attack": f.attack, "norm": adv.Ball, "eps": finite(adv.Eps), "seed": f.seed, "set": f.set, "version": host.Version()})
+	if err != nil {
+		return err
+	}
+	if err := host.WriteFileAtomic(f.out, func(w *os.File) error { return dataset.WriteNPZ(w, adversarialArrays(adv, string(meta))) }); err != nil {
+		return err
+	}
+	success := 0
+	for _, s := range adv.Success {
+		if s {
+			success++
+		}
+	}
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(map[string]any{"n": x.N(), "success": success, "out": f.out})
+	}
+	fmt.Fprintf(a.stdout, "%d of %d fooled, written to %s\n", success, x.N(), f.out)
+	for _, w := range adv.Warnings {
+		fmt.Fprintln(a.stderr, "warning: "+w)
+	}
+	return nil
+}
+
+// finite is v, or nil where JSON has no number for it.
+func finite(v float64) any {
+	if v > 1e300 {
+		return nil
+	}
+	return v
+}
+
+func adversarialArrays(adv *attack.Adversarial, meta string) []dataset.Array {
+	n := tensor.Shape{adv.X.N()}
+	norms := make([]float32, len(adv.Norm))
+	for i, v := range adv.Norm {
+		norms[i] = float32(v)
+	}
+	wide := func(v []int) []int64 {
+		out := make([]int64, len(v))
+		for i, x := range v {
+			out[i] = int64(x)
+		}
+		return out
+	}
+	return []dataset.Array{
+		floats("x", adv.X), floats("x_adv", adv.XAdv),
+		{Name: "y", Shape: n, Data: wide(adv.Y)}, {Name: "predicted", Shape: n, Data: wide(adv.Predicted)},
+		{Name: "predicted_adv", Shape: n, Data: wide(adv.PredictedAdv)}, {Name: "success", Shape: n, Data: adv.Success},
+		{Name: "norm", Shape: n, Data: norms}, {Name: "queries", Shape: n, Data: adv.Queries}, {Name: "meta", Data: meta},
+	}
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+func (a *app) calibrateCommand() *cobra.Command {
+	var data, out string
+	var fpr, confidence, percentile, value float64
+	c := &cobra.Command{
+		Use:   "calibrate DETECTOR --data X",
+		Short: "Set a new threshold from clean rows",
+		Long: "calibrate scores rows and sets the threshold: by a false-alarm rate (the default, 0.05), by a percentile of the\n" +
+			"scores, or as given. The rows should be clean, held out, and drawn like the data to come; with --percentile Q they may\n" +
+			"be a mixture of which about Q percent is clean.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			var rule spec.Threshold
+			set := 0
+			for name, field := range map[string]struct {
+				to   **float64
+				from *float64
+			}{"fpr": {&rule.FPR, &fpr}, "percentile": {&rule.Percentile, &percentile}, "value": {&rule.Value, &value}} {
+				if cmd.Flags().Changed(name) {
+					*field.to = field.from
+					set++
+				}
+			}
+			if set == 0 {
+				rule.FPR = &fpr
+			}
+			if set > 1 {
+				return usagef("calibrate takes one of --fpr, --percentile and --value")
+			}
+			if cmd.Flags().Changed("confidence") {
+				if rule.FPR == nil {
+					return usagef("--confidence goes with --fpr")
+				}
+				rule.Confidence = &confidence
+			}
+			if data == "" && rule.Value == nil {
+				return usagef("calibrate needs --data, rows to score")
+			}
+			var x *tensor.Tensor
+			if data != "" {
+				if x, err = a.readRows(data, nil); err != nil {
+					return err
+				}
+			}
+			d, err := host.OpenContext(cmd.Context(), args[0], a.c, host.OpenOptions{Options: a.options()})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, d.Close()) }()
+			if err := d.Recalibrate(cmd.Context(), x, rule, out); err != nil {
+				return err
+			}
+			return a.printDetector(cmd.Context(), d)
+		},
+	}
+	c.Flags().StringVar(&data, "data", "", "rows to score")
+	c.Flags().Float64Var(&fpr, "fpr", 0.05, "false-alarm rate")
+	c.Flags().Float64Var(&confidence, "confidence", 0.95, "with --fpr: probability that the rate holds")
+	c.Flags().Float64Var(&percentile, "percentile", 95, "percentile of the scores")
+	c.Flags().Float64Var(&value, "value", 0, "the threshold itself")
+	c.Flags().StringVar(&out, "out", "", "write a new detector instead of changing this one")
+	return c
+}

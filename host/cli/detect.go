@@ -1,0 +1,272 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// detectFlags are the flags of detect.
+type detectFlags struct {
+	data, format, inputFormat, out, onError string
+	include                                 []string
+	noScore, anyClassifier                  bool
+	batch                                   int
+}
+
+func (a *app) detectCommand() *cobra.Command {
+	var f detectFlags
+	c := &cobra.Command{
+		Use:   "detect DETECTOR --data X",
+		Short: "Score, flag and correct inputs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if f.data == "" {
+				return usagef("detect needs --data: a file, a folder of images, or - for standard input")
+			}
+			if f.onError != "skip" && f.onError != "fail" {
+				return usagef("--on-error %q: want skip or fail", f.onError)
+			}
+			include, err := parseInclude(f.include)
+			if err != nil {
+				return err
+			}
+			if f.format == "" {
+				f.format = "json"
+				if f.data == "-" {
+					f.format = "jsonl"
+				}
+			}
+			if _, err := newResultWriter(f.format, io.Discard, resultMeta{}); err != nil {
+				return err
+			}
+			d, err := host.OpenContext(cmd.Context(), args[0], a.c, host.OpenOptions{Options: a.options(), AnyClassifier: f.anyClassifier})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, d.Close()) }()
+			if d.State().Threshold == nil {
+				return fmt.Errorf("detector %s has no threshold: set one with vaeguard calibrate %s --data CLEAN", args[0], args[0])
+			}
+			if f.out == "" {
+				return a.detectTo(cmd.Context(), d, f, include, a.stdout)
+			}
+			return host.WriteFileAtomic(f.out, func(w *os.File) error { return a.detectTo(cmd.Context(), d, f, include, w) })
+		},
+	}
+	c.Flags().StringVar(&f.data, "data", "", ".npy, .npz[:KEY], .csv, .parquet, IDX, a folder of images, or -")
+	c.Flags().StringVar(&f.format, "format", "", "json, jsonl, csv or npz (default json; jsonl for -)")
+	c.Flags().StringVar(&f.inputFormat, "input-format", "", "of standard input: jsonl, npy or csv")
+	c.Flags().StringVar(&f.out, "out", "", "a file instead of standard output")
+	c.Flags().StringVar(&f.onError, "on-error", "fail", "what a bad row does: fail, or skip and report it by its index")
+	c.Flags().StringSliceVar(&f.include, "include", nil, "probabilities, probabilities_reconstructed, reconstruction, latent")
+	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "leave instance_score out")
+	c.Flags().BoolVar(&f.anyClassifier, "any-classifier", false, "accept another classifier than the detector was made for")
+	c.Flags().IntVar(&f.batch, "batch", 64, "instances scored together; the results do not depend on it")
+	return c
+}
+
+func parseInclude(names []string) (detect.Include, error) {
+	var i detect.Include
+	parts := map[string]*bool{
+		"probabilities": &i.Probabilities, "probabilities_reconstructed": &i.ProbabilitiesReconstructed,
+		"reconstruction": &i.Reconstruction, "latent": &i.Latent,
+	}
+	for _, n := range names {
+		p, ok := parts[n]
+		if !ok {
+			return i, usagef("--include %q: known are probabilities, probabilities_reconstructed, reconstruction, latent", n)
+		}
+		*p = true
+	}
+	return i, nil
+}
+
+// metaOf is what results say of the detector.
+func metaOf(d *host.Detector) resultMeta {
+	dataType := d.Experiment.Spec.Detector.DataType
+	if dataType == "" {
+		dataType = "tabular"
+		if len(d.InputShape()) == 3 {
+			dataType = "image"
+		}
+	}
+	return resultMeta{Name: methodName(d.Experiment.Spec.Detector.Method), DetectorType: "adversarial", DataType: dataType, Version: host.Version(),
+		Threshold: d.Threshold().Value, Detector: d.Digest()}
+}
+
+// detectTo streams the data through the detector, in order and in constant
+// memory (json and npz gather their columns).
+func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, include detect.Include, w io.Writer) error {
+	results, err := newResultWriter(f.format, w, metaOf(d))
+	if err != nil {
+		return err
+	}
+	example := d.InputShape()
+	stream, err := dataset.OpenStream(f.data, dataset.StreamOptions{Format: f.inputFormat, Example: example, Batch: 1, Stdin: a.stdin})
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	index := 0 // of the next row of the input
+	for batch := range batches(ctx, stream, max(1, f.batch)) {
+		if batch.err != nil {
+			return batch.err
+		}
+		first := index
+		index += batch.rows
+		if batch.bad != nil {
+			if f.onError == "fail" {
+				return fmt.Errorf("row %d: %w", first, batch.bad)
+			}
+			if err := results.Bad(first, batch.bad); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.score(ctx, d, f, include, results, batch.data, first, example); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return results.Close()
+}
+
+// score writes the results of one batch. A row that the detector cannot score
+// is reported by its index and the others are scored without it.
+func (a *app) score(ctx context.Context, d *host.Detector, f detectFlags, include detect.Include, results resultWriter, data []float32, first int, example tensor.Shape) error {
+	n := len(data) / example.Size()
+	x := tensor.From(data, append([]int{n}, example...)...)
+	r, err := d.DetectInclude(ctx, x, include)
+	var bad *detect.RowError
+	if errors.As(err, &bad) && f.onError == "skip" {
+		size := example.Size()
+		at := bad.Row
+		if at > 0 {
+			if err := a.score(ctx, d, f, include, results, data[:at*size], first, example); err != nil {
+				return err
+			}
+		}
+		if err := results.Bad(first+at, errors.New(bad.Message)); err != nil {
+			return err
+		}
+		if at+1 < n {
+			return a.score(ctx, d, f, include, results, slices.Clone(data[(at+1)*size:]), first+at+1, example)
+		}
+		return nil
+	}
+	if errors.As(err, &bad) {
+		return fmt.Errorf("row %d: %s", first+bad.Row, bad.Message)
+	}
+	if err != nil {
+		return err
+	}
+	if f.noScore {
+		r.Score = nil
+	}
+	return results.Batch(first, r)
+}
+
+// rowBatch is some rows in order, or one bad row, or the end by an error.
+type rowBatch struct {
+	data []float32
+	rows int
+	bad  error
+	err  error
+}
+
+// batches groups rows up to a size. A batch that is not full goes on its way
+// as soon as no further row is waiting, so that a live stream is answered.
+func batches(ctx context.Context, s *dataset.Stream, size int) <-chan rowBatch {
+	rows := make(chan rowBatch, 2*size)
+	go func() {
+		defer close(rows)
+		for {
+			row, err := s.Next()
+			var item rowBatch
+			switch {
+			case errors.Is(err, io.EOF):
+				return
+			case err != nil:
+				item = rowBatch{err: err}
+			case len(row.Bad) > 0:
+				item = rowBatch{rows: 1, bad: row.Bad[0].Err}
+			default:
+				item = rowBatch{data: row.X.Data, rows: 1}
+			}
+			select {
+			case rows <- item:
+			case <-ctx.Done():
+				return
+			}
+			if item.err != nil {
+				return
+			}
+		}
+	}()
+	out := make(chan rowBatch)
+	go func() {
+		defer close(out)
+		send := func(b rowBatch) bool {
+			select {
+			case out <- b:
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		}
+		var now rowBatch
+		flush := func() bool {
+			if now.rows == 0 {
+				return true
+			}
+			b := now
+			now = rowBatch{}
+			return send(b)
+		}
+		for {
+			var item rowBatch
+			var ok bool
+			select {
+			case item, ok = <-rows:
+			default: // nothing is waiting
+				if !flush() {
+					return
+				}
+				select {
+				case item, ok = <-rows:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if !ok {
+				flush()
+				return
+			}
+			if item.bad != nil || item.err != nil {
+				if !flush() || !send(item) {
+					return
+				}
+				continue
+			}
+			now.data = append(now.data, item.data...)
+			now.rows++
+			if now.rows == size && !flush() {
+				return
+			}
+		}
+	}()
+	return out
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+)
+
+func (a *app) evaluateCommand() *cobra.Command {
+	var attacks, data, labels, transfer, out string
+	var gates []string
+	var anyClassifier bool
+	c := &cobra.Command{
+		Use:   "evaluate DETECTOR --out DIR",
+		Short: "Attack the classifier and the guard; write report.json and report.html",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if out == "" {
+				return usagef("evaluate needs --out DIR")
+			}
+			if (data == "") != (labels == "") {
+				return usagef("evaluate needs --data and --labels together: without labels nobody knows what is right")
+			}
+			var parsed []evaluate.Gate
+			for _, text := range gates {
+				g, err := evaluate.ParseGate(text)
+				if err != nil {
+					return usagef("--fail-if %q: %w", text, err)
+				}
+				parsed = append(parsed, g)
+			}
+			var o host.EvaluateOptions
+			if data != "" {
+				if o.X, err = a.readRows(data, nil); err != nil {
+					return err
+				}
+				if o.Labels, _, err = dataset.ReadLabels(labels, o.X.N()); err != nil {
+					return err
+				}
+			}
+			if attacks != "" {
+				if o.Attacks, err = host.ReadAttacks(attacks, a.c); err != nil {
+					return err
+				}
+			}
+			open := host.OpenOptions{Options: a.options(), AnyClassifier: anyClassifier}
+			d, err := host.OpenContext(cmd.Context(), args[0], a.c, open)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, d.Close()) }()
+			if transfer != "" {
+				if o.Transfer, err = host.OpenContext(cmd.Context(), transfer, a.c, open); err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, o.Transfer.Close()) }()
+			}
+			report, details, err := d.Evaluate(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			if err := d.WriteReport(out, report, details, nil); err != nil {
+				return err
+			}
+			if err := a.printReport(report, out); err != nil {
+				return err
+			}
+			failed, err := report.Check(parsed)
+			if err != nil {
+				return usageError{err}
+			}
+			if len(failed) > 0 {
+				lines := make([]string, len(failed))
+				for i, f := range failed {
+					lines[i] = "gate failed: " + f.String()
+				}
+				return gateError{errors.New(strings.Join(lines, "\n"))}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&attacks, "attacks", "", "YAML file with a list of attacks (default: the spec's)")
+	c.Flags().StringVar(&data, "data", "", "clean rows (default: the spec's data.test)")
+	c.Flags().StringVar(&labels, "labels", "", "their labels")
+	c.Flags().StringVar(&transfer, "transfer-from", "", "detector from whose guard transfer attacks come")
+	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit 3 if it holds: 'attacks.pgd.auc<0.95'")
+	c.Flags().StringVar(&out, "out", "", "directory of the report")
+	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept another classifier than the detector was made for")
+	return c
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/spec"
+)
+
+func (a *app) lintCommand() *cobra.Command {
+	var set []string
+	var plugins bool
+	c := &cobra.Command{
+		Use:   "lint SPEC…",
+		Short: "Check specs: every fault at once, with line and column",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var all spec.Errors
+			for _, file := range args {
+				e, err := host.Load(file, set, a.c, a.options())
+				var faults spec.Errors
+				switch {
+				case errors.As(err, &faults):
+					all = append(all, faults...)
+					continue
+				case err != nil:
+					all = append(all, spec.Error{File: file, Message: err.Error()})
+					continue
+				}
+				if err := e.LintClassifier(cmd.Context(), plugins); err != nil {
+					if !errors.As(err, &faults) {
+						return err
+					}
+					all = append(all, faults...)
+				}
+			}
+			if a.json {
+				type fault struct {
+					File    string `json:"file"`
+					Line    int    `json:"line"`
+					Column  int    `json:"column"`
+					Path    string `json:"path"`
+					Message string `json:"message"`
+				}
+				out := []fault{}
+				for _, f := range all {
+					out = append(out, fault{f.File, f.Pos.Line, f.Pos.Column, f.Path, f.Message})
+				}
+				if err := json.NewEncoder(a.stdout).Encode(out); err != nil {
+					return err
+				}
+			}
+			if len(all) > 0 {
+				return all
+			}
+			if !a.json && !a.quiet {
+				fmt.Fprintf(a.stderr, "%d sound\n", len(args))
+			}
+			return nil
+		},
+	}
+	c.Flags().StringArrayVar(&set, "set", nil, "override a value: train.epochs=3")
+	c.Flags().BoolVar(&plugins, "plugins", false, "also start the classifier and ask it")
+	return c
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of specs, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.stdout.Write(spec.Schema(a.c.Tables()...))
+			return err
+		},
+	}
+}
+
+// options are the facade's, from the global flags.
+func (a *app) options() host.Options {
+	return host.Options{Threads: a.threads, Logger: a.logger(), Progress: a.report()}
+}

@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/check"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+func (a *app) pluginCommand() *cobra.Command {
+	c := &cobra.Command{Use: "plugin", Short: "Discover, check, pin and run classifier plugins"}
+	c.AddCommand(a.pluginListCommand(), a.pluginCheckCommand(), a.pluginLockCommand(), a.pluginPredictCommand())
+	return c
+}
+
+func (a *app) pluginListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the plugins that a spec can name",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			found, err := host.Plugins().List()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				type row struct {
+					Name    string `json:"name"`
+					Shipped bool   `json:"shipped"`
+					Version string `json:"version,omitempty"`
+					Summary string `json:"summary,omitempty"`
+					Dir     string `json:"dir,omitempty"`
+				}
+				rows := []row{}
+				for _, p := range found {
+					rows = append(rows, row{p.Name, p.Shipped, p.Manifest.Version, p.Manifest.Summary, p.Dir})
+				}
+				return json.NewEncoder(a.stdout).Encode(rows)
+			}
+			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+			for _, p := range found {
+				where := p.Dir
+				if p.Shipped {
+					where = "shipped"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.Name, p.Manifest.Version, where, p.Manifest.Summary)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+// pluginFlags say how to start a plugin by hand.
+type pluginFlags struct {
+	config  string
+	sha256  string
+	classes int
+}
+
+func (f *pluginFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.config, "config", "", "JSON or YAML file with the plugin's config")
+	c.Flags().StringVar(&f.sha256, "sha256", "", "pin: refuse anything else before it runs")
+	c.Flags().IntVar(&f.classes, "classes", 0, "number of classes, for plugins that learn it from the data")
+}
+
+// start starts a plugin with its config, unchecked. example may be nil.
+func (a *app) start(cmd *cobra.Command, name string, f pluginFlags, example tensor.Shape) (launch.Plugin, *launch.Classifier, error) {
+	p, err := host.FindPlugin(name)
+	if err != nil {
+		return p, nil, err
+	}
+	p.Command.SHA256 = f.sha256
+	conf := sdk.Config{JSON: []byte("{}"), InputShape: example, Classes: f.classes}
+	base := "."
+	if f.config != "" {
+		if conf.JSON, err = host.ReadConfig(f.config); err != nil {
+			return p, nil, usageError{err}
+		}
+		base = filepath.Dir(f.config)
+	}
+	if conf.BaseDir, err = filepath.Abs(base); err != nil {
+		return p, nil, err
+	}
+	cl, err := launch.Start(cmd.Context(), launch.Options{Command: p.Command, Config: conf, Logger: a.logger().Named("plugin"),
+		Threads: a.threads, Checks: launch.ChecksOff})
+	return p, cl, err
+}
+
+func (a *app) pluginCheckCommand() *cobra.Command {
+	var f pluginFlags
+	var data string
+	c := &cobra.Command{
+		Use:   "check NAME|PATH",
+		Short: "Check that a plugin keeps the contract, gradients included",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			var rows *tensor.Tensor
+			var example tensor.Shape
+			if data != "" {
+				if rows, err = a.readRows(data, nil); err != nil {
+					return err
+				}
+				example = rows.Example()
+			}
+			p, cl, err := a.start(cmd, args[0], f, example)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, cl.Close()) }()
+			info, err := cl.Info(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if !info.Ready {
+				fmt.Fprintf(a.stdout, "pass  starts and describes itself: %s %s\n", info.Name, info.Version)
+				fmt.Fprintf(a.stdout, "      it is trained by a spec (classifier.train): there is nothing to predict with yet\n")
+				return nil
+			}
+			findings, err := cl.Check(cmd.Context(), rows)
+			if err != nil {
+				return err
+			}
+			if p.Dir != "" && p.Manifest.Name != info.Name {
+				findings = append(findings, check.Finding{Name: "manifest", Severity: check.Fail,
+					Message: fmt.Sprintf("plugin.yaml says %q, Describe says %q", p.Manifest.Name, info.Name)})
+			}
+			if a.json {
+				if err := json.NewEncoder(a.stdout).Encode(findings); err != nil {
+					return err
+				}
+			}
+			failed := 0
+			for _, x := range findings {
+				if x.Severity == check.Fail {
+					failed++
+				}
+				if !a.json {
+					fmt.Fprintf(a.stdout, "%-5s %s\n", x.Severity, x)
+				}
+			}
+			if failed > 0 {
+				return &launch.Error{Op: "check", Plugin: args[0], Err: fmt.Errorf("%d of %d checks failed", failed, len(findings))}
+			}
+			return nil
+		},
+	}
+	f.add(c)
+	c.Flags().StringVar(&data, "data", "", "rows to check with (default: random ones in the legal range)")
+	return c
+}
+
+func (a *app) pluginLockCommand() *cobra.Command {
+	file := host.LockFile
+	c := &cobra.Command{
+		Use:   "lock NAME|PATH…",
+		Short: "Pin plugins by their digest, in " + host.LockFile,
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			lock, err := launch.ReadLock(file)
+			if err != nil {
+				return err
+			}
+			for _, name := range args {
+				p, err := host.FindPlugin(name)
+				if err != nil {
+					return err
+				}
+				if err := lock.Set(name, p.Command); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.stdout, "%s sha256:%s\n", name, lock.Pin(name))
+			}
+			return lock.Write(file)
+		},
+	}
+	c.Flags().StringVar(&file, "file", file, "the lock file")
+	return c
+}
+
+func (a *app) pluginPredictCommand() *cobra.Command {
+	var f pluginFlags
+	var data, cotangent, out string
+	c := &cobra.Command{
+		Use:   "predict NAME|PATH --data X.npy --out Y.npz",
+		Short: "Run a classifier by hand: output, and with a cotangent gradient",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if data == "" || out == "" {
+				return usagef("plugin predict needs --data and --out")
+			}
+			x, err := a.readRows(data, nil)
+			if err != nil {
+				return err
+			}
+			_, cl, err := a.start(cmd, args[0], f, x.Example())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, cl.Close()) }()
+			y, err := cl.Predict(cmd.Context(), x)
+			if err != nil {
+				return err
+			}
+			arrays := []dataset.Array{floats("output", y)}
+			if cotangent != "" {
+				dy, err := a.readRows(cotangent, nil)
+				if err != nil {
+					return err
+				}
+				dx, err := cl.Gradient(cmd.Context(), x, dy)
+				if err != nil {
+					return err
+				}
+				arrays = append(arrays, floats("gradient", dx))
+			}
+			return host.WriteFileAtomic(out, func(w *os.File) error { return dataset.WriteNPZ(w, arrays) })
+		},
+	}
+	f.add(c)
+	c.Flags().StringVar(&data, "data", "", "inputs, (N, example…)")
+	c.Flags().StringVar(&cotangent, "cotangent", "", "cotangents of the output, (N, classes)")
+	c.Flags().StringVar(&out, "out", "", "an .npz to write")
+	return c
+}

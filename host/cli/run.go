@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+)
+
+// specFlags are the flags of every verb that takes a spec.
+type specFlags struct{ set []string }
+
+func (f *specFlags) add(c *cobra.Command, name string) {
+	c.Flags().StringArrayVar(&f.set, name, nil, "override a value of the spec: train.epochs=3")
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var s specFlags
+	var o host.RunOptions
+	var dry bool
+	c := &cobra.Command{
+		Use:   "run SPEC",
+		Short: "Run the whole experiment: train, calibrate, attack, report",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := host.Load(args[0], s.set, a.c, a.options())
+			if err != nil {
+				return err
+			}
+			if dry {
+				return a.printSummary(cmd.Context(), e, true)
+			}
+			if o.Out == "" {
+				o.Out = host.NextRunDir(e.Spec.Name)
+			}
+			o.Command = "vaeguard run " + args[0] + " --out " + o.Out + " --resume"
+			report, err := e.Run(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			return a.printReport(report, o.Out)
+		},
+	}
+	s.add(c, "set")
+	c.Flags().StringVar(&o.Out, "out", "", "run directory (default runs/NAME-N)")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted run")
+	c.Flags().BoolVar(&o.Force, "force", false, "move an existing run aside")
+	c.Flags().BoolVar(&dry, "dry-run", false, "print layers, parameters and estimates; write nothing")
+	return c
+}
+
+func (a *app) demoCommand() *cobra.Command {
+	o := host.RunOptions{Out: "vaeguard-demo"}
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "The whole job on embedded data, in under a minute",
+		Long: "demo trains a small CNN behind a plugin, trains a guard around it, calibrates its threshold, attacks the\n" +
+			"classifier, and shows what the guard flags and corrects, on images embedded in this program.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := host.Load("demo", nil, a.c, a.options())
+			if err != nil {
+				return err
+			}
+			o.Command = "vaeguard demo --resume --out " + o.Out
+			report, err := e.Run(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			return a.printReport(report, o.Out)
+		},
+	}
+	c.Flags().StringVar(&o.Out, "out", o.Out, "run directory")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted demo")
+	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
+	return c
+}
+
+func (a *app) trainCommand() *cobra.Command {
+	var s specFlags
+	var o host.TrainOptions
+	c := &cobra.Command{
+		Use:   "train SPEC --out DETECTOR",
+		Short: "Train and calibrate a detector",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Out == "" {
+				return usagef("train needs --out DETECTOR")
+			}
+			e, err := host.Load(args[0], s.set, a.c, a.options())
+			if err != nil {
+				return err
+			}
+			o.Command = "vaeguard train " + args[0] + " --out " + o.Out + " --resume"
+			d, err := e.TrainTo(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			defer d.Close()
+			return a.printDetector(cmd.Context(), d)
+		},
+	}
+	s.add(c, "set")
+	c.Flags().StringVar(&o.Out, "out", "", "directory of the detector")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training")
+	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
+	return c
+}
+
+// printReport prints the figures of a report; where are its files.
+func (a *app) printReport(r *evaluate.Report, dir string) error {
+	a.progress().Wait()
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	fmt.Fprintf(a.stdout, "classifier accuracy %.4f, after correction of clean rows %.4f\n", r.Classifier.Accuracy, r.Clean.AccuracyCorrected)
+	fmt.Fprintf(a.stdout, "false alarms on %d clean test rows %.2f %%\n", r.Clean.N, 100*r.Clean.FPR)
+	for _, t := range r.Attacks {
+		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6.4g fooled %3.0f %%  detected %s  AUC %s  accuracy %.3f → corrected %.3f\n",
+			t.ID, t.Norm, float64(t.Eps), 100*float64(t.SuccessRate), percent(float64(t.Detected)), fixed(float64(t.AUC)), t.Accuracy, t.AccuracyCorrected)
+	}
+	for _, w := range r.Warnings {
+		fmt.Fprintf(a.stdout, "warning: %s\n", w)
+	}
+	if dir != "" {
+		fmt.Fprintf(a.stdout, "report: %s\n", filepath.Join(dir, "report.html"))
+	}
+	return nil
+}
+
+// percent is a share, or a dash where there was nothing to measure.
+func percent(v float64) string {
+	if v != v {
+		return "  –"
+	}
+	return fmt.Sprintf("%3.0f %%", 100*v)
+}
+
+func fixed(v float64) string {
+	if v != v {
+		return "–"
+	}
+	return fmt.Sprintf("%.3f", v)
+}

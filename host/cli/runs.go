@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host/evaluate"
+)
+
+func (a *app) runsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "runs", Short: "List and compare runs"}
+	var dir string
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "List the runs of a folder",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			found, err := filepath.Glob(filepath.Join(dir, "*", "spec.yaml"))
+			if err != nil {
+				return err
+			}
+			type row struct {
+				Run      string   `json:"run"`
+				State    string   `json:"state"` // trained, done or unfinished
+				Accuracy *float64 `json:"accuracy"`
+				FPR      *float64 `json:"fpr"`
+			}
+			rows := []row{}
+			for _, f := range found {
+				r := row{Run: filepath.Dir(f), State: "unfinished"}
+				if _, err := os.Stat(filepath.Join(r.Run, "detector", "meta.json")); err == nil {
+					r.State = "trained"
+				}
+				if rep, err := readReport(r.Run); err == nil {
+					r.State, r.Accuracy, r.FPR = "done", &rep.Classifier.Accuracy, &rep.Clean.FPR
+				}
+				rows = append(rows, r)
+			}
+			if a.json {
+				return json.NewEncoder(a.stdout).Encode(rows)
+			}
+			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+			for _, r := range rows {
+				fmt.Fprintf(w, "%s\t%s\taccuracy %s\tfalse alarms %s\n", r.Run, r.State, text(r.Accuracy), text(r.FPR))
+			}
+			return w.Flush()
+		},
+	}
+	list.Flags().StringVar(&dir, "dir", "runs", "folder of runs")
+	compare := &cobra.Command{
+		Use:   "compare RUN RUN…",
+		Short: "Set the reports of runs side by side",
+		Args:  cobra.MinimumNArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			reports := make([]*evaluate.Report, len(args))
+			for i, dir := range args {
+				r, err := readReport(dir)
+				if err != nil {
+					return err
+				}
+				reports[i] = r
+			}
+			rows := compareRows(reports)
+			if a.json {
+				out := []map[string]any{}
+				for _, r := range rows {
+					out = append(out, map[string]any{"figure": r.name, "values": r.values})
+				}
+				return json.NewEncoder(a.stdout).Encode(map[string]any{"runs": args, "figures": out})
+			}
+			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+			fmt.Fprintf(w, "\t%s\n", strings.Join(args, "\t"))
+			for _, r := range rows {
+				fmt.Fprint(w, r.name)
+				for _, v := range r.values {
+					fmt.Fprint(w, "\t"+text(v))
+				}
+				fmt.Fprintln(w)
+			}
+			return w.Flush()
+		},
+	}
+	c.AddCommand(list, compare)
+	return c
+}
+
+func readReport(dir string) (*evaluate.Report, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		return nil, err
+	}
+	r := &evaluate.Report{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "report.json"), err)
+	}
+	return r, nil
+}
+
+// figure is one line of compare; nil where a run has it not.
+type figure struct {
+	name   string
+	values []*float64
+}
+
+func compareRows(reports []*evaluate.Report) []figure {
+	var rows []figure
+	at := map[string]int{}
+	put := func(i int, name string, v float64) {
+		if v != v {
+			return
+		}
+		k, ok := at[name]
+		if !ok {
+			k = len(rows)
+			at[name] = k
+			rows = append(rows, figure{name, make([]*float64, len(reports))})
+		}
+		rows[k].values[i] = &v
+	}
+	for i, r := range reports {
+		put(i, "classifier.accuracy", r.Classifier.Accuracy)
+		put(i, "clean.fpr", r.Clean.FPR)
+		put(i, "clean.accuracy_corrected", r.Clean.AccuracyCorrected)
+		for _, t := range r.Attacks {
+			put(i, "attacks."+t.ID+".success_rate", float64(t.SuccessRate))
+			put(i, "attacks."+t.ID+".auc", float64(t.AUC))
+			put(i, "attacks."+t.ID+".detected", float64(t.Detected))
+			put(i, "attacks."+t.ID+".accuracy_corrected", t.AccuracyCorrected)
+		}
+		for _, t := range r.Adaptive {
+			put(i, "adaptive."+t.ID+".evaded", float64(t.Evaded))
+		}
+	}
+	return rows
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/vae"
+)
+
+func (a *app) summaryCommand() *cobra.Command {
+	var s specFlags
+	c := &cobra.Command{
+		Use:   "summary SPEC",
+		Short: "Print layers, output shapes, parameters and FLOPs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := host.Load(args[0], s.set, a.c, a.options())
+			if err != nil {
+				return err
+			}
+			return a.printSummary(cmd.Context(), e, false)
+		},
+	}
+	s.add(c, "set")
+	return c
+}
+
+// printSummary prints the guard's layers, and for a dry run what it would cost.
+func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool) error {
+	layers, err := e.Describe()
+	if err != nil {
+		return err
+	}
+	if a.json {
+		params, flops := vae.Total(layers)
+		out := map[string]any{"layers": layerRows(layers), "params": params, "flops": flops}
+		if estimates {
+			out["estimate"] = e.Estimate(layers)
+		}
+		return json.NewEncoder(a.stdout).Encode(out)
+	}
+	a.printLayers(layers)
+	if estimates {
+		t := e.Estimate(layers)
+		fmt.Fprintf(a.stdout, "training: %d steps an epoch, about %.1f GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
+		fmt.Fprintf(a.stdout, "memory: about %d MiB for weights, optimiser and activations\n", t.MemoryMiB)
+		fmt.Fprintln(a.stdout, "nothing was written")
+	}
+	return nil
+}
+
+type layerRow struct {
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`
+	Out    []int  `json:"output_shape"`
+	Params int    `json:"params"`
+	FLOPs  int64  `json:"flops"`
+}
+
+func layerRows(layers []nn.LayerInfo) []layerRow {
+	rows := make([]layerRow, len(layers))
+	for i, l := range layers {
+		rows[i] = layerRow{l.Name, l.Kind, l.Out, l.Params, l.FLOPs}
+	}
+	return rows
+}
+
+func (a *app) printLayers(layers []nn.LayerInfo) {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "layer\toutput\tparams\tMFLOP\t")
+	for _, l := range layers {
+		fmt.Fprintf(w, "%*s%s\t%v\t%d\t%.3f\t\n", 2*l.Depth, "", l.Name, l.Out, l.Params, float64(l.FLOPs)/1e6)
+	}
+	params, flops := vae.Total(layers)
+	fmt.Fprintf(w, "total\t\t%d\t%.3f\t\n", params, float64(flops)/1e6)
+	_ = w.Flush()
+}
