@@ -13,6 +13,7 @@ import (
 // step of 2·eps that is halved, going back to the best point, at checkpoints
 // where progress was too slow.
 type APGD struct {
+	attack.Unit
 	Norm     string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps      float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps    int     `yaml:"steps" check:">= 2" doc:"gradient steps"`

@@ -12,6 +12,7 @@ import (
 // gets further than the attacks that follow gradients, those are masked, and
 // what they say does not count.
 type Blind struct {
+	attack.Unit
 	Norm    string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps     float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Queries int     `yaml:"queries" check:">= 1" doc:"predictions and scores per instance"`

@@ -15,6 +15,7 @@ import (
 // (Brendel et al. 2018, arXiv:1712.04248). Step sizes follow the share of
 // steps that stay on the far side, as in Foolbox 3.
 type Boundary struct {
+	attack.Unit
 	Norm          string  `yaml:"norm" enum:"l2" doc:"of the ball"`
 	Eps           float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0: the smallest perturbation, however large"`
 	Steps         int     `yaml:"steps" check:">= 1" doc:"of the walk, a label each"`

@@ -14,6 +14,7 @@ import (
 // for the smallest c that succeeds. Distances are in widths of the box, so
 // that c means the same in any units.
 type CW struct {
+	attack.Unit
 	Norm         string  `yaml:"norm" enum:"l2" doc:"of the ball"`
 	Eps          float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0: the smallest perturbation, however large"`
 	Steps        int     `yaml:"steps" check:">= 1" doc:"of Adam for each c"`

@@ -15,6 +15,7 @@ import (
 // classes, and again from there, until the class changes (Moosavi-Dezfooli et
 // al. 2016, arXiv:1511.04599). On a linear model one step is exact.
 type DeepFool struct {
+	attack.Unit
 	Norm       string  `yaml:"norm" enum:"l2|linf" doc:"of the ball"`
 	Eps        float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0: the smallest perturbation, however large"`
 	Steps      int     `yaml:"steps" check:">= 1" doc:"linearisations"`

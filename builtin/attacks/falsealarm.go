@@ -11,6 +11,7 @@ import (
 // FalseAlarm makes the guard cry wolf: it raises the score of inputs that stay
 // rightly classified, so that people learn to ignore it.
 type FalseAlarm struct {
+	attack.Unit
 	Norm  string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps   float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps int     `yaml:"steps" check:">= 1" doc:"gradient steps"`

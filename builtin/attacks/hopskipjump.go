@@ -14,6 +14,7 @@ import (
 // normal it estimates from labels of random neighbours (Chen et al. 2020,
 // arXiv:1904.02144).
 type HopSkipJump struct {
+	attack.Unit
 	Norm        string  `yaml:"norm" enum:"l2|linf" doc:"of the ball"`
 	Eps         float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0: the smallest perturbation, however large"`
 	Steps       int     `yaml:"steps" check:">= 1" doc:"walks along the boundary"`

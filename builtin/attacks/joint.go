@@ -12,6 +12,7 @@ import (
 // rows that no earlier one got past the guard. Rebuilt adds the margin on the
 // reconstruction: agreement on a wrong class is how a discrepancy stays low.
 type Joint struct {
+	attack.Unit
 	Norm    string    `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps     float64   `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps   int       `yaml:"steps" check:">= 1" doc:"gradient steps for each λ"`
@@ -70,6 +71,7 @@ func (a *Joint) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, 
 // with another seed: what an attacker can do who has the recipe but not the
 // weights. evaluate gives it that guard and judges by its own.
 type Transfer struct {
+	attack.Unit
 	Norm    string    `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps     float64   `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps   int       `yaml:"steps" check:">= 1" doc:"gradient steps for each λ"`

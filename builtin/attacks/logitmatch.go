@@ -11,6 +11,7 @@ import (
 // LogitMatch gives x and its reconstructions the logits of a clean example of
 // another class, the nearest one (after Tramèr et al. 2020, arXiv:2002.08347).
 type LogitMatch struct {
+	attack.Unit
 	Norm     string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps      float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps    int     `yaml:"steps" check:">= 1" doc:"gradient steps"`

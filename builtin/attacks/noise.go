@@ -13,6 +13,7 @@ import (
 // beyond noise of its own size is its doing. Uniform noise under linf is not
 // scaled: it lies in [−eps, eps] already.
 type Noise struct {
+	attack.Unit
 	Norm         string  `yaml:"norm" enum:"linf|l2|l1" doc:"of the ball"`
 	Eps          float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Distribution string  `yaml:"distribution" enum:"uniform|gaussian" doc:"of the noise before it is scaled"`

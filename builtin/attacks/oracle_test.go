@@ -149,3 +149,37 @@ func TestDLRNeedsThreeClasses(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// In standard deviations the distance to a plane is that of the scaled
+// problem: w·x + b with w_j times the deviation of feature j.
+func TestEpsInStandardDeviations(t *testing.T) {
+	m, w, b := plane()
+	x := attacktest.Uniform(10, len(w), -1, 1, 2)
+	sigma := []float64{.5, 2, 1, 4, .25, 1, 2, 0} // constant: its unit stays
+	a := &DeepFool{Steps: 50, Candidates: 10, Overshoot: .02, Norm: "l2"}
+	a.EpsUnit = "std"
+	adv, err := attack.Run(context.Background(), m, x, nil, a, attack.Options{Deviations: sigma})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range x.N() {
+		gap, dual, moved := b, 0.0, 0.0
+		for j, v := range w {
+			s := sigma[j]
+			if s == 0 {
+				s = 1
+			}
+			gap += v * float64(x.Row(i)[j])
+			dual += v * s * v * s
+			d := (float64(adv.XAdv.Row(i)[j]) - float64(x.Row(i)[j])) / s
+			moved += d * d
+		}
+		want := math.Abs(gap) / math.Sqrt(dual)
+		if !adv.Success[i] || math.Abs(adv.Norm[i]/want-1) > .021 || math.Abs(math.Sqrt(moved)-adv.Norm[i]) > 1e-5 {
+			t.Errorf("row %d: success %v, norm %g (%g by hand), want %g", i, adv.Success[i], adv.Norm[i], math.Sqrt(moved), want)
+		}
+	}
+	if _, err := attack.Run(context.Background(), m, x, nil, a, attack.Options{}); err == nil {
+		t.Error("no error without deviations")
+	}
+}

@@ -13,6 +13,7 @@ import (
 // of its gradient along the other goal's, so that neither undoes the other;
 // selectively (Keep), it does not (Bryniarski et al. 2021, arXiv:2106.15023).
 type Orthogonal struct {
+	attack.Unit
 	Norm     string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps      float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps    int     `yaml:"steps" check:">= 1" doc:"gradient steps"`

@@ -16,6 +16,7 @@ import (
 // lowest loss among those that succeed, else of lowest loss. Without
 // RandomStart it is the basic iterative method (arXiv:1607.02533).
 type PGD struct {
+	attack.Unit
 	Norm        string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps         float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps       int     `yaml:"steps" check:">= 0" doc:"gradient steps; 0: 40 for linf, 50 for l2"`

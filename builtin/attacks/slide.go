@@ -21,6 +21,7 @@ import (
 // absolute change in units of the box, shortens perturbations instead of
 // projecting them, and searches the smallest eps by doubling and bisection.
 type SLIDE struct {
+	attack.Unit
 	Norm         string  `yaml:"norm" enum:"l1" doc:"of the ball"`
 	Eps          float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units; foolbox2: first mean absolute change tried, in widths of the box"`
 	Steps        int     `yaml:"steps" check:">= 1" doc:"gradient steps"`

@@ -13,6 +13,7 @@ import (
 // descends with Adam (Uesato et al. 2018, arXiv:1802.05666). It costs
 // 2·Samples + 1 predictions a step.
 type SPSA struct {
+	attack.Unit
 	Norm         string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps          float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps        int     `yaml:"steps" check:">= 1" doc:"of Adam"`

@@ -14,6 +14,7 @@ import (
 // arXiv:1912.00049): a patch that lowers the margin is kept. It needs
 // predictions only. Flat inputs are laid out on a grid as square as can be.
 type Square struct {
+	attack.Unit
 	Norm    string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
 	Eps     float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Queries int     `yaml:"queries" check:">= 1" doc:"predictions per instance"`

@@ -29,6 +29,9 @@ type Options struct {
 	// randomness: rows attacked in pieces get what they would get together.
 	// Nil: their positions.
 	Examples []int
+	// Deviations are the standard deviations of the features, for attacks whose
+	// eps_unit is std.
+	Deviations []float64
 	// Threshold, Pool and PoolLabels are handed to adaptive attacks: see Goal.
 	Threshold  float64
 	Pool       *tensor.Tensor
@@ -37,6 +40,8 @@ type Options struct {
 	// success: adaptive attacks are judged by the guard. adv holds candidates
 	// for the given rows.
 	Judge func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error)
+
+	scaled bool // x is in standard deviations already
 }
 
 // Adversarial are the results of a run, one entry a row.
@@ -74,6 +79,9 @@ func Run(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels []int, 
 	}
 	if o.Examples != nil && len(o.Examples) != x.N() {
 		return nil, fmt.Errorf("%d example numbers for %d rows", len(o.Examples), x.N())
+	}
+	if inDeviations(a) && !o.scaled {
+		return runScaled(ctx, c, x, labels, a, o)
 	}
 	r := &run{model: &meter{Forwarder: AsForwarder(c)}, info: info, attack: a, o: o}
 	if err := r.check(x); err != nil {

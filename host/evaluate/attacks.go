@@ -30,7 +30,7 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 		labels[k] = e.o.Labels[i]
 	}
 	o := attack.Options{
-		Eps: eps, Box: e.o.Box, Seed: e.o.Seed, Batch: e.o.Batch, Threshold: math.Inf(1),
+		Eps: eps, Box: e.o.Box, Seed: e.o.Seed, Batch: e.o.Batch, Threshold: math.Inf(1), Deviations: e.o.Deviations,
 		Examples: rows, Progress: func(done, total int) { e.o.Progress("attack "+id, done, total) },
 	}
 	model := e.o.Classifier

@@ -66,6 +66,8 @@ type Options struct {
 	ClassNames, Feature []string // may be nil
 	Box                 attack.Box
 
+	Deviations []float64 // of data.train's features, for eps_unit: std
+
 	Attacks     []Named // adaptive ones among them
 	Corruptions []NamedCorruption
 	// Limit bounds the attacked rows, class-balanced; AdaptiveLimit those of

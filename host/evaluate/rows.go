@@ -67,15 +67,23 @@ func identify(attacks []Named) []string {
 	return ids
 }
 
-// options are a component's options under their YAML keys.
+// options are a component's options under their YAML keys, those of embedded
+// structs among them.
 func options(component any) map[string]any {
-	v := reflect.Indirect(reflect.ValueOf(component))
 	out := make(map[string]any)
-	if v.Kind() != reflect.Struct {
-		return out
+	if v := reflect.Indirect(reflect.ValueOf(component)); v.Kind() == reflect.Struct {
+		gather(out, v)
 	}
+	return out
+}
+
+func gather(out map[string]any, v reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			gather(out, v.Field(i))
+			continue
+		}
 		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if !f.IsExported() || key == "" || key == "-" {
 			continue
@@ -86,7 +94,6 @@ func options(component any) map[string]any {
 			out[key] = v.Field(i).Interface()
 		}
 	}
-	return out
 }
 
 func writeIndented(w io.Writer, v any) error {
