@@ -34,7 +34,28 @@ import traceback
 import numpy as np
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Error", "ConfigError", "Detector", "serve", "OUTPUT", "LOGITS", "PROBABILITIES"]
+__all__ = ["Classifier", "Error", "ConfigError", "Detector", "handlers", "serve", "OUTPUT", "LOGITS", "PROBABILITIES"]
+
+COOKIE = ("VAEGUARD_PLUGIN", "classifier")  # go-plugin's magic cookie: a host started this program
+
+
+def _claim_stdout():
+    """Under a host, standard output belongs to the handshake from here on: prints go to the host's log instead.
+
+    Returns the handshake's descriptor, or None if no host started this program.
+    The cookie is not inherited further.
+    """
+    if os.environ.get(COOKIE[0]) != COOKIE[1]:
+        return None
+    del os.environ[COOKIE[0]]
+    fd = os.dup(1)
+    os.dup2(2, 1)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+    return fd
+
+
+_handshake = _claim_stdout()
 
 OUTPUT = "output"
 LOGITS, PROBABILITIES = "logits", "probabilities"
@@ -81,7 +102,12 @@ class Classifier:
     schema = None  # JSON Schema draft-07 of the config, as a dict
 
     def configure(self, config, base_dir, input_shape=None, classes=0, seed=0):
-        """Called once before the first predict. Paths in config are relative to base_dir."""
+        """Called before the first predict, and after fit with what that returned.
+
+        config: a dict that fits schema; paths in it are relative to base_dir.
+        input_shape (images as H, W, C), classes: what the data has, or None and 0 if unknown.
+        Raise ConfigError for what schema cannot say.
+        """
 
     def predict(self, x):
         """(N, input…) float32 -> (N, classes), of the kind `output`."""
@@ -90,7 +116,9 @@ class Classifier:
     # Optional:
     #   gradient(x, dy): (N, input…), (N, classes) -> (N, input…), no mean over the batch
     #   forward(x, outputs): -> ({name: array}, pullback), pullback({name: dy}) -> dx
-    #   fit(x, y, val_x, val_y, options, seed, output_dir, progress): -> config dict for a later configure
+    #   fit(x, y, val_x, val_y, options, seed, output_dir, progress): -> config dict for a later configure,
+    #     paths in it relative to output_dir, the only place to write to; same seed, same bytes. x: (N, input…) float32,
+    #     y: (N,) int64, val_x and val_y the same or None, options: dict, progress(epoch, step, steps, **metrics) from 1
 
 
 # --- protobuf, the little of it that the protocol needs -----------------------------------------
@@ -119,6 +147,9 @@ _FIT = {1: ("options", _FIT_OPTIONS), 2: ("rows", _FIT_ROWS)}
 _PROGRESS = {1: ("epoch", "int"), 2: ("step", "int"), 3: ("steps", "int"), 4: ("metrics", [{1: ("key", "str"), 2: ("value", "double")}])}
 _DONE = {1: ("config_json", "bytes"), 2: ("files", [{1: ("name", "str"), 2: ("sha256", "str")}]), 3: ("digest", "str")}
 _FIT_EVENT = {1: ("progress", _PROGRESS), 2: ("done", _DONE)}
+
+
+_WIRES = {"int": (0,), "int*": (0, 2), "float*": (2, 5), "double": (1,)}  # all others: 2
 
 
 def _varint(n):
@@ -204,6 +235,8 @@ def _decode(schema, b):
         if field not in schema:
             continue
         name, kind = schema[field]
+        if wire not in _WIRES.get(kind if isinstance(kind, str) else "", (2,)):
+            raise Error("invalid_argument", "a malformed message: field %d has wire type %d" % (field, wire))
         if isinstance(kind, dict):
             out[name] = _decode(kind, v)
         elif isinstance(kind, list):
@@ -223,18 +256,30 @@ def _decode(schema, b):
         elif kind == "float*":
             out[name].extend(np.frombuffer(v, "<f4").tolist())
         elif kind == "str*":
-            out[name].append(bytes(v).decode())
+            out[name].append(_text(v))
         elif kind == "str":
-            out[name] = bytes(v).decode()
+            out[name] = _text(v)
         else:
             out[name] = bytes(v) if name != "data" else v
     return out
+
+
+def _text(v):
+    try:
+        return bytes(v).decode()
+    except UnicodeDecodeError:
+        raise Error("invalid_argument", "a string that is not UTF-8") from None
 
 
 def _signed(n):
     return n - (1 << 64) if n >> 63 else n
 
 
+def _unsigned(n):
+    return n & ((1 << 64) - 1)
+
+
+_LAYOUTS, _KINDS, _GRADIENTS = {"flat": 1, "nhwc": 2, "nchw": 3}, {LOGITS: 1, PROBABILITIES: 2}, {"none": 1, "exact": 2, "estimated": 3}
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<f2", 4: "u1", 5: "<i8"}
 
 
@@ -262,6 +307,65 @@ def _tensors(arrays):
     return [{"key": k, "value": _tensor(v)} for k, v in sorted(arrays.items())]
 
 
+# --- the config ----------------------------------------------------------------------------------
+
+_TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+
+
+def _is(v, kind):
+    if kind in ("number", "integer"):
+        return isinstance(v, (int, float)) and not isinstance(v, bool) and (kind == "number" or v == int(v))
+    return isinstance(v, _TYPES.get(kind, object))
+
+
+def _complaints(schema, v, at):
+    """The complaints of the usual keywords of draft-07; the host checks the rest."""
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if kinds and not any(_is(v, k) for k in kinds):
+        return [(at, "got %s, want %s" % (json.dumps(v)[:40], " or ".join(kinds)))]
+    out = []
+    if "enum" in schema and v not in schema["enum"]:
+        out.append((at, "got %s, want one of %s" % (json.dumps(v)[:40], ", ".join(map(json.dumps, schema["enum"])))))
+    if _is(v, "number"):
+        for key, text, ok in (("minimum", "at least", lambda b: v >= b), ("maximum", "at most", lambda b: v <= b),
+                              ("exclusiveMinimum", "more than", lambda b: v > b), ("exclusiveMaximum", "less than", lambda b: v < b)):
+            if key in schema and not ok(schema[key]):
+                out.append((at, "got %s, want %s %s" % (v, text, schema[key])))
+    if isinstance(v, (str, list)):
+        for key, text, ok in (("minLength" if isinstance(v, str) else "minItems", "at least", lambda b: len(v) >= b),
+                              ("maxLength" if isinstance(v, str) else "maxItems", "at most", lambda b: len(v) <= b)):
+            if key in schema and not ok(schema[key]):
+                out.append((at, "has length %d, want %s %d" % (len(v), text, schema[key])))
+    if isinstance(v, list) and isinstance(schema.get("items"), dict):
+        for i, e in enumerate(v):
+            out += _complaints(schema["items"], e, "%s/%d" % (at, i))
+    if isinstance(v, dict):
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties", True)
+        out += [(at, "missing property %r" % k) for k in schema.get("required", []) if k not in v]
+        for k, e in sorted(v.items()):
+            below = at + "/" + k.replace("~", "~0").replace("/", "~1")
+            if k in known:
+                out += _complaints(known[k], e, below)
+            elif rest is False:
+                out.append((below, "unknown key; known: %s" % ", ".join(sorted(known))))
+            elif isinstance(rest, dict):
+                out += _complaints(rest, e, below)
+    return out
+
+
+def check_config(classifier, config):
+    """Raises ConfigError for what does not fit classifier.schema. No schema and no configure take an empty config only."""
+    if classifier.schema:
+        bad = _complaints(classifier.schema, config, "")
+    elif type(classifier).configure is Classifier.configure and config:
+        bad = [("", "this classifier takes no config")]
+    else:
+        bad = [] if isinstance(config, dict) else [("", "got %s, want an object" % json.dumps(config)[:40])]
+    if bad:
+        raise ConfigError(*bad)
+
+
 # --- the server ----------------------------------------------------------------------------------
 
 
@@ -271,6 +375,8 @@ class _Server:
     def __init__(self, c):
         self.c = c
         self.lock = threading.RLock()  # a Python model is rarely safe for two calls at once
+        self.given = {"input_shape": None, "classes": 0, "seed": 0}  # the last configure's
+        self.epoch = 0  # configures and fits so far: a tape does not outlive one
 
     # what the author gave
 
@@ -282,9 +388,11 @@ class _Server:
         return kind or ("exact" if self.has("gradient") or self.has("forward") else "none")
 
     def ready(self):
-        c = self.c
-        if c.input_shape is None or not c.num_classes:
+        if not self.is_ready():
             raise Error("failed_precondition", "the classifier has no input_shape or num_classes: it is not configured, or not trained")
+
+    def is_ready(self):
+        return self.c.input_shape is not None and bool(self.c.num_classes)
 
     def shape_of(self, name):
         if name == OUTPUT:
@@ -304,14 +412,17 @@ class _Server:
         return x
 
     def checked(self, name, a, n, shape):
+        if a is None:
+            raise Error("internal", "the classifier gave no %s: does the method return it?" % name)
         a = np.asarray(a)
         if a.shape != (n,) + tuple(shape):
             raise Error("internal", "the classifier gave %s of shape %s, want %s" % (name, a.shape, (n,) + tuple(shape)))
         if a.dtype.kind not in "fiu":
             raise Error("internal", "the classifier gave %s of dtype %s, want float32" % (name, a.dtype))
-        a = np.ascontiguousarray(a, np.float32)
+        with np.errstate(over="ignore"):
+            a = np.ascontiguousarray(a, np.float32)
         if not np.isfinite(a).all():
-            raise Error("internal", "the classifier gave a %s that is not finite in row %d" % (name, np.argwhere(~np.isfinite(a))[0][0]))
+            raise Error("internal", "the classifier gave %s that is not finite in row %d" % (name, np.argwhere(~np.isfinite(a))[0][0]))
         return a
 
     def cotangents(self, entries, n):
@@ -321,16 +432,20 @@ class _Server:
             want = (n,) + self.shape_of(name)
             if dy.shape != want:
                 raise Error("invalid_argument", "cotangent of %s has shape %s, want %s" % (name, dy.shape, want))
+            if not np.isfinite(dy).all():
+                raise Error("invalid_argument", "cotangent of %s: row %d is not finite" % (name, np.argwhere(~np.isfinite(dy))[0][0]))
             out[name] = dy
         if not out:
             raise Error("invalid_argument", "no cotangents")
         return out
 
     def chunks(self, n):
-        step = self.c.max_batch or max(n, 1)
-        return [slice(i, min(i + step, n)) for i in range(0, n, step)] or [slice(0, 0)]
+        step = self.c.max_batch or n
+        return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
     def outputs(self, x, names):
+        if not len(x):
+            return {k: np.zeros((0,) + self.shape_of(k), np.float32) for k in names}
         parts = []
         for s in self.chunks(len(x)):
             xs = x[s]
@@ -346,11 +461,15 @@ class _Server:
     def pull(self, x, cotangents):
         if self.gradient_kind() == "none":
             raise Error("unimplemented", "this classifier has no gradient")
+        if not len(x):
+            return x
         parts = []
         for s in self.chunks(len(x)):
             xs, dys = x[s], {k: v[s] for k, v in cotangents.items()}
             if list(dys) == [OUTPUT] and self.has("gradient"):
                 dx = self.c.gradient(xs, dys[OUTPUT])
+            elif not self.has("forward"):
+                raise Error("unimplemented", "this classifier has no hidden layers" if self.has("gradient") else "this classifier has no gradient")
             else:
                 _, pullback = self.c.forward(xs, sorted(dys))
                 dx = pullback(dys)
@@ -362,23 +481,32 @@ class _Server:
     def describe(self, _):
         c = self.c
         with self.lock:
+            for what, value, known in (("layout", c.layout, _LAYOUTS), ("output", c.output, _KINDS), ("gradient_kind", self.gradient_kind(), _GRADIENTS)):
+                if value not in known:
+                    raise Error("internal", "the classifier's %s is %r, want %s" % (what, value, " or ".join(known)))
             return {
                 "name": c.name, "version": c.version, "input_shape": tuple(c.input_shape or ()),
-                "layout": {"flat": 1, "nhwc": 2, "nchw": 3}[c.layout], "lo": np.atleast_1d(c.lo), "hi": np.atleast_1d(c.hi),
-                "num_classes": c.num_classes, "classes": list(c.classes), "output": {LOGITS: 1, PROBABILITIES: 2}[c.output],
-                "max_batch": c.max_batch, "gradient": {"none": 1, "exact": 2, "estimated": 3}[self.gradient_kind()],
+                "layout": _LAYOUTS[c.layout], "lo": np.ravel(c.lo), "hi": np.ravel(c.hi),
+                "num_classes": c.num_classes, "classes": [str(v) for v in c.classes], "output": _KINDS[c.output],
+                "max_batch": c.max_batch, "gradient": _GRADIENTS[self.gradient_kind()],
                 "differentiate": self.has("forward"), "hidden": [{"name": k, "shape": v} for k, v in c.hidden.items()],
-                "trainable": self.has("fit"), "ready": c.input_shape is not None and bool(c.num_classes),
+                "trainable": self.has("fit"), "ready": self.is_ready(),
                 "batch_invariant": c.batch_invariant, "digest": c.digest,
                 "config_schema": json.dumps(c.schema).encode() if c.schema else b"",
             }
 
     def configure(self, m):
-        config = json.loads(m.get("config_json") or b"{}") or {}
+        try:
+            config = json.loads(m.get("config_json") or b"{}")
+        except ValueError as e:
+            return {"diagnostics": [{"pointer": "", "message": "not JSON: %s" % e}]}
+        given = {"input_shape": tuple(m["input_shape"]) or None, "classes": m.get("classes", 0), "seed": _unsigned(m.get("seed", 0))}
         with self.lock:
             try:
-                self.c.configure(config, base_dir=m.get("base_dir", ""), input_shape=tuple(m["input_shape"]) or None,
-                                 classes=m.get("classes", 0), seed=m.get("seed", 0) & ((1 << 64) - 1))
+                check_config(self.c, {} if config is None else config)
+                self.epoch += 1
+                self.c.configure({} if config is None else config, base_dir=m.get("base_dir", ""), **given)
+                self.given = given
             except ConfigError as e:
                 return {"diagnostics": [{"pointer": p, "message": s} for p, s in e.diagnostics]}
         return {}
@@ -396,15 +524,15 @@ class _Server:
             x = self.input(m.get("x"))
             return {"dx": _tensor(self.pull(x, self.cotangents(m["cotangents"], len(x))))}
 
-    def differentiate(self, steps):
+    def differentiate(self, steps, _):
         if not self.has("forward"):
             raise Error("unimplemented", "this classifier does not serve Differentiate")
-        x = pullback = names = None
+        x = pullback = names = epoch = None
         for m in steps:
             if "forward" in m:
                 pullback = None  # frees the old tape before the next is made
                 with self.lock:
-                    x = self.input(m["forward"].get("x"))
+                    x, epoch = self.input(m["forward"].get("x")), self.epoch
                     names = sorted(set(m["forward"]["outputs"] or [OUTPUT]))
                     for name in names:
                         self.shape_of(name)
@@ -415,9 +543,11 @@ class _Server:
                         outs = self.outputs(x, names)
                 yield {"outputs": {"outputs": _tensors(outs)}}
             elif "backward" in m:
-                if x is None:
-                    raise Error("failed_precondition", "backward without a forward")
                 with self.lock:
+                    if x is None or epoch != self.epoch:
+                        raise Error("failed_precondition", "backward without a forward")
+                    if self.gradient_kind() == "none":
+                        raise Error("unimplemented", "this classifier has no gradient")
                     dys = self.cotangents(m["backward"]["cotangents"], len(x))
                     for name in dys:
                         if name not in names:
@@ -427,55 +557,73 @@ class _Server:
             else:
                 raise Error("invalid_argument", "neither forward nor backward")
 
-    def fit(self, steps):
+    def fit(self, steps, alive):
         if not self.has("fit"):
             raise Error("unimplemented", "this classifier is not trainable")
-        o, rows = None, {1: ([], []), 2: ([], [])}
-        for m in steps:
-            if "options" in m:
-                o = m["options"]
-            elif "rows" in m:
-                x, y = rows[m["rows"].get("split", 1)]
-                x.append(np.array(_array("x", m["rows"].get("x")), np.float32))
-                y.append(np.array(_array("labels", m["rows"].get("labels")), np.int64))
-        if o is None or not rows[1][0]:
-            raise Error("invalid_argument", "Fit without options or rows")
-        x, y = (np.concatenate(a) for a in rows[1])
-        vx, vy = (np.concatenate(a) if a else None for a in rows[2])
-        events, finished = [], threading.Event()
+        o, x, y, vx, vy = self.rows(steps)
+        folder = o.get("output_dir", "")
         arrived = threading.Condition()
+        events, result = [], {}
 
         def progress(epoch, step, steps, **metrics):
+            if not alive():
+                raise Error("unavailable", "nobody listens any more")
             with arrived:
                 events.append({"progress": {"epoch": epoch, "step": step, "steps": steps,
                                             "metrics": [{"key": k, "value": float(v)} for k, v in sorted(metrics.items())]}})
                 arrived.notify()
 
-        result = {}
-
         def work():
             try:
                 with self.lock:
-                    result["config"] = self.c.fit(x, y, vx, vy, json.loads(o.get("options_json") or b"{}"),
-                                                  o.get("seed", 0) & ((1 << 64) - 1), o.get("output_dir", ""), progress)
+                    self.epoch += 1
+                    config = self.c.fit(x, y, vx, vy, json.loads(o.get("options_json") or b"{}") or {}, _unsigned(o.get("seed", 0)), folder, progress)
+                    if not isinstance(config, dict):
+                        raise Error("internal", "fit returned %s, want the config of a later configure, a dict" % type(config).__name__)
+                    self.c.configure(config, base_dir=folder, **self.given)  # exactly what a later start does
+                    result["done"] = {"config_json": json.dumps(config).encode(), "files": _files(folder), "digest": self.c.digest}
             except BaseException as e:  # handed to the caller's thread
                 result["error"] = e
             with arrived:
-                finished.set()
+                result.setdefault("error", None)
                 arrived.notify()
 
         threading.Thread(target=work, daemon=True).start()
         while True:
             with arrived:
-                while not events and not finished.is_set():
+                while not events and "error" not in result:
                     arrived.wait()
                 batch, events[:] = list(events), []
+                finished = "error" in result
             yield from batch
-            if finished.is_set() and not events:
+            if finished:
                 break
-        if "error" in result:
+        if result["error"] is not None:
             raise result["error"]
-        yield {"done": {"config_json": json.dumps(result["config"]).encode(), "files": _files(o.get("output_dir", "")), "digest": self.c.digest}}
+        yield {"done": result["done"]}
+
+    def rows(self, steps):
+        """Collects a Fit's options and rows, and checks them."""
+        o, parts = None, {1: ([], []), 2: ([], [])}
+        for m in steps:
+            if "options" in m:
+                o = m["options"]
+                continue
+            r = m.get("rows") or {}
+            x, y = np.array(_array("x", r.get("x")), np.float32), np.array(_array("labels", r.get("labels")), np.int64)
+            if r.get("split", 1) not in parts or y.shape != x.shape[:1] or (y < 0).any() or not np.isfinite(x).all():
+                raise Error("invalid_argument", "fit: rows of shape %s with labels of shape %s, split %s: want finite rows and a label ≥ 0 each"
+                            % (x.shape, y.shape, r.get("split", 1)))
+            parts[r.get("split", 1)][0].append(x)
+            parts[r.get("split", 1)][1].append(y)
+        n = [sum(map(len, parts[k][1])) for k in (1, 2)]
+        if o is None or not n[0] or n != [o.get("n_train", 0), o.get("n_validation", 0)]:
+            raise Error("invalid_argument", "fit: %d + %d rows came, %s + %s were announced" % (n[0], n[1], (o or {}).get("n_train"), (o or {}).get("n_validation", 0)))
+        if len({a.shape[1:] for k in parts for a in parts[k][0]}) != 1:
+            raise Error("invalid_argument", "fit: rows of several shapes")
+        x, y = (np.concatenate(a) for a in parts[1])
+        vx, vy = (np.concatenate(a) if a else None for a in parts[2])
+        return o, x, y, vx, vy
 
 
 def _files(folder):
@@ -489,21 +637,16 @@ def _files(folder):
     return out
 
 
-def _code(e):
-    import grpc
-    if isinstance(e, Error):
-        return getattr(grpc.StatusCode, e.kind.upper(), grpc.StatusCode.INTERNAL)
-    if isinstance(e, MemoryError):
-        return grpc.StatusCode.RESOURCE_EXHAUSTED
-    return grpc.StatusCode.INTERNAL
-
-
 def _abort(context, e):
+    """Ends a call with the kind and message of e; the traceback of what is no Error goes to the host's log."""
+    import grpc
     if not isinstance(e, Error):
-        traceback.print_exception(type(e), e, e.__traceback__)
+        sys.stderr.write("".join(traceback.format_exception(type(e), e, e.__traceback__)))
         sys.stderr.flush()
-        e = Error("resource_exhausted" if isinstance(e, MemoryError) else "internal", "%s: %s" % (type(e).__name__, e))
-    context.abort(_code(e), str(e))
+        full = isinstance(e, MemoryError) or type(e).__name__ in ("OutOfMemoryError", "ResourceExhaustedError")  # torch's, TensorFlow's
+        e = Error("resource_exhausted" if full else "internal", "%s: %s" % (type(e).__name__, e))
+    code = getattr(grpc.StatusCode, e.kind.upper(), grpc.StatusCode.INTERNAL)
+    context.abort(code, str(e)[:2000])  # headers hold 8 KiB
 
 
 def handlers(classifier):
@@ -512,22 +655,23 @@ def handlers(classifier):
     server = _Server(classifier)
 
     def unary(f, request, response):
-        def call(m, context):
+        def call(b, context):
             try:
-                return f(m)
-            except Exception as e:
+                return _encode(response, f(_decode(request, b)))
+            except (Exception, SystemExit) as e:  # a model that calls exit ends its call alone
                 _abort(context, e)
-        return grpc.unary_unary_rpc_method_handler(call, lambda b: _decode(request, b), lambda v: _encode(response, v))
+        return grpc.unary_unary_rpc_method_handler(call)  # bytes in, bytes out
 
     def stream(f, request, response):
         def call(it, context):
             try:
-                yield from f(it)
+                for v in f((_decode(request, b) for b in it), context.is_active):
+                    yield _encode(response, v)
             except grpc.RpcError:
                 raise
-            except Exception as e:
+            except (Exception, SystemExit) as e:
                 _abort(context, e)
-        return grpc.stream_stream_rpc_method_handler(call, lambda b: _decode(request, b), lambda v: _encode(response, v))
+        return grpc.stream_stream_rpc_method_handler(call)
 
     return grpc.method_handlers_generic_handler("vaeguard.classifier.v1.Classifier", {
         "Describe": unary(server.describe, {}, _DESCRIBE),
@@ -583,15 +727,20 @@ def _certificate_cryptography():
 
 def _watch_host(stop):
     """Ends the process when the host dies: stdin is a pipe that the host holds, and the parent changes."""
+    def end():
+        if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)  # and what the model started
+        os._exit(0)
+
     def stdin():
         while os.read(0, 4096):
             pass
-        os._exit(0)
+        end()
 
     def parent(pid):
         while not stop.wait(1):
             if os.getppid() != pid:
-                os._exit(0)
+                end()
 
     if os.environ.pop("VAEGUARD_DEATH_WATCH", "") == "stdin":
         threading.Thread(target=stdin, daemon=True).start()
@@ -600,13 +749,11 @@ def _watch_host(stop):
 
 def serve(classifier):
     """The whole main of a plugin: answers the host's calls until the host is done."""
-    if os.environ.get("VAEGUARD_PLUGIN") != "classifier":
+    if _handshake is None:
         sys.exit("This program is a classifier plugin for vaeguard. Name it in a spec as classifier.command, or try: python -m vaeguard.check "
                  + sys.argv[0])
     stop = threading.Event()
     _watch_host(stop)
-    handshake_fd = os.dup(1)  # from here on, prints go to the host's log
-    os.dup2(2, 1)
     import grpc
     from concurrent import futures
     versions = [int(v) for v in os.environ.get("PLUGIN_PROTOCOL_VERSIONS", "1").split(",") if v.strip()]
@@ -621,13 +768,13 @@ def serve(classifier):
         return b""
 
     def silent(_, context):  # a stream that says nothing until the end
-        context.add_callback(lambda: None)
         while context.is_active() and not stop.wait(0.2):
             pass
         return
         yield b""
 
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=[
+    # Each open Differentiate stream holds a thread; threads are made as needed.
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1024), options=[
         ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
     server.add_generic_rpc_handlers((
         handlers(classifier),
@@ -637,22 +784,25 @@ def serve(classifier):
         grpc.method_handlers_generic_handler("plugin.GRPCBroker", {"StartStream": grpc.stream_stream_rpc_method_handler(silent, same, same)}),
     ))
     folder = tempfile.mkdtemp(prefix="vg", dir=os.environ.get("PLUGIN_UNIX_SOCKET_DIR") or None)
-    path = os.path.join(folder, "s")
+    network, path = "unix", os.path.join(folder, "s")
+    at = "unix:" + path
+    if os.name == "nt":  # Python's gRPC has no Unix sockets there
+        network, at = "tcp", "127.0.0.1:0"
     client = os.environ.get("PLUGIN_CLIENT_CERT", "")
     cert = ""
     if client:
         key, pem = _certificate()
-        server.add_secure_port("unix:" + path, grpc.ssl_server_credentials([(key, pem)], root_certificates=client.encode(), require_client_auth=True))
+        port = server.add_secure_port(at, grpc.ssl_server_credentials([(key, pem)], root_certificates=client.encode(), require_client_auth=True))
         body = b"".join(line for line in pem.splitlines() if not line.startswith(b"-----"))
         cert = base64.b64encode(base64.b64decode(body)).decode().rstrip("=")
     else:
-        server.add_insecure_port("unix:" + path)
+        port = server.add_insecure_port(at)
     server.start()
-    line = "1|1|unix|%s|grpc|%s" % (path, cert)
+    line = "1|1|%s|%s|grpc|%s" % (network, path if network == "unix" else "127.0.0.1:%d" % port, cert)
     if os.environ.get("PLUGIN_MULTIPLEX_GRPC"):
         line += "|false"
-    os.write(handshake_fd, (line + "\n").encode())
-    os.close(handshake_fd)
+    os.write(_handshake, (line + "\n").encode())
+    os.close(_handshake)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's
     try:
         stop.wait()
