@@ -147,3 +147,56 @@ func BenchmarkThreads(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRow multiplies one row with a large matrix: scoring one example.
+func BenchmarkRow(b *testing.B) {
+	for _, s := range [][2]int{{8192, 2048}, {1024, 2048}, {784, 400}, {2048, 16}} {
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%dx%d/%d", s[0], s[1], threads), func(b *testing.B) {
+				e := newEngine(b, Auto, threads)
+				r := source(1)
+				x, w, y := randoms(r, s[0]), randoms(r, s[0]*s[1]), make([]float32, s[1])
+				for b.Loop() {
+					e.Gemm(y, s[1], Dense(x, 1, s[0]), Dense(w, s[0], s[1]), Epilogue{})
+				}
+				b.ReportMetric(4*float64(len(w))*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+			})
+		}
+	}
+}
+
+// BenchmarkMaps reports nanoseconds for each element of a map over L2.
+func BenchmarkMaps(b *testing.B) {
+	for _, l := range Levels() {
+		e := newEngine(b, l, 1)
+		r := source(1)
+		const n = 1 << 16
+		x, y, z, w := randoms(r, n), randoms(r, n), randoms(r, n), make([]float32, n)
+		per := func(name string, f func()) {
+			b.Run(l.String()+"/"+name, func(b *testing.B) {
+				for b.Loop() {
+					f()
+				}
+				b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/n, "ns/element")
+			})
+		}
+		per("exp", func() { e.Exp(y, x) })
+		per("log", func() { e.Log(y, x) })
+		per("tanh", func() { e.Activate(y, x, Act{Kind: Tanh}) })
+		per("sigmoid", func() { e.Activate(y, x, Act{Kind: Sigmoid}) })
+		per("softplus", func() { e.Activate(y, x, Act{Kind: Softplus}) })
+		per("gelu", func() { e.Activate(y, x, Act{Kind: GELU}) })
+		per("relu-grad", func() { e.ActivateGrad(y, z, nil, x, Act{Kind: ReLU}) })
+		per("adam", func() { e.Adam(y, x, z, w, AdamStep{.9, .999, 1e-7, .001, 0}) })
+		per("softmax10", func() { e.Softmax(y[:n-6], x[:n-6], 10) })
+		per("softmax1000", func() { e.Softmax(y[:65000], x[:65000], 1000) })
+		per("colsum64", func() { e.ColSum(w[:64], x) })
+		per("uniform", func() { e.Uniform(y, Key{}, 0) })
+		per("normal", func() { e.Normal(y, Key{}, 0) })
+		p := Pool{H: 16, W: 16, C: 64, OH: 8, OW: 8, KH: 2, KW: 2, SH: 2, SW: 2}
+		arg := make([]int32, n/4)
+		per("maxpool", func() { e.MaxPool(y[:n/4], arg, x, 4, p) })
+		per("maxpool-grad", func() { e.MaxPoolGrad(y, x[:n/4], arg, 4, p) })
+		per("avgpool", func() { e.AvgPool(y[:n/4], x, 4, p) })
+	}
+}
