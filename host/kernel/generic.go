@@ -27,6 +27,10 @@ type ops struct {
 	// sumColumns sums rows of x, ld apart, in order; rows is at least 1.
 	sumColumns func(d, x []float32, ld, rows int)
 
+	// maxInto takes the maximum of y and x, whose numbers are at offset at and
+	// on; arg, if not nil, follows. A NaN is the maximum.
+	maxInto func(y []float32, arg []int32, x []float32, at int)
+
 	adam     func(p, g, m, v []float32, s *AdamStep)
 	momentum func(p, g, v []float32, lr, mu float32, nesterov bool)
 	rmsprop  func(p, g, s []float32, lr, rho, eps float32)
@@ -44,7 +48,8 @@ var genericOps = ops{
 	axpy: axpyGo, scale: scaleGo, mul: mulGo, mulAdd: mulAddGo, mulPlus: mulPlusGo,
 	reparametrize: reparametrizeGo, reparametrizeGrad: reparametrizeGradGo,
 	softmax: softmaxGo, logSoftmax: logSoftmaxGo, softmaxGrad: softmaxGradGo, sumColumns: sumColumnsGo,
-	adam: adamGo, momentum: momentumGo, rmsprop: rmspropGo,
+	maxInto: maxIntoGo,
+	adam:    adamGo, momentum: momentumGo, rmsprop: rmspropGo,
 	uniform: uniformGo, normal: normalGo,
 }
 

@@ -38,6 +38,12 @@ func reparametrizeGrad512(n int, d *float32, dz *float32, logvar *float32, eps *
 func softmaxGrad512(n int, dx *float32, dy *float32, y *float32, s float32)
 
 //go:noescape
+func maxArg512(n int, y *float32, x *float32, arg *float32, at float32)
+
+//go:noescape
+func max512(n int, y *float32, x *float32)
+
+//go:noescape
 func actReLU512(n int, y *float32, x *float32, alpha float32)
 
 //go:noescape
@@ -135,6 +141,12 @@ func reparametrizeGrad256(n int, d *float32, dz *float32, logvar *float32, eps *
 
 //go:noescape
 func softmaxGrad256(n int, dx *float32, dy *float32, y *float32, s float32)
+
+//go:noescape
+func maxArg256(n int, y *float32, x *float32, arg *float32, at float32)
+
+//go:noescape
+func max256(n int, y *float32, x *float32)
 
 //go:noescape
 func actReLU256(n int, y *float32, x *float32, alpha float32)

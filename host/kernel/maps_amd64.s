@@ -1249,6 +1249,125 @@ done:
 	VZEROUPPER
 	RET
 
+// func maxArg512(n int, y *float32, x *float32, arg *float32, at float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·maxArg512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), DX
+	MOVQ         x+16(FP), BX
+	MOVQ         arg+24(FP), SI
+	MOVSS        at+32(FP), X0
+	VBROADCASTSS X0, Z0
+	XORQ         CX, CX
+	SUBQ         $0x10, AX
+	JL           tail
+
+loop:
+	VMOVUPS      (DX)(CX*1), Z1
+	VMOVUPS      (BX)(CX*1), Z2
+	VMOVUPS      (SI)(CX*1), Z3
+	MOVQ         CX, DI
+	SHRQ         $0x02, DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Z4
+	VPADDD       lane_numbers<>+0(SB), Z4, Z4
+	VPADDD       Z0, Z4, Z4
+	VCMPPS       $0x11, Z2, Z1, K1
+	VCMPPS       $0x03, Z2, Z2, K2
+	VMOVUPS      Z2, K1, Z1
+	VMOVUPS      Z4, K1, Z3
+	VMOVUPS      Z2, K2, Z1
+	VMOVUPS      Z4, K2, Z3
+	VMOVUPS      Z1, (DX)(CX*1)
+	VMOVUPS      Z3, (SI)(CX*1)
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, AX
+	JGE          loop
+
+tail:
+	ADDQ         $0x10, AX
+	JZ           done
+	MOVQ         $-1, DI
+	BZHIQ        AX, DI, AX
+	KMOVW        AX, K1
+	VMOVUPS.Z    (DX)(CX*1), K1, Z1
+	VMOVUPS.Z    (BX)(CX*1), K1, Z2
+	VMOVUPS.Z    (SI)(CX*1), K1, Z3
+	MOVQ         CX, AX
+	SHRQ         $0x02, AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Z4
+	VPADDD       lane_numbers<>+0(SB), Z4, Z4
+	VPADDD       Z0, Z4, Z0
+	VCMPPS       $0x11, Z2, Z1, K2
+	VCMPPS       $0x03, Z2, Z2, K3
+	VMOVUPS      Z2, K2, Z1
+	VMOVUPS      Z0, K2, Z3
+	VMOVUPS      Z2, K3, Z1
+	VMOVUPS      Z0, K3, Z3
+	VMOVUPS      Z1, K1, (DX)(CX*1)
+	VMOVUPS      Z3, K1, (SI)(CX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+DATA lane_numbers<>+0(SB)/4, $0x00000000
+DATA lane_numbers<>+4(SB)/4, $0x00000001
+DATA lane_numbers<>+8(SB)/4, $0x00000002
+DATA lane_numbers<>+12(SB)/4, $0x00000003
+DATA lane_numbers<>+16(SB)/4, $0x00000004
+DATA lane_numbers<>+20(SB)/4, $0x00000005
+DATA lane_numbers<>+24(SB)/4, $0x00000006
+DATA lane_numbers<>+28(SB)/4, $0x00000007
+DATA lane_numbers<>+32(SB)/4, $0x00000008
+DATA lane_numbers<>+36(SB)/4, $0x00000009
+DATA lane_numbers<>+40(SB)/4, $0x0000000a
+DATA lane_numbers<>+44(SB)/4, $0x0000000b
+DATA lane_numbers<>+48(SB)/4, $0x0000000c
+DATA lane_numbers<>+52(SB)/4, $0x0000000d
+DATA lane_numbers<>+56(SB)/4, $0x0000000e
+DATA lane_numbers<>+60(SB)/4, $0x0000000f
+GLOBL lane_numbers<>(SB), RODATA|NOPTR, $64
+
+// func max512(n int, y *float32, x *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·max512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), DX
+	MOVQ x+16(FP), BX
+	XORQ CX, CX
+	SUBQ $0x10, AX
+	JL   tail
+
+loop:
+	VMOVUPS (DX)(CX*1), Z0
+	VMOVUPS (BX)(CX*1), Z1
+	VCMPPS  $0x03, Z1, Z1, K1
+	VMAXPS  Z0, Z1, Z0
+	VMOVUPS Z1, K1, Z0
+	VMOVUPS Z0, (DX)(CX*1)
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, AX
+	JGE     loop
+
+tail:
+	ADDQ      $0x10, AX
+	JZ        done
+	MOVQ      $-1, SI
+	BZHIQ     AX, SI, AX
+	KMOVW     AX, K1
+	VMOVUPS.Z (DX)(CX*1), K1, Z0
+	VMOVUPS.Z (BX)(CX*1), K1, Z1
+	VCMPPS    $0x03, Z1, Z1, K2
+	VMAXPS    Z0, Z1, Z0
+	VMOVUPS   Z1, K2, Z0
+	VMOVUPS   Z0, K1, (DX)(CX*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func actReLU512(n int, y *float32, x *float32, alpha float32)
 // Requires: AVX, AVX512F, BMI2, SSE
 TEXT ·actReLU512(SB), NOSPLIT, $0-28
@@ -4361,6 +4480,107 @@ tail:
 	VSUBPS     Y0, Y2, Y0
 	VMULPS     Y3, Y0, Y0
 	VMASKMOVPS Y0, Y1, (DX)(CX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func maxArg256(n int, y *float32, x *float32, arg *float32, at float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·maxArg256(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), DX
+	MOVQ         x+16(FP), BX
+	MOVQ         arg+24(FP), SI
+	MOVSS        at+32(FP), X0
+	VBROADCASTSS X0, Y0
+	XORQ         CX, CX
+	SUBQ         $0x08, AX
+	JL           tail
+
+loop:
+	VMOVUPS      (DX)(CX*1), Y1
+	VMOVUPS      (BX)(CX*1), Y2
+	VMOVUPS      (SI)(CX*1), Y3
+	MOVQ         CX, DI
+	SHRQ         $0x02, DI
+	VMOVD        DI, X4
+	VPBROADCASTD X4, Y4
+	VPADDD       lane_numbers<>+0(SB), Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VCMPPS       $0x11, Y2, Y1, Y5
+	VCMPPS       $0x03, Y2, Y2, Y6
+	VBLENDVPS    Y5, Y2, Y1, Y1
+	VBLENDVPS    Y5, Y4, Y3, Y3
+	VBLENDVPS    Y6, Y2, Y1, Y1
+	VBLENDVPS    Y6, Y4, Y3, Y3
+	VMOVUPS      Y1, (DX)(CX*1)
+	VMOVUPS      Y3, (SI)(CX*1)
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, AX
+	JGE          loop
+
+tail:
+	ADDQ         $0x08, AX
+	JZ           done
+	LEAQ         lanes_mask<>+0(SB), DI
+	NEGQ         AX
+	VMOVUPS      32(DI)(AX*4), Y1
+	VMASKMOVPS   (DX)(CX*1), Y1, Y2
+	VMASKMOVPS   (BX)(CX*1), Y1, Y3
+	VMASKMOVPS   (SI)(CX*1), Y1, Y4
+	MOVQ         CX, AX
+	SHRQ         $0x02, AX
+	VMOVD        AX, X5
+	VPBROADCASTD X5, Y5
+	VPADDD       lane_numbers<>+0(SB), Y5, Y5
+	VPADDD       Y0, Y5, Y0
+	VCMPPS       $0x11, Y3, Y2, Y5
+	VCMPPS       $0x03, Y3, Y3, Y6
+	VBLENDVPS    Y5, Y3, Y2, Y2
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VBLENDVPS    Y6, Y3, Y2, Y2
+	VBLENDVPS    Y6, Y0, Y4, Y4
+	VMASKMOVPS   Y2, Y1, (DX)(CX*1)
+	VMASKMOVPS   Y4, Y1, (SI)(CX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func max256(n int, y *float32, x *float32)
+// Requires: AVX
+TEXT ·max256(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ y+8(FP), DX
+	MOVQ x+16(FP), BX
+	XORQ CX, CX
+	SUBQ $0x08, AX
+	JL   tail
+
+loop:
+	VMOVUPS   (DX)(CX*1), Y0
+	VMOVUPS   (BX)(CX*1), Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VMAXPS    Y0, Y1, Y0
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)(CX*1)
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, AX
+	JGE       loop
+
+tail:
+	ADDQ       $0x08, AX
+	JZ         done
+	LEAQ       lanes_mask<>+0(SB), SI
+	NEGQ       AX
+	VMOVUPS    32(SI)(AX*4), Y0
+	VMASKMOVPS (DX)(CX*1), Y0, Y1
+	VMASKMOVPS (BX)(CX*1), Y0, Y2
+	VCMPPS     $0x03, Y2, Y2, Y3
+	VMAXPS     Y1, Y2, Y1
+	VBLENDVPS  Y3, Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(CX*1)
 
 done:
 	VZEROUPPER

@@ -34,7 +34,7 @@ func (e *Engine) MaxPool(y []float32, arg []int32, x []float32, n int, g Pool) {
 }
 
 // maxPool does output rows [lo, hi) of the batch.
-func maxPool(_ *Engine, j *job, _, lo, hi int) {
+func maxPool(e *Engine, j *job, _, lo, hi int) {
 	g := j.pool
 	for r := lo; r < hi; r++ {
 		img, oy := r/g.OH, r%g.OH
@@ -61,24 +61,23 @@ func maxPool(_ *Engine, j *job, _, lo, hi int) {
 			for kh := kh0; kh < kh1; kh++ {
 				for kw := kw0; kw < kw1; kw++ {
 					at := ((top+kh)*g.W + left + kw) * g.C
-					maxInto(y, arg, x[at:at+g.C], at, first)
+					if !first {
+						e.ops.maxInto(y, arg, x[at:at+g.C], at)
+						continue
+					}
 					first = false
+					copy(y, x[at:at+g.C])
+					for c := range arg {
+						arg[c] = int32(at + c)
+					}
 				}
 			}
 		}
 	}
 }
 
-// maxInto takes the maximum of y and x, whose numbers are at offset at; arg may be nil.
-func maxInto(y []float32, arg []int32, x []float32, at int, first bool) {
+func maxIntoGo(y []float32, arg []int32, x []float32, at int) {
 	y = y[:len(x)]
-	if first {
-		copy(y, x)
-		for c := range arg {
-			arg[c] = int32(at + c)
-		}
-		return
-	}
 	if arg == nil {
 		for c, v := range x {
 			y[c] = max(y[c], v)
@@ -87,7 +86,7 @@ func maxInto(y []float32, arg []int32, x []float32, at int, first bool) {
 	}
 	arg = arg[:len(x)]
 	for c, v := range x {
-		if v > y[c] || v != v && y[c] == y[c] {
+		if v > y[c] || v != v {
 			y[c] = v
 			arg[c] = int32(at + c)
 		}

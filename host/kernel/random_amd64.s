@@ -4,42 +4,6 @@
 
 #include "textflag.h"
 
-DATA lane_numbers<>+0(SB)/4, $0x00000000
-DATA lane_numbers<>+4(SB)/4, $0x00000001
-DATA lane_numbers<>+8(SB)/4, $0x00000002
-DATA lane_numbers<>+12(SB)/4, $0x00000003
-DATA lane_numbers<>+16(SB)/4, $0x00000004
-DATA lane_numbers<>+20(SB)/4, $0x00000005
-DATA lane_numbers<>+24(SB)/4, $0x00000006
-DATA lane_numbers<>+28(SB)/4, $0x00000007
-DATA lane_numbers<>+32(SB)/4, $0x00000008
-DATA lane_numbers<>+36(SB)/4, $0x00000009
-DATA lane_numbers<>+40(SB)/4, $0x0000000a
-DATA lane_numbers<>+44(SB)/4, $0x0000000b
-DATA lane_numbers<>+48(SB)/4, $0x0000000c
-DATA lane_numbers<>+52(SB)/4, $0x0000000d
-DATA lane_numbers<>+56(SB)/4, $0x0000000e
-DATA lane_numbers<>+60(SB)/4, $0x0000000f
-GLOBL lane_numbers<>(SB), RODATA|NOPTR, $64
-
-DATA odd_lanes<>+0(SB)/4, $0x00000000
-DATA odd_lanes<>+4(SB)/4, $0xffffffff
-DATA odd_lanes<>+8(SB)/4, $0x00000000
-DATA odd_lanes<>+12(SB)/4, $0xffffffff
-DATA odd_lanes<>+16(SB)/4, $0x00000000
-DATA odd_lanes<>+20(SB)/4, $0xffffffff
-DATA odd_lanes<>+24(SB)/4, $0x00000000
-DATA odd_lanes<>+28(SB)/4, $0xffffffff
-DATA odd_lanes<>+32(SB)/4, $0x00000000
-DATA odd_lanes<>+36(SB)/4, $0xffffffff
-DATA odd_lanes<>+40(SB)/4, $0x00000000
-DATA odd_lanes<>+44(SB)/4, $0xffffffff
-DATA odd_lanes<>+48(SB)/4, $0x00000000
-DATA odd_lanes<>+52(SB)/4, $0xffffffff
-DATA odd_lanes<>+56(SB)/4, $0x00000000
-DATA odd_lanes<>+60(SB)/4, $0xffffffff
-GLOBL odd_lanes<>(SB), RODATA|NOPTR, $64
-
 // func uniform512(dst *float32, key *uint64, block uint64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·uniform512(SB), NOSPLIT, $0-24
@@ -297,6 +261,24 @@ TEXT ·uniform512(SB), NOSPLIT, $0-24
 	VEXTRACTF32X4 $0x03, Z0, 240(AX)
 	VZEROUPPER
 	RET
+
+DATA lane_numbers<>+0(SB)/4, $0x00000000
+DATA lane_numbers<>+4(SB)/4, $0x00000001
+DATA lane_numbers<>+8(SB)/4, $0x00000002
+DATA lane_numbers<>+12(SB)/4, $0x00000003
+DATA lane_numbers<>+16(SB)/4, $0x00000004
+DATA lane_numbers<>+20(SB)/4, $0x00000005
+DATA lane_numbers<>+24(SB)/4, $0x00000006
+DATA lane_numbers<>+28(SB)/4, $0x00000007
+DATA lane_numbers<>+32(SB)/4, $0x00000008
+DATA lane_numbers<>+36(SB)/4, $0x00000009
+DATA lane_numbers<>+40(SB)/4, $0x0000000a
+DATA lane_numbers<>+44(SB)/4, $0x0000000b
+DATA lane_numbers<>+48(SB)/4, $0x0000000c
+DATA lane_numbers<>+52(SB)/4, $0x0000000d
+DATA lane_numbers<>+56(SB)/4, $0x0000000e
+DATA lane_numbers<>+60(SB)/4, $0x0000000f
+GLOBL lane_numbers<>(SB), RODATA|NOPTR, $64
 
 DATA lanes_d2511f53<>+0(SB)/4, $0xd2511f53
 DATA lanes_d2511f53<>+4(SB)/4, $0xd2511f53

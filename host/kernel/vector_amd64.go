@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // mapFns are the element-wise functions of one level, as the assembly has them.
 type mapFns struct {
@@ -15,6 +18,8 @@ type mapFns struct {
 	adam                             func(n int, p, g, m, v *float32, c1, c2, eps, rate, decay float32)
 	momentum, nesterov               func(n int, p, g, v *float32, lr, mu float32)
 	rmsprop                          func(n int, p, g, s *float32, lr, rho, one, eps float32)
+	max                              func(n int, y, x *float32)
+	maxArg                           func(n int, y, x, arg *float32, at float32)
 	less                             func(n int, y, x *float32, s, t float32)
 	softmaxGrad                      func(n int, dx, dy, y *float32, s float32)
 	maxRow                           func(n int, x *float32) float32
@@ -32,7 +37,7 @@ var maps256 = mapFns{
 	grad: [...]func(n int, dx, dy, y *float32, alpha float32){ReLU: gradReLU256, LeakyReLU: gradLeakyReLU256, ELU: gradELU256,
 		SELU: gradSELU256, GELU: gradGELU256, SiLU: gradSiLU256, Softplus: gradSoftplus256, Tanh: gradTanh256, Sigmoid: gradSigmoid256},
 	adam: adam256, momentum: momentum256, nesterov: nesterov256, rmsprop: rmsprop256,
-	less: less256, softmaxGrad: softmaxGrad256, maxRow: maxRow256, sumExp: sumExp256, sumExpOnly: sumExpOnly256, dotRow: dotRow256,
+	max: max256, maxArg: maxArg256, less: less256, softmaxGrad: softmaxGrad256, maxRow: maxRow256, sumExp: sumExp256, sumExpOnly: sumExpOnly256, dotRow: dotRow256,
 	sumColumns: sumColumns256, uniform: uniform256, normal: normal256,
 }
 
@@ -44,7 +49,7 @@ var maps512 = mapFns{
 	grad: [...]func(n int, dx, dy, y *float32, alpha float32){ReLU: gradReLU512, LeakyReLU: gradLeakyReLU512, ELU: gradELU512,
 		SELU: gradSELU512, GELU: gradGELU512, SiLU: gradSiLU512, Softplus: gradSoftplus512, Tanh: gradTanh512, Sigmoid: gradSigmoid512},
 	adam: adam512, momentum: momentum512, nesterov: nesterov512, rmsprop: rmsprop512,
-	less: less512, softmaxGrad: softmaxGrad512, maxRow: maxRow512, sumExp: sumExp512, sumExpOnly: sumExpOnly512, dotRow: dotRow512,
+	max: max512, maxArg: maxArg512, less: less512, softmaxGrad: softmaxGrad512, maxRow: maxRow512, sumExp: sumExp512, sumExpOnly: sumExpOnly512, dotRow: dotRow512,
 	sumColumns: sumColumns512, uniform: uniform512, normal: normal512,
 }
 
@@ -147,6 +152,15 @@ func (o *ops) rows(f *mapFns) {
 	o.softmaxGrad = func(dx, dy, y []float32, width int) {
 		for i := 0; i < len(y); i += width {
 			f.softmaxGrad(width, &dx[i], &dy[i], &y[i], f.dotRow(width, &dy[i], &y[i]))
+		}
+	}
+	o.maxInto = func(y []float32, arg []int32, x []float32, at int) {
+		switch {
+		case len(x) == 0:
+		case arg == nil:
+			f.max(len(x), &y[0], &x[0])
+		default:
+			f.maxArg(len(x), &y[0], &x[0], (*float32)(unsafe.Pointer(&arg[0])), math.Float32frombits(uint32(at)))
 		}
 	}
 	o.sumColumns = func(d, x []float32, ld, rows int) {

@@ -153,6 +153,7 @@ func maps() {
 		l.mapping("softmaxGrad", []string{"dx", "dy", "y"}, []string{"dy", "y"}, []string{"s"}, func(o *operands) {
 			o.store("dx", l.mul(l.sub(o.v["dy"], o.v["s"]), o.v["y"]))
 		})
+		l.maximum()
 		l.activations()
 		l.optimisers()
 	}
@@ -248,6 +249,38 @@ func (l *lanes) activations() {
 	})
 	grad("Sigmoid", func(_ *operands, d, y value) value {
 		return l.mul(d, l.mul(y, l.sub(l.constant(num(1)), y)))
+	})
+}
+
+// maximum emits y = max(y, x) with the place of the maximum in arg: at plus the
+// index, where at is an integer passed as the float32 of the same bits. A NaN
+// is the maximum.
+func (l *lanes) maximum() {
+	const unordered = 3
+	arrays := []string{"y", "x", "arg"}
+	l.mapping("maxArg", arrays, arrays, []string{"at"}, func(o *operands) {
+		y, x, arg := o.v["y"], o.v["x"], o.v["arg"]
+		i, b := GP64(), XMM()
+		MOVQ(o.i, i)
+		SHRQ(Imm(2), i)
+		VMOVD(i.As32(), b)
+		here := l.vec()
+		VPBROADCASTD(b, here)
+		here = l.addInt(l.addInt(here, laneNumbers()), o.v["at"])
+		more, nan := l.compare(lessThan, y, x), l.compare(unordered, x, x)
+		for _, m := range []mask{more, nan} {
+			l.pick(m, x, y)
+			l.pick(m, here, arg)
+		}
+		o.store("y", y)
+		o.store("arg", arg)
+	})
+	l.mapping("max", []string{"y", "x"}, []string{"y", "x"}, nil, func(o *operands) {
+		y, x := o.v["y"], o.v["x"]
+		nan := l.compare(unordered, x, x)
+		VMAXPS(y, x, y) // a NaN in y stays
+		l.pick(nan, x, y)
+		o.store("y", y)
 	})
 }
 

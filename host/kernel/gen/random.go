@@ -34,16 +34,20 @@ func words(name string, f func(i int) uint32) Mem {
 	return m
 }
 
-var laneNumbers, oddLanes *Mem
+var numbers *Mem
+
+// laneNumbers is 0, 1, 2, …
+func laneNumbers() Mem {
+	if numbers == nil {
+		m := words("lane_numbers", func(i int) uint32 { return uint32(i) })
+		numbers = &m
+	}
+	return *numbers
+}
 
 // random emits func(dst *float32, key *uint64, block uint64): 64 numbers from
 // the 16 blocks from block on, a multiple of 16. key is Seed, Stream.
 func (l *lanes) random(name string, finish func(w [4]value) [4]value) {
-	if laneNumbers == nil {
-		n := words("lane_numbers", func(i int) uint32 { return uint32(i) })
-		o := words("odd_lanes", func(i int) uint32 { return -uint32(i % 2) })
-		laneNumbers, oddLanes = &n, &o
-	}
 	TEXT(name+l.suffix, NOSPLIT, "func(dst *float32, key *uint64, block uint64)")
 	Pragma("noescape")
 	dst, key := Load(Param("dst"), GP64()), Load(Param("key"), GP64())
@@ -61,7 +65,7 @@ func (l *lanes) random(name string, finish func(w [4]value) [4]value) {
 		VPBROADCASTD(x, v)
 		return v
 	}
-	low := l.addInt(spreadWord(), *laneNumbers)
+	low := l.addInt(spreadWord(), laneNumbers())
 	SHRQ(Imm(32), block)
 	upper := spreadWord()
 	var odd mask
