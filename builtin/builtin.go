@@ -6,6 +6,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/attacks"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/cnn"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
+	"github.com/vaeguard/vaeguard/builtin/corruptions"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/builtin/losses"
@@ -13,8 +14,6 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/builtin/scores"
 	"github.com/vaeguard/vaeguard/host"
-	"github.com/vaeguard/vaeguard/host/evaluate"
-	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/specs"
 )
@@ -29,7 +28,7 @@ func Components() host.Components {
 		Metrics:     metrics.Table(),
 		Scores:      scores.Table(),
 		Attacks:     attacks.Table(),
-		Corruptions: registry.NewTable[evaluate.Corruption]("corruption"),
+		Corruptions: corruptions.Table(),
 		Datasets:    datasets.Table(),
 		Classifiers: Classifiers(),
 		Specs:       specs.FS,

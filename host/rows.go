@@ -25,6 +25,11 @@ func (e *Experiment) Rows(role Role) (*dataset.Data, error) {
 			return nil, err
 		}
 	}
+	if t := e.rows[RoleTrain]; t != nil && t.Classes != nil && d.Labels != nil {
+		if err := d.UseClasses(t.Classes); err != nil {
+			return nil, fmt.Errorf("data.%s: %w", role, err)
+		}
+	}
 	for _, other := range Roles {
 		before, ok := e.rows[other]
 		if !ok {

@@ -228,6 +228,7 @@ func (e *Experiment) trainOptions(net *network) (train.Options, error) {
 		Beta: s.Detector.Beta, SumLatent: t.LatentReduction == "sum", Hidden: net.heads, InputNoise: t.InputNoise,
 		Optimizer: registry.As[nn.Optimizer](t.Optimizer),
 		Epochs:    t.Epochs, BatchSize: t.BatchSize, ClipNorm: t.ClipNorm, ClipValue: t.ClipValue, Seed: s.Seed,
+		Fingerprint: sha(s.Resolved()),
 	}
 	for _, h := range net.heads {
 		o.Setup.HiddenWeights = append(o.Setup.HiddenWeights, h.Weight)
