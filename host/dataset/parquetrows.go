@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +18,8 @@ import (
 // that hold lists, in the order of the schema; by choice one column of labels.
 type parquetRows struct {
 	name     string
-	file     *os.File
+	file     io.ReaderAt
+	size     int64
 	table    *parquet.Table
 	labelCol int
 	text     string
@@ -28,26 +28,35 @@ type parquetRows struct {
 	read     int
 }
 
-func openParquet(path, label string) (*parquetRows, error) {
+func openParquet(path, label string) (*opened, error) {
 	f, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
-	r := &parquetRows{name: path, file: f, labelCol: -1}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	r, err := newParquetRows(f, info.Size(), path, label)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &opened{rows: r, features: r.features(), closer: f}, nil
+}
+
+func newParquetRows(file io.ReaderAt, size int64, name, label string) (*parquetRows, error) {
+	table, err := parquet.Open(file, size)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	r := &parquetRows{name: name, file: file, size: size, table: table, labelCol: -1}
 	if err := r.open(label); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, errors.Join(err, f.Close()))
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return r, nil
 }
 
 func (r *parquetRows) open(label string) error {
-	info, err := r.file.Stat()
-	if err != nil {
-		return err
-	}
-	if r.table, err = parquet.Open(r.file, info.Size()); err != nil {
-		return err
-	}
 	columns := r.table.Columns()
 	if label != "" {
 		r.labelCol = slices.IndexFunc(columns, func(c parquet.Column) bool { return c.Name == label })
@@ -105,7 +114,7 @@ func (r *parquetRows) example() tensor.Shape { return r.shape }
 func (r *parquetRows) count() int            { return int(r.table.NumRows()) }
 func (r *parquetRows) label() string         { return r.text }
 func (r *parquetRows) classes() []string     { return nil }
-func (r *parquetRows) close() error          { return errors.Join(r.table.Close(), r.file.Close()) }
+func (r *parquetRows) close() error          { return r.table.Close() }
 
 func (r *parquetRows) features() []string {
 	var out []string
@@ -123,7 +132,7 @@ func (r *parquetRows) features() []string {
 // parts hashes the whole file: its rows are not read in order of its bytes.
 func (r *parquetRows) parts() []Part {
 	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(r.file, 0, 1<<62)); err != nil {
+	if _, err := io.Copy(h, io.NewSectionReader(r.file, 0, r.size)); err != nil {
 		return nil
 	}
 	return []Part{{Digest: hex.EncodeToString(h.Sum(nil)), Rows: r.read}}

@@ -165,11 +165,7 @@ func openFormat(format, path, key string, src spec.DataSource) (*opened, error) 
 		r, err := openCIFAR10(path, src.Split)
 		return wrap(r, nil, err)
 	case "parquet":
-		r, err := openParquet(path, src.Label)
-		if err != nil {
-			return nil, err
-		}
-		return wrap(r, r.features(), nil)
+		return openParquet(path, src.Label)
 	}
 	c, err := openContent(path)
 	if err != nil {

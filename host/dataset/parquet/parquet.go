@@ -3,6 +3,7 @@
 package parquet
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 const (
 	// maxColumns bounds the leaf columns of a table.
 	maxColumns = 1 << 16
+	// maxFooter bounds the metadata in bytes.
+	maxFooter = 64 << 20
 	// batch is the number of rows decoded at a time.
 	batch = 64
 )
@@ -42,6 +45,7 @@ type Table struct {
 	groups  []pq.RowGroup
 	rows    pq.Rows
 	n       int64
+	given   int64 // rows that Next gave
 	buf     []pq.Row
 	at, end int // unread rows of buf
 	cells   []Cell
@@ -50,6 +54,9 @@ type Table struct {
 // Open reads the footer of the size bytes of r.
 func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 	defer recovered(&err)
+	if err := checkFooter(r, size); err != nil {
+		return nil, err
+	}
 	f, err := pq.OpenFile(r, size, pq.SkipPageIndex(true), pq.SkipBloomFilters(true))
 	if err != nil {
 		return nil, err
@@ -58,6 +65,9 @@ func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 	paths := schema.Columns()
 	if len(paths) == 0 || len(paths) > maxColumns {
 		return nil, fmt.Errorf("%d columns, want 1 to %d", len(paths), maxColumns)
+	}
+	if err := checkCodecs(f.Metadata()); err != nil {
+		return nil, err
 	}
 	t = &Table{groups: f.RowGroups(), n: f.NumRows(), buf: make([]pq.Row, batch)}
 	for _, p := range paths {
@@ -79,6 +89,41 @@ func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 		return nil, fmt.Errorf("row groups hold %d rows, the table claims %d", total, t.n)
 	}
 	return t, nil
+}
+
+// checkFooter holds the footer's length, the last thing but the magic number,
+// against the file: the decoder claims memory for it first.
+func checkFooter(r io.ReaderAt, size int64) error {
+	const magic = "PAR1"
+	var tail [8]byte
+	if size < 12 {
+		return errors.New("truncated: not a Parquet file")
+	}
+	if _, err := r.ReadAt(tail[:], size-8); err != nil {
+		return err
+	}
+	if string(tail[4:]) != magic {
+		return errors.New("not a Parquet file, or a truncated one")
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > size-12 || n > maxFooter {
+		return fmt.Errorf("the footer claims %d bytes of %d", n, size)
+	}
+	return nil
+}
+
+// checkCodecs refuses LZ4, whose decoder claims memory without bound when a
+// page is corrupt.
+func checkCodecs(m *format.FileMetaData) error {
+	for _, g := range m.RowGroups {
+		for _, c := range g.Columns {
+			switch codec := c.MetaData.Codec; codec {
+			case format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd:
+			default:
+				return fmt.Errorf("compression %v, want none, snappy, gzip, brotli or zstd", codec)
+			}
+		}
+	}
+	return nil
 }
 
 func describe(path []string, leaf pq.LeafColumn) Column {
@@ -142,8 +187,14 @@ func (t *Table) Next() (cells []Cell, err error) {
 	defer recovered(&err)
 	for t.at == t.end {
 		if err := t.fill(); err != nil {
+			if errors.Is(err, io.EOF) && t.given < t.n {
+				return nil, fmt.Errorf("%d rows, the footer claims %d", t.given, t.n)
+			}
 			return nil, err
 		}
+	}
+	if t.given++; t.given > t.n {
+		return nil, fmt.Errorf("more rows than the %d that the footer claims", t.n)
 	}
 	t.cells = t.cells[:0]
 	for _, v := range t.buf[t.at] {

@@ -1,0 +1,85 @@
+package parquet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	pq "github.com/parquet-go/parquet-go"
+)
+
+type record struct {
+	A int32     `parquet:"a"`
+	B float64   `parquet:"b"`
+	C []float32 `parquet:"c,list"`
+	D string    `parquet:"d"`
+}
+
+func table(t *testing.T, options ...pq.WriterOption) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	rows := []record{{1, 0.5, []float32{1, 2}, "x"}, {2, 1.5, []float32{3}, "y"}}
+	if err := pq.Write(&b, rows, options...); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func open(b []byte) (*Table, error) { return Open(bytes.NewReader(b), int64(len(b))) }
+
+func TestNext(t *testing.T) {
+	tab, err := open(table(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := tab.Columns(); len(c) != 4 || c[2].Name != "c" || !c[2].List || !c[3].Text || tab.NumRows() != 2 {
+		t.Fatalf("columns %+v of %d rows", c, tab.NumRows())
+	}
+	for i, want := range [][]float64{{1, 0.5, 1, 2}, {2, 1.5, 3}} {
+		cells, err := tab.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cells) != len(want)+1 {
+			t.Fatalf("row %d has %d cells, want %d", i, len(cells), len(want)+1)
+		}
+		for j, v := range want {
+			if cells[j].Number != v {
+				t.Errorf("row %d cell %d = %v, want %v", i, j, cells[j].Number, v)
+			}
+		}
+		if text := cells[len(want)].Text; text != []string{"x", "y"}[i] {
+			t.Errorf("row %d text %q", i, text)
+		}
+	}
+	if _, err := tab.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last row: %v", err)
+	}
+	if err := tab.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	good := table(t)
+	huge := bytes.Clone(good)
+	binary.LittleEndian.PutUint32(huge[len(huge)-8:], 1<<31)
+	for _, c := range []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"empty", nil, "truncated"},
+		{"truncated", good[:len(good)-1], "not a Parquet file"},
+		{"trailing bytes", append(bytes.Clone(good), 0), "not a Parquet file"},
+		{"huge footer", huge, "the footer claims 2147483648 bytes"},
+		{"lz4", table(t, pq.Compression(&pq.Lz4Raw)), "compression LZ4_RAW"},
+	} {
+		if _, err := open(c.file); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}
