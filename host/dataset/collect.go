@@ -27,6 +27,9 @@ func (o *opened) collect() (*Data, error) {
 			room = min(room, firstClaim)
 		}
 	}
+	if o.count() == 0 { // whatever an example's size is claimed to be
+		return nil, errors.New("no rows")
+	}
 	data := make([]float32, 0, room)
 	row := make([]float32, size)
 	var texts []string

@@ -14,7 +14,7 @@ import (
 )
 
 // maxRecord bounds the bytes of one csv record or JSON line.
-const maxRecord = 64 << 20
+const maxRecord = 16 << 20
 
 // csvRows streams a table of numbers with, by choice, one column of labels.
 // The separator is the comma, or the semicolon or tab if the first line has

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -183,22 +183,29 @@ func (p *jsonParser) array(dims []int) {
 
 func (p *jsonParser) number() {
 	p.peek()
-	n := bytes.IndexAny(p.rest, ",] \t")
-	if n < 0 {
-		n = len(p.rest)
+	n := 0
+	plain := true // made of what JSON's numbers are made of
+	for n < len(p.rest) {
+		c := p.rest[n]
+		if c == ',' || c == ']' || c == ' ' || c == '\t' {
+			break
+		}
+		plain = plain && (c >= '0' && c <= '9' || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E')
+		n++
 	}
-	text := string(p.rest[:n])
-	v, err := number(text)
-	if err == nil && strings.Trim(text, "+-.0123456789eE") != "" {
-		err = fmt.Errorf("%.40q is not a number", text)
-	}
-	if err != nil {
-		p.err = fmt.Errorf("column %d: %w", p.at, err)
+	// The conversion does not escape here: no memory a number.
+	v, err := strconv.ParseFloat(string(p.rest[:n]), 32)
+	if f := float32(v); err == nil && plain && f-f == 0 {
+		p.dst[p.at] = f
+		p.at++
+		p.rest = p.rest[n:]
 		return
 	}
-	p.dst[p.at] = v
-	p.at++
-	p.rest = p.rest[n:]
+	_, err = number(string(p.rest[:n]))
+	if err == nil {
+		err = fmt.Errorf("%.40q is not a number", p.rest[:n])
+	}
+	p.err = fmt.Errorf("column %d: %w", p.at, err)
 }
 
 // jsonShape is the shape of an array, going by the first element of each

@@ -61,6 +61,11 @@ func newNPZ(r io.ReaderAt, size int64, name string) (*npz, error) {
 		}
 		seen[f.Name] = true
 	}
+	for _, f := range z.File {
+		if f.CompressedSize64 > uint64(size) {
+			return nil, fmt.Errorf("%s: %s claims %d bytes of a file of %d", name, f.Name, f.CompressedSize64, size)
+		}
+	}
 	return &npz{name: name, zip: z}, nil
 }
 

@@ -449,3 +449,57 @@ func TestStreamFormats(t *testing.T) {
 		}
 	}
 }
+
+func TestRelabel(t *testing.T) {
+	d := &Data{Labels: []int{0, 1, 0}, Classes: []string{"b", "c"}}
+	if err := d.Relabel([]string{"a", "b", "c"}); err != nil || !slices.Equal(d.Labels, []int{1, 2, 1}) {
+		t.Errorf("labels %v, %v", d.Labels, err)
+	}
+	if err := d.Relabel([]string{"a", "b"}); err == nil || !strings.Contains(err.Error(), `class "c" is unknown; known: a, b`) {
+		t.Errorf("got %v", err)
+	}
+	d = &Data{Labels: []int{0, 2}}
+	if err := d.Relabel([]string{"a", "b"}); err == nil || !strings.Contains(err.Error(), "row 1: label 2") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A file without rows claims nothing, whatever its examples' shape.
+func TestNoRows(t *testing.T) {
+	empty := npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1073741824), }", 0)
+	path := write(t, "x.npy", empty)
+	if _, err := open(spec.DataSource{File: path}); err == nil || !strings.Contains(err.Error(), "no rows") {
+		t.Errorf("got %v", err)
+	}
+	s, err := OpenStream(path, StreamOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, _, _, err := drain(t, s); len(x) != 0 || err != nil {
+		t.Errorf("%d rows, %v", len(x), err)
+	}
+}
+
+func BenchmarkStreamJSON(b *testing.B) {
+	line := []byte("[" + strings.Repeat("0.123456,", 29) + "0.5]\n")
+	text := bytes.Repeat(line, 1000)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := OpenStream("-", StreamOptions{Example: tensor.Shape{30}, Stdin: bytes.NewReader(text)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		for {
+			r, err := s.Next()
+			if err != nil {
+				break
+			}
+			n += len(r.Index)
+		}
+		if n != 1000 {
+			b.Fatal(n)
+		}
+	}
+}

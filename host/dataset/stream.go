@@ -61,8 +61,13 @@ func OpenStream(path string, o StreamOptions) (*Stream, error) {
 	if !fits(stored, s.example) {
 		return nil, errors.Join(fmt.Errorf("%s: examples are %v, want %v", path, stored, s.example), source.close())
 	}
+	// A batch of huge examples is cut short.
+	s.batch = max(1, min(s.batch, maxBatch/s.example.Size()))
 	return s, nil
 }
+
+// maxBatch bounds the numbers of one batch.
+const maxBatch = 1 << 26
 
 func (o StreamOptions) open(path string) (*opened, error) {
 	if path == "-" {
@@ -133,6 +138,11 @@ func (s *Stream) Example() tensor.Shape { return s.example }
 func (s *Stream) Next() (Rows, error) {
 	var out Rows
 	if s.failed != nil {
+		return out, s.failed
+	}
+	if s.source.count() == 0 {
+		// No row: an example's size is but a claim.
+		s.failed = s.source.next(nil)
 		return out, s.failed
 	}
 	x := tensor.Batch(s.batch, s.example)
