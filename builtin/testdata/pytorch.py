@@ -170,7 +170,7 @@ def layer(name, o, p, x, training):
         "conv2d": lambda: conv2d(o, p, x), "conv2d_transpose": lambda: conv2d_transpose(o, p, x),
         "depthwise_conv2d": lambda: depthwise_conv2d(o, p, x),
         "max_pooling2d": lambda: pool(o, x, "max"), "average_pooling2d": lambda: pool(o, x, "average"),
-        "global_average_pooling2d": lambda: x.mean((1, 2)), "zero_padding2d": lambda: zero_padding2d(o, x),
+        "global_average_pooling2d": lambda: x.mean((1, 2), keepdim=o.get("keepdims", False)), "zero_padding2d": lambda: zero_padding2d(o, x),
         "flatten": lambda: x.reshape(len(x), -1), "reshape": lambda: x.reshape(len(x), *o["target_shape"]),
         "dropout": lambda: x, "gaussian_noise": lambda: x,
         "batch_normalization": lambda: batch_normalization(o, p, x, training),
@@ -225,7 +225,7 @@ def check_detector(folder, x_file, result_file):
     cw, _ = read_safetensors(folder + "/classifier/weights.safetensors")
     layers = clf["config"].get("layers")
     if layers is None:
-        layers = ["flatten"] + [{"dense": {"units": u, "activation": clf["config"].get("activation", "relu")}} for u in clf["config"]["hidden"]]
+        layers = (["flatten"] if x.dim() > 2 else []) + [{"dense": {"units": u, "activation": clf["config"].get("activation", "relu")}} for u in clf["config"]["hidden"]]
 
     def classify(v):
         return sequence(layers + [{"dense": {}}], cw, v)
