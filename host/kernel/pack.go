@@ -7,8 +7,8 @@ func (e *Engine) packAll(d []float32, b Matrix) {
 	panels := (b.Cols + nr - 1) / nr
 	j := &e.job
 	j.run, j.y, j.mat = packPart, d, b
-	if b.ColStride == 1 { // by rows, which are read as they lie
-		j.flag = true
+	j.flag = b.ColStride == 1
+	if j.flag { // by rows, which are read as they lie
 		e.do(b.Rows, max(16, packGrain/max(1, nr*panels)))
 		return
 	}

@@ -32,21 +32,21 @@ const (
 // job is what a parallel call works on. It lies in the engine: a call
 // allocates nothing.
 type job struct {
-	run           func(e *Engine, j *job, worker, lo, hi int)
-	f             func(lo, hi int)
-	y, x, a, b, c []float32
-	idx           []int32
-	s, t, u       float32
-	width, n      int
-	mat           Matrix
-	act           Act
-	pool          Pool
-	depth         Depthwise
-	ep            Epilogue
-	adam          AdamStep
-	key           Key
-	first         uint64
-	flag          bool
+	run        func(e *Engine, j *job, worker, lo, hi int)
+	f          func(lo, hi int)
+	y, x, a, b []float32
+	idx        []int32
+	s, t, u    float32
+	width, n   int
+	mat        Matrix
+	act        Act
+	pool       Pool
+	depth      Depthwise
+	ep         Epilogue
+	adam       AdamStep
+	key        Key
+	first      uint64
+	flag       bool
 }
 
 func (w *workers) start(e *Engine) {
@@ -88,13 +88,13 @@ func (w *workers) work(e *Engine, worker int) {
 const partsPerThread = 4
 
 // do runs e.job over [0, n) in parts that are multiples of grain, and forgets
-// the job.
+// the job's slices. Whoever sets a job sets all that its run reads.
 func (e *Engine) do(n, grain int) {
 	j := &e.job
 	if n > 0 {
 		e.spread(j, n, grain)
 	}
-	*j = job{}
+	j.f, j.y, j.x, j.a, j.b, j.idx = nil, nil, nil, nil, nil, nil
 }
 
 func (e *Engine) spread(j *job, n, grain int) {
