@@ -1,13 +1,14 @@
 package nn
 
 import (
-	"fmt"
+	"reflect"
 	"strconv"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Described is a Layer that can tell about itself.
+// Described is a Layer that can tell about itself. One that is not goes by
+// the name of its Go type, softThreshold as soft_threshold.
 type Described interface {
 	// Kind is the name in the table of layers: "conv2d".
 	Kind() string
@@ -55,7 +56,16 @@ func kind(l Layer) string {
 	if d, ok := l.(Described); ok {
 		return d.Kind()
 	}
-	return fmt.Sprintf("%T", l)
+	var name []byte
+	for _, c := range []byte(reflect.Indirect(reflect.ValueOf(l)).Type().Name()) {
+		if c >= 'A' && c <= 'Z' {
+			if c += 'a' - 'A'; len(name) > 0 {
+				name = append(name, '_')
+			}
+		}
+		name = append(name, c)
+	}
+	return string(name)
 }
 
 // Kind names a Sequence within a list.
