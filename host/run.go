@@ -47,7 +47,7 @@ func (e *Interrupted) Unwrap() error { return e.Err }
 // Run does the whole experiment into a run directory: the classifier, the
 // guard, its threshold, the attacks, the report. A resumed run ends with the
 // same bits as one that was never interrupted.
-func (e *Experiment) Run(ctx context.Context, o RunOptions) (*evaluate.Report, error) {
+func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report, err error) {
 	if faults := e.Spec.Require("run", "data.train", "data.test", "classifier"); len(faults) > 0 {
 		return nil, faults
 	}
@@ -60,7 +60,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (*evaluate.Report, e
 	if err != nil {
 		return nil, interrupted(ctx, o.Command, err)
 	}
-	defer d.Close()
+	defer func() { err = errors.Join(err, d.Close()) }()
 	report, details, err := d.Evaluate(ctx, EvaluateOptions{})
 	if err != nil {
 		return nil, interrupted(ctx, o.Command, err)

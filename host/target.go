@@ -10,7 +10,6 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/detect"
-	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -59,7 +58,7 @@ func (t *Target) Close() error { return t.close() }
 // are attacked. Adaptive attacks need a detector.
 func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels []int, a attack.Attack, seed uint64, progress func(done, total int)) (*attack.Adversarial, error) {
 	o := attack.Options{Seed: seed, Progress: progress}
-	var m sdk.Classifier = t.Classifier
+	m := t.Classifier
 	if ad, ok := a.(attack.Adaptive); ok {
 		if t.Detector == nil {
 			return nil, fmt.Errorf("an adaptive attack aims at a guard: name a detector, not a spec")
@@ -83,5 +82,3 @@ func ParseAttack(name string, set []string, c Components) (attack.Attack, error)
 func ReadAttacks(file string, c Components) ([]registry.Component, error) {
 	return spec.ReadComponents(file, "attack", c.Tables()...)
 }
-
-var _ sdk.Classifier = (*launch.Classifier)(nil)

@@ -139,7 +139,9 @@ func (s *server) Differentiate(stream grpc.BidiStreamingServer[proto.Differentia
 		}
 		var m *proto.DifferentiateResponse
 		if f := r.GetForward(); f != nil {
-			t = nil // freed before the next is made
+			if t != nil {
+				*t = tape{} // freed before the next is made
+			}
 			t, m, err = s.tape(stream.Context(), f)
 		} else if b := r.GetBackward(); b != nil {
 			m, err = s.pull(stream.Context(), t, b)

@@ -107,7 +107,7 @@ func metaOf(d *host.Detector) resultMeta {
 
 // detectTo streams the data through the detector, in order and in constant
 // memory (json and npz gather their columns).
-func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, include detect.Include, w io.Writer) error {
+func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, include detect.Include, w io.Writer) (err error) {
 	results, err := newResultWriter(f.format, w, metaOf(d))
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, inc
 	if err != nil {
 		return err
 	}
-	defer stream.Close()
+	defer func() { err = errors.Join(err, stream.Close()) }()
 	index := 0 // of the next row of the input
 	for batch := range batches(ctx, stream, max(1, f.batch)) {
 		if batch.err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/spec"
 )
 
@@ -87,14 +86,4 @@ func (a *app) explainCommand() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-// find is the table of a kind, nil if there is none.
-func (a *app) table(kind string) registry.Any {
-	for _, t := range a.c.Tables() {
-		if t.Kind() == kind {
-			return t
-		}
-	}
-	return nil
 }

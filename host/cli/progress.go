@@ -59,7 +59,6 @@ type task struct {
 
 	mu      sync.Mutex
 	metrics string
-	last    int
 }
 
 // Task starts a piece of work.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -87,7 +88,7 @@ func (a *app) trainCommand() *cobra.Command {
 		Use:   "train SPEC --out DETECTOR",
 		Short: "Train and calibrate a detector",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.Out == "" {
 				return usagef("train needs --out DETECTOR")
 			}
@@ -100,7 +101,7 @@ func (a *app) trainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer d.Close()
+			defer func() { err = errors.Join(err, d.Close()) }()
 			return a.printDetector(cmd.Context(), d)
 		},
 	}

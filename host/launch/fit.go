@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -69,7 +70,7 @@ func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData,
 		}
 	}
 	done, err := p.rpc.Fit(ctx, data, o)
-	if err != nil && context.Cause(ctx) == silent {
+	if err != nil && errors.Is(context.Cause(ctx), silent) {
 		_ = p.run.Kill(ctx)
 		return done, sdk.Errorf(sdk.FailedPrecondition, "%w", silent)
 	}

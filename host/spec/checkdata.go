@@ -26,13 +26,14 @@ func (d *Data) Roles() []Role {
 // Check finds what is wrong between the keys of one source. The error names
 // no place.
 func (d *DataSource) Check() error {
-	for _, e := range d.faults() {
-		if e.key == "" {
-			return fmt.Errorf("%s", e.message)
-		}
+	faults := d.faults()
+	if len(faults) == 0 {
+		return nil
+	}
+	if e := faults[0]; e.key != "" {
 		return fmt.Errorf("%s: %s", e.key, e.message)
 	}
-	return nil
+	return fmt.Errorf("%s", faults[0].message)
 }
 
 // fault is a message about a key of a section.

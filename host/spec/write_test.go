@@ -51,7 +51,7 @@ func TestResolvedRoundTrip(t *testing.T) {
 
 func TestResolvedChanges(t *testing.T) {
 	o := options()
-	s, err := spec.Parse("x.yaml", []byte(`
+	_, err := spec.Parse("x.yaml", []byte(`
 api_version: vaeguard/v1
 kind: Experiment
 name: ${RUN:a b}
@@ -67,7 +67,7 @@ vae:
 	if err == nil {
 		t.Fatal("a quoted variable passed for a number")
 	}
-	s, err = spec.Parse("x.yaml", []byte(`
+	s, err := spec.Parse("x.yaml", []byte(`
 api_version: vaeguard/v1
 kind: Experiment
 name: ${RUN:a b}

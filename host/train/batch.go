@@ -56,7 +56,6 @@ type gatherer struct {
 	x          *tensor.Tensor
 	ready, ask chan *batch
 	spare      [2]*batch
-	next       []int
 }
 
 func newGatherer(x *tensor.Tensor, size int) *gatherer {

@@ -45,7 +45,6 @@ type pupil struct {
 	pRows    view
 	dy       view
 	rows     []float64
-	examples []uint64
 }
 
 func newPupil(ctx context.Context, o *Options) (*pupil, error) {
