@@ -51,7 +51,8 @@ type Table struct {
 	cells   []Cell
 }
 
-// Open reads the footer of the size bytes of r.
+// Open reads the footer of the size bytes of r, and walks the pages to hold
+// what they claim against what they have.
 func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 	defer recovered(&err)
 	if err := checkFooter(r, size); err != nil {
@@ -67,6 +68,9 @@ func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 		return nil, fmt.Errorf("%d columns, want 1 to %d", len(paths), maxColumns)
 	}
 	if err := checkCodecs(f.Metadata()); err != nil {
+		return nil, err
+	}
+	if err := checkPages(r, size, f.Metadata()); err != nil {
 		return nil, err
 	}
 	t = &Table{groups: f.RowGroups(), n: f.NumRows(), buf: make([]pq.Row, batch)}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	pq "github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
 )
 
 type record struct {
@@ -60,6 +61,40 @@ func TestNext(t *testing.T) {
 	}
 	if err := tab.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCodecs(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		for _, codec := range []compress.Codec{&pq.Uncompressed, &pq.Snappy, &pq.Gzip, &pq.Brotli, &pq.Zstd} {
+			tab, err := open(table(t, pq.Compression(codec), pq.DataPageVersion(version)))
+			if err != nil {
+				t.Errorf("%v, pages of version %d: %v", codec, version, err)
+				continue
+			}
+			for range 2 {
+				if _, err := tab.Next(); err != nil {
+					t.Errorf("%v, pages of version %d: %v", codec, version, err)
+				}
+			}
+		}
+	}
+}
+
+// Pages that unpack to more than they say: 1 MiB of zeros.
+func TestUnpacks(t *testing.T) {
+	zeros := make([]byte, 1<<20)
+	for _, codec := range []compress.Codec{&pq.Snappy, &pq.Brotli, &pq.Zstd} {
+		page, err := codec.Encode(nil, zeros)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unpacks(page, 1<<20, codec.CompressionCodec()); err != nil {
+			t.Errorf("%v: %v", codec, err)
+		}
+		if err := unpacks(page, 1<<20-1, codec.CompressionCodec()); err == nil {
+			t.Errorf("%v: a page that unpacks to more than it claims passed", codec)
+		}
 	}
 }
 
