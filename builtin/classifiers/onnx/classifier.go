@@ -1,0 +1,243 @@
+// Package onnx is the classifier behind the plugin onnx: it runs a model from
+// an ONNX file (opsets 11 and up), with exact gradients, on the kernels of
+// vaeguard.
+//
+// A file becomes a graph (parse, compile), whatever does not depend on the
+// input is computed once, and a run evaluates the rest on a tape, on which
+// gradients are pulled back. Floats are float32 whatever the file's precision.
+package onnx
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Name and Version are the plugin's.
+const (
+	Name    = "onnx"
+	Version = "1.0.0"
+)
+
+// maxFile is the largest model file: what protobuf allows.
+const maxFile = 2 << 30
+
+const schema = `{
+  "$schema": "http://json-schema.org/draft-07/schema#",
+  "type": "object",
+  "additionalProperties": false,
+  "required": ["model"],
+  "properties": {
+    "model": {"type": "string", "minLength": 1, "format": "path", "description": "the ONNX file"},
+    "output": {"type": "string", "description": "the tensor that answers; default: the output that looks like scores"},
+    "kind": {"enum": ["auto", "logits", "probabilities"], "default": "auto", "description": "what the answers are; unless probabilities, a softmax at the end is left out"},
+    "layout": {"enum": ["auto", "nchw", "nhwc", "flat"], "default": "auto", "description": "order of the dimensions of the model's input"},
+    "input_range": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "legal inputs: [lowest, highest]"},
+    "max_batch": {"type": "integer", "minimum": 0, "description": "rows per call; default: as many as need 64 MiB"},
+    "hidden": {"type": "array", "items": {"type": "string", "minLength": 1}, "uniqueItems": true, "description": "names of tensors to offer as hidden layers"}
+  }
+}`
+
+// settings are the config.
+type settings struct {
+	Model    string    `json:"model"`
+	Output   string    `json:"output"`
+	Kind     string    `json:"kind"`
+	Layout   string    `json:"layout"`
+	Range    []float32 `json:"input_range"`
+	MaxBatch int       `json:"max_batch"`
+	Hidden   []string  `json:"hidden"`
+}
+
+// Classifier is a model of an ONNX file. Its methods may be called
+// concurrently.
+type Classifier struct {
+	mu      sync.RWMutex
+	info    sdk.Info
+	program *program // nil before Configure
+}
+
+// New is an unconfigured classifier.
+func New() sdk.Classifier { return &Classifier{info: blank()} }
+
+func blank() sdk.Info {
+	return sdk.Info{Name: Name, Version: Version, Output: sdk.Logits, Gradient: sdk.ExactGradient, Differentiate: true, Schema: []byte(schema)}
+}
+
+// Schema implements sdk.Configurable.
+func (c *Classifier) Schema() []byte { return []byte(schema) }
+
+// Configure implements sdk.Configurable: it loads the model.
+func (c *Classifier) Configure(ctx context.Context, config sdk.Config) error {
+	if err := sdk.CheckConfig([]byte(schema), config.JSON); err != nil {
+		return err
+	}
+	var s settings
+	if err := json.Unmarshal(config.JSON, &s); err != nil {
+		return sdk.Diagnostics{{Message: err.Error()}}
+	}
+	if len(s.Range) == 2 && !(s.Range[0] < s.Range[1]) {
+		return sdk.Diagnostics{{Pointer: "/input_range", Message: fmt.Sprintf("[%v, %v] is empty", s.Range[0], s.Range[1])}}
+	}
+	p, info, err := load(ctx, config, s)
+	var d sdk.Diagnostics
+	switch {
+	case errors.As(err, &d):
+		return d
+	case err != nil && ctx.Err() == nil:
+		return sdk.Diagnostics{{Pointer: "/model", Message: fmt.Sprintf("%s: %v", s.Model, err)}}
+	case err != nil:
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.program != nil {
+		c.program.pool.close()
+	}
+	c.program, c.info = p, info
+	return nil
+}
+
+// load reads and tries a model.
+func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Info, error) {
+	path := config.Path(s.Model)
+	data, err := readFile(path)
+	if err != nil {
+		return nil, sdk.Info{}, err
+	}
+	m, err := parse(data, filepath.Dir(path))
+	if err != nil {
+		return nil, sdk.Info{}, err
+	}
+	p, kind, err := build(m, config, s)
+	if err != nil {
+		return nil, sdk.Info{}, err
+	}
+	lo, hi := float32(0), float32(1)
+	if len(s.Range) == 2 {
+		lo, hi = s.Range[0], s.Range[1]
+	}
+	names := map[string]string{}
+	for _, h := range s.Hidden {
+		names[sdk.HiddenPrefix+h] = h
+	}
+	if err := p.try(ctx, lo, hi, names); err != nil {
+		p.pool.close()
+		return nil, sdk.Info{}, err
+	}
+	p.settle(kind, p.pool.free[0].values[p.slots[sdk.Output]].f)
+	if config.Classes > 0 && config.Classes != p.classes {
+		p.pool.close()
+		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d", p.classes, config.Classes)
+	}
+	if s.MaxBatch > 0 && !p.fixed {
+		p.step = s.MaxBatch
+	}
+	info := blank()
+	info.InputShape, info.Layout, info.NumClasses = p.entry.wire.Clone(), p.entry.order, p.classes
+	info.Output, info.MaxBatch, info.BatchInvariant, info.Ready = p.kind, p.step, p.same, true
+	if s.MaxBatch > 0 {
+		info.MaxBatch = s.MaxBatch
+	}
+	if len(s.Range) == 2 {
+		info.Lo, info.Hi = []float32{lo}, []float32{hi}
+	}
+	if !p.exact {
+		info.Gradient, info.Differentiate = sdk.NoGradient, false
+	}
+	for _, h := range s.Hidden {
+		info.Hidden = append(info.Hidden, sdk.HiddenLayer{Name: h, Shape: p.shapes[sdk.HiddenPrefix+h].Clone()})
+	}
+	info.Digest = digest(m, data, s)
+	return p, info, nil
+}
+
+// build plans the computation.
+func build(m *model, config sdk.Config, s settings) (*program, sdk.OutputKind, error) {
+	e, err := m.entry(s.Layout, config.InputShape)
+	if err != nil {
+		return nil, 0, err
+	}
+	h, err := m.head(s.Output, s.Kind)
+	if err != nil {
+		return nil, 0, err
+	}
+	by, err := m.producers()
+	if err != nil {
+		return nil, 0, err
+	}
+	targets := []string{h.target}
+	for i, name := range s.Hidden {
+		if by[name] == nil {
+			return nil, 0, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
+		}
+		targets = append(targets, name)
+	}
+	k, err := kernel.New(kernel.Options{})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer k.Close()
+	g, err := compile(m, e.name, targets, &run{k: k})
+	if err != nil {
+		return nil, 0, err
+	}
+	p := &program{entry: e, graph: g, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
+	p.slots[sdk.Output] = g.slots[h.target]
+	for _, name := range s.Hidden {
+		p.names = append(p.names, sdk.HiddenPrefix+name)
+		p.slots[sdk.HiddenPrefix+name] = g.slots[name]
+	}
+	return p, h.kind, nil
+}
+
+// readFile reads a file of at most maxFile bytes.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%d bytes, want at most %d", info.Size(), maxFile)
+	}
+	return os.ReadFile(path)
+}
+
+// digest is of the bytes that make the function: the files and the choice of
+// the output.
+func digest(m *model, data []byte, s settings) string {
+	h := sha256.New()
+	_, _ = h.Write(data) // a hash never fails
+	if m.digest.sum != nil {
+		_, _ = h.Write(m.digest.sum.Sum(nil))
+	}
+	if s.Output != "" || s.Kind != "" && s.Kind != "auto" {
+		_, _ = fmt.Fprintf(h, "%q %q", s.Output, s.Kind)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// Info implements sdk.Classifier.
+func (c *Classifier) Info(context.Context) (sdk.Info, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	info := c.info
+	info.InputShape, info.Hidden, info.Schema = info.InputShape.Clone(), slices.Clone(info.Hidden), bytes.Clone(info.Schema)
+	info.Lo, info.Hi = slices.Clone(info.Lo), slices.Clone(info.Hi)
+	return info, nil
+}

@@ -1,0 +1,70 @@
+package onnx
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// external are the bytes read from files beside the model, for its digest.
+type external struct{ sum hash.Hash }
+
+// readExternal reads want bytes of a tensor that lies in a file of its own,
+// which must be inside the model's folder.
+func (m *model) readExternal(entries map[string]string, want int) ([]byte, error) {
+	location := entries["location"]
+	if m.dir == "" {
+		return nil, errors.New("its data lie in another file, which cannot be read here")
+	}
+	name := filepath.FromSlash(location)
+	if location == "" || !filepath.IsLocal(name) || strings.Contains(location, `\`) {
+		return nil, fmt.Errorf("external data %q: want a path inside the model's folder", location)
+	}
+	offset := int64(0)
+	for _, key := range []string{"offset", "length"} {
+		text, ok := entries[key]
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || v < 0 {
+			return nil, fmt.Errorf("external data %q: %s %q, want a number", location, key, text)
+		}
+		if key == "offset" {
+			offset = v
+		} else if v != int64(want) {
+			return nil, fmt.Errorf("external data %q: length %d, want %d", location, v, want)
+		}
+	}
+	root, err := os.OpenRoot(m.dir) // symbolic links may not leave it either
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // only read from
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("external data: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size()-offset < int64(want) {
+		return nil, fmt.Errorf("external data %q: want a file with %d bytes from byte %d on, it has %d", location, want, offset, info.Size())
+	}
+	b := make([]byte, want)
+	if _, err := f.ReadAt(b, offset); err != nil {
+		return nil, fmt.Errorf("external data: %w", err)
+	}
+	if m.digest.sum == nil {
+		m.digest.sum = sha256.New()
+	}
+	m.digest.sum.Write(b)
+	return b, nil
+}

@@ -1,0 +1,139 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// entry is how rows of the data become the model's input.
+type entry struct {
+	name  string
+	shape []int        // per example, as the model wants it
+	wire  tensor.Shape // per example, as it arrives; the same numbers in the same order
+	order sdk.Layout
+	batch int // declared batch size; −1: any
+}
+
+// entry settles the input's shape, from the file and the data.
+func (m *model) entry(layout string, data tensor.Shape) (*entry, error) {
+	free := m.free()
+	if len(free) != 1 {
+		var names []string
+		for _, p := range free {
+			names = append(names, p.name)
+		}
+		return nil, fmt.Errorf("the model has %d inputs %q, want one", len(free), names)
+	}
+	p := free[0]
+	e := &entry{name: p.name, batch: -1}
+	switch {
+	case p.elem == 0:
+		return nil, fmt.Errorf("input %q is not a tensor", p.name)
+	case kindOf(p.elem) != float:
+		return nil, fmt.Errorf("input %q is not of floats", p.name)
+	case p.said && len(p.dims) < 1:
+		return nil, fmt.Errorf("input %q has no batch dimension", p.name)
+	}
+	dims := p.dims
+	if !p.said { // any shape: that of the data
+		if len(data) == 0 {
+			return nil, fmt.Errorf("the shape of input %q is not in the file, and there is no data to tell it", p.name)
+		}
+		dims = slices.Repeat([]int{-1}, len(data)+1)
+	}
+	e.batch, e.shape = dims[0], slices.Clone(dims[1:])
+	if len(e.shape) == 0 {
+		return nil, fmt.Errorf("input %q has one dimension, want (N, …)", p.name)
+	}
+	image := len(e.shape) == 3
+	if (layout == "nchw" || layout == "nhwc") && !image {
+		return nil, sdk.Diagnostics{{Pointer: "/layout", Message: fmt.Sprintf("is %s, but input %q has %d dimensions per example, want 3", layout, p.name, len(e.shape))}}
+	}
+	e.order = sdk.Flat
+	switch {
+	case layout == "flat" || !image:
+	case layout == "nhwc" || layout != "nchw" && m.channelsLast(p, data):
+		e.order = sdk.NHWC
+	default:
+		e.order = sdk.NCHW
+	}
+	return e, e.meet(data)
+}
+
+// channelsLast guesses an image's order: by the data, else by the operator
+// that reads it, else by which end looks like channels.
+func (m *model) channelsLast(p port, data tensor.Shape) bool {
+	d := p.dims
+	if len(d) == 4 && len(data) == 3 {
+		last := fits(d[1:], data)
+		first := fits(d[1:], []int{data[2], data[0], data[1]})
+		if last != first {
+			return last
+		}
+	}
+	for _, n := range m.nodes {
+		if !slices.Contains(n.in, p.name) {
+			continue
+		}
+		switch n.op {
+		case "Conv", "MaxPool", "AveragePool", "BatchNormalization", "GlobalAveragePool":
+			return false
+		case "Transpose":
+			if slices.Equal(n.ints("perm"), []int{0, 3, 1, 2}) {
+				return true
+			}
+		}
+	}
+	few := func(c int) bool { return c == 1 || c == 3 || c == 4 }
+	return len(d) == 4 && few(d[3]) && !few(d[1])
+}
+
+// fits reports whether dims, −1 for any, can be shape.
+func fits(dims, shape []int) bool {
+	if len(dims) != len(shape) {
+		return false
+	}
+	for i, d := range dims {
+		if d >= 0 && d != shape[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// meet fills in what the file leaves open from the data's shape and refuses
+// data that do not fit. Flat models take images in the order of the data.
+func (e *entry) meet(data tensor.Shape) error {
+	want := []int(data)
+	if e.order == sdk.NCHW && len(data) == 3 {
+		want = []int{data[2], data[0], data[1]}
+	}
+	switch {
+	case len(data) == 0:
+		if slices.Min(e.shape) < 1 {
+			return fmt.Errorf("input %q has the shape %v: −1 is not fixed in the file, and there is no data to tell it", e.name, e.shape)
+		}
+		want = e.shape
+	case fits(e.shape, want):
+	case e.order != sdk.NCHW && e.order != sdk.NHWC && fits(e.shape, []int{data.Size()}):
+		e.shape, e.wire = []int{data.Size()}, data.Clone()
+		if len(data) == 3 {
+			e.order = sdk.NHWC
+		}
+		return nil
+	case e.order == sdk.Flat && len(data) == 3 && data[2] == 1 && fits(e.shape, data[:2]):
+		e.shape, e.wire, e.order = []int{data[0], data[1]}, data.Clone(), sdk.NHWC
+		return nil
+	default:
+		return sdk.Errorf(sdk.InvalidArgument, "the data has rows of shape %v, the model's input %q wants %v (%v)", data, e.name, e.shape, e.order)
+	}
+	e.shape = slices.Clone(want)
+	e.wire = tensor.Shape(e.shape).Clone()
+	if err := e.wire.Valid(1, maxNumbers); err != nil {
+		return fmt.Errorf("input %q: %w", e.name, err)
+	}
+	return nil
+}

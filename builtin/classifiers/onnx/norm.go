@@ -1,0 +1,190 @@
+package onnx
+
+import "math"
+
+// batchNormalization in inference: a scale and an offset per channel.
+func batchNormalization(c *call) []*value {
+	x := c.x(0)
+	if c.n.int("training_mode", 0) != 0 {
+		c.fail("is in training mode: export the model in evaluation mode")
+	}
+	if len(x.shape) < 2 {
+		c.fail("input has shape %v, want (N, C, …)", x.shape)
+	}
+	ch := x.shape[1]
+	var p [4]*value
+	for i := range p {
+		if p[i] = c.weights(i + 1); len(p[i].f) != ch {
+			c.fail("its input %d has %d numbers for %d channels", i+1, len(p[i].f), ch)
+		}
+	}
+	eps := float64(c.n.float("epsilon", 1e-5))
+	factor, offset, zeros := make([]float32, ch), make([]float32, ch), make([]float32, ch)
+	for i := range ch {
+		s := float64(p[0].f[i]) / math.Sqrt(float64(p[3].f[i])+eps)
+		factor[i] = float32(s)
+		offset[i] = float32(float64(p[1].f[i]) - float64(p[2].f[i])*s)
+	}
+	if len(x.shape) > 2 {
+		x = c.channelsLast(x)
+	}
+	out := c.float(x.shape, x.last)
+	c.k.ScaleColumns(out.f, x.f, factor, offset)
+	c.record(out, func() {
+		c.k.ScaleColumns(out.d, out.d, factor, zeros)
+		c.pass(x, out.d)
+	}, x)
+	return []*value{out}
+}
+
+// standardized makes rows of the given width have mean 0 and variance 1.
+func (r *run) standardized(x *value, width int, eps float64) (out, mean, invStd *value) {
+	x = r.plain(x)
+	out = r.float(x.shape, false)
+	n := len(x.f) / max(1, width)
+	mean, invStd = r.float([]int{n}, false), r.float([]int{n}, false)
+	r.k.Parallel(n, 1+mapGrain/max(1, width), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			x, y := x.f[i*width:][:width], out.f[i*width:][:width]
+			var m, s float64
+			for _, v := range x {
+				m += float64(v)
+			}
+			m /= float64(width)
+			for _, v := range x {
+				s += (float64(v) - m) * (float64(v) - m)
+			}
+			inv := 1 / math.Sqrt(s/float64(width)+eps)
+			mean.f[i], invStd.f[i] = float32(m), float32(inv)
+			for q, v := range x {
+				y[q] = float32((float64(v) - m) * inv)
+			}
+		}
+	})
+	r.record(out, func() { // dx = (dy − mean(dy) − y·mean(dy·y))/σ
+		r.k.Parallel(n, 1+mapGrain/max(1, width), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				y, d := out.f[i*width:][:width], out.d[i*width:][:width]
+				var m, s float64
+				for q, v := range d {
+					m += float64(v)
+					s += float64(v) * float64(y[q])
+				}
+				m, s = m/float64(width), s/float64(width)
+				for q, v := range d {
+					d[q] = float32((float64(v) - m - float64(y[q])*s) * float64(invStd.f[i]))
+				}
+			}
+		})
+		r.pass(x, out.d)
+	}, x)
+	return out, mean, invStd
+}
+
+func layerNormalization(c *call) []*value {
+	x := c.x(0)
+	axis := c.axisOf(c.n.int("axis", -1), len(x.shape))
+	y, mean, inv := c.standardized(x, size(x.shape[axis:]), float64(c.n.float("epsilon", 1e-5)))
+	y = c.combine(y, c.x(1), mul())
+	if c.has(2) {
+		y = c.combine(y, c.x(2), add())
+	}
+	shape := append([]int{}, x.shape[:axis]...)
+	for range len(x.shape) - axis {
+		shape = append(shape, 1)
+	}
+	mean.shape, inv.shape = shape, shape
+	if x.diff { // they carry no gradient
+		mean, inv = nil, nil
+	}
+	return []*value{y, mean, inv}
+}
+
+func instanceNormalization(c *call) []*value {
+	x := c.x(0)
+	if len(x.shape) < 3 {
+		c.fail("input has shape %v, want (N, C, spatial…)", x.shape)
+	}
+	y, _, _ := c.standardized(x, size(x.shape[2:]), float64(c.n.float("epsilon", 1e-5)))
+	return []*value{c.perChannel(y, c.x(1), c.x(2), x.shape[1])}
+}
+
+// perChannel computes y·scale + bias.
+func (c *call) perChannel(y, scale, bias *value, ch int) *value {
+	if size(scale.shape) != ch || size(bias.shape) != ch {
+		c.fail("its scale and bias have shapes %v and %v for %d channels", scale.shape, bias.shape, ch)
+	}
+	shape := ones(ch, 1, len(y.shape)-1)
+	return c.combine(c.combine(y, c.view(scale, shape), mul()), c.view(bias, shape), add())
+}
+
+// groupNormalization is the operator of opset 18 and later.
+func groupNormalization(c *call) []*value {
+	x := c.plain(c.x(0))
+	groups := c.n.int("num_groups", 0)
+	if len(x.shape) < 2 || groups < 1 || x.shape[1]%groups != 0 {
+		c.fail("cannot cut shape %v into %d groups of channels", x.shape, groups)
+	}
+	ch := x.shape[1]
+	y, _, _ := c.standardized(x, ch/groups*size(x.shape[2:]), float64(c.n.float("epsilon", 1e-5)))
+	scale, bias := c.x(1), c.x(2)
+	if len(scale.f) == groups && groups != ch { // opset 18: per group
+		scale, bias = c.repeated(scale, ch/groups), c.repeated(bias, ch/groups)
+	}
+	return []*value{c.perChannel(y, scale, bias, ch)}
+}
+
+// repeated repeats each number of a vector k times.
+func (c *call) repeated(v *value, k int) *value {
+	idx := make([]int, len(v.f)*k)
+	for i := range idx {
+		idx[i] = i / k
+	}
+	return c.gather(v, 0, idx, 0)
+}
+
+// lrn is local response normalisation over channels.
+func lrn(c *call) []*value {
+	x := c.x(0)
+	if len(x.shape) < 3 {
+		c.fail("input has shape %v, want (N, C, spatial…)", x.shape)
+	}
+	x = c.channelsLast(x)
+	alpha, beta := float64(c.n.float("alpha", 1e-4)), float64(c.n.float("beta", 0.75))
+	k, width, ch := float64(c.n.float("bias", 1)), c.n.int("size", 1), x.shape[1]
+	if width < 1 {
+		c.fail("size %d", width)
+	}
+	out, base := c.float(x.shape, true), c.results.take(len(x.f)) // base: k + α/size·Σx²
+	span := func(q int) (int, int) { return max(0, q-(width-1)/2), min(ch, q+width/2+1) }
+	for i := 0; i < len(x.f); i += ch {
+		row := x.f[i : i+ch]
+		for q, v := range row {
+			lo, hi := span(q)
+			s := 0.0
+			for _, u := range row[lo:hi] {
+				s += float64(u) * float64(u)
+			}
+			b := k + alpha/float64(width)*s
+			base[i+q] = float32(b)
+			out.f[i+q] = float32(float64(v) / math.Pow(b, beta))
+		}
+	}
+	c.record(out, func() {
+		d := c.scratch.take(len(x.f))
+		clear(d)
+		for i := 0; i < len(x.f); i += ch {
+			for q := range ch {
+				b, g := float64(base[i+q]), float64(out.d[i+q])
+				d[i+q] += float32(g / math.Pow(b, beta))
+				lo, hi := span(q)
+				t := -2 * alpha * beta / float64(width) * g * float64(out.f[i+q]) / b
+				for u := lo; u < hi; u++ {
+					d[i+u] += float32(t * float64(x.f[i+u]))
+				}
+			}
+		}
+		c.pass(x, d)
+	}, x)
+	return []*value{out}
+}
