@@ -10,6 +10,7 @@ func (d *Data) UseClasses(classes []string) error {
 	if d.Labels == nil {
 		return nil
 	}
+	d.nameClasses()
 	number := make(map[string]int, len(classes))
 	for i, c := range classes {
 		number[c] = i

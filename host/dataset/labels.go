@@ -170,27 +170,3 @@ func classesOf(name string, texts []string) (labels []int, classes []string, err
 	}
 	return labels, classes, nil
 }
-
-// Relabel brings named classes into the order of another role's: labels become
-// indices into classes. Data without names is held against their number alone.
-// A class that the other role lacks is an error.
-func (d *Data) Relabel(classes []string) error {
-	if d.Classes == nil || slices.Equal(d.Classes, classes) {
-		if i := slices.IndexFunc(d.Labels, func(y int) bool { return y >= len(classes) }); i >= 0 && classes != nil {
-			return fmt.Errorf("row %d: label %d, want class indices below %d", i, d.Labels[i], len(classes))
-		}
-		return nil
-	}
-	to := make([]int, len(d.Classes))
-	for i, name := range d.Classes {
-		if to[i] = slices.Index(classes, name); to[i] < 0 {
-			return fmt.Errorf("class %q is unknown; known: %s", name, strings.Join(classes, ", "))
-		}
-	}
-	labels := make([]int, len(d.Labels))
-	for i, y := range d.Labels {
-		labels[i] = to[y]
-	}
-	d.Labels, d.Classes = labels, classes
-	return nil
-}
