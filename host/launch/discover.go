@@ -114,6 +114,9 @@ func (f Finder) Find(name string) (Plugin, error) {
 		if len(known) == 0 {
 			err = fmt.Errorf("no such plugin; there are none in %s", strings.Join(f.Dirs, ", "))
 		}
+		if linked.Load() == nil {
+			err = fmt.Errorf("%w; %w", err, errNoHook)
+		}
 		if broken != nil {
 			err = fmt.Errorf("%w, and what could not be read: %w", err, broken)
 		}

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +15,9 @@ import (
 // shippedEnv names the variable by which a host asks its own program to be a
 // shipped plugin.
 const shippedEnv = "VAEGUARD_SHIPPED_PLUGIN"
+
+// errNoHook is for programs that would fork themselves without end.
+var errNoHook = errors.New("a shipped plugin runs as a subprocess of this program, which has not called builtin.ServeIfPlugin(): make that the first line of main, or of TestMain")
 
 // linked holds the names of the shipped plugins that this program can serve,
 // from the moment that its hook has run: a fact about the process.
@@ -52,8 +56,7 @@ func Shipped() []string {
 func Self(name string) (Command, error) {
 	p := linked.Load()
 	if p == nil {
-		return Command{}, &Error{Op: "start", Plugin: name, Err: fmt.Errorf(
-			"a shipped plugin runs as a subprocess of this program, which has not called builtin.ServeIfPlugin(): make that the first line of main, or of TestMain")}
+		return Command{}, &Error{Op: "start", Plugin: name, Err: errNoHook}
 	}
 	if !slices.Contains(*p, name) {
 		return Command{}, &Error{Op: "start", Plugin: name, Err: fmt.Errorf("no such shipped plugin; there are %s", strings.Join(*p, ", "))}
