@@ -1,0 +1,68 @@
+// Command embed is a program of one's own with the guard inside: it scores a
+// batch of inputs and says what each one really is.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/detect"
+)
+
+func main() {
+	builtin.ServeIfPlugin() // first: shipped classifiers run as subprocesses of this program
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: embed DETECTOR ROWS")
+		os.Exit(2)
+	}
+	if err := run(context.Background(), os.Args[1], os.Args[2], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "embed:", err)
+		os.Exit(1)
+	}
+}
+
+// run opens the detector and judges the rows of a file, .npz:KEY or folder.
+func run(ctx context.Context, dir, rows string, w io.Writer) (err error) {
+	d, err := host.Open(dir, builtin.Components()) // verifies the files, starts the classifier
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	batch, err := dataset.Read(rows, dataset.StreamOptions{Example: d.InputShape()})
+	if err != nil {
+		return err
+	}
+	// A detector may be used by many goroutines at once, as the handlers of a
+	// server would: here one judges the first half, one the rest.
+	x := batch.X
+	half := x.N() / 2
+	var results [2]*detect.Result
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i, part := range [2][2]int{{0, half}, {half, x.N()}} {
+		wg.Go(func() { results[i], errs[i] = d.Detect(ctx, x.Rows(part[0], part[1])) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	n := 0
+	for _, r := range results {
+		for i, flagged := range r.Adversarial {
+			verdict := "clean"
+			if flagged {
+				verdict = "ADVERSARIAL"
+			}
+			fmt.Fprintf(w, "%3d  score %8.5f  %-11s  said to be %d, is %d\n", n, r.Score[i], verdict, r.Predicted[i], r.Corrected[i])
+			n++
+		}
+	}
+	return nil
+}
