@@ -71,12 +71,18 @@ func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.R
 		Threshold: threshold.Value, PromisedFPR: deref(threshold.Rule.FPR), PromisedConfidence: deref(threshold.Rule.Confidence), CalibrationRows: threshold.N,
 		Method: s.Detector.Method, Digest: d.Digest(),
 		X: o.X, Labels: o.Labels, ClassNames: classes, Feature: features,
-		Box:   box,
-		Limit: s.Evaluate.Limit, Bootstrap: s.Evaluate.Bootstrap, Seed: s.Seed, Version: Version(),
+		Box:        box,
+		Deviations: attack.Deviations(reference),
+		Limit:      s.Evaluate.Limit, AdaptiveLimit: s.Evaluate.Adaptive, CurveRows: s.Evaluate.CurveRows, Bootstrap: s.Evaluate.Bootstrap, Seed: s.Seed, Version: Version(),
 		SpecSHA256: sha(s.Resolved()),
 		Progress: func(stage string, done, total int) {
 			d.Experiment.o.progress(Progress{Stage: stage, Done: done, Total: total, Ended: done >= total})
 		},
+	}
+	if o.Transfer != nil {
+		eo.Transfer = func(fresh bool, seed uint64) sdk.Forwarder {
+			return o.Transfer.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed})
+		}
 	}
 	for _, c := range o.Attacks {
 		eo.Attacks = append(eo.Attacks, evaluate.Named{Name: c.Name, Attack: registry.As[attack.Attack](c)})

@@ -65,6 +65,24 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels []int, a a
 		}
 		m = t.Detector.Guard(detect.GuardOptions{Fresh: ad.FreshNoise(), Seed: seed})
 		o.Threshold = t.Detector.Threshold().Value
+		z, err := t.Classifier.Predict(ctx, x) // what logit matching imitates
+		if err != nil {
+			return nil, err
+		}
+		o.Pool, o.PoolLabels = z, make([]int, z.N())
+		for i := range o.PoolLabels {
+			o.PoolLabels[i] = attack.Argmax(z.Row(i))
+		}
+	}
+	if rows, err := t.Experiment.Rows(RoleTrain); err == nil { // else the rows at hand bound the attack
+		info, err := t.Classifier.Info(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if o.Box, err = attack.BoxOf(attack.Box{}, info, rows.X); err != nil {
+			return nil, err
+		}
+		o.Deviations = attack.Deviations(rows.X)
 	}
 	return attack.Run(ctx, m, x, labels, a, o)
 }

@@ -84,7 +84,7 @@ func (p *Probe) Pull(ctx context.Context, rows []int, s Sample, cot map[string]*
 	}
 	for k, r := range rows {
 		p.b.tally.gradients[r]++
-		if zero(g.Row(k)) {
+		if zero(g.Row(k)) && asked(cot, k) {
 			p.b.tally.zero[r]++
 		}
 	}
@@ -97,6 +97,17 @@ func (p *Probe) Spent(row int) int { return int(p.b.tally.queries[row]) }
 // Affords reports whether the row's budget has n queries left.
 func (p *Probe) Affords(row, n int) bool {
 	return p.b.Queries == 0 || p.Spent(row)+n <= p.b.Queries
+}
+
+// asked reports whether row k has a cotangent other than zero: a loss that is
+// flat (a hinge that is reached) has a zero gradient that masks nothing.
+func asked(cot map[string]*tensor.Tensor, k int) bool {
+	for _, c := range cot {
+		if !zero(c.Row(k)) {
+			return true
+		}
+	}
+	return false
 }
 
 func zero(v []float32) bool {

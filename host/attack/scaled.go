@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -16,6 +17,27 @@ type Unit struct {
 
 // InDeviations reports whether eps is in standard deviations.
 func (u Unit) InDeviations() bool { return u.EpsUnit == "std" }
+
+// Deviations are the standard deviations of the features over the rows of x.
+func Deviations(x *tensor.Tensor) []float64 {
+	d, n := x.Stride(), float64(max(x.N(), 1))
+	mean, out := make([]float64, d), make([]float64, d)
+	for i := range x.N() {
+		for j, v := range x.Row(i) {
+			mean[j] += float64(v) / n
+		}
+	}
+	for i := range x.N() {
+		for j, v := range x.Row(i) {
+			e := float64(v) - mean[j]
+			out[j] += float64(e*e) / n
+		}
+	}
+	for j, v := range out {
+		out[j] = math.Sqrt(v)
+	}
+	return out
+}
 
 // inDeviations asks an attack that may have a Unit.
 func inDeviations(a Attack) bool {

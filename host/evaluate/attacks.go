@@ -31,7 +31,7 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 	}
 	o := attack.Options{
 		Eps: eps, Box: e.o.Box, Seed: e.o.Seed, Batch: e.o.Batch, Threshold: math.Inf(1), Deviations: e.o.Deviations,
-		Examples: rows, Progress: func(done, total int) { e.o.Progress("attack "+id, done, total) },
+		Examples: rows, Progress: func(done, total int) { e.progress("attack "+id, done, total) },
 	}
 	model := e.o.Classifier
 	if ad, ok := a.(attack.Adaptive); ok {

@@ -61,6 +61,9 @@ func (e *evaluation) checkGradients() {
 		}
 	}
 	for _, a := range e.report.Attacks {
+		if e.control(a.ID) {
+			continue
+		}
 		if a.NSuccess > 0 && a.NSuccess < 30 {
 			e.warn("attack %s: only %d successful examples; the figures on them are uncertain, see their intervals", a.ID, a.NSuccess)
 		}
@@ -68,6 +71,16 @@ func (e *evaluation) checkGradients() {
 			e.warn("attack %s fooled the classifier on no row: nothing can be said about detecting it", a.ID)
 		}
 	}
+}
+
+// control reports whether an attack is noise, which need not succeed.
+func (e *evaluation) control(id string) bool {
+	for _, a := range e.details.Attacks {
+		if a.ID == id {
+			return a.Control
+		}
+	}
+	return false
 }
 
 // checkOrder compares attacks of one norm with one another.

@@ -140,6 +140,7 @@ type evaluation struct {
 	report  *Report
 	details *Details
 	result  *detect.Result // of all clean rows
+	quiet   bool           // within a security curve
 }
 
 func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
@@ -196,6 +197,13 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 	return e, nil
 }
 
+// progress reports a stage, unless it is a part of a larger one.
+func (e *evaluation) progress(stage string, done, total int) {
+	if !e.quiet {
+		e.o.Progress(stage, done, total)
+	}
+}
+
 // warn adds a warning, once.
 func (e *evaluation) warn(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
@@ -223,7 +231,7 @@ func (e *evaluation) detect(ctx context.Context, stage string, x *tensor.Tensor)
 		out.Predicted = append(out.Predicted, r.Predicted...)
 		out.Reconstructed = append(out.Reconstructed, r.Reconstructed...)
 		out.Corrected = append(out.Corrected, r.Corrected...)
-		e.o.Progress(stage, hi, x.N())
+		e.progress(stage, hi, x.N())
 	}
 	return out, nil
 }

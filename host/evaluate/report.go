@@ -169,10 +169,11 @@ type CorruptionReport struct {
 
 // Curve is one attack over growing eps.
 type Curve struct {
-	ID       string       `json:"id"`
-	Norm     string       `json:"norm"`
-	Adaptive bool         `json:"adaptive"`
-	Points   []CurvePoint `json:"points"`
+	ID         string       `json:"id"`
+	Norm       string       `json:"norm"`
+	Adaptive   bool         `json:"adaptive"`
+	FalseAlarm bool         `json:"false_alarm"` // evaded: right and flagged
+	Points     []CurvePoint `json:"points"`
 }
 
 // CurvePoint is one eps of a Curve.

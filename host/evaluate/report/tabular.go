@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
@@ -28,25 +29,13 @@ func features(d *evaluate.Details) []featureGroup {
 	if drawable(d.Shape) {
 		return nil
 	}
-	n, dim := float64(d.X.N()), d.X.Stride()
-	mean, std := make([]float64, dim), make([]float64, dim)
-	for i := range d.X.N() {
-		for j, v := range d.X.Row(i) {
-			mean[j] += float64(v) / n
-		}
-	}
-	for i := range d.X.N() {
-		for j, v := range d.X.Row(i) {
-			e := float64(v) - mean[j]
-			std[j] += float64(e*e) / n
-		}
-	}
+	dim, std := d.X.Stride(), attack.Deviations(d.X)
 	var out []featureGroup
 	for _, a := range d.Attacks {
 		change := make([]float64, dim)
 		for k := range a.Rows {
 			for j, v := range a.Adversarial.X.Row(k) {
-				change[j] += math.Abs(float64(a.Adversarial.XAdv.Row(k)[j])-float64(v)) / float64(len(a.Rows)) / max(math.Sqrt(std[j]), 1e-12)
+				change[j] += math.Abs(float64(a.Adversarial.XAdv.Row(k)[j])-float64(v)) / float64(len(a.Rows)) / max(std[j], 1e-12)
 			}
 		}
 		g := featureGroup{ID: a.ID}

@@ -131,7 +131,7 @@ func cards(r *evaluate.Report) []card {
 			card{percent(float64(w.AccuracyCorrected)), "accuracy corrected, worst case", "of " + percent(float64(w.Accuracy)) + " without the guard"})
 	}
 	if evaded, tried := adaptive(r); tried {
-		out = append(out, card{percent(evaded), "get past an informed attacker's try", "misclassified and unflagged"})
+		out = append(out, card{percent(evaded), "slip past the guard", "made by an attacker who knows it: wrong and unflagged"})
 	}
 	if ms := r.Detector.MsPerInstance; ms > 0 {
 		out = append(out, card{fmt.Sprintf("%.3g ms", ms), "per input", "classifier included"})
