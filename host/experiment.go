@@ -88,11 +88,12 @@ func Load(name string, set []string, c Components, o Options) (*Experiment, erro
 	e := &Experiment{c: c, o: o, rows: map[Role]*dataset.Data{}}
 	so := spec.Options{Tables: c.Tables(), Set: set, Check: []func(*spec.Spec) []spec.Error{e.checkShapes}}
 	var err error
-	if _, stat := os.Stat(name); stat != nil && c.Specs != nil && !strings.ContainsRune(name, filepath.Separator) {
+	info, stat := os.Stat(name)
+	if (stat != nil || info.IsDir()) && c.Specs != nil && filepath.Base(name) == name {
 		file := strings.TrimSuffix(name, ".yaml") + ".yaml"
 		data, readErr := fs.ReadFile(c.Specs, file)
 		if readErr != nil {
-			return nil, fmt.Errorf("%w; no ready spec has that name either", stat)
+			return nil, fmt.Errorf("open %s: no such spec; there is no ready one of that name either: see vaeguard list spec", name)
 		}
 		e.Spec, err = spec.Parse(file, data, so)
 	} else {
