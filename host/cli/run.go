@@ -124,6 +124,13 @@ func (a *app) printReport(r *evaluate.Report, dir string) error {
 		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6.4g fooled %3.0f %%  detected %s  AUC %s  accuracy %.3f → corrected %.3f\n",
 			t.ID, t.Norm, float64(t.Eps), 100*float64(t.SuccessRate), percent(float64(t.Detected)), fixed(float64(t.AUC)), t.Accuracy, t.AccuracyCorrected)
 	}
+	for _, t := range r.Adaptive {
+		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6.4g fooled %3.0f %%  detected %s  AUC %s  past the guard %s (adaptive)\n",
+			t.ID, t.Norm, float64(t.Eps), 100*float64(t.SuccessRate), percent(float64(t.Detected)), fixed(float64(t.AUC)), percent(float64(t.Evaded)))
+	}
+	if u := r.AdaptiveUnion; u != nil {
+		fmt.Fprintf(a.stdout, "past the guard by some adaptive attack: %s of %d rows\n", percent(float64(u.Evaded)), u.N)
+	}
 	for _, w := range r.Warnings {
 		fmt.Fprintf(a.stdout, "warning: %s\n", w)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
@@ -84,6 +85,7 @@ func WriteHTML(w io.Writer, r *evaluate.Report, d *evaluate.Details, o Options) 
 		{"threshold", fmt.Sprintf("%.6g", float64(r.Detector.Threshold))}, {"calibration rows", fmt.Sprint(r.Detector.Calibration)},
 		{"seed", fmt.Sprint(r.Seed)}, {"spec sha256", r.SpecSHA256}, {"version", r.Version}, {"evaluation took", fmt.Sprintf("%.1f s", r.Seconds)},
 	}, o.Provenance...)
+	c.Facts = distinct(c.Facts)
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"percent": func(v any) string { return percent(number(v)) },
 		"figure":  func(v any) string { return figure(number(v)) },
@@ -92,11 +94,31 @@ func WriteHTML(w io.Writer, r *evaluate.Report, d *evaluate.Details, o Options) 
 		"range3":  func(m map[string]evaluate.Interval, key string) string { return range3(m[key]) },
 		"shade":   func(v any) string { return shade(number(v)) },
 		"cell":    cell,
+		"unit":    unit,
 	}).Parse(page)
 	if err != nil {
 		return fmt.Errorf("report template: %w", err)
 	}
 	return t.Execute(w, c)
+}
+
+// distinct leaves out what is said already.
+func distinct(facts []Fact) []Fact {
+	var out []Fact
+	for _, f := range facts {
+		if f.Value = strings.TrimSpace(f.Value); !slices.ContainsFunc(out, func(g Fact) bool { return strings.HasSuffix(g.Value, f.Value) }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// unit marks an eps in standard deviations.
+func unit(params map[string]any) string {
+	if params["eps_unit"] == "std" {
+		return " sd"
+	}
+	return ""
 }
 
 // cell finds a corruption's severity.
