@@ -200,3 +200,20 @@ func BenchmarkMaps(b *testing.B) {
 		per("avgpool", func() { e.AvgPool(y[:n/4], x, 4, p) })
 	}
 }
+
+// BenchmarkConvOne is a convolution of one image with many filters.
+func BenchmarkConvOne(b *testing.B) {
+	for _, s := range benchConvs {
+		g := s.g
+		e := newEngine(b, Auto, 1)
+		r := source(1)
+		x, w, y := randoms(r, g.in()), randoms(r, g.depth()*g.F), randoms(r, g.out())
+		flop := 2 * float64(g.OH*g.OW) * float64(g.depth()*g.F)
+		b.Run(s.name+"/forward", func(b *testing.B) {
+			share(b, e.Level(), flop, func() { e.ConvForward(y, x, w, 1, g, Epilogue{}) })
+		})
+		b.Run(s.name+"/input", func(b *testing.B) {
+			share(b, e.Level(), flop, func() { e.ConvInput(x, y, w, 1, g, Epilogue{}) })
+		})
+	}
+}

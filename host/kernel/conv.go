@@ -59,12 +59,27 @@ func (e *Engine) ConvForward(y, x, w []float32, n int, g Conv, ep Epilogue) {
 	ep.check(g.F, len(y))
 	c := &e.conv
 	*c = convJob{g: g, x: x, y: y, n: n, ep: ep}
+	if m <= e.ops.direct { // so few pixels that packing w would be the most work
+		cols := e.sharedRoom(m * k)
+		e.job.run, e.job.y = allColumns, cols
+		e.do(m, max(8, packGrain/max(1, k)))
+		e.product(y, g.F, Dense(cols, m, k), Dense(w, k, g.F), ep, e.threadsFor(m*k*g.F))
+		*c = convJob{}
+		return
+	}
 	c.packed = e.sharedRoom(k * roundUp(g.F, e.ops.nr))
 	e.packAll(c.packed, Dense(w, k, g.F))
 	c.rowStep = e.rowStep(m, g.F*k)
 	e.job.run = convForward
 	e.do((m+c.rowStep-1)/c.rowStep, 1)
 	*c = convJob{}
+}
+
+// allColumns writes the columns of output pixels [lo, hi).
+func allColumns(e *Engine, j *job, _, lo, hi int) {
+	g := &e.conv.g
+	k := g.depth()
+	g.columns(e.level, j.y[lo*k:], k, e.conv.x, lo, hi, 0, k)
 }
 
 // colsLD is the row stride of a block of columns: not a power of two, so that

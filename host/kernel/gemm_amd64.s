@@ -94,6 +94,9 @@ four1:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         R9, R8
 	VMOVUPS.Z    (BX), K1, Z2
 	VMOVUPS.Z    64(BX), K2, Z3
 	VBROADCASTSS (DI), Z4
@@ -101,6 +104,9 @@ four1:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         R9, R8
 	VMOVUPS.Z    (BX), K1, Z2
 	VMOVUPS.Z    64(BX), K2, Z3
 	VBROADCASTSS (DI), Z4
@@ -108,6 +114,9 @@ four1:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         R9, R8
 	VMOVUPS.Z    (BX), K1, Z2
 	VMOVUPS.Z    64(BX), K2, Z3
 	VBROADCASTSS (DI), Z4
@@ -219,6 +228,9 @@ four2:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, R8
 	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
 	VBROADCASTSS (R8), Z6
@@ -4402,14 +4414,23 @@ four1:
 	VFMADD231PS.BCST (DI), Z1, Z0
 	ADDQ             DX, DI
 	ADDQ             SI, BX
+	PREFETCHT0       (R8)
+	PREFETCHT0       64(R8)
+	ADDQ             R9, R8
 	VMOVUPS.Z        (BX), K1, Z1
 	VFMADD231PS.BCST (DI), Z1, Z0
 	ADDQ             DX, DI
 	ADDQ             SI, BX
+	PREFETCHT0       (R8)
+	PREFETCHT0       64(R8)
+	ADDQ             R9, R8
 	VMOVUPS.Z        (BX), K1, Z1
 	VFMADD231PS.BCST (DI), Z1, Z0
 	ADDQ             DX, DI
 	ADDQ             SI, BX
+	PREFETCHT0       (R8)
+	PREFETCHT0       64(R8)
+	ADDQ             R9, R8
 	VMOVUPS.Z        (BX), K1, Z1
 	VFMADD231PS.BCST (DI), Z1, Z0
 	ADDQ             DX, DI
@@ -4502,6 +4523,9 @@ four2:
 	VFMADD231PS.BCST (R8)(DX*1), Z2, Z1
 	ADDQ             BX, R8
 	ADDQ             DI, SI
+	PREFETCHT0       (R9)
+	PREFETCHT0       64(R9)
+	ADDQ             R10, R9
 	VMOVUPS.Z        (SI), K1, Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z2, Z1
@@ -7044,6 +7068,9 @@ four1:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         R9, R8
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (DI), Y4
@@ -7051,6 +7078,9 @@ four1:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         R9, R8
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (DI), Y4
@@ -7058,6 +7088,9 @@ four1:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	ADDQ         R9, R8
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (DI), Y4
@@ -7175,6 +7208,9 @@ four2:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, R8
 	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (R8), Y6

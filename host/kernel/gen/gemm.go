@@ -230,10 +230,13 @@ func tile(s isa, mr int, field func(int) Mem, k1, k2 reg.OpmaskVirtual) {
 	SUBQ(Imm(4), k)
 	JLT(LabelRef(at("rest")))
 	Label(at("four"))
-	PREFETCHT0(Mem{Base: next})
-	PREFETCHT0(Mem{Base: next, Disp: 64})
-	ADDQ(nextStep, next)
-	for range 4 {
+	ahead := max(1, 4/mr) // low tiles pass too fast for one row every four steps
+	for i := range 4 {
+		if i < ahead {
+			PREFETCHT0(Mem{Base: next})
+			PREFETCHT0(Mem{Base: next, Disp: 64})
+			ADDQ(nextStep, next)
+		}
 		step()
 	}
 	SUBQ(Imm(4), k)
