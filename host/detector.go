@@ -252,6 +252,14 @@ func (d *Detector) Threshold() detect.Threshold {
 	return detect.Threshold{}
 }
 
+// ClassNames are the names of the classes, in order; nil if nobody named them.
+func (d *Detector) ClassNames() []string {
+	if d.Saved == nil {
+		return nil
+	}
+	return d.Saved.Meta.Classifier.Labels
+}
+
 // Digest is the identity of the detector on disk, "" if it was not saved.
 func (d *Detector) Digest() string {
 	if d.Saved == nil {
@@ -305,6 +313,9 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *net
 			Name: e.Spec.Name, Method: e.Spec.Detector.Method, Seeds: map[string]uint64{"spec": e.Spec.Seed},
 			InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Data: map[string]string{}, Base: base,
 		},
+	}
+	if rows := e.rows[RoleTrain]; rows != nil && len(saved.Meta.Classifier.Labels) == 0 {
+		saved.Meta.Classifier.Labels = rows.Classes
 	}
 	if net.model != nil {
 		saved.Meta.LatentDim = net.model.LatentDim

@@ -51,6 +51,17 @@ func OpenTarget(ctx context.Context, name string, set []string, c Components, o 
 	return &Target{Experiment: e, Classifier: cl, close: func() error { return errors.Join(cl.Close(), os.RemoveAll(work)) }}, nil
 }
 
+// ClassNames are the names of the target's classes; nil if nobody named them.
+func (t *Target) ClassNames() []string {
+	if t.Detector != nil {
+		return t.Detector.ClassNames()
+	}
+	if rows := t.Experiment.rows[RoleTrain]; rows != nil {
+		return rows.Classes
+	}
+	return nil
+}
+
 // Close ends the classifier.
 func (t *Target) Close() error { return t.close() }
 

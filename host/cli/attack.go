@@ -61,20 +61,17 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 		if x, err = a.readRows(f.data, nil); err != nil {
 			return err
 		}
-		if f.labels != "" {
-			if y, _, err = dataset.ReadLabels(f.labels, x.N()); err != nil {
-				return err
-			}
-			if len(y) != x.N() {
-				return fmt.Errorf("--labels has %d labels for %d rows", len(y), x.N())
-			}
-		}
 	}
 	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, a.options())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
+	if f.labels != "" {
+		if y, err = readLabels(f.labels, x.N(), t.ClassNames()); err != nil {
+			return err
+		}
+	}
 	if x == nil {
 		rows, err := t.Experiment.Rows(host.RoleTest)
 		if err != nil {

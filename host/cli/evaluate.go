@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
-	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
@@ -39,9 +38,6 @@ func (a *app) evaluateCommand() *cobra.Command {
 				if o.X, err = a.readRows(data, nil); err != nil {
 					return err
 				}
-				if o.Labels, _, err = dataset.ReadLabels(labels, o.X.N()); err != nil {
-					return err
-				}
 			}
 			if attacks != "" {
 				if o.Attacks, err = host.ReadAttacks(attacks, a.c); err != nil {
@@ -54,6 +50,11 @@ func (a *app) evaluateCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, d.Close()) }()
+			if labels != "" {
+				if o.Labels, err = readLabels(labels, o.X.N(), d.ClassNames()); err != nil {
+					return err
+				}
+			}
 			if transfer != "" {
 				if o.Transfer, err = host.OpenContext(cmd.Context(), transfer, a.c, open); err != nil {
 					return err
