@@ -41,11 +41,16 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string) (*proce
 		return nil, v.fault("start", nil, err)
 	}
 	p.run = run
+	tlsConfig, certificate, err := mutualTLS()
+	if err != nil {
+		run.release()
+		return nil, v.fault("start", nil, err)
+	}
 	p.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  sdk.Handshake(),
 		Plugins:          plugin.PluginSet{sdk.PluginName: sdk.Plugin{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-		AutoMTLS:         true,
+		TLSConfig:        tlsConfig,
 		SkipHostEnv:      true,
 		StartTimeout:     o.StartTimeout,
 		Logger:           quiet{log},
@@ -54,7 +59,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string) (*proce
 		GRPCDialOptions:  sdk.DialOptions(),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			run.cmd.Env = append(environment(os.Environ(), append(o.Env, v.Env...), spec.Env, o.Threads), sdk.DeathWatchEnv+"=stdin")
+			run.cmd.Env = append(environment(os.Environ(), append(o.Env, v.Env...), spec.Env, o.Threads), clientCertEnv+"="+certificate, sdk.DeathWatchEnv+"=stdin")
 			return run, nil
 		},
 	})

@@ -27,17 +27,36 @@ import (
 // required makes a missing interpreter or module a failure instead of a skip.
 const required = "VAEGUARD_PYTHON_TESTS"
 
-var interpreters sync.Map // modules -> path or ""
+var interpreters sync.Map // imports -> path
 
 // interpreter is a Python that has the modules of the SDK and some more.
 func interpreter(t testing.TB, modules ...string) string {
 	t.Helper()
+	p, text := find(modules)
+	if p == "" && os.Getenv(required) == "1" {
+		t.Fatal(text)
+	}
+	if p == "" {
+		t.Skip(text + "; " + required + "=1 makes this a failure")
+	}
+	return p
+}
+
+// optional is interpreter for modules that are not required anywhere.
+func optional(t testing.TB, modules ...string) {
+	t.Helper()
+	if p, text := find(modules); p == "" {
+		t.Skip(text)
+	}
+}
+
+func find(modules []string) (path, text string) {
 	want := "import grpc, numpy"
 	for _, m := range modules {
 		want += ", " + m
 	}
-	if p, ok := interpreters.Load(want); ok && p != "" {
-		return p.(string)
+	if p, ok := interpreters.Load(want); ok {
+		return p.(string), ""
 	}
 	for _, p := range []string{os.Getenv("VAEGUARD_PYTHON"), "/usr/bin/python3", "python3", "python"} {
 		if p == "" {
@@ -45,15 +64,10 @@ func interpreter(t testing.TB, modules ...string) string {
 		}
 		if found, err := exec.LookPath(p); err == nil && exec.Command(found, "-c", want).Run() == nil {
 			interpreters.Store(want, found)
-			return found
+			return found, ""
 		}
 	}
-	text := fmt.Sprintf("no Python that can %s (tried $VAEGUARD_PYTHON, /usr/bin/python3, python3, python)", want)
-	if os.Getenv(required) == "1" {
-		t.Fatal(text)
-	}
-	t.Skip(text + "; " + required + "=1 makes this a failure")
-	return ""
+	return "", fmt.Sprintf("no Python that can %s (tried $VAEGUARD_PYTHON, /usr/bin/python3, python3, python)", want)
 }
 
 // options start a script of testdata.

@@ -26,7 +26,8 @@ class Detector:
         self._process = subprocess.Popen([binary, "detect", path, "--data", "-", "--format", "jsonl", "--on-error", "skip", "--quiet"],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._errors = []
-        threading.Thread(target=self._drain, daemon=True).start()
+        self._drained = threading.Thread(target=self._drain, daemon=True)
+        self._drained.start()
 
     def _drain(self):
         for line in self._process.stderr:
@@ -46,17 +47,17 @@ class Detector:
                 pass
 
         with self._lock:
+            if self._process.stdin.closed:
+                raise RuntimeError("the detector was closed, or vaeguard ended")
             writer = threading.Thread(target=write, daemon=True)
             writer.start()
             while len(rows) < len(x):
                 line = self._process.stdout.readline()
                 if not line:
+                    self._process.wait()
+                    self._drained.join(1)
                     raise RuntimeError("vaeguard ended: " + "\n".join(self._errors))
-                row = json.loads(line)
-                if row.get("error"):
-                    rows.append(row)
-                    continue
-                rows.append(row)
+                rows.append(json.loads(line))
             writer.join()
         bad = [(i, r["error"]) for i, r in enumerate(rows) if r.get("error")]
         if bad:
@@ -75,9 +76,21 @@ class Detector:
 
     def close(self):
         """Ends the process."""
-        if self._process.poll() is None:
-            self._process.stdin.close()
-            self._process.wait(30)
+        with self._lock:
+            if self._process.stdin.closed:
+                return
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                pass
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._drained.join()
+            self._process.stdout.close()
+            self._process.stderr.close()
 
     def __enter__(self):
         return self

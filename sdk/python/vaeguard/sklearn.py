@@ -1,85 +1,152 @@
 """Guard a scikit-learn classifier:
 
     import vaeguard.sklearn
-    vaeguard.sklearn.serve(model, input_shape=(30,))
+    vaeguard.sklearn.serve(model)
 
-Gradients are exact for linear models and MLPClassifier; everything else, such as
-forests and boosted trees, is predict-only and answers probabilities.
+Gradients are exact for linear models and MLPClassifier, also behind scalers in
+a Pipeline; everything else, such as forests and boosted trees, is predict-only
+and answers probabilities. serve_function takes any predict function.
 """
 import hashlib
-import pickle
+import warnings
 
 import numpy as np
 
 from . import LOGITS, PROBABILITIES, Classifier, serve as _serve
 
 
+def _sigmoid(v):
+    return 0.5 * (1 + np.tanh(v / 2))
+
+
+# name -> (f(z), f'(z) from z and a = f(z))
+_ACTIVATIONS = {
+    "identity": (lambda z: z, lambda z, a: np.ones_like(z)),
+    "relu": (lambda z: np.maximum(z, 0), lambda z, a: z > 0),
+    "tanh": (np.tanh, lambda z, a: 1 - a * a),
+    "logistic": (_sigmoid, lambda z, a: a * (1 - a)),
+    "log_sigmoid": (lambda z: -np.logaddexp(0, -z), lambda z, a: _sigmoid(-z)),
+}
+
+
 class Sklearn(Classifier):
-    """A fitted scikit-learn classifier (predict_proba, or a linear decision_function)."""
+    """A fitted scikit-learn classifier, or a Pipeline that ends in one.
+
+    lo, hi: legal range, a number or one per feature. With gradients the output is
+    logits, else probabilities; gradient_kind says which.
+    """
 
     def __init__(self, model, input_shape=None, lo=(), hi=(), max_batch=0, name=None, version="0.1.0"):
+        final = model.steps[-1][1] if hasattr(model, "steps") else model
         self.model = model
-        self.name, self.version = name or type(model).__name__, version
+        self.name, self.version = name or type(final).__name__, version
         self.input_shape = tuple(input_shape or (model.n_features_in_,))
         self.classes, self.num_classes = [str(c) for c in model.classes_], len(model.classes_)
         self.lo, self.hi, self.max_batch = lo, hi, max_batch
-        self.digest = "sha256:" + hashlib.sha256(pickle.dumps(model, protocol=4)).hexdigest()
-        self.kind = self._kind()
-        self.output = PROBABILITIES if self.kind == "predict" else LOGITS
-        self.gradient_kind = "none" if self.kind == "predict" else "exact"
+        self.digest = _digest(model)
+        self.layers = self._layers(final)  # (weights, bias, activation) from the input to the logits, or None: predict-only
+        self.output = LOGITS if self.layers else PROBABILITIES
+        self.gradient_kind = "exact" if self.layers else "none"
+        if not self.layers and not hasattr(model, "predict_proba"):
+            raise ValueError("%s has no predict_proba, and is neither linear nor an MLP" % type(final).__name__)
 
-    def _kind(self):
-        m = self.model
-        if hasattr(m, "coef_") and hasattr(m, "intercept_") and hasattr(m, "decision_function"):
-            ovr = getattr(m, "multi_class", None) == "ovr" and self.num_classes > 2
-            return "predict" if ovr and hasattr(m, "predict_proba") else "linear"
-        if hasattr(m, "coefs_") and getattr(m, "out_activation_", "") in ("softmax", "logistic"):
-            return "mlp"
-        if not hasattr(m, "predict_proba"):
-            raise ValueError("%s has neither predict_proba nor a linear decision function" % type(m).__name__)
-        return "predict"
+    def _layers(self, final):
+        """The model as layers, if they give what the model gives on a probe."""
+        try:
+            scale, shift = _scalers([s for _, s in self.model.steps[:-1]] if hasattr(self.model, "steps") else [], self.model.n_features_in_)
+        except ValueError:
+            return None
+        heads = []  # there are several conventions; the probe tells
+        if hasattr(final, "coef_") and hasattr(final, "decision_function"):
+            w, b = np.atleast_2d(np.asarray(final.coef_, np.float64)).T, np.atleast_1d(np.asarray(final.intercept_, np.float64))
+            if w.shape[1] == 1 and self.num_classes == 2:  # one number for two classes: σ(z), or softmax of ∓z
+                heads = [[(np.hstack([0 * w, w]), np.array([0, b[0]]), "identity")], [(np.hstack([-w, w]), np.array([-b[0], b[0]]), "identity")]]
+            elif w.shape[1] == self.num_classes:  # softmax, or one against the rest: σ(z)/Σσ(z)
+                heads = [[(w, np.broadcast_to(b, w.shape[1]), f)] for f in ("identity", "log_sigmoid")]
+        elif hasattr(final, "coefs_") and getattr(final, "out_activation_", "") in ("softmax", "logistic"):
+            hidden = [(w, b, final.activation) for w, b in zip(final.coefs_, final.intercepts_)][:-1]
+            w, b = final.coefs_[-1], final.intercepts_[-1]
+            if w.shape[1] == 1:
+                w, b = np.hstack([0 * w, w]), np.array([0, b[0]])
+            heads = [hidden + [(w, b, "identity")]]
+        for head in heads:
+            w, b, f = head[0]
+            layers = [(scale[:, None] * w, b + shift @ w, f)] + head[1:]
+            if self._same(layers):
+                return layers
+        return None
 
-    def _weights(self):
-        """Affine layers (W, b); a single output of a binary model becomes the logits (0, z)."""
-        m = self.model
-        layers = [(m.coef_.T, m.intercept_)] if self.kind == "linear" else list(zip(m.coefs_, m.intercepts_))
-        w, b = layers[-1]
-        if w.shape[1] == 1:
-            layers[-1] = (np.hstack([np.zeros_like(w), w]), np.concatenate([np.zeros_like(np.atleast_1d(b)), np.atleast_1d(b)]))
-        return layers
-
-    def _forward(self, x):
-        a, kept = x.reshape(len(x), -1).astype(np.float64), []
-        layers = self._weights()
-        for i, (w, b) in enumerate(layers):
-            a = a @ w + b
-            if i + 1 < len(layers):
-                a = {"identity": lambda v: v, "relu": lambda v: np.maximum(v, 0), "tanh": np.tanh,
-                     "logistic": lambda v: 1 / (1 + np.exp(-v))}[self.model.activation](a)
-                kept.append(a)
-        return a, kept
+    def _same(self, layers):
+        """Whether softmax of the layers is predict_proba, or without one the largest is predict's class."""
+        r = np.random.RandomState(0)
+        x = r.randn(64, self.model.n_features_in_) / np.maximum(np.abs(layers[0][0]).max(1), 1e-6)
+        z = _run(layers, x)[-1][1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if hasattr(self.model, "predict_proba"):
+                e = np.exp(z - z.max(1, keepdims=True))
+                return np.allclose(e / e.sum(1, keepdims=True), self.model.predict_proba(x), atol=1e-6)
+            return bool((np.asarray(self.model.classes_)[z.argmax(1)] == self.model.predict(x)).all())
 
     def predict(self, x):
-        if self.kind == "predict":
-            return self.model.predict_proba(x.reshape(len(x), -1))
-        return self._forward(x)[0]
+        x = x.reshape(len(x), -1)
+        if self.layers:
+            return _run(self.layers, x.astype(np.float64))[-1][1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about names of features, at every call
+            return self.model.predict_proba(x)
 
     def gradient(self, x, dy):
-        if self.kind == "predict":
-            raise NotImplementedError
-        _, kept = self._forward(x)
-        d, layers = dy.astype(np.float64), self._weights()
-        for i in range(len(layers) - 1, -1, -1):
-            d = d @ layers[i][0].T
-            if i:
-                a = kept[i - 1]
-                d = d * {"identity": lambda v: np.ones_like(v), "relu": lambda v: (v > 0), "tanh": lambda v: 1 - v * v,
-                         "logistic": lambda v: v * (1 - v)}[self.model.activation](a)
+        kept, d = _run(self.layers, x.reshape(len(x), -1).astype(np.float64)), dy.astype(np.float64)
+        for (w, _, f), (z, a) in zip(reversed(self.layers), reversed(kept)):
+            d = (d * _ACTIVATIONS[f][1](z, a)) @ w.T
         return d.reshape(x.shape)
 
 
+def _run(layers, x):
+    """(before, after) the activation, of each layer."""
+    kept = []
+    for w, b, f in layers:
+        z = x @ w + b
+        x = _ACTIVATIONS[f][0](z)
+        kept.append((z, x))
+    return kept
+
+
+def _scalers(steps, n):
+    """The steps before the classifier as x·scale + shift; ValueError if they are something else."""
+    scale, shift = np.ones(n), np.zeros(n)
+    for s in steps:
+        kind = type(s).__name__
+        if isinstance(s, str) or s is None:  # "passthrough"
+            continue
+        if kind == "StandardScaler":
+            a = 1 / s.scale_ if s.scale_ is not None else np.ones(n)
+            b = -s.mean_ * a if s.mean_ is not None and s.with_mean else np.zeros(n)
+        elif kind == "MinMaxScaler" and not s.clip:
+            a, b = s.scale_, s.min_
+        elif kind == "MaxAbsScaler":
+            a, b = 1 / s.scale_, np.zeros(n)
+        elif kind == "RobustScaler":
+            a = 1 / s.scale_ if s.with_scaling else np.ones(n)
+            b = -s.center_ * a if s.with_centering else np.zeros(n)
+        else:
+            raise ValueError(kind)
+        scale, shift = scale * a, shift * a + b
+    return scale, shift
+
+
+def _digest(model):
+    import joblib  # scikit-learn needs it; its hash does not depend on the order of sets
+    return "sha256:" + hashlib.sha256(joblib.hash(model, hash_name="sha1").encode()).hexdigest()
+
+
 class Function(Classifier):
-    """Any function (N, input…) -> (N, classes) probabilities or logits: XGBoost, LightGBM, a remote call. Predict-only."""
+    """Any function (N, input…) float32 -> (N, classes): XGBoost, LightGBM, a remote call. Predict-only.
+
+    output: "probabilities" (default) or "logits". A function that gives (N,), the probability
+    of the second of two classes, as xgboost.Booster.predict does, is completed.
+    """
 
     def __init__(self, f, input_shape, num_classes, output=PROBABILITIES, layout="flat", lo=(), hi=(), classes=(), max_batch=0,
                  name="function", version="0.1.0", digest=""):
@@ -87,9 +154,17 @@ class Function(Classifier):
         self.lo, self.hi, self.classes, self.max_batch, self.name, self.version, self.digest = lo, hi, classes, max_batch, name, version, digest
 
     def predict(self, x):
-        return self.f(x)
+        y = np.asarray(self.f(x))
+        if y.shape == (len(x),) and self.num_classes == 2 and self.output == PROBABILITIES:
+            y = np.stack([1 - y, y], axis=1)
+        return y
 
 
 def serve(model, **options):
     """The whole main of a plugin around a fitted scikit-learn model; options as Sklearn."""
     _serve(Sklearn(model, **options))
+
+
+def serve_function(f, **options):
+    """The whole main of a plugin around a predict function; options as Function."""
+    _serve(Function(f, **options))

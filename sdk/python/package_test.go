@@ -1,0 +1,112 @@
+package python_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/check"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// python runs the interpreter in dir with the SDK on its path.
+func python(t *testing.T, dir, program string, args ...string) (string, error) {
+	t.Helper()
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PYTHONPATH="+here, "PYTHONDONTWRITEBYTECODE=1")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestUnits(t *testing.T) {
+	out, err := python(t, ".", interpreter(t), "-m", "unittest", "discover", "-s", "tests")
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if !strings.Contains(out, "Ran ") {
+		t.Errorf("no tests ran:\n%s", out)
+	}
+}
+
+func TestCheckCommand(t *testing.T) {
+	out, err := python(t, "testdata", interpreter(t), "-m", "vaeguard.check", "linear.py")
+	if err != nil || !strings.Contains(out, "pass  gradient:") || !strings.Contains(out, "pass  hidden:") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err = python(t, "testdata", interpreter(t), "-m", "vaeguard.check", "missing.py"); err == nil || !strings.Contains(out, "a_module_that_nobody_has") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestInstall installs the package from a copy of this folder, without the
+// network.
+func TestInstall(t *testing.T) {
+	optional(t, "pip", "setuptools", "wheel")
+	base := interpreter(t, "pip", "setuptools", "wheel")
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "src", "vaeguard"), os.DirFS("vaeguard")); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("pyproject.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "src", "pyproject.toml"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run := func(program string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(program, args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	run(base, "-m", "venv", "--system-site-packages", "--without-pip", "venv")
+	venv := filepath.Join(dir, "venv", "bin", "python")
+	if _, err := os.Stat(venv); err != nil {
+		venv = filepath.Join(dir, "venv", "Scripts", "python.exe")
+	}
+	run(venv, "-m", "pip", "install", "-q", "--no-index", "--no-build-isolation", "./src")
+	where := run(venv, "-c", "import vaeguard, vaeguard.check; print(vaeguard.__file__)")
+	if !strings.Contains(where, "site-packages") {
+		t.Errorf("imported from %s", where)
+	}
+	model, err := filepath.Abs(filepath.Join("testdata", "linear.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := run(venv, "-m", "vaeguard.check", model); !strings.Contains(out, "pass  gradient:") {
+		t.Error(out)
+	}
+}
+
+// TestKeras needs TensorFlow, which few installations have.
+func TestKeras(t *testing.T) {
+	optional(t, "tensorflow")
+	c := start(t, options(t, "keras_net.py", "tensorflow"))
+	info, err := c.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Output != sdk.Logits || !info.InputShape.Equal(tensor.Shape{8, 8, 2}) || len(info.Hidden) != 1 || !info.Hidden[0].Shape.Equal(tensor.Shape{6, 6, 4}) {
+		t.Errorf("%+v", info)
+	}
+	findings, err := check.Classifier(t.Context(), c, check.Options{Thorough: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	allPass(t, findings)
+	if len(findings) < 8 {
+		t.Errorf("%v", findings)
+	}
+}

@@ -1,0 +1,78 @@
+import os
+import stat
+import sys
+import tempfile
+import textwrap
+import unittest
+
+import numpy as np
+
+import vaeguard
+
+# Answers as `vaeguard inspect` and `vaeguard detect` do: the score is the sum of a row.
+FAKE = """\
+#!%s
+import json, sys
+if sys.argv[1] == "inspect":
+    if sys.argv[2] == "none":
+        sys.exit("vaeguard: no detector none")
+    print(json.dumps({"meta": {"name": "AdversarialVAE", "threshold": 1.0}}))
+    sys.exit()
+print("ready", file=sys.stderr)
+for i, line in enumerate(sys.stdin):
+    row = json.loads(line)
+    while isinstance(row[0], list):
+        row = sum(row, [])
+    if row[0] == 13:
+        print(json.dumps({"index": i, "error": "unlucky"}), flush=True)
+        continue
+    if row[0] == 14:
+        sys.exit("out of luck")
+    s = sum(row)
+    print(json.dumps({"index": i, "is_adversarial": int(s > 1), "instance_score": s, "p_value": None, "predicted": 1, "reconstructed": 2, "corrected": 2 if s > 1 else 1}), flush=True)
+"""
+
+
+@unittest.skipIf(os.name == "nt", "the fake is a script")
+class Detector(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.binary = os.path.join(folder.name, "vaeguard")
+        with open(self.binary, "w") as f:
+            f.write(FAKE % sys.executable)
+        os.chmod(self.binary, os.stat(self.binary).st_mode | stat.S_IXUSR)
+
+    def test_alibi_detects_dictionary(self):
+        with vaeguard.Detector("d", binary=self.binary) as d:
+            for n in (3, 1, 0, 2000):
+                x = np.full((n, 2, 2), 0.125, np.float32)
+                x[::2] = 1
+                got = d.predict(x)
+                self.assertEqual(got["meta"]["name"], "AdversarialVAE")
+                data = got["data"]
+                self.assertEqual(data["is_adversarial"].dtype, np.int64)
+                np.testing.assert_array_equal(data["is_adversarial"], np.arange(n) % 2 == 0)
+                np.testing.assert_array_equal(data["instance_score"], np.where(np.arange(n) % 2, 0.5, 4))
+                np.testing.assert_array_equal(data["corrected"], np.where(np.arange(n) % 2, 1, 2))
+            self.assertIsNone(d.predict(np.ones((1, 2)), return_instance_score=False)["data"]["instance_score"])
+
+    def test_faults(self):
+        with self.assertRaisesRegex(RuntimeError, "no detector none"):
+            vaeguard.Detector("none", binary=self.binary)
+        with self.assertRaises(FileNotFoundError):
+            vaeguard.Detector("d", binary=self.binary + "-not")
+        d = vaeguard.Detector("d", binary=self.binary)
+        self.addCleanup(d.close)
+        with self.assertRaisesRegex(ValueError, "row 1: unlucky"):
+            d.predict([[1, 2], [13, 0], [3, 4]])
+        self.assertEqual(len(d.predict([[1, 2]])["data"]["is_adversarial"]), 1)
+        with self.assertRaisesRegex(RuntimeError, "out of luck"):
+            d.predict([[1, 2], [14, 0]])
+        d.close()
+        with self.assertRaisesRegex(RuntimeError, "ended"):
+            d.predict([[1, 2]])
+
+
+if __name__ == "__main__":
+    unittest.main()

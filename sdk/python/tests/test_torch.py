@@ -1,0 +1,52 @@
+import unittest
+
+import numpy as np
+
+try:
+    import torch
+    import vaeguard.torch
+except ImportError as e:
+    raise unittest.SkipTest(str(e))
+
+from differences import gradient_error
+
+
+def net(seed=0, dtype=torch.float32):
+    torch.manual_seed(seed)
+    n = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.BatchNorm2d(4), torch.nn.SiLU(), torch.nn.Dropout(0.5), torch.nn.Flatten(),
+                            torch.nn.Linear(4 * 9, 5))
+    return n.to(dtype)
+
+
+class Torch(unittest.TestCase):
+    x = np.random.RandomState(0).rand(4, 3, 8, 8).astype(np.float32)
+
+    def test_gradient(self):
+        c = vaeguard.torch.Torch(net(dtype=torch.float64), (3, 8, 8), 5)
+        self.assertEqual((c.layout, c.predict(self.x).dtype), ("nchw", np.float32))
+        self.assertLess(gradient_error(c, self.x, step=1e-2), 1e-3)
+
+    def test_hidden(self):
+        c = vaeguard.torch.Torch(net(), (3, 8, 8), 5, hidden=["0", "5"])
+        self.assertEqual(c.hidden, {"0": (4, 3, 3), "5": (5,)})
+        outs, pull = c.forward(self.x, ["hidden/0", "hidden/5", "output"])
+        np.testing.assert_array_equal(outs["hidden/5"], outs["output"])
+        dy = np.ones((4, 5), np.float32)
+        both = pull({"output": dy, "hidden/5": dy})
+        np.testing.assert_allclose(both, 2 * c.gradient(self.x, dy), rtol=1e-4, atol=1e-6)
+        self.assertEqual(pull({"hidden/0": np.ones((4, 4, 3, 3), np.float32)}).shape, self.x.shape)
+
+    def test_in_place(self):
+        m = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 5), torch.nn.ReLU(inplace=True))
+        c = vaeguard.torch.Torch(m, (3, 8, 8), 5, hidden=["1"])
+        outs, _ = c.forward(self.x, ["hidden/1"])
+        self.assertLess(outs["hidden/1"].min(), 0)
+
+    def test_digest(self):
+        a, b, c = (vaeguard.torch.Torch(net(s), (3, 8, 8), 5).digest for s in (0, 0, 1))
+        self.assertEqual(a, b)
+        self.assertNotEqual(a, c)
+
+
+if __name__ == "__main__":
+    unittest.main()
