@@ -125,17 +125,18 @@ func gemm(c *call) []*value {
 			c.pass(b, d)
 		}
 	}, a, b)
+	y := out
 	if alpha != 1 {
-		out = c.each(out, scaling(alpha))
+		y = c.each(y, scaling(alpha))
 	}
 	if bias {
 		extra := c.x(2)
 		if beta != 1 {
 			extra = c.each(extra, scaling(beta))
 		}
-		if out = c.combine(out, extra, add()); len(out.f) != m*n {
+		if y = c.combine(y, extra, add()); len(y.f) != m*n {
 			c.fail("its bias has shape %v, want one that is broadcast to %d×%d", extra.shape, m, n)
 		}
 	}
-	return []*value{out}
+	return []*value{y}
 }

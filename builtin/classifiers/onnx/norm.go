@@ -37,7 +37,8 @@ func batchNormalization(c *call) []*value {
 	return []*value{out}
 }
 
-// standardized makes rows of the given width have mean 0 and variance 1.
+// standardized makes rows of the given width have mean 0 and variance 1. It
+// also gives each row's mean and one over its deviation.
 func (r *run) standardized(x *value, width int, eps float64) (out, mean, invStd *value) {
 	x = r.plain(x)
 	out = r.float(x.shape, false)
@@ -61,6 +62,7 @@ func (r *run) standardized(x *value, width int, eps float64) (out, mean, invStd 
 			}
 		}
 	})
+	hat := out.f
 	r.record(out, func() { // dx = (dy − mean(dy) − y·mean(dy·y))/σ
 		r.k.Parallel(n, 1+mapGrain/max(1, width), func(lo, hi int) {
 			for i := lo; i < hi; i++ {
@@ -78,7 +80,24 @@ func (r *run) standardized(x *value, width int, eps float64) (out, mean, invStd 
 		})
 		r.pass(x, out.d)
 	}, x)
+	r.moment(mean, x, width, func(int) float64 { return 1 })
+	r.moment(invStd, x, width, func(i int) float64 {
+		inv := float64(invStd.f[i/width])
+		return -inv * inv * float64(hat[i])
+	})
 	return out, mean, invStd
+}
+
+// moment records a number per row whose derivative at element i of x is
+// slope(i)/width.
+func (r *run) moment(m, x *value, width int, slope func(i int) float64) {
+	r.record(m, func() {
+		d := r.scratch.take(len(x.f))
+		for i := range d {
+			d[i] = float32(float64(m.d[i/width]) * slope(i) / float64(width))
+		}
+		r.pass(x, d)
+	}, x)
 }
 
 func layerNormalization(c *call) []*value {
@@ -93,11 +112,7 @@ func layerNormalization(c *call) []*value {
 	for range len(x.shape) - axis {
 		shape = append(shape, 1)
 	}
-	mean.shape, inv.shape = shape, shape
-	if x.diff { // they carry no gradient
-		mean, inv = nil, nil
-	}
-	return []*value{y, mean, inv}
+	return []*value{y, c.view(mean, shape), c.view(inv, shape)}
 }
 
 func instanceNormalization(c *call) []*value {

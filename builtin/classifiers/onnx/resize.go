@@ -85,6 +85,10 @@ func (c *call) coordinates(in, out int, scale float64) []float64 {
 	if c.n.op == "Upsample" {
 		mode = "asymmetric"
 	}
+	length := float64(in) * scale // of the output, not rounded: so the standard's cases have it
+	if math.Abs(length-float64(out)) < 1e-3 {
+		length = float64(out)
+	}
 	at := make([]float64, out)
 	for i := range at {
 		x := float64(i)
@@ -100,7 +104,7 @@ func (c *call) coordinates(in, out int, scale float64) []float64 {
 			}
 		case "align_corners":
 			if out > 1 {
-				at[i] = x * float64(in-1) / float64(out-1)
+				at[i] = x * float64(in-1) / (length - 1)
 			}
 		case "asymmetric":
 			at[i] = x / scale

@@ -7,18 +7,18 @@ import (
 
 // identity passes its input on: Identity, Dropout in inference.
 func identity(c *call) []*value {
-	if c.n.op == "Dropout" && c.has(2) && slices.Contains(c.one2(2), 1) {
+	if c.n.op == "Dropout" && c.has(2) && slices.Contains(c.integers(2), 1) {
 		c.fail("is in training mode: export the model in evaluation mode")
 	}
-	return []*value{c.any(0)}
-}
-
-// one2 are the numbers of an integer or boolean input that is constant.
-func (c *call) one2(i int) []int {
-	if c.any(i).kind == float {
-		return nil
+	v := c.any(0)
+	if len(c.n.out) < 2 {
+		return []*value{v}
 	}
-	return c.integers(i)
+	mask := &value{kind: boolean, shape: v.shape, i: make([]int64, size(v.shape))} // nothing is dropped
+	for i := range mask.i {
+		mask.i[i] = 1
+	}
+	return []*value{v, mask}
 }
 
 func reshape(c *call) []*value {
