@@ -1,0 +1,74 @@
+package bench_test
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/bench"
+)
+
+func TestMain(m *testing.M) {
+	host.ServeIfPlugin(builtin.Components())
+	m.Run()
+}
+
+func measure(t *testing.T, spec string, set ...string) *bench.Result {
+	t.Helper()
+	e, err := host.Load(spec, set, builtin.Components(), host.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := e.Bench(context.Background(), host.BenchOptions{Budget: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestNetworkAlone: what is counted is exact, what is measured is there.
+func TestNetworkAlone(t *testing.T) {
+	r := measure(t, "../../specs/bench-tabular.yaml")
+	if r.Threads != 1 || r.Level == "" || !(r.FMAPeak > 0) {
+		t.Errorf("threads %d, level %q, peak %v", r.Threads, r.Level, r.FMAPeak)
+	}
+	if r.Allocs != 0 {
+		t.Errorf("a training step allocates %v times in the engine, want 0", r.Allocs)
+	}
+	// 24-32-(8, 8)-32-24: Σ 2·in·out, three times but for the first layer's
+	// gradient at the input; biases count one each.
+	forward := 2*24*32 + 32 + 2*(2*32*8) + 2*8*32 + 32 + 2*32*24 + 24
+	want := float64(3*forward-(2*24*32+32)) / 1e6
+	if math.Abs(r.Train.MFLOP-want) > 1e-9 {
+		t.Errorf("%v MFLOP an image, want %v", r.Train.MFLOP, want)
+	}
+	if want := 24*32 + 32 + 2*(32*8+8) + 8*32 + 32 + 32*24 + 24; r.Train.Params != want {
+		t.Errorf("%d params, want %d", r.Train.Params, want)
+	}
+	if len(r.Layers) != 5 || len(r.Gemm) == 0 {
+		t.Errorf("%d layers and %d products", len(r.Layers), len(r.Gemm))
+	}
+	if r.Boundary != nil || r.Parts.Plugin != 0 || r.Asked != nil {
+		t.Errorf("figures of a classifier that there is not: %+v", r)
+	}
+	if !(r.Train.MS > 0) || !(r.Score["1"].MS > 0) || !(r.Score["64"].MS > 0) {
+		t.Errorf("no times: %+v, %+v", r.Train, r.Score)
+	}
+}
+
+// TestPlugin measures with a classifier on both sides of the boundary.
+func TestPlugin(t *testing.T) {
+	r := measure(t, "../../specs/digits-mlp.yaml", "detector.samples=3")
+	if r.Boundary == nil || !(r.Boundary.Ratio > 0) || !(r.Parts.Plugin > 0) {
+		t.Fatalf("boundary %+v, parts %+v", r.Boundary, r.Parts)
+	}
+	if r.Asked == nil || r.Asked.Scoring != 4 || r.Asked.ScoringReference != 6 {
+		t.Errorf("rows asked %+v, want 4 an instance scored, 6 in the reference", r.Asked)
+	}
+	if r.Allocs != 0 {
+		t.Errorf("a training step allocates %v times in the engine, want 0", r.Allocs)
+	}
+}

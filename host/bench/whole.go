@@ -1,0 +1,260 @@
+package bench
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/vae"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// variant is one way to train: with the classifier here, as a subprocess, or
+// with a stand-in that takes no time.
+type variant struct {
+	c    sdk.Classifier
+	stop func() error
+	s    *stepper
+	n    int // steps a turn
+
+	batch                        int
+	step, calls, optimizer, rest []float64 // ms a step
+	rows                         []float64 // that the classifier saw, an example and step
+}
+
+func (b *bench) start(f Starter) (*variant, error) {
+	m, err := b.o.Model()
+	if err != nil {
+		return nil, err
+	}
+	v := &variant{stop: func() error { return nil }, batch: b.o.Train.BatchSize}
+	if f == nil {
+		v.c = newPlain(m.Input)
+	} else if v.c, v.stop, err = f(b.ctx); err != nil {
+		return nil, err
+	}
+	if v.s, err = newStepper(b.ctx, b.o, m, v.c); err != nil {
+		return nil, errors.Join(err, v.stop())
+	}
+	d, err := v.s.steps(1)
+	if err != nil {
+		return nil, errors.Join(err, v.end())
+	}
+	v.n = repeats(d, 20*time.Millisecond)
+	return v, nil
+}
+
+func (v *variant) end() error {
+	v.s.stop()
+	return v.stop()
+}
+
+// turn makes some steps.
+func (v *variant) turn() error {
+	calls, optimizer, rows := v.s.asked.spent, v.s.optimize, v.s.asked.rows
+	d, err := v.s.steps(v.n)
+	if err != nil {
+		return err
+	}
+	per := func(d time.Duration) float64 { return ms(d) / float64(v.n) }
+	c, o := per(v.s.asked.spent-calls), per(v.s.optimize-optimizer)
+	v.step, v.calls, v.optimizer = append(v.step, ms(d)), append(v.calls, c), append(v.optimizer, o)
+	v.rest = append(v.rest, ms(d)-c-o)
+	v.rows = append(v.rows, float64(v.s.asked.rows-rows)/float64(v.n*v.batch))
+	return nil
+}
+
+// whole measures training steps and scoring.
+func (b *bench) whole() (err error) {
+	var vs []*variant
+	defer func() {
+		for _, v := range vs {
+			err = errors.Join(err, v.end())
+		}
+	}()
+	if err := b.engineAllocations(); err != nil {
+		return err
+	}
+	starters := slices.DeleteFunc([]Starter{b.o.Local, b.o.Remote}, func(f Starter) bool { return f == nil })
+	guarded := len(starters) > 0
+	if !guarded {
+		starters = append(starters, nil)
+	}
+	for _, f := range starters {
+		v, err := b.start(f)
+		if err != nil {
+			return err
+		}
+		vs = append(vs, v)
+	}
+	score, err := b.scorers(vs[len(vs)-1].c, guarded)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, score.close()) }()
+	var ratios, shares []float64
+	flop := b.stepFLOP()
+	b.o.Budget *= 2
+	err = b.rounds(func() error {
+		peak := b.peak() * float64(b.k.Threads())
+		for _, v := range vs {
+			if err := v.turn(); err != nil {
+				return err
+			}
+		}
+		last := len(vs[0].step) - 1
+		v := vs[len(vs)-1]
+		ratios = append(ratios, v.step[last]/vs[0].step[last])
+		shares = append(shares, flop/(v.step[last]-v.calls[last])*1e3/peak)
+		return score.turn()
+	})
+	if err != nil {
+		return err
+	}
+	b.report(vs, ratios, shares, flop)
+	score.report(&b.r)
+	return nil
+}
+
+func (b *bench) engineAllocations() error {
+	v, err := b.start(nil)
+	if err != nil {
+		return err
+	}
+	b.r.Allocs, err = v.s.allocations()
+	return errors.Join(err, v.end())
+}
+
+// stepFLOP is the auto-encoder's arithmetic in a training step.
+func (b *bench) stepFLOP() float64 {
+	sum := 0.0
+	for _, l := range b.r.Layers {
+		sum += l.MFLOP * 1e6
+	}
+	if b.o.Train.Harden != nil {
+		sum *= 2 + float64(2*b.o.Train.Harden.Steps)*2/3
+	}
+	return sum
+}
+
+func (b *bench) report(vs []*variant, ratios, shares []float64, flop float64) {
+	v, here := vs[len(vs)-1], vs[0]
+	batch := b.o.Train.BatchSize
+	params, _ := vae.Total(b.m.Describe())
+	step := median(v.step)
+	b.r.Train = Step{Batch: batch, MS: step, Images: float64(batch) / step * 1e3, Share: median(shares),
+		MFLOP: flop / 1e6 / float64(batch), Params: params}
+	b.r.Parts = Parts{VAE: median(v.rest), Optimizer: median(v.optimizer)}
+	if b.o.Local == nil && b.o.Remote == nil {
+		return
+	}
+	b.r.Parts.Plugin = median(here.calls)
+	b.r.Asked = &Asked{Training: median(v.rows) + 1/float64(max(1, b.o.Train.Epochs)), TrainingReference: 2}
+	if len(vs) == 2 {
+		b.r.Parts.Transport = median(v.calls) - median(here.calls)
+		b.r.Boundary = &Boundary{Subprocess: step, InProcess: median(here.step), Ratio: median(ratios)}
+	}
+}
+
+// scorer scores batches of one size.
+type scorer struct {
+	x    *tensor.Tensor
+	n    int // repeats
+	each []float64
+}
+
+// scorers measure scoring at several batch sizes.
+type scorers struct {
+	run     func(x *tensor.Tensor) error
+	close   func() error
+	all     []*scorer
+	asked   *meter // nil without a classifier
+	samples int
+}
+
+// scoreBatches are the batch sizes of scoring.
+var scoreBatches = []int{1, 64}
+
+func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
+	s := &scorers{close: func() error { return nil }, samples: b.o.Samples}
+	noise := detect.DrawNoise(b.o.Train.Seed, b.o.Samples, b.m.LatentDim)
+	largest := scoreBatches[len(scoreBatches)-1]
+	if guarded {
+		o := b.o.Detect
+		o.Fusion = detect.NoFusion // which needs a calibration and costs next to nothing
+		o.Scores = o.Scores[:1]
+		var counted sdk.Classifier
+		counted, s.asked = metered(c)
+		o.Classifier, o.Autoencoder, o.Threads = counted, detect.Of(b.m), b.o.Threads
+		if b.m.Method == vae.VAE {
+			o.Noise = noise
+		}
+		d, err := detect.New(b.ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		s.close = d.Close
+		s.run = func(x *tensor.Tensor) error {
+			_, err := d.Scores(b.ctx, x)
+			return err
+		}
+	} else {
+		pass := b.m.NewPass(b.k, largest, b.o.Samples, nn.Inference)
+		tiled := tensor.New(largest*b.o.Samples, b.m.LatentDim)
+		for i := range largest {
+			copy(tiled.Rows(i*b.o.Samples, (i+1)*b.o.Samples).Data, noise.Data)
+		}
+		s.run = func(x *tensor.Tensor) error {
+			pass.Forward(x, tiled.Rows(0, x.N()*b.o.Samples))
+			return nil
+		}
+	}
+	for _, n := range scoreBatches {
+		one := &scorer{x: random(9, append([]int{n}, b.m.Input...)...)}
+		var err error
+		f := func() {
+			if e := s.run(one.x); e != nil {
+				err = e
+			}
+		}
+		clock(2, f)
+		one.n = repeats(clock(2, f), 10*time.Millisecond)
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		s.all = append(s.all, one)
+	}
+	return s, nil
+}
+
+func (s *scorers) turn() (err error) {
+	for _, one := range s.all {
+		d := clock(one.n, func() {
+			if e := s.run(one.x); e != nil {
+				err = e
+			}
+		})
+		one.each = append(one.each, ms(d))
+	}
+	return err
+}
+
+func (s *scorers) report(r *Result) {
+	r.Score = map[string]Score{}
+	for _, one := range s.all {
+		t := median(one.each)
+		r.Score[strconv.Itoa(one.x.N())] = Score{MS: t, Images: float64(one.x.N()) / t * 1e3}
+	}
+	if r.Asked != nil && s.asked != nil {
+		one := s.all[0]
+		before := s.asked.rows
+		if s.run(one.x) == nil {
+			r.Asked.Scoring = float64(s.asked.rows-before) / float64(one.x.N())
+		}
+		r.Asked.ScoringReference = float64(2 * s.samples)
+	}
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/bench"
+)
+
+func (a *app) benchCommand() *cobra.Command {
+	var s specFlags
+	var o host.BenchOptions
+	var seconds float64
+	c := &cobra.Command{
+		Use:   "bench SPEC",
+		Short: "Measure the machine's peak, the network's share of it, and the plugin boundary",
+		Long: "Measures on synthetic data: the processor's multiply-add peak, the matrix products of the\n" +
+			"spec's layers, each layer, training steps, scoring, and a training step with the classifier\n" +
+			"as a subprocess beside one with it in the same process. Medians of measurements in turns.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !(seconds >= 0) {
+				return usagef("--seconds %v: want 0 or more", seconds)
+			}
+			e, err := host.Load(args[0], s.set, a.c, a.options())
+			if err != nil {
+				return err
+			}
+			o.Budget = time.Duration(seconds * float64(time.Second))
+			if !a.quiet {
+				o.Progress = func(part string) { fmt.Fprintf(a.stderr, "bench: %s\n", part) }
+			}
+			r, err := e.Bench(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return json.NewEncoder(a.stdout).Encode(r)
+			}
+			a.printBench(r)
+			return nil
+		},
+	}
+	s.add(c, "set")
+	c.Flags().BoolVar(&o.NoPlugin, "no-plugin", false, "leave the classifier out")
+	c.Flags().Float64Var(&seconds, "seconds", 2, "about how long each part is measured")
+	return c
+}
+
+// printBench prints the result for people.
+func (a *app) printBench(r *bench.Result) {
+	out := func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
+	out("peak %.1f GFLOP/s a thread, level %s, %d threads\n", r.FMAPeak, r.Level, r.Threads)
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "product, one thread\tpass\tm\tn\tk\tGFLOP/s\tshare\tthreads\t")
+	for _, g := range r.Gemm {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.1f\t%.2f\t×%.2f\t\n", g.Layer, g.Pass, g.M, g.N, g.K, g.GFLOPS, g.Share, g.Speedup)
+	}
+	fmt.Fprintln(w, "\t\t\t\t\t\t\t\t")
+	fmt.Fprintln(w, "layer\t\tforward ms\tbackward ms\tMFLOP\t\tshare\t\t")
+	for _, l := range r.Layers {
+		fmt.Fprintf(w, "%s\t\t%.3f\t%.3f\t%.1f\t\t%.2f\t\t\n", l.Name, l.Forward, l.Backward, l.MFLOP, l.Share)
+	}
+	_ = w.Flush()
+	t := r.Train
+	out("\ntraining step, batch %d: %.3f ms, %.0f images/s, share %.2f, %.2f MFLOP an image, %d params", t.Batch, t.MS, t.Images, t.Share, t.MFLOP, t.Params)
+	p := r.Parts
+	out("  auto-encoder %.3f ms, classifier %.3f, transport %.3f, optimiser %.3f; %.1f allocations in the engine", p.VAE, p.Plugin, p.Transport, p.Optimizer, r.Allocs)
+	if b := r.Boundary; b != nil {
+		out("  classifier as a subprocess %.3f ms, in process %.3f: ratio %.3f", b.Subprocess, b.InProcess, b.Ratio)
+	}
+	for _, n := range []int{1, 64} {
+		s := r.Score[strconv.Itoa(n)]
+		out("scoring, batch %d: %.3f ms, %.0f images/s", n, s.MS, s.Images)
+	}
+	if q := r.Asked; q != nil {
+		out("rows asked of the classifier: %.2f an example and epoch of training (%.0f if clean answers were not kept), %.0f an instance scored (%.0f)",
+			q.Training, q.TrainingReference, q.Scoring, q.ScoringReference)
+	}
+}
