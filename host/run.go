@@ -82,11 +82,14 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (*Detector, er
 		return nil, faults
 	}
 	if _, err := os.Stat(o.Out); err == nil {
-		if !o.Force {
+		switch {
+		case o.Resume && e.made(o.Out): // it was cut short behind its last step
+		case !o.Force:
 			return nil, fmt.Errorf("%s exists; --force moves it aside", o.Out)
-		}
-		if err := MoveAside(o.Out); err != nil {
-			return nil, err
+		default:
+			if err := MoveAside(o.Out); err != nil {
+				return nil, err
+			}
 		}
 	}
 	out := o.Out
@@ -96,12 +99,19 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (*Detector, er
 	if err != nil {
 		return nil, err
 	}
+	artifact.Sweep(out) // while the lock is held
 	d, err := e.trainInto(ctx, run, out)
 	run.Close()
 	if err != nil {
 		return nil, interrupted(ctx, o.Command, err)
 	}
 	return d, os.RemoveAll(run.Path)
+}
+
+// made reports whether the detector in a folder is this experiment's.
+func (e *Experiment) made(dir string) bool {
+	saved, err := artifact.Load(dir)
+	return err == nil && bytes.Equal(saved.Spec, e.Spec.Resolved())
 }
 
 func interrupted(ctx context.Context, command string, err error) error {
@@ -113,6 +123,9 @@ func interrupted(ctx context.Context, command string, err error) error {
 
 // openRun makes or reopens the directory and records what is run.
 func (e *Experiment) openRun(o RunOptions) (*RunDir, error) {
+	if _, err := os.Stat(o.Out); err != nil && o.Resume {
+		e.o.logger().Warn("there is nothing to resume: starting anew", "directory", o.Out)
+	}
 	run, err := CreateRunDir(o.Out, o.Resume, o.Force)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -27,13 +28,17 @@ type RunDir struct {
 }
 
 // CreateRunDir makes or, to resume, opens a run directory and locks it. An
-// existing one is an error unless resume; force moves it aside first.
+// existing one is an error unless resume; force moves it aside first. To resume
+// what was killed before it had a directory is to start.
 func CreateRunDir(path string, resume, force bool) (*RunDir, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && !info.IsDir():
 		return nil, fmt.Errorf("%s is a file; a run is a directory", path)
 	case err == nil && force && !resume:
+		if err := inUse(path); err != nil {
+			return nil, err
+		}
 		if err := MoveAside(path); err != nil {
 			return nil, err
 		}
@@ -43,20 +48,19 @@ func CreateRunDir(path string, resume, force bool) (*RunDir, error) {
 		}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
-	case err != nil && resume:
-		return nil, fmt.Errorf("%s does not exist: nothing to resume", path)
 	}
 	if err := os.MkdirAll(filepath.Join(path, "checkpoints"), 0o755); err != nil {
 		return nil, err
 	}
-	d := &RunDir{Path: path, lock: flock.New(filepath.Join(path, ".lock"))}
+	d := &RunDir{Path: path, lock: flock.New(filepath.Join(path, lockName))}
 	locked, err := d.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	if !locked {
-		return nil, fmt.Errorf("%s is in use by another vaeguard process", path)
+		return nil, errInUse(path)
 	}
+	d.sweep()
 	d.events, err = os.OpenFile(d.File("events.jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		d.Close()
@@ -64,6 +68,49 @@ func CreateRunDir(path string, resume, force bool) (*RunDir, error) {
 	}
 	d.metrics = &metricsFile{path: d.File("metrics.csv")}
 	return d, nil
+}
+
+// lockName is the file that the process at work holds locked.
+const lockName = ".lock"
+
+func errInUse(path string) error {
+	return fmt.Errorf("%s is in use by another vaeguard process", path)
+}
+
+// inUse is an error if a living process holds the run: it may not be moved
+// from under it.
+func inUse(path string) error {
+	if _, err := os.Stat(filepath.Join(path, lockName)); err != nil {
+		return nil // no run
+	}
+	lock := flock.New(filepath.Join(path, lockName))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", path, err)
+	}
+	if !locked {
+		return errInUse(path)
+	}
+	return lock.Unlock()
+}
+
+// sweep removes what a killed process left half written: temporary files and
+// folders beside their targets.
+func (d *RunDir) sweep() {
+	for _, pattern := range []string{".tmp-*", ".vaeguard-*", "*/.tmp-*", "*/*/.safetensors-*"} {
+		left, _ := filepath.Glob(filepath.Join(escapeGlob(d.Path), pattern)) // the pattern is a good one
+		for _, path := range left {
+			_ = os.RemoveAll(path)
+		}
+	}
+}
+
+// escapeGlob makes a pattern that matches path alone.
+func escapeGlob(path string) string {
+	if filepath.Separator == '\\' {
+		return path // Windows knows no escape, and no such names
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // MoveAside renames path to path.old-N, the first free N.

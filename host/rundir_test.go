@@ -15,6 +15,9 @@ func TestRunDirRefusesASecondHolder(t *testing.T) {
 	if _, err := CreateRunDir(path, true, false); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("second holder: %v, want an error that says in use", err)
 	}
+	if _, err := CreateRunDir(path, false, true); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("second holder with force: %v, want an error that says in use", err)
+	}
 	d.Close()
 	if _, err := CreateRunDir(path, false, false); err == nil || !strings.Contains(err.Error(), "--resume") {
 		t.Errorf("existing run: %v, want an error that names --resume", err)
@@ -26,6 +29,26 @@ func TestRunDirRefusesASecondHolder(t *testing.T) {
 	defer d.Close()
 	if _, err := os.Stat(path + ".old-1/events.jsonl"); err != nil {
 		t.Errorf("--force did not keep the old run: %v", err)
+	}
+}
+
+func TestResumeOfNothingStarts(t *testing.T) {
+	path := t.TempDir() + "/[run]" // a name that is a pattern too
+	d, err := CreateRunDir(path, true, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := path + "/checkpoints/.tmp-1"
+	if err := os.WriteFile(half, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	if d, err = CreateRunDir(path, true, false); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	if _, err := os.Stat(half); err == nil {
+		t.Error("a temporary file of a dead process was kept")
 	}
 }
 

@@ -37,7 +37,7 @@ func Save(dir string, d *Detector, force bool) (err error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp(parent, ".vaeguard-*")
+	temp, err := os.MkdirTemp(parent, tempPrefix+filepath.Base(dir)+"-*")
 	if err != nil {
 		return err
 	}
@@ -58,6 +58,22 @@ func Save(dir string, d *Detector, force bool) (err error) {
 		return err
 	}
 	return syncDir(parent)
+}
+
+// tempPrefix begins the name of a folder that Save has not finished.
+const tempPrefix = ".vaeguard-"
+
+// Sweep removes what a Save to dir left beside it when its process was killed.
+// No other process may be saving to dir.
+func Sweep(dir string) {
+	dir = filepath.Clean(dir)
+	entries, _ := os.ReadDir(filepath.Dir(dir)) // what cannot be read cannot be swept
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), tempPrefix+filepath.Base(dir)+"-")
+		if ok && e.IsDir() && strings.Trim(rest, "0123456789") == "" {
+			_ = os.RemoveAll(filepath.Join(filepath.Dir(dir), e.Name()))
+		}
+	}
 }
 
 // fill writes all files of a detector into an empty folder.

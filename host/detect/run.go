@@ -43,6 +43,10 @@ func (d *Detector) each(ctx context.Context, x *tensor.Tensor, f func(p *pass, v
 			return err
 		}
 		v, err := d.look(ctx, p, x.Rows(lo, hi), d.o.Noise, false)
+		var bad *RowError
+		if errors.As(err, &bad) {
+			return &RowError{Row: lo + bad.Row, Message: bad.Message}
+		}
 		if err != nil {
 			return fmt.Errorf("rows %d to %d: %w", lo, hi-1, err)
 		}

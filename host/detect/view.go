@@ -52,6 +52,9 @@ func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, g
 		} else {
 			v.mean = tensor.New(n, d.latent)
 			p.coder.rebuild(v.rebuilt, v.mean, x, noise)
+			if err := v.checkRebuilt(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if d.o.Method == Distillation {
@@ -74,6 +77,19 @@ func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, g
 	}
 	d.gather(p.engine, v)
 	return v, nil
+}
+
+// checkRebuilt refuses reconstructions that are not finite, as of an input far
+// outside of what the auto-encoder was trained on. The classifier would refuse
+// them too, and with them the whole batch.
+func (v *view) checkRebuilt() error {
+	stride := v.rebuilt.Stride()
+	for i, f := range v.rebuilt.Data {
+		if f-f != 0 { // NaN or an infinity
+			return &RowError{Row: i / stride / v.samples, Message: "its reconstruction is not finite: the input is far outside of what the guard was trained on"}
+		}
+	}
+	return nil
 }
 
 // ask sends all rows to the classifier in one call.

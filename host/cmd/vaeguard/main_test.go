@@ -1,0 +1,22 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/cli"
+)
+
+// asProgram is the variable by which a test starts this test binary as the
+// program itself: what runs is the code under test, race detector and all.
+const asProgram = "VAEGUARD_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	host.ServeIfPlugin(builtin.Components())
+	if _, ok := os.LookupEnv(asProgram); ok {
+		cli.Main(builtin.Components())
+	}
+	os.Exit(m.Run())
+}
