@@ -6,6 +6,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/attacks"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/cnn"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
+	"github.com/vaeguard/vaeguard/builtin/classifiers/onnx"
 	"github.com/vaeguard/vaeguard/builtin/corruptions"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
 	"github.com/vaeguard/vaeguard/builtin/layers"
@@ -39,8 +40,9 @@ func Components() host.Components {
 // the program that links them.
 func Classifiers() map[string]func() sdk.Classifier {
 	return map[string]func() sdk.Classifier{
-		"mlp": func() sdk.Classifier { return mlp.New() },
-		"cnn": func() sdk.Classifier { return cnn.New() },
+		"mlp":  func() sdk.Classifier { return mlp.New() },
+		"cnn":  func() sdk.Classifier { return cnn.New() },
+		"onnx": func() sdk.Classifier { return onnx.New() },
 	}
 }
 
