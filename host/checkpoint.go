@@ -24,6 +24,17 @@ const (
 	environmentFile = "env.json"
 )
 
+// resumable reports whether something took time to make: a checkpoint, or a
+// trained classifier.
+func (d *RunDir) resumable() bool {
+	for _, name := range []string{d.File("checkpoints", "last"), d.File(classifierWork, fitFile)} {
+		if _, err := os.Stat(name); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // writeCheckpoint saves a state as checkpoints/last, and as checkpoints/best
 // if it is the best epoch's.
 func (d *RunDir) writeCheckpoint(s *train.State) error {

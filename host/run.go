@@ -103,6 +103,9 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (*Detector, er
 	d, err := e.trainInto(ctx, run, out)
 	run.Close()
 	if err != nil {
+		if ctx.Err() == nil && !run.resumable() {
+			err = errors.Join(err, os.RemoveAll(run.Path))
+		}
 		return nil, interrupted(ctx, o.Command, err)
 	}
 	return d, os.RemoveAll(run.Path)
