@@ -2,20 +2,18 @@ package main
 
 import (
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
-
-	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/attack/attacktest"
+	"github.com/vaeguard/vaeguard/host/cli/clitest"
 )
 
+// TestMain makes the test binary the program of the scripts, and the plugins
+// that it starts.
 func TestMain(m *testing.M) {
-	builtin.ServeIfPlugin() // this test binary is the program, and its plugins
-	testscript.Main(m, map[string]func(){"own-attack": main})
+	clitest.Main(m, builtin.Components(), map[string]func(){"own-attack": main})
 }
 
 // TestConformance holds the attack to what the runner expects of every attack.
@@ -56,12 +54,4 @@ func TestFindsTheWorstShift(t *testing.T) {
 	}
 }
 
-func TestProgram(t *testing.T) {
-	spec, err := os.ReadFile("guard.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: func(e *testscript.Env) error {
-		return os.WriteFile(filepath.Join(e.WorkDir, "guard.yaml"), spec, 0o666)
-	}})
-}
+func TestProgram(t *testing.T) { clitest.Run(t, "testdata", []string{"guard.yaml"}, nil) }

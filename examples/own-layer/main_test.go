@@ -1,24 +1,18 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
-
 	"github.com/vaeguard/vaeguard/builtin"
-	"github.com/vaeguard/vaeguard/host/cli"
+	"github.com/vaeguard/vaeguard/host/cli/clitest"
 	"github.com/vaeguard/vaeguard/host/nn/nntest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
+// TestMain makes the test binary the programs of the scripts, and the plugins
+// that these start.
 func TestMain(m *testing.M) {
-	builtin.ServeIfPlugin() // this test binary is the programs, and their plugins
-	testscript.Main(m, map[string]func(){
-		"own-layer": main,
-		"vaeguard":  func() { cli.Main(builtin.Components()) },
-	})
+	clitest.Main(m, builtin.Components(), map[string]func(){"own-layer": main})
 }
 
 // TestGradients holds the layer to what the engine expects of every layer.
@@ -27,12 +21,4 @@ func TestGradients(t *testing.T) {
 	nntest.Run(t, SoftThreshold{}, tensor.Shape{4, 4, 2})
 }
 
-func TestProgram(t *testing.T) {
-	spec, err := os.ReadFile("guard.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: func(e *testscript.Env) error {
-		return os.WriteFile(filepath.Join(e.WorkDir, "guard.yaml"), spec, 0o666)
-	}})
-}
+func TestProgram(t *testing.T) { clitest.Run(t, "testdata", []string{"guard.yaml"}, nil) }

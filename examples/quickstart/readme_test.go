@@ -7,23 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
-
 	"github.com/vaeguard/vaeguard/builtin"
-	"github.com/vaeguard/vaeguard/host/cli"
+	"github.com/vaeguard/vaeguard/host/cli/clitest"
 )
 
-func TestMain(m *testing.M) {
-	builtin.ServeIfPlugin()
-	testscript.Main(m, map[string]func(){"vaeguard": func() { cli.Main(builtin.Components()) }})
-}
+func TestMain(m *testing.M) { clitest.Main(m, builtin.Components(), nil) }
 
 // TestReadme runs the page's commands as they stand there.
 func TestReadme(t *testing.T) {
-	spec, err := os.ReadFile("guard.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	page, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +46,5 @@ grep '^268,[01],' verdicts.csv
 	if err := os.WriteFile(filepath.Join(dir, "readme.txtar"), script.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{Dir: dir, Setup: func(e *testscript.Env) error {
-		return os.WriteFile(filepath.Join(e.WorkDir, "guard.yaml"), spec, 0o666)
-	}})
+	clitest.Run(t, dir, []string{"guard.yaml"}, nil)
 }
