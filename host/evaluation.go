@@ -98,8 +98,8 @@ func sha(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// WriteReport writes report.json and report.html into dir, each whole or not
-// at all.
+// WriteReport writes report.json, report.html and scores.json, which paired
+// tests between detectors read, into dir, each whole or not at all.
 func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate.Details, history []train.Record) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -108,6 +108,11 @@ func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate
 		enc := json.NewEncoder(f)
 		enc.SetIndent("", "  ")
 		return enc.Encode(r)
+	}); err != nil {
+		return err
+	}
+	if err := WriteFileAtomic(filepath.Join(dir, "scores.json"), func(f *os.File) error {
+		return details.Scores().WriteJSON(f)
 	}); err != nil {
 		return err
 	}

@@ -67,12 +67,13 @@ func (a *app) runsCommand() *cobra.Command {
 				reports[i] = r
 			}
 			rows := compareRows(reports)
+			tests, note := paired(args)
 			if a.json {
 				out := []map[string]any{}
 				for _, r := range rows {
 					out = append(out, map[string]any{"figure": r.name, "values": r.values})
 				}
-				return json.NewEncoder(a.stdout).Encode(map[string]any{"runs": args, "figures": out})
+				return json.NewEncoder(a.stdout).Encode(map[string]any{"runs": args, "figures": out, "paired": tests, "paired_note": note})
 			}
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintf(w, "\t%s\n", strings.Join(args, "\t"))
@@ -83,11 +84,55 @@ func (a *app) runsCommand() *cobra.Command {
 				}
 				fmt.Fprintln(w)
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			a.printPaired(args, tests, note)
+			return nil
 		},
 	}
 	c.AddCommand(list, compare)
 	return c
+}
+
+// paired tests the first two runs against each other, if they judged their
+// detectors on the same rows; note says why not, or what was left out.
+func paired(args []string) (tests []evaluate.Comparison, note string) {
+	tests = []evaluate.Comparison{}
+	if len(args) != 2 {
+		return tests, "paired tests are of two runs"
+	}
+	var scores [2]evaluate.Scores
+	for i, dir := range args {
+		data, err := os.ReadFile(filepath.Join(dir, "scores.json"))
+		if err != nil {
+			return tests, "no paired tests: " + err.Error()
+		}
+		if err := json.Unmarshal(data, &scores[i]); err != nil {
+			return tests, fmt.Sprintf("no paired tests: %s: %v", filepath.Join(dir, "scores.json"), err)
+		}
+	}
+	got, skipped, ok := evaluate.Compare(&scores[0], &scores[1])
+	switch {
+	case !ok:
+		return tests, "no paired tests: the runs have other clean test rows"
+	case len(skipped) > 0:
+		note = "without " + strings.Join(skipped, ", ") + ": the runs have other adversarial rows there (another classifier or seed)"
+	}
+	return append(tests, got...), note
+}
+
+func (a *app) printPaired(args []string, tests []evaluate.Comparison, note string) {
+	if len(tests) > 0 {
+		fmt.Fprintf(a.stdout, "\nPaired tests, A = %s, B = %s, on the same successful attacks (p adjusted by Holm):\n", args[0], args[1])
+	}
+	for _, t := range tests {
+		fmt.Fprintf(a.stdout, "%-16s AUC A − B %+.4f, DeLong p %.3g; caught by A alone %d, by B alone %d of %d, McNemar p %.3g\n",
+			t.ID, float64(t.AUCDifference), float64(t.DeLongHolm), t.CaughtOnlyA, t.CaughtOnlyB, t.NSuccess, float64(t.McNemarHolm))
+	}
+	if note != "" {
+		fmt.Fprintln(a.stdout, note)
+	}
 }
 
 func readReport(dir string) (*evaluate.Report, error) {

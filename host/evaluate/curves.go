@@ -9,30 +9,35 @@ import (
 )
 
 // curves repeats attacks of a bounded eps at multiples of it, on fewer rows:
-// iterated gradient attacks (one for each norm) and all adaptive ones.
+// iterated gradient attacks (one for each norm) and adaptive ones (one of each
+// name and norm, on half the rows: they cost the most).
 func (e *evaluation) curves(ctx context.Context) error {
 	if e.o.CurveRows < 0 || len(e.o.CurveFactors) == 0 {
 		return nil
 	}
-	seen := make(map[attack.Norm]bool)
+	seen := make(map[string]bool)
 	for i, n := range e.o.Attacks {
 		norm, eps := n.Attack.Ball()
 		ad, adaptive := n.Attack.(attack.Adaptive)
 		if math.IsInf(eps, 1) || n.Attack.Needs() != attack.NeedsGradients || transferred(n.Attack) {
 			continue
 		}
-		if !adaptive && (seen[norm] || !slices.Contains([]string{"pgd", "bim", "apgd"}, n.Name)) {
+		kind := string(norm)
+		if adaptive {
+			kind += " " + n.Name
+		} else if !slices.Contains([]string{"pgd", "bim", "apgd"}, n.Name) {
 			continue
 		}
-		if !adaptive {
-			seen[norm] = true
+		if seen[kind] {
+			continue
 		}
+		seen[kind] = true
 		limit := e.o.CurveRows
 		if e.o.Limit > 0 {
 			limit = min(limit, e.o.Limit)
 		}
 		if adaptive {
-			limit = min(limit, e.o.AdaptiveLimit)
+			limit = min((limit+1)/2, e.o.AdaptiveLimit)
 		}
 		wantsFlag := adaptive && ad.WantsFlag()
 		c := Curve{ID: e.ids[i], Norm: string(norm), Adaptive: adaptive, FalseAlarm: wantsFlag}

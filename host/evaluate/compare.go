@@ -1,0 +1,136 @@
+package evaluate
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Scores are scores.json: what a detector said of every row, so that two
+// detectors can be compared on the same rows. Digests say which rows.
+type Scores struct {
+	Clean   RowScores      `json:"clean"`
+	Attacks []AttackScores `json:"attacks"`
+}
+
+// RowScores are the scores of one set of rows.
+type RowScores struct {
+	Digest  string    `json:"digest"` // of the rows' bytes, sha256
+	Score   []float64 `json:"score"`
+	Flagged []bool    `json:"flagged"`
+}
+
+// AttackScores are those of one attack on the bare classifier.
+type AttackScores struct {
+	ID string `json:"id"`
+	RowScores
+	Success   []bool `json:"success"`   // right before, wrong after
+	Corrected []bool `json:"corrected"` // the corrected answer is right
+}
+
+// Scores are the scores of clean rows and of attacks on the bare classifier,
+// which are the same for every guard of it.
+func (d *Details) Scores() *Scores {
+	s := &Scores{Clean: RowScores{Digest: digest(d.X), Score: d.Clean}, Attacks: []AttackScores{}}
+	for _, v := range d.Clean {
+		s.Clean.Flagged = append(s.Clean.Flagged, v > d.Threshold)
+	}
+	for _, a := range d.Attacks {
+		if a.Adaptive {
+			continue
+		}
+		t := AttackScores{ID: a.ID, RowScores: RowScores{digest(a.Adversarial.XAdv), a.Result.Score, a.Result.Adversarial}, Success: a.Success}
+		for k, c := range a.Result.Corrected {
+			t.Corrected = append(t.Corrected, c == a.Adversarial.Y[k])
+		}
+		s.Attacks = append(s.Attacks, t)
+	}
+	return s
+}
+
+// WriteJSON writes scores.json.
+func (s *Scores) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode(s) }
+
+func digest(x *tensor.Tensor) string {
+	h := sha256.New()
+	var b [4]byte
+	for _, v := range x.Data {
+		binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
+		h.Write(b[:])
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// Comparison is detector A against detector B on one attack's rows.
+type Comparison struct {
+	ID            string  `json:"id"`
+	NSuccess      int     `json:"n_success"`
+	AUCA          Number  `json:"auc_a"`
+	AUCB          Number  `json:"auc_b"`
+	AUCDifference Number  `json:"auc_difference"` // A − B
+	DeLongP       Number  `json:"delong_p"`
+	DeLongHolm    Number  `json:"delong_p_holm"` // over the attacks
+	CaughtOnlyA   int     `json:"caught_only_a"`
+	CaughtOnlyB   int     `json:"caught_only_b"`
+	McNemarP      Number  `json:"mcnemar_p"`
+	McNemarHolm   Number  `json:"mcnemar_p_holm"`
+	CorrectedA    float64 `json:"accuracy_corrected_a"`
+	CorrectedB    float64 `json:"accuracy_corrected_b"`
+}
+
+// Compare tests two detectors on the attacks that both have on the very same
+// rows: DeLong's test of the AUCs, McNemar's of the successful attacks caught
+// at each one's threshold, both adjusted by Holm over the attacks. skipped are
+// the attacks whose rows differ; ok is false if the clean rows do.
+func Compare(a, b *Scores) (out []Comparison, skipped []string, ok bool) {
+	if a.Clean.Digest != b.Clean.Digest {
+		return nil, nil, false
+	}
+	for _, s := range a.Attacks {
+		k := slices.IndexFunc(b.Attacks, func(t AttackScores) bool { return t.ID == s.ID })
+		if k < 0 {
+			continue
+		}
+		t := b.Attacks[k]
+		if s.Digest != t.Digest || !slices.Equal(s.Success, t.Success) {
+			skipped = append(skipped, s.ID)
+			continue
+		}
+		out = append(out, compare(a, b, s, t))
+	}
+	delong, mcnemar := make([]float64, len(out)), make([]float64, len(out))
+	for i, c := range out {
+		delong[i], mcnemar[i] = float64(c.DeLongP), float64(c.McNemarP)
+	}
+	delong, mcnemar = Holm(delong), Holm(mcnemar)
+	for i := range out {
+		out[i].DeLongHolm, out[i].McNemarHolm = Number(delong[i]), Number(mcnemar[i])
+	}
+	return out, skipped, true
+}
+
+func compare(a, b *Scores, s, t AttackScores) Comparison {
+	var posA, posB []float64
+	var caughtA, caughtB []bool
+	for k, won := range s.Success {
+		if won {
+			posA, posB = append(posA, s.Score[k]), append(posB, t.Score[k])
+			caughtA, caughtB = append(caughtA, s.Flagged[k]), append(caughtB, t.Flagged[k])
+		}
+	}
+	c := Comparison{
+		ID: s.ID, NSuccess: len(posA), AUCA: Number(Judge(a.Clean.Score, posA).AUC), AUCB: Number(Judge(b.Clean.Score, posB).AUC),
+		CorrectedA: share(count(s.Corrected), len(s.Corrected)), CorrectedB: share(count(t.Corrected), len(t.Corrected)),
+	}
+	difference, p := DeLong(a.Clean.Score, posA, b.Clean.Score, posB)
+	c.AUCDifference, c.DeLongP = Number(difference), Number(p)
+	c.CaughtOnlyA, c.CaughtOnlyB, p = McNemar(caughtA, caughtB)
+	c.McNemarP = Number(p)
+	return c
+}
