@@ -1,5 +1,5 @@
 // Package onnx is the classifier behind the plugin onnx: it runs a model from
-// an ONNX file (opsets 11 and up), with exact gradients, on the kernels of
+// an ONNX file (opsets 9 and up), with exact gradients, on the kernels of
 // vaeguard.
 //
 // A file becomes a graph (parse, compile), whatever does not depend on the

@@ -10,7 +10,7 @@ import (
 
 // What a file may ask for.
 const (
-	minOpset   = 11      // of the default domain
+	minOpset   = 9       // of the default domain; exporters of scikit-learn still write it
 	maxOpset   = 23      // the newest whose changes were read
 	maxNodes   = 1 << 20 // nodes of a graph
 	maxRank    = 16      // dimensions of a tensor

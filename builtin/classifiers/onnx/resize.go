@@ -16,7 +16,7 @@ func resize(c *call) []*value {
 	v := c.x(0)
 	rank := len(v.shape)
 	scaleIn, sizeIn := 2, 3
-	if c.n.op == "Upsample" {
+	if c.old() {
 		scaleIn = 1
 	}
 	axes := c.n.ints("axes")
@@ -82,7 +82,7 @@ func (c *call) resizeTo(axes []int, scaleIn, sizeIn int) (scales []float32, size
 // coordinates are the places in the input that output places look at.
 func (c *call) coordinates(in, out int, scale float64) []float64 {
 	mode := c.n.text("coordinate_transformation_mode", "half_pixel")
-	if c.n.op == "Upsample" {
+	if c.old() {
 		mode = "asymmetric"
 	}
 	length := float64(in) * scale // of the output, not rounded: so the standard's cases have it
@@ -120,7 +120,7 @@ func (c *call) coordinates(in, out int, scale float64) []float64 {
 // nearest rounds places as nearest_mode says.
 func (c *call) nearest(at []float64, n int) []int {
 	mode := c.n.text("nearest_mode", "round_prefer_floor")
-	if c.n.op == "Upsample" {
+	if c.old() {
 		mode = "floor"
 	}
 	idx := make([]int, len(at))
@@ -203,3 +203,6 @@ func (r *run) mixed(v *value, axis int, taps [][]tap) *value {
 	}, v)
 	return out
 }
+
+// old reports the operator before opset 11: Upsample, and Resize like it.
+func (c *call) old() bool { return c.n.op == "Upsample" || c.n.version == 10 }
