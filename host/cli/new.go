@@ -39,7 +39,7 @@ func (a *app) newCommand() *cobra.Command {
 	}
 	newSpec.Flags().StringVar(&kind, "kind", "image", "image (a CNN) or tabular (an MLP)")
 	newSpec.Flags().StringVar(&from, "from", "", "a ready spec to start from: see list spec")
-	c.AddCommand(newSpec)
+	c.AddCommand(newSpec, a.newPluginCommand())
 	return c
 }
 

@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host/cli/scaffold"
+)
+
+func (a *app) newPluginCommand() *cobra.Command {
+	var lang, dir string
+	c := &cobra.Command{
+		Use:   "plugin NAME",
+		Short: "Write a folder with a classifier plugin that passes plugin check",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if dir == "" {
+				dir = args[0]
+			}
+			if err := scaffold.Write(dir, args[0], lang); err != nil {
+				return usageError{err}
+			}
+			fmt.Fprintf(a.stderr, "wrote %s; its README.md says how to go on\n", dir)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&lang, "lang", "go", strings.Join(scaffold.Languages(), " or "))
+	c.Flags().StringVar(&dir, "out", "", "the folder (default: NAME)")
+	return c
+}
