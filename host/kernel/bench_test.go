@@ -191,6 +191,8 @@ func BenchmarkMaps(b *testing.B) {
 		per("softmax10", func() { e.Softmax(y[:n-6], x[:n-6], 10) })
 		per("softmax1000", func() { e.Softmax(y[:65000], x[:65000], 1000) })
 		per("colsum64", func() { e.ColSum(w[:64], x) })
+		per("moments64", func() { e.ColMoments(w[:64], w[64:128], x) })
+		per("sum-squares", func() { e.SumSquares(x) })
 		per("uniform", func() { e.Uniform(y, Key{}, 0) })
 		per("normal", func() { e.Normal(y, Key{}, 0) })
 		p := Pool{H: 16, W: 16, C: 64, OH: 8, OW: 8, KH: 2, KW: 2, SH: 2, SW: 2}

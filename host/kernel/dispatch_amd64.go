@@ -12,6 +12,7 @@ import (
 //go:generate go -C gen run . -part maps -out ../maps_amd64.s -stubs ../maps_amd64.go -pkg kernel
 //go:generate go -C gen run . -part reduce -out ../reduce_amd64.s -stubs ../reduce_amd64.go -pkg kernel
 //go:generate go -C gen run . -part random -out ../random_amd64.s -stubs ../random_amd64.go -pkg kernel
+//go:generate go -C gen run . -part double -out ../double_amd64.s -stubs ../double_amd64.go -pkg kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
 func opsOf(l Level) *ops {
@@ -104,6 +105,50 @@ func addRows(l Level, d, src []float32, dld, sld, rows, n int) {
 		addRows256(&d[0], &src[0], 4*dld, 4*sld, rows, n, &lanes[16-n%8])
 	default:
 		addRowsGo(d, src, dld, sld, rows, n)
+	}
+}
+
+// columnSums sums columns over rows, ld apart; rows is at least 1.
+func columnSums(l Level, d []float64, x []float32, ld, rows int) {
+	whole := len(d) &^ 7
+	switch {
+	case whole > 0 && l == AVX512:
+		columnSums512(whole, &d[0], &x[0], 4*ld, rows)
+	case whole > 0 && l == AVX2:
+		columnSums256(whole, &d[0], &x[0], 4*ld, rows)
+	default:
+		whole = 0
+	}
+	if whole < len(d) {
+		columnSumsGo(d[whole:], x[whole:], ld, rows)
+	}
+}
+
+// columnSquares replaces means by the sums of squared differences to them.
+func columnSquares(l Level, d []float64, x []float32, ld, rows int) {
+	whole := len(d) &^ 7
+	switch {
+	case whole > 0 && l == AVX512:
+		columnSquares512(whole, &d[0], &x[0], 4*ld, rows)
+	case whole > 0 && l == AVX2:
+		columnSquares256(whole, &d[0], &x[0], 4*ld, rows)
+	default:
+		whole = 0
+	}
+	if whole < len(d) {
+		columnSquaresGo(d[whole:], x[whole:], ld, rows)
+	}
+}
+
+// squares adds the squares of x, a multiple of eight, to the sums.
+func squares(l Level, x []float32, s *[8]float64) {
+	switch l {
+	case AVX512:
+		squares512(len(x), &x[0], &s[0])
+	case AVX2:
+		squares256(len(x), &x[0], &s[0])
+	default:
+		squaresGo(x, s)
 	}
 }
 

@@ -25,3 +25,9 @@ func copyRows(_ Level, d, src []float32, dld, sld, rows, n int) {
 func addRows(_ Level, d, src []float32, dld, sld, rows, n int) {
 	addRowsGo(d, src, dld, sld, rows, n)
 }
+
+func columnSums(_ Level, d []float64, x []float32, ld, rows int) { columnSumsGo(d, x, ld, rows) }
+
+func columnSquares(_ Level, d []float64, x []float32, ld, rows int) { columnSquaresGo(d, x, ld, rows) }
+
+func squares(_ Level, x []float32, s *[8]float64) { squaresGo(x, s) }

@@ -197,6 +197,11 @@ func TestColumns(t *testing.T) {
 			e.ColSum(got, x)
 			near(t, "ColSum", got, sum, 10*sumTol(rows))
 			e.ColMoments(got, got2, x)
+			ref := newEngine(t, Generic, 1)
+			gen, gen2 := make([]float32, width), make([]float32, width)
+			ref.ColMoments(gen, gen2, x)
+			sameBits(t, "mean on every level", got, gen)
+			sameBits(t, "variance on every level", got2, gen2)
 			near(t, "mean", got, mean, 1e-6)
 			near(t, "variance", got2, variance, 1e-6)
 			sq := 0.0
@@ -205,6 +210,8 @@ func TestColumns(t *testing.T) {
 			}
 			if g := e.SumSquares(x); math.Abs(g-sq) > 1e-9*sq {
 				t.Errorf("SumSquares = %v, want %v", g, sq)
+			} else if r := ref.SumSquares(x); g != r {
+				t.Errorf("SumSquares = %v, on the generic level %v", g, r)
 			}
 			e.ScaleColumns(x, x, s, o)
 			near(t, "ScaleColumns", x, scaled, 1e-6)

@@ -65,6 +65,7 @@ type Engine struct {
 	shared  []float32   // packed B of the call under way
 	flipped []float32   // cᵀ of the call under way
 	scratch [][]float32 // one per thread
+	sums    [][momentColumns]float64
 }
 
 // New makes an engine. The error names an unknown or missing level.
@@ -86,7 +87,8 @@ func New(o Options) (*Engine, error) {
 	if t == nil {
 		return nil, fmt.Errorf("kernel: level %s is not available on this machine (best: %s)", o.Level, bestLevel())
 	}
-	e := &Engine{threads: o.Threads, level: o.Level, ops: t, scratch: make([][]float32, o.Threads)}
+	e := &Engine{threads: o.Threads, level: o.Level, ops: t, scratch: make([][]float32, o.Threads),
+		sums: make([][momentColumns]float64, o.Threads)}
 	e.workers.start(e)
 	return e, nil
 }

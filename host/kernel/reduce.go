@@ -50,45 +50,65 @@ func (e *Engine) ColMoments(mean, variance, x []float32) {
 // momentColumns is how many columns' float64 sums are kept at once.
 const momentColumns = 64
 
-func runColMoments(_ *Engine, j *job, _, lo, hi int) {
+func runColMoments(e *Engine, j *job, worker, lo, hi int) {
 	w := len(j.y)
-	var sum, sq [momentColumns]float64
 	for c := lo; c < hi; c += momentColumns {
 		cols := min(momentColumns, hi-c)
-		clear(sum[:])
-		clear(sq[:])
-		for i := range j.n {
-			for q, v := range j.x[i*w+c : i*w+c+cols] {
-				sum[q] += float64(v)
-			}
-		}
+		sums := &e.sums[worker]
+		columnSums(e.level, sums[:cols], j.x[c:], w, j.n)
 		for q := range cols {
-			sum[q] /= float64(j.n)
-			j.y[c+q] = float32(sum[q])
+			sums[q] /= float64(j.n)
+			j.y[c+q] = float32(sums[q])
 		}
-		for i := range j.n {
-			for q, v := range j.x[i*w+c : i*w+c+cols] {
-				d := float64(v) - sum[q]
-				sq[q] += float64(d * d)
-			}
-		}
+		columnSquares(e.level, sums[:cols], j.x[c:], w, j.n)
 		for q := range cols {
-			j.a[c+q] = float32(sq[q] / float64(j.n))
+			j.a[c+q] = float32(sums[q] / float64(j.n))
 		}
 	}
 }
 
-// SumSquares is Σ x², accumulated in float64 in a fixed order.
-func (e *Engine) SumSquares(x []float32) float64 {
-	var s [8]float64 // of every eighth number
-	i := 0
-	for ; i+8 <= len(x); i += 8 {
-		for q, v := range x[i : i+8] {
-			s[q] += float64(v) * float64(v) // exact product: fusing changes nothing
+// columnSumsGo sums columns over rows, ld apart, in order.
+func columnSumsGo(d []float64, x []float32, ld, rows int) {
+	clear(d)
+	for i := range rows {
+		for q, v := range x[i*ld : i*ld+len(d)] {
+			d[q] += float64(v)
 		}
 	}
-	for q, v := range x[i:] {
-		s[q] += float64(v) * float64(v)
+}
+
+// columnSquaresGo replaces at most momentColumns means by the sums of squared
+// differences to them.
+func columnSquaresGo(d []float64, x []float32, ld, rows int) {
+	var s [momentColumns]float64
+	for i := range rows {
+		for q, v := range x[i*ld : i*ld+len(d)] {
+			t := float64(v) - d[q]
+			s[q] += float64(t * t)
+		}
+	}
+	copy(d, s[:])
+}
+
+// SumSquares is Σ x², accumulated in float64 in a fixed order.
+func (e *Engine) SumSquares(x []float32) float64 {
+	s := &e.sums[0]
+	clear(s[:8]) // of every eighth number
+	whole := len(x) &^ 7
+	if whole > 0 {
+		squares(e.level, x[:whole], (*[8]float64)(s[:8]))
+	}
+	for q, v := range x[whole:] {
+		s[q] += float64(v) * float64(v) // exact product: fusing changes nothing
 	}
 	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+}
+
+// squaresGo adds the squares of x, eight at a time, to the sums.
+func squaresGo(x []float32, s *[8]float64) {
+	for ; len(x) >= 8; x = x[8:] {
+		for q, v := range x[:8] {
+			s[q] += float64(v) * float64(v)
+		}
+	}
 }
