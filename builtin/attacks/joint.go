@@ -18,7 +18,7 @@ type Joint struct {
 	Steps   int       `yaml:"steps" check:">= 1" doc:"gradient steps for each λ"`
 	Step    float64   `yaml:"step" check:"> 0" doc:"first length of a step in units of eps; it falls to a tenth"`
 	Lambdas []float64 `yaml:"lambdas" doc:"weights of the score, tried in order"`
-	Rebuilt float64   `yaml:"rebuilt" check:">= 0" doc:"weight of the margin on the reconstruction"`
+	Rebuilt float64   `yaml:"rebuilt" check:">= 0" doc:"weight of the margin on the reconstruction; 0: the classifier and the score alone"`
 	Fresh   bool      `yaml:"fresh_noise" doc:"the attacker does not know the detector's noise and draws its own at each step (EOT)"`
 }
 
@@ -85,7 +85,7 @@ var (
 )
 
 func (a *Transfer) joint() *Joint {
-	return &Joint{Norm: a.Norm, Eps: a.Eps, Steps: a.Steps, Step: a.Step, Lambdas: a.Lambdas}
+	return &Joint{Norm: a.Norm, Eps: a.Eps, Steps: a.Steps, Step: a.Step, Lambdas: a.Lambdas, Rebuilt: 0.3}
 }
 
 // Ball implements attack.Attack.
