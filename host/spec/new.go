@@ -32,6 +32,7 @@ data: # rows by role; no row serves two
 classifier: # the model to guard
   plugin: cnn # or path: ./my-plugin, or command: [python3, model.py]
   config:
+    range: [0, 1]
     layers:
       - conv2d: {filters: 8, kernel_size: 3, padding: same, activation: relu}
       - max_pooling2d
