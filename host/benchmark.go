@@ -21,9 +21,10 @@ import (
 
 // BenchOptions of Experiment.Bench.
 type BenchOptions struct {
-	NoPlugin bool          // leave the classifier out
-	Budget   time.Duration // of each part; 0: bench's default
-	Progress func(part string)
+	NoPlugin  bool          // leave the classifier out
+	StepsOnly bool          // leave the products and the single layers out
+	Budget    time.Duration // of each part; 0: bench's default
+	Progress  func(part string)
 }
 
 // benchClasses is the number of classes where no data tells it.
@@ -51,7 +52,7 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 		classes = benchClasses
 	}
 	b := bench.Options{
-		Threads: e.o.Threads, Samples: s.Detector.Samples, Budget: o.Budget, Progress: o.Progress,
+		Threads: e.o.Threads, Samples: s.Detector.Samples, StepsOnly: o.StepsOnly, Budget: o.Budget, Progress: o.Progress,
 		Model: func() (*vae.Model, error) {
 			m, err := vae.Build(e.modelOptions(in), s.Seed)
 			if err != nil {

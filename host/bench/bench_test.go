@@ -72,3 +72,27 @@ func TestPlugin(t *testing.T) {
 		t.Errorf("a training step allocates %v times in the engine, want 0", r.Allocs)
 	}
 }
+
+// BenchmarkSteps trains and scores the ready specs' networks for some seconds;
+// with -cpuprofile it says where the time of a step goes.
+func BenchmarkSteps(b *testing.B) {
+	for _, spec := range []string{"bench-conv", "bench-dense", "bench-tabular", "mnist-cnn"} {
+		b.Run(spec, func(b *testing.B) {
+			e, err := host.Load("../../specs/"+spec+".yaml", nil, builtin.Components(), host.Options{Threads: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				r, err := e.Bench(context.Background(), host.BenchOptions{StepsOnly: true, Budget: 3 * time.Second})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(r.Train.MS, "ms/step")
+				b.ReportMetric(r.Train.Best, "best-ms/step")
+				b.ReportMetric(r.Train.Share, "share")
+				b.ReportMetric(r.Score["64"].MS, "ms/64")
+				b.ReportMetric(r.Score["1"].MS, "ms/1")
+			}
+		})
+	}
+}

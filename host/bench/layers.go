@@ -51,33 +51,45 @@ func newChain(k *kernel.Engine, prefix string, s *nn.Sequence, batch int, only b
 	c.start = random(4, append([]int{batch}, s.Out()...)...)
 	c.dy = c.start.Clone()
 	c.spent = make([]time.Duration, len(s.Layers()))
-	first := c.first()
+	for i, flop := range passFLOP(s, only) {
+		c.layers = append(c.layers, &timed{flop: flop * float64(batch)})
+		c.layers[i].MFLOP = flop * float64(batch) / 1e6
+	}
 	i := 0
 	for _, info := range nn.Describe(s) {
-		if info.Depth > 0 {
-			continue
+		if info.Depth == 0 {
+			c.layers[i].Name = prefix + info.Name
+			i++
 		}
-		passes := 1.0
-		switch {
-		case only && i < first:
-		case only && i == first:
-			passes = 2
-		case len(s.Layers()[i].Params()) > 0:
-			passes = 3
-		default:
-			passes = 2
-		}
-		t := &timed{flop: passes * float64(info.FLOPs) * float64(batch)}
-		t.Name, t.MFLOP = prefix+info.Name, t.flop/1e6
-		c.layers = append(c.layers, t)
-		i++
 	}
 	return c
 }
 
-// first is the first layer with params; without ParamsOnly all are passed.
-func (c *chain) first() int {
-	for i, l := range c.seq.Layers() {
+// passFLOP is the arithmetic of each layer in a training step of one example:
+// forward, the gradient at the params and the one at the input. With only, that
+// is not wanted of the first layer with params, and none of those before.
+func passFLOP(s *nn.Sequence, only bool) []float64 {
+	first := firstWithParams(s)
+	var out []float64
+	for _, info := range nn.Describe(s) {
+		if info.Depth > 0 {
+			continue
+		}
+		i, passes := len(out), 2.0
+		if len(s.Layers()[i].Params()) > 0 {
+			passes = 3
+		}
+		if only && i <= first {
+			passes--
+		}
+		out = append(out, passes*float64(info.FLOPs))
+	}
+	return out
+}
+
+// firstWithParams is the first layer with params; without any, a number above all.
+func firstWithParams(s *nn.Sequence) int {
+	for i, l := range s.Layers() {
 		if len(l.Params()) > 0 {
 			return i
 		}
@@ -96,7 +108,7 @@ func (c *chain) round(peak float64) {
 		c.spent[i] = time.Since(start)
 	}
 	dy := c.dy
-	first := c.first()
+	first := firstWithParams(c.seq)
 	for i := len(c.layers) - 1; i >= 0; i-- {
 		back := time.Duration(0)
 		if !c.only || i >= first {

@@ -132,9 +132,13 @@ func (b *bench) engineAllocations() error {
 // stepFLOP is the auto-encoder's arithmetic in a training step.
 func (b *bench) stepFLOP() float64 {
 	sum := 0.0
-	for _, l := range b.r.Layers {
-		sum += l.MFLOP * 1e6
+	for _, f := range append(passFLOP(b.m.Encoder, true), passFLOP(b.m.Decoder, false)...) {
+		sum += f
 	}
+	if b.m.Method == vae.VAE {
+		sum += 2 * 6 * float64(b.m.Encoder.Out().Size()*b.m.LatentDim)
+	}
+	sum *= float64(b.o.Train.BatchSize)
 	if b.o.Train.Harden != nil {
 		sum *= 2 + float64(2*b.o.Train.Harden.Steps)*2/3
 	}
@@ -146,7 +150,7 @@ func (b *bench) report(vs []*variant, ratios, shares []float64, flop float64) {
 	batch := b.o.Train.BatchSize
 	params, _ := vae.Total(b.m.Describe())
 	step := median(v.step)
-	b.r.Train = Step{Batch: batch, MS: step, Images: float64(batch) / step * 1e3, Share: median(shares),
+	b.r.Train = Step{Batch: batch, MS: step, Best: slices.Min(v.step), Images: float64(batch) / step * 1e3, Share: median(shares),
 		MFLOP: flop / 1e6 / float64(batch), Params: params}
 	b.r.Parts = Parts{VAE: median(v.rest), Optimizer: median(v.optimizer)}
 	if b.o.Local == nil && b.o.Remote == nil {
@@ -176,13 +180,18 @@ type scorers struct {
 	samples int
 }
 
-// scoreBatches are the batch sizes of scoring.
-var scoreBatches = []int{1, 64}
+// scoreBatches are the batch sizes of scoring: 1, 64 and that of training.
+func (b *bench) scoreBatches() []int {
+	sizes := []int{1, 64, b.o.Train.BatchSize}
+	slices.Sort(sizes)
+	return slices.Compact(sizes)
+}
 
 func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
 	s := &scorers{close: func() error { return nil }, samples: b.o.Samples}
 	noise := detect.DrawNoise(b.o.Train.Seed, b.o.Samples, b.m.LatentDim)
-	largest := scoreBatches[len(scoreBatches)-1]
+	sizes := b.scoreBatches()
+	largest := sizes[len(sizes)-1]
 	if guarded {
 		o := b.o.Detect
 		o.Fusion = detect.NoFusion // which needs a calibration and costs next to nothing
@@ -213,7 +222,7 @@ func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
 			return nil
 		}
 	}
-	for _, n := range scoreBatches {
+	for _, n := range sizes {
 		one := &scorer{x: random(9, append([]int{n}, b.m.Input...)...)}
 		var err error
 		f := func() {
@@ -247,7 +256,7 @@ func (s *scorers) report(r *Result) {
 	r.Score = map[string]Score{}
 	for _, one := range s.all {
 		t := median(one.each)
-		r.Score[strconv.Itoa(one.x.N())] = Score{MS: t, Images: float64(one.x.N()) / t * 1e3}
+		r.Score[strconv.Itoa(one.x.N())] = Score{MS: t, Best: slices.Min(one.each), Images: float64(one.x.N()) / t * 1e3}
 	}
 	if r.Asked != nil && s.asked != nil {
 		one := s.all[0]

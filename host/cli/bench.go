@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -49,6 +50,7 @@ func (a *app) benchCommand() *cobra.Command {
 	}
 	s.add(c, "set")
 	c.Flags().BoolVar(&o.NoPlugin, "no-plugin", false, "leave the classifier out")
+	c.Flags().BoolVar(&o.StepsOnly, "steps-only", false, "only training steps and scoring")
 	c.Flags().Float64Var(&seconds, "seconds", 2, "about how long each part is measured")
 	return c
 }
@@ -75,7 +77,14 @@ func (a *app) printBench(r *bench.Result) {
 	if b := r.Boundary; b != nil {
 		out("  classifier as a subprocess %.3f ms, in process %.3f: ratio %.3f", b.Subprocess, b.InProcess, b.Ratio)
 	}
-	for _, n := range []int{1, 64} {
+	sizes := make([]int, 0, len(r.Score))
+	for key := range r.Score {
+		if n, err := strconv.Atoi(key); err == nil {
+			sizes = append(sizes, n)
+		}
+	}
+	slices.Sort(sizes)
+	for _, n := range sizes {
 		s := r.Score[strconv.Itoa(n)]
 		out("scoring, batch %d: %.3f ms, %.0f images/s", n, s.MS, s.Images)
 	}
