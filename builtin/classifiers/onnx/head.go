@@ -76,7 +76,7 @@ func (m *model) column(names ...string) bool {
 
 // through follows a tensor back over operators that pass it on.
 func through(by map[string]*node, name string) string {
-	for range maxNodes {
+	for range 64 { // a chain of more is none that an exporter writes, or a loop
 		n := by[name]
 		if n == nil || len(n.in) == 0 || n.in[0] == "" {
 			return name

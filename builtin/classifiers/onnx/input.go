@@ -52,6 +52,9 @@ func (m *model) entry(layout string, data tensor.Shape) (*entry, error) {
 	if (layout == "nchw" || layout == "nhwc") && !image {
 		return nil, sdk.Diagnostics{{Pointer: "/layout", Message: fmt.Sprintf("is %s, but input %q has %d dimensions per example, want 3", layout, p.name, len(e.shape))}}
 	}
+	if e.batch > 1<<16 {
+		return nil, fmt.Errorf("input %q has a batch of %d, want at most %d", p.name, e.batch, 1<<16)
+	}
 	e.order = sdk.Flat
 	switch {
 	case layout == "flat" || !image:
@@ -118,7 +121,7 @@ func (e *entry) meet(data tensor.Shape) error {
 		}
 		want = e.shape
 	case fits(e.shape, want):
-	case e.order != sdk.NCHW && e.order != sdk.NHWC && fits(e.shape, []int{data.Size()}):
+	case e.order == sdk.Flat && fits(e.shape, []int{data.Size()}):
 		e.shape, e.wire = []int{data.Size()}, data.Clone()
 		if len(data) == 3 {
 			e.order = sdk.NHWC
@@ -132,7 +135,7 @@ func (e *entry) meet(data tensor.Shape) error {
 	}
 	e.shape = slices.Clone(want)
 	e.wire = tensor.Shape(e.shape).Clone()
-	if err := e.wire.Valid(1, maxNumbers); err != nil {
+	if err := e.wire.Valid(1, maxNumbers/max(probeRows, e.batch)); err != nil {
 		return fmt.Errorf("input %q: %w", e.name, err)
 	}
 	return nil

@@ -69,11 +69,16 @@ type arena struct {
 
 func (a *arena) reset() { a.next, a.used = 0, 0 }
 
+// claim counts n numbers.
+func (a *arena) claim(n int) {
+	if a.used += n; a.used > maxNumbers {
+		panic(fault{tooLarge: true, text: fmt.Sprintf("needs more than %d numbers for its results and those before it", maxNumbers)})
+	}
+}
+
 // take is n numbers with any content.
 func (a *arena) take(n int) []float32 {
-	if a.used += n; a.used > maxNumbers {
-		panic(fault{tooLarge: true, text: fmt.Sprintf("its results need more than %d numbers", maxNumbers)})
-	}
+	a.claim(n)
 	if a.next == len(a.all) {
 		a.all = append(a.all, nil)
 	}
@@ -96,6 +101,7 @@ func (r *run) like(v *value, shape []int, last bool) *value {
 		return r.float(shape, last)
 	}
 	r.mind(shape)
+	r.results.claim(2 * size(shape))
 	return &value{kind: v.kind, shape: shape, i: make([]int64, size(shape))}
 }
 
