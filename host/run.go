@@ -190,8 +190,8 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 		warning: func(w string) { e.o.logger().Warn(w); _ = run.Event("warning", map[string]any{"message": w}) },
 	})
 	if err != nil {
-		_ = run.Event("failed", map[string]any{"error": err.Error()})
-		return nil, err
+		err = e.dumpBatch(run, err)
+		return nil, errors.Join(err, run.Event("failed", map[string]any{"error": err.Error()}))
 	}
 	d, err := e.finish(ctx, cl, net)
 	if err != nil {

@@ -22,8 +22,10 @@ import (
 // Main runs the command line of os.Args with the given components and exits.
 // It also serves as a plugin when a host started this program as one.
 func Main(c host.Components) {
+	ignoreFileLimit()
 	host.ServeIfPlugin(c)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anything
 	code := Run(ctx, c, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -47,6 +49,9 @@ func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader,
 			err = fmt.Errorf("%w (%w)", err, context.Canceled)
 		}
 		fmt.Fprintln(stderr, errorText(err))
+		if ctx.Err() != nil {
+			return exitInterrupted // whatever it was that noticed first
+		}
 	}
 	return exitCode(err)
 }

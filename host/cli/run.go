@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,23 @@ type specFlags struct{ set []string }
 
 func (f *specFlags) add(c *cobra.Command, name string) {
 	c.Flags().StringArrayVar(&f.set, name, nil, "override a value of the spec: train.epochs=3")
+}
+
+// resume is the command that goes on with an interrupted verb.
+func (f *specFlags) resume(verb, spec, out string) string {
+	text := "vaeguard " + verb + " " + quote(spec)
+	for _, s := range f.set {
+		text += " --set " + quote(s)
+	}
+	return text + " --out " + quote(out) + " --resume"
+}
+
+// quote makes one word of a shell.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -38,7 +56,7 @@ func (a *app) runCommand() *cobra.Command {
 			if o.Out == "" {
 				o.Out = host.NextRunDir(e.Spec.Name)
 			}
-			o.Command = "vaeguard run " + args[0] + " --out " + o.Out + " --resume"
+			o.Command = s.resume("run", args[0], o.Out)
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -67,7 +85,7 @@ func (a *app) demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Command = "vaeguard demo --resume --out " + o.Out
+			o.Command = "vaeguard demo --resume --out " + quote(o.Out)
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -96,7 +114,7 @@ func (a *app) trainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Command = "vaeguard train " + args[0] + " --out " + o.Out + " --resume"
+			o.Command = s.resume("train", args[0], o.Out)
 			d, err := e.TrainTo(cmd.Context(), o)
 			if err != nil {
 				return err

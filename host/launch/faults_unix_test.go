@@ -22,6 +22,11 @@ func TestStoppedPluginIsClosed(t *testing.T) {
 	if err := p.run.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	for answers := true; answers; { // a stop takes its time
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		answers = c.Ping(ctx) == nil
+		cancel()
+	}
 	called := make(chan error, 1)
 	go func() {
 		_, err := c.Predict(context.Background(), random(1, 1, 4, 3, 2))

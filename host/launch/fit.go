@@ -38,10 +38,8 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	c.config.JSON, c.config.BaseDir = done.ConfigJSON, o.OutputDir
 	c.wire.Digest = done.Digest // a restart must come back as this
 	c.mu.Unlock()
-	if p := first.current(); p != nil {
-		if err := c.refresh(ctx, p, done.Digest); err != nil {
-			return sdk.FitDone{}, err
-		}
+	if err := c.refresh(ctx, first, done.Digest); err != nil {
+		return sdk.FitDone{}, err
 	}
 	for _, r := range c.replicas[1:] { // the others start anew, with the weights
 		r.end()
@@ -77,14 +75,17 @@ func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData,
 	return done, err
 }
 
-// refresh asks a trained plugin for its new description.
-func (c *Classifier) refresh(ctx context.Context, p *process, digest string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.o.CallTimeout)
-	defer cancel()
-	info, err := p.rpc.Info(ctx)
+// refresh asks a trained plugin for its new description. One that dies before
+// it answers starts again with what it has learnt.
+func (c *Classifier) refresh(ctx context.Context, r *replica, digest string) error {
+	info, err := try(ctx, c, r, "describe", c.o.CallTimeout, func(ctx context.Context, p *process) (sdk.Info, error) {
+		return p.rpc.Info(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	p := r.current()
 	switch {
-	case err != nil:
-		return c.fault("describe", p, err)
 	case !info.Ready:
 		return c.fault("describe", p, fmt.Errorf("it is not ready after its training"))
 	case info.Digest != digest:

@@ -2,6 +2,8 @@ package train
 
 import (
 	"context"
+	"errors"
+	"math"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -178,6 +180,9 @@ func (g *guard) underflows() int {
 	return n
 }
 
+// errRebuilt is the fault of a batch, or of the params, and not of the classifier.
+var errRebuilt = errors.New("the reconstruction is not finite")
+
 // step implements learner.
 func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []float64) error {
 	x, target := b.x, b.x
@@ -211,6 +216,9 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamLayers, Step: uint64(b.step), Examples: g.examples})
 	g.pass.ParamsOnly(true)
 	rebuilt, mu, logvar := g.pass.Forward(x, noise)
+	if sum := g.k.SumSquares(rebuilt.Data); g.asks && (math.IsNaN(sum) || math.IsInf(sum, 0)) {
+		return errRebuilt // the classifier would only say that its input is bad
+	}
 	s.X, s.Rebuilt = target, rebuilt
 	s.UnitX, s.UnitRebuilt = g.units(target, g.pass)
 	s.DUnitRebuilt = g.dUnit.of(rows)

@@ -138,7 +138,10 @@ func (r *loop) epoch(ctx context.Context, g *gatherer) error {
 func (r *loop) step(ctx context.Context, b *batch) error {
 	r.grads.Zero()
 	clear(r.values)
-	if err := r.l.step(ctx, b, r.grads, r.values); err != nil {
+	if err := r.l.step(ctx, b, r.grads, r.values); errors.Is(err, errRebuilt) {
+		return &BatchError{Epoch: r.p.Epoch + 1, Step: r.p.Step + 1, Rows: append([]int(nil), b.rows...),
+			Err: fmt.Errorf("%w: lower the learning rate, set train.clip_norm, or look at the batch's rows", err)}
+	} else if err != nil {
 		// The params are whole: what was learnt so far is worth keeping.
 		return errors.Join(fmt.Errorf("epoch %d, step %d: %w", r.p.Epoch+1, r.p.Step+1, err), r.checkpoint())
 	}

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -61,14 +61,14 @@ func kills(t *testing.T, few int) int {
 }
 
 // results are the files that must have the same bits whatever happened.
-func (w *world) results(run string) map[string]string {
+func (w *world) results(run string) []string {
 	d := w.path(run, "detector")
 	return w.sums(filepath.Join(d, artifact.WeightsFile), filepath.Join(d, artifact.CalibrationFile),
 		filepath.Join(d, artifact.SpecFile), w.path(run, "classifier", "weights.safetensors"))
 }
 
 // undisturbed runs the spec once and gives its results and how long it took.
-func (w *world) undisturbed() (map[string]string, time.Duration) {
+func (w *world) undisturbed() ([]string, time.Duration) {
 	w.t.Helper()
 	began := time.Now()
 	w.must(0, "run", "chaos.yaml", "--out", "calm", "--quiet")
@@ -137,7 +137,7 @@ func TestHostKilled(t *testing.T) {
 		if left := w.sockets(); len(left) > 0 {
 			t.Fatalf("run %d: the next start left stale sockets: %v", i, left)
 		}
-		if got := w.results(run); !maps.Equal(got, want) {
+		if got := w.results(run); !slices.Equal(got, want) {
 			t.Fatalf("run %d: resumed results differ: %v, want %v", i, got, want)
 		}
 		if left := hidden(w.path(run)); len(left) > 0 {
@@ -200,7 +200,7 @@ func TestPluginKilled(t *testing.T) {
 			if code := p.code(t); code != 0 {
 				t.Fatalf("run %d: exit code %d; stderr:\n%s", i, code, p.stderr.String())
 			}
-			if got := w.results(run); !maps.Equal(got, want) {
+			if got := w.results(run); !slices.Equal(got, want) {
 				t.Fatalf("run %d: results differ: %v, want %v", i, got, want)
 			}
 			_ = os.RemoveAll(w.path(run))

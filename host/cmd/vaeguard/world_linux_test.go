@@ -188,16 +188,16 @@ func (w *world) sockets() []string {
 	return left
 }
 
-// sums are the digests of files.
-func (w *world) sums(names ...string) map[string]string {
+// sums are the digests of files, in order.
+func (w *world) sums(names ...string) []string {
 	w.t.Helper()
-	out := map[string]string{}
+	var out []string
 	for _, n := range names {
 		b, err := os.ReadFile(n)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		out[filepath.Base(n)] = fmt.Sprintf("%x", sha256.Sum256(b))
+		out = append(out, fmt.Sprintf("%x", sha256.Sum256(b)))
 	}
 	return out
 }
