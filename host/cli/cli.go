@@ -79,6 +79,8 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       host.Version(),
+
+		SuggestionsMinimumDistance: 2,
 	}
 	f := root.PersistentFlags()
 	f.IntVar(&a.threads, "threads", 0, "threads of the host's arithmetic (0: all cores)")
@@ -102,9 +104,7 @@ func (a *app) root() *cobra.Command {
 		a.lintCommand(), a.schemaCommand(), a.listCommand(), a.explainCommand(), a.newCommand(),
 		a.pluginCommand(), a.runsCommand(), a.benchCommand(), a.versionCommand(),
 	)
-	for _, c := range root.Commands() {
-		usageArgs(c)
-	}
+	usageArgs(root)
 	return root
 }
 
@@ -121,11 +121,15 @@ func usageArgs(c *cobra.Command) {
 			return nil
 		}
 	} else if c.HasSubCommands() {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q of %s", args[0], cmd.CommandPath())
+		c.Args = cobra.ArbitraryArgs // a group: the verb of it comes first
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
 			}
-			return nil
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return usagef("unknown command %q of %s; did you mean %q?", args[0], cmd.CommandPath(), near[0])
+			}
+			return usagef("unknown command %q of %s; %s --help lists them", args[0], cmd.CommandPath(), cmd.CommandPath())
 		}
 	}
 }

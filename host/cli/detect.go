@@ -50,6 +50,9 @@ func (a *app) detectCommand() *cobra.Command {
 			if _, err := newResultWriter(f.format, io.Discard, resultMeta{}); err != nil {
 				return err
 			}
+			if f.format == "csv" && len(f.include) > 0 {
+				return usagef("--include: csv has one value a column; use json, jsonl or npz")
+			}
 			d, err := host.OpenContext(cmd.Context(), args[0], a.c, host.OpenOptions{Options: a.options(), AnyClassifier: f.anyClassifier})
 			if err != nil {
 				return err

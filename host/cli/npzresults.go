@@ -65,6 +65,9 @@ func (o *npzResults) keep(name string, t *tensor.Tensor) {
 	c := o.include[name]
 	if c == nil {
 		c = &column{shape: t.Example().Clone()}
+		for range (len(o.flag) - t.N()) * c.shape.Size() { // bad rows before the first good one
+			c.data = append(c.data, float32(math.NaN()))
+		}
 		o.include[name] = c
 		o.order = append(o.order, name)
 	}

@@ -171,8 +171,15 @@ func (o *jsonResults) Close() error {
 		Latent                     []any   `json:"latent,omitempty"`
 		Errors                     []fault `json:"errors,omitempty"`
 	}
-	data.Adversarial = []*int{}
+	data.Adversarial, data.Predicted, data.Reconstructed, data.Corrected = []*int{}, []*int{}, []*int{}, []*int{}
 	anyScore, anyP := false, false
+	var parts instance // that any row has: the others have null there
+	for _, r := range o.rows {
+		parts.Probabilities = first(parts.Probabilities, r.Probabilities)
+		parts.ProbabilitiesReconstructed = first(parts.ProbabilitiesReconstructed, r.ProbabilitiesReconstructed)
+		parts.Reconstruction = first(parts.Reconstruction, r.Reconstruction)
+		parts.Latent = first(parts.Latent, r.Latent)
+	}
 	for _, r := range o.rows {
 		data.Adversarial = append(data.Adversarial, r.Adversarial)
 		data.Score = append(data.Score, r.Score)
@@ -181,10 +188,10 @@ func (o *jsonResults) Close() error {
 		data.Reconstructed = append(data.Reconstructed, r.Reconstructed)
 		data.Corrected = append(data.Corrected, r.Corrected)
 		anyScore, anyP = anyScore || r.Score != nil, anyP || r.PValue != nil
-		data.Probabilities = appendSome(data.Probabilities, r.Probabilities)
-		data.ProbabilitiesReconstructed = appendSome(data.ProbabilitiesReconstructed, r.ProbabilitiesReconstructed)
-		data.Reconstruction = appendSome(data.Reconstruction, r.Reconstruction)
-		data.Latent = appendSome(data.Latent, r.Latent)
+		data.Probabilities = appendIf(parts.Probabilities != nil, data.Probabilities, r.Probabilities)
+		data.ProbabilitiesReconstructed = appendIf(parts.ProbabilitiesReconstructed != nil, data.ProbabilitiesReconstructed, r.ProbabilitiesReconstructed)
+		data.Reconstruction = appendIf(parts.Reconstruction != nil, data.Reconstruction, r.Reconstruction)
+		data.Latent = appendIf(parts.Latent != nil, data.Latent, r.Latent)
 		if r.Error != "" {
 			data.Errors = append(data.Errors, fault{r.Index, r.Error})
 		}
@@ -199,8 +206,15 @@ func (o *jsonResults) Close() error {
 	return enc.Encode(map[string]any{"meta": o.meta, "data": data})
 }
 
-func appendSome(list []any, v any) []any {
-	if v == nil {
+func first(a, b any) any {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func appendIf(ok bool, list []any, v any) []any {
+	if !ok {
 		return list
 	}
 	return append(list, v)

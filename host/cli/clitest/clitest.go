@@ -3,7 +3,7 @@
 // more.
 //
 //	exit 4 vaeguard plugin check ./broken     # runs a program that must exit with 4
-//	json stdout data.predicted.# 20           # the length of a list in the last output
+//	json stdout data.predicted.len 20         # the length of a list in the last output
 //	json report.json attacks.0.id pgd         # a value in a file; without value: it is there
 //	jsonl stdout 20                           # so many lines, each a JSON object
 //	npz adv.npz x:<f4:20,64 success:|b1:20    # arrays in an .npz: name, dtype, shape
@@ -118,7 +118,7 @@ func jsonValue(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// step goes one key down; # is the length.
+// step goes one key down; len is the length.
 func step(ts *testscript.TestScript, v any, key, path string) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -126,7 +126,7 @@ func step(ts *testscript.TestScript, v any, key, path string) any {
 			return inner
 		}
 	case []any:
-		if key == "#" {
+		if key == "len" {
 			return json.Number(strconv.Itoa(len(v)))
 		}
 		if i, err := strconv.Atoi(key); err == nil && i < len(v) {

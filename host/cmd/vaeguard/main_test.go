@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/vaeguard/vaeguard/builtin"
-	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/cli"
+	"github.com/vaeguard/vaeguard/host/cli/clitest"
 )
 
 // asProgram is the variable by which a test starts this test binary as the
@@ -14,9 +14,8 @@ import (
 const asProgram = "VAEGUARD_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	host.ServeIfPlugin(builtin.Components())
 	if _, ok := os.LookupEnv(asProgram); ok {
 		cli.Main(builtin.Components())
 	}
-	os.Exit(m.Run())
+	clitest.Main(m, builtin.Components(), rogues())
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host/cli"
+	"github.com/vaeguard/vaeguard/host/cli/clitest"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+const scripts = "../../cli/testdata"
+
+// TestScripts runs host/cli/testdata/*.txtar. Each script starts with
+// guard.yaml, with a detector made from it in guard/, and with
+// adv.npz, PGD against its classifier on the test rows.
+func TestScripts(t *testing.T) {
+	ready := sync.OnceValues(func() (string, error) { return prepare(t.TempDir()) })
+	clitest.Run(t, scripts, []string{filepath.Join(scripts, "guard.yaml")}, func(e *testscript.Env) error {
+		dir, err := ready()
+		if err != nil {
+			return err
+		}
+		return os.CopyFS(e.WorkDir, os.DirFS(dir))
+	})
+}
+
+// prepare fills a folder with what the scripts share.
+func prepare(dir string) (string, error) {
+	spec := filepath.Join(scripts, "guard.yaml")
+	adv := filepath.Join(dir, "adv.npz")
+	for _, args := range [][]string{
+		{"train", spec, "--out", filepath.Join(dir, "guard"), "--quiet"},
+		{"attack", filepath.Join(dir, "guard"), "--attack", "pgd", "--set", "eps=0.3", "--out", adv, "--quiet"},
+	} {
+		if code := cli.Run(context.Background(), builtin.Components(), args, nil, io.Discard, os.Stderr); code != 0 {
+			return "", fmt.Errorf("%v: exit status %d", args, code)
+		}
+	}
+	return dir, mix(adv, filepath.Join(dir, "mix.npz"))
+}
+
+// mix writes a batch of which 80 rows are clean and 20 adversarial.
+func mix(adv, out string) error {
+	var parts [2]*tensor.Tensor
+	for i, key := range []string{"x", "x_adv"} {
+		d, err := dataset.Read(adv+":"+key, dataset.StreamOptions{})
+		if err != nil {
+			return err
+		}
+		parts[i] = d.X
+	}
+	x := tensor.Batch(100, parts[0].Example())
+	for i := range 100 {
+		copy(x.Row(i), parts[i/80].Row(i))
+	}
+	f, err := os.Create(out)
+	if err != nil {
+		return err
+	}
+	if err := dataset.WriteNPZ(f, []dataset.Array{{Name: "x", Shape: x.Shape, Data: x.Data}}); err != nil {
+		return err
+	}
+	return f.Close()
+}
