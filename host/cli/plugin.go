@@ -122,6 +122,9 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if !info.Ready && a.json {
+				return json.NewEncoder(a.stdout).Encode([]check.Finding{{Name: "info", Severity: check.Pass, Message: "starts and describes itself; a spec trains it"}})
+			}
 			if !info.Ready {
 				fmt.Fprintf(a.stdout, "pass  starts and describes itself: %s %s\n", info.Name, info.Version)
 				fmt.Fprintf(a.stdout, "      it is trained by a spec (classifier.train): there is nothing to predict with yet\n")
@@ -131,10 +134,7 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if p.Dir != "" && p.Manifest.Name != info.Name {
-				findings = append(findings, check.Finding{Name: "manifest", Severity: check.Fail,
-					Message: fmt.Sprintf("plugin.yaml says %q, Describe says %q", p.Manifest.Name, info.Name)})
-			}
+			findings = append(findings, disagreements(p, info)...)
 			if a.json {
 				if err := json.NewEncoder(a.stdout).Encode(findings); err != nil {
 					return err
@@ -158,6 +158,28 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 	f.add(c)
 	c.Flags().StringVar(&data, "data", "", "rows to check with (default: random ones in the legal range)")
 	return c
+}
+
+// disagreements are where plugin.yaml and Describe say different things.
+func disagreements(p launch.Plugin, info sdk.Info) []check.Finding {
+	if p.Dir == "" {
+		return nil
+	}
+	var out []check.Finding
+	differ := func(what, manifest, described string) {
+		out = append(out, check.Finding{Name: "manifest", Severity: check.Fail,
+			Message: fmt.Sprintf("plugin.yaml has %s %s, Describe %s", what, manifest, described)})
+	}
+	if p.Manifest.Name != info.Name {
+		differ("name", p.Manifest.Name, info.Name)
+	}
+	if p.Manifest.Version != "" && p.Manifest.Version != info.Version {
+		differ("version", p.Manifest.Version, info.Version)
+	}
+	if want := p.Manifest.InputShape; want != nil && !want.Equal(info.InputShape) {
+		differ("input_shape", want.String(), info.InputShape.String())
+	}
+	return out
 }
 
 func (a *app) pluginLockCommand() *cobra.Command {

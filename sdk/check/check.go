@@ -34,12 +34,15 @@ const (
 // String is pass, warn or fail.
 func (s Severity) String() string { return [...]string{"pass", "warn", "fail"}[s] }
 
+// MarshalText writes the severity as String does.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Finding is the result of one check.
 type Finding struct {
-	Name     string // info, probabilities, repeat, batch, gradient, hidden, differentiate, concurrent
-	Severity Severity
-	Message  string
-	Suggests string // what a failure looks like, or ""
+	Name     string   `json:"name"` // info, probabilities, repeat, batch, gradient, hidden, differentiate, concurrent
+	Severity Severity `json:"severity"`
+	Message  string   `json:"message"`
+	Suggests string   `json:"suggests,omitempty"` // what a failure looks like, or ""
 }
 
 // String is one line.
