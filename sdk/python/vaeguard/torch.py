@@ -5,13 +5,18 @@
 
 Predict, gradients by autograd, Differentiate with one forward pass, and hidden
 layers by hooks. Images are NCHW, as torch has them; the host transposes.
+
+A module that vaeguard is to train (classifier.train in a spec):
+
+    vaeguard.torch.serve_trainable(lambda input_shape, classes: torch.nn.Sequential(…), lo=0, hi=1)
 """
 import hashlib
+import os
 
 import numpy as np
 import torch
 
-from . import LOGITS, OUTPUT, Classifier, serve as _serve
+from . import LOGITS, OUTPUT, Classifier, ConfigError, serve as _serve
 
 
 class Torch(Classifier):
@@ -91,6 +96,64 @@ def _array(t):
     return t.detach().float().cpu().numpy()
 
 
+class Trainable(Torch):
+    """A module that the host trains: Adam on the cross entropy.
+
+    make(input_shape, classes): a new module that answers logits; images are NCHW.
+    Options of classifier.train: epochs (5), batch_size (128), learning_rate (0.001).
+    The weights are kept as an .npz, without pickle. options: as Torch's, without shapes.
+    """
+
+    input_shape, num_classes = None, 0
+    schema = {"type": "object", "additionalProperties": False, "properties": {"weights": {"type": "string", "format": "path"}}}
+
+    def __init__(self, make, name=None, version="0.1.0", lo=(), hi=(), **options):
+        self.make, self.options = make, dict(options, name=name or "torch", version=version, lo=lo, hi=hi)
+        self.name, self.version, self.lo, self.hi = self.options["name"], version, lo, hi
+
+    def configure(self, config, base_dir, input_shape=None, classes=0, seed=0):
+        if input_shape:
+            self.layout = "nchw" if len(input_shape) == 3 else "flat"  # training rows come like this
+        if "weights" not in config:
+            return
+        try:
+            with np.load(os.path.join(base_dir, config["weights"]), allow_pickle=False) as f:
+                saved = {k: f[k] for k in f.files}
+            shape, classes = tuple(int(d) for d in saved.pop("input_shape")), int(saved.pop("num_classes"))
+        except (OSError, ValueError, KeyError) as e:
+            raise ConfigError(("/weights", "%s: %s" % (config["weights"], e)))
+        module = self.make(shape, classes)
+        module.load_state_dict({k: torch.from_numpy(v) for k, v in saved.items()})
+        super().__init__(module, shape, classes, **self.options)
+
+    def fit(self, x, y, val_x, val_y, options, seed, output_dir, progress):
+        epochs, batch, rate = (options.get(k, d) for k, d in (("epochs", 5), ("batch_size", 128), ("learning_rate", 1e-3)))
+        torch.manual_seed(seed % 2 ** 63)
+        classes = int(max(y.max(), -1 if val_y is None else val_y.max())) + 1
+        module = self.make(x.shape[1:], classes)
+        optimizer, steps = torch.optim.Adam(module.parameters(), lr=rate), -(-len(x) // batch)
+        x, y = torch.from_numpy(x), torch.from_numpy(y)
+        for epoch in range(1, epochs + 1):
+            order, total = torch.randperm(len(x)), 0.0
+            module.train()
+            for step in range(steps):
+                rows = order[step * batch:(step + 1) * batch]
+                loss = torch.nn.functional.cross_entropy(module(x[rows]), y[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += float(loss) * len(rows)
+            metrics = {"loss": total / len(x)}
+            if val_x is not None and len(val_x):
+                with torch.no_grad():
+                    z, t = module.eval()(torch.from_numpy(val_x)), torch.from_numpy(val_y)
+                    metrics.update(val_loss=float(torch.nn.functional.cross_entropy(z, t)), val_accuracy=float((z.argmax(1) == t).float().mean()))
+            progress(epoch, steps, steps, **metrics)
+        saved = {k: v.numpy() for k, v in module.state_dict().items()}
+        np.savez(os.path.join(output_dir, "weights.npz"), input_shape=np.array(x.shape[1:]), num_classes=classes, **saved)
+        return {"weights": "weights.npz"}
+
+
 def _digest(module):
     h = hashlib.sha256()
     for name, v in sorted(module.state_dict().items()):
@@ -102,3 +165,8 @@ def _digest(module):
 def serve(module, **options):
     """The whole main of a plugin around a torch module; options as Torch."""
     _serve(Torch(module, **options))
+
+
+def serve_trainable(make, **options):
+    """The whole main of a plugin around a module that the host trains; options as Trainable."""
+    _serve(Trainable(make, **options))
