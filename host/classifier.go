@@ -44,6 +44,7 @@ func startClassifier(ctx context.Context, s classifierSetup, o Options) (*launch
 	}
 	return launch.Start(ctx, launch.Options{
 		Command: p.Command, Config: s.config, Threads: threads,
+		Limits: launch.Limits{MemoryMB: s.section.MemoryMB, OpenFiles: s.section.OpenFiles, NoNewPrivileges: s.section.NoNewPriv},
 		Logger: o.logger().Named("plugin"), Replicas: s.section.Replicas,
 		CallTimeout:   time.Duration(s.section.Timeout * float64(time.Second)),
 		RestartBudget: restarts, Checks: checks, CheckRows: s.rows,

@@ -66,6 +66,9 @@ func (v *verified) fault(op string, p *process, err error) error {
 	e := &Error{Op: op, Plugin: v.Name, Path: v.file, SHA256: v.sum, Err: err}
 	if p != nil {
 		e.Exit, e.Stderr = p.run.obituary()
+		if excess := p.run.exceeded(err, e.Stderr); excess != "" {
+			e.Err = fmt.Errorf("%s: %w", excess, err)
+		}
 	}
 	return e
 }

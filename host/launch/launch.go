@@ -51,6 +51,9 @@ type Options struct {
 	Threads int          // of the plugin: GOMAXPROCS, OMP_NUM_THREADS and their like; 0: as the host's
 	Logger  hclog.Logger // nil: none
 
+	// Limits of each process; Linux alone knows them. They are an error elsewhere.
+	Limits Limits
+
 	Replicas     int           // processes; 0: 1
 	StartTimeout time.Duration // until the handshake, and again for Configure; 0: 3 minutes
 	CallTimeout  time.Duration // of one call of the plugin; 0: 2 minutes
@@ -122,6 +125,9 @@ var (
 // must Close the result.
 func Start(ctx context.Context, o Options) (*Classifier, error) {
 	o.defaults()
+	if err := o.Limits.check(); err != nil {
+		return nil, &Error{Op: "start", Plugin: o.Command.Name, Path: o.Command.Path, Err: err}
+	}
 	v, err := o.Command.verify()
 	if err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string) (*proce
 	if err != nil {
 		return nil, v.fault("start", nil, err)
 	}
+	run.limits = o.Limits
 	p.run = run
 	tlsConfig, certificate, err := mutualTLS()
 	if err != nil {
@@ -59,7 +60,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string) (*proce
 		GRPCDialOptions:  sdk.DialOptions(),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			run.cmd.Env = append(environment(os.Environ(), append(o.Env, v.Env...), spec.Env, o.Threads), clientCertEnv+"="+certificate, sdk.DeathWatchEnv+"=stdin")
+			run.cmd.Env = append(environment(os.Environ(), append(o.Limits.env(), append(o.Env, v.Env...)...), spec.Env, o.Threads), clientCertEnv+"="+certificate, sdk.DeathWatchEnv+"=stdin")
 			return run, nil
 		},
 	})

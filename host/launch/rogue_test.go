@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,6 +115,12 @@ func (r *rogue) Configure(_ context.Context, c sdk.Config) error {
 	return json.Unmarshal(c.JSON, r)
 }
 
+// What a rogue has taken and does not give back.
+var (
+	hoard   [][]byte
+	hoarded []*os.File
+)
+
 func (r *rogue) misbehave() error {
 	if r.Act == "" {
 		return nil
@@ -137,6 +144,24 @@ func (r *rogue) misbehave() error {
 		select {}
 	case "nan":
 		return sdk.Errorf(sdk.Internal, "NaN")
+	case "hog":
+		for range 2048 {
+			hoard = append(hoard, bytes.Repeat([]byte{1}, mib))
+		}
+	case "files":
+		for range 2048 {
+			if f, err := os.Open(os.DevNull); err != nil {
+				return sdk.Errorf(sdk.Internal, "%w", err)
+			} else {
+				hoarded = append(hoarded, f)
+			}
+		}
+	case "privileges":
+		status, err := os.ReadFile("/proc/thread-self/status")
+		if err == nil && !bytes.Contains(status, []byte("NoNewPrivs:\t1\n")) {
+			err = sdk.Errorf(sdk.Internal, "privileges can be gained")
+		}
+		return err
 	case "fork":
 		child := exec.Command("sleep", "60")
 		if err := child.Start(); err != nil {

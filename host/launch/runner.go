@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,9 @@ type osRunner struct {
 	stdin          *os.File // the host's end; never written to
 	stdout, stderr *os.File // the host's ends
 	theirs         []*os.File
+
+	limits Limits
+	excess atomic.Pointer[string] // what it was killed for; nil: nothing
 
 	tail    tail
 	started chan struct{} // closed by Start, when cmd.Process is set
@@ -88,7 +93,7 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 
 // Start starts the process and waits for its end in the background.
 func (r *osRunner) Start(context.Context) error {
-	err := r.cmd.Start()
+	err := r.limits.start(r.cmd)
 	for _, f := range r.theirs {
 		_ = f.Close()
 	}
@@ -101,6 +106,9 @@ func (r *osRunner) Start(context.Context) error {
 		return err
 	}
 	close(r.started)
+	if r.limits.MemoryMB > 0 {
+		go r.watch()
+	}
 	go func() {
 		r.waitErr = r.cmd.Wait()
 		killGroup(r.cmd.Process) // what it left behind
@@ -240,9 +248,11 @@ func (p pipeEnd) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// tail keeps the last lines of a stream.
+// tail keeps the last lines of a stream, and above them the one by which a Go
+// program says why it dies, which it follows with all of its stacks.
 type tail struct {
 	mu    sync.Mutex
+	cause string
 	lines []string
 	open  []byte // the line that is not finished
 }
@@ -264,7 +274,11 @@ func (t *tail) write(b []byte) {
 
 func (t *tail) push() {
 	if line := bytes.TrimRight(t.open, "\r "); len(line) > 0 {
-		t.lines = append(t.lines, string(bytes.ToValidUTF8(line, []byte("?"))))
+		text := string(bytes.ToValidUTF8(line, []byte("?")))
+		if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
+			t.cause = text
+		}
+		t.lines = append(t.lines, text)
 		t.lines = t.lines[max(0, len(t.lines)-tailLines):]
 	}
 	t.open = t.open[:0]
@@ -274,6 +288,9 @@ func (t *tail) last() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.push()
+	if t.cause != "" && !slices.Contains(t.lines, t.cause) {
+		return append([]string{t.cause}, t.lines...)
+	}
 	return append([]string(nil), t.lines...)
 }
 

@@ -87,6 +87,8 @@ type Classifier struct {
 	Timeout   float64        `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
 	Restarts  int            `yaml:"restarts" default:"3" check:">= 0" doc:"crashes that a run survives"`
 	MemoryMB  int            `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
+	OpenFiles int            `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
+	NoNewPriv bool           `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
 }
 
 // Surrogate is a small network distilled from a classifier without gradients.

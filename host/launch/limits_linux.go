@@ -1,0 +1,78 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+func (l Limits) check() error {
+	if l.MemoryMB < 0 || l.OpenFiles < 0 {
+		return fmt.Errorf("limits: memory %d MiB, %d open files: want 0 or more", l.MemoryMB, l.OpenFiles)
+	}
+	return nil
+}
+
+// start starts cmd and bounds it before it can have done much.
+func (l Limits) start(cmd *exec.Cmd) error {
+	if err := l.begin(cmd); err != nil {
+		return err
+	}
+	for _, r := range []struct {
+		name     string
+		resource int
+		value    uint64
+	}{
+		{"memory", unix.RLIMIT_DATA, uint64(l.MemoryMB) * mib},
+		{"open files", unix.RLIMIT_NOFILE, uint64(l.OpenFiles)},
+	} {
+		if r.value == 0 {
+			continue
+		}
+		if err := unix.Prlimit(cmd.Process.Pid, r.resource, &unix.Rlimit{Cur: r.value, Max: r.value}, nil); err != nil {
+			killGroup(cmd.Process)
+			_ = cmd.Wait()
+			return fmt.Errorf("limit its %s: %w", r.name, err)
+		}
+	}
+	return nil
+}
+
+// begin is cmd.Start. Privileges are given up by a thread that lives for this
+// alone: its children inherit that, and the host's other threads do not.
+func (l Limits) begin(cmd *exec.Cmd) error {
+	if !l.NoNewPrivileges {
+		return cmd.Start()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		if err != nil {
+			err = fmt.Errorf("no new privileges: %w", err)
+		} else {
+			err = cmd.Start()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// resident is the memory that a process has in use, in bytes; 0 if it is gone.
+func resident(pid int) int64 {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64) // 0 if it is no number
+	return pages * int64(os.Getpagesize())
+}

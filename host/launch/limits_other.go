@@ -1,0 +1,19 @@
+//go:build !linux
+
+package launch
+
+import (
+	"errors"
+	"os/exec"
+)
+
+func (l Limits) check() error {
+	if l != (Limits{}) {
+		return errors.New("limits of a plugin (memory_limit_mb, open_files_limit, no_new_privileges) need Linux")
+	}
+	return nil
+}
+
+func (Limits) start(cmd *exec.Cmd) error { return cmd.Start() }
+
+func resident(int) int64 { return 0 }
