@@ -86,7 +86,7 @@ var Roles = [...]Role{RoleTrain, RoleValidation, RoleCalibration, RoleTest}
 // .yaml, if no such file exists. Errors are spec.Errors: all faults at once.
 func Load(name string, set []string, c Components, o Options) (*Experiment, error) {
 	e := &Experiment{c: c, o: o, rows: map[Role]*dataset.Data{}}
-	so := spec.Options{Tables: c.Tables(), Set: set, Check: []func(*spec.Spec) []spec.Error{e.checkShapes}}
+	so := spec.Options{Tables: c.Tables(), Set: set, Check: []func(*spec.Spec) []spec.Error{e.checkShapes, e.checkCalibration}}
 	var err error
 	info, stat := os.Stat(name)
 	if (stat != nil || info.IsDir()) && c.Specs != nil && filepath.Base(name) == name {
