@@ -67,6 +67,7 @@ type Step struct {
 	Batch  int     `json:"batch"`
 	MS     float64 `json:"ms"`
 	Best   float64 `json:"best_ms"` // of all turns: what a busy machine disturbs least
+	CPU    float64 `json:"cpu_ms"`  // processor time of this process, all threads; 0 where unknown
 	Images float64 `json:"images_per_s"`
 	// Share is the auto-encoder's arithmetic over the time outside the
 	// classifier.
@@ -79,6 +80,7 @@ type Step struct {
 type Score struct {
 	MS     float64 `json:"ms"`
 	Best   float64 `json:"best_ms"` // of all turns
+	CPU    float64 `json:"cpu_ms"`  // processor time of this process
 	Images float64 `json:"images_per_s"`
 }
 

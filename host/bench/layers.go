@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -17,6 +18,7 @@ type Layer struct {
 	Forward  float64 `json:"forward_ms"`
 	Backward float64 `json:"backward_ms"` // params and input, as training needs them
 	Share    float64 `json:"share"`       // of the threads' peak, both passes
+	Best     float64 `json:"best_share"`  // the fastest rounds over the best peak of all
 	MFLOP    float64 `json:"mflop"`       // of the batch, both passes
 }
 
@@ -186,6 +188,9 @@ func (b *bench) layers() error {
 	})
 	for _, t := range b.timed(enc, h, dec) {
 		t.Forward, t.Backward, t.Share = median(t.forward), median(t.back), median(t.shares)
+		if least := slices.Min(t.forward) + slices.Min(t.back); least > 0 {
+			t.Best = t.flop / least * 1e3 / (slices.Max(b.peaks) * float64(b.k.Threads()))
+		}
 		b.r.Layers = append(b.r.Layers, t.Layer)
 	}
 	return err

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +19,10 @@ type Product struct {
 	K       int     `json:"k"`
 	GFLOPS  float64 `json:"gflops"`
 	Share   float64 `json:"share"`
-	Layer   string  `json:"layer"`   // "encoder/conv2d_0", the first that has it
-	Pass    string  `json:"pass"`    // forward, kernel or input: of which the product is, or computes the gradient
-	Speedup float64 `json:"speedup"` // all threads over one; 1 for one
+	Best    float64 `json:"best_share"` // the fastest round over the best peak of all: what a busy machine disturbs least
+	Layer   string  `json:"layer"`      // "encoder/conv2d_0", the first that has it
+	Pass    string  `json:"pass"`       // forward, kernel or input: of which the product is, or computes the gradient
+	Speedup float64 `json:"speedup"`    // all threads over one; 1 for one
 
 	transA, transB bool
 }
@@ -155,6 +157,7 @@ func (b *bench) products() error {
 	})
 	for _, g := range all {
 		g.GFLOPS, g.Share, g.Speedup = median(g.rate)/1e9, median(g.each), 1
+		g.Best = slices.Max(g.rate) / slices.Max(b.peaks)
 		if g.fast != nil {
 			g.Speedup = median(g.fast)
 		}

@@ -23,6 +23,7 @@ type variant struct {
 
 	batch                        int
 	step, calls, optimizer, rest []float64 // ms a step
+	cpu                          []float64 // ms a step
 	rows                         []float64 // that the classifier saw, an example and step
 }
 
@@ -56,6 +57,7 @@ func (v *variant) end() error {
 // turn makes some steps.
 func (v *variant) turn() error {
 	calls, optimizer, rows := v.s.asked.spent, v.s.optimize, v.s.asked.rows
+	cpu := processTime()
 	d, err := v.s.steps(v.n)
 	if err != nil {
 		return err
@@ -63,6 +65,7 @@ func (v *variant) turn() error {
 	per := func(d time.Duration) float64 { return ms(d) / float64(v.n) }
 	c, o := per(v.s.asked.spent-calls), per(v.s.optimize-optimizer)
 	v.step, v.calls, v.optimizer = append(v.step, ms(d)), append(v.calls, c), append(v.optimizer, o)
+	v.cpu = append(v.cpu, per(processTime()-cpu))
 	v.rest = append(v.rest, ms(d)-c-o)
 	v.rows = append(v.rows, float64(v.s.asked.rows-rows)/float64(v.n*v.batch))
 	return nil
@@ -150,7 +153,7 @@ func (b *bench) report(vs []*variant, ratios, shares []float64, flop float64) {
 	batch := b.o.Train.BatchSize
 	params, _ := vae.Total(b.m.Describe())
 	step := median(v.step)
-	b.r.Train = Step{Batch: batch, MS: step, Best: slices.Min(v.step), Images: float64(batch) / step * 1e3, Share: median(shares),
+	b.r.Train = Step{Batch: batch, MS: step, Best: slices.Min(v.step), CPU: median(v.cpu), Images: float64(batch) / step * 1e3, Share: median(shares),
 		MFLOP: flop / 1e6 / float64(batch), Params: params}
 	b.r.Parts = Parts{VAE: median(v.rest), Optimizer: median(v.optimizer)}
 	if b.o.Local == nil && b.o.Remote == nil {
@@ -169,6 +172,7 @@ type scorer struct {
 	x    *tensor.Tensor
 	n    int // repeats
 	each []float64
+	cpu  []float64
 }
 
 // scorers measure scoring at several batch sizes.
@@ -242,12 +246,14 @@ func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
 
 func (s *scorers) turn() (err error) {
 	for _, one := range s.all {
+		cpu := processTime()
 		d := clock(one.n, func() {
 			if e := s.run(one.x); e != nil {
 				err = e
 			}
 		})
 		one.each = append(one.each, ms(d))
+		one.cpu = append(one.cpu, ms(processTime()-cpu)/float64(one.n))
 	}
 	return err
 }
@@ -256,7 +262,7 @@ func (s *scorers) report(r *Result) {
 	r.Score = map[string]Score{}
 	for _, one := range s.all {
 		t := median(one.each)
-		r.Score[strconv.Itoa(one.x.N())] = Score{MS: t, Best: slices.Min(one.each), Images: float64(one.x.N()) / t * 1e3}
+		r.Score[strconv.Itoa(one.x.N())] = Score{MS: t, Best: slices.Min(one.each), CPU: median(one.cpu), Images: float64(one.x.N()) / t * 1e3}
 	}
 	if r.Asked != nil && s.asked != nil {
 		one := s.all[0]

@@ -60,14 +60,14 @@ func (a *app) printBench(r *bench.Result) {
 	out := func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
 	out("peak %.1f GFLOP/s a thread, level %s, %d threads\n", r.FMAPeak, r.Level, r.Threads)
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "product, one thread\tpass\tm\tn\tk\tGFLOP/s\tshare\tthreads\t")
+	fmt.Fprintln(w, "product, one thread\tpass\tm\tn\tk\tGFLOP/s\tshare\tbest\tthreads\t")
 	for _, g := range r.Gemm {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.1f\t%.2f\t×%.2f\t\n", g.Layer, g.Pass, g.M, g.N, g.K, g.GFLOPS, g.Share, g.Speedup)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.1f\t%.2f\t%.2f\t×%.2f\t\n", g.Layer, g.Pass, g.M, g.N, g.K, g.GFLOPS, g.Share, g.Best, g.Speedup)
 	}
-	fmt.Fprintln(w, "\t\t\t\t\t\t\t\t")
-	fmt.Fprintln(w, "layer\t\tforward ms\tbackward ms\tMFLOP\t\tshare\t\t")
+	fmt.Fprintln(w, "\t\t\t\t\t\t\t\t\t")
+	fmt.Fprintln(w, "layer\t\tforward ms\tbackward ms\tMFLOP\t\tshare\tbest\t\t")
 	for _, l := range r.Layers {
-		fmt.Fprintf(w, "%s\t\t%.3f\t%.3f\t%.1f\t\t%.2f\t\t\n", l.Name, l.Forward, l.Backward, l.MFLOP, l.Share)
+		fmt.Fprintf(w, "%s\t\t%.3f\t%.3f\t%.1f\t\t%.2f\t%.2f\t\t\n", l.Name, l.Forward, l.Backward, l.MFLOP, l.Share, l.Best)
 	}
 	_ = w.Flush()
 	t := r.Train
