@@ -1,3 +1,5 @@
+import os
+import tempfile
 import unittest
 
 import numpy as np
@@ -41,6 +43,29 @@ class Torch(unittest.TestCase):
         c = vaeguard.torch.Torch(m, (3, 8, 8), 5, hidden=["1"])
         outs, _ = c.forward(self.x, ["hidden/1"])
         self.assertLess(outs["hidden/1"].min(), 0)
+
+    def test_trainable(self):
+        r = np.random.RandomState(0)
+        x = r.rand(90, 1, 4, 4).astype(np.float32)
+        y = (x.reshape(90, -1)[:, :3]).argmax(1)
+        files = []
+        for seed in (2 ** 64 - 1, 2 ** 64 - 1, 7):
+            c = vaeguard.torch.Trainable(lambda shape, k: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(int(np.prod(shape)), k)), name="t", lo=0, hi=1)
+            c.configure({}, "", input_shape=(4, 4, 1), classes=3, seed=1)
+            self.assertEqual((c.layout, c.input_shape), ("nchw", None))
+            with tempfile.TemporaryDirectory() as d:
+                events = []
+                config = c.fit(x, y, x[:30], y[:30], {"epochs": 30, "batch_size": 16, "learning_rate": 0.05}, seed, d, lambda *a, **m: events.append(m))
+                with open(os.path.join(d, config["weights"]), "rb") as f:
+                    files.append(f.read())
+                c.configure(config, d)
+                with self.assertRaises(vaeguard.ConfigError):
+                    c.configure({"weights": "missing.npz"}, d)
+            self.assertEqual((len(events), c.name, c.input_shape, c.num_classes, c.lo), (30, "t", (1, 4, 4), 3, 0))
+            self.assertGreater(events[-1]["val_accuracy"], 0.8)
+            self.assertAlmostEqual(events[-1]["val_accuracy"], float((c.predict(x[:30]).argmax(1) == y[:30]).mean()), places=5)
+        self.assertEqual(files[0], files[1])  # the same seed, the same bytes
+        self.assertNotEqual(files[0], files[2])
 
     def test_digest(self):
         a, b, c = (vaeguard.torch.Torch(net(s), (3, 8, 8), 5).digest for s in (0, 0, 1))
