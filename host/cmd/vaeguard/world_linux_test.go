@@ -104,7 +104,7 @@ func (p *program) code(t *testing.T) int {
 			t.Fatal(err)
 		}
 		return p.ProcessState.ExitCode()
-	case <-time.After(2 * time.Minute):
+	case <-time.After(10 * time.Minute):
 		_ = p.Process.Kill()
 		t.Fatalf("%v hangs; stderr:\n%s", p.Args[1:], p.stderr.String())
 		return -1
