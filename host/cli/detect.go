@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -122,29 +123,32 @@ func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, inc
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	index := 0 // of the next row of the input
-	for batch := range batches(ctx, stream, max(1, f.batch)) {
+	rows := newFeed(ctx, stream, max(1, f.batch))
+	defer rows.stop()
+	for {
+		batch := rows.next()
+		if n := len(batch.data) / example.Size(); n > 0 {
+			if err := a.score(ctx, d, f, include, results, batch.data, index, example); err != nil {
+				return err
+			}
+			index += n
+		}
+		if batch.bad != nil {
+			if f.onError == "fail" {
+				return fmt.Errorf("row %d: %w", index, batch.bad)
+			}
+			if err := results.Bad(index, batch.bad); err != nil {
+				return err
+			}
+			index++
+		}
+		if errors.Is(batch.err, io.EOF) {
+			return results.Close()
+		}
 		if batch.err != nil {
 			return batch.err
 		}
-		first := index
-		index += batch.rows
-		if batch.bad != nil {
-			if f.onError == "fail" {
-				return fmt.Errorf("row %d: %w", first, batch.bad)
-			}
-			if err := results.Bad(first, batch.bad); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := a.score(ctx, d, f, include, results, batch.data, first, example); err != nil {
-			return err
-		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return results.Close()
 }
 
 // score writes the results of one batch. A row that the detector cannot score
@@ -173,6 +177,17 @@ func (a *app) score(ctx context.Context, d *host.Detector, f detectFlags, includ
 	if errors.As(err, &bad) {
 		return fmt.Errorf("row %d: %s", first+bad.Row, bad.Message)
 	}
+	if kind := sdk.KindOf(err); err != nil && f.onError == "skip" && (kind == sdk.InvalidArgument || kind == sdk.Internal) && !errors.Is(err, context.Canceled) {
+		// The classifier refuses the rows, or fails on them: one of them, as like as not.
+		if n == 1 {
+			return results.Bad(first, err)
+		}
+		half := n / 2 * example.Size()
+		if err := a.score(ctx, d, f, include, results, data[:half], first, example); err != nil {
+			return err
+		}
+		return a.score(ctx, d, f, include, results, slices.Clone(data[half:]), first+n/2, example)
+	}
 	if err != nil {
 		return err
 	}
@@ -180,96 +195,4 @@ func (a *app) score(ctx context.Context, d *host.Detector, f detectFlags, includ
 		r.Score = nil
 	}
 	return results.Batch(first, r)
-}
-
-// rowBatch is some rows in order, or one bad row, or the end by an error.
-type rowBatch struct {
-	data []float32
-	rows int
-	bad  error
-	err  error
-}
-
-// batches groups rows up to a size. A batch that is not full goes on its way
-// as soon as no further row is waiting, so that a live stream is answered.
-func batches(ctx context.Context, s *dataset.Stream, size int) <-chan rowBatch {
-	rows := make(chan rowBatch, 2*size)
-	go func() {
-		defer close(rows)
-		for {
-			row, err := s.Next()
-			var item rowBatch
-			switch {
-			case errors.Is(err, io.EOF):
-				return
-			case err != nil:
-				item = rowBatch{err: err}
-			case len(row.Bad) > 0:
-				item = rowBatch{rows: 1, bad: row.Bad[0].Err}
-			default:
-				item = rowBatch{data: row.X.Data, rows: 1}
-			}
-			select {
-			case rows <- item:
-			case <-ctx.Done():
-				return
-			}
-			if item.err != nil {
-				return
-			}
-		}
-	}()
-	out := make(chan rowBatch)
-	go func() {
-		defer close(out)
-		send := func(b rowBatch) bool {
-			select {
-			case out <- b:
-				return true
-			case <-ctx.Done():
-				return false
-			}
-		}
-		var now rowBatch
-		flush := func() bool {
-			if now.rows == 0 {
-				return true
-			}
-			b := now
-			now = rowBatch{}
-			return send(b)
-		}
-		for {
-			var item rowBatch
-			var ok bool
-			select {
-			case item, ok = <-rows:
-			default: // nothing is waiting
-				if !flush() {
-					return
-				}
-				select {
-				case item, ok = <-rows:
-				case <-ctx.Done():
-					return
-				}
-			}
-			if !ok {
-				flush()
-				return
-			}
-			if item.bad != nil || item.err != nil {
-				if !flush() || !send(item) {
-					return
-				}
-				continue
-			}
-			now.data = append(now.data, item.data...)
-			now.rows++
-			if now.rows == size && !flush() {
-				return
-			}
-		}
-	}()
-	return out
 }

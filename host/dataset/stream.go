@@ -168,6 +168,22 @@ func (s *Stream) Next() (Rows, error) {
 	return out, nil
 }
 
+// ReadRow reads one row into dst, of Example's size. A *RowError leaves out
+// that row alone; io.EOF ends the stream, and other errors are final.
+func (s *Stream) ReadRow(dst []float32) error {
+	if s.failed != nil {
+		return s.failed
+	}
+	err := s.source.next(dst)
+	var bad *RowError
+	if err != nil && !errors.As(err, &bad) {
+		s.failed = err
+		return err
+	}
+	s.at++
+	return err
+}
+
 // Close closes the file.
 func (s *Stream) Close() error { return s.source.close() }
 

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
+)
+
+// rowBatch is some rows in order, then at most one bad row, then perhaps the
+// end of the stream: io.EOF, or what went wrong.
+type rowBatch struct {
+	data []float32
+	bad  error
+	err  error
+}
+
+func (b *rowBatch) empty() bool { return len(b.data) == 0 && b.bad == nil && b.err == nil }
+
+// feed reads a stream ahead: while one batch is scored the next one fills, up
+// to a size. A batch that is not full goes as soon as it is asked for, so that
+// a live stream is answered and a fast one comes in full batches.
+type feed struct {
+	mu      sync.Mutex
+	room    sync.Cond // for the reader
+	news    sync.Cond // for next
+	most    int       // numbers in a batch
+	filling rowBatch
+	lent    []float32 // of the batch that next gave last
+	stopped error
+	release func() bool
+}
+
+func newFeed(ctx context.Context, s *dataset.Stream, size int) *feed {
+	f := &feed{most: size * s.Example().Size()}
+	f.room.L, f.news.L = &f.mu, &f.mu
+	f.release = context.AfterFunc(ctx, func() { f.end(ctx.Err()) })
+	go f.read(s)
+	return f
+}
+
+// stop ends the reading.
+func (f *feed) stop() {
+	f.release()
+	f.end(context.Canceled)
+}
+
+func (f *feed) end(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = err
+	f.room.Broadcast()
+	f.news.Broadcast()
+}
+
+func (f *feed) read(s *dataset.Stream) {
+	row := make([]float32, s.Example().Size())
+	for {
+		err := s.ReadRow(row)
+		if !f.put(row, err) {
+			return
+		}
+	}
+}
+
+// put adds a row, or what came instead of one, and reports whether to go on.
+func (f *feed) put(row []float32, err error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.stopped == nil && (len(f.filling.data) == f.most || f.filling.bad != nil) {
+		f.room.Wait()
+	}
+	var bad *dataset.RowError
+	switch {
+	case f.stopped != nil:
+		return false
+	case err == nil:
+		f.filling.data = append(f.filling.data, row...)
+	case errors.As(err, &bad):
+		f.filling.bad = bad.Err
+	default:
+		f.filling.err = err
+	}
+	f.news.Signal()
+	return f.filling.err == nil
+}
+
+// next waits until there is something. Its data is valid until the next call.
+func (f *feed) next() rowBatch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.stopped == nil && f.filling.empty() {
+		f.news.Wait()
+	}
+	if f.stopped != nil {
+		return rowBatch{err: f.stopped}
+	}
+	b := f.filling
+	f.filling = rowBatch{data: f.lent[:0]}
+	f.lent = slices.Grow(b.data, f.most-len(b.data))
+	f.room.Signal()
+	return b
+}
