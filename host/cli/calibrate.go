@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +48,9 @@ func (a *app) calibrateCommand() *cobra.Command {
 			}
 			if data == "" && rule.Value == nil {
 				return usagef("calibrate needs --data, rows to score")
+			}
+			if _, err := os.Lstat(out); out != "" && err == nil {
+				return fmt.Errorf("%s exists: choose another --out", out)
 			}
 			var x *tensor.Tensor
 			if data != "" {
