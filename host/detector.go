@@ -307,6 +307,11 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *net
 	if err != nil {
 		return err
 	}
+	if v := e.Spec.VAE; v != nil && v.From != "" { // its layers are here: what is saved stands on its own
+		own := *v
+		own.From = ""
+		e.Spec.VAE = &own
+	}
 	saved := &artifact.Detector{
 		Spec: e.Spec.Resolved(), Tensors: tensors, State: d.State(), ClassifierDir: classifierDir,
 		Meta: artifact.Meta{

@@ -35,16 +35,7 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 		}
 		return spec.Errors{s.Errorf(where, "%v", cause(err))}
 	}
-	schema := p.Manifest.Config
-	if p.Shipped {
-		if c, ok := e.c.Classifiers[p.Name]().(sdk.Configurable); ok {
-			schema = c.Schema()
-		}
-	}
-	var faults spec.Errors
-	if len(schema) > 0 {
-		faults = append(faults, s.CheckConfig(schema, "classifier.config")...)
-	}
+	faults := e.configFaults()
 	in, classes := e.inputShape(s)
 	if want := p.Manifest.InputShape; in != nil && want != nil && in.Size() != want.Size() {
 		faults = append(faults, s.Errorf("classifier", "takes %v, the data has %v", want, in))
@@ -56,6 +47,26 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 		return faults
 	}
 	return nil
+}
+
+// configFaults checks classifier.config against the schema that is known
+// without starting the plugin, its secrets above all: before anything of the
+// spec is written.
+func (e *Experiment) configFaults() spec.Errors {
+	p, err := pluginOf(e.Spec.Classifier, e.Spec.Abs("."))
+	if err != nil {
+		return nil // the start says so
+	}
+	schema := p.Manifest.Config
+	if p.Shipped {
+		if c, ok := e.c.Classifiers[p.Name]().(sdk.Configurable); ok {
+			schema = c.Schema()
+		}
+	}
+	if len(schema) == 0 {
+		return nil
+	}
+	return e.Spec.CheckConfig(schema, "classifier.config")
 }
 
 // lintStarted starts the plugin and asks it.

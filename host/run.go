@@ -51,6 +51,9 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if faults := e.Spec.Require("run", "data.train", "data.test", "classifier"); len(faults) > 0 {
 		return nil, faults
 	}
+	if faults := e.configFaults(); len(faults) > 0 {
+		return nil, faults
+	}
 	run, err := e.openRun(o)
 	if err != nil {
 		return nil, err
@@ -95,6 +98,9 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (*Detector, er
 	out := o.Out
 	o.Out = filepath.Clean(out) + ".partial"
 	o.Force = true
+	if faults := e.configFaults(); len(faults) > 0 {
+		return nil, faults
+	}
 	run, err := e.openRun(o)
 	if err != nil {
 		return nil, err

@@ -85,6 +85,9 @@ func (e *Experiment) modelFrom(in tensor.Shape) (*vae.Model, error) {
 	if err := m.Load(weights); err != nil {
 		return fail(err)
 	}
+	v := *other.Spec.VAE
+	v.From, v.Weights = e.Spec.VAE.From, ""
+	e.Spec.VAE = &v
 	return m, nil
 }
 
