@@ -12,6 +12,9 @@ import (
 )
 
 func TestLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector, which the short run serves, takes more memory than the limits leave")
+	}
 	for _, c := range []struct {
 		act    string
 		limits Limits
