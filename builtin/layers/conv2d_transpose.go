@@ -72,9 +72,7 @@ func (l *conv2dTranspose) Backward(w *nn.Workspace, dy *tensor.Tensor, g *nn.Gra
 	x := w.Kept(l, bufIn)
 	l.gradPre(w, l, dy)
 	if g != nil {
-		dk := w.Vector(l, bufKernel)
-		w.K.ConvKernel(dk, dy.Data, x.Data, x.N(), l.g)
-		w.K.Add(g.Of(l.kernel).Data, dk)
+		l.gradKernel(w, l, bufKernel, g, func(dk []float32) { w.K.ConvKernel(dk, dy.Data, x.Data, x.N(), l.g) })
 		l.gradBias(w, l, dy, g)
 	}
 	if w.ParamsOnly {

@@ -80,8 +80,8 @@ func (l *dense) Backward(w *nn.Workspace, dy *tensor.Tensor, g *nn.Grads) *tenso
 	l.gradPre(w, l, dy)
 	d := kernel.Dense(dy.Data, rows, l.width)
 	if g != nil {
-		dk := g.Of(l.kernel).Data
-		w.K.Gemm(dk, l.width, kernel.Dense(x.Data, rows, l.in).T(), d, kernel.Epilogue{Accumulate: true})
+		dk, fresh := g.Take(l.kernel)
+		w.K.Gemm(dk.Data, l.width, kernel.Dense(x.Data, rows, l.in).T(), d, kernel.Epilogue{Accumulate: !fresh})
 		l.gradBias(w, l, dy, g)
 	}
 	if w.ParamsOnly {

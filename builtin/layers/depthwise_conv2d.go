@@ -67,9 +67,7 @@ func (l *depthwise) Backward(w *nn.Workspace, dy *tensor.Tensor, g *nn.Grads) *t
 	x := w.Kept(l, bufIn)
 	l.gradPre(w, l, dy)
 	if g != nil {
-		dk := w.Vector(l, bufKernel)
-		w.K.DepthwiseKernel(dk, x.Data, dy.Data, x.N(), l.g)
-		w.K.Add(g.Of(l.kernel).Data, dk)
+		l.gradKernel(w, l, bufKernel, g, func(dk []float32) { w.K.DepthwiseKernel(dk, x.Data, dy.Data, x.N(), l.g) })
 		l.gradBias(w, l, dy, g)
 	}
 	if w.ParamsOnly {

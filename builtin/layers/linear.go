@@ -98,3 +98,16 @@ func (l *linear) gradBias(w *nn.Workspace, self nn.Layer, dy *tensor.Tensor, g *
 	w.K.ColSum(sum, dy.Data)
 	w.K.Add(g.Of(l.bias).Data, sum)
 }
+
+// gradKernel adds a gradient of the kernel, which compute writes whole: straight
+// into g, or by way of the layer's vector buffer if something is there already.
+func (l *linear) gradKernel(w *nn.Workspace, self nn.Layer, buffer int, g *nn.Grads, compute func(dk []float32)) {
+	d, fresh := g.Take(l.kernel)
+	if fresh {
+		compute(d.Data)
+		return
+	}
+	dk := w.Vector(self, buffer)
+	compute(dk)
+	w.K.Add(d.Data, dk)
+}

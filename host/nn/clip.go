@@ -13,8 +13,8 @@ func (g *Grads) ClipNorm(k *kernel.Engine, limit float64) {
 		if p.Role != Weight {
 			continue
 		}
-		if norm := math.Sqrt(k.SumSquares(g.values[i].Data)); norm > limit {
-			k.Scale(g.values[i].Data, g.values[i].Data, float32(limit/norm), 0)
+		if norm := math.Sqrt(k.SumSquares(g.at(i).Data)); norm > limit {
+			k.Scale(g.at(i).Data, g.at(i).Data, float32(limit/norm), 0)
 		}
 	}
 }
@@ -25,14 +25,14 @@ func (g *Grads) ClipGlobalNorm(k *kernel.Engine, limit float64) float64 {
 	sum := 0.0
 	for i, p := range g.params {
 		if p.Role == Weight {
-			sum += k.SumSquares(g.values[i].Data)
+			sum += k.SumSquares(g.at(i).Data)
 		}
 	}
 	norm := math.Sqrt(sum)
 	if norm > limit {
 		for i, p := range g.params {
 			if p.Role == Weight {
-				k.Scale(g.values[i].Data, g.values[i].Data, float32(limit/norm), 0)
+				k.Scale(g.at(i).Data, g.at(i).Data, float32(limit/norm), 0)
 			}
 		}
 	}
@@ -47,8 +47,8 @@ func (g *Grads) ClipValue(limit float64) {
 		if p.Role != Weight {
 			continue
 		}
-		for j, v := range g.values[i].Data {
-			g.values[i].Data[j] = max(-hi, min(v, hi))
+		for j, v := range g.at(i).Data {
+			g.at(i).Data[j] = max(-hi, min(v, hi))
 		}
 	}
 }

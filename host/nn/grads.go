@@ -11,13 +11,14 @@ import (
 type Grads struct {
 	params []*Param
 	values []*tensor.Tensor
-	counts []int // observations of a Statistic since Zero
+	counts []int  // observations of a Statistic since Zero
+	stale  []bool // zero by right, but its memory is not cleared yet
 	index  map[*Param]int
 }
 
 // NewGrads makes zero gradients for params.
 func NewGrads(params []*Param) *Grads {
-	g := &Grads{params: params, counts: make([]int, len(params)), index: make(map[*Param]int, len(params))}
+	g := &Grads{params: params, counts: make([]int, len(params)), stale: make([]bool, len(params)), index: make(map[*Param]int, len(params))}
 	for i, p := range params {
 		g.index[p] = i
 		g.values = append(g.values, tensor.New(p.Value.Shape...))
@@ -27,10 +28,18 @@ func NewGrads(params []*Param) *Grads {
 
 // Zero forgets all gradients and observations.
 func (g *Grads) Zero() {
-	for i, v := range g.values {
-		clear(v.Data)
-		g.counts[i] = 0
+	for i := range g.values {
+		g.stale[i], g.counts[i] = true, 0
 	}
+}
+
+// at is gradient i, cleared if it has to be.
+func (g *Grads) at(i int) *tensor.Tensor {
+	if g.stale[i] {
+		clear(g.values[i].Data)
+		g.stale[i] = false
+	}
+	return g.values[i]
 }
 
 // Of is the gradient of p, which whoever holds g may add to. It panics if g
@@ -40,7 +49,19 @@ func (g *Grads) Of(p *Param) *tensor.Tensor {
 	if !ok {
 		panic("nn: gradients do not cover the param")
 	}
-	return g.values[i]
+	return g.at(i)
+}
+
+// Take is Of for who adds everything at once: if fresh, nothing was added since
+// Zero, and the caller must write all of the gradient instead, whatever it
+// holds. That saves a pass to clear it and one to read it.
+func (g *Grads) Take(p *Param) (d *tensor.Tensor, fresh bool) {
+	i, ok := g.index[p]
+	if !ok {
+		panic("nn: gradients do not cover the param")
+	}
+	fresh, g.stale[i] = g.stale[i], false
+	return g.values[i], fresh
 }
 
 // Params are the params that g was made for. The slice must not be changed.
@@ -52,7 +73,7 @@ func (g *Grads) Observe(k *kernel.Engine, p *Param, value []float32) {
 	if !ok {
 		panic("nn: gradients do not cover the param")
 	}
-	k.Add(g.values[i].Data, value)
+	k.Add(g.at(i).Data, value)
 	g.counts[i]++
 }
 
@@ -64,7 +85,7 @@ func (g *Grads) ApplyStatistics(k *kernel.Engine) {
 			continue
 		}
 		k.Scale(p.Value.Data, p.Value.Data, p.Momentum, 0)
-		k.Axpy(p.Value.Data, g.values[i].Data, (1-p.Momentum)/float32(g.counts[i]))
+		k.Axpy(p.Value.Data, g.at(i).Data, (1-p.Momentum)/float32(g.counts[i]))
 	}
 }
 
@@ -78,10 +99,10 @@ func (g *Grads) Penalty(k *kernel.Engine) float64 {
 		}
 		if p.L2 != 0 {
 			loss += float64(float64(p.L2) * k.SumSquares(p.Value.Data))
-			k.Axpy(g.values[i].Data, p.Value.Data, 2*p.L2)
+			k.Axpy(g.at(i).Data, p.Value.Data, 2*p.L2)
 		}
 		if p.L1 != 0 {
-			loss += float64(float64(p.L1) * addSigns(g.values[i].Data, p.Value.Data, p.L1))
+			loss += float64(float64(p.L1) * addSigns(g.at(i).Data, p.Value.Data, p.L1))
 		}
 	}
 	return loss

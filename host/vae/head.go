@@ -55,8 +55,8 @@ func (h *Head) backward(k *kernel.Engine, dx, dy, x, y, scratch []float32, n int
 	}
 	d := kernel.Dense(dy, n, h.out())
 	if g != nil {
-		dw := g.Of(h.Kernel).Data
-		k.Gemm(dw, h.out(), kernel.Dense(x, n, h.in()).T(), d, kernel.Epilogue{Accumulate: true})
+		dw, fresh := g.Take(h.Kernel)
+		k.Gemm(dw.Data, h.out(), kernel.Dense(x, n, h.in()).T(), d, kernel.Epilogue{Accumulate: !fresh})
 		db := scratch[:h.out()]
 		k.ColSum(db, dy)
 		k.Add(g.Of(h.Bias).Data, db)
