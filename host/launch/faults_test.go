@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -157,45 +156,4 @@ func TestChecksAtLoad(t *testing.T) {
 	if _, err := ParseChecks("sometimes"); err == nil {
 		t.Error("no error for a wrong mode")
 	}
-}
-
-// TestNothingLeaks counts what start–stop cycles leave behind in the host.
-func TestNothingLeaks(t *testing.T) {
-	self, err := Self("fake")
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := random(1, 2, 4, 3, 2)
-	cycle := func() {
-		c, err := Start(t.Context(), Options{Command: self, Checks: ChecksOff})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := c.Forward(t.Context(), x); err != nil {
-			t.Error(err)
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	cycle()
-	goroutines, files := runtime.NumGoroutine(), openFiles()
-	for range 8 {
-		cycle()
-	}
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines || openFiles() > files; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			stacks := make([]byte, 1<<16)
-			t.Fatalf("%d goroutines, %d files; %d and %d before\n%s", runtime.NumGoroutine(), openFiles(), goroutines, files, stacks[:runtime.Stack(stacks, true)])
-		}
-	}
-}
-
-// openFiles counts descriptors where the system shows them.
-func openFiles() int {
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0
-	}
-	return len(list)
 }
