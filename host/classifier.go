@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,7 @@ type classifierSetup struct {
 	base    string // folder for relative paths of the section: the spec's
 	config  sdk.Config
 	rows    *tensor.Tensor // to check with; nil: random ones
+	check   func(schema []byte) error
 }
 
 // startClassifier starts, configures and checks the plugin. Errors are
@@ -47,7 +49,7 @@ func startClassifier(ctx context.Context, s classifierSetup, o Options) (*launch
 		Limits: launch.Limits{MemoryMB: s.section.MemoryMB, OpenFiles: s.section.OpenFiles, NoNewPrivileges: s.section.NoNewPriv},
 		Logger: o.logger().Named("plugin"), Replicas: s.section.Replicas,
 		CallTimeout:   time.Duration(s.section.Timeout * float64(time.Second)),
-		RestartBudget: restarts, Checks: checks, CheckRows: s.rows,
+		RestartBudget: restarts, Checks: checks, CheckRows: s.rows, CheckSchema: s.check,
 	})
 }
 
@@ -69,9 +71,9 @@ func (e *Experiment) startForTraining(ctx context.Context, dir string) (*launch.
 	if config.JSON, err = json.Marshal(orEmpty(section.Config)); err != nil {
 		return nil, config, err
 	}
-	setup := classifierSetup{section: section, base: e.Spec.Abs("."), config: config, rows: train.X.Rows(0, min(16, train.X.N()))}
+	setup := classifierSetup{section: section, base: e.Spec.Abs("."), config: config, rows: train.X.Rows(0, min(16, train.X.N())), check: e.checkSchema}
 	if section.Train != nil {
-		if done, ok := readFit(dir); ok {
+		if done, ok := readFit(dir, section.Config); ok {
 			setup.config.JSON, setup.config.BaseDir = done, dir
 			cl, err := startClassifier(ctx, setup, e.o)
 			return cl, setup.config, err
@@ -148,15 +150,62 @@ func (e *Experiment) fit(ctx context.Context, cl *launch.Classifier, dir string)
 	if err != nil {
 		return done, fmt.Errorf("train the classifier: %w", err)
 	}
-	return done, writeFit(dir, done.ConfigJSON)
+	info, err := cl.Info(ctx)
+	if err != nil {
+		return done, err
+	}
+	return done, writeFit(dir, sdk.Redact(info.Schema, done.ConfigJSON))
 }
 
-// fitFile marks a finished Fit and holds the config that it ended with.
+// checkSchema holds the section classifier against the schema that the plugin
+// itself declares: one that has no plugin.yaml is first known when it runs.
+func (e *Experiment) checkSchema(schema []byte) error {
+	if faults := e.Spec.CheckConfig(schema, "classifier.config"); len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+// fitFile marks a finished Fit and holds the config that it ended with, its
+// secrets apart.
 const fitFile = "fit.json"
 
-func readFit(dir string) ([]byte, bool) {
+// readFit is the config that a Fit in dir ended with, its secrets taken from
+// the spec's config.
+func readFit(dir string, given map[string]any) ([]byte, bool) {
 	data, err := os.ReadFile(filepath.Join(dir, fitFile))
-	return data, err == nil && json.Valid(data)
+	var config any
+	if err != nil || json.Unmarshal(data, &config) != nil {
+		return nil, false
+	}
+	if !bytes.Contains(data, []byte(sdk.Redacted)) {
+		return data, true
+	}
+	data, err = json.Marshal(unredact(config, given))
+	return data, err == nil
+}
+
+// unredact puts the values of from where v is redacted.
+func unredact(v, from any) any {
+	switch v := v.(type) {
+	case string:
+		if v == sdk.Redacted && from != nil {
+			return from
+		}
+	case map[string]any:
+		m, _ := from.(map[string]any)
+		for k, x := range v {
+			v[k] = unredact(x, m[k])
+		}
+	case []any:
+		list, _ := from.([]any)
+		for i, x := range v {
+			if i < len(list) {
+				v[i] = unredact(x, list[i])
+			}
+		}
+	}
+	return v
 }
 
 func writeFit(dir string, config []byte) error {

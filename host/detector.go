@@ -64,10 +64,10 @@ func OpenContext(ctx context.Context, dir string, c Components, opts ...OpenOpti
 	if err != nil {
 		return nil, err
 	}
-	setup := classifierSetup{section: e.Spec.Classifier, base: e.Spec.Abs("."), config: sdk.Config{
+	setup := classifierSetup{section: e.Spec.Classifier, base: e.Spec.Abs("."), check: e.checkSchema, config: sdk.Config{
 		BaseDir: e.Spec.Abs("."), InputShape: saved.Meta.InputShape, Classes: saved.Meta.Classifier.Classes, Seed: e.Spec.Seed,
 	}}
-	if trained, ok := readFit(saved.ClassifierDir); saved.ClassifierDir != "" && ok {
+	if trained, ok := readFit(saved.ClassifierDir, e.Spec.Classifier.Config); saved.ClassifierDir != "" && ok {
 		setup.config.JSON, setup.config.BaseDir = trained, saved.ClassifierDir
 	} else if setup.config.JSON, err = json.Marshal(orEmpty(e.Spec.Classifier.Config)); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func OpenContext(ctx context.Context, dir string, c Components, opts ...OpenOpti
 	}
 	cl, err := startClassifier(ctx, setup, e.o)
 	if err != nil {
-		return nil, err
+		return nil, e.Spec.Unexpanded(err)
 	}
 	d, err := e.restore(ctx, cl, saved, o.AnyClassifier)
 	if err != nil {
@@ -315,7 +315,7 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *net
 	saved := &artifact.Detector{
 		Spec: e.Spec.Resolved(), Tensors: tensors, State: d.State(), ClassifierDir: classifierDir,
 		Meta: artifact.Meta{
-			Name: e.Spec.Name, Method: e.Spec.Detector.Method, Seeds: map[string]uint64{"spec": e.Spec.Seed},
+			Name: e.Spec.Written("name"), Method: e.Spec.Detector.Method, Seeds: map[string]uint64{"spec": e.Spec.Seed},
 			InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Data: map[string]string{}, Base: base,
 		},
 	}

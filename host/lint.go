@@ -78,7 +78,7 @@ func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sd
 	if config.BaseDir, err = filepath.Abs(s.Abs(".")); err != nil {
 		return err
 	}
-	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: config, Logger: e.o.logger(), Checks: launch.ChecksOff})
+	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: config, Logger: e.o.logger(), Checks: launch.ChecksOff, CheckSchema: e.checkSchema})
 	var d sdk.Diagnostics
 	if errors.As(err, &d) {
 		var faults spec.Errors

@@ -15,6 +15,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -48,6 +49,7 @@ func (e *Interrupted) Unwrap() error { return e.Err }
 // guard, its threshold, the attacks, the report. A resumed run ends with the
 // same bits as one that was never interrupted.
 func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report, err error) {
+	defer func() { err = e.Spec.Unexpanded(err) }()
 	if faults := e.Spec.Require("run", "data.train", "data.test", "classifier"); len(faults) > 0 {
 		return nil, faults
 	}
@@ -61,6 +63,10 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	defer run.Close()
 	d, err := e.trainInto(ctx, run, run.File(detectorDir))
 	if err != nil {
+		var refused spec.Errors
+		if errors.As(err, &refused) && !o.Resume && !run.resumable() { // before anything was done: the spec is not to be kept
+			err = errors.Join(err, os.RemoveAll(run.Path))
+		}
 		return nil, interrupted(ctx, o.Command, err)
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -80,7 +86,8 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 
 // TrainTo trains and calibrates a detector into a directory. What it needs
 // to resume lies in a run directory beside it, OUT.partial, until it is done.
-func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (*Detector, error) {
+func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, err error) {
+	defer func() { err = e.Spec.Unexpanded(err) }()
 	if faults := e.Spec.Require("train", "data.train", "classifier"); len(faults) > 0 {
 		return nil, faults
 	}
@@ -161,7 +168,7 @@ func (e *Experiment) openRun(o RunOptions) (*RunDir, error) {
 			return nil, err
 		}
 	}
-	return run, run.Event("start", map[string]any{"resume": o.Resume, "spec": e.Spec.Name})
+	return run, run.Event("start", map[string]any{"resume": o.Resume, "spec": e.Spec.Written("name")})
 }
 
 // trainInto trains classifier and guard in the run, calibrates, and saves
@@ -192,12 +199,15 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 	}
 	net, err := e.trainNetwork(ctx, cl, trainHooks{
 		checkpoint: run.writeCheckpoint, resume: resume,
-		epoch:   run.record,
-		warning: func(w string) { e.o.logger().Warn(w); _ = run.Event("warning", map[string]any{"message": w}) },
+		epoch: run.record,
+		warning: func(w string) {
+			e.o.logger().Warn(w)
+			_ = run.Event("warning", map[string]any{"message": e.Spec.Unexpand(w)})
+		},
 	})
 	if err != nil {
 		err = e.dumpBatch(run, err)
-		return nil, errors.Join(err, run.Event("failed", map[string]any{"error": err.Error()}))
+		return nil, errors.Join(err, run.Event("failed", map[string]any{"error": e.Spec.Unexpand(err.Error())}))
 	}
 	d, err := e.finish(ctx, cl, net)
 	if err != nil {

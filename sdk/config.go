@@ -2,11 +2,9 @@ package sdk
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -60,72 +58,6 @@ func CheckConfig(schema, config []byte) error {
 		return Errorf(Internal, "the plugin's config schema: %w", err)
 	}
 	return nil
-}
-
-// Redact is config with the values that schema marks "secret": true replaced
-// by "***", to be logged or written. A config that cannot be read is "{}".
-func Redact(schema, config []byte) []byte {
-	var doc any
-	if json.Unmarshal(config, &doc) != nil {
-		return []byte("{}")
-	}
-	out, err := json.Marshal(redact(schema, "", doc))
-	if err != nil {
-		return []byte("{}")
-	}
-	return out
-}
-
-func redact(schema []byte, pointer string, v any) any {
-	if isSecret(schema, pointer) {
-		return "***"
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		for k, x := range v {
-			v[k] = redact(schema, pointer+"/"+escapePointer(k), x)
-		}
-	case []any:
-		for i, x := range v {
-			v[i] = redact(schema, pointer+"/"+strconv.Itoa(i), x)
-		}
-	}
-	return v
-}
-
-// isSecret reports whether the schema marks the value at a pointer, or one
-// that holds it, as secret. It follows properties, additionalProperties and
-// items.
-func isSecret(schema []byte, pointer string) bool {
-	var at any
-	if json.Unmarshal(schema, &at) != nil {
-		return false
-	}
-	tokens := strings.Split(pointer, "/")[1:]
-	if pointer == "" {
-		tokens = nil
-	}
-	for i := 0; ; i++ {
-		s, ok := at.(map[string]any)
-		if !ok {
-			return false
-		}
-		if s["secret"] == true {
-			return true
-		}
-		if i == len(tokens) {
-			return false
-		}
-		name := strings.NewReplacer("~1", "/", "~0", "~").Replace(tokens[i])
-		properties, _ := s["properties"].(map[string]any)
-		if at, ok = properties[name]; ok {
-			continue
-		}
-		if at, ok = s["additionalProperties"]; ok {
-			continue
-		}
-		at = s["items"]
-	}
 }
 
 func escapePointer(token string) string {

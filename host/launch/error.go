@@ -59,7 +59,7 @@ func (c *Classifier) fault(op string, p *process, err error) error {
 	if errors.As(err, &e) {
 		return err
 	}
-	return c.cmd.fault(op, p, err)
+	return c.cmd.fault(op, p, c.hide.err(err))
 }
 
 func (v *verified) fault(op string, p *process, err error) error {
@@ -78,7 +78,7 @@ func (v *verified) fault(op string, p *process, err error) error {
 func (c *Classifier) answered(op string, p *process, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), sdk.KindOf(err) == sdk.InvalidArgument:
-		return fmt.Errorf("plugin %s: %s: %w", c.cmd.Name, op, err)
+		return fmt.Errorf("plugin %s: %s: %w", c.cmd.Name, op, c.hide.err(err))
 	}
 	return c.fault(op, p, err)
 }

@@ -66,6 +66,11 @@ type Options struct {
 	RestartBudget int
 	Backoff       time.Duration // before the second restart in a row, doubling to 5 seconds; 0: 100 ms
 
+	// CheckSchema is called once with the schema of the config that the plugin
+	// declares, before it is given its config; an error ends Start as it is.
+	// nil: nothing is asked.
+	CheckSchema func(schema []byte) error
+
 	Checks Checks
 	// CheckRows are rows of the data to check with, NHWC; nil: random ones.
 	CheckRows *tensor.Tensor
@@ -102,6 +107,8 @@ type Classifier struct {
 	replicas []*replica
 	next     atomic.Uint64 // round robin
 	rows     atomic.Int64  // most rows per call, smaller after the plugin ran out of memory; 0: no limit yet
+
+	hide hider // the config's secrets
 
 	mu     sync.RWMutex
 	config sdk.Config // what a restart configures with: changed by Fit

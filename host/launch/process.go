@@ -32,15 +32,16 @@ type process struct {
 	stop   sync.Once
 }
 
-// spawn starts v and shakes hands, in at most o.StartTimeout.
-func spawn(ctx context.Context, v *verified, o *Options, sockets string) (*process, error) {
+// spawn starts v and shakes hands, in at most o.StartTimeout. What hide holds,
+// also later, is kept out of all that the plugin prints.
+func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *hider) (*process, error) {
 	p := &process{}
-	log := o.Logger
+	log := hclog.Logger(discreet{o.Logger, hide})
 	run, err := newRunner(v, nil)
 	if err != nil {
 		return nil, v.fault("start", nil, err)
 	}
-	run.limits = o.Limits
+	run.limits, run.tail.hide = o.Limits, hide
 	p.run = run
 	tlsConfig, certificate, err := mutualTLS()
 	if err != nil {

@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	tailLines = 12  // of stderr, kept for an error
-	tailWidth = 400 // bytes of each
+	tailLines = 12      // of stderr, kept for an error
+	tailWidth = 400     // bytes of each
+	tailRead  = 8 << 10 // bytes of each that are looked through for secrets
 	// deathNotice is how long a process that is ending by itself may take to show
 	// it: what it died of is then not hidden by a kill.
 	deathNotice = 20 * time.Millisecond
@@ -251,6 +252,7 @@ func (p pipeEnd) Read(b []byte) (int, error) {
 // tail keeps the last lines of a stream, and above them the one by which a Go
 // program says why it dies, which it follows with all of its stacks.
 type tail struct {
+	hide  *hider // nil: nothing
 	mu    sync.Mutex
 	cause string
 	lines []string
@@ -262,7 +264,7 @@ func (t *tail) write(b []byte) {
 	defer t.mu.Unlock()
 	for len(b) > 0 {
 		line, rest, whole := bytes.Cut(b, []byte{'\n'})
-		if room := tailWidth - len(t.open); room > 0 {
+		if room := tailRead - len(t.open); room > 0 {
 			t.open = append(t.open, line[:min(room, len(line))]...)
 		}
 		if whole {
@@ -274,7 +276,10 @@ func (t *tail) write(b []byte) {
 
 func (t *tail) push() {
 	if line := bytes.TrimRight(t.open, "\r "); len(line) > 0 {
-		text := string(bytes.ToValidUTF8(line, []byte("?")))
+		text := t.hide.text(string(bytes.ToValidUTF8(line, []byte("?"))))
+		if len(text) > tailWidth {
+			text = strings.ToValidUTF8(text[:tailWidth], "?")
+		}
 		if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
 			t.cause = text
 		}

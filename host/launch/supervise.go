@@ -130,7 +130,7 @@ func (c *Classifier) launch(ctx context.Context) (*process, error) {
 		v.close()
 		return nil, c.fault("pin", nil, fmt.Errorf("the plugin's file changed while it ran: its sha256 is %s now; it was not restarted", v.sum))
 	}
-	p, err := spawn(ctx, v, &c.o, c.sockets.path)
+	p, err := spawn(ctx, v, &c.o, c.sockets.path, &c.hide)
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +148,18 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 	c.mu.RLock()
 	conf, before := c.config, c.wire
 	c.mu.RUnlock()
-	op := "configure"
-	err := p.rpc.Configure(call, conf)
-	var info sdk.Info
+	op := "describe"
+	info, err := p.rpc.Info(call)
+	if err == nil && before.Name == "" && c.o.CheckSchema != nil {
+		if err := c.o.CheckSchema(info.Schema); err != nil {
+			return err
+		}
+	}
+	if err == nil {
+		c.hide.add(sdk.Secrets(info.Schema, conf.JSON))
+		op = "configure"
+		err = p.rpc.Configure(call, conf)
+	}
 	if err == nil {
 		op = "describe"
 		info, err = p.rpc.Info(call)

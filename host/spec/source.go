@@ -86,7 +86,9 @@ func (e Errors) orNil() error {
 // Errorf makes an error about the value at path, with its position if known
 // (else that of its nearest parent).
 func (s *Spec) Errorf(path, format string, args ...any) Error {
-	return s.source.errorf(path, format, args...)
+	e := s.source.errorf(path, format, args...)
+	e.Message = s.Unexpand(e.Message)
+	return e
 }
 
 func (s *Source) errorf(path, format string, args ...any) Error {

@@ -10,6 +10,7 @@
 //	edit FILE OLD NEW                         # replaces text; fails if it is not there
 //	cut FILE N                                # keeps the first N bytes
 //	flip FILE N                               # changes the byte at N, from the end if negative
+//	absent TEXT PATH…                         # no file at or below a path holds it, nor is named so
 package clitest
 
 import (
@@ -19,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -65,7 +67,7 @@ func Run(t *testing.T, dir string, files []string, setup func(*testscript.Env) e
 			return setup(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit": exit, "json": jsonValue, "jsonl": jsonLines, "npz": npz, "edit": edit, "cut": cut, "flip": flip,
+			"exit": exit, "json": jsonValue, "jsonl": jsonLines, "npz": npz, "edit": edit, "cut": cut, "flip": flip, "absent": absent,
 		},
 	})
 }
@@ -214,6 +216,27 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	data[n] ^= 1
 	write(ts, args[0], data)
+}
+
+func absent(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "absent TEXT PATH…")
+	for _, root := range args[1:] {
+		files := 0
+		ts.Check(filepath.WalkDir(ts.MkAbs(root), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			files++
+			data, err := os.ReadFile(path)
+			if err == nil && (strings.Contains(d.Name(), args[0]) || bytes.Contains(data, []byte(args[0]))) {
+				ts.Fatalf("%s holds %q", path, args[0])
+			}
+			return err
+		}))
+		if files == 0 {
+			ts.Fatalf("%s has no files", root)
+		}
+	}
 }
 
 func write(ts *testscript.TestScript, name string, data []byte) {

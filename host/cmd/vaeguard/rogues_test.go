@@ -11,7 +11,8 @@ import (
 
 // rogues are the plugins that scripts use to see how bad ones are met.
 func rogues() map[string]func() {
-	return map[string]func(){"chatterbox": chatterbox, "stranger": stranger, "liar": liar}
+	return map[string]func(){"chatterbox": chatterbox, "stranger": stranger, "liar": liar,
+		"keeper": func() { sdk.Serve(&keeper{flat: flat{output: sdk.Logits, scale: 1}}) }, "picky": func() { sdk.Serve(picky{flat{output: sdk.Logits, scale: 1}}) }}
 }
 
 // chatterbox is a plugin that greets its user on stdout.

@@ -1,0 +1,140 @@
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// minSecret is the length from which a secret is looked for in text: a
+// shorter one would be found in every line.
+const minSecret = 4
+
+// hider keeps the secrets of a config out of what a plugin prints and answers.
+// The zero value, and nil, hide nothing.
+type hider struct {
+	r atomic.Pointer[strings.Replacer]
+}
+
+// add hides secrets from now on, as they are, as JSON writes them, and line by
+// line. It replaces what was hidden before; none leave it.
+func (h *hider) add(secrets []string) {
+	var all []string
+	take := func(s string) {
+		if len(s) >= minSecret {
+			all = append(all, s)
+		}
+	}
+	for _, s := range secrets {
+		take(s)
+		if text, err := json.Marshal(s); err == nil {
+			take(string(text[1 : len(text)-1]))
+		}
+		for line := range strings.Lines(s) {
+			take(strings.TrimRight(line, "\r\n"))
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	// The longest first: a secret may hold another.
+	slices.SortFunc(all, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	var pairs []string
+	for _, s := range slices.Compact(all) {
+		pairs = append(pairs, s, sdk.Redacted)
+	}
+	h.r.Store(strings.NewReplacer(pairs...))
+}
+
+// text is s without the secrets.
+func (h *hider) text(s string) string {
+	if h == nil {
+		return s
+	}
+	if r := h.r.Load(); r != nil {
+		return r.Replace(s)
+	}
+	return s
+}
+
+// err is err without the secrets in its message; kinds stay what they are.
+func (h *hider) err(err error) error {
+	if err == nil {
+		return nil
+	}
+	before := err.Error()
+	after := h.text(before)
+	var d sdk.Diagnostics
+	if errors.As(err, &d) {
+		clean := slices.Clone(d)
+		for i := range clean {
+			clean[i].Message = h.text(clean[i].Message)
+		}
+		if !slices.Equal(clean, d) {
+			return clean
+		}
+	}
+	if after == before {
+		return err
+	}
+	return &redacted{text: after, err: err}
+}
+
+// redacted is an error whose message is not its cause's.
+type redacted struct {
+	text string
+	err  error
+}
+
+func (e *redacted) Error() string { return e.text }
+func (e *redacted) Unwrap() error { return e.err }
+
+// discreet is a logger that hides.
+type discreet struct {
+	hclog.Logger
+	hide *hider
+}
+
+func (d discreet) args(list []any) []any {
+	out := slices.Clone(list)
+	for i, a := range out {
+		switch a := a.(type) {
+		case string:
+			out[i] = d.hide.text(a)
+		case error:
+			out[i] = d.hide.err(a)
+		}
+	}
+	return out
+}
+
+// Log hides what Trace, Debug, Info, Warn and Error hide too.
+func (d discreet) Log(level hclog.Level, msg string, args ...any) {
+	d.Logger.Log(level, d.hide.text(msg), d.args(args)...)
+}
+
+func (d discreet) Trace(msg string, args ...any) { d.Log(hclog.Trace, msg, args...) }
+func (d discreet) Debug(msg string, args ...any) { d.Log(hclog.Debug, msg, args...) }
+func (d discreet) Info(msg string, args ...any)  { d.Log(hclog.Info, msg, args...) }
+func (d discreet) Warn(msg string, args ...any)  { d.Log(hclog.Warn, msg, args...) }
+func (d discreet) Error(msg string, args ...any) { d.Log(hclog.Error, msg, args...) }
+
+// With and the names keep hiding.
+func (d discreet) With(args ...any) hclog.Logger {
+	return discreet{d.Logger.With(d.args(args)...), d.hide}
+}
+func (d discreet) Named(name string) hclog.Logger { return discreet{d.Logger.Named(name), d.hide} }
+func (d discreet) ResetNamed(name string) hclog.Logger {
+	return discreet{d.Logger.ResetNamed(name), d.hide}
+}

@@ -1,0 +1,51 @@
+package spec
+
+// Written is the scalar at a dotted path as the file has it, its variables
+// unexpanded: what may be written. It is empty where there is none.
+func (s *Spec) Written(path string) string {
+	if s.source == nil {
+		if path == "name" {
+			return s.Name
+		}
+		return ""
+	}
+	n := s.source.root.at(path)
+	switch {
+	case n == nil:
+		return ""
+	case n.raw != "":
+		return n.raw
+	}
+	return n.text
+}
+
+// Unexpand is a message with the spec's variables as the file has them, where
+// their values can be told from other words.
+func (s *Spec) Unexpand(message string) string {
+	if s.source == nil || s.source.root == nil {
+		return message
+	}
+	return s.source.root.conceal(message)
+}
+
+// Unexpanded is err with Unexpand's message; what it is stays what it is.
+func (s *Spec) Unexpanded(err error) error {
+	if err == nil {
+		return nil
+	}
+	before := err.Error()
+	after := s.Unexpand(before)
+	if after == before {
+		return err
+	}
+	return &unexpanded{text: after, err: err}
+}
+
+// unexpanded is an error whose message is not its cause's.
+type unexpanded struct {
+	text string
+	err  error
+}
+
+func (e *unexpanded) Error() string { return e.text }
+func (e *unexpanded) Unwrap() error { return e.err }
