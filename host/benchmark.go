@@ -11,6 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/bench"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
@@ -120,6 +121,9 @@ func (e *Experiment) benchPlugin(ctx context.Context, b bench.Options, in tensor
 	if p.Shipped {
 		b.Local = func(ctx context.Context) (sdk.Classifier, func() error, error) {
 			c, err := e.configured(ctx, p.Name, setup.config)
+			if err == nil {
+				c, err = launch.Local(ctx, c)
+			}
 			return c, func() error { return nil }, err
 		}
 	}

@@ -40,8 +40,8 @@ func transpose(dst, src []float32, rows, cols int) {
 	}
 }
 
-// describe takes over what the plugin says about itself.
-func (c *Classifier) describe(wire sdk.Info) {
+// hostInfo is what the host calls a classifier that describes itself as wire.
+func hostInfo(wire sdk.Info) sdk.Info {
 	info := wire
 	if wire.Layout == sdk.NCHW && len(wire.InputShape) == 3 {
 		ch, h, w := wire.InputShape[0], wire.InputShape[1], wire.InputShape[2]
@@ -52,6 +52,12 @@ func (c *Classifier) describe(wire sdk.Info) {
 			}
 		}
 	}
+	return info
+}
+
+// describe takes over what the plugin says about itself.
+func (c *Classifier) describe(wire sdk.Info) {
+	info := hostInfo(wire)
 	c.mu.Lock()
 	c.wire, c.info = wire, info
 	c.mu.Unlock()
