@@ -6,6 +6,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/attacks"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/cnn"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
+	"github.com/vaeguard/vaeguard/builtin/classifiers/oip"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/onnx"
 	"github.com/vaeguard/vaeguard/builtin/corruptions"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
@@ -43,6 +44,7 @@ func Classifiers() map[string]func() sdk.Classifier {
 		"mlp":  func() sdk.Classifier { return mlp.New() },
 		"cnn":  func() sdk.Classifier { return cnn.New() },
 		"onnx": func() sdk.Classifier { return onnx.New() },
+		"oip":  func() sdk.Classifier { return oip.New() },
 	}
 }
 

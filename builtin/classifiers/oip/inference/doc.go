@@ -1,0 +1,13 @@
+// Package inference holds the messages of the Open Inference Protocol over
+// gRPC, generated from inference.proto.
+package inference
+
+//go:generate protoc --proto_path=../../../.. --go_out=../../../.. --go_opt=module=github.com/vaeguard/vaeguard builtin/classifiers/oip/inference/inference.proto
+
+// Full names of the protocol's calls.
+const (
+	Service       = "inference.GRPCInferenceService"
+	ModelReady    = "/" + Service + "/ModelReady"
+	ModelMetadata = "/" + Service + "/ModelMetadata"
+	ModelInfer    = "/" + Service + "/ModelInfer"
+)

@@ -1,0 +1,102 @@
+package oiptest
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/inference"
+)
+
+// Register puts the model on a gRPC server.
+func (m *Model) Register(s grpc.ServiceRegistrar) {
+	s.RegisterService(&grpc.ServiceDesc{ServiceName: inference.Service, HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{
+		{MethodName: "ModelReady", Handler: method(inference.ModelReady, m.modelReady)},
+		{MethodName: "ModelMetadata", Handler: method(inference.ModelMetadata, m.modelMetadata)},
+		{MethodName: "ModelInfer", Handler: method(inference.ModelInfer, m.modelInfer)},
+	}}, m)
+}
+
+// method is a gRPC handler of a function.
+func method[In, Out any](name string, f func(context.Context, *In) (*Out, error)) grpc.MethodHandler {
+	return func(_ any, ctx context.Context, decode func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
+		in := new(In)
+		if err := decode(in); err != nil {
+			return nil, err
+		}
+		h := func(ctx context.Context, in any) (any, error) { return f(ctx, in.(*In)) }
+		if i == nil {
+			return h(ctx, in)
+		}
+		return i(ctx, in, &grpc.UnaryServerInfo{FullMethod: name}, h)
+	}
+}
+
+func (m *Model) knows(name, version string) error {
+	if name != m.name() || version != "" && version != m.version() {
+		return status.Error(codes.NotFound, errUnknown.Error())
+	}
+	return nil
+}
+
+func (m *Model) modelReady(_ context.Context, r *inference.ModelReadyRequest) (*inference.ModelReadyResponse, error) {
+	return &inference.ModelReadyResponse{Ready: true}, m.knows(r.Name, r.Version)
+}
+
+func (m *Model) modelMetadata(ctx context.Context, r *inference.ModelMetadataRequest) (*inference.ModelMetadataResponse, error) {
+	if err := m.knows(r.Name, r.Version); err != nil {
+		return nil, err
+	}
+	in, out, err := m.ports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wire := func(p port) []*inference.ModelMetadataResponse_TensorMetadata {
+		return []*inference.ModelMetadataResponse_TensorMetadata{{Name: p.Name, Datatype: p.Datatype, Shape: p.Shape}}
+	}
+	return &inference.ModelMetadataResponse{Name: m.name(), Versions: []string{m.version()}, Platform: "oiptest", Inputs: wire(in), Outputs: wire(out)}, nil
+}
+
+func (m *Model) modelInfer(ctx context.Context, r *inference.ModelInferRequest) (*inference.ModelInferResponse, error) {
+	if err := m.knows(r.ModelName, r.ModelVersion); err != nil {
+		return nil, err
+	}
+	if len(r.Inputs) != 1 {
+		return nil, status.Errorf(codes.InvalidArgument, "%d inputs, want one", len(r.Inputs))
+	}
+	in := r.Inputs[0]
+	raw := len(r.RawInputContents) == 1
+	values := in.GetContents().GetFp32Contents()
+	if raw {
+		values = m.decode(r.RawInputContents[0])
+	} else if m.size() == 8 {
+		for _, v := range in.GetContents().GetFp64Contents() {
+			values = append(values, float32(v))
+		}
+	}
+	y, err := m.predict(ctx, in.Name, in.Datatype, in.Shape, values)
+	if errors.Is(err, errUnknown) || err == nil && len(r.Outputs) > 0 && r.Outputs[0].Name != m.output() {
+		return nil, status.Error(codes.NotFound, errUnknown.Error())
+	}
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	out := &inference.ModelInferResponse_InferOutputTensor{Name: m.output(), Datatype: m.datatype(), Shape: []int64{int64(y.N()), int64(y.Stride())}}
+	answer := &inference.ModelInferResponse{ModelName: m.name(), ModelVersion: m.version(), Id: r.Id, Outputs: []*inference.ModelInferResponse_InferOutputTensor{out}}
+	if raw {
+		answer.RawOutputContents = [][]byte{m.encode(y.Data)}
+		return answer, nil
+	}
+	out.Contents = &inference.InferTensorContents{}
+	for _, v := range y.Data {
+		if m.size() == 8 {
+			out.Contents.Fp64Contents = append(out.Contents.Fp64Contents, float64(v))
+		} else {
+			out.Contents.Fp32Contents = append(out.Contents.Fp32Contents, v)
+		}
+	}
+	return answer, nil
+}
