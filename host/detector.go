@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -27,6 +30,9 @@ type Detector struct {
 	*detect.Detector
 	// Classifier is the guarded model, started once.
 	Classifier *launch.Classifier
+	// Gradient stands in for the gradients that the classifier lacks; nil if it
+	// has its own, or if nothing needed any.
+	Gradient *gradient.Source
 	// Experiment is the spec that it was made from.
 	Experiment *Experiment
 	// Saved is what was read from, or written to, disk; nil for a detector
@@ -114,7 +120,7 @@ func reopen(saved *artifact.Detector, c Components, o OpenOptions) (*Experiment,
 }
 
 // restore puts a saved detector together around its classifier.
-func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *artifact.Detector, anyClassifier bool) (*Detector, error) {
+func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *artifact.Detector, anyClassifier bool) (_ *Detector, err error) {
 	info, err := cl.Info(ctx)
 	if err != nil {
 		return nil, err
@@ -129,6 +135,14 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 	weights := saved.Weights()
 	mean, std := take(weights, "normalize.mean"), take(weights, "normalize.std")
 	scaleMean, scaleStd := take(weights, "scale.mean"), take(weights, "scale.std")
+	if net.source, err = e.reopenSource(ctx, cl, info, saved, weights); err != nil {
+		return nil, fmt.Errorf("detector %s: gradient: %w", saved.Dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = closeSource(net.source, err)
+		}
+	}()
 	switch s.Detector.Method {
 	case "max_softmax", "feature_squeezing":
 	case "distillation":
@@ -189,7 +203,7 @@ func wide(v []float32) []float64 {
 func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, net *network, heads []detect.Head, noise *tensor.Tensor, state detect.State) (*Detector, error) {
 	s := e.Spec
 	o := detect.Options{
-		Method: detect.Method(s.Detector.Method), Classifier: cl, Noise: noise,
+		Method: detect.Method(s.Detector.Method), Classifier: modelOf(cl, net.source), Noise: noise,
 		Fusion: detect.FusionRule(s.Detector.Fusion), Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip,
 		Hidden: heads, Seed: s.Seed, Threads: e.o.Threads, State: state,
 	}
@@ -218,7 +232,7 @@ func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, net *n
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{Detector: inner, Classifier: cl, Experiment: e}, nil
+	return &Detector{Detector: inner, Classifier: cl, Gradient: net.source, Experiment: e}, nil
 }
 
 // Detect scores, flags and corrects x, (N, example…), in the classifier's
@@ -270,7 +284,7 @@ func (d *Detector) Digest() string {
 
 // Close ends the classifier's process.
 func (d *Detector) Close() error {
-	return errors.Join(d.Detector.Close(), d.Classifier.Close())
+	return errors.Join(closeSource(d.Gradient, d.Detector.Close()), d.Classifier.Close())
 }
 
 // save writes the detector to dir. classifierDir holds the files of a
@@ -303,6 +317,15 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *net
 		vector("scale.mean", e.standard.Mean)
 		vector("scale.std", e.standard.Std)
 	}
+	var report *gradient.Report
+	if d.Gradient != nil {
+		r := d.Gradient.Report()
+		report = &r
+		own := d.Gradient.Saved()
+		for _, name := range slices.Sorted(maps.Keys(own)) {
+			tensors = append(tensors, safetensors.Named{Name: name, Tensor: own[name]})
+		}
+	}
 	base, err := filepath.Abs(e.Spec.Abs("."))
 	if err != nil {
 		return err
@@ -316,7 +339,8 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *net
 		Spec: e.Spec.Resolved(), Tensors: tensors, State: d.State(), ClassifierDir: classifierDir,
 		Meta: artifact.Meta{
 			Name: e.Spec.Written("name"), Method: e.Spec.Detector.Method, Seeds: map[string]uint64{"spec": e.Spec.Seed},
-			InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Data: map[string]string{}, Base: base,
+			InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Gradient: report,
+			Data: map[string]string{}, Base: base,
 		},
 	}
 	if rows := e.rows[RoleTrain]; rows != nil && len(saved.Meta.Classifier.Labels) == 0 {

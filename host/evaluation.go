@@ -64,7 +64,7 @@ func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.R
 		return nil, nil, err
 	}
 	eo := evaluate.Options{
-		Name: s.Written("name"), Guard: d.Detector, Classifier: d.Classifier,
+		Name: s.Written("name"), Guard: d.Detector, Classifier: d.Model(), Gradient: d.gradientReport(),
 		Guarded: func(fresh bool, seed uint64) sdk.Forwarder {
 			return d.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed})
 		},

@@ -197,7 +197,16 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 	if err != nil {
 		return nil, err
 	}
-	net, err := e.trainNetwork(ctx, cl, trainHooks{
+	source, err := e.gradientSource(ctx, cl, e.gradientEvents(run.Event))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = closeSource(source, err)
+		}
+	}()
+	net, err := e.trainNetwork(ctx, modelOf(cl, source), trainHooks{
 		checkpoint: run.writeCheckpoint, resume: resume,
 		epoch: run.record,
 		warning: func(w string) {
@@ -209,6 +218,10 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 		err = e.dumpBatch(run, err)
 		return nil, errors.Join(err, run.Event("failed", map[string]any{"error": e.Spec.Unexpand(err.Error())}))
 	}
+	if source, err = e.settleSource(ctx, source); err != nil {
+		return nil, err
+	}
+	net.source = source
 	d, err := e.finish(ctx, cl, net)
 	if err != nil {
 		return nil, err

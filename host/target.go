@@ -34,7 +34,7 @@ func OpenTarget(ctx context.Context, name string, set []string, c Components, o 
 		if err != nil {
 			return nil, err
 		}
-		return &Target{Experiment: d.Experiment, Classifier: d.Classifier, Detector: d, close: d.Close}, nil
+		return &Target{Experiment: d.Experiment, Classifier: d.Model(), Detector: d, close: d.Close}, nil
 	}
 	e, err := Load(name, set, c, o)
 	if err != nil {

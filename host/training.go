@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -71,8 +73,9 @@ func (e *Experiment) modelFrom(in tensor.Shape) (*vae.Model, error) {
 	weights := saved.Weights()
 	o := other.modelOptions(in)
 	mean, std := take(weights, "normalize.mean"), take(weights, "normalize.std")
-	delete(weights, "scale.mean")
-	delete(weights, "scale.std")
+	maps.DeleteFunc(weights, func(name string, _ *tensor.Tensor) bool {
+		return strings.HasPrefix(name, "scale.") || strings.HasPrefix(name, gradient.SavedPrefix)
+	})
 	if mean != nil && std != nil {
 		if o.Normalize, err = vae.NewNormalizer(wide(mean), wide(std), in); err != nil {
 			return fail(err)
@@ -97,7 +100,7 @@ func modelWeights(all []safetensors.Named) map[string]*tensor.Tensor {
 	for _, t := range all {
 		part, _, _ := strings.Cut(t.Name, ".")
 		switch part {
-		case "noise", "hidden", "normalize", "scale":
+		case "noise", "hidden", "normalize", "scale", "gradient":
 		default:
 			out[t.Name] = t.Tensor
 		}
@@ -138,6 +141,7 @@ type network struct {
 	student *vae.Student
 	heads   []train.Head
 	history []train.Record
+	source  *gradient.Source // of gradients that the classifier lacks, or nil
 }
 
 // trainHooks connect a training to its run directory.

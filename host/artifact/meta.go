@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -28,8 +29,9 @@ type Meta struct {
 	LatentDim     int               `json:"latent_dim,omitempty"`
 	Samples       int               `json:"samples,omitempty"`
 	Classifier    Classifier        `json:"classifier"`
-	Data          map[string]string `json:"data"`     // sha256 of what each role's rows were read from
-	Versions      map[string]string `json:"versions"` // of vaeguard and Go
+	Gradient      *gradient.Report  `json:"gradient,omitempty"` // nil: the classifier's own
+	Data          map[string]string `json:"data"`               // sha256 of what each role's rows were read from
+	Versions      map[string]string `json:"versions"`           // of vaeguard and Go
 	// Base is the folder that relative paths of the spec start from, as it was
 	// when the detector was made; where it is gone, the detector's own.
 	Base  string            `json:"base,omitempty"`

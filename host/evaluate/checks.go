@@ -20,10 +20,25 @@ func (e *evaluation) check(ctx context.Context) error {
 	e.checkOrder()
 	e.checkBlind()
 	e.checkCurves()
+	if e.o.Gradient != nil { // what follows would find it out, in riddles
+		e.noteGradient()
+		return nil
+	}
 	if e.o.SkipChecks || e.info.Gradient == sdk.NoGradient {
 		return nil
 	}
 	return e.checkDescent(ctx)
+}
+
+// noteGradient says what attacks through another gradient than the
+// classifier's are worth.
+func (e *evaluation) noteGradient() {
+	for _, a := range e.o.Attacks {
+		if a.Attack.Needs() == attack.NeedsGradients {
+			e.warn("%s", e.o.Gradient.Note())
+			return
+		}
+	}
 }
 
 // checkPromise compares the false-alarm rate on test rows with the promised

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -47,6 +48,9 @@ type Options struct {
 	Name       string
 	Guard      Guard
 	Classifier sdk.Classifier // the bare one
+	// Gradient says where the Classifier's gradients come from; nil: from
+	// itself.
+	Gradient *gradient.Report
 	// Guarded is the guard as a classifier with detect's outputs, with the
 	// stored noise or with fresh noise of the given seed. Adaptive attacks
 	// need it.
@@ -180,7 +184,7 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 	e := &evaluation{o: o, ids: identify(o.Attacks), info: info}
 	e.report = &Report{
 		Name:       o.Name,
-		Classifier: ClassifierReport{Name: info.Name, Digest: info.Digest, Classes: info.NumClasses},
+		Classifier: ClassifierReport{Name: info.Name, Digest: info.Digest, Classes: info.NumClasses, Gradient: o.Gradient},
 		Detector: DetectorReport{
 			Method: o.Method, Digest: o.Digest, Threshold: Number(o.Threshold),
 			PromisedFPR: Number(math.NaN()), Calibration: o.CalibrationRows,

@@ -3,6 +3,8 @@ package evaluate
 import (
 	"encoding/json"
 	"math"
+
+	"github.com/vaeguard/vaeguard/host/gradient"
 )
 
 // Number is a float64 that JSON shows as null where it is not finite: a
@@ -55,6 +57,9 @@ type ClassifierReport struct {
 	Digest   string  `json:"digest"`
 	Classes  int     `json:"classes"`
 	Accuracy float64 `json:"accuracy"` // on the clean test rows
+	// Gradient says where attacks had gradients from; absent: from the
+	// classifier itself.
+	Gradient *gradient.Report `json:"gradient,omitempty"`
 }
 
 // DetectorReport says what was judged.

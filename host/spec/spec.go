@@ -82,23 +82,36 @@ type Classifier struct {
 	Train     map[string]any `yaml:"train" doc:"options of the plugin's Fit; absent: config names weights"`
 	Gradient  string         `yaml:"gradient" default:"auto" enum:"auto|exact|surrogate|finite_difference|nes" doc:"where gradients come from"`
 	Surrogate *Surrogate     `yaml:"surrogate" doc:"the stand-in for a model without gradients"`
-	Checks    string         `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
-	Replicas  int            `yaml:"replicas" default:"1" check:">= 1" doc:"processes that share the calls"`
-	Timeout   float64        `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
-	Restarts  int            `yaml:"restarts" default:"3" check:">= 0" doc:"crashes that a run survives"`
-	MemoryMB  int            `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
-	OpenFiles int            `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
-	NoNewPriv bool           `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
+	// Differences are the options of finite_difference and nes.
+	Differences *Differences `yaml:"differences" doc:"gradients from queries: finite_difference and nes"`
+	Checks      string       `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
+	Replicas    int          `yaml:"replicas" default:"1" check:">= 1" doc:"processes that share the calls"`
+	Timeout     float64      `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
+	Restarts    int          `yaml:"restarts" default:"3" check:">= 0" doc:"crashes that a run survives"`
+	MemoryMB    int          `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
+	OpenFiles   int          `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
+	NoNewPriv   bool         `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
 }
 
 // Surrogate is a small network distilled from a classifier without gradients.
 type Surrogate struct {
 	Layers       []registry.Component `yaml:"layers" kind:"layer" doc:"without the final dense layer"`
-	Noise        float64              `yaml:"noise" default:"0.1" check:">= 0" doc:"standard deviation of the noise on the queries"`
+	Noise        float64              `yaml:"noise" default:"0.1" check:">= 0" doc:"standard deviation of the noise on half of its queries, in shares of a feature's range"`
 	RefitEvery   int                  `yaml:"refit_every" default:"1" check:">= 0" doc:"epochs between refits on reconstructions; 0: never"`
 	MinAgreement float64              `yaml:"min_agreement" default:"0.9" check:">= 0, <= 1" doc:"top-1 agreement on held-out rows below which it is refused"`
-	MaxQueries   int                  `yaml:"max_queries" check:">= 0" doc:"rows sent to the classifier; 0: no limit"`
+	MaxQueries   int                  `yaml:"max_queries" check:">= 0" doc:"rows sent to the classifier in training, whatever the gradient; 0: no limit"`
 	Epochs       int                  `yaml:"epochs" default:"20" check:">= 1" doc:"of distillation"`
+}
+
+// DefaultSurrogate is what an empty section classifier.surrogate means.
+func DefaultSurrogate() Surrogate {
+	return Surrogate{Noise: 0.1, RefitEvery: 1, MinAgreement: 0.9, Epochs: 20}
+}
+
+// Differences are gradients from queries.
+type Differences struct {
+	Step  float64 `yaml:"step" check:">= 0, <= 1" doc:"of central differences, and deviation of nes, in shares of a feature's range; 0: the least that reaches the answer"`
+	Pairs int     `yaml:"pairs" default:"64" check:">= 1" doc:"antithetic pairs of nes"`
 }
 
 // VAE is the auto-encoder.

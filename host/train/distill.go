@@ -127,6 +127,8 @@ func (p *pupil) names() []string {
 
 func (p *pupil) underflows() int { return 0 }
 
+func (p *pupil) differentiates() bool { return false }
+
 // step implements learner.
 func (p *pupil) step(_ context.Context, b *batch, g *nn.Grads, values []float64) error {
 	n := len(b.rows)

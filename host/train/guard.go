@@ -22,6 +22,8 @@ type learner interface {
 	validate(ctx context.Context, values []float64) error
 	// underflows counts since the last call.
 	underflows() int
+	// differentiates reports whether steps need gradients of the classifier.
+	differentiates() bool
 }
 
 // guard trains an auto-encoder.
@@ -81,6 +83,11 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 		return nil, err
 	}
 	g.asks = g.obj.UsesClassifier() || o.Harden != nil
+	if c, ok := o.Classifier.(Companion); ok && g.asks {
+		if err := c.Prepare(ctx); err != nil {
+			return nil, wrap(err)
+		}
+	}
 	if err := g.consult(ctx, rows); err != nil {
 		return nil, err
 	}
@@ -173,6 +180,8 @@ func (g *guard) names() []string {
 	}
 	return names
 }
+
+func (g *guard) differentiates() bool { return g.asks }
 
 func (g *guard) underflows() int {
 	n := g.under

@@ -29,8 +29,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	case !o.Train.Example().Equal(o.Model.Input):
 		return nil, fmt.Errorf("training rows are %v, the auto-encoder takes %v", o.Train.Example(), o.Model.Input)
 	}
+	if err := restoreCompanion(&o); err != nil {
+		return nil, err
+	}
 	g, err := newGuard(ctx, &o)
 	if err != nil {
+		return nil, err
+	}
+	if err := restoreCompanion(&o); err != nil {
 		return nil, err
 	}
 	return newLoop(&o, g).run(ctx)
@@ -166,6 +172,9 @@ func (r *loop) step(ctx context.Context, b *batch) error {
 	r.rate *= r.o.Harden.decay(b.step, b.total)
 	r.opt.Step(r.o.Engine, r.grads, r.rate)
 
+	if c := r.companionOf(); c != nil {
+		c.Step()
+	}
 	r.p.Step++
 	r.p.Rows += len(b.rows)
 	r.p.Underflows += r.l.underflows()
@@ -208,6 +217,9 @@ func (r *loop) means() []Value {
 
 // finish ends an epoch: validation, early stopping, history, checkpoint.
 func (r *loop) finish(ctx context.Context, underflows int) error {
+	if err := r.accompany(ctx); err != nil {
+		return err
+	}
 	record := Record{Epoch: r.p.Epoch + 1, Metrics: append([]Value(nil), r.means()...), Rate: r.rate}
 	if r.o.Validation != nil {
 		if err := r.l.validate(ctx, r.values); err != nil {
@@ -238,7 +250,7 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 	clear(r.p.Sums)
 	r.p.History = append(r.p.History, record)
 	event := Event{Stage: StageEpoch, Step: r.steps, Metrics: record.Metrics, Improved: record.Improved}
-	if underflows > 0 {
+	if underflows > 0 && r.companionOf() == nil { // its gradients are of logarithms
 		event.Warning = fmt.Sprintf("the classifier gave probabilities of 0 on %d reconstructions in this epoch, which bounds the gradient: let the plugin answer logits", underflows)
 	}
 	event.Epoch = record.Epoch
@@ -268,7 +280,11 @@ func (r *loop) checkpoint() error {
 			return fmt.Errorf("epoch %d, step %d: %s is no longer finite: lower the learning rate or set train.clip_norm", r.p.Epoch+1, r.p.Step, p.Name)
 		}
 	}
-	if err := r.o.Checkpoint(r.state()); err != nil {
+	state, err := r.state()
+	if err != nil {
+		return err
+	}
+	if err := r.o.Checkpoint(state); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	return nil

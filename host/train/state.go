@@ -14,7 +14,8 @@ import (
 // shares nothing with the training that made it.
 type State struct {
 	// Tensors are the params (params/NAME), those of the best epoch
-	// (best/NAME) and what the optimiser keeps (optimizer/…).
+	// (best/NAME), what the optimiser keeps (optimizer/…), and a Companion's
+	// (companion/…).
 	Tensors  map[string]*tensor.Tensor
 	Progress Progress
 }
@@ -36,6 +37,8 @@ type Progress struct {
 	Stopped     bool      `json:"stopped"`    // early
 	Underflows  int       `json:"underflows"`
 	Seconds     float64   `json:"seconds"`
+	// Companion is the part of a Companion's state that is no tensor.
+	Companion json.RawMessage `json:"companion,omitempty"`
 }
 
 // stateVersion is that of State's form.
@@ -92,7 +95,7 @@ func (l *loop) fingerprint() string {
 }
 
 // state copies everything.
-func (l *loop) state() *State {
+func (l *loop) state() (*State, error) {
 	s := &State{Tensors: map[string]*tensor.Tensor{}, Progress: l.p}
 	s.Progress.Version, s.Progress.Fingerprint = stateVersion, l.fingerprint()
 	s.Progress.Sums = slices.Clone(l.p.Sums)
@@ -107,7 +110,7 @@ func (l *loop) state() *State {
 	for name, t := range l.opt.State() {
 		s.Tensors[prefixOptimizer+name] = t
 	}
-	return s
+	return s, l.companion(s)
 }
 
 // restore takes a state over.
