@@ -98,7 +98,7 @@ func convForward(e *Engine, _ *job, worker, lo, hi int) {
 		for p := 0; p < k || p == 0; p += blockK {
 			kc := min(blockK, k-p)
 			g.columns(e.level, cols, colsLD, c.x, p0, p1, p, p+kc)
-			e.slab(p1-p0, g.F, kc, view{cols, colsLD, 1}, tail(c.packed, p*e.ops.nr), k, c.y[p0*g.F:], g.F, &c.ep, p == 0, p+kc == k)
+			e.slab(p1-p0, g.F, kc, view{cols, colsLD, 1}, tail(c.packed, p*e.ops.nr), k, c.y[p0*g.F:], g.F, &c.ep, p == 0, p+kc == k, e.fetcher(worker))
 		}
 		e.finish(c.y, g.F, p0, p1, 0, g.F, &c.ep)
 	}
@@ -151,7 +151,7 @@ func convKernel(e *Engine, _ *job, worker, lo, hi int) {
 		for p := 0; p < m || p == 0; p += blockK {
 			pc := min(blockK, m-p)
 			g.columns(e.level, cols, ld, c.x, p, p+pc, k0, k1)
-			e.slab(k1-k0, j1-j0, pc, view{cols, 1, ld}, tail(c.packed, j0*m+p*nr), m, c.y[k0*g.F+j0:], g.F, &c.ep, p == 0, p+pc == m)
+			e.slab(k1-k0, j1-j0, pc, view{cols, 1, ld}, tail(c.packed, j0*m+p*nr), m, c.y[k0*g.F+j0:], g.F, &c.ep, p == 0, p+pc == m, e.fetcher(worker))
 		}
 	}
 }

@@ -65,7 +65,7 @@ func convScatter(e *Engine, _ *job, worker, lo, hi int) {
 			dy := c.dy[i*g.out()+oy*g.OW*g.F:]
 			for q := 0; q < g.F || q == 0; q += blockK {
 				kc := min(blockK, g.F-q)
-				e.slab(h*g.OW, k, kc, view{tail(dy, q), g.F, 1}, tail(c.packed, q*e.ops.nr), g.F, cols, ld, &plain, q == 0, q+kc == g.F)
+				e.slab(h*g.OW, k, kc, view{tail(dy, q), g.F, 1}, tail(c.packed, q*e.ops.nr), g.F, cols, ld, &plain, q == 0, q+kc == g.F, e.fetcher(worker))
 			}
 			for r := range h {
 				g.scatter(e.level, dx, cols[r*g.OW*ld:], ld, oy+r)
@@ -182,7 +182,7 @@ func (e *Engine) phaseBlock(ph *phase, i, block, worker int) {
 	for p := 0; p < k || p == 0; p += blockK {
 		kc := min(blockK, k-p)
 		s.columns(e.level, cols, colsLD, c.dy, p0, p1, p, p+kc)
-		e.slab(p1-p0, g.C, kc, view{cols, colsLD, 1}, tail(packed, p*e.ops.nr), k, out, ldt, &c.ep, p == 0, p+kc == k)
+		e.slab(p1-p0, g.C, kc, view{cols, colsLD, 1}, tail(packed, p*e.ops.nr), k, out, ldt, &c.ep, p == 0, p+kc == k, e.fetcher(worker))
 	}
 	if !inPlace {
 		e.movePhase(ph, out, p0, p1, true)

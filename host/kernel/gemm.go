@@ -72,7 +72,7 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 		e.gemmDirect(c, ldc, &a, &b, &ep)
 		return
 	}
-	if b.RowStride == 1 && b.ColStride > 1 && m >= flipFrom && m <= n/4 && !ep.Accumulate {
+	if b.RowStride == 1 && b.ColStride > 1 && m >= flipFrom && m <= n/4 && m <= k/2 && !ep.Accumulate {
 		e.gemmFlipped(c, ldc, a, b, &ep)
 		return
 	}
@@ -133,7 +133,7 @@ func (e *Engine) gemmDirect(c []float32, ldc int, a, b *Matrix, ep *Epilogue) {
 	n, nr := b.Cols, e.ops.nr
 	av := view{a.Data, a.RowStride, a.ColStride}
 	for j := 0; j < n; j += nr {
-		e.tiles(a.Rows, min(nr, n-j), a.Cols, av, tail(b.Data, j), b.RowStride, c[j:], ldc, ep, j, true, true, stream{})
+		e.tiles(a.Rows, min(nr, n-j), a.Cols, av, tail(b.Data, j), b.RowStride, c[j:], ldc, ep, j, true, true, nil)
 	}
 	e.finish(c, ldc, 0, a.Rows, 0, n, ep)
 }
@@ -189,10 +189,13 @@ func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 			if ownA && kc > 0 {
 				a = packA(room[groupPanels*nr*kc:], a, m, kc)
 			}
+			f := e.fetcher(worker)
+			f.matrix(g.a, 0, m, p+kc, p+kc+blockK)
 			for j := j0; j < j1; {
 				if direct && (j1-j >= nr || e.ops.masked) {
 					b := tail(g.b.Data, p*g.b.RowStride+j)
-					e.tiles(m, min(nr, j1-j), kc, a, b, g.b.RowStride, g.c[j:], g.ldc, &g.ep, j, first, last, g.ahead(p, kc, min(j1, j+nr), j0, j1, nr))
+					f.panel = g.ahead(p, kc, min(j1, j+nr), j0, j1, nr)
+					e.tiles(m, min(nr, j1-j), kc, a, b, g.b.RowStride, g.c[j:], g.ldc, &g.ep, j, first, last, f)
 					j += nr
 					continue
 				}
@@ -200,8 +203,9 @@ func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 				e.pack(room, g.b, p, p+kc, j, jn, kc)
 				ahead := g.ahead(p, kc, jn, j0, j1, groupPanels*nr)
 				for q := 0; j < jn; q, j = q+1, j+nr {
-					e.tiles(m, min(nr, jn-j), kc, a, room[q*nr*kc:], nr, g.c[j:], g.ldc, &g.ep, j, first, last, ahead)
-					ahead.data = tail(ahead.data, nr)
+					f.panel = ahead
+					e.tiles(m, min(nr, jn-j), kc, a, room[q*nr*kc:], nr, g.c[j:], g.ldc, &g.ep, j, first, last, f)
+					ahead.at, ahead.end = ahead.at+uintptr(4*nr), ahead.end+uintptr(4*nr)
 				}
 			}
 		}
@@ -214,17 +218,18 @@ func (g *gemmJob) ahead(p, kc, jn, j0, j1, group int) stream {
 	if jn == j1 {
 		p, jn = p+kc, j0
 	}
-	if kc*g.colStep < bigB || p >= g.a.Cols || g.b.ColStride != 1 && g.b.RowStride != 1 {
+	if g.a.Cols*g.colStep < bigB || p >= g.a.Cols || g.b.ColStride != 1 && g.b.RowStride != 1 {
 		return stream{}
 	}
-	data := g.b.Data[p*g.b.RowStride+jn*g.b.ColStride:]
-	if g.b.ColStride == 1 {
-		return stream{data, g.b.RowStride, min(blockK, g.a.Cols-p)}
+	at := address(g.b.Data[p*g.b.RowStride+jn*g.b.ColStride:])
+	step, count := 4*g.b.RowStride, min(blockK, g.a.Cols-p)
+	if g.b.ColStride != 1 {
+		step, count = 4*g.b.ColStride, min(group, j1-jn)
 	}
-	return stream{data, g.b.ColStride, min(group, j1-jn)}
+	return stream{at, step, at + uintptr(step*count)}
 }
 
-// bigB is how large a block of b is not in the cache already.
+// bigB is how large a b is not in the cache already.
 const bigB = 1 << 16
 
 // gemmRows does row blocks [lo, hi) against the packed b.
@@ -241,7 +246,13 @@ func gemmRows(e *Engine, _ *job, worker, lo, hi int) {
 			if ownA && kc > 0 {
 				a = packA(e.room(worker, packedA(i1-i0, kc)), a, i1-i0, kc)
 			}
-			e.slab(i1-i0, n, kc, a, tail(g.packed, p*e.ops.nr), k, g.c[i0*g.ldc:], g.ldc, &g.ep, p == 0, p+kc == k)
+			f := e.fetcher(worker)
+			if p+kc < k {
+				f.matrix(g.a, i0, i1, p+kc, p+kc+blockK)
+			} else if t+1 < hi {
+				f.matrix(g.a, i1, i1+g.rowStep, 0, blockK)
+			}
+			e.slab(i1-i0, n, kc, a, tail(g.packed, p*e.ops.nr), k, g.c[i0*g.ldc:], g.ldc, &g.ep, p == 0, p+kc == k, f)
 		}
 		e.finish(g.c, g.ldc, i0, i1, 0, n, &g.ep)
 	}

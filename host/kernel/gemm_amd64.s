@@ -76,6 +76,19 @@ begin1:
 	MOVQ 120(AX), R9
 	CMPQ R8, 128(AX)
 	JLT  ahead1
+	MOVQ 136(AX), R8
+	CMPQ R8, 144(AX)
+	JGE  nothing1
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R8), R9
+	MOVQ R9, 128(AX)
+	MOVQ 8(R8), R9
+	MOVQ R9, 120(AX)
+	MOVQ (R8), R8
+	MOVQ R8, 112(AX)
+	JMP  ahead1
+
+nothing1:
 	MOVQ BX, R8
 	XORQ R9, R9
 
@@ -84,8 +97,8 @@ ahead1:
 	JLT  rest1
 
 four1:
-	PREFETCHT0   (R8)
-	PREFETCHT0   64(R8)
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	ADDQ         R9, R8
 	VMOVUPS.Z    (BX), K1, Z2
 	VMOVUPS.Z    64(BX), K2, Z3
@@ -94,8 +107,8 @@ four1:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	PREFETCHT0   64(R8)
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	ADDQ         R9, R8
 	VMOVUPS.Z    (BX), K1, Z2
 	VMOVUPS.Z    64(BX), K2, Z3
@@ -104,8 +117,8 @@ four1:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	PREFETCHT0   64(R8)
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	ADDQ         R9, R8
 	VMOVUPS.Z    (BX), K1, Z2
 	VMOVUPS.Z    64(BX), K2, Z3
@@ -114,8 +127,8 @@ four1:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	PREFETCHT0   64(R8)
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	ADDQ         R9, R8
 	VMOVUPS.Z    (BX), K1, Z2
 	VMOVUPS.Z    64(BX), K2, Z3
@@ -207,6 +220,19 @@ begin2:
 	MOVQ 120(AX), R10
 	CMPQ R9, 128(AX)
 	JLT  ahead2
+	MOVQ 136(AX), R9
+	CMPQ R9, 144(AX)
+	JGE  nothing2
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R9), R10
+	MOVQ R10, 128(AX)
+	MOVQ 8(R9), R10
+	MOVQ R10, 120(AX)
+	MOVQ (R9), R9
+	MOVQ R9, 112(AX)
+	JMP  ahead2
+
+nothing2:
 	MOVQ SI, R9
 	XORQ R10, R10
 
@@ -215,8 +241,8 @@ ahead2:
 	JLT  rest2
 
 four2:
-	PREFETCHT0   (R9)
-	PREFETCHT0   64(R9)
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
 	ADDQ         R10, R9
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
@@ -228,9 +254,6 @@ four2:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, R8
 	ADDQ         DI, SI
-	PREFETCHT0   (R9)
-	PREFETCHT0   64(R9)
-	ADDQ         R10, R9
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
 	VBROADCASTSS (R8), Z6
@@ -241,6 +264,9 @@ four2:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, R8
 	ADDQ         DI, SI
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
 	VBROADCASTSS (R8), Z6
@@ -359,6 +385,19 @@ begin3:
 	MOVQ 120(AX), R10
 	CMPQ R9, 128(AX)
 	JLT  ahead3
+	MOVQ 136(AX), R9
+	CMPQ R9, 144(AX)
+	JGE  nothing3
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R9), R10
+	MOVQ R10, 128(AX)
+	MOVQ 8(R9), R10
+	MOVQ R10, 120(AX)
+	MOVQ (R9), R9
+	MOVQ R9, 112(AX)
+	JMP  ahead3
+
+nothing3:
 	MOVQ SI, R9
 	XORQ R10, R10
 
@@ -367,8 +406,8 @@ ahead3:
 	JLT  rest3
 
 four3:
-	PREFETCHT0   (R9)
-	PREFETCHT0   64(R9)
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
 	ADDQ         R10, R9
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
@@ -396,6 +435,9 @@ four3:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, R8
 	ADDQ         DI, SI
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
 	VBROADCASTSS (R8), Z8
@@ -537,6 +579,19 @@ begin4:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead4
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing4
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead4
+
+nothing4:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -545,8 +600,8 @@ ahead4:
 	JLT  rest4
 
 four4:
-	PREFETCHT0   (R10)
-	PREFETCHT0   64(R10)
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
@@ -582,6 +637,9 @@ four4:
 	ADDQ         BX, R8
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
 	VBROADCASTSS (R8), Z10
@@ -747,6 +805,19 @@ begin5:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead5
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing5
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead5
+
+nothing5:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -755,8 +826,8 @@ ahead5:
 	JLT  rest5
 
 four5:
-	PREFETCHT0   (R10)
-	PREFETCHT0   64(R10)
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z10
 	VMOVUPS.Z    64(SI), K2, Z11
@@ -798,6 +869,9 @@ four5:
 	ADDQ         BX, R8
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z10
 	VMOVUPS.Z    64(SI), K2, Z11
 	VBROADCASTSS (R8), Z12
@@ -984,6 +1058,19 @@ begin6:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead6
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing6
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead6
+
+nothing6:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -992,8 +1079,8 @@ ahead6:
 	JLT  rest6
 
 four6:
-	PREFETCHT0   (R10)
-	PREFETCHT0   64(R10)
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
@@ -1041,6 +1128,9 @@ four6:
 	ADDQ         BX, R8
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
 	VBROADCASTSS (R8), Z14
@@ -1249,6 +1339,19 @@ begin7:
 	MOVQ 120(AX), R12
 	CMPQ R11, 128(AX)
 	JLT  ahead7
+	MOVQ 136(AX), R11
+	CMPQ R11, 144(AX)
+	JGE  nothing7
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R11), R12
+	MOVQ R12, 128(AX)
+	MOVQ 8(R11), R12
+	MOVQ R12, 120(AX)
+	MOVQ (R11), R11
+	MOVQ R11, 112(AX)
+	JMP  ahead7
+
+nothing7:
 	MOVQ SI, R11
 	XORQ R12, R12
 
@@ -1257,8 +1360,8 @@ ahead7:
 	JLT  rest7
 
 four7:
-	PREFETCHT0   (R11)
-	PREFETCHT0   64(R11)
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
 	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z14
 	VMOVUPS.Z    64(SI), K2, Z15
@@ -1314,6 +1417,9 @@ four7:
 	ADDQ         BX, R10
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z14
 	VMOVUPS.Z    64(SI), K2, Z15
 	VBROADCASTSS (R8), Z16
@@ -1546,6 +1652,19 @@ begin8:
 	MOVQ 120(AX), R12
 	CMPQ R11, 128(AX)
 	JLT  ahead8
+	MOVQ 136(AX), R11
+	CMPQ R11, 144(AX)
+	JGE  nothing8
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R11), R12
+	MOVQ R12, 128(AX)
+	MOVQ 8(R11), R12
+	MOVQ R12, 120(AX)
+	MOVQ (R11), R11
+	MOVQ R11, 112(AX)
+	JMP  ahead8
+
+nothing8:
 	MOVQ SI, R11
 	XORQ R12, R12
 
@@ -1554,8 +1673,8 @@ ahead8:
 	JLT  rest8
 
 four8:
-	PREFETCHT0   (R11)
-	PREFETCHT0   64(R11)
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
 	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
@@ -1617,6 +1736,9 @@ four8:
 	ADDQ         BX, R10
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
 	VBROADCASTSS (R8), Z18
@@ -1870,6 +1992,19 @@ begin9:
 	MOVQ 120(AX), R12
 	CMPQ R11, 128(AX)
 	JLT  ahead9
+	MOVQ 136(AX), R11
+	CMPQ R11, 144(AX)
+	JGE  nothing9
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R11), R12
+	MOVQ R12, 128(AX)
+	MOVQ 8(R11), R12
+	MOVQ R12, 120(AX)
+	MOVQ (R11), R11
+	MOVQ R11, 112(AX)
+	JMP  ahead9
+
+nothing9:
 	MOVQ SI, R11
 	XORQ R12, R12
 
@@ -1878,8 +2013,8 @@ ahead9:
 	JLT  rest9
 
 four9:
-	PREFETCHT0   (R11)
-	PREFETCHT0   64(R11)
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
 	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z18
 	VMOVUPS.Z    64(SI), K2, Z19
@@ -1947,6 +2082,9 @@ four9:
 	ADDQ         BX, R10
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         R12, R11
 	VMOVUPS.Z    (SI), K1, Z18
 	VMOVUPS.Z    64(SI), K2, Z19
 	VBROADCASTSS (R8), Z20
@@ -2222,6 +2360,19 @@ begin10:
 	MOVQ 120(AX), R13
 	CMPQ R12, 128(AX)
 	JLT  ahead10
+	MOVQ 136(AX), R12
+	CMPQ R12, 144(AX)
+	JGE  nothing10
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R12), R13
+	MOVQ R13, 128(AX)
+	MOVQ 8(R12), R13
+	MOVQ R13, 120(AX)
+	MOVQ (R12), R12
+	MOVQ R12, 112(AX)
+	JMP  ahead10
+
+nothing10:
 	MOVQ SI, R12
 	XORQ R13, R13
 
@@ -2230,8 +2381,8 @@ ahead10:
 	JLT  rest10
 
 four10:
-	PREFETCHT0   (R12)
-	PREFETCHT0   64(R12)
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z20
 	VMOVUPS.Z    64(SI), K2, Z21
@@ -2307,6 +2458,9 @@ four10:
 	ADDQ         BX, R11
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z20
 	VMOVUPS.Z    64(SI), K2, Z21
 	VBROADCASTSS (R8), Z22
@@ -2606,6 +2760,19 @@ begin11:
 	MOVQ 120(AX), R13
 	CMPQ R12, 128(AX)
 	JLT  ahead11
+	MOVQ 136(AX), R12
+	CMPQ R12, 144(AX)
+	JGE  nothing11
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R12), R13
+	MOVQ R13, 128(AX)
+	MOVQ 8(R12), R13
+	MOVQ R13, 120(AX)
+	MOVQ (R12), R12
+	MOVQ R12, 112(AX)
+	JMP  ahead11
+
+nothing11:
 	MOVQ SI, R12
 	XORQ R13, R13
 
@@ -2614,8 +2781,8 @@ ahead11:
 	JLT  rest11
 
 four11:
-	PREFETCHT0   (R12)
-	PREFETCHT0   64(R12)
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z22
 	VMOVUPS.Z    64(SI), K2, Z23
@@ -2697,6 +2864,9 @@ four11:
 	ADDQ         BX, R11
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z22
 	VMOVUPS.Z    64(SI), K2, Z23
 	VBROADCASTSS (R8), Z24
@@ -3017,6 +3187,19 @@ begin12:
 	MOVQ 120(AX), R13
 	CMPQ R12, 128(AX)
 	JLT  ahead12
+	MOVQ 136(AX), R12
+	CMPQ R12, 144(AX)
+	JGE  nothing12
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R12), R13
+	MOVQ R13, 128(AX)
+	MOVQ 8(R12), R13
+	MOVQ R13, 120(AX)
+	MOVQ (R12), R12
+	MOVQ R12, 112(AX)
+	JMP  ahead12
+
+nothing12:
 	MOVQ SI, R12
 	XORQ R13, R13
 
@@ -3025,8 +3208,8 @@ ahead12:
 	JLT  rest12
 
 four12:
-	PREFETCHT0   (R12)
-	PREFETCHT0   64(R12)
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
@@ -3114,6 +3297,9 @@ four12:
 	ADDQ         BX, R11
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         R13, R12
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
 	VBROADCASTSS (R8), Z26
@@ -3456,6 +3642,19 @@ begin13:
 	MOVQ 120(AX), R14
 	CMPQ R13, 128(AX)
 	JLT  ahead13
+	MOVQ 136(AX), R13
+	CMPQ R13, 144(AX)
+	JGE  nothing13
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R13), R14
+	MOVQ R14, 128(AX)
+	MOVQ 8(R13), R14
+	MOVQ R14, 120(AX)
+	MOVQ (R13), R13
+	MOVQ R13, 112(AX)
+	JMP  ahead13
+
+nothing13:
 	MOVQ SI, R13
 	XORQ R14, R14
 
@@ -3464,8 +3663,8 @@ ahead13:
 	JLT  rest13
 
 four13:
-	PREFETCHT0   (R13)
-	PREFETCHT0   64(R13)
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
 	ADDQ         R14, R13
 	VMOVUPS.Z    (SI), K1, Z26
 	VMOVUPS.Z    64(SI), K2, Z27
@@ -3561,6 +3760,9 @@ four13:
 	ADDQ         BX, R12
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	ADDQ         R14, R13
 	VMOVUPS.Z    (SI), K1, Z26
 	VMOVUPS.Z    64(SI), K2, Z27
 	VBROADCASTSS (R8), Z28
@@ -3927,6 +4129,19 @@ begin14:
 	MOVQ 120(AX), R14
 	CMPQ R13, 128(AX)
 	JLT  ahead14
+	MOVQ 136(AX), R13
+	CMPQ R13, 144(AX)
+	JGE  nothing14
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R13), R14
+	MOVQ R14, 128(AX)
+	MOVQ 8(R13), R14
+	MOVQ R14, 120(AX)
+	MOVQ (R13), R13
+	MOVQ R13, 112(AX)
+	JMP  ahead14
+
+nothing14:
 	MOVQ SI, R13
 	XORQ R14, R14
 
@@ -3935,8 +4150,8 @@ ahead14:
 	JLT  rest14
 
 four14:
-	PREFETCHT0   (R13)
-	PREFETCHT0   64(R13)
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
 	ADDQ         R14, R13
 	VMOVUPS.Z    (SI), K1, Z28
 	VMOVUPS.Z    64(SI), K2, Z29
@@ -4038,6 +4253,9 @@ four14:
 	ADDQ         BX, R12
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	ADDQ         R14, R13
 	VMOVUPS.Z    (SI), K1, Z28
 	VMOVUPS.Z    64(SI), K2, Z29
 	VBROADCASTSS (R8), Z30
@@ -4399,6 +4617,19 @@ begin1:
 	MOVQ 120(AX), R9
 	CMPQ R8, 128(AX)
 	JLT  ahead1
+	MOVQ 136(AX), R8
+	CMPQ R8, 144(AX)
+	JGE  nothing1
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R8), R9
+	MOVQ R9, 128(AX)
+	MOVQ 8(R8), R9
+	MOVQ R9, 120(AX)
+	MOVQ (R8), R8
+	MOVQ R8, 112(AX)
+	JMP  ahead1
+
+nothing1:
 	MOVQ BX, R8
 	XORQ R9, R9
 
@@ -4407,29 +4638,29 @@ ahead1:
 	JLT  rest1
 
 four1:
-	PREFETCHT0       (R8)
-	PREFETCHT0       64(R8)
+	PREFETCHT1       (R8)
+	PREFETCHT1       64(R8)
 	ADDQ             R9, R8
 	VMOVUPS.Z        (BX), K1, Z1
 	VFMADD231PS.BCST (DI), Z1, Z0
 	ADDQ             DX, DI
 	ADDQ             SI, BX
-	PREFETCHT0       (R8)
-	PREFETCHT0       64(R8)
+	PREFETCHT1       (R8)
+	PREFETCHT1       64(R8)
 	ADDQ             R9, R8
 	VMOVUPS.Z        (BX), K1, Z1
 	VFMADD231PS.BCST (DI), Z1, Z0
 	ADDQ             DX, DI
 	ADDQ             SI, BX
-	PREFETCHT0       (R8)
-	PREFETCHT0       64(R8)
+	PREFETCHT1       (R8)
+	PREFETCHT1       64(R8)
 	ADDQ             R9, R8
 	VMOVUPS.Z        (BX), K1, Z1
 	VFMADD231PS.BCST (DI), Z1, Z0
 	ADDQ             DX, DI
 	ADDQ             SI, BX
-	PREFETCHT0       (R8)
-	PREFETCHT0       64(R8)
+	PREFETCHT1       (R8)
+	PREFETCHT1       64(R8)
 	ADDQ             R9, R8
 	VMOVUPS.Z        (BX), K1, Z1
 	VFMADD231PS.BCST (DI), Z1, Z0
@@ -4507,6 +4738,19 @@ begin2:
 	MOVQ 120(AX), R10
 	CMPQ R9, 128(AX)
 	JLT  ahead2
+	MOVQ 136(AX), R9
+	CMPQ R9, 144(AX)
+	JGE  nothing2
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R9), R10
+	MOVQ R10, 128(AX)
+	MOVQ 8(R9), R10
+	MOVQ R10, 120(AX)
+	MOVQ (R9), R9
+	MOVQ R9, 112(AX)
+	JMP  ahead2
+
+nothing2:
 	MOVQ SI, R9
 	XORQ R10, R10
 
@@ -4515,22 +4759,22 @@ ahead2:
 	JLT  rest2
 
 four2:
-	PREFETCHT0       (R9)
-	PREFETCHT0       64(R9)
+	PREFETCHT1       (R9)
+	PREFETCHT1       64(R9)
 	ADDQ             R10, R9
 	VMOVUPS.Z        (SI), K1, Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z2, Z1
 	ADDQ             BX, R8
 	ADDQ             DI, SI
-	PREFETCHT0       (R9)
-	PREFETCHT0       64(R9)
-	ADDQ             R10, R9
 	VMOVUPS.Z        (SI), K1, Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z2, Z1
 	ADDQ             BX, R8
 	ADDQ             DI, SI
+	PREFETCHT1       (R9)
+	PREFETCHT1       64(R9)
+	ADDQ             R10, R9
 	VMOVUPS.Z        (SI), K1, Z2
 	VFMADD231PS.BCST (R8), Z2, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z2, Z1
@@ -4621,6 +4865,19 @@ begin3:
 	MOVQ 120(AX), R10
 	CMPQ R9, 128(AX)
 	JLT  ahead3
+	MOVQ 136(AX), R9
+	CMPQ R9, 144(AX)
+	JGE  nothing3
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R9), R10
+	MOVQ R10, 128(AX)
+	MOVQ 8(R9), R10
+	MOVQ R10, 120(AX)
+	MOVQ (R9), R9
+	MOVQ R9, 112(AX)
+	JMP  ahead3
+
+nothing3:
 	MOVQ SI, R9
 	XORQ R10, R10
 
@@ -4629,8 +4886,8 @@ ahead3:
 	JLT  rest3
 
 four3:
-	PREFETCHT0       (R9)
-	PREFETCHT0       64(R9)
+	PREFETCHT1       (R9)
+	PREFETCHT1       64(R9)
 	ADDQ             R10, R9
 	VMOVUPS.Z        (SI), K1, Z3
 	VFMADD231PS.BCST (R8), Z3, Z0
@@ -4644,6 +4901,9 @@ four3:
 	VFMADD231PS.BCST (R8)(DX*2), Z3, Z2
 	ADDQ             BX, R8
 	ADDQ             DI, SI
+	PREFETCHT1       (R9)
+	PREFETCHT1       64(R9)
+	ADDQ             R10, R9
 	VMOVUPS.Z        (SI), K1, Z3
 	VFMADD231PS.BCST (R8), Z3, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z3, Z1
@@ -4746,6 +5006,19 @@ begin4:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead4
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing4
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead4
+
+nothing4:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -4754,8 +5027,8 @@ ahead4:
 	JLT  rest4
 
 four4:
-	PREFETCHT0       (R10)
-	PREFETCHT0       64(R10)
+	PREFETCHT1       (R10)
+	PREFETCHT1       64(R10)
 	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z4
 	VFMADD231PS.BCST (R8), Z4, Z0
@@ -4773,6 +5046,9 @@ four4:
 	ADDQ             BX, R8
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R10)
+	PREFETCHT1       64(R10)
+	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z4
 	VFMADD231PS.BCST (R8), Z4, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z4, Z1
@@ -4888,6 +5164,19 @@ begin5:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead5
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing5
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead5
+
+nothing5:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -4896,8 +5185,8 @@ ahead5:
 	JLT  rest5
 
 four5:
-	PREFETCHT0       (R10)
-	PREFETCHT0       64(R10)
+	PREFETCHT1       (R10)
+	PREFETCHT1       64(R10)
 	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z5
 	VFMADD231PS.BCST (R8), Z5, Z0
@@ -4917,6 +5206,9 @@ four5:
 	ADDQ             BX, R8
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R10)
+	PREFETCHT1       64(R10)
+	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z5
 	VFMADD231PS.BCST (R8), Z5, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z5, Z1
@@ -5042,6 +5334,19 @@ begin6:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead6
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing6
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead6
+
+nothing6:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -5050,8 +5355,8 @@ ahead6:
 	JLT  rest6
 
 four6:
-	PREFETCHT0       (R10)
-	PREFETCHT0       64(R10)
+	PREFETCHT1       (R10)
+	PREFETCHT1       64(R10)
 	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z6
 	VFMADD231PS.BCST (R8), Z6, Z0
@@ -5073,6 +5378,9 @@ four6:
 	ADDQ             BX, R8
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R10)
+	PREFETCHT1       64(R10)
+	ADDQ             R11, R10
 	VMOVUPS.Z        (SI), K1, Z6
 	VFMADD231PS.BCST (R8), Z6, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z6, Z1
@@ -5209,6 +5517,19 @@ begin7:
 	MOVQ 120(AX), R12
 	CMPQ R11, 128(AX)
 	JLT  ahead7
+	MOVQ 136(AX), R11
+	CMPQ R11, 144(AX)
+	JGE  nothing7
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R11), R12
+	MOVQ R12, 128(AX)
+	MOVQ 8(R11), R12
+	MOVQ R12, 120(AX)
+	MOVQ (R11), R11
+	MOVQ R11, 112(AX)
+	JMP  ahead7
+
+nothing7:
 	MOVQ SI, R11
 	XORQ R12, R12
 
@@ -5217,8 +5538,8 @@ ahead7:
 	JLT  rest7
 
 four7:
-	PREFETCHT0       (R11)
-	PREFETCHT0       64(R11)
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
 	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z7
 	VFMADD231PS.BCST (R8), Z7, Z0
@@ -5244,6 +5565,9 @@ four7:
 	ADDQ             BX, R10
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z7
 	VFMADD231PS.BCST (R8), Z7, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z7, Z1
@@ -5393,6 +5717,19 @@ begin8:
 	MOVQ 120(AX), R12
 	CMPQ R11, 128(AX)
 	JLT  ahead8
+	MOVQ 136(AX), R11
+	CMPQ R11, 144(AX)
+	JGE  nothing8
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R11), R12
+	MOVQ R12, 128(AX)
+	MOVQ 8(R11), R12
+	MOVQ R12, 120(AX)
+	MOVQ (R11), R11
+	MOVQ R11, 112(AX)
+	JMP  ahead8
+
+nothing8:
 	MOVQ SI, R11
 	XORQ R12, R12
 
@@ -5401,8 +5738,8 @@ ahead8:
 	JLT  rest8
 
 four8:
-	PREFETCHT0       (R11)
-	PREFETCHT0       64(R11)
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
 	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z8
 	VFMADD231PS.BCST (R8), Z8, Z0
@@ -5430,6 +5767,9 @@ four8:
 	ADDQ             BX, R10
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z8
 	VFMADD231PS.BCST (R8), Z8, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z8, Z1
@@ -5589,6 +5929,19 @@ begin9:
 	MOVQ 120(AX), R12
 	CMPQ R11, 128(AX)
 	JLT  ahead9
+	MOVQ 136(AX), R11
+	CMPQ R11, 144(AX)
+	JGE  nothing9
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R11), R12
+	MOVQ R12, 128(AX)
+	MOVQ 8(R11), R12
+	MOVQ R12, 120(AX)
+	MOVQ (R11), R11
+	MOVQ R11, 112(AX)
+	JMP  ahead9
+
+nothing9:
 	MOVQ SI, R11
 	XORQ R12, R12
 
@@ -5597,8 +5950,8 @@ ahead9:
 	JLT  rest9
 
 four9:
-	PREFETCHT0       (R11)
-	PREFETCHT0       64(R11)
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
 	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z9
 	VFMADD231PS.BCST (R8), Z9, Z0
@@ -5628,6 +5981,9 @@ four9:
 	ADDQ             BX, R10
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R11)
+	PREFETCHT1       64(R11)
+	ADDQ             R12, R11
 	VMOVUPS.Z        (SI), K1, Z9
 	VFMADD231PS.BCST (R8), Z9, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z9, Z1
@@ -5798,6 +6154,19 @@ begin10:
 	MOVQ 120(AX), R13
 	CMPQ R12, 128(AX)
 	JLT  ahead10
+	MOVQ 136(AX), R12
+	CMPQ R12, 144(AX)
+	JGE  nothing10
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R12), R13
+	MOVQ R13, 128(AX)
+	MOVQ 8(R12), R13
+	MOVQ R13, 120(AX)
+	MOVQ (R12), R12
+	MOVQ R12, 112(AX)
+	JMP  ahead10
+
+nothing10:
 	MOVQ SI, R12
 	XORQ R13, R13
 
@@ -5806,8 +6175,8 @@ ahead10:
 	JLT  rest10
 
 four10:
-	PREFETCHT0       (R12)
-	PREFETCHT0       64(R12)
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
 	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z10
 	VFMADD231PS.BCST (R8), Z10, Z0
@@ -5841,6 +6210,9 @@ four10:
 	ADDQ             BX, R11
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z10
 	VFMADD231PS.BCST (R8), Z10, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z10, Z1
@@ -6024,6 +6396,19 @@ begin11:
 	MOVQ 120(AX), R13
 	CMPQ R12, 128(AX)
 	JLT  ahead11
+	MOVQ 136(AX), R12
+	CMPQ R12, 144(AX)
+	JGE  nothing11
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R12), R13
+	MOVQ R13, 128(AX)
+	MOVQ 8(R12), R13
+	MOVQ R13, 120(AX)
+	MOVQ (R12), R12
+	MOVQ R12, 112(AX)
+	JMP  ahead11
+
+nothing11:
 	MOVQ SI, R12
 	XORQ R13, R13
 
@@ -6032,8 +6417,8 @@ ahead11:
 	JLT  rest11
 
 four11:
-	PREFETCHT0       (R12)
-	PREFETCHT0       64(R12)
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
 	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z11
 	VFMADD231PS.BCST (R8), Z11, Z0
@@ -6069,6 +6454,9 @@ four11:
 	ADDQ             BX, R11
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z11
 	VFMADD231PS.BCST (R8), Z11, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z11, Z1
@@ -6262,6 +6650,19 @@ begin12:
 	MOVQ 120(AX), R13
 	CMPQ R12, 128(AX)
 	JLT  ahead12
+	MOVQ 136(AX), R12
+	CMPQ R12, 144(AX)
+	JGE  nothing12
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R12), R13
+	MOVQ R13, 128(AX)
+	MOVQ 8(R12), R13
+	MOVQ R13, 120(AX)
+	MOVQ (R12), R12
+	MOVQ R12, 112(AX)
+	JMP  ahead12
+
+nothing12:
 	MOVQ SI, R12
 	XORQ R13, R13
 
@@ -6270,8 +6671,8 @@ ahead12:
 	JLT  rest12
 
 four12:
-	PREFETCHT0       (R12)
-	PREFETCHT0       64(R12)
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
 	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z12
 	VFMADD231PS.BCST (R8), Z12, Z0
@@ -6309,6 +6710,9 @@ four12:
 	ADDQ             BX, R11
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R12)
+	PREFETCHT1       64(R12)
+	ADDQ             R13, R12
 	VMOVUPS.Z        (SI), K1, Z12
 	VFMADD231PS.BCST (R8), Z12, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z12, Z1
@@ -6513,6 +6917,19 @@ begin13:
 	MOVQ 120(AX), R14
 	CMPQ R13, 128(AX)
 	JLT  ahead13
+	MOVQ 136(AX), R13
+	CMPQ R13, 144(AX)
+	JGE  nothing13
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R13), R14
+	MOVQ R14, 128(AX)
+	MOVQ 8(R13), R14
+	MOVQ R14, 120(AX)
+	MOVQ (R13), R13
+	MOVQ R13, 112(AX)
+	JMP  ahead13
+
+nothing13:
 	MOVQ SI, R13
 	XORQ R14, R14
 
@@ -6521,8 +6938,8 @@ ahead13:
 	JLT  rest13
 
 four13:
-	PREFETCHT0       (R13)
-	PREFETCHT0       64(R13)
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
 	ADDQ             R14, R13
 	VMOVUPS.Z        (SI), K1, Z13
 	VFMADD231PS.BCST (R8), Z13, Z0
@@ -6564,6 +6981,9 @@ four13:
 	ADDQ             BX, R12
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             R14, R13
 	VMOVUPS.Z        (SI), K1, Z13
 	VFMADD231PS.BCST (R8), Z13, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z13, Z1
@@ -6781,6 +7201,19 @@ begin14:
 	MOVQ 120(AX), R14
 	CMPQ R13, 128(AX)
 	JLT  ahead14
+	MOVQ 136(AX), R13
+	CMPQ R13, 144(AX)
+	JGE  nothing14
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R13), R14
+	MOVQ R14, 128(AX)
+	MOVQ 8(R13), R14
+	MOVQ R14, 120(AX)
+	MOVQ (R13), R13
+	MOVQ R13, 112(AX)
+	JMP  ahead14
+
+nothing14:
 	MOVQ SI, R13
 	XORQ R14, R14
 
@@ -6789,8 +7222,8 @@ ahead14:
 	JLT  rest14
 
 four14:
-	PREFETCHT0       (R13)
-	PREFETCHT0       64(R13)
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
 	ADDQ             R14, R13
 	VMOVUPS.Z        (SI), K1, Z14
 	VFMADD231PS.BCST (R8), Z14, Z0
@@ -6834,6 +7267,9 @@ four14:
 	ADDQ             BX, R12
 	ADDQ             BX, R9
 	ADDQ             DI, SI
+	PREFETCHT1       (R13)
+	PREFETCHT1       64(R13)
+	ADDQ             R14, R13
 	VMOVUPS.Z        (SI), K1, Z14
 	VFMADD231PS.BCST (R8), Z14, Z0
 	VFMADD231PS.BCST (R8)(DX*1), Z14, Z1
@@ -7050,6 +7486,19 @@ begin1:
 	MOVQ 120(AX), R9
 	CMPQ R8, 128(AX)
 	JLT  ahead1
+	MOVQ 136(AX), R8
+	CMPQ R8, 144(AX)
+	JGE  nothing1
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R8), R9
+	MOVQ R9, 128(AX)
+	MOVQ 8(R8), R9
+	MOVQ R9, 120(AX)
+	MOVQ (R8), R8
+	MOVQ R8, 112(AX)
+	JMP  ahead1
+
+nothing1:
 	MOVQ BX, R8
 	XORQ R9, R9
 
@@ -7058,8 +7507,8 @@ ahead1:
 	JLT  rest1
 
 four1:
-	PREFETCHT0   (R8)
-	PREFETCHT0   64(R8)
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	ADDQ         R9, R8
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
@@ -7068,8 +7517,8 @@ four1:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	PREFETCHT0   64(R8)
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	ADDQ         R9, R8
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
@@ -7078,8 +7527,8 @@ four1:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	PREFETCHT0   64(R8)
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	ADDQ         R9, R8
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
@@ -7088,8 +7537,8 @@ four1:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, DI
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	PREFETCHT0   64(R8)
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
 	ADDQ         R9, R8
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
@@ -7187,6 +7636,19 @@ begin2:
 	MOVQ 120(AX), R10
 	CMPQ R9, 128(AX)
 	JLT  ahead2
+	MOVQ 136(AX), R9
+	CMPQ R9, 144(AX)
+	JGE  nothing2
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R9), R10
+	MOVQ R10, 128(AX)
+	MOVQ 8(R9), R10
+	MOVQ R10, 120(AX)
+	MOVQ (R9), R9
+	MOVQ R9, 112(AX)
+	JMP  ahead2
+
+nothing2:
 	MOVQ SI, R9
 	XORQ R10, R10
 
@@ -7195,8 +7657,8 @@ ahead2:
 	JLT  rest2
 
 four2:
-	PREFETCHT0   (R9)
-	PREFETCHT0   64(R9)
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
 	ADDQ         R10, R9
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
@@ -7208,9 +7670,6 @@ four2:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, R8
 	ADDQ         DI, SI
-	PREFETCHT0   (R9)
-	PREFETCHT0   64(R9)
-	ADDQ         R10, R9
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (R8), Y6
@@ -7221,6 +7680,9 @@ four2:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, R8
 	ADDQ         DI, SI
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (R8), Y6
@@ -7345,6 +7807,19 @@ begin3:
 	MOVQ 120(AX), R10
 	CMPQ R9, 128(AX)
 	JLT  ahead3
+	MOVQ 136(AX), R9
+	CMPQ R9, 144(AX)
+	JGE  nothing3
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R9), R10
+	MOVQ R10, 128(AX)
+	MOVQ 8(R9), R10
+	MOVQ R10, 120(AX)
+	MOVQ (R9), R9
+	MOVQ R9, 112(AX)
+	JMP  ahead3
+
+nothing3:
 	MOVQ SI, R9
 	XORQ R10, R10
 
@@ -7353,8 +7828,8 @@ ahead3:
 	JLT  rest3
 
 four3:
-	PREFETCHT0   (R9)
-	PREFETCHT0   64(R9)
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
 	ADDQ         R10, R9
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
@@ -7382,6 +7857,9 @@ four3:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, R8
 	ADDQ         DI, SI
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         R10, R9
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (R8), Y8
@@ -7529,6 +8007,19 @@ begin4:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead4
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing4
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead4
+
+nothing4:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -7537,8 +8028,8 @@ ahead4:
 	JLT  rest4
 
 four4:
-	PREFETCHT0   (R10)
-	PREFETCHT0   64(R10)
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	ADDQ         R11, R10
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
@@ -7574,6 +8065,9 @@ four4:
 	ADDQ         BX, R8
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VBROADCASTSS (R8), Y10
@@ -7745,6 +8239,19 @@ begin5:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead5
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing5
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead5
+
+nothing5:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -7753,8 +8260,8 @@ ahead5:
 	JLT  rest5
 
 four5:
-	PREFETCHT0   (R10)
-	PREFETCHT0   64(R10)
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	ADDQ         R11, R10
 	VMOVUPS      (SI), Y10
 	VMOVUPS      32(SI), Y11
@@ -7796,6 +8303,9 @@ four5:
 	ADDQ         BX, R8
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (SI), Y10
 	VMOVUPS      32(SI), Y11
 	VBROADCASTSS (R8), Y12
@@ -7988,6 +8498,19 @@ begin6:
 	MOVQ 120(AX), R11
 	CMPQ R10, 128(AX)
 	JLT  ahead6
+	MOVQ 136(AX), R10
+	CMPQ R10, 144(AX)
+	JGE  nothing6
+	ADDQ $0x18, 136(AX)
+	MOVQ 16(R10), R11
+	MOVQ R11, 128(AX)
+	MOVQ 8(R10), R11
+	MOVQ R11, 120(AX)
+	MOVQ (R10), R10
+	MOVQ R10, 112(AX)
+	JMP  ahead6
+
+nothing6:
 	MOVQ SI, R10
 	XORQ R11, R11
 
@@ -7996,8 +8519,8 @@ ahead6:
 	JLT  rest6
 
 four6:
-	PREFETCHT0   (R10)
-	PREFETCHT0   64(R10)
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
 	ADDQ         R11, R10
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
@@ -8045,6 +8568,9 @@ four6:
 	ADDQ         BX, R8
 	ADDQ         BX, R9
 	ADDQ         DI, SI
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         R11, R10
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VBROADCASTSS (R8), Y14

@@ -66,6 +66,7 @@ type Engine struct {
 	flipped []float32   // cᵀ of the call under way
 	scratch [][]float32 // one per thread
 	sums    [][momentColumns]float64
+	fetches []fetch // one per thread
 }
 
 // New makes an engine. The error names an unknown or missing level.
@@ -88,7 +89,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("kernel: level %s is not available on this machine (best: %s)", o.Level, bestLevel())
 	}
 	e := &Engine{threads: o.Threads, level: o.Level, ops: t, scratch: make([][]float32, o.Threads),
-		sums: make([][momentColumns]float64, o.Threads)}
+		sums: make([][momentColumns]float64, o.Threads), fetches: make([]fetch, o.Threads)}
 	e.workers.start(e)
 	return e, nil
 }

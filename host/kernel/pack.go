@@ -120,5 +120,5 @@ func packedA(m, kc int) int { return (roundUp(m, 16) + 16) * (kc + 16) }
 
 // worthPackingA reports whether a block of A that n columns use should be copied first.
 func worthPackingA(a Matrix, n int) bool {
-	return a.RowStride == 1 && a.ColStride >= 512 && n >= 96 || a.ColStride == 1 && a.RowStride >= 2048 && n >= 1024
+	return a.RowStride == 1 && a.ColStride >= 512 && n >= 96 || a.ColStride == 1 && a.RowStride >= 512 && n >= 128
 }

@@ -10,18 +10,17 @@ type view struct {
 
 func tail(s []float32, from int) []float32 { return s[min(from, len(s)):] }
 
-// stream is memory to be fetched ahead: count pieces of 128 bytes, step numbers apart.
-type stream struct {
-	data        []float32
-	step, count int
-}
-
 // slab multiplies an m×kc block of A with kc rows of every panel. Panel j
 // starts at b[j·k], k being the depth of the whole packed matrix.
-func (e *Engine) slab(m, n, kc int, a view, b []float32, k int, c []float32, ldc int, ep *Epilogue, first, last bool) {
+func (e *Engine) slab(m, n, kc int, a view, b []float32, k int, c []float32, ldc int, ep *Epilogue, first, last bool, f *fetch) {
 	nr := e.ops.nr
 	for j := 0; j < n; j += nr {
-		e.tiles(m, min(nr, n-j), kc, a, tail(b, j*k), nr, c[j:], ldc, ep, j, first, last, stream{})
+		if j+nr < n {
+			f.urgent(tail(b, (j+nr)*k), nr*kc)
+		} else if !last { // the next block of the first panel
+			f.urgent(tail(b, nr*kc), nr*blockK)
+		}
+		e.tiles(m, min(nr, n-j), kc, a, tail(b, j*k), nr, c[j:], ldc, ep, j, first, last, f)
 	}
 }
 
@@ -45,15 +44,14 @@ type panel struct {
 	tiles, height, tall int // tiles left; height of the next, and how many so high
 	mode                int
 	bias                unsafe.Pointer
-	mask                uintptr // AVX-512: a bit per column; AVX2: lanes
-	next                uintptr // what to prefetch, two lines a time, as a hint:
-	nextStep            int     // bytes on
-	nextEnd             uintptr // up to here
+	mask                uintptr        // AVX-512: a bit per column; AVX2: lanes
+	next                stream         // what to prefetch, as a hint,
+	queue, queueEnd     unsafe.Pointer // and then
 }
 
 // tiles multiplies m rows with one panel of w columns, in register tiles of
 // nearly equal height: chains of kc multiply-adds for each element.
-func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, ldc int, ep *Epilogue, col int, first, last bool, ahead stream) {
+func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, ldc int, ep *Epilogue, col int, first, last bool, f *fetch) {
 	mode := 0
 	var bias []float32
 	if !first || ep.Accumulate {
@@ -84,15 +82,17 @@ func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, l
 		tiles: count, height: height, tall: m - (height-1)*count,
 		mode: mode, bias: unsafe.Pointer(unsafe.SliceData(bias)),
 	}
-	switch {
-	case ahead.step != 0 && len(ahead.data) > 0:
-		p.next = uintptr(unsafe.Pointer(&ahead.data[0]))
-		p.nextStep = 4 * ahead.step
-		p.nextEnd = p.next + uintptr(4*ahead.step*ahead.count)
-	case first:
-		p.next = uintptr(p.c) + uintptr(4*height*ldc)
-		p.nextStep = 4 * ldc
-		p.nextEnd = uintptr(p.c) + uintptr(4*m*ldc)
+	if f != nil && f.panel.at < f.panel.end {
+		p.next = f.panel
+	} else if first {
+		at := uintptr(p.c)
+		p.next = stream{at + uintptr(4*height*ldc), 4 * ldc, at + uintptr(4*m*ldc)}
 	}
+	if f == nil {
+		runPanel(e.level, &p, w)
+		return
+	}
+	p.queue, p.queueEnd = unsafe.Pointer(&f.list[f.from]), unsafe.Pointer(&f.list[f.to])
 	runPanel(e.level, &p, w)
+	f.left(p.queue, p.next)
 }

@@ -27,9 +27,19 @@ const (
 	offMode
 	offBias     // *float32
 	offMask     // AVX-512: two words of bits; AVX2: pointer to vectors of lanes
-	offNext     // to be prefetched: two lines every four steps,
+	offNext     // to be prefetched: two lines every two steps,
 	offNextStep // this many bytes on,
 	offNextEnd  // up to here
+	offQueue    // *stream: what is fetched then,
+	offQueueEnd // before this one
+)
+
+// Offsets of the fields of kernel.stream.
+const (
+	streamAt = 8 * iota
+	streamStep
+	streamEnd
+	streamSize
 )
 
 // Bits of kernel.panel.mode.
@@ -224,17 +234,29 @@ func tile(s isa, mr int, field func(int) Mem, k1, k2 reg.OpmaskVirtual) {
 	next, nextStep := get(offNext), get(offNextStep)
 	CMPQ(next, field(offNextEnd))
 	JLT(LabelRef(at("ahead")))
+	MOVQ(field(offQueue), next)
+	CMPQ(next, field(offQueueEnd))
+	JGE(LabelRef(at("nothing")))
+	ADDQ(Imm(streamSize), field(offQueue))
+	MOVQ(Mem{Base: next, Disp: streamEnd}, nextStep)
+	MOVQ(nextStep, field(offNextEnd))
+	MOVQ(Mem{Base: next, Disp: streamStep}, nextStep)
+	MOVQ(nextStep, field(offNextStep))
+	MOVQ(Mem{Base: next, Disp: streamAt}, next)
+	MOVQ(next, field(offNext))
+	JMP(LabelRef(at("ahead")))
+	Label(at("nothing"))
 	MOVQ(pb, next)
 	XORQ(nextStep, nextStep)
 	Label(at("ahead"))
 	SUBQ(Imm(4), k)
 	JLT(LabelRef(at("rest")))
 	Label(at("four"))
-	ahead := max(1, 4/mr) // low tiles pass too fast for one row every four steps
+	ahead := max(2, 4/mr) // low tiles pass fast
 	for i := range 4 {
-		if i < ahead {
-			PREFETCHT0(Mem{Base: next})
-			PREFETCHT0(Mem{Base: next, Disp: 64})
+		if i*ahead%4 < ahead {
+			PREFETCHT1(Mem{Base: next})
+			PREFETCHT1(Mem{Base: next, Disp: 64})
 			ADDQ(nextStep, next)
 		}
 		step()
