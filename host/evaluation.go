@@ -32,12 +32,21 @@ type EvaluateOptions struct {
 // Evaluate attacks the classifier and the guard and measures what the guard
 // is worth.
 func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.Report, *evaluate.Details, error) {
+	eo, err := d.Judging(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return evaluate.Run(ctx, eo)
+}
+
+// Judging are the options of an evaluation of the detector.
+func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Options, error) {
 	s := d.Experiment.Spec
 	var classes, features []string
 	if o.X == nil {
 		rows, err := d.Experiment.Rows(RoleTest)
 		if err != nil {
-			return nil, nil, err
+			return evaluate.Options{}, err
 		}
 		o.X, o.Labels, classes, features = rows.X, rows.Labels, rows.Classes, rows.Features
 	}
@@ -53,7 +62,7 @@ func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.R
 	}
 	info, err := d.Classifier.Info(ctx)
 	if err != nil {
-		return nil, nil, err
+		return evaluate.Options{}, err
 	}
 	if len(classes) == 0 {
 		classes = info.Classes
@@ -61,7 +70,7 @@ func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.R
 	threshold := d.Threshold()
 	box, err := attack.BoxOf(attack.Box{}, info, reference)
 	if err != nil {
-		return nil, nil, err
+		return evaluate.Options{}, err
 	}
 	eo := evaluate.Options{
 		Name: s.Written("name"), Guard: d.Detector, Classifier: d.Model(), Gradient: d.gradientReport(),
@@ -90,7 +99,7 @@ func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.R
 	for _, c := range o.Corruptions {
 		eo.Corruptions = append(eo.Corruptions, evaluate.NamedCorruption{Name: c.Name, Corruption: registry.As[evaluate.Corruption](c)})
 	}
-	return evaluate.Run(ctx, eo)
+	return eo, nil
 }
 
 func sha(data []byte) string {

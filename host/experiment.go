@@ -65,6 +65,7 @@ type Experiment struct {
 	o        Options
 	rows     map[Role]*dataset.Data
 	standard *dataset.Standard // of `scale: standard`, fitted on data.train; nil: none
+	frozen   string            // folder of a trained classifier to use: see UseClassifier
 }
 
 // Role is what rows are for.

@@ -178,6 +178,9 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
 	}
 	work, err := filepath.Abs(run.File(classifierWork))
+	if e.frozen != "" {
+		work, err = filepath.Abs(e.frozen)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (a *app) root() *cobra.Command {
 		a.demoCommand(), a.runCommand(), a.trainCommand(), a.calibrateCommand(), a.detectCommand(),
 		a.attackCommand(), a.evaluateCommand(), a.summaryCommand(), a.inspectCommand(),
 		a.lintCommand(), a.schemaCommand(), a.listCommand(), a.explainCommand(), a.newCommand(),
-		a.pluginCommand(), a.runsCommand(), a.benchCommand(), a.versionCommand(),
+		a.pluginCommand(), a.runsCommand(), a.gridCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	usageArgs(root)
 	return root

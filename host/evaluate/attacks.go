@@ -60,6 +60,11 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 	if err != nil {
 		return nil, err
 	}
+	if transferred(a) { // right before is what the classifier under test says
+		for k, i := range rows {
+			out.adv.Predicted[k] = e.result.Predicted[i]
+		}
+	}
 	out.seconds = time.Since(start).Seconds()
 	if out.result, err = e.detect(ctx, "detect "+id, out.adv.XAdv); err != nil {
 		return nil, err

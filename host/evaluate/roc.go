@@ -55,13 +55,26 @@ func newSweep(neg, pos []float64) *sweep {
 }
 
 // figures counts item i weight[i] times (nil: once each): weights are a
-// bootstrap resample, of the same total in each sample.
+// bootstrap resample.
 func (s *sweep) figures(weight []int32) Figures {
 	f := Figures{AUC: math.NaN(), PRAUC: math.NaN(), TPR: [3]float64{math.NaN(), math.NaN(), math.NaN()}, FPR95: math.NaN()}
 	if s.n == 0 || s.p == 0 {
 		return f
 	}
 	n, p := float64(s.n), float64(s.p)
+	if weight != nil {
+		n, p = 0, 0
+		for i, w := range weight {
+			if i < s.n {
+				n += float64(w)
+			} else {
+				p += float64(w)
+			}
+		}
+		if n == 0 || p == 0 {
+			return f
+		}
+	}
 	var fp, tp, area, precision float64
 	f.TPR = [3]float64{}
 	at := 0

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host/grid"
+	"github.com/vaeguard/vaeguard/host/spec"
+)
+
+func (a *app) gridCommand() *cobra.Command {
+	var out string
+	var set, only []string
+	var dry bool
+	c := &cobra.Command{
+		Use:   "grid FILE",
+		Short: "Run a benchmark of detectors, attacks, sets and seeds; go on where it stopped",
+		Long: "grid runs the cells of a file of kind Grid that are not done yet: classifiers, adversarial rows, detectors,\n" +
+			"scores, attacks on the guards. Each is kept under the hash of all that it depends on. It ends by writing\n" +
+			"results.json and results.md over all cells that are there; the others are marked as not run.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			g, err := spec.LoadGrid(args[0], spec.Options{Tables: a.c.Tables(), Set: set})
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				out = filepath.Join("runs", g.Name)
+			}
+			filter, err := grid.ParseFilter(only, g)
+			if err != nil {
+				return usagef("--only %w", err)
+			}
+			o := grid.Options{Out: out, Only: filter, Components: a.c, Host: a.options(), Command: gridCommand(args[0], set)}
+			if !dry {
+				o.Cell = func(c grid.Cell, done bool) {
+					if !done {
+						a.progress().Note("%s", c)
+					}
+				}
+			}
+			b, err := grid.Open(g, o)
+			if err != nil {
+				return err
+			}
+			if dry {
+				return a.printCells(b)
+			}
+			if err := b.Run(cmd.Context()); err != nil {
+				return err
+			}
+			r, err := b.Results(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := r.Write(out); err != nil {
+				return err
+			}
+			a.progress().Wait()
+			if a.json {
+				return r.WriteJSON(a.stdout)
+			}
+			fmt.Fprintf(a.stdout, "%d of %d cells done: %s\n", r.Done, r.Cells, filepath.Join(out, "results.md"))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "folder of cells and results (default runs/NAME)")
+	c.Flags().StringArrayVar(&set, "set", nil, "override a value of the grid: seeds=[1]")
+	c.Flags().StringArrayVar(&only, "only", nil, "run these cells and what they need: set=mnist,seed=1|2,detector=NAME,attack=ID,kind=scores")
+	c.Flags().BoolVar(&dry, "dry-run", false, "list the cells and whether they are done; run nothing")
+	return c
+}
+
+// gridCommand is the command that makes the results from nothing.
+func gridCommand(file string, set []string) string {
+	text := "vaeguard grid " + quote(file)
+	for _, s := range set {
+		text += " --set " + quote(s)
+	}
+	return text
+}
+
+func (a *app) printCells(b *grid.Bench) error {
+	cells, err := b.Cells()
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(cells)
+	}
+	left := 0
+	for _, c := range cells {
+		state := "done"
+		if !c.Done {
+			state = "to do"
+			left++
+		}
+		fmt.Fprintf(a.stdout, "%-6s%-66s %s\n", state, c.Cell, strings.TrimPrefix(c.Folder, "cells/"))
+	}
+	fmt.Fprintf(a.stdout, "%d of %d cells to do\n", left, len(cells))
+	return nil
+}

@@ -1,0 +1,60 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/detect"
+)
+
+// Session judges a guard one attack at a time: what a benchmark of many cells
+// is made of, where Run makes one report of all.
+type Session struct{ e *evaluation }
+
+// NewSession prepares for attacks on o.X. clean is what the guard said of
+// those rows earlier; nil: they are scored now.
+func NewSession(ctx context.Context, o Options, clean *detect.Result) (*Session, error) {
+	e, err := newEvaluation(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if clean == nil {
+		return &Session{e}, e.clean(ctx)
+	}
+	if len(clean.Score) != o.X.N() {
+		return nil, fmt.Errorf("%d scores for %d clean rows", len(clean.Score), o.X.N())
+	}
+	e.result, e.details.Clean = clean, clean.Score
+	return &Session{e}, nil
+}
+
+// Clean is what the guard says of the clean rows.
+func (s *Session) Clean() *detect.Result { return s.e.result }
+
+// Attack runs an attack on the given rows and scores what it made. Where ready
+// is not nil it is what the attack made of these rows before.
+func (s *Session) Attack(ctx context.Context, n Named, rows []int, ready *attack.Adversarial) (*AttackDetails, error) {
+	e := s.e
+	if transferred(n.Attack) && e.o.Transfer == nil {
+		return nil, fmt.Errorf("attack %s: it needs a detector of another seed to transfer from", n.Name)
+	}
+	before := e.o.Cached
+	if ready != nil {
+		e.o.Cached = func(string, []int, func() (*attack.Adversarial, error)) (*attack.Adversarial, error) {
+			return ready, nil
+		}
+	}
+	t, err := e.launch(ctx, n.Name, n.Attack, rows, 0)
+	e.o.Cached = before
+	if err != nil {
+		return nil, fmt.Errorf("attack %s: %w", n.Name, err)
+	}
+	d := &AttackDetails{ID: n.Name, Name: n.Name, Rows: rows, Adversarial: t.adv, Result: t.result, Success: t.success}
+	if ad, ok := n.Attack.(attack.Adaptive); ok {
+		d.Adaptive, d.FalseAlarm = true, ad.WantsFlag()
+		d.Evaded, _ = t.evaded(d.FalseAlarm)
+	}
+	d.Control = n.Attack.Needs() == attack.NeedsNothing
+	return d, nil
+}

@@ -1,0 +1,231 @@
+// Package grid runs benchmarks: detectors against attacks on data sets, for
+// several seeds. Every step is a cell, kept on disk under the hash of all that
+// it depends on, so that a benchmark can stop, go on, and recompute only what
+// has changed.
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// Options say where a grid runs and what of it.
+type Options struct {
+	Out        string // folder of cells and results
+	Only       Filter // cells to run; the zero value is all
+	Components host.Components
+	Host       host.Options
+	// Cell hears of each selected cell before it is run or found; nil: nobody.
+	Cell    func(c Cell, done bool)
+	Command string // that reproduces the results, for the page
+}
+
+// Bench is a grid with its data read and its cells planned.
+type Bench struct {
+	Grid  *spec.Grid
+	o     Options
+	sets  []*set
+	cells []*Cell // in the order of running
+	open  opened
+}
+
+// set is one data set with the rows that are attacked.
+type set struct {
+	name   string
+	decl   spec.GridSet
+	base   *host.Experiment
+	rows   *dataset.Data
+	digest map[host.Role]string // of the rows, "" without
+}
+
+// Open reads the grid's experiments and their data and plans the cells. Faults
+// of the experiments come back at once, as spec.Errors.
+func Open(g *spec.Grid, o Options) (*Bench, error) {
+	b := &Bench{Grid: g, o: o}
+	var faults spec.Errors
+	for i, decl := range g.Sets {
+		s := &set{name: decl.Name, decl: decl}
+		var err error
+		if s.base, err = b.load(s, nil, g.Seeds[0], nil); err == nil {
+			for _, d := range g.Detectors {
+				if !on(d.Sets, s.name) {
+					continue
+				}
+				if _, err2 := b.load(s, &d, g.Seeds[0], nil); err2 != nil {
+					err = errors.Join(err, fmt.Errorf("detector %s: %w", d.Name, err2))
+				}
+			}
+		}
+		if err != nil {
+			faults = append(faults, g.Errorf(fmt.Sprintf("sets[%d]", i), "%s: %v", decl.Name, err))
+			continue
+		}
+		b.sets = append(b.sets, s)
+	}
+	for i, a := range g.Attacks {
+		_, adaptive := registry.As[attack.Attack](a.Attack).(attack.Adaptive)
+		if adaptive && a.Target != nil {
+			faults = append(faults, g.Errorf(fmt.Sprintf("attacks[%d].target", i), "an attack on the guard chooses its classes itself"))
+		}
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	for _, s := range b.sets {
+		if err := s.read(host.Role(g.Role)); err != nil {
+			return nil, fmt.Errorf("set %s: %w", s.name, err)
+		}
+	}
+	return b, b.plan()
+}
+
+// on reports whether a list of names, empty for all, holds one.
+func on[T comparable](list []T, name T) bool { return len(list) == 0 || slices.Contains(list, name) }
+
+// read reads the rows of every role and digests them.
+func (s *set) read(role host.Role) error {
+	s.digest = map[host.Role]string{}
+	for _, r := range host.Roles {
+		rows, err := s.base.Rows(r)
+		if err != nil {
+			if r != host.RoleValidation && r != host.RoleCalibration || r == role {
+				return err
+			}
+			s.digest[r] = ""
+			continue
+		}
+		s.digest[r] = digestRows(rows)
+		if r == role {
+			s.rows = rows
+		}
+	}
+	if s.rows.Labels == nil {
+		return fmt.Errorf("data.%s has no labels", role)
+	}
+	return nil
+}
+
+// load reads a set's experiment with a detector's overrides; nil: the base.
+func (b *Bench) load(s *set, d *spec.GridDetector, seed uint64, progress func(host.Progress)) (*host.Experiment, error) {
+	over := spec.Overrides(s.decl.Set)
+	over = append(over, fmt.Sprintf("seed=%d", seed))
+	if d != nil {
+		over = append(over, spec.Overrides(d.Set)...)
+		over = append(over, spec.Overrides(d.PerSet[s.name])...)
+	}
+	o := b.o.Host
+	if progress != nil {
+		shown := o.Progress
+		o.Progress = func(p host.Progress) {
+			progress(p)
+			if shown != nil {
+				shown(p)
+			}
+		}
+	}
+	e, err := host.Load(b.Grid.Abs(s.decl.Spec), over, b.o.Components, o)
+	if err == nil && s.base != nil {
+		e.ShareRows(s.base)
+	}
+	return e, err
+}
+
+// pick are the rows that an attack with that limit gets: the same ones for
+// every seed, so that an image can be followed across them.
+func (s *set) pick(limit int) []int { return evaluate.Balanced(s.rows.Labels, limit, 0) }
+
+// Run makes the selected cells that are not there yet, and what they need.
+// What is done stays if it is interrupted.
+func (b *Bench) Run(ctx context.Context) (err error) {
+	if err := os.MkdirAll(filepath.Join(b.o.Out, "cells"), 0o755); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.open.close()) }()
+	for _, c := range b.cells {
+		if !b.o.Only.selects(c) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.ensure(ctx, c); err != nil {
+			return fmt.Errorf("%s: %w", c, err)
+		}
+	}
+	return nil
+}
+
+// opened are the processes that wait for the next cell.
+type opened struct {
+	detector, other *Cell // whose guard is open
+	guard, transfer *host.Detector
+	session         *evaluate.Session
+	classifier      *Cell
+	model           interface {
+		sdk.Classifier
+		Close() error
+	}
+}
+
+func (o *opened) closeGuard() (err error) {
+	if o.guard != nil {
+		err = o.guard.Close()
+	}
+	o.guard, o.detector, o.session = nil, nil, nil
+	return err
+}
+
+func (o *opened) closeTransfer() (err error) {
+	if o.transfer != nil {
+		err = o.transfer.Close()
+	}
+	o.transfer, o.other = nil, nil
+	return err
+}
+
+func (o *opened) closeModel() (err error) {
+	if o.model != nil {
+		err = o.model.Close()
+	}
+	o.model, o.classifier = nil, nil
+	return err
+}
+
+func (o *opened) close() error {
+	return errors.Join(o.closeGuard(), o.closeTransfer(), o.closeModel())
+}
+
+// State is a planned cell and whether it is done.
+type State struct {
+	*Cell
+	Done   bool   `json:"done"`
+	Folder string `json:"folder"` // below Options.Out
+}
+
+// Cells lists the selected cells in the order in which they run.
+func (b *Bench) Cells() ([]State, error) {
+	out := []State{}
+	for _, c := range b.cells {
+		if !b.o.Only.selects(c) {
+			continue
+		}
+		r, err := b.find(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, State{Cell: c, Done: r != nil, Folder: "cells/" + filepath.Base(b.dir(c))})
+	}
+	return out, nil
+}
