@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -37,16 +36,9 @@ func Load(path string) (*Detector, error) {
 }
 
 func load(dir string) (*Detector, error) {
-	info, err := os.Stat(filepath.Join(dir, MetaFile))
+	b, err := readFile(filepath.Join(dir, MetaFile), maxMeta)
 	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxMeta {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", MetaFile, info.Size(), maxMeta)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, MetaFile))
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", MetaFile, err)
 	}
 	d := &Detector{Dir: dir, Digest: "sha256:" + digest(b)}
 	if d.Meta, err = parseMeta(b); err != nil {
@@ -89,18 +81,23 @@ func verified(dir, name string, m Meta) ([]byte, error) {
 		return nil, fmt.Errorf("%s lists %q, which is outside the folder", MetaFile, name)
 	}
 	path := filepath.Join(dir, filepath.FromSlash(name))
-	b, err := os.ReadFile(path)
+	size := m.Sizes[name]
+	b, err := readFile(path, size)
 	if err == nil && digest(b) == m.Files[name] {
 		return b, nil
 	}
-	if p, pendingErr := os.ReadFile(path + pendingSuffix); pendingErr == nil && digest(p) == m.Files[name] {
+	if p, pendingErr := readFile(path+pendingSuffix, size); pendingErr == nil && digest(p) == m.Files[name] {
 		return p, nil
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s is missing", name)
+	case errors.Is(err, errNoFile):
+		return nil, fmt.Errorf("%s is no file", name)
+	case errors.Is(err, errLong):
+		return nil, fmt.Errorf("%s was edited: it has more than its %d bytes", name, size)
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	case int64(len(b)) < m.Sizes[name]:
 		return nil, fmt.Errorf("%s is truncated: %d of %d bytes", name, len(b), m.Sizes[name])
 	}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// hostileSpecs are specs and the other files that people write.
+func hostileSpecs() []hostile {
+	const head = "api_version: vaeguard/v1\nkind: Experiment\nname: x\n"
+	parse := func(text string) func(*testing.T) error {
+		return func(*testing.T) error {
+			_, err := spec.Parse("x.yaml", []byte(text), spec.Options{Tables: builtin.Components().Tables()})
+			return err
+		}
+	}
+	manifest := func(text string) func(*testing.T) error {
+		return func(*testing.T) error {
+			_, err := spec.ParseManifest("plugin.yaml", []byte(text))
+			return err
+		}
+	}
+	lock := func(text string) func(*testing.T) error {
+		return func(t *testing.T) error {
+			_, err := launch.ReadLock(put(t, launch.LockName, []byte(text)))
+			return err
+		}
+	}
+	config := func(schema, text string) func(*testing.T) error {
+		return func(*testing.T) error { return sdk.CheckConfig([]byte(schema), []byte(text)) }
+	}
+	bomb := "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+	for c := 'b'; c < 'k'; c++ {
+		bomb += strings.NewReplacer("C", string(c), "P", string(c-1)).Replace("C: &C [*P, *P, *P, *P, *P, *P, *P, *P, *P, *P]\n")
+	}
+	return []hostile{
+		{"spec", "alias bomb of 10 billion values", parse(bomb), "more than 100000 values"},
+		{"spec", "alias that contains itself", parse(head + "classifier: &a {config: *a}\n"), "contains itself"},
+		{"spec", "150 lists in each other", parse(head + "classifier: {plugin: x, config: {a: " + strings.Repeat("[", 150) + strings.Repeat("]", 150) + "}}\n"), "nested deeper than 100"},
+		{"spec", "5 MB of comments", parse(strings.Repeat("# comment\n", 500_000)), "bytes; a file of this kind has at most"},
+		{"spec", "cut in a list", parse(head + "attacks: [pgd, "), "not YAML: did not find expected node content"},
+		{"spec", "second document", parse(head + "---\nname: y\n"), "a second document begins here"},
+		{"spec", "key twice", parse(head + "name: y\n"), "appears twice"},
+		{"spec", "unknown key", parse(head + "sead: 1\n"), `did you mean "seed"`},
+		{"spec", "tag that names a type of Python", parse(head + "seed: !!python/object/apply:os.system [id]\n"), "is not supported"},
+		{"spec", "number beyond 64 bits", parse(head + "seed: 99999999999999999999\n"), "seed: want an integer from 0"},
+		{"spec", "infinite learning rate", parse(head + "vae: {latent_dim: 2, encoder: [{dense: {units: 2}}], decoder: [{dense: {units: 2}}]}\ntrain: {optimizer: {adam: {learning_rate: .inf}}}\n"), "numbers are finite"},
+		{"spec", "bytes that are no UTF-8", parse(head + "compat: \"\xff\xfe\"\n"), "invalid leading UTF-8 octet"},
+		{"spec", "variable that is not set", parse(head + "seed: ${VAEGUARD_NO_SUCH_VARIABLE}\n"), "VAEGUARD_NO_SUCH_VARIABLE is not set"},
+		{"plugin.yaml", "pinned file outside the folder", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: [./x]\nfiles: [../../etc/passwd]\n"), "leads out of the folder"},
+		{"plugin.yaml", "no program", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: []\nfiles: [x]\n"), "names no program"},
+		{"vaeguard.lock", "truncated", lock(`{"version": 1, "plug`), "unexpected EOF"},
+		{"vaeguard.lock", "trailing bytes", lock(`{"version": 1, "plugins": {}} x`), "something follows after its end"},
+		{"vaeguard.lock", "another version", lock(`{"version": 9, "plugins": {}}`), "version 9, want 1"},
+		{"vaeguard.lock", "digest that is none", lock(`{"version": 1, "plugins": {"x": {"linux/amd64": {"sha256": "abc", "path": "/x"}}}}`), "is not one"},
+		{"config", "schema that points at a file", config(`{"$ref": "file:///etc/passwd"}`, `{}`), "no URLLoader registered"},
+		{"config", "value of another type", config(`{"properties": {"units": {"type": "integer"}}}`, `{"units": "many"}`), "want integer"},
+	}
+}
+
+// hostileTables are CSV files and JSON lines.
+func hostileTables() []hostile {
+	read := func(name, text string) func(*testing.T) error {
+		return func(t *testing.T) error {
+			_, err := dataset.Read(put(t, name, []byte(text)), dataset.StreamOptions{})
+			return err
+		}
+	}
+	return []hostile{
+		{"csv", "empty", read("t.csv", ""), "empty"},
+		{"csv", "word among numbers", read("t.csv", "a,b\n1,2\n3,low\n"), `row 1: line 3: column "b": "low" is not a number`},
+		{"csv", "NaN", read("t.csv", "a,b\n1,NaN\n"), `column "b": "NaN": want finite`},
+		{"csv", "beyond float32", read("t.csv", "a\n1e39\n"), "want finite"},
+		{"csv", "empty cell", read("t.csv", "a,b\n1,\n"), "no value"},
+		{"csv", "short row", read("t.csv", "a,b\n1\n"), "1 columns, want 2"},
+		{"csv", "quote without end", read("t.csv", "a,b\n\"1,2\n"), "row 0: line 2: extraneous or missing"},
+		{"csv", "record of 20 MB", read("t.csv", "a,b\n\""+strings.Repeat("1", 20<<20)+"\",2\n"), "a record exceeds 16777216 bytes"},
+		{"jsonl", "empty", read("t.jsonl", ""), "empty"},
+		{"jsonl", "word among numbers", read("t.jsonl", "[1,2]\n[1,\"x\"]\n"), "row 1: line 2: column 1"},
+		{"jsonl", "row of another width", read("t.jsonl", "[1,2]\n[1]\n"), "row 1: line 2: want 2 entries, got 1"},
+		{"jsonl", "beyond float32", read("t.jsonl", "[1,1e400]\n"), "row 0: line 1: column 1: \"1e400\": want finite numbers"},
+		{"jsonl", "cut in a row", read("t.jsonl", "[1,2]\n[1,"), "row 1: line 2: column 1: no value"},
+		{"jsonl", "100,000 lists in each other", read("t.jsonl", strings.Repeat("[", 100_000)), "line 1: want a JSON array of numbers"},
+		{"jsonl", "object", read("t.jsonl", "{\"x\": 1}\n"), "line 1: want a JSON array of numbers"},
+	}
+}
