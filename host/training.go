@@ -245,6 +245,9 @@ func (e *Experiment) trainOptions(net *network) (train.Options, error) {
 	}
 	if h := t.Harden; h != nil {
 		o.Harden = &train.Harden{Norm: h.Norm, Eps: h.Eps, Steps: h.Steps, Through: h.Through, Weight: h.Weight}
+		for _, ball := range h.Also {
+			o.Harden.Also = append(o.Harden.Also, train.Ball{Norm: ball.Norm, Eps: ball.Eps})
+		}
 	}
 	if es := t.EarlyStopping; es != nil {
 		o.EarlyStopping = &train.EarlyStopping{Monitor: es.Monitor, Patience: es.Patience, MinDelta: es.MinDelta, Mode: es.Mode}

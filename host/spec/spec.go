@@ -191,6 +191,13 @@ type Harden struct {
 	Steps   int     `yaml:"steps" default:"2" check:">= 1" doc:"of the inner attack"`
 	Through string  `yaml:"through" default:"guard" enum:"guard|classifier" doc:"what the inner attack differentiates"`
 	Weight  float64 `yaml:"weight" default:"0.5" check:">= 0, <= 1" doc:"share of the adversarial half of the loss"`
+	Also    []Ball  `yaml:"also" doc:"further balls: the rows of a batch take norm and these in turn"`
+}
+
+// Ball is a set of perturbations.
+type Ball struct {
+	Norm string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"of the ball"`
+	Eps  float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
 }
 
 // Threshold says when an input is flagged: exactly one of FPR, Percentile and

@@ -114,11 +114,3 @@ func normal(k *kernel.Engine, dst *tensor.Tensor, seed, stream uint64, epoch int
 		k.Normal(dst.Row(i), kernel.Key{Seed: seed, Stream: stream + uint64(epoch)}, e*uint64(d))
 	}
 }
-
-// uniform is normal for [0, 1).
-func uniform(k *kernel.Engine, dst *tensor.Tensor, seed, stream uint64, epoch int, examples []uint64) {
-	d := dst.Stride()
-	for i, e := range examples {
-		k.Uniform(dst.Row(i), kernel.Key{Seed: seed, Stream: stream + uint64(epoch)}, e*uint64(d))
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/builtin/layers"
@@ -219,7 +220,7 @@ func TestAttack(t *testing.T) {
 				return sum
 			}
 			start := tensor.New(4, 5)
-			g.attack.randomStart(start, b, eps)
+			g.attack.randomStart(start, b, 1)
 			g.attack.place(start.Data, b.x.Data, start.Data)
 			if from, to := loss(start), loss(attacked); !(to > from+.01) {
 				t.Errorf("%s %s: the attack took the loss from %v to %v", norm, through, from, to)
@@ -228,17 +229,44 @@ func TestAttack(t *testing.T) {
 	}
 }
 
+// TestAttackBalls: rows take the balls in turn, each staying in its own.
+func TestAttackBalls(t *testing.T) {
+	g := testGuard(t, func(o *Options) {
+		o.Harden = &Harden{Norm: "linf", Eps: .01, Steps: 3, Through: "guard", Weight: .5, Also: []Ball{{Norm: "l2", Eps: .2}}}
+	})
+	b := testBatch(g)
+	b.step = b.total
+	both, err := g.attack.extend(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		worst, sum := 0.0, 0.0
+		for j, v := range both.Row(4 + i) {
+			d := float64(v) - float64(b.x.Row(i)[j])
+			worst, sum = max(worst, math.Abs(d)), sum+d*d
+		}
+		if odd := i%2 == 1; odd != (worst > .01+1e-6) || odd && math.Sqrt(sum) > .2+1e-6 {
+			t.Errorf("row %d is %v (linf) and %v (l2) away", i, worst, math.Sqrt(sum))
+		}
+	}
+	o := Options{Train: g.o.Train, Epochs: 1, BatchSize: 1, Optimizer: g.o.Optimizer, Harden: &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Also: []Ball{{Norm: "l1", Eps: 1}}}}
+	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), `"l1"`) {
+		t.Errorf("a ball in l1 gives %v", err)
+	}
+}
+
 // TestRamps: the radius grows over the first third, the rate falls over the
 // last two fifths.
 func TestRamps(t *testing.T) {
-	a := &attacker{h: &Harden{Eps: 1}}
-	for step, want := range map[int]float32{0: .2, 15: .7, 30: 1, 100: 1} {
-		if got := a.eps(step, 100); math.Abs(float64(got-want)) > 1e-6 {
+	h := &Harden{Eps: 1}
+	for step, want := range map[int]float64{0: .2, 15: .7, 30: 1, 100: 1} {
+		if got := ramp(step, 100); math.Abs(got-want) > 1e-6 {
 			t.Errorf("radius at step %d is %v, want %v", step, got, want)
 		}
 	}
 	for step, want := range map[int]float64{0: 1, 60: 1, 80: .5, 99: .05} {
-		if got := a.h.decay(step, 100); math.Abs(got-want) > 1e-9 {
+		if got := h.decay(step, 100); math.Abs(got-want) > 1e-9 {
 			t.Errorf("factor of the rate at step %d is %v, want %v", step, got, want)
 		}
 	}

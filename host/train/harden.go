@@ -17,6 +17,7 @@ import (
 type attacker struct {
 	g      *guard
 	h      *Harden
+	balls  []Ball
 	lo, hi []float32 // the box: one number or one a feature
 	both   view      // (2n): clean rows, then attacked ones
 	start  view
@@ -27,7 +28,7 @@ type attacker struct {
 }
 
 func newAttacker(g *guard, batch int) (*attacker, error) {
-	a := &attacker{g: g, h: g.o.Harden, both: newView(2*batch, g.m.Input), noise: newView(batch, tensor.Shape{g.m.LatentDim}),
+	a := &attacker{g: g, h: g.o.Harden, balls: g.o.Harden.balls(), both: newView(2*batch, g.m.Input), noise: newView(batch, tensor.Shape{g.m.LatentDim}),
 		start: newView(batch, g.m.Input), dOut: newView(batch, g.p.Example()), prob: make([]float64, g.p.Stride()), radius: make([]float32, 1)}
 	a.lo, a.hi = a.h.Lo, a.h.Hi
 	if a.lo == nil || a.hi == nil {
@@ -53,22 +54,27 @@ func rangeOf(x *tensor.Tensor) (lo, hi []float32) {
 	return []float32{a}, []float32{b}
 }
 
-// eps is the radius at a step: from a fifth of it to all of it over the first
-// third of the training.
-func (a *attacker) eps(step, total int) float32 {
-	return float32(a.h.Eps * min(1, .2+float64(step)/(.3*float64(total))))
+// ramp is the share of the radius at a step: from a fifth of it to all of it
+// over the first third of the training.
+func ramp(step, total int) float64 {
+	return min(1, .2+float64(step)/(.3*float64(total)))
+}
+
+// ball is the ball of row i of a batch, at its share of the radius.
+func (a *attacker) ball(i int, share float64) (linf bool, eps float32) {
+	b := a.balls[i%len(a.balls)]
+	return b.Norm == "linf", float32(b.Eps * share)
 }
 
 // extend is the batch's rows followed by their attacked versions.
 func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error) {
 	g, n := a.g, len(b.rows)
-	eps := a.eps(b.step, b.total)
-	stepSize := eps * .75
+	share, stepSize := ramp(b.step, b.total), float32(.75)
 	if a.h.Steps == 1 {
-		stepSize = eps * 1.25
+		stepSize = 1.25
 	}
 	delta := a.start.of(n)
-	a.randomStart(delta, b, eps)
+	a.randomStart(delta, b, share)
 	x := a.both.between(n, 2*n)
 	a.place(x.Data, b.x.Data, delta.Data)
 
@@ -86,10 +92,10 @@ func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error)
 			for j, v := range x.Row(i) {
 				row[j] = v - b.x.Row(i)[j]
 			}
-			if a.h.Norm == "linf" {
-				ascendSign(row, dx.Row(i), stepSize, eps)
+			if linf, eps := a.ball(i, share); linf {
+				ascendSign(row, dx.Row(i), stepSize*eps, eps)
 			} else {
-				ascendL2(row, dx.Row(i), stepSize, eps)
+				ascendL2(row, dx.Row(i), stepSize*eps, eps)
 			}
 		}
 		a.place(x.Data, b.x.Data, delta.Data)
@@ -99,20 +105,23 @@ func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error)
 	return both, nil
 }
 
-// randomStart draws δ uniformly from the ball.
-func (a *attacker) randomStart(delta *tensor.Tensor, b *batch, eps float32) {
-	g := a.g
-	if a.h.Norm == "linf" {
-		uniform(g.k, delta, g.o.Seed, streamStart, b.epoch, b.examples)
-		g.k.Scale(delta.Data, delta.Data, 2*eps, -eps)
-		return
+// randomStart draws each row's δ uniformly from its ball.
+func (a *attacker) randomStart(delta *tensor.Tensor, b *batch, share float64) {
+	g, d := a.g, delta.Stride()
+	key := func(stream uint64) kernel.Key {
+		return kernel.Key{Seed: g.o.Seed, Stream: stream + uint64(b.epoch)}
 	}
-	normal(g.k, delta, g.o.Seed, streamStart, b.epoch, b.examples)
-	d := float64(delta.Stride())
 	for i, e := range b.examples {
-		g.k.Uniform(a.radius, kernel.Key{Seed: g.o.Seed, Stream: streamRadius + uint64(b.epoch)}, e)
 		row := delta.Row(i)
-		scale(row, float64(eps)*math.Pow(float64(a.radius[0]), 1/d)/max(norm(row), 1e-12))
+		linf, eps := a.ball(i, share)
+		if linf {
+			g.k.Uniform(row, key(streamStart), e*uint64(d))
+			g.k.Scale(row, row, 2*eps, -eps)
+			continue
+		}
+		g.k.Normal(row, key(streamStart), e*uint64(d))
+		g.k.Uniform(a.radius, key(streamRadius), e)
+		scale(row, float64(eps)*math.Pow(float64(a.radius[0]), 1/float64(d))/max(norm(row), 1e-12))
 	}
 }
 

@@ -101,10 +101,24 @@ type Harden struct {
 	// classifier (M).
 	Through string
 	Weight  float64 // share of the loss on x + δ, in [0, 1]
+	// Also are further balls. Row i of a batch is attacked in ball i modulo
+	// their number, the first being that of Norm and Eps, so that the guard
+	// withstands each of them (Tramèr and Boneh 2019, arXiv:1904.13000, train
+	// on a mean over balls).
+	Also []Ball
 	// Lo and Hi are the box, one number or one a feature; nil: the
 	// classifier's legal range, else that of the training rows.
 	Lo, Hi []float32
 }
+
+// Ball is a set of perturbations around an input.
+type Ball struct {
+	Norm string  // linf or l2
+	Eps  float64 // radius, in the input's units
+}
+
+// balls are all balls of h, at least one.
+func (h *Harden) balls() []Ball { return append([]Ball{{h.Norm, h.Eps}}, h.Also...) }
 
 // Validate reports what Run or Distill cannot work with.
 func (o *Options) Validate() error {
@@ -123,11 +137,15 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("validation rows are %v, training rows %v", o.Validation.Example(), o.Train.Example())
 	}
 	if h := o.Harden; h != nil {
+		for _, ball := range h.balls() {
+			switch {
+			case ball.Norm != "linf" && ball.Norm != "l2":
+				return fmt.Errorf("train.harden.norm is %q, want linf or l2", ball.Norm)
+			case !(ball.Eps > 0) || math.IsInf(ball.Eps, 0):
+				return fmt.Errorf("train.harden.eps is %v, want a number above 0", ball.Eps)
+			}
+		}
 		switch {
-		case h.Norm != "linf" && h.Norm != "l2":
-			return fmt.Errorf("train.harden.norm is %q, want linf or l2", h.Norm)
-		case !(h.Eps > 0) || math.IsInf(h.Eps, 0):
-			return fmt.Errorf("train.harden.eps is %v, want a number above 0", h.Eps)
 		case h.Steps < 1:
 			return fmt.Errorf("train.harden.steps is %d, want at least 1", h.Steps)
 		case h.Through != "guard" && h.Through != "classifier":
