@@ -116,7 +116,7 @@ func (s *stepper) stop() {
 func (s *stepper) allocations() (float64, error) {
 	least := math.Inf(1)
 	const n = epochSteps / 2
-	for range 4 {
+	for i := 0; i < 4 && least > 0; i++ {
 		for s.step != 1 {
 			if _, err := s.steps(1); err != nil {
 				return 0, err
