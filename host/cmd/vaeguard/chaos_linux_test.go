@@ -60,11 +60,15 @@ func kills(t *testing.T, few int) int {
 	return few
 }
 
-// results are the files that must have the same bits whatever happened.
-func (w *world) results(run string) []string {
-	d := w.path(run, "detector")
+// results are the files that must have the same bits whatever happened, of a
+// run or a detector.
+func (w *world) results(dir string) []string {
+	d, err := artifact.Resolve(w.path(dir))
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return w.sums(filepath.Join(d, artifact.WeightsFile), filepath.Join(d, artifact.CalibrationFile),
-		filepath.Join(d, artifact.SpecFile), w.path(run, "classifier", "weights.safetensors"))
+		filepath.Join(d, artifact.SpecFile), filepath.Join(d, "classifier", "weights.safetensors"))
 }
 
 // undisturbed runs the spec once and gives its results and how long it took.
@@ -75,17 +79,22 @@ func (w *world) undisturbed() ([]string, time.Duration) {
 	return w.results("calm"), time.Since(began)
 }
 
-// readable holds that every file of a run that was cut short is whole or absent.
-func (w *world) readable(run string) {
+// readable holds that every file of a run, or of a detector in the making,
+// that was cut short is whole or absent.
+func (w *world) readable(dir string) {
 	w.t.Helper()
-	for _, name := range []string{"last", "best"} {
-		if _, err := safetensors.Read(w.path(run, "checkpoints", name, "state.safetensors")); err != nil && !os.IsNotExist(unwrapAll(err)) {
-			w.t.Errorf("checkpoint %s: %v", name, err)
+	for _, work := range []string{dir, dir + ".partial"} {
+		for _, name := range []string{"last", "best"} {
+			if _, err := safetensors.Read(w.path(work, "checkpoints", name, "state.safetensors")); err != nil && !os.IsNotExist(unwrapAll(err)) {
+				w.t.Errorf("checkpoint %s: %v", name, err)
+			}
 		}
 	}
-	if _, err := os.Stat(w.path(run, "detector")); err == nil {
-		if _, err := artifact.Load(w.path(run)); err != nil {
-			w.t.Errorf("detector: %v", err)
+	for _, made := range []string{filepath.Join(dir, "detector"), filepath.Join(dir, artifact.MetaFile)} {
+		if _, err := os.Stat(w.path(made)); err == nil {
+			if _, err := artifact.Load(w.path(dir)); err != nil {
+				w.t.Errorf("detector: %v", err)
+			}
 		}
 	}
 }
@@ -100,8 +109,8 @@ func unwrapAll(err error) error {
 	}
 }
 
-// TestHostKilled kills the program at random moments, and sometimes its
-// resumption too.
+// TestHostKilled kills the program at random moments of a run and of a train,
+// and sometimes its resumption too.
 func TestHostKilled(t *testing.T) {
 	n := kills(t, 3)
 	w := newWorld(t, map[string]string{"chaos.yaml": chaosSpec})
@@ -109,8 +118,9 @@ func TestHostKilled(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	killed, early, stale := 0, 0, 0
 	for i := 0; killed < n && i < 4*n; i++ {
-		run := "run" + strconv.Itoa(i)
-		args := []string{"run", "chaos.yaml", "--out", run, "--quiet"}
+		verb := []string{"run", "train"}[i%2]
+		run := verb + strconv.Itoa(i)
+		args := []string{verb, "chaos.yaml", "--out", run, "--quiet"}
 		for again := true; again && killed < n; again = r.IntN(3) == 0 {
 			p := w.start(args...)
 			select {
@@ -128,10 +138,10 @@ func TestHostKilled(t *testing.T) {
 				stale++
 			}
 			w.readable(run)
-			if _, err := os.Stat(w.path(run)); err != nil {
+			if left, _ := filepath.Glob(w.path(run + "*")); len(left) == 0 {
 				early++
 			}
-			args = []string{"run", "chaos.yaml", "--out", run, "--quiet", "--resume"}
+			args = []string{verb, "chaos.yaml", "--out", run, "--quiet", "--resume"}
 		}
 		w.must(0, args...)
 		if left := w.sockets(); len(left) > 0 {
@@ -141,7 +151,13 @@ func TestHostKilled(t *testing.T) {
 			t.Fatalf("run %d: resumed results differ: %v, want %v", i, got, want)
 		}
 		if left := hidden(w.path(run)); len(left) > 0 {
-			t.Errorf("run %d: temporary files are left: %v", i, left)
+			t.Errorf("%s %d: temporary files are left: %v", verb, i, left)
+		}
+		if left, _ := filepath.Glob(w.path("." + run + "*")); len(left) > 0 {
+			t.Errorf("%s %d: temporary folders are left: %v", verb, i, left)
+		}
+		if _, err := os.Stat(w.path(run + ".partial")); err == nil {
+			t.Errorf("%s %d: its work is left", verb, i)
 		}
 		_ = os.RemoveAll(w.path(run))
 	}
