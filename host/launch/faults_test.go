@@ -30,6 +30,8 @@ func TestStartFaults(t *testing.T) {
 		{"another host's", act("stranger"), "handshake", []string{"magic cookie VAEGUARD_PLUGIN=classifier"}},
 		{"version skew", act("version"), "handshake", []string{"another version of the protocol than 1"}},
 		{"net/rpc", act("netrpc"), "handshake", []string{"does not speak gRPC"}},
+		{"garbage", act("garbage"), "handshake", []string{"belongs to the handshake"}},
+		{"a socket that is not there", act("wrongpath"), "describe", []string{"/nowhere/at/all"}},
 		{"silence", act("silent"), "start", []string{"no handshake within 300ms"}},
 		{"not there", Command{Name: "gone", Path: "/nowhere/gone"}, "start", []string{"plugin gone (/nowhere/gone)", "no such file"}},
 		{"not in PATH", Command{Path: "no-such-program-anywhere"}, "start", []string{"no-such-program-anywhere is not in PATH"}},
@@ -46,7 +48,7 @@ func TestStartFaults(t *testing.T) {
 			_, err := Start(t.Context(), o)
 			var e *Error
 			if !errors.As(err, &e) || e.Op != c.op {
-				t.Fatalf("%#v, want an Error of %s", err, c.op)
+				t.Fatalf("%v, want an Error of %s", err, c.op)
 			}
 			for _, want := range c.want {
 				if !strings.Contains(err.Error(), want) {

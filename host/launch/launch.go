@@ -60,6 +60,11 @@ type Options struct {
 	FitTimeout   time.Duration // between two events of a Fit; 0: 30 minutes
 	DrainTimeout time.Duration // for calls under way when Close is called; 0: 5 seconds
 
+	// An idle plugin's health is asked for every HealthEvery (0: 30 seconds,
+	// negative: never), and each answer awaited for HealthTimeout (0: 10 seconds).
+	// One that is silent twice in a row is killed; the next call starts it anew.
+	HealthEvery, HealthTimeout time.Duration
+
 	// RestartBudget is how often a replica is restarted without one call having
 	// succeeded in between, and how often one call is tried again; 0: 5,
 	// negative: never.
@@ -87,6 +92,10 @@ func (o *Options) defaults() {
 	set(&o.FitTimeout, 30*time.Minute)
 	set(&o.DrainTimeout, 5*time.Second)
 	set(&o.Backoff, 100*time.Millisecond)
+	set(&o.HealthTimeout, 10*time.Second)
+	if o.HealthEvery == 0 {
+		o.HealthEvery = 30 * time.Second
+	}
 	o.Replicas = max(1, o.Replicas)
 	if o.RestartBudget == 0 {
 		o.RestartBudget = 5
@@ -155,6 +164,9 @@ func Start(ctx context.Context, o Options) (*Classifier, error) {
 	}
 	if err := c.begin(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
+	}
+	if o.HealthEvery > 0 {
+		go c.watch()
 	}
 	return c, nil
 }

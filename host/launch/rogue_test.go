@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,13 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Minute)
 	case "netrpc":
 		fmt.Println("1|1|unix|/nowhere|netrpc|")
+		time.Sleep(time.Minute)
+	case "garbage":
+		_, _ = os.Stdout.Write(bytes.Repeat([]byte{0, 0xff, '|', 0x80}, 1000))
+		fmt.Println()
+		time.Sleep(time.Minute)
+	case "wrongpath":
+		fmt.Println("1|1|unix|/nowhere/at/all|grpc|")
 		time.Sleep(time.Minute)
 	case "silent":
 		time.Sleep(time.Minute)
@@ -141,6 +149,31 @@ func (r *rogue) misbehave() error {
 		fmt.Fprintln(os.Stderr, "out of luck at call", n)
 		os.Exit(7)
 	case "hang":
+		select {}
+	case "stop":
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Signal(stopSignal)
+		}
+		return err
+	case "slow":
+		time.Sleep(100 * time.Millisecond)
+	case "stdout":
+		fmt.Println("1|1|unix|/nowhere|grpc|")
+		fmt.Println(strings.Repeat("noise ", 10_000))
+	case "panic":
+		panic("at the disco")
+	case "forkhang", "forkexit":
+		child := exec.Command("sleep", "60")
+		if err := child.Start(); err != nil {
+			return err
+		}
+		if err := os.WriteFile(r.Count+".child", []byte(strconv.Itoa(child.Process.Pid)), 0o600); err != nil {
+			return err
+		}
+		if r.Act == "forkexit" {
+			os.Exit(7)
+		}
 		select {}
 	case "nan":
 		return sdk.Errorf(sdk.Internal, "NaN")

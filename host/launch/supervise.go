@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vaeguard/vaeguard/sdk"
@@ -22,7 +23,8 @@ var errClosed = errors.New("the classifier is closed")
 
 // replica is one process slot, restarted when its process dies.
 type replica struct {
-	c *Classifier
+	c     *Classifier
+	calls atomic.Int32 // under way
 
 	mu       sync.Mutex
 	p        *process // nil: to be started
@@ -204,6 +206,8 @@ func try[T any](ctx context.Context, c *Classifier, r *replica, op string, timeo
 	var zero T
 	c.closing.RLock()
 	defer c.closing.RUnlock()
+	r.calls.Add(1)
+	defer r.calls.Add(-1)
 	outer := ctx
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
