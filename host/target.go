@@ -66,13 +66,17 @@ func (t *Target) ClassNames() []string {
 func (t *Target) Close() error { return t.close() }
 
 // Attack runs an attack. labels may be nil: the classifier's own predictions
-// are attacked. Adaptive attacks need a detector.
-func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels []int, a attack.Attack, seed uint64, progress func(done, total int)) (*attack.Adversarial, error) {
-	o := attack.Options{Seed: seed, Progress: progress}
+// are attacked. targets are classes to reach, one a row; nil: any but the
+// label. Adaptive attacks need a detector and choose their classes themselves.
+func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets []int, a attack.Attack, seed uint64, progress func(done, total int)) (*attack.Adversarial, error) {
+	o := attack.Options{Seed: seed, Progress: progress, Targets: targets}
 	m := t.Classifier
 	if ad, ok := a.(attack.Adaptive); ok {
 		if t.Detector == nil {
 			return nil, fmt.Errorf("an adaptive attack aims at a guard: name a detector, not a spec")
+		}
+		if targets != nil {
+			return nil, fmt.Errorf("an adaptive attack chooses the classes itself: leave out the target")
 		}
 		m = t.Detector.Guard(detect.GuardOptions{Fresh: ad.FreshNoise(), Seed: seed})
 		o.Threshold = t.Detector.Threshold().Value

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,7 @@ type attackFlags struct {
 	set, setSpec              []string
 	seed                      uint64
 	limit                     int
+	target                    int // class; -1: none
 }
 
 func (a *app) attackCommand() *cobra.Command {
@@ -32,6 +34,9 @@ func (a *app) attackCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.attack == "" || f.out == "" {
 				return usagef("attack needs --attack and --out")
+			}
+			if f.target < -1 {
+				return usagef("--target %d: want a class, from 0", f.target)
 			}
 			if f.labels != "" && f.data == "" {
 				return usagef("--labels goes with --data")
@@ -51,6 +56,7 @@ func (a *app) attackCommand() *cobra.Command {
 	c.Flags().StringVar(&f.out, "out", "", "an .npz to write")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "of the attack's randomness")
 	c.Flags().IntVar(&f.limit, "limit", 0, "first rows only; 0: all")
+	c.Flags().IntVar(&f.target, "target", -1, "class to reach, by number; rows that are there already are left alone (default: any but the label)")
 	return c
 }
 
@@ -86,7 +92,11 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 		}
 	}
 	task := a.progress().Task("attack "+f.attack, x.N())
-	adv, err := t.Attack(ctx, x, y, chosen, f.seed, func(done, _ int) { task.Step(done, nil) })
+	var targets []int
+	if f.target >= 0 {
+		targets = slices.Repeat([]int{f.target}, x.N())
+	}
+	adv, err := t.Attack(ctx, x, y, targets, chosen, f.seed, func(done, _ int) { task.Step(done, nil) })
 	if err != nil {
 		task.Abort()
 		return err

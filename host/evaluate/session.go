@@ -58,3 +58,16 @@ func (s *Session) Attack(ctx context.Context, n Named, rows []int, ready *attack
 	d.Control = n.Attack.Needs() == attack.NeedsNothing
 	return d, nil
 }
+
+// Corrupt measures alarms on a corruption of a class-balanced number of rows
+// (0: all) at each of its severities. Rows and corruption are the same for
+// every guard, whatever the seed of the session.
+func (s *Session) Corrupt(ctx context.Context, c NamedCorruption, limit int) ([]CorruptionReport, error) {
+	e := *s.e
+	e.o.Limit, e.o.Seed = limit, 0
+	e.report = &Report{}
+	if err := e.corrupt(ctx, c); err != nil {
+		return nil, fmt.Errorf("corruption %s: %w", c.Name, err)
+	}
+	return e.report.Corruptions, nil
+}

@@ -45,6 +45,7 @@ const (
 	elapsedFile = "elapsed.json"
 	advFile     = "adv.npz"
 	scoresFile  = "scores.npz"
+	levelsFile  = "levels.json"
 )
 
 // eps is the radius of the attack, +Inf without a bound.
@@ -122,7 +123,7 @@ func (b *Bench) ensure(ctx context.Context, c *Cell) error {
 		return err
 	}
 	r.Seconds, r.CPUSeconds = clock.total()
-	for _, name := range []string{advFile, scoresFile} {
+	for _, name := range []string{advFile, scoresFile, levelsFile} {
 		sum, err := digestFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -21,7 +21,7 @@ var filterKeys = []string{"kind", "set", "seed", "detector", "attack"}
 // must name what the grid has.
 func ParseFilter(texts []string, g *spec.Grid) (Filter, error) {
 	known := map[string][]string{}
-	for _, k := range []Kind{Classifier, Arrays, Network, Detector, Clean, Scores, Adaptive} {
+	for _, k := range []Kind{Classifier, Arrays, Network, Detector, Clean, Scores, Adaptive, Corruption} {
 		known["kind"] = append(known["kind"], string(k))
 	}
 	for _, s := range g.Sets {
@@ -35,6 +35,9 @@ func ParseFilter(texts []string, g *spec.Grid) (Filter, error) {
 	}
 	for _, a := range g.Attacks {
 		known["attack"] = append(known["attack"], a.ID)
+	}
+	for _, c := range g.Corruptions {
+		known["attack"] = append(known["attack"], c.Name)
 	}
 	f := Filter{}
 	for _, text := range texts {

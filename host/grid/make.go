@@ -32,6 +32,8 @@ func (b *Bench) make(ctx context.Context, c *Cell, r *record, clock *clock) erro
 		return b.makeDetector(ctx, c, r, clock)
 	case Clean:
 		return b.makeClean(ctx, c)
+	case Corruption:
+		return b.makeCorruption(ctx, c)
 	}
 	return b.makeScores(ctx, c, r)
 }

@@ -68,6 +68,7 @@ func (s *SetResults) write(p page, r *Results) {
 	s.oblivious(p)
 	s.tests(p, r)
 	s.adaptive(p)
+	s.corruptions(p)
 	s.provenance(p)
 }
 

@@ -27,6 +27,7 @@ const (
 	Clean      Kind = "clean"      // detector: scores of the clean rows
 	Scores     Kind = "scores"     // detector, arrays
 	Adaptive   Kind = "adaptive"   // detector, attack on it: rows and scores
+	Corruption Kind = "corruption" // detector, natural corruption: alarms
 )
 
 // format is the version of the cells' keys and files.
@@ -46,6 +47,7 @@ type Cell struct {
 	set    *set
 	guard  *spec.GridDetector
 	attack *spec.GridAttack
+	change *registry.Component // a corruption
 }
 
 // String names the cell for people.
@@ -144,6 +146,9 @@ func (b *Bench) plan() error {
 					if on(a.attack.Detectors, d.Name) {
 						b.cells = append(b.cells, b.scoresCell(clean, a))
 					}
+				}
+				for i := range b.Grid.Corruptions {
+					b.cells = append(b.cells, b.corruptionCell(clean, &b.Grid.Corruptions[i]))
 				}
 			}
 		}
@@ -317,6 +322,16 @@ func (b *Bench) scoresCell(clean, arrays *Cell) *Cell {
 	return (&Cell{
 		Kind: Scores, Set: clean.Set, Seed: clean.Seed, Detector: clean.Detector, Attack: arrays.Attack,
 		Inputs: map[string]string{}, needs: []*Cell{clean.need(Detector), clean, arrays}, set: clean.set, guard: clean.guard, attack: arrays.attack,
+	}).seal()
+}
+
+func (b *Bench) corruptionCell(clean *Cell, c *registry.Component) *Cell {
+	in := map[string]string{
+		"corruption": string(spec.WriteComponent(*c, b.o.Components.Tables()...)), "limit": strconv.Itoa(b.Grid.CorruptionLimit),
+	}
+	return (&Cell{
+		Kind: Corruption, Set: clean.Set, Seed: clean.Seed, Detector: clean.Detector, Attack: c.Name,
+		Inputs: in, needs: []*Cell{clean.need(Detector), clean}, set: clean.set, guard: clean.guard, change: c,
 	}).seal()
 }
 

@@ -44,6 +44,7 @@ type SetResults struct {
 	Attacks     []AttackResult     `json:"attacks"`
 	Adaptive    []AdaptiveResult   `json:"adaptive"`
 	Tests       []TestResult       `json:"tests"`
+	Corruptions []CorruptionResult `json:"corruptions"`
 }
 
 // ClassifierResult is one seed's classifier.
@@ -169,7 +170,10 @@ func (b *Bench) setResults(s *set, t table, r *Results) (*SetResults, error) {
 	}
 	out.Adaptive = b.adaptiveResults(out, runs)
 	var err error
-	out.Tests, err = b.tests(out, clean, runs)
+	if out.Tests, err = b.tests(out, clean, runs); err != nil {
+		return nil, err
+	}
+	out.Corruptions, err = b.corruptionResults(s, t)
 	return out, err
 }
 

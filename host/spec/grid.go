@@ -26,7 +26,9 @@ type Grid struct {
 	Sets        []GridSet            `yaml:"sets" required:"true" doc:"data sets, each with its base experiment"`
 	Detectors   []GridDetector       `yaml:"detectors" required:"true" doc:"what is compared"`
 	Attacks     []GridAttack         `yaml:"attacks" required:"true" doc:"attacks on the bare classifier and on the guards"`
-	Corruptions []registry.Component `yaml:"corruptions" kind:"corruption" doc:"natural corruptions"`
+	Corruptions []registry.Component `yaml:"corruptions" kind:"corruption" doc:"natural corruptions, on which alarms are measured"`
+
+	CorruptionLimit int `yaml:"corruption_limit" default:"1000" check:">= 0" doc:"class-balanced number of rows to corrupt; 0: all"`
 
 	source *Source
 }
@@ -126,6 +128,11 @@ func (g *Grid) check() Errors {
 	once("sets", sets)
 	once("detectors", detectors)
 	once("attacks", attacks)
+	var corruptions []string
+	for _, c := range g.Corruptions {
+		corruptions = append(corruptions, c.Name)
+	}
+	once("corruptions", corruptions)
 	for i, s := range g.Seeds {
 		if slices.Contains(g.Seeds[:i], s) {
 			fail(dotted.index("seeds", i), "%d appears twice", s)
