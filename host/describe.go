@@ -70,6 +70,10 @@ type Estimate struct {
 // two current cores. `vaeguard bench` measures the machine's own.
 const assumedGFLOPS = 150
 
+// assumedStep is what a step costs besides: the calls of the classifier above
+// all.
+const assumedStep = time.Millisecond
+
 // Estimate counts the cost of training the given layers.
 func (e *Experiment) Estimate(layers []nn.LayerInfo) Estimate {
 	params, flops := vae.Total(layers)
@@ -94,14 +98,18 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) Estimate {
 	out := Estimate{
 		Steps:        (rows + t.BatchSize - 1) / t.BatchSize,
 		GFLOPPerStep: passes * float64(flops) * float64(t.BatchSize) / 1e9,
-		MemoryMiB:    (4*4*params + 3*4*activations*t.BatchSize) >> 20,
+		MemoryMiB:    (4*4*params + 3*4*activations*t.BatchSize + 1<<20 - 1) >> 20,
 	}
-	seconds := out.GFLOPPerStep * float64(out.Steps*t.Epochs) / assumedGFLOPS
-	out.Time = time.Duration(seconds * float64(time.Second)).Round(time.Second)
+	step := time.Duration(out.GFLOPPerStep/assumedGFLOPS*float64(time.Second)) + assumedStep
+	out.Time = step * time.Duration(out.Steps*t.Epochs)
+	out.Time = out.Time.Round(10 * time.Millisecond)
+	if out.Time > 10*time.Second {
+		out.Time = out.Time.Round(time.Second)
+	}
 	return out
 }
 
 // String is one line.
 func (e Estimate) String() string {
-	return fmt.Sprintf("%d steps an epoch, %.1f GFLOP each, about %s", e.Steps, e.GFLOPPerStep, e.Time)
+	return fmt.Sprintf("%d steps an epoch, %.3g GFLOP each, about %s", e.Steps, e.GFLOPPerStep, e.Time)
 }

@@ -86,8 +86,19 @@ var Roles = [...]Role{RoleTrain, RoleValidation, RoleCalibration, RoleTest}
 // included. name may be a ready spec of Components.Specs, with or without
 // .yaml, if no such file exists. Errors are spec.Errors: all faults at once.
 func Load(name string, set []string, c Components, o Options) (*Experiment, error) {
+	return load(name, set, &Experiment{c: c, o: o, rows: map[Role]*dataset.Data{}})
+}
+
+// LoadToLint is Load, but that a plugin which cannot be found, or whose config
+// does not fit it, is among the faults.
+func LoadToLint(name string, set []string, c Components, o Options) (*Experiment, error) {
 	e := &Experiment{c: c, o: o, rows: map[Role]*dataset.Data{}}
-	so := spec.Options{Tables: c.Tables(), Set: set, Check: []func(*spec.Spec) []spec.Error{e.checkShapes, e.checkCalibration}}
+	return load(name, set, e, func(s *spec.Spec) []spec.Error { return e.pluginFaults(s) })
+}
+
+func load(name string, set []string, e *Experiment, classifier ...func(*spec.Spec) []spec.Error) (*Experiment, error) {
+	c := e.c
+	so := spec.Options{Tables: c.Tables(), Set: set, CheckClassifier: classifier, Check: []func(*spec.Spec) []spec.Error{e.checkShapes, e.checkCalibration}}
 	var err error
 	info, stat := os.Stat(name)
 	if (stat != nil || info.IsDir()) && c.Specs != nil && filepath.Base(name) == name {

@@ -26,14 +26,7 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 	}
 	p, err := pluginOf(s.Classifier, s.Abs("."))
 	if err != nil {
-		where := "classifier.plugin"
-		switch {
-		case s.Classifier.Path != "":
-			where = "classifier.path"
-		case len(s.Classifier.Command) > 0:
-			where = "classifier.command"
-		}
-		return spec.Errors{s.Errorf(where, "%v", cause(err))}
+		return spec.Errors(e.pluginFaults(s))
 	}
 	faults := e.configFaults()
 	in, classes := e.inputShape(s)
@@ -49,24 +42,43 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 	return nil
 }
 
+// pluginFaults are what can be said of a spec's plugin without starting it:
+// that it cannot be found, or that its config does not fit it.
+func (e *Experiment) pluginFaults(s *spec.Spec) []spec.Error {
+	_, err := pluginOf(s.Classifier, s.Abs("."))
+	if err == nil {
+		return configFaults(s, e.c)
+	}
+	where := "classifier.plugin"
+	switch {
+	case s.Classifier.Path != "":
+		where = "classifier.path"
+	case len(s.Classifier.Command) > 0:
+		where = "classifier.command"
+	}
+	return []spec.Error{s.Errorf(where, "%v", cause(err))}
+}
+
+func (e *Experiment) configFaults() spec.Errors { return configFaults(e.Spec, e.c) }
+
 // configFaults checks classifier.config against the schema that is known
 // without starting the plugin, its secrets above all: before anything of the
 // spec is written.
-func (e *Experiment) configFaults() spec.Errors {
-	p, err := pluginOf(e.Spec.Classifier, e.Spec.Abs("."))
+func configFaults(s *spec.Spec, c Components) spec.Errors {
+	p, err := pluginOf(s.Classifier, s.Abs("."))
 	if err != nil {
 		return nil // the start says so
 	}
 	schema := p.Manifest.Config
 	if p.Shipped {
-		if c, ok := e.c.Classifiers[p.Name]().(sdk.Configurable); ok {
+		if c, ok := c.Classifiers[p.Name]().(sdk.Configurable); ok {
 			schema = c.Schema()
 		}
 	}
 	if len(schema) == 0 {
 		return nil
 	}
-	return e.Spec.CheckConfig(schema, "classifier.config")
+	return s.CheckConfig(schema, "classifier.config")
 }
 
 // lintStarted starts the plugin and asks it.

@@ -21,7 +21,7 @@ func (a *app) lintCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var all spec.Errors
 			for _, file := range args {
-				e, err := host.Load(file, set, a.c, a.options())
+				e, err := host.LoadToLint(file, set, a.c, a.options())
 				var faults spec.Errors
 				switch {
 				case errors.As(err, &faults):

@@ -66,7 +66,7 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	s.add(c, "set")
 	c.Flags().StringVar(&o.Out, "out", "", "run directory (default runs/NAME-N)")
-	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted run")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted run; where there is none yet, start it")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing run aside")
 	c.Flags().BoolVar(&dry, "dry-run", false, "print layers, parameters and estimates; write nothing")
 	return c
@@ -125,7 +125,7 @@ func (a *app) trainCommand() *cobra.Command {
 	}
 	s.add(c, "set")
 	c.Flags().StringVar(&o.Out, "out", "", "directory of the detector")
-	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; where there is none yet, start it")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
 	return c
 }

@@ -48,7 +48,7 @@ func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool
 	a.printLayers(layers)
 	if estimates {
 		t := e.Estimate(layers)
-		fmt.Fprintf(a.stdout, "training: %d steps an epoch, about %.1f GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
+		fmt.Fprintf(a.stdout, "training: %d steps an epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
 		fmt.Fprintf(a.stdout, "memory: about %d MiB for weights, optimiser and activations\n", t.MemoryMiB)
 		fmt.Fprintln(a.stdout, "nothing was written")
 	}

@@ -27,6 +27,9 @@ type Options struct {
 	// classifier, vae and detector are sound; what they find joins the other
 	// errors. Spec.Errorf makes errors with positions.
 	Check []func(*Spec) []Error
+	// CheckClassifier are further checks of a section classifier that is sound,
+	// whatever the others are.
+	CheckClassifier []func(*Spec) []Error
 }
 
 // Load reads a spec from a file; see Parse.
@@ -74,8 +77,14 @@ func Parse(name string, data []byte, o Options) (*Spec, error) {
 	s.applyCompat()
 	if root.shape == mapping {
 		d.errs = append(d.errs, s.check(d.errs)...)
-		if !d.errs.touch("data", "classifier", "vae", "detector") {
+		before := d.errs
+		if !before.touch("data", "classifier", "vae", "detector") {
 			for _, check := range o.Check {
+				d.errs = append(d.errs, check(s)...)
+			}
+		}
+		if !before.touch("classifier") && s.Given("classifier") {
+			for _, check := range o.CheckClassifier {
 				d.errs = append(d.errs, check(s)...)
 			}
 		}

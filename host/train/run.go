@@ -245,6 +245,8 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 		} else if r.p.Wait++; r.p.Wait >= e.Patience {
 			r.p.Stopped = true
 		}
+	} else if v := r.judged(record); r.p.BestEpoch == 0 || v < r.p.Best { // for checkpoints/best alone
+		r.p.Best, r.p.BestEpoch = v, record.Epoch
 	}
 	r.p.Epoch, r.p.Step, r.p.Rows = record.Epoch, 0, 0
 	clear(r.p.Sums)
@@ -256,6 +258,16 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 	event.Epoch = record.Epoch
 	r.tell(event)
 	return r.checkpoint()
+}
+
+// judged is what the epochs are compared by without early stopping: val_loss,
+// or loss without validation.
+func (r *loop) judged(record Record) float64 {
+	if v, ok := record.Get("val_loss"); ok {
+		return v
+	}
+	v, _ := record.Get("loss")
+	return v
 }
 
 // tell fills in what all events share.
