@@ -83,8 +83,10 @@ func (a *HopSkipJump) row(ctx context.Context, d decider, x, out []float32, b at
 			delta = dim * theta * dist
 		}
 		if step == 1 {
-			lo, hi := b.Box.At(0)
-			delta = 0.1 * float64(hi-lo)
+			delta = 0.1 * widest(b.Box, len(x))
+		}
+		if delta == 0 {
+			break // x itself lies on the boundary
 		}
 		evals := min(int(float64(a.Evaluations)*math.Sqrt(float64(step))), 10000)
 		if b.Queries > 0 {
@@ -122,6 +124,16 @@ func (a *HopSkipJump) row(ctx context.Context, d decider, x, out []float32, b at
 	}
 	copy(out, at)
 	return nil
+}
+
+// widest is the width of the widest feature: the first may never vary.
+func widest(b attack.Box, features int) float64 {
+	width := 0.
+	for j := range features {
+		lo, hi := b.At(j)
+		width = max(width, float64(hi-lo))
+	}
+	return width
 }
 
 // normal is the direction into the far side, as a unit step of the norm:

@@ -9,21 +9,29 @@ import (
 // tiny is the least probability that counts as one, as in the losses.
 const tiny = 1e-30
 
-// atLogits maps a cotangent dy at one row y of outputs to the one at logits
-// behind it: through the softmax at the classifier's own answer, so that the
-// part of the chain that is known stays exact. For KL(P ‖ Q) that is Q − P,
-// bounded whatever Q is.
-func atLogits(dz, y, dy []float32, kind sdk.OutputKind) {
+// atLogits maps a cotangent dy at one row y of outputs to the one at the logits
+// z of the surrogate. Logits stand for logits. From probabilities the way leads
+// over their logarithms, where the cotangent of KL(P ‖ Q) is −P, bounded
+// whatever Q is, and through the surrogate's own softmax: that gives softmax(z)
+// − P, the gradient of the divergence from the surrogate. The classifier's own Q
+// in its place would be the gradient of nothing: where a forest's answer jumps,
+// the surrogate's slope does not belong to it.
+func atLogits(dz, z, y, dy []float32, kind sdk.OutputKind) {
 	if kind == sdk.Logits {
 		copy(dz, dy)
 		return
 	}
-	sum := 0.0
+	sum, top := 0.0, float64(z[0])
 	for c, q := range y {
 		sum += float64(dy[c]) * max(float64(q), tiny)
+		top = max(top, float64(z[c]))
+	}
+	norm := 0.0
+	for _, v := range z {
+		norm += math.Exp(float64(v) - top)
 	}
 	for c, q := range y {
-		dz[c] = float32(float64(dy[c])*max(float64(q), tiny) - float64(q)*sum)
+		dz[c] = float32(float64(dy[c])*max(float64(q), tiny) - math.Exp(float64(z[c])-top)/norm*sum)
 	}
 }
 

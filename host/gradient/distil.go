@@ -234,6 +234,35 @@ func (s *Source) judge(b *base) {
 	s.report.HeldOut, s.report.Noisy = on(0), on(1)
 }
 
+// follow makes a step of the surrogate's on what a step of the guard's has asked
+// about and on as many examples of its own: the guard moves to where the
+// surrogate is wrong, and faster than a refit at the end of the epoch could
+// follow.
+func (s *Source) follow(a answer) {
+	n, own := a.x.N(), s.base.out.N()
+	s.sur.wake()
+	for lo := 0; lo < n; lo += fitBatch / 2 {
+		m := min(fitBatch/2, n-lo)
+		order := s.recent[:0]
+		for i := range m {
+			order = append(order, own+lo+i)
+		}
+		for i := range m {
+			order = append(order, int(hashNumbers(s.o.Seed, uint64(s.sur.steps), uint64(i))%uint64(own)))
+		}
+		s.recent = order
+		s.sur.epoch(s.f, order, func(e int, x, y []float32) {
+			if e >= own {
+				copy(x, a.x.Row(e-own))
+				copy(y, a.y.Row(e-own))
+				return
+			}
+			s.fill(s.base, e, x)
+			copy(y, s.base.out.Row(e))
+		}, s.info.Output, s.o.Seed, func(int, int) float64 { return rateRefit })
+	}
+}
+
 // Epoch implements train.Companion: the surrogate is refitted on the
 // reconstructions that were asked about in the epoch, which costs no query,
 // and on as many of its first examples. epoch counts from 1.

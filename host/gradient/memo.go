@@ -53,6 +53,18 @@ func hashRow(x []float32) uint64 {
 	return h ^ h>>32
 }
 
+// hashNumbers mixes numbers into one (the finaliser of splitmix64 after each).
+func hashNumbers(v ...uint64) uint64 {
+	h := uint64(0)
+	for _, x := range v {
+		h = (h ^ x) + 0x9e3779b97f4a7c15
+		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+		h = (h ^ h>>27) * 0x94d049bb133111eb
+		h ^= h >> 31
+	}
+	return h
+}
+
 // ring holds the last inputs and answers of training's forward passes: what a
 // refit learns from. The zero value holds nothing; plan gives it room.
 type ring struct {

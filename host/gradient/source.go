@@ -147,6 +147,7 @@ type Source struct {
 	sur     *surrogate // nil: none
 	base    *base      // what it learns from, while it does
 	noise   []float32
+	recent  []int // scratch
 	memo    memo
 	ring    ring
 	pending []answer // of the step under way
@@ -291,6 +292,7 @@ func (s *Source) Step() {
 	defer s.mu.Unlock()
 	for _, a := range s.pending {
 		s.ring.put(a.x, a.y)
+		s.follow(a)
 	}
 	clear(s.pending)
 	s.pending = s.pending[:0]

@@ -112,10 +112,10 @@ func (s *surrogate) pull(f *frame, x, y, dy *tensor.Tensor, kind sdk.OutputKind)
 	dx := tensor.Batch(x.N(), x.Example())
 	for lo := 0; lo < x.N(); lo += passBatch {
 		hi := min(lo+passBatch, x.N())
-		s.logits(f, x.Rows(lo, hi))
+		z := s.logits(f, x.Rows(lo, hi))
 		dz := s.dz.Rows(0, hi-lo)
 		for i := range hi - lo {
-			atLogits(dz.Row(i), y.Row(lo+i), dy.Row(lo+i), kind)
+			atLogits(dz.Row(i), z.Row(i), y.Row(lo+i), dy.Row(lo+i), kind)
 		}
 		du := s.net.Net.Backward(s.infer, dz, nil)
 		out := dx.Rows(lo, hi)
