@@ -57,6 +57,10 @@ func (d *Details) Scores() *Scores {
 // WriteJSON writes scores.json.
 func (s *Scores) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode(s) }
 
+// Digest identifies rows in scores.json: sha256 over their float32 bytes,
+// little-endian.
+func Digest(x *tensor.Tensor) string { return digest(x) }
+
 func digest(x *tensor.Tensor) string {
 	h := sha256.New()
 	var b [4]byte

@@ -64,7 +64,7 @@ func (b *Bench) corruptionResults(s *set, t table) ([]CorruptionResult, error) {
 			out = append(out, CorruptionResult{ID: fmt.Sprintf("%s-%d", c.Name, level), Severity: level, Entries: []CorruptionEntry{}})
 		}
 		for _, d := range b.Grid.Detectors {
-			if !on(d.Sets, s.name) {
+			if !on(d.Sets, s.name) || d.External != "" {
 				continue
 			}
 			entries, err := b.corruptionEntries(s, &d, c.Name, len(levels), t)

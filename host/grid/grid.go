@@ -154,7 +154,7 @@ func (b *Bench) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.open.close()) }()
 	for _, c := range b.cells {
-		if !b.o.Only.selects(c) {
+		if c.absent || !b.o.Only.selects(c) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

@@ -23,6 +23,9 @@ const (
 
 // make does a cell's work.
 func (b *Bench) make(ctx context.Context, c *Cell, r *record, clock *clock) error {
+	if c.folder != "" {
+		return b.makeExternal(c, r)
+	}
 	switch c.Kind {
 	case Classifier:
 		return b.makeClassifier(ctx, c, r)

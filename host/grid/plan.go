@@ -48,6 +48,8 @@ type Cell struct {
 	guard  *spec.GridDetector
 	attack *spec.GridAttack
 	change *registry.Component // a corruption
+	folder string              // of an external detector
+	absent bool                // an external detector's file is not there
 }
 
 // String names the cell for people.
@@ -148,6 +150,9 @@ func (b *Bench) plan() error {
 					}
 				}
 				for i := range b.Grid.Corruptions {
+					if d.External != "" {
+						break
+					}
 					b.cells = append(b.cells, b.corruptionCell(clean, &b.Grid.Corruptions[i]))
 				}
 			}
@@ -157,7 +162,7 @@ func (b *Bench) plan() error {
 				guard := detectors[place{s.name, d.Name, seed}]
 				for i := range b.Grid.Attacks {
 					a := &b.Grid.Attacks[i]
-					if guard == nil || !adaptive(a) || !on(a.Sets, s.name) || !on(a.Seeds, seed) || !on(a.Detectors, d.Name) {
+					if guard == nil || d.External != "" || !adaptive(a) || !on(a.Sets, s.name) || !on(a.Seeds, seed) || !on(a.Detectors, d.Name) {
 						continue
 					}
 					var other *Cell
@@ -271,6 +276,9 @@ func (b *Bench) attackInputs(c *Cell, a *spec.GridAttack) map[string]string {
 // where the method has an auto-encoder: scores and thresholds can change
 // without training again.
 func (b *Bench) detectorCell(c *Cell, d *spec.GridDetector) (*Cell, error) {
+	if d.External != "" {
+		return b.externalCell(c, d)
+	}
 	e, err := b.load(c.set, d, c.Seed, nil)
 	if err != nil {
 		return nil, err
@@ -315,14 +323,19 @@ func guardInputs(e *host.Experiment, s *set) map[string]string {
 
 func (b *Bench) cleanCell(d *Cell) *Cell {
 	in := map[string]string{"rows": d.set.digest[host.Role(b.Grid.Role)]}
-	return (&Cell{Kind: Clean, Set: d.Set, Seed: d.Seed, Detector: d.Detector, Inputs: in, needs: []*Cell{d}, set: d.set, guard: d.guard}).seal()
+	return (&Cell{Kind: Clean, folder: d.folder, absent: d.absent, Set: d.Set, Seed: d.Seed, Detector: d.Detector, Inputs: in, needs: []*Cell{d}, set: d.set, guard: d.guard}).seal()
 }
 
 func (b *Bench) scoresCell(clean, arrays *Cell) *Cell {
-	return (&Cell{
+	c := &Cell{
 		Kind: Scores, Set: clean.Set, Seed: clean.Seed, Detector: clean.Detector, Attack: arrays.Attack,
 		Inputs: map[string]string{}, needs: []*Cell{clean.need(Detector), clean, arrays}, set: clean.set, guard: clean.guard, attack: arrays.attack,
-	}).seal()
+		folder: clean.folder, absent: clean.absent,
+	}
+	if c.folder != "" {
+		c.says(arrays.Attack)
+	}
+	return c.seal()
 }
 
 func (b *Bench) corruptionCell(clean *Cell, c *registry.Component) *Cell {

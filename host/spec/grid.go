@@ -47,6 +47,8 @@ type GridDetector struct {
 	Set    map[string]any            `yaml:"set" doc:"overrides of the base by dotted path: {detector.score: margin}"`
 	PerSet map[string]map[string]any `yaml:"per_set" doc:"further overrides, by set"`
 	Sets   []string                  `yaml:"sets" doc:"sets that it runs on; absent: all"`
+	// External detectors are scored by another program on the grid's rows.
+	External string `yaml:"external" format:"path" doc:"folder of what another program said of the rows: clean.npz and ID.npz of attacks; {set} and {seed} stand for theirs"`
 }
 
 // GridAttack is one attack. What it is aimed at, the bare classifier or the
@@ -147,6 +149,9 @@ func (g *Grid) check() Errors {
 	}
 	for i, d := range g.Detectors {
 		at := dotted.index("detectors", i)
+		if d.External != "" && len(d.Set)+len(d.PerSet) > 0 {
+			fail(at+".external", "another program's detector has no options here: drop set and per_set")
+		}
 		known(at+".sets", "set", d.Sets, sets)
 		for _, n := range slices.Sorted(maps.Keys(d.PerSet)) {
 			if !slices.Contains(sets, n) {

@@ -180,7 +180,9 @@ def judge(name, method, threshold, calibration, seconds, ask, x, y, attacks, out
     for file, what in (("report.json", report), ("scores.json", scores)):
         with open(os.path.join(out, name, file), "w", encoding="utf-8") as f:
             json.dump(what, f, indent=None if file == "scores.json" else 2)
-    np.savez_compressed(os.path.join(out, name, "clean.npz"), rows=np.arange(len(y)), y=y, **{k: v for k, v in clean.items() if k not in ("digest", "ms")})
+    clean = {"rows": np.arange(len(y)), "y": y, **clean}
+    for file, what in {"clean": clean, **{k: {"rows": np.arange(len(c["y"])) if attacks[k]["rows"] is None else attacks[k]["rows"], **c} for k, c in columns.items()}}.items():
+        np.savez_compressed(os.path.join(out, name, file + ".npz"), **{k: v for k, v in what.items() if k != "ms"})
     return report
 
 
