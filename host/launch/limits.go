@@ -62,7 +62,7 @@ func (r *osRunner) exceeded(err error, lines []string) string {
 		return false
 	}
 	switch {
-	case r.limits.MemoryMB > 0 && says("out of memory", "cannot allocate memory", "memoryerror", "bad_alloc"):
+	case r.limits.MemoryMB > 0 && says("out of memory", "cannot allocate memory", "memoryerror", "bad_alloc", "pthread_create failed"):
 		return fmt.Sprintf("it met its memory limit of %d MiB (classifier.memory_limit_mb)", r.limits.MemoryMB)
 	case r.limits.OpenFiles > 0 && says("too many open files"):
 		return fmt.Sprintf("it met its limit of %d open files (classifier.open_files_limit)", r.limits.OpenFiles)

@@ -280,8 +280,10 @@ func (t *tail) push() {
 		if len(text) > tailWidth {
 			text = strings.ToValidUTF8(text[:tailWidth], "?")
 		}
-		if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
-			t.cause = text
+		for _, start := range []string{"panic: ", "fatal error: ", "runtime/cgo: "} {
+			if strings.HasPrefix(text, start) {
+				t.cause = text
+			}
 		}
 		t.lines = append(t.lines, text)
 		t.lines = t.lines[max(0, len(t.lines)-tailLines):]
