@@ -15,6 +15,23 @@ import (
 
 var stopSignal = syscall.SIGSTOP
 
+// hangUp ends all connections of this process.
+func hangUp() {
+	for fd := 3; fd < 64; fd++ {
+		_ = syscall.Shutdown(fd, syscall.SHUT_RDWR)
+	}
+}
+
+// TestKilledAtTheStart has a plugin end by a signal while it is configured,
+// some time after its connection: it is started again.
+func TestKilledAtTheStart(t *testing.T) {
+	t.Parallel()
+	c := start(t, "rogue", Options{Checks: ChecksOff, Config: rogueConfig(t, "fade", 1, ""), Backoff: time.Millisecond})
+	if _, err := c.Predict(t.Context(), random(1, 2, 4, 3, 2)); err != nil {
+		t.Error(err)
+	}
+}
+
 // ended waits until a process has ended.
 func ended(t *testing.T, what string, pid int) {
 	t.Helper()

@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/vaeguard/vaeguard/sdk"
@@ -27,6 +29,7 @@ type process struct {
 	rpc    *sdk.Client
 	client *plugin.Client
 	run    *osRunner
+	conn   *grpc.ClientConn
 	health grpc_health_v1.HealthClient
 	lanes  *lanes // of Differentiate
 	stop   sync.Once
@@ -90,7 +93,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 	}
 	if s.err == nil {
 		if g, ok := s.client.(*plugin.GRPCClient); ok {
-			p.health = grpc_health_v1.NewHealthClient(g.Conn)
+			p.conn, p.health = g.Conn, grpc_health_v1.NewHealthClient(g.Conn)
 		}
 		var raw any
 		if raw, s.err = s.client.Dispense(sdk.PluginName); s.err == nil {
@@ -168,6 +171,11 @@ func (p *process) kill() {
 	_ = p.run.Kill(context.Background())
 	p.run.dead(killGrace)
 	p.end()
+}
+
+// disconnected reports whether the connection, which was up, is not.
+func (p *process) disconnected() bool {
+	return p.conn != nil && p.conn.GetState() != connectivity.Ready
 }
 
 // ping asks the plugin's health service.

@@ -120,7 +120,10 @@ func (r *rogue) Configure(_ context.Context, c sdk.Config) error {
 	if r.Act = ""; len(c.JSON) == 0 {
 		return nil
 	}
-	return json.Unmarshal(c.JSON, r)
+	if err := json.Unmarshal(c.JSON, r); err != nil || r.Act != "fade" {
+		return err
+	}
+	return r.misbehave()
 }
 
 // What a rogue has taken and does not give back.
@@ -148,6 +151,14 @@ func (r *rogue) misbehave() error {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "out of luck at call", n)
 		os.Exit(7)
+	case "fade": // as a killed process on a busy machine: its connection first
+		hangUp()
+		time.Sleep(2 * exitNotice)
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Kill()
+		}
+		return errors.Join(err, errors.New("it lives"))
 	case "hang":
 		select {}
 	case "stop":

@@ -191,11 +191,13 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 	return nil
 }
 
-// gone reports whether a call failed because the process died.
+// gone reports whether a call failed because the process died. On a busy
+// machine the connection may end well before the process is seen to: then the
+// wait is longer.
 func gone(p *process, err error) bool {
 	switch sdk.KindOf(err) {
 	case sdk.Unavailable, sdk.Internal:
-		return p.run.dead(exitNotice)
+		return p.run.dead(exitNotice) || p.disconnected() && p.run.dead(killGrace)
 	}
 	return false
 }
