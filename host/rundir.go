@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 )
 
 // RunDir is the directory of one run: spec.yaml, events.jsonl, metrics.csv,
@@ -97,7 +99,7 @@ func inUse(path string) error {
 // sweep removes what a killed process left half written: temporary files and
 // folders beside their targets.
 func (d *RunDir) sweep() {
-	for _, pattern := range []string{".tmp-*", ".vaeguard-*", "*/.tmp-*", "*/*/.safetensors-*"} {
+	for _, pattern := range []string{atomicfile.Prefix + "*", ".vaeguard-*", "*/" + atomicfile.Prefix + "*", "*/*/" + atomicfile.Prefix + "*"} {
 		left, _ := filepath.Glob(filepath.Join(escapeGlob(d.Path), pattern)) // the pattern is a good one
 		for _, path := range left {
 			_ = os.RemoveAll(path)
@@ -237,29 +239,8 @@ func (m *metricsFile) put(epoch int, values map[string]float64) error {
 }
 
 // WriteFileAtomic writes a file beside its target, syncs and renames it: a
-// reader sees the old content or the new one, never a part.
-func WriteFileAtomic(path string, write func(*os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err = write(f); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Chmod(f.Name(), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+// reader sees the old content or the new one, never a part. It is
+// atomicfile.Write.
+func WriteFileAtomic(path string, write func(*os.File) error) error {
+	return atomicfile.Write(path, write)
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/detect"
 )
 
@@ -37,9 +38,13 @@ func Save(dir string, d *Detector, force bool) (err error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
+	sweepDead(dir)
 	temp, err := os.MkdirTemp(parent, tempPrefix+filepath.Base(dir)+"-*")
 	if err != nil {
 		return err
+	}
+	if release, err := atomicfile.Claim(temp); err == nil {
+		defer release()
 	}
 	defer func() {
 		if err != nil {
@@ -66,14 +71,33 @@ const tempPrefix = ".vaeguard-"
 // Sweep removes what a Save to dir left beside it when its process was killed.
 // No other process may be saving to dir.
 func Sweep(dir string) {
+	for _, temp := range unfinished(dir) {
+		_ = os.RemoveAll(temp)
+	}
+}
+
+// sweepDead does so too, and leaves alone what a living process is saving.
+func sweepDead(dir string) {
+	for _, temp := range unfinished(dir) {
+		if release, err := atomicfile.Claim(temp); err == nil {
+			_ = os.RemoveAll(temp)
+			release()
+		}
+	}
+}
+
+// unfinished are the folders into which dir is or was being saved.
+func unfinished(dir string) []string {
 	dir = filepath.Clean(dir)
 	entries, _ := os.ReadDir(filepath.Dir(dir)) // what cannot be read cannot be swept
+	var out []string
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), tempPrefix+filepath.Base(dir)+"-")
 		if ok && e.IsDir() && strings.Trim(rest, "0123456789") == "" {
-			_ = os.RemoveAll(filepath.Join(filepath.Dir(dir), e.Name()))
+			out = append(out, filepath.Join(filepath.Dir(dir), e.Name()))
 		}
 	}
+	return out
 }
 
 // fill writes all files of a detector into an empty folder.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 )
 
 // LockName is the file, beside a spec, with the digests of its plugins.
@@ -86,26 +88,13 @@ func (l *Lock) Set(name string, c Command) error {
 func (l *Lock) Pin(name string) string { return l.Plugins[name][Platform()].SHA256 }
 
 // Write replaces the file; a reader sees the old one or the new one.
-func (l *Lock) Write(name string) (err error) {
+func (l *Lock) Write(name string) error {
 	text, err := json.MarshalIndent(l, "", "  ") // maps are written in order
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), LockName+".*")
-	if err != nil {
+	return atomicfile.Write(name, func(f *os.File) error {
+		_, err := f.Write(append(text, '\n'))
 		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	})
 }

@@ -11,38 +11,20 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 )
 
 // Write writes the tensors in the given order to path, replacing what was
 // there: into a temporary file beside it that is synced and renamed, so that a
 // crash leaves the old file or the new one. Equal arguments give equal bytes.
 // metadata may be nil.
-func Write(path string, tensors []Named, metadata map[string]string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".safetensors-*")
+func Write(path string, tensors []Named, metadata map[string]string) error {
+	err := atomicfile.Write(path, func(f *os.File) error { return Encode(f, tensors, metadata) })
 	if err != nil {
 		return fmt.Errorf("safetensors: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	err = Encode(f, tensors, metadata)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("safetensors: writing %s: %w", path, err)
 	}
 	return nil
 }
