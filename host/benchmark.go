@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -71,12 +70,12 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	if !s.Given("classifier") || o.NoPlugin {
 		return bench.Run(ctx, b)
 	}
-	work, err := os.MkdirTemp("", "vaeguard-bench-")
+	work, remove, err := launch.TempDir()
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.benchPlugin(ctx, b, in, classes, work)
-	return r, errors.Join(err, os.RemoveAll(work))
+	defer remove()
+	return e.benchPlugin(ctx, b, in, classes, work)
 }
 
 // benchTraining is the spec's training without its data.

@@ -2,14 +2,13 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -40,15 +39,20 @@ func OpenTarget(ctx context.Context, name string, set []string, c Components, o 
 	if err != nil {
 		return nil, err
 	}
-	work, err := os.MkdirTemp("", "vaeguard-")
+	work, remove, err := launch.TempDir()
 	if err != nil {
 		return nil, err
 	}
 	cl, _, err := e.startForTraining(ctx, filepath.Join(work, classifierWork))
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(work))
+		remove()
+		return nil, err
 	}
-	return &Target{Experiment: e, Classifier: cl, close: func() error { return errors.Join(cl.Close(), os.RemoveAll(work)) }}, nil
+	return &Target{Experiment: e, Classifier: cl, close: func() error {
+		err := cl.Close()
+		remove()
+		return err
+	}}, nil
 }
 
 // ClassNames are the names of the target's classes; nil if nobody named them.

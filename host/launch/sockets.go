@@ -12,16 +12,37 @@ import (
 // some 60 bytes more, stays below the 104 bytes that systems allow.
 const maxSocketBase = 40
 
-// socketDir is a private folder for the sockets of one Classifier's plugins.
+// socketDir is a private folder, for the sockets of one Classifier's plugins or
+// for temporary files.
 // Its lock is held as long as its host lives, however that ends.
 type socketDir struct {
 	path string
 	lock *os.File
 }
 
-// newSocketDir sweeps what dead hosts left behind and makes a folder.
+// newSocketDir makes a folder whose path is short.
 func newSocketDir() (*socketDir, error) {
-	base, err := socketBase(os.TempDir())
+	temp := os.TempDir()
+	if len(temp) > maxSocketBase && runtime.GOOS != "windows" {
+		temp = "/tmp"
+	}
+	return newPrivateDir(temp)
+}
+
+// TempDir makes a folder for temporary files that this user alone may enter,
+// below the system's. remove deletes it; if the process is killed before, the
+// next TempDir does.
+func TempDir() (path string, remove func(), err error) {
+	d, err := newPrivateDir(os.TempDir())
+	if err != nil {
+		return "", nil, err
+	}
+	return d.path, d.remove, nil
+}
+
+// newPrivateDir sweeps what dead hosts left behind in temp and makes a folder.
+func newPrivateDir(temp string) (*socketDir, error) {
+	base, err := privateBase(temp)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +64,7 @@ func newSocketDir() (*socketDir, error) {
 		}
 		return d, nil
 	}
-	return nil, fmt.Errorf("no folder for sockets in %s", base)
+	return nil, fmt.Errorf("no folder to be made in %s", base)
 }
 
 const lockSuffix = ".lock"
@@ -55,11 +76,8 @@ func (d *socketDir) remove() {
 	_ = d.lock.Close()
 }
 
-// socketBase is a folder that belongs to this user alone.
-func socketBase(temp string) (string, error) {
-	if len(temp) > maxSocketBase && runtime.GOOS != "windows" {
-		temp = "/tmp"
-	}
+// privateBase is a folder in temp that belongs to this user alone.
+func privateBase(temp string) (string, error) {
 	base := filepath.Join(temp, fmt.Sprintf("vaeguard-%d", os.Getuid()))
 	if err := os.Mkdir(base, 0o700); err != nil && !os.IsExist(err) {
 		return "", err
@@ -82,9 +100,8 @@ func sweep(base string) {
 			continue
 		}
 		if tryLock(f) && stillThere(f) {
-			if os.Remove(name) == nil {
-				_ = os.RemoveAll(strings.TrimSuffix(name, lockSuffix))
-			}
+			_ = os.RemoveAll(strings.TrimSuffix(name, lockSuffix)) // first: without its lock nobody would find it
+			_ = os.Remove(name)
 		}
 		_ = f.Close()
 	}

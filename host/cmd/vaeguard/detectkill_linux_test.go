@@ -69,6 +69,10 @@ func TestDetectEnded(t *testing.T) {
 	if after := w.results("guard"); strings.Join(after, " ") != strings.Join(detector, " ") {
 		t.Error("the detector has changed")
 	}
+	w.must(0, append(args[:len(args):len(args)], "--out", "out.jsonl")...)
+	if left := w.temporary(); len(left) > 0 {
+		t.Errorf("the next one left temporary files: %v", left)
+	}
 	if got := w.must(0, args...).stdout.String(); got != whole {
 		t.Error("its results have changed")
 	}
