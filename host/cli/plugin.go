@@ -122,17 +122,12 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !info.Ready && a.json {
-				return json.NewEncoder(a.stdout).Encode([]check.Finding{{Name: "info", Severity: check.Pass, Message: "starts and describes itself; a spec trains it"}})
-			}
-			if !info.Ready {
-				fmt.Fprintf(a.stdout, "pass  starts and describes itself: %s %s\n", info.Name, info.Version)
-				fmt.Fprintf(a.stdout, "      it is trained by a spec (classifier.train): there is nothing to predict with yet\n")
-				return nil
-			}
-			findings, err := cl.Check(cmd.Context(), rows)
-			if err != nil {
-				return err
+			findings := []check.Finding{{Name: "info", Severity: check.Pass,
+				Message: fmt.Sprintf("starts and describes itself: %s %s; a spec trains it (classifier.train), there is nothing to predict with yet", info.Name, info.Version)}}
+			if info.Ready {
+				if findings, err = cl.Check(cmd.Context(), rows); err != nil {
+					return err
+				}
 			}
 			findings = append(findings, disagreements(p, info)...)
 			if a.json {
@@ -179,7 +174,7 @@ func disagreements(p launch.Plugin, info sdk.Info) []check.Finding {
 	if want := p.Manifest.InputShape; want != nil && !want.Equal(info.InputShape) {
 		differ("input_shape", want.String(), info.InputShape.String())
 	}
-	return out
+	return append(out, schemaFindings(p.Manifest.Config, info.Schema)...)
 }
 
 func (a *app) pluginLockCommand() *cobra.Command {

@@ -39,10 +39,11 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 
 // Finding is the result of one check.
 type Finding struct {
-	Name     string   `json:"name"` // info, probabilities, repeat, batch, gradient, hidden, differentiate, concurrent
+	Name     string   `json:"name"` // info, range, probabilities, repeat, batch, gradient, hidden, differentiate, concurrent
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
 	Suggests string   `json:"suggests,omitempty"` // what a failure looks like, or ""
+	Example  string   `json:"example,omitempty"`  // the smallest failing example that was found, or ""
 }
 
 // String is one line.
@@ -50,6 +51,9 @@ func (f Finding) String() string {
 	s := f.Name + ": " + f.Message
 	if f.Suggests != "" {
 		s += " (looks like " + f.Suggests + ")"
+	}
+	if f.Example != "" {
+		s += "; for example, " + f.Example
 	}
 	return s
 }
@@ -82,11 +86,12 @@ func Classifier(ctx context.Context, c sdk.Classifier, o Options) ([]Finding, er
 		return p.findings, nil
 	}
 	p.add("info", Pass, fmt.Sprintf("takes %v (%v), %d classes, %v, gradient %v", p.info.InputShape, p.info.Layout, p.info.NumClasses, p.info.Output, p.info.Gradient), "")
-	p.x, p.drawn = p.rows(o.Rows), o.Rows == nil
+	p.data, p.drawn = o.Rows, o.Rows == nil
+	p.x = p.rows(o.Rows)
 	if p.y, err = c.Predict(ctx, p.x); err != nil {
 		return p.findings, err
 	}
-	steps := []func(context.Context) error{p.outputs, p.repeat, p.batch, p.gradient}
+	steps := []func(context.Context) error{p.ranges, p.outputs, p.repeat, p.batch, p.gradient}
 	if o.Thorough {
 		steps = append(steps, p.differentiate, p.concurrent)
 	}
@@ -103,6 +108,8 @@ type probe struct {
 	c        sdk.Classifier
 	info     sdk.Info
 	r        *rand.Rand
+	data     *tensor.Tensor // all rows of the data, or nil
+	picked   []int          // the numbers of x's in data
 	x, y     *tensor.Tensor // probeRows rows and their outputs
 	drawn    bool           // x was drawn, it is no data
 	bad      bool           // the outputs themselves are wrong: a gradient would be too
@@ -110,7 +117,11 @@ type probe struct {
 }
 
 func (p *probe) add(name string, s Severity, message, suggests string) {
-	p.findings = append(p.findings, Finding{name, s, message, suggests})
+	p.explain(name, s, message, suggests, "")
+}
+
+func (p *probe) explain(name string, s Severity, message, suggests, example string) {
+	p.findings = append(p.findings, Finding{name, s, message, suggests, example})
 }
 
 // bounds is the legal range of feature i, if it is known.
@@ -124,11 +135,11 @@ func (p *probe) bounds(i int) (lo, hi float64, ok bool) {
 // rows picks probeRows rows, evenly spread over data, or draws them.
 func (p *probe) rows(data *tensor.Tensor) *tensor.Tensor {
 	if data != nil {
-		pick := make([]int, probeRows)
-		for i := range pick {
-			pick[i] = i * data.N() / probeRows
+		p.picked = make([]int, probeRows)
+		for i := range p.picked {
+			p.picked[i] = i * data.N() / probeRows
 		}
-		return data.Gather(pick)
+		return data.Gather(p.picked)
 	}
 	x := tensor.Batch(probeRows, p.info.InputShape)
 	for i := range x.Data {
@@ -150,28 +161,33 @@ func (p *probe) outputs(context.Context) error {
 		return nil
 	}
 	var worst, lowest float64
+	odd := 0 // the row that is the least like probabilities
 	for i := range y.N() {
 		sum := 0.0
 		for j, v := range y.Row(i) {
 			if v-v != 0 {
 				p.bad = true
-				p.add("probabilities", Fail, fmt.Sprintf("row %d, class %d is %v", i, j, v), "")
+				p.explain("probabilities", Fail, "outputs that are not finite", "", fmt.Sprintf("class %d of %s is %v", j, p.row(i), v))
 				return nil
 			}
 			sum += float64(v)
 			lowest = min(lowest, float64(v))
 		}
-		worst = max(worst, math.Abs(sum-1))
+		if off := math.Abs(sum - 1); off > worst {
+			worst, odd = off, i
+		}
 	}
 	areProbabilities := worst <= sumTolerance && lowest >= -sumTolerance
 	switch {
 	case p.info.Output == sdk.Probabilities && !areProbabilities:
 		p.bad = true
-		p.add("probabilities", Fail, fmt.Sprintf("declared as probabilities, but a row's sum is off by %.3g and the least entry is %.3g", worst, lowest), "logits called probabilities")
+		p.explain("probabilities", Fail, fmt.Sprintf("declared as probabilities, but a row's sum is off by %.3g and the least entry is %.3g", worst, lowest), "logits called probabilities",
+			fmt.Sprintf("%s gives %s", p.row(odd), brief(y.Row(odd))))
 	case p.info.Output == sdk.Probabilities:
 		p.add("probabilities", Pass, fmt.Sprintf("rows sum to 1 within %.1g", worst), "")
 	case areProbabilities && k > 1:
-		p.add("probabilities", Warn, "declared as logits, but every row is non-negative and sums to 1", "probabilities called logits")
+		p.explain("probabilities", Warn, "declared as logits, but every row is non-negative and sums to 1", "probabilities called logits",
+			fmt.Sprintf("%s gives %s", p.row(0), brief(y.Row(0))))
 	default:
 		p.add("probabilities", Pass, "finite logits", "")
 	}
@@ -184,7 +200,13 @@ func (p *probe) repeat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.compare("repeat", "the same call twice", p.y, y, 0)
+	if p.compare("repeat", "the same call twice", p.y, y, 0) {
+		example, err := p.twice(ctx)
+		if err != nil {
+			return err
+		}
+		p.exemplify(example)
+	}
 	return nil
 }
 
@@ -198,25 +220,45 @@ func (p *probe) batch(ctx context.Context) error {
 		}
 		copy(y.Row(i), one.Data)
 	}
-	p.compare("batch", fmt.Sprintf("batches of 1 and of %d", probeRows), p.y, y, sameWarn)
+	if p.compare("batch", fmt.Sprintf("batches of 1 and of %d", probeRows), p.y, y, sameWarn) {
+		example, err := p.company(ctx, y)
+		if err != nil {
+			return err
+		}
+		p.exemplify(example)
+	}
 	return nil
 }
 
+// exemplify gives the last finding a smaller example than it has; "" leaves it.
+func (p *probe) exemplify(example string) {
+	if example != "" {
+		p.findings[len(p.findings)-1].Example = example
+	}
+}
+
 // compare adds a finding about two answers that should be equal: exactly if
-// the classifier promises so, else without a warning up to warn.
-func (p *probe) compare(name, what string, a, b *tensor.Tensor, warn float64) {
+// the classifier promises so, else without a warning up to warn. It reports
+// whether they are too far apart.
+func (p *probe) compare(name, what string, a, b *tensor.Tensor, warn float64) (failed bool) {
 	d := difference(a, b)
-	message := fmt.Sprintf("%s differ by %.2g", what, d)
+	message, example := fmt.Sprintf("%s differ by %.2g", what, d), ""
+	if d > 0 {
+		r, i := apart(a, b)
+		example = fmt.Sprintf("%s of %s is %.6g and %.6g", p.element(a, i), p.row(r), a.Row(r)[i], b.Row(r)[i])
+	}
 	switch {
 	case !(d <= sameFail):
-		p.add(name, Fail, message, "dropout or batch statistics still at work")
+		p.explain(name, Fail, message, "dropout or batch statistics still at work", example)
+		return true
 	case p.info.BatchInvariant && !sameBits(a, b):
-		p.add(name, Fail, message+", though batch_invariant promises the same bits", "")
+		p.explain(name, Fail, message+", though batch_invariant promises the same bits", "", example)
 	case d > warn:
-		p.add(name, Warn, message, "")
+		p.explain(name, Warn, message, "", example)
 	default:
 		p.add(name, Pass, message, "")
 	}
+	return false
 }
 
 // difference is max|a − b| / max(1, max|a|), NaN if the shapes differ.

@@ -2,6 +2,9 @@ package check_test
 
 import (
 	"context"
+	"math"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -159,4 +162,128 @@ type probabilityGradient struct{ *sdktest.Fake }
 func (p probabilityGradient) Gradient(ctx context.Context, x, dy *tensor.Tensor) (*tensor.Tensor, error) {
 	f := &sdktest.Fake{Shape: p.Shape, Classes: p.Classes, Seed: p.Seed, Output: sdk.Probabilities}
 	return f.Gradient(ctx, x, dy)
+}
+
+// TestExamples holds that a failure comes with the smallest example of it: one
+// row, or the least batch, and one number.
+func TestExamples(t *testing.T) {
+	batched := func(n int, y *tensor.Tensor) {
+		if y.N() >= 3 {
+			y.Row(2)[1]++
+		}
+	}
+	for _, c := range []struct {
+		name, finding, want string
+		liar                liar
+	}{
+		{"logits called probabilities", "probabilities", "row 5 gives [", liar{info: func(i *sdk.Info) { i.Output = sdk.Probabilities }}},
+		{"not finite", "probabilities", "class 3 of row 2 is NaN", liar{output: func(_ int, y *tensor.Tensor) {
+			if y.N() > 2 {
+				y.Row(2)[3] = float32(math.NaN())
+			}
+		}}},
+		{"dropout", "repeat", "row 0 alone, asked twice: class 0 is ", liar{output: func(n int, y *tensor.Tensor) { y.Data[0] += float32(n) }}},
+		{"batch", "batch", "in a batch of 3", liar{output: batched}},
+		{"factor", "gradient", "in a batch of 1; the gradient says", liar{gradient: scaled(3)}},
+		{"mean over the batch", "gradient", "in a batch of 2; the gradient says", liar{gradient: func(x, dx *tensor.Tensor) *tensor.Tensor { return scaled(1/float32(x.N()))(x, dx) }}},
+		{"one pixel", "gradient", "per unit of the pixel of row 1, column 2, channel 0", liar{gradient: func(_, dx *tensor.Tensor) *tensor.Tensor {
+			for n := range dx.N() {
+				dx.Row(n)[(1*6+2)*3] += 100
+			}
+			return dx
+		}}},
+		{"one pixel, channels first", "gradient", "per unit of the pixel of row 1, column 2, channel 0", liar{
+			Fake: &sdktest.Fake{Shape: tensor.Shape{3, 6, 6}, Classes: 5, Seed: 3},
+			info: func(i *sdk.Info) { i.Layout = sdk.NCHW },
+			gradient: func(_, dx *tensor.Tensor) *tensor.Tensor {
+				for n := range dx.N() {
+					dx.Row(n)[1*6+2] += 100
+				}
+				return dx
+			}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := c.liar
+			if l.Fake == nil {
+				l.Fake = image()
+			}
+			findings, err := check.Classifier(t.Context(), &l, check.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range findings {
+				if f.Name == c.finding && strings.Contains(f.Example, c.want) && strings.Contains(f.String(), "; for example, "+f.Example) {
+					return
+				}
+			}
+			t.Errorf("no example of %s with %q in %v", c.finding, c.want, findings)
+		})
+	}
+}
+
+// TestFactorExample holds the numbers of an example: three times the slope.
+func TestFactorExample(t *testing.T) {
+	findings, err := check.Classifier(t.Context(), &liar{Fake: image(), gradient: scaled(3)}, check.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range findings {
+		if f.Name != "gradient" {
+			continue
+		}
+		m := regexp.MustCompile(`changes by (\S+) per unit .* the gradient says (\S+)$`).FindStringSubmatch(f.Example)
+		if m == nil {
+			t.Fatal(f)
+		}
+		slope, err1 := strconv.ParseFloat(m[1], 64)
+		says, err2 := strconv.ParseFloat(m[2], 64)
+		if err1 != nil || err2 != nil || math.Abs(says/slope-3) > 0.05 {
+			t.Errorf("%s: want three times the slope", f.Example)
+		}
+		return
+	}
+	t.Error("no finding about the gradient")
+}
+
+func TestRange(t *testing.T) {
+	data := func(lo, hi float32) *tensor.Tensor {
+		x := tensor.New(4, 6, 6, 3)
+		for i := range x.Data {
+			x.Data[i] = lo + (hi-lo)*float32(i%97)/96
+		}
+		return x
+	}
+	bounds := func(lo, hi float32) func(*sdk.Info) {
+		return func(i *sdk.Info) { i.Lo, i.Hi = []float32{lo}, []float32{hi} }
+	}
+	for _, c := range []struct {
+		name     string
+		info     func(*sdk.Info)
+		data     *tensor.Tensor
+		severity check.Severity
+		want     string
+	}{
+		{"inside", bounds(0, 1), data(0, 1), check.Pass, "the data has 0 to 1"},
+		{"pixels not divided", bounds(0, 1), data(0, 255), check.Fail, "looks like pixels of 0 to 255 for a model of 0 to 1); for example, the pixel of row 5, column 2, channel 0 is 255 in row 0 of the data, want 0 to 1"},
+		{"pixels divided", bounds(0, 255), data(0, 1), check.Warn, "looks like pixels of 0 to 1 for a model of 0 to 255"},
+		{"symmetric pixels", bounds(0, 1), data(-1, 1), check.Warn, "looks like pixels of -1 to 1"},
+		{"standardised", bounds(0, 1), data(-0.5, 1.5), check.Warn, "looks like standardised rows"},
+		{"one number outside", bounds(0, 1), func() *tensor.Tensor { x := data(0, 1); x.Row(2)[4] = 1.25; return x }(), check.Warn, "1 of 432 numbers of the data lie outside"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			findings, err := check.Classifier(t.Context(), &liar{Fake: image(), info: c.info}, check.Options{Rows: c.data})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range findings {
+				if f.Name == "range" {
+					if f.Severity != c.severity || !strings.Contains(f.String(), c.want) {
+						t.Errorf("%v: %v, want %v with %q", f.Severity, f, c.severity, c.want)
+					}
+					return
+				}
+			}
+			t.Errorf("no finding about the range in %v", findings)
+		})
+	}
 }

@@ -71,6 +71,27 @@ func TestPythonFaults(t *testing.T) {
 		e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
 		e.Setenv("PYTHONPATH", packages)
 		e.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+		for name, most := range map[string]float32{"unit.npy": 1, "bytes.npy": 255} {
+			if err := writeImages(filepath.Join(e.WorkDir, name), most); err != nil {
+				return err
+			}
+		}
 		return os.WriteFile(filepath.Join(bin, "python3"), []byte("#!/bin/sh\nexec '"+python+"' \"$@\"\n"), 0o777)
 	})
+}
+
+// writeImages writes eight images of 4×5×2 with numbers from 0 to most.
+func writeImages(name string, most float32) error {
+	x := tensor.New(8, 4, 5, 2)
+	for i := range x.Data {
+		x.Data[i] = most * float32(i*37%101) / 100
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := dataset.WriteNPY(f, dataset.Array{Name: "x", Shape: x.Shape, Data: x.Data}); err != nil {
+		return err
+	}
+	return f.Close()
 }

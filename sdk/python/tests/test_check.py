@@ -60,6 +60,23 @@ class Check(unittest.TestCase):
                 found = self.found(c)
                 self.assertTrue(any(f[0] == severity and f[1] == check and text in f[2] for f in found), found)
 
+    def test_range(self):
+        x = np.random.RandomState(0).rand(5, 6).astype(np.float32)
+        for name, c, data, severity, text in (
+            ("inside", Honest(), x, "pass", "the data has"),
+            ("bytes", Honest(), 255 * x, "fail", "pixels of 0 to 255 for a model of 0 to 1"),
+            ("a little outside", Honest(), x - 0.25, "warn", "lie outside, most in row"),
+            ("unit", liar(hi=255, predict=lambda self, x: Honest.predict(self, x / 255), gradient=lambda self, x, dy: Honest.gradient(self, x / 255, dy) / 255),
+             x, "warn", "pixels of 0 to 1 for a model of 0 to 255"),
+        ):
+            with self.subTest(name), vaeguard.check.connect(c) as client:
+                self.assertEqual(client.configure({}, ""), [])
+                found = vaeguard.check.run(client, data)
+                self.assertTrue(any(f[0] == severity and f[1] == "range" and text in f[2] for f in found), found)
+        with vaeguard.check.connect(Honest()) as client:
+            client.configure({}, "")
+            self.assertIn("rows of shape (5,)", vaeguard.check.run(client, x[:, :5])[0][2])
+
     def test_command(self):
         with tempfile.TemporaryDirectory() as d:
             path = os.path.join(d, "model.py")

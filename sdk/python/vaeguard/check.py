@@ -146,7 +146,12 @@ def run(client, data=None, seed=0):
     r = np.random.RandomState(seed)
     lo, hi = (np.broadcast_to(np.array(info[n], np.float64), size).reshape(shape) if info["lo"] else None for n in ("lo", "hi"))
     if data is not None:
-        x = np.asarray(data, np.float32)[np.arange(ROWS) * len(data) // ROWS]
+        data = np.asarray(data, np.float32)
+        if not len(data) or data.shape[1:] != shape:
+            out.add("fail", "info", "the data has rows of shape %s, the classifier takes %s" % (data.shape[1:], shape))
+            return out
+        _range(out, data, lo, hi)
+        x = data[np.arange(ROWS) * len(data) // ROWS]
     else:
         x = (r.randn(ROWS, *shape) if lo is None else r.uniform(lo, hi, (ROWS,) + shape)).astype(np.float32)
     y = client.predict(x)
@@ -160,6 +165,26 @@ def run(client, data=None, seed=0):
         if info.get("differentiate"):
             _differentiate(out, client, info, x, y, r)
     return out
+
+
+def _range(out, data, lo, hi):
+    if lo is None:
+        return
+    least, most = float(data.min()), float(data.max())
+    legal = "the legal range is %.4g to %.4g" % (lo.min(), hi.max())
+    off = np.maximum(lo - data, data - hi) / (hi - lo)
+    outside, at = int((off > 1e-6).sum()), np.unravel_index(off.argmax(), off.shape)
+    looks = ("pixels of 0 to 255 for a model of %.4g to %.4g" % (lo.min(), hi.max()) if 0 <= least and 2 < most <= 255 and hi.max() <= 1
+             else "pixels of 0 to 1 for a model of 0 to 255" if 0 <= least and most <= 1 and hi.max() >= 255
+             else "rows in another unit than the model's, or a range that is not its own")
+    if outside:
+        text = "%s, but %d of %d numbers of the data lie outside, most in row %d at %s: %.4g; looks like: %s" % (
+            legal, outside, data.size, at[0], tuple(int(i) for i in at[1:]), data[at], looks)
+        out.add("fail" if off.max() > 1 else "warn", "range", text)
+    elif most - least < 0.02 * (hi.max() - lo.min()):
+        out.add("warn", "range", "%s, and the data has %.4g to %.4g alone; looks like: %s" % (legal, least, most, looks))
+    else:
+        out.add("pass", "range", "%s, the data has %.4g to %.4g" % (legal, least, most))
 
 
 def _outputs(out, y, probabilities):
