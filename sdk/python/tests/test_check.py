@@ -75,7 +75,7 @@ class Check(unittest.TestCase):
                 self.assertTrue(any(f[0] == severity and f[1] == "range" and text in f[2] for f in found), found)
         with vaeguard.check.connect(Honest()) as client:
             client.configure({}, "")
-            self.assertIn("rows of shape (5,)", vaeguard.check.run(client, x[:, :5])[0][2])
+            self.assertIn("rows of shape (5,)", vaeguard.check.run(client, x[:, :5])[-1][2])
 
     def test_command(self):
         with tempfile.TemporaryDirectory() as d:
