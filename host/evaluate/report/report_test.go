@@ -106,6 +106,18 @@ func TestNothingHappened(t *testing.T) {
 	}
 }
 
+// Attacks on the guard alone are judged too.
+func TestAdaptiveAlone(t *testing.T) {
+	r, _ := evaluation(t)
+	r.Attacks = nil
+	for evaded, want := range map[float64]string{.1: "withstands most", .4: "past it often", .9: "get past it"} {
+		r.AdaptiveUnion = &evaluate.UnionReport{N: 100, Evaded: evaluate.Number(evaded)}
+		if v := judge(r); !strings.Contains(v.Headline, want) || !strings.Contains(v.Sentences[0], percent(evaded)) {
+			t.Errorf("%v evaded: %+v", evaded, v)
+		}
+	}
+}
+
 func TestTicks(t *testing.T) {
 	for _, c := range []struct {
 		a    axis

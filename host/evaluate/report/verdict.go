@@ -42,6 +42,10 @@ func known(r *evaluate.Report) []evaluate.AttackReport {
 func judge(r *evaluate.Report) verdict {
 	list := known(r)
 	v := verdict{Class: "fair"}
+	evaded, tried := adaptive(r)
+	if len(list) == 0 && tried {
+		return judgeAdaptive(r, evaded)
+	}
 	if len(list) == 0 {
 		v.Headline = "No attack fooled the classifier: nothing can be said about the guard"
 		v.Sentences = []string{fmt.Sprintf("On clean inputs it raises a false alarm on %s.", percent(r.Clean.FPR))}
@@ -70,7 +74,6 @@ func judge(r *evaluate.Report) verdict {
 	default:
 		v.Class, grade = "bad", "The guard misses most attacks"
 	}
-	evaded, tried := adaptive(r)
 	switch {
 	case !tried:
 		v.Headline = grade + "; attackers who know it were not tried"
@@ -95,12 +98,28 @@ func judge(r *evaluate.Report) verdict {
 			lift.ID, percent(lift.Accuracy), percent(lift.AccuracyCorrected), percent(r.Clean.Accuracy), percent(r.Clean.AccuracyCorrected)))
 	}
 	if tried {
-		v.Sentences = append(v.Sentences, fmt.Sprintf(
-			"An attacker who knows classifier and guard, and tries every adaptive attack below, gets %s of inputs misclassified and unnoticed.", percent(evaded)))
+		v.Sentences = append(v.Sentences, slips(evaded))
 	} else {
 		v.Sentences = append(v.Sentences, "No attack on the guard itself was run. Expect less against somebody who knows it.")
 	}
 	return v
+}
+
+// judgeAdaptive judges by attacks on the guard alone.
+func judgeAdaptive(r *evaluate.Report, evaded float64) verdict {
+	v := verdict{Class: "bad", Headline: "Attackers who know the guard get past it"}
+	switch {
+	case evaded <= 0.15:
+		v = verdict{Class: "good", Headline: "The guard withstands most attackers who know it"}
+	case evaded <= 0.5:
+		v = verdict{Class: "fair", Headline: "Attackers who know the guard get past it often"}
+	}
+	v.Sentences = []string{slips(evaded), fmt.Sprintf("On clean inputs it raises a false alarm on %s. No attack that ignores the guard was run.", percent(r.Clean.FPR))}
+	return v
+}
+
+func slips(evaded float64) string {
+	return fmt.Sprintf("An attacker who knows classifier and guard, and tries every adaptive attack below, gets %s of inputs misclassified and unnoticed.", percent(evaded))
 }
 
 func caught(worst, best evaluate.AttackReport, r *evaluate.Report) string {
