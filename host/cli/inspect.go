@@ -10,6 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/gradient"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -58,6 +59,15 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 	if m.Samples > 0 {
 		fmt.Fprintf(a.stdout, "samples     %d stored noise draws of width %d\n", m.Samples, m.LatentDim)
 	}
+	if m.Gradient != nil {
+		for i, line := range gradientLines(*m.Gradient) {
+			head := ""
+			if i == 0 {
+				head = "gradient"
+			}
+			fmt.Fprintf(a.stdout, "%-12s%s\n", head, line)
+		}
+	}
 	if t := m.Threshold; t != nil {
 		fmt.Fprintf(a.stdout, "threshold   %.6g%s\n", t.Value, thresholdText(t))
 	} else {
@@ -67,6 +77,40 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 		a.printLayers(layers)
 	}
 	return nil
+}
+
+// gradientLines say where gradients came from while the detector was trained:
+// how good they are, what they cost, and what was not taken.
+func gradientLines(r gradient.Report) []string {
+	var first string
+	switch r.Kind {
+	case gradient.Surrogate:
+		first = "of a surrogate"
+		if f := r.HeldOut; f != nil {
+			first += fmt.Sprintf(" that agrees with the classifier on %.3f of %d held-out rows (mean KL %.3g)", f.Agreement, f.N, f.KL)
+		}
+		if f := r.Noisy; f != nil {
+			first += fmt.Sprintf(", on %.3f with noise", f.Agreement)
+		}
+		if f := r.Rebuilt; f != nil {
+			first += fmt.Sprintf(", on %.3f of reconstructions", f.Agreement)
+		}
+		if r.Refits > 0 {
+			first += fmt.Sprintf("; refits: %d", r.Refits)
+		}
+	case gradient.Difference:
+		first = fmt.Sprintf("by central differences, steps of %.3g of a feature's range", r.Step)
+	case gradient.NES:
+		first = fmt.Sprintf("estimated from %d random pairs, deviations of %.3g of a feature's range, expected cosine %.2f", r.Pairs, r.Step, r.Cosine)
+	default:
+		first = string(r.Kind)
+	}
+	lines := []string{first, fmt.Sprintf("%d rows were sent to the classifier in training: %d for predictions, %d for gradients alone",
+		r.Queries.Total(), r.Queries.Predictions, r.Queries.Gradients)}
+	for _, reason := range r.PassedOver {
+		lines = append(lines, "not taken: "+reason)
+	}
+	return lines
 }
 
 func thresholdText(t *artifact.Threshold) string {

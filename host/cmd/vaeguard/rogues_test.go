@@ -12,6 +12,7 @@ import (
 // rogues are the plugins that scripts use to see how bad ones are met.
 func rogues() map[string]func() {
 	return map[string]func(){"chatterbox": chatterbox, "stranger": stranger, "liar": liar,
+		"blind":  func() { sdk.Serve(&blind{of: flat{output: sdk.Logits, scale: 4}}) },
 		"keeper": func() { sdk.Serve(&keeper{flat: flat{output: sdk.Logits, scale: 1}}) }, "picky": func() { sdk.Serve(picky{flat{output: sdk.Logits, scale: 1}}) }}
 }
 
