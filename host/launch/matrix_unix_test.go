@@ -32,6 +32,17 @@ func TestKilledAtTheStart(t *testing.T) {
 	}
 }
 
+// TestKilledBeforeTheHandshake has a plugin end by a signal some time after
+// its stdout: its end is told as its own.
+func TestKilledBeforeTheHandshake(t *testing.T) {
+	t.Parallel()
+	_, err := Start(t.Context(), Options{Command: act("dwindle"), Checks: ChecksOff, RestartBudget: 1, Backoff: time.Millisecond})
+	var e *Error
+	if !errors.As(err, &e) || e.Exit != "signal: killed" || !strings.Contains(err.Error(), "after 1 restart") {
+		t.Errorf("%v", err)
+	}
+}
+
 // ended waits until a process has ended.
 func ended(t *testing.T, what string, pid int) {
 	t.Helper()

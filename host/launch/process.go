@@ -120,6 +120,9 @@ func (v *verified) startFault(p *process, err error) error {
 	case strings.Contains(stderr, "This binary is a plugin"), strings.Contains(stderr, "is a plugin. These are not meant"):
 		return v.fault("handshake", p, errors.New("it is a plugin for another host: it does not know the magic cookie VAEGUARD_PLUGIN=classifier"))
 	case strings.Contains(text, "Failed to read any lines"), strings.Contains(text, "exited before we could connect"):
+		// It was gone before go-plugin killed it, which on a busy machine may
+		// be seen to end only then: its end is its own.
+		p.run.killed.Store(false)
 		return v.fault("start", p, sdk.Errorf(sdk.Unavailable, "it ended before the handshake"))
 	case strings.HasPrefix(text, unrecognized):
 		line, _, _ := strings.Cut(strings.TrimPrefix(text, unrecognized), "\n")

@@ -52,6 +52,12 @@ func TestMain(m *testing.M) {
 	case "wrongpath":
 		fmt.Println("1|1|unix|/nowhere/at/all|grpc|")
 		time.Sleep(time.Minute)
+	case "dwindle": // as a killed process on a busy machine: its pipes first
+		_, _ = os.Stdout.Close(), os.Stderr.Close()
+		time.Sleep(2 * deathNotice)
+		if self, err := os.FindProcess(os.Getpid()); err == nil {
+			_ = self.Kill()
+		}
 	case "silent":
 		time.Sleep(time.Minute)
 	case "mark":
