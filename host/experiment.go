@@ -104,6 +104,9 @@ func load(name string, set []string, e *Experiment, classifier ...func(*spec.Spe
 	if (stat != nil || info.IsDir()) && c.Specs != nil && filepath.Base(name) == name {
 		file := strings.TrimSuffix(name, ".yaml") + ".yaml"
 		data, readErr := fs.ReadFile(c.Specs, file)
+		if readErr != nil && stat == nil {
+			return nil, fmt.Errorf("%s is a folder; want a spec", name)
+		}
 		if readErr != nil {
 			return nil, fmt.Errorf("open %s: no such spec; there is no ready one of that name either: see vaeguard list spec", name)
 		}

@@ -29,8 +29,12 @@ func (c Conv2D) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
+	params, err := c.linear(r, tensor.Shape{h.out, w.out, c.Filters}, k[0], k[1], in[2], c.Filters)
+	if err != nil {
+		return nil, err
+	}
 	return &conv2d{
-		linear: c.linear(r, tensor.Shape{h.out, w.out, c.Filters}, k[0], k[1], in[2], c.Filters),
+		linear: params,
 		in:     in.Clone(),
 		g: kernel.Conv{
 			H: in[0], W: in[1], C: in[2], OH: h.out, OW: w.out, F: c.Filters,

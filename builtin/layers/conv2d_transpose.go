@@ -24,8 +24,12 @@ func (c Conv2DTranspose) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 	}
 	k, s := c.KernelSize, c.Strides
 	h, w := spread(in[0], k[0], s[0], c.Padding), spread(in[1], k[1], s[1], c.Padding)
+	params, err := c.linear(r, tensor.Shape{h.out, w.out, c.Filters}, k[0], k[1], c.Filters, in[2])
+	if err != nil {
+		return nil, err
+	}
 	return &conv2dTranspose{
-		linear: c.linear(r, tensor.Shape{h.out, w.out, c.Filters}, k[0], k[1], c.Filters, in[2]),
+		linear: params,
 		in:     in.Clone(),
 		g: kernel.Conv{
 			H: h.out, W: w.out, C: c.Filters, OH: in[0], OW: in[1], F: in[2],

@@ -44,7 +44,10 @@ func (d Dense) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 	}
 	last := len(in) - 1
 	l := &dense{in: in[last], lead: in[:last].Size()}
-	l.linear = d.linear(r, append(in[:last].Clone(), d.Units), in[last], d.Units)
+	var err error
+	if l.linear, err = d.linear(r, append(in[:last].Clone(), d.Units), in[last], d.Units); err != nil {
+		return nil, err
+	}
 	return l, nil
 }
 

@@ -12,7 +12,7 @@ import (
 // kernels: result c·multiplier+m comes from channel c. The kernel is (kh, kw,
 // in, multiplier).
 type DepthwiseConv2D struct {
-	DepthMultiplier int `yaml:"depth_multiplier" doc:"results per channel" check:">= 1"`
+	DepthMultiplier int `yaml:"depth_multiplier" doc:"results per channel" check:">= 1, <= 65536"`
 	Window          `yaml:",inline"`
 	Kernel          `yaml:",inline"`
 }
@@ -24,8 +24,12 @@ func (c DepthwiseConv2D) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
+	params, err := c.linear(r, tensor.Shape{h.out, w.out, in[2] * m}, k[0], k[1], in[2], m)
+	if err != nil {
+		return nil, err
+	}
 	return &depthwise{
-		linear: c.linear(r, tensor.Shape{h.out, w.out, in[2] * m}, k[0], k[1], in[2], m),
+		linear: params,
 		in:     in.Clone(),
 		g: kernel.Depthwise{M: m, Conv: kernel.Conv{
 			H: in[0], W: in[1], C: in[2], OH: h.out, OW: w.out, F: in[2] * m,

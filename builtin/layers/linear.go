@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"errors"
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -27,8 +28,12 @@ const (
 )
 
 // linear makes the params of a layer with results of shape out and a kernel
-// of the given shape; the bias has one number per channel of out.
-func (k Kernel) linear(r *rand.Rand, out tensor.Shape, shape ...int) linear {
+// of the given shape; the bias has one number per channel of out. What holds
+// too many numbers is an error.
+func (k Kernel) linear(r *rand.Rand, out tensor.Shape, shape ...int) (linear, error) {
+	if err := errors.Join(nn.Fits(out...), nn.Fits(shape...)); err != nil {
+		return linear{}, err
+	}
 	width := out[len(out)-1]
 	l := linear{out: out, width: width, activation: k.Activation}
 	l.kernel = &nn.Param{
@@ -38,7 +43,7 @@ func (k Kernel) linear(r *rand.Rand, out tensor.Shape, shape ...int) linear {
 	if k.UseBias {
 		l.bias = &nn.Param{Name: "bias", Value: k.BiasInitializer.New(r, width)}
 	}
-	return l
+	return l, nil
 }
 
 // Out implements nn.Layer.

@@ -20,6 +20,9 @@ func (u UpSampling2D) Make(in tensor.Shape, _ *rand.Rand) (nn.Layer, error) {
 	if len(in) != 3 {
 		return nil, errRank("up_sampling2d", "height×width×channels", in)
 	}
+	if err := nn.Fits(in[0]*u.Size[0], in[1]*u.Size[1], in[2]); err != nil {
+		return nil, err
+	}
 	bilinear := u.Interpolation == "bilinear"
 	return &upSampling{
 		in: in.Clone(), out: tensor.Shape{in[0] * u.Size[0], in[1] * u.Size[1], in[2]},

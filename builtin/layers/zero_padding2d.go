@@ -13,13 +13,13 @@ type ZeroPadding2D struct {
 	Padding Margin `yaml:"padding" doc:"rows and columns of zeros: 1, [height, width] or [[top, bottom], [left, right]]"`
 }
 
-// Margin is what lies around an image, each at least 0, written 1, [height,
+// Margin is what lies around an image, each 0 to nn.MaxSide, written 1, [height,
 // width] or [[top, bottom], [left, right]].
 type Margin struct{ Top, Bottom, Left, Right int }
 
 // DecodeValue implements registry.Decoder.
 func (m *Margin) DecodeValue(v any) error {
-	wrong := fmt.Errorf("want a number, [height, width] or [[top, bottom], [left, right]], each at least 0; got %v", v)
+	wrong := fmt.Errorf("want a number, [height, width] or [[top, bottom], [left, right]], each 0 to 65536; got %v", v)
 	h, w := v, v
 	if list, ok := v.([]any); ok {
 		if len(list) != 2 {
@@ -39,16 +39,18 @@ func (m *Margin) DecodeValue(v any) error {
 func sides(v any) (before, after int, ok bool) {
 	switch v := v.(type) {
 	case int:
-		return v, v, v >= 0
+		return v, v, isMargin(v)
 	case []any:
 		if len(v) == 2 {
 			a, ok1 := v[0].(int)
 			b, ok2 := v[1].(int)
-			return a, b, ok1 && ok2 && a >= 0 && b >= 0
+			return a, b, ok1 && ok2 && isMargin(a) && isMargin(b)
 		}
 	}
 	return 0, 0, false
 }
+
+func isMargin(n int) bool { return n >= 0 && n <= nn.MaxSide }
 
 // EncodeValue implements registry.Encoder.
 func (m Margin) EncodeValue() any {
@@ -63,7 +65,7 @@ func (m Margin) EncodeValue() any {
 
 // JSONSchema implements registry.Schemer.
 func (Margin) JSONSchema() map[string]any {
-	side := map[string]any{"type": "integer", "minimum": 0}
+	side := map[string]any{"type": "integer", "minimum": 0, "maximum": nn.MaxSide}
 	two := func(item any) map[string]any {
 		return map[string]any{"type": "array", "items": item, "minItems": 2, "maxItems": 2}
 	}

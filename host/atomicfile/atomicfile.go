@@ -77,6 +77,9 @@ func resolve(path string) (string, fs.FileMode, error) {
 		if link, err := os.Readlink(path); err == nil {
 			return "", 0, fmt.Errorf("%s is a link to %s, which does not exist", path, link)
 		}
+		if dir, err := os.Stat(filepath.Dir(path)); err != nil || !dir.IsDir() {
+			return "", 0, fmt.Errorf("%s: there is no folder %s: %w", path, filepath.Dir(path), fs.ErrNotExist)
+		}
 		return path, 0o666, nil
 	}
 	if err != nil {
@@ -85,12 +88,13 @@ func resolve(path string) (string, fs.FileMode, error) {
 	if info.IsDir() {
 		return "", 0, fmt.Errorf("%s is a folder; want the name of a file", path)
 	}
-	if link, err := os.Lstat(path); err != nil || link.Mode()&fs.ModeSymlink != 0 {
-		if path, err = filepath.EvalSymlinks(path); err != nil {
-			return "", 0, err
-		}
-	}
 	if info.Mode().IsRegular() {
+		// What no path leads to, as /dev/stdout to a deleted file, is written in place.
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return path, info.Mode() | fs.ModeIrregular, nil
+		}
+		path = real
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			return "", 0, err

@@ -56,6 +56,9 @@ func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader,
 	return exitCode(err)
 }
 
+// maxThreads bounds --threads: more only wait for each other.
+const maxThreads = 4096
+
 // app is what all verbs share.
 type app struct {
 	c      host.Components
@@ -90,8 +93,8 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("vaeguard {{.Version}}\n")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if a.threads < 0 {
-			return usagef("--threads %d: want 0 or more", a.threads)
+		if a.threads < 0 || a.threads > maxThreads {
+			return usagef("--threads %d: want 0 to %d", a.threads, maxThreads)
 		}
 		if a.logLevel != "off" && hclog.LevelFromString(a.logLevel) == hclog.NoLevel {
 			return usagef("--log-level %q: want trace, debug, info, warn, error or off", a.logLevel)

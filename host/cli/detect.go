@@ -38,6 +38,9 @@ func (a *app) detectCommand() *cobra.Command {
 			if f.onError != "skip" && f.onError != "fail" {
 				return usagef("--on-error %q: want skip or fail", f.onError)
 			}
+			if f.batch < 1 || f.batch > maxBatch {
+				return usagef("--batch %d: want 1 to %d", f.batch, maxBatch)
+			}
 			include, err := parseInclude(f.include)
 			if err != nil {
 				return err
@@ -79,6 +82,9 @@ func (a *app) detectCommand() *cobra.Command {
 	c.Flags().IntVar(&f.batch, "batch", 64, "instances scored together; the results do not depend on it")
 	return c
 }
+
+// maxBatch bounds --batch: what is scored together is in memory together.
+const maxBatch = 1 << 16
 
 func parseInclude(names []string) (detect.Include, error) {
 	var i detect.Include
@@ -123,7 +129,7 @@ func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, inc
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	index := 0 // of the next row of the input
-	rows := newFeed(ctx, stream, max(1, f.batch))
+	rows := newFeed(ctx, stream, f.batch)
 	defer rows.stop()
 	for {
 		batch := rows.next()

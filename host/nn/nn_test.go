@@ -182,7 +182,7 @@ func TestOptions(t *testing.T) {
 		v    any
 		want string
 	}{
-		{0, "at least 1"}, {[]any{1, 2, 3}, "a list of 3"}, {"3", "want a number"}, {[]any{1, 2.5}, "want a number"},
+		{0, "want 1 to 65536"}, {[]any{1, 2, 3}, "a list of 3"}, {"3", "want a number"}, {[]any{1, 2.5}, "want a number"},
 	} {
 		if err := p.DecodeValue(c.v); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("pair %v: %v, want %q", c.v, err, c.want)

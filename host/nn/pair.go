@@ -2,8 +2,8 @@ package nn
 
 import "fmt"
 
-// Pair is an option with a number for height and one for width, each at least
-// 1, written 3 or [3, 5]. The zero Pair is an option that was not given.
+// Pair is an option with a number for height and one for width, each from 1
+// to MaxSide, written 3 or [3, 5]. The zero Pair is an option that was not given.
 type Pair [2]int
 
 // DecodeValue implements registry.Decoder.
@@ -25,8 +25,8 @@ func (p *Pair) DecodeValue(v any) error {
 	default:
 		return fmt.Errorf("want a number or [height, width], got %v", v)
 	}
-	if p[0] < 1 || p[1] < 1 {
-		return fmt.Errorf("want at least 1, got %v", v)
+	if min(p[0], p[1]) < 1 || max(p[0], p[1]) > MaxSide {
+		return fmt.Errorf("want 1 to %d, got %v", MaxSide, v)
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func (p Pair) EncodeValue() any {
 
 // JSONSchema implements registry.Schemer.
 func (Pair) JSONSchema() map[string]any {
-	side := map[string]any{"type": "integer", "minimum": 1}
+	side := map[string]any{"type": "integer", "minimum": 1, "maximum": MaxSide}
 	return map[string]any{"oneOf": []any{
 		side,
 		map[string]any{"type": "array", "items": side, "minItems": 2, "maxItems": 2},

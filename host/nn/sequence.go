@@ -41,9 +41,17 @@ func (e *LayerError) Unwrap() error { return e.Err }
 // error is a *LayerError.
 func Build(makers []Maker, in tensor.Shape, r *rand.Rand) (*Sequence, error) {
 	s := &Sequence{in: in.Clone()}
-	shape := s.in
+	shape, numbers := s.in, 0
 	for i, m := range makers {
 		l, err := m.Make(shape, r)
+		if err == nil {
+			err = Fits(l.Out()...)
+		}
+		if err == nil {
+			if numbers += count(l.Params()); numbers > MaxNumbers {
+				err = fmt.Errorf("with it the layers have %d params, want at most %d", numbers, MaxNumbers)
+			}
+		}
 		if err != nil {
 			path := []int{i}
 			var inner *LayerError
@@ -60,6 +68,15 @@ func Build(makers []Maker, in tensor.Shape, r *rand.Rand) (*Sequence, error) {
 		shape = l.Out()
 	}
 	return s, nil
+}
+
+// count is how many numbers params have.
+func count(params []*Param) int {
+	n := 0
+	for _, p := range params {
+		n += len(p.Value.Data)
+	}
+	return n
 }
 
 // Prefix puts prefix and a dot before the names of params, in place, and

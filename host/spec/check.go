@@ -1,12 +1,36 @@
 package spec
 
 import (
+	"fmt"
 	"strings"
+	"unicode"
 )
+
+// maxName bounds a name in bytes: with a number behind it, it names a folder.
+const maxName = 200
+
+// CheckName is an error if a name cannot be that of a folder.
+func CheckName(name string) error {
+	switch {
+	case name == "", name == ".", name == "..", strings.ContainsAny(name, `/\:`):
+		return fmt.Errorf("%q cannot name a folder", name)
+	case len(name) > maxName:
+		return fmt.Errorf("%d bytes; a name has at most %d", len(name), maxName)
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			return fmt.Errorf("%q has characters that are not printed", name)
+		}
+	}
+	return nil
+}
 
 // check finds what is wrong between keys. found are the faults so far.
 func (s *Spec) check(found Errors) Errors {
 	var errs Errors
+	if err := CheckName(s.Name); err != nil && s.Name != "" {
+		errs = append(errs, s.Errorf("name", "%v", err))
+	}
 	errs = append(errs, s.checkSources(found)...)
 	errs = append(errs, s.checkOverlap(found)...)
 	errs = append(errs, s.checkClassifier()...)

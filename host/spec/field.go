@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -43,7 +44,12 @@ func (b bound) holds(v float64) bool {
 	return v <= b.limit
 }
 
-func (b bound) String() string { return b.op + " " + strconv.FormatFloat(b.limit, 'g', -1, 64) }
+func (b bound) String() string {
+	if b.limit == math.Trunc(b.limit) && math.Abs(b.limit) < 1e15 {
+		return b.op + " " + strconv.FormatFloat(b.limit, 'f', -1, 64)
+	}
+	return b.op + " " + strconv.FormatFloat(b.limit, 'g', -1, 64)
+}
 
 var componentType = reflect.TypeFor[registry.Component]()
 

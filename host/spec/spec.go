@@ -116,7 +116,7 @@ type Differences struct {
 
 // VAE is the auto-encoder.
 type VAE struct {
-	LatentDim int                  `yaml:"latent_dim" check:">= 1" doc:"width of the code"`
+	LatentDim int                  `yaml:"latent_dim" check:">= 1, <= 1048576" doc:"width of the code"`
 	Normalize Normalize            `yaml:"normalize" default:"none" doc:"none, standard, minmax, or {mean: […], std: […]}"`
 	LogVar    string               `yaml:"log_var" default:"linear" enum:"linear|softplus" doc:"activation of the log-variance head"`
 	Encoder   []registry.Component `yaml:"encoder" kind:"layer" doc:"layers before the two heads"`
@@ -128,7 +128,7 @@ type VAE struct {
 // Detector says how an input is scored.
 type Detector struct {
 	Method          string               `yaml:"method" default:"vae" enum:"vae|ae|distillation|max_softmax|feature_squeezing|magnet" doc:"kind of detector"`
-	Samples         int                  `yaml:"samples" default:"10" check:">= 0" doc:"stored noise draws per instance; 0: one with zero noise"`
+	Samples         int                  `yaml:"samples" default:"10" check:">= 0, <= 10000" doc:"stored noise draws per instance; 0: one with zero noise"`
 	Beta            float64              `yaml:"beta" check:">= 0" doc:"weight of the latent KL term"`
 	Score           []registry.Component `yaml:"score" default:"kl" kind:"score" doc:"one score, or a list with fusion"`
 	Fusion          string               `yaml:"fusion" enum:"|fisher|cauchy|tippett" doc:"how several scores become one"`
@@ -158,7 +158,7 @@ type Train struct {
 	Optimizer       registry.Component  `yaml:"optimizer" default:"adam" kind:"optimizer" doc:"how"`
 	Schedule        *registry.Component `yaml:"learning_rate_schedule" kind:"schedule" doc:"the learning rate over steps"`
 	Epochs          int                 `yaml:"epochs" default:"20" check:">= 1" doc:"passes over data.train"`
-	BatchSize       int                 `yaml:"batch_size" default:"64" check:">= 1" doc:"rows per step"`
+	BatchSize       int                 `yaml:"batch_size" default:"64" check:">= 1, <= 1048576" doc:"rows per step"`
 	ClipNorm        float64             `yaml:"clip_norm" check:">= 0" doc:"limit of the gradient's global norm; 0: none"`
 	ClipValue       float64             `yaml:"clip_value" check:">= 0" doc:"limit of each gradient element; 0: none"`
 	EarlyStopping   *EarlyStopping      `yaml:"early_stopping" doc:"stop when a metric no longer improves; best weights are restored"`

@@ -105,6 +105,9 @@ func Build(o Options, seed uint64) (*Model, error) {
 	}
 	code := m.Encoder.Out().Size()
 	if m.Method == VAE {
+		if err := nn.Fits(code, o.LatentDim); err != nil {
+			return nil, fmt.Errorf("vae.latent_dim: a code %d wide of an encoder's result %d wide: %w", o.LatentDim, code, err)
+		}
 		r := source(seed, streamHeads)
 		m.mean = newHead("mean", code, o.LatentDim, kernel.Act{}, r)
 		m.logVar = newHead("log_var", code, o.LatentDim, m.LogVar.act(), r)

@@ -24,7 +24,7 @@ import (
 // Training are the options of a Fit: the spec's classifier.train.
 type Training struct {
 	Epochs               int            `yaml:"epochs" doc:"passes over the data" check:">= 1"`
-	BatchSize            int            `yaml:"batch_size" doc:"rows per step" check:">= 1"`
+	BatchSize            int            `yaml:"batch_size" doc:"rows per step" check:">= 1, <= 1048576"`
 	Optimizer            nn.Optimizer   `yaml:"optimizer" doc:"update rule"`
 	LearningRate         float64        `yaml:"learning_rate" doc:"0: the optimizer's own" check:">= 0"`
 	LearningRateSchedule nn.Schedule    `yaml:"learning_rate_schedule" doc:"learning rate over time"`
