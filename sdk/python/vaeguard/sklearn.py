@@ -145,7 +145,7 @@ class Function(Classifier):
     """Any function (N, input…) float32 -> (N, classes): XGBoost, LightGBM, a remote call. Predict-only.
 
     output: "probabilities" (default) or "logits". A function that gives (N,), the probability
-    of the second of two classes, as xgboost.Booster.predict does, is completed.
+    of the second of two classes, as xgboost.Booster.inplace_predict does, is completed.
     """
 
     def __init__(self, f, input_shape, num_classes, output=PROBABILITIES, layout="flat", lo=(), hi=(), classes=(), max_batch=0,
