@@ -43,6 +43,27 @@ func TestKilledBeforeTheHandshake(t *testing.T) {
 	}
 }
 
+// TestScriptFaults starts files that are programs by their mode alone.
+func TestScriptFaults(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"windows", "#!/bin/sh\r\necho\r\n", `names "/bin/sh\r", which is not there: the script has the line ends of Windows`},
+		{"interpreter", "#! /no/such/interpreter -x\n", `names "/no/such/interpreter", which is not there`},
+		{"text", "hello\n", "it is no program for "},
+		{"empty", "", "it is no program for "},
+		{"cut", "\x7fELF", "it is no program for "},
+	} {
+		path := filepath.Join(t.TempDir(), c.name)
+		if err := os.WriteFile(path, []byte(c.text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Start(t.Context(), Options{Command: Command{Path: path}})
+		var e *Error
+		if !errors.As(err, &e) || e.Op != "start" || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
 // ended waits until a process has ended.
 func ended(t *testing.T, what string, pid int) {
 	t.Helper()

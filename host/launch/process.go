@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -131,10 +133,37 @@ func (v *verified) startFault(p *process, err error) error {
 		return v.fault("handshake", p, errors.New("it printed something else to stdout, which belongs to the handshake: print to stderr"))
 	case strings.Contains(text, "incompatible API version"):
 		return v.fault("handshake", p, fmt.Errorf("it speaks another version of the protocol than 1 (%s)", clip(text)))
+	case strings.Contains(text, "exec format error"):
+		return v.fault("start", p, fmt.Errorf("it is no program for %s/%s, and no script that begins with #!", runtime.GOOS, runtime.GOARCH))
+	case strings.Contains(text, "no such file or directory") && v.interpreter() != "":
+		name, hint := v.interpreter(), ""
+		if strings.HasSuffix(name, "\r") {
+			hint = ": the script has the line ends of Windows"
+		}
+		return v.fault("start", p, fmt.Errorf("its first line names %q, which is not there%s", name, hint))
 	case strings.Contains(text, "unsupported plugin protocol"):
 		return v.fault("handshake", p, errors.New("it does not speak gRPC"))
 	}
 	return v.fault("start", p, errors.New(clip(text)))
+}
+
+// interpreter is the program that a script names in its first line, "" if the
+// file is none.
+func (v *verified) interpreter() string {
+	f, err := os.Open(v.file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	begin := make([]byte, 256)
+	n, _ := io.ReadFull(f, begin) // a shorter file is fine
+	line, script := strings.CutPrefix(string(begin[:n]), "#!")
+	if !script {
+		return ""
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	name, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
+	return name
 }
 
 func clip(s string) string {
