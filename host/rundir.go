@@ -48,6 +48,8 @@ func CreateRunDir(path string, resume, force bool) (*RunDir, error) {
 		if entries, _ := os.ReadDir(path); len(entries) > 0 {
 			return nil, fmt.Errorf("%s exists: continue it with --resume, or move it aside with --force", path)
 		}
+	case err == nil && foreign(path):
+		return nil, fmt.Errorf("%s is not empty and no run: there is nothing to resume", path)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func CreateRunDir(path string, resume, force bool) (*RunDir, error) {
 		return nil, errInUse(path)
 	}
 	d.sweep()
-	d.events, err = os.OpenFile(d.File("events.jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	d.events, err = os.OpenFile(d.File(eventsName), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		d.Close()
 		return nil, err
@@ -75,8 +77,24 @@ func CreateRunDir(path string, resume, force bool) (*RunDir, error) {
 // lockName is the file that the process at work holds locked.
 const lockName = ".lock"
 
+// eventsName is the file to which a run appends what happens.
+const eventsName = "events.jsonl"
+
 func errInUse(path string) error {
 	return fmt.Errorf("%s is in use by another vaeguard process", path)
+}
+
+// foreign reports whether a folder holds something and is no run: one has its
+// lock and, if it was copied without it, its events, unless it was killed right
+// after its making.
+func foreign(path string) bool {
+	for _, name := range []string{lockName, eventsName} {
+		if _, err := os.Lstat(filepath.Join(path, name)); err == nil {
+			return false
+		}
+	}
+	entries, err := os.ReadDir(path)
+	return err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != "checkpoints" })
 }
 
 // inUse is an error if a living process holds the run: it may not be moved

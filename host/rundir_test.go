@@ -2,6 +2,7 @@ package host
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -73,4 +74,30 @@ func TestMetricsReplaceAnEpochDoneAgain(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("metrics.csv = %q, want %q", got, want)
 	}
+}
+
+// TestNoRunIsResumed holds that a folder of somebody's files is left alone.
+func TestNoRunIsResumed(t *testing.T) {
+	path := t.TempDir()
+	for _, name := range []string{"letter.txt", ".tmp-mine"} {
+		if err := os.WriteFile(filepath.Join(path, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := CreateRunDir(path, true, false); err == nil || !strings.Contains(err.Error(), "no run: there is nothing to resume") {
+		t.Errorf("%v", err)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+	early := filepath.Join(t.TempDir(), "run") // killed before it had its lock
+	if err := os.MkdirAll(filepath.Join(early, "checkpoints"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := CreateRunDir(early, true, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
 }
