@@ -172,6 +172,9 @@ func (r *rogue) misbehave() error {
 		if err == nil {
 			err = self.Signal(stopSignal)
 		}
+		if err == nil {
+			time.Sleep(time.Minute) // the signal may reach another thread, and later
+		}
 		return err
 	case "slow":
 		time.Sleep(100 * time.Millisecond)
