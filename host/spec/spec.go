@@ -85,7 +85,7 @@ type Classifier struct {
 	// Differences are the options of finite_difference and nes.
 	Differences *Differences `yaml:"differences" doc:"gradients from queries: finite_difference and nes"`
 	Checks      string       `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
-	Replicas    int          `yaml:"replicas" default:"1" check:">= 1" doc:"processes that share the calls"`
+	Replicas    int          `yaml:"replicas" default:"1" check:">= 1, <= 256" doc:"processes that share the calls"`
 	Timeout     float64      `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
 	Restarts    int          `yaml:"restarts" default:"3" check:">= 0" doc:"crashes that a run survives"`
 	MemoryMB    int          `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
