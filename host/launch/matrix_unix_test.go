@@ -48,9 +48,9 @@ func TestScriptFaults(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"windows", "#!/bin/sh\r\necho\r\n", `names "/bin/sh\r", which is not there: the script has the line ends of Windows`},
 		{"interpreter", "#! /no/such/interpreter -x\n", `names "/no/such/interpreter", which is not there`},
-		{"text", "hello\n", "it is no program for "},
-		{"empty", "", "it is no program for "},
-		{"cut", "\x7fELF", "it is no program for "},
+		{"text", "hello\n", "it is neither a program for "},
+		{"empty", "", "it is neither a program for "},
+		{"cut", "\x7fELF", "it is neither a program for "},
 	} {
 		path := filepath.Join(t.TempDir(), c.name)
 		if err := os.WriteFile(path, []byte(c.text), 0o700); err != nil {

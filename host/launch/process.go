@@ -134,7 +134,7 @@ func (v *verified) startFault(p *process, err error) error {
 	case strings.Contains(text, "incompatible API version"):
 		return v.fault("handshake", p, fmt.Errorf("it speaks another version of the protocol than 1 (%s)", clip(text)))
 	case strings.Contains(text, "exec format error"):
-		return v.fault("start", p, fmt.Errorf("it is no program for %s/%s, and no script that begins with #!", runtime.GOOS, runtime.GOARCH))
+		return v.fault("start", p, fmt.Errorf("it is neither a program for %s/%s nor a script with #! in its first line", runtime.GOOS, runtime.GOARCH))
 	case strings.Contains(text, "no such file or directory") && v.interpreter() != "":
 		name, hint := v.interpreter(), ""
 		if strings.HasSuffix(name, "\r") {
