@@ -65,7 +65,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if err != nil {
 		var refused spec.Errors
 		if errors.As(err, &refused) && !o.Resume && !run.resumable() { // before anything was done: the spec is not to be kept
-			err = errors.Join(err, os.RemoveAll(run.Path))
+			err = errors.Join(err, run.remove())
 		}
 		return nil, interrupted(ctx, o.Command, err)
 	}
@@ -117,11 +117,11 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 	run.Close()
 	if err != nil {
 		if ctx.Err() == nil && !run.resumable() {
-			err = errors.Join(err, os.RemoveAll(run.Path))
+			err = errors.Join(err, run.remove())
 		}
 		return nil, interrupted(ctx, o.Command, err)
 	}
-	return d, os.RemoveAll(run.Path)
+	return d, run.remove()
 }
 
 // made reports whether the detector in a folder is this experiment's.

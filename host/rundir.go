@@ -186,6 +186,24 @@ func (d *RunDir) Close() {
 	_ = d.lock.Unlock()
 }
 
+// remove deletes a closed run. What foreign knows a run by goes last, so that
+// what is left by a kill can be resumed.
+func (d *RunDir) remove() error {
+	entries, err := os.ReadDir(d.Path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == lockName {
+			continue
+		}
+		if err := os.RemoveAll(d.File(e.Name())); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(d.Path)
+}
+
 // metricsFile is metrics.csv: one row an epoch, columns in order of name.
 type metricsFile struct {
 	path  string

@@ -101,3 +101,32 @@ func TestNoRunIsResumed(t *testing.T) {
 	}
 	d.Close()
 }
+
+// TestRemovedRunIsKnown holds that a run which is being removed, and whose
+// remover is killed, is still one.
+func TestRemovedRunIsKnown(t *testing.T) {
+	d, err := CreateRunDir(filepath.Join(t.TempDir(), "run"), false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	stuck := d.File("zzz") // after the others by name
+	if err := os.MkdirAll(filepath.Join(stuck, "in"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(stuck, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if d.remove() == nil {
+		t.Skip("this user may remove what it may not write")
+	}
+	if err := os.Chmod(stuck, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(d.File(eventsName)); err == nil {
+		t.Error("nothing was removed")
+	}
+	if foreign(d.Path) {
+		t.Error("what is left is no run")
+	}
+}
