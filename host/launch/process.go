@@ -59,7 +59,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		TLSConfig:        tlsConfig,
 		SkipHostEnv:      true,
-		StartTimeout:     o.StartTimeout,
+		StartTimeout:     o.StartTimeout + time.Minute, // ours ends first, and says so
 		Logger:           quiet{log},
 		SyncStdout:       logWriter{log: log, tail: &run.tail},
 		SyncStderr:       logWriter{log: log, tail: &run.tail},
