@@ -11,7 +11,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/detect"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -29,7 +28,7 @@ func state(t *testing.T, n int, fpr float64, seed uint64) detect.State {
 		s.Reference[0][i], s.Reference[1][i] = float64(i), float64(2*i)
 	}
 	slices.Sort(s.Scores)
-	th, err := detect.NewThreshold(spec.Threshold{FPR: &fpr}, s.Scores)
+	th, err := detect.NewThreshold(detect.Rule{FPR: &fpr}, s.Scores)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +283,7 @@ func TestInterruptedRecalibration(t *testing.T) {
 	after, _ := save(t)
 	value := 0.5
 	next := detect.State{Scores: []float64{1, 2, 3}}
-	th, err := detect.NewThreshold(spec.Threshold{Value: &value}, next.Scores)
+	th, err := detect.NewThreshold(detect.Rule{Value: &value}, next.Scores)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -20,7 +19,7 @@ var everything = Include{true, true, true, true}
 func calibrated(t *testing.T, o Options) *Detector {
 	t.Helper()
 	d := build(t, o)
-	if _, err := d.Calibrate(context.Background(), inputs(1, 100), spec.Threshold{FPR: ptr(0.1)}); err != nil {
+	if _, err := d.Calibrate(context.Background(), inputs(1, 100), Rule{FPR: ptr(0.1)}); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -139,7 +138,7 @@ func TestDetectFlagsAndCorrects(t *testing.T) {
 		t.Error("parts that nobody asked for")
 	}
 	// A given value needs no data and gives no p-values.
-	if _, err := d.Calibrate(context.Background(), nil, spec.Threshold{Value: ptr(0.5)}); err != nil {
+	if _, err := d.Calibrate(context.Background(), nil, Rule{Value: ptr(0.5)}); err != nil {
 		t.Fatal(err)
 	}
 	if r, err = d.Detect(context.Background(), x, Include{}); err != nil || r.PValue != nil {
@@ -153,7 +152,7 @@ func TestDetectRefuses(t *testing.T) {
 	if _, err := d.Detect(ctx, inputs(1, 1), Include{}); !errors.Is(err, ErrNoThreshold) {
 		t.Errorf("no threshold: %v", err)
 	}
-	if _, err := d.Calibrate(ctx, inputs(1, 5), spec.Threshold{FPR: ptr(0.05)}); err == nil || !strings.Contains(err.Error(), "at least 19") {
+	if _, err := d.Calibrate(ctx, inputs(1, 5), Rule{FPR: ptr(0.05)}); err == nil || !strings.Contains(err.Error(), "at least 19") {
 		t.Errorf("too few rows: %v", err)
 	}
 	if d.State().Threshold != nil {

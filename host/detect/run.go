@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -116,7 +115,7 @@ func (s *state) fuse(raw [][]float64) []float64 {
 // each score's distribution and the other calibrates the fused statistic.
 // x may be nil for a given value and a single score. After an error the
 // former calibration stays.
-func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule spec.Threshold) (Threshold, error) {
+func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule Rule) (Threshold, error) {
 	st := &state{}
 	if x != nil && x.N() > 0 {
 		raw, err := d.raw(ctx, x)

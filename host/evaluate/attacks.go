@@ -123,8 +123,8 @@ func (e *evaluation) judge(a attack.Adaptive, labels []int) func(context.Context
 func (e *evaluation) attack(ctx context.Context, n Named, id string) error {
 	ad, adaptive := n.Attack.(attack.Adaptive)
 	limit := e.o.Limit
-	if adaptive && e.o.AdaptiveLimit > 0 && (limit == 0 || limit > e.o.AdaptiveLimit) {
-		limit = e.o.AdaptiveLimit
+	if adaptive && e.o.Adaptive > 0 && (limit == 0 || limit > e.o.Adaptive) {
+		limit = e.o.Adaptive
 	}
 	if l, ok := n.Attack.(interface{ RowLimit() int }); ok && l.RowLimit() > 0 && (limit == 0 || limit > l.RowLimit()) {
 		limit = l.RowLimit()

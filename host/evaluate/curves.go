@@ -37,7 +37,7 @@ func (e *evaluation) curves(ctx context.Context) error {
 			limit = min(limit, e.o.Limit)
 		}
 		if adaptive {
-			limit = min((limit+1)/2, e.o.AdaptiveLimit)
+			limit = min((limit+1)/2, e.o.Adaptive)
 		}
 		wantsFlag := adaptive && ad.WantsFlag()
 		c := Curve{ID: e.ids[i], Norm: string(norm), Adaptive: adaptive, FalseAlarm: wantsFlag}

@@ -65,12 +65,11 @@ func (brighter) Corrupt(dst, x []float32, _ tensor.Shape, _ attack.Box, severity
 
 func options() evaluate.Options {
 	g, x, y := attacktest.NewGuard(12, 3, 4, 300, 11)
-	return evaluate.Options{
-		Name: "toy", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Seed: 3, Bootstrap: 50,
+	return evaluate.Options{Section: evaluate.Section{Bootstrap: 50, CurveRows: 40, Adaptive: 50},
+		Name: "toy", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Seed: 3,
 		Guarded:     func(bool, uint64) sdk.Forwarder { return g },
 		Attacks:     []evaluate.Named{{"pgd", step{10, .15}}, {"pgd", step{10, .05}}, {"joint", adaptive{step{10, .15}}}},
 		Corruptions: []evaluate.NamedCorruption{{"brightness", brighter{}}},
-		CurveRows:   40, AdaptiveLimit: 50,
 	}
 }
 

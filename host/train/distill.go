@@ -53,7 +53,7 @@ func newPupil(ctx context.Context, o *Options) (*pupil, error) {
 	p.setup.Output = sdk.Logits
 	p.setup.plain = NewDivergence(sdk.Logits, 1, 0)
 	p.metrics = []NamedMetric{{"kl", divergence{}}, {"accuracy", agreement{}}}
-	for _, m := range o.Metrics {
+	for _, m := range append(o.metrics(), o.Metrics...) {
 		if !m.Metric.UsesClassifier() {
 			return nil, fmt.Errorf("train.log_metrics: %s compares inputs with reconstructions, which method distillation has not", m.Name)
 		}

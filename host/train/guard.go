@@ -62,6 +62,7 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 	if f := o.Model.Normalize; f != nil {
 		setup.Scale, setup.Offset = f.Scale(), f.Offset()
 	}
+	setup.Recon, setup.SumELBO = o.Recon, o.ELBOReduction == "sum"
 	setup.HiddenWeights = nil
 	for _, h := range o.Hidden {
 		setup.HiddenWeights = append(setup.HiddenWeights, h.Weight)
@@ -108,7 +109,7 @@ func (g *guard) consult(ctx context.Context, rows int) error {
 		g.metrics = append(g.metrics, NamedMetric{"kl", divergence{}}, NamedMetric{"accuracy", agreement{}})
 	}
 	needed := g.asks
-	for _, m := range o.Metrics {
+	for _, m := range append(o.metrics(), o.Metrics...) {
 		needed = needed || m.Metric.UsesClassifier()
 		if g.asks && (m.Name == "kl" || m.Name == "accuracy") {
 			continue
@@ -326,7 +327,7 @@ func (g *guard) latent(s *Step, mu, logvar *tensor.Tensor, loss *float64) (dMu, 
 		return nil, nil
 	}
 	dMu, dLogVar = g.dMu.of(mu.N()), g.dLogVar.of(mu.N())
-	*loss += latentTerm(s, mu, logvar, g.o.Beta, g.o.SumLatent, dMu, dLogVar)
+	*loss += latentTerm(s, mu, logvar, g.o.Beta, g.o.LatentReduction == "sum", dMu, dLogVar)
 	return dMu, dLogVar
 }
 

@@ -88,8 +88,7 @@ func testGuard(t *testing.T, change func(*Options)) *guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := vae.Build(vae.Options{Input: x.Example(), LatentDim: 3, Normalize: norm,
-		Encoder: []nn.Maker{tanh(6)}, Decoder: []nn.Maker{tanh(7), tanh(5)}}, 2)
+	m, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 3, Encoder: []nn.Maker{tanh(6)}, Decoder: []nn.Maker{tanh(7), tanh(5)}}, Input: x.Example(), Normalizer: norm}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,9 +100,9 @@ func testGuard(t *testing.T, change func(*Options)) *guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &Options{Engine: testEngine(t), Model: m, Classifier: &sdktest.Fake{Shape: x.Example(), Classes: 3, Units: 4, Seed: 3},
-		Train: x, Validation: x, Loss: plain{}, Setup: Setup{Temperature: .8}, Beta: .3, SumLatent: true,
-		Hidden: []Head{{sdktest.FakeHidden, .6, head}}, Optimizer: adam, Epochs: 2, BatchSize: 4, Seed: 5}
+	o := &Options{Section: Section{Loss: plain{}, LatentReduction: "sum", Optimizer: adam, Epochs: 2, BatchSize: 4}, Engine: testEngine(t), Model: m, Classifier: &sdktest.Fake{Shape: x.Example(), Classes: 3, Units: 4, Seed: 3},
+		Train: x, Validation: x, Setup: Setup{Temperature: .8}, Beta: .3,
+		Hidden: []Head{{sdktest.FakeHidden, .6, head}}, Seed: 5}
 	if change != nil {
 		change(o)
 	}
@@ -250,7 +249,7 @@ func TestAttackBalls(t *testing.T) {
 			t.Errorf("row %d is %v (linf) and %v (l2) away", i, worst, math.Sqrt(sum))
 		}
 	}
-	o := Options{Train: g.o.Train, Epochs: 1, BatchSize: 1, Optimizer: g.o.Optimizer, Harden: &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Also: []Ball{{Norm: "l1", Eps: 1}}}}
+	o := Options{Section: Section{Epochs: 1, BatchSize: 1, Optimizer: g.o.Optimizer, Harden: &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Also: []Ball{{Norm: "l1", Eps: 1}}}}, Train: g.o.Train}
 	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), `"l1"`) {
 		t.Errorf("a ball in l1 gives %v", err)
 	}

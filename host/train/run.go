@@ -131,7 +131,7 @@ func (r *loop) epoch(ctx context.Context, g *gatherer) error {
 		if err := r.step(whole, b); err != nil {
 			return err
 		}
-		if every := r.o.CheckpointEvery; every > 0 && (b.step+1)%every == 0 && r.p.Step < r.steps {
+		if every := r.o.Checkpoint.Every; every > 0 && (b.step+1)%every == 0 && r.p.Step < r.steps {
 			if err := r.checkpoint(); err != nil {
 				return err
 			}
@@ -284,7 +284,7 @@ func (r *loop) tell(e Event) {
 
 // checkpoint hands the state over, unless a param is no longer a number.
 func (r *loop) checkpoint() error {
-	if r.o.Checkpoint == nil {
+	if r.o.Save == nil {
 		return nil
 	}
 	for _, p := range r.params {
@@ -296,7 +296,7 @@ func (r *loop) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	if err := r.o.Checkpoint(state); err != nil {
+	if err := r.o.Save(state); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	return nil

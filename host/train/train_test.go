@@ -57,8 +57,7 @@ func dense(units int, activation string) layers.Dense {
 }
 
 func model(t testing.TB, seed uint64, change func(*vae.Options)) *vae.Model {
-	o := vae.Options{Input: tensor.Shape{features}, LatentDim: 2,
-		Encoder: []nn.Maker{dense(12, "relu"), layers.Dropout{Rate: .1}}, Decoder: []nn.Maker{dense(12, "relu"), dense(features, "sigmoid")}}
+	o := vae.Options{Section: vae.Section{LatentDim: 2, Encoder: []nn.Maker{dense(12, "relu"), layers.Dropout{Rate: .1}}, Decoder: []nn.Maker{dense(12, "relu"), dense(features, "sigmoid")}}, Input: tensor.Shape{features}}
 	if change != nil {
 		change(&o)
 	}
@@ -82,10 +81,10 @@ func options(t testing.TB, threads int) train.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return train.Options{
+	return train.Options{Section: train.Section{Loss: loss(t, "adversarial"), Optimizer: adam, Epochs: 3, BatchSize: 32},
 		Engine: engine(t, threads), Model: model(t, 1, nil), Classifier: fake(sdk.Logits),
-		Train: clouds(1, 150), Validation: clouds(2, 40), Loss: loss(t, "adversarial"),
-		Optimizer: adam, Epochs: 3, BatchSize: 32, Seed: 7,
+		Train: clouds(1, 150), Validation: clouds(2, 40),
+		Seed: 7,
 	}
 }
 
@@ -133,7 +132,7 @@ func TestLearns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.Model = model(t, 1, func(v *vae.Options) { v.Normalize = n })
+			o.Model = model(t, 1, func(v *vae.Options) { v.Normalizer = n })
 		},
 		"hardened":        func(o *train.Options) { o.Harden = hardening() },
 		"input noise":     func(o *train.Options) { o.InputNoise = .05 },
@@ -221,7 +220,7 @@ func TestEarlyStopping(t *testing.T) {
 	o := options(t, 1)
 	o.Epochs, o.EarlyStopping = 40, &train.EarlyStopping{Monitor: "val_loss", Patience: 2, MinDelta: .05}
 	var best []float32
-	o.Checkpoint = func(s *train.State) error {
+	o.Save = func(s *train.State) error {
 		if s.IsBest() {
 			best = nil
 			for _, p := range o.Model.Params() {
@@ -283,7 +282,7 @@ func TestDistill(t *testing.T) {
 		o.Model, o.Loss, o.Student, o.Epochs = nil, nil, student(), 30
 		o.Setup.Temperature = .7
 		var middle *train.State
-		o.Checkpoint = func(s *train.State) error {
+		o.Save = func(s *train.State) error {
 			if s.Progress.Epoch == 10 {
 				middle = s
 			}

@@ -42,7 +42,7 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 		}
 		loss := g.obj.Loss(&s)
 		if g.o.Beta > 0 && logvar != nil {
-			loss += latentTerm(&s, mu, logvar, g.o.Beta, g.o.SumLatent, nil, nil)
+			loss += latentTerm(&s, mu, logvar, g.o.Beta, g.o.LatentReduction == "sum", nil, nil)
 		}
 		values[0] += share * loss
 		if len(g.rows) < n {

@@ -31,15 +31,13 @@ const (
 	Softplus LogVar = "softplus" // forces σ > 1; as AdversarialVAE v0.2.0
 )
 
-// Options of Build.
+// Options of Build: the section's layers, and what they are for. Where the
+// weights come from is not Build's business.
 type Options struct {
-	Input     tensor.Shape // of one example, as the classifier takes it
-	Encoder   []nn.Maker
-	Decoder   []nn.Maker
-	LatentDim int         // width of the code, ≥ 1
-	LogVar    LogVar      // "": Linear
-	Method    Method      // "": VAE
-	Normalize *Normalizer // nil: none
+	Section
+	Input      tensor.Shape // of one example, as the classifier takes it
+	Method     Method       // "": VAE
+	Normalizer *Normalizer  // nil: none
 }
 
 // Model is an auto-encoder with its params. Passes never change it; training
@@ -82,7 +80,7 @@ const (
 // Build makes a model with initial params drawn from seed. The error says
 // which part does not fit, with the shapes.
 func Build(o Options, seed uint64) (*Model, error) {
-	m := &Model{Input: o.Input.Clone(), LatentDim: o.LatentDim, Method: o.Method, LogVar: o.LogVar, Normalize: o.Normalize}
+	m := &Model{Input: o.Input.Clone(), LatentDim: o.LatentDim, Method: o.Method, LogVar: o.LogVar, Normalize: o.Normalizer}
 	if m.Method == "" {
 		m.Method = VAE
 	}
@@ -96,8 +94,8 @@ func Build(o Options, seed uint64) (*Model, error) {
 		return nil, fmt.Errorf("no auto-encoder method %q; known: vae, ae", m.Method)
 	case m.LogVar != Linear && m.LogVar != Softplus:
 		return nil, fmt.Errorf("vae.log_var is %q, want linear or softplus", m.LogVar)
-	case o.Normalize != nil && len(o.Normalize.mean) != o.Input.Size():
-		return nil, fmt.Errorf("vae.normalize is for examples of %d features, the classifier takes %v", len(o.Normalize.mean), o.Input)
+	case o.Normalizer != nil && len(o.Normalizer.mean) != o.Input.Size():
+		return nil, fmt.Errorf("vae.normalize is for examples of %d features, the classifier takes %v", len(o.Normalizer.mean), o.Input)
 	}
 	var err error
 	if m.Encoder, err = nn.Build(o.Encoder, o.Input, source(seed, streamEncoder)); err != nil {

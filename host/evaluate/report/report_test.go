@@ -38,8 +38,8 @@ func (s shift) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o
 func evaluation(t *testing.T) (*evaluate.Report, *evaluate.Details) {
 	t.Helper()
 	g, x, y := attacktest.NewGuard(64, 8, 4, 300, 11)
-	r, d, err := evaluate.Run(context.Background(), evaluate.Options{
-		Name: "toy <guard> & co", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Bootstrap: 50, CurveRows: 40,
+	r, d, err := evaluate.Run(context.Background(), evaluate.Options{Section: evaluate.Section{Bootstrap: 50, CurveRows: 40},
+		Name: "toy <guard> & co", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y,
 		Attacks: []evaluate.Named{{Name: "pgd", Attack: shift{.1}}, {Name: "pgd", Attack: shift{.03}}},
 	})
 	if err != nil {
@@ -97,7 +97,7 @@ func TestPictures(t *testing.T) {
 // A report without any successful attack still says so.
 func TestNothingHappened(t *testing.T) {
 	g, x, y := attacktest.NewGuard(12, 3, 4, 60, 11)
-	r, d, err := evaluate.Run(context.Background(), evaluate.Options{Name: "idle", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Bootstrap: 20})
+	r, d, err := evaluate.Run(context.Background(), evaluate.Options{Section: evaluate.Section{Bootstrap: 20}, Name: "idle", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y})
 	if err != nil {
 		t.Fatal(err)
 	}

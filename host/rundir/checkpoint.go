@@ -1,4 +1,4 @@
-package host
+package rundir
 
 import (
 	"errors"
@@ -10,24 +10,20 @@ import (
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
+	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Names inside a run.
 const (
-	checkpointFile  = "state.safetensors"
-	progressKey     = "progress" // of the file's metadata: one file, so that it is whole or absent
-	detectorDir     = "detector"
-	classifierWork  = "classifier"
-	resolvedSpec    = "spec.yaml"
-	environmentFile = "env.json"
+	checkpointFile = "state.safetensors"
+	progressKey    = "progress" // of the file's metadata: one file, so that it is whole or absent
 )
 
-// resumable reports whether something took time to make: a checkpoint, or a
+// Resumable reports whether something took time to make: a checkpoint, or a
 // trained classifier.
-func (d *RunDir) resumable() bool {
-	for _, name := range []string{d.File("checkpoints", "last"), d.File(classifierWork, fitFile)} {
+func (d *Dir) Resumable() bool {
+	for _, name := range []string{d.File("checkpoints", "last"), d.File(ClassifierDir, launch.FitFile)} {
 		if _, err := os.Stat(name); err == nil {
 			return true
 		}
@@ -35,9 +31,9 @@ func (d *RunDir) resumable() bool {
 	return false
 }
 
-// writeCheckpoint saves a state as checkpoints/last, and as checkpoints/best
+// WriteCheckpoint saves a state as checkpoints/last, and as checkpoints/best
 // if it is the best epoch's.
-func (d *RunDir) writeCheckpoint(s *train.State) error {
+func (d *Dir) WriteCheckpoint(s *train.State) error {
 	if err := d.writeState("last", s); err != nil {
 		return err
 	}
@@ -47,7 +43,7 @@ func (d *RunDir) writeCheckpoint(s *train.State) error {
 	return nil
 }
 
-func (d *RunDir) writeState(name string, s *train.State) error {
+func (d *Dir) writeState(name string, s *train.State) error {
 	dir := d.File("checkpoints", name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -66,8 +62,8 @@ func (d *RunDir) writeState(name string, s *train.State) error {
 	return nil
 }
 
-// readCheckpoint is checkpoints/last, nil if there is none yet.
-func (d *RunDir) readCheckpoint() (*train.State, error) {
+// ReadCheckpoint is checkpoints/last, nil if there is none yet.
+func (d *Dir) ReadCheckpoint() (*train.State, error) {
 	path := d.File("checkpoints", "last", checkpointFile)
 	f, err := safetensors.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,4 +1,4 @@
-package host
+package rundir
 
 import (
 	"os"
@@ -9,21 +9,21 @@ import (
 
 func TestRunDirRefusesASecondHolder(t *testing.T) {
 	path := t.TempDir() + "/run"
-	d, err := CreateRunDir(path, false, false)
+	d, err := Create(path, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := CreateRunDir(path, true, false); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := Create(path, true, false); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("second holder: %v, want an error that says in use", err)
 	}
-	if _, err := CreateRunDir(path, false, true); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := Create(path, false, true); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("second holder with force: %v, want an error that says in use", err)
 	}
 	d.Close()
-	if _, err := CreateRunDir(path, false, false); err == nil || !strings.Contains(err.Error(), "--resume") {
+	if _, err := Create(path, false, false); err == nil || !strings.Contains(err.Error(), "--resume") {
 		t.Errorf("existing run: %v, want an error that names --resume", err)
 	}
-	d, err = CreateRunDir(path, false, true)
+	d, err = Create(path, false, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestRunDirRefusesASecondHolder(t *testing.T) {
 
 func TestResumeOfNothingStarts(t *testing.T) {
 	path := t.TempDir() + "/[run]" // a name that is a pattern too
-	d, err := CreateRunDir(path, true, false)
+	d, err := Create(path, true, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestResumeOfNothingStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Close()
-	if d, err = CreateRunDir(path, true, false); err != nil {
+	if d, err = Create(path, true, false); err != nil {
 		t.Fatal(err)
 	}
 	d.Close()
@@ -56,9 +56,9 @@ func TestResumeOfNothingStarts(t *testing.T) {
 func TestMetricsReplaceAnEpochDoneAgain(t *testing.T) {
 	path := t.TempDir() + "/run"
 	for range 2 { // the second time as a resumed process
-		d, err := CreateRunDir(path, true, false)
+		d, err := Create(path, true, false)
 		if err != nil {
-			if d, err = CreateRunDir(path, false, false); err != nil {
+			if d, err = Create(path, false, false); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -84,7 +84,7 @@ func TestNoRunIsResumed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := CreateRunDir(path, true, false); err == nil || !strings.Contains(err.Error(), "no run: there is nothing to resume") {
+	if _, err := Create(path, true, false); err == nil || !strings.Contains(err.Error(), "no run: there is nothing to resume") {
 		t.Errorf("%v", err)
 	}
 	entries, err := os.ReadDir(path)
@@ -95,7 +95,7 @@ func TestNoRunIsResumed(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(early, "checkpoints"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	d, err := CreateRunDir(early, true, false)
+	d, err := Create(early, true, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestNoRunIsResumed(t *testing.T) {
 // TestRemovedRunIsKnown holds that a run which is being removed, and whose
 // remover is killed, is still one.
 func TestRemovedRunIsKnown(t *testing.T) {
-	d, err := CreateRunDir(filepath.Join(t.TempDir(), "run"), false, false)
+	d, err := Create(filepath.Join(t.TempDir(), "run"), false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestRemovedRunIsKnown(t *testing.T) {
 	if err := os.Chmod(stuck, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	if d.remove() == nil {
+	if d.Remove() == nil {
 		t.Skip("this user may remove what it may not write")
 	}
 	if err := os.Chmod(stuck, 0o700); err != nil {

@@ -1,7 +1,9 @@
-package host
+// Package rundir is the directory of a run: its lock, its events and metrics,
+// checkpoints to resume from, the batch that a training broke on, and how such
+// directories are numbered and moved aside.
+package rundir
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,19 +11,27 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/vaeguard/vaeguard/host/atomicfile"
+	"github.com/vaeguard/vaeguard/host/train"
 )
 
-// RunDir is the directory of one run: spec.yaml, events.jsonl, metrics.csv,
+// Names inside a run.
+const (
+	DetectorDir     = "detector"
+	ClassifierDir   = "classifier" // of one that the run trained
+	SpecFile        = "spec.yaml"  // resolved
+	EnvironmentFile = "env.json"
+)
+
+// Dir is the directory of one run: spec.yaml, events.jsonl, metrics.csv,
 // checkpoints/, report.{json,html}, env.json and detector/. One process at a
 // time holds it.
-type RunDir struct {
+type Dir struct {
 	Path string
 
 	lock    *flock.Flock
@@ -29,10 +39,10 @@ type RunDir struct {
 	metrics *metricsFile
 }
 
-// CreateRunDir makes or, to resume, opens a run directory and locks it. An
+// Create makes or, to resume, opens a run directory and locks it. An
 // existing one is an error unless resume; force moves it aside first. To resume
 // what was killed before it had a directory is to start.
-func CreateRunDir(path string, resume, force bool) (*RunDir, error) {
+func Create(path string, resume, force bool) (*Dir, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && !info.IsDir():
@@ -56,7 +66,7 @@ func CreateRunDir(path string, resume, force bool) (*RunDir, error) {
 	if err := os.MkdirAll(filepath.Join(path, "checkpoints"), 0o755); err != nil {
 		return nil, err
 	}
-	d := &RunDir{Path: path, lock: flock.New(filepath.Join(path, lockName))}
+	d := &Dir{Path: path, lock: flock.New(filepath.Join(path, lockName))}
 	locked, err := d.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -116,7 +126,7 @@ func inUse(path string) error {
 
 // sweep removes what a killed process left half written: temporary files and
 // folders beside their targets.
-func (d *RunDir) sweep() {
+func (d *Dir) sweep() {
 	for _, pattern := range []string{atomicfile.Prefix + "*", ".vaeguard-*", "*/" + atomicfile.Prefix + "*", "*/*/" + atomicfile.Prefix + "*"} {
 		left, _ := filepath.Glob(filepath.Join(escapeGlob(d.Path), pattern)) // the pattern is a good one
 		for _, path := range left {
@@ -143,8 +153,8 @@ func MoveAside(path string) error {
 	}
 }
 
-// NextRunDir is the first free runs/NAME-N.
-func NextRunDir(name string) string {
+// Next is the first free runs/NAME-N.
+func Next(name string) string {
 	for n := 1; ; n++ {
 		path := filepath.Join("runs", fmt.Sprintf("%s-%d", name, n))
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
@@ -154,12 +164,12 @@ func NextRunDir(name string) string {
 }
 
 // File is a path inside the run.
-func (d *RunDir) File(name ...string) string {
+func (d *Dir) File(name ...string) string {
 	return filepath.Join(append([]string{d.Path}, name...)...)
 }
 
 // Event appends one line to events.jsonl, with the time.
-func (d *RunDir) Event(kind string, fields map[string]any) error {
+func (d *Dir) Event(kind string, fields map[string]any) error {
 	line := map[string]any{"time": time.Now().UTC().Format(time.RFC3339Nano), "event": kind}
 	for k, v := range fields {
 		line[k] = v
@@ -174,21 +184,32 @@ func (d *RunDir) Event(kind string, fields map[string]any) error {
 
 // Metrics writes one epoch's row of metrics.csv. An epoch that is there
 // already, as after a resumption, is replaced.
-func (d *RunDir) Metrics(epoch int, values map[string]float64) error {
+func (d *Dir) Metrics(epoch int, values map[string]float64) error {
 	return d.metrics.put(epoch, values)
 }
 
+// Record writes an epoch's metrics, and tells it as an event.
+func (d *Dir) Record(r train.Record) {
+	values := map[string]float64{"seconds": r.Seconds, "learning_rate": r.Rate}
+	fields := map[string]any{"epoch": r.Epoch}
+	for _, m := range r.Metrics {
+		values[m.Name], fields[m.Name] = m.Value, m.Value
+	}
+	_ = d.Metrics(r.Epoch, values)
+	_ = d.Event("epoch", fields)
+}
+
 // Close unlocks the run.
-func (d *RunDir) Close() {
+func (d *Dir) Close() {
 	if d.events != nil {
 		_ = d.events.Close()
 	}
 	_ = d.lock.Unlock()
 }
 
-// remove deletes a closed run. What foreign knows a run by goes last, so that
+// Remove deletes a closed run. What foreign knows a run by goes last, so that
 // what is left by a kill can be resumed.
-func (d *RunDir) remove() error {
+func (d *Dir) Remove() error {
 	entries, err := os.ReadDir(d.Path)
 	if err != nil {
 		return err
@@ -202,81 +223,4 @@ func (d *RunDir) remove() error {
 		}
 	}
 	return os.RemoveAll(d.Path)
-}
-
-// metricsFile is metrics.csv: one row an epoch, columns in order of name.
-type metricsFile struct {
-	path  string
-	rows  []map[string]string
-	ready bool
-}
-
-func (m *metricsFile) load() {
-	m.ready = true
-	f, err := os.Open(m.path)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	records, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(records) == 0 {
-		return
-	}
-	for _, r := range records[1:] {
-		row := map[string]string{}
-		for i, name := range records[0] {
-			row[name] = r[i]
-		}
-		m.rows = append(m.rows, row)
-	}
-}
-
-func (m *metricsFile) put(epoch int, values map[string]float64) error {
-	if !m.ready {
-		m.load()
-	}
-	key := strconv.Itoa(epoch)
-	m.rows = slices.DeleteFunc(m.rows, func(r map[string]string) bool {
-		n, err := strconv.Atoi(r["epoch"])
-		return err != nil || n >= epoch
-	})
-	row := map[string]string{"epoch": key}
-	for n, v := range values {
-		row[n] = strconv.FormatFloat(v, 'g', -1, 64)
-	}
-	m.rows = append(m.rows, row)
-	names := []string{}
-	for _, r := range m.rows {
-		for n := range r {
-			if n != "epoch" && !slices.Contains(names, n) {
-				names = append(names, n)
-			}
-		}
-	}
-	slices.Sort(names)
-	names = append([]string{"epoch"}, names...)
-	return WriteFileAtomic(m.path, func(f *os.File) error {
-		w := csv.NewWriter(f)
-		if err := w.Write(names); err != nil {
-			return err
-		}
-		for _, r := range m.rows {
-			line := make([]string, len(names))
-			for i, n := range names {
-				line[i] = r[n]
-			}
-			if err := w.Write(line); err != nil {
-				return err
-			}
-		}
-		w.Flush()
-		return w.Error()
-	})
-}
-
-// WriteFileAtomic writes a file beside its target, syncs and renames it: a
-// reader sees the old content or the new one, never a part. It is
-// atomicfile.Write.
-func WriteFileAtomic(path string, write func(*os.File) error) error {
-	return atomicfile.Write(path, write)
 }
