@@ -189,8 +189,7 @@ func adaptive(a *spec.GridAttack) bool {
 }
 
 func transferred(a *spec.GridAttack) bool {
-	t, ok := registry.As[attack.Attack](a.Attack).(interface{ Transferred() bool })
-	return ok && t.Transferred()
+	return attack.IsTransferred(registry.As[attack.Attack](a.Attack))
 }
 
 func (b *Bench) classifierCell(s *set, seed uint64) (*Cell, error) {
