@@ -21,7 +21,7 @@ func (e *evaluation) curves(ctx context.Context) error {
 		ad, adaptive := n.Attack.(attack.Adaptive)
 		kind := string(norm) + " " + n.Attack.Needs().String()
 		if adaptive {
-			kind = string(norm) + " " + n.Name
+			kind = string(norm) + " adaptive " + n.Name
 		}
 		if math.IsInf(eps, 1) || !curved(n.Attack) || seen[kind] {
 			continue

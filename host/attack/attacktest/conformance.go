@@ -97,7 +97,7 @@ func Run(t *testing.T, a attack.Attack, o attack.Options) {
 	t.Run("query budget", func(t *testing.T) { s.budget(t, a, o, few) })
 	t.Run("more eps is never weaker", func(t *testing.T) { s.grows(t, a, o) })
 	blind := s
-	blind.model = noGradient{s.model}
+	blind.model = s.blind()
 	if a.Needs() == attack.NeedsGradients {
 		t.Run("refuses a model without gradients", func(t *testing.T) {
 			if _, err := attack.Run(context.Background(), blind.model, s.x.Rows(0, few), s.labels(few), a, s.options(o)); err == nil {
@@ -111,7 +111,7 @@ func Run(t *testing.T, a attack.Attack, o attack.Options) {
 
 // subject is what an attack is tried on.
 type subject struct {
-	model sdk.Forwarder
+	model sdk.Classifier
 	x     *tensor.Tensor
 	scale float64 // of radius
 	// Of a guard:
@@ -135,6 +135,15 @@ func newSubject(t *testing.T, a attack.Attack) subject {
 		t.Fatal(err)
 	}
 	return subject{model: g, x: x, scale: 2, y: y, threshold: g.Threshold, pool: z, judge: g.Judge(y, ad.WantsFlag())}
+}
+
+// blind is the model without its gradients: a bare one without outputs by name
+// either.
+func (s subject) blind() sdk.Classifier {
+	if s.judge == nil {
+		return PredictionsOnly{s.model}
+	}
+	return noGradient{attack.AsForwarder(s.model)}
 }
 
 func (s subject) labels(n int) []int {
