@@ -73,6 +73,7 @@ func (q *pursuit) open() []int {
 // run makes steps steps on the given rows; the length falls from step·eps to
 // a tenth of it. Stage keys the random start.
 func (q *pursuit) run(ctx context.Context, p *attack.Probe, rows []int, steps int, step float64, stage uint64, toward compass) error {
+	rows = affordable(p, rows)
 	y := q.x.Clone()
 	for _, i := range rows {
 		b := q.b

@@ -60,6 +60,11 @@ func (l *conv2d) FLOPs() int64 {
 	return int64(l.g.OH) * int64(l.g.OW) * l.perRow(2*int64(l.g.KH*l.g.KW*l.g.C))
 }
 
+// Product implements nn.Multiplied.
+func (l *conv2d) Product() (rows, in, out int, transposed bool) {
+	return l.g.OH * l.g.OW, l.g.KH * l.g.KW * l.g.C, l.g.F, false
+}
+
 // Plan implements nn.Layer.
 func (l *conv2d) Plan(p *nn.Plan) {
 	l.plan(p, l, l.in)

@@ -57,6 +57,11 @@ func (l *conv2dTranspose) FLOPs() int64 {
 	return n
 }
 
+// Product implements nn.Multiplied: that of the convolution g.
+func (l *conv2dTranspose) Product() (rows, in, out int, transposed bool) {
+	return l.g.OH * l.g.OW, l.g.KH * l.g.KW * l.g.C, l.g.F, true
+}
+
 // Plan implements nn.Layer.
 func (l *conv2dTranspose) Plan(p *nn.Plan) {
 	l.plan(p, l, l.in)

@@ -62,6 +62,9 @@ func (l *dense) Kind() string { return "dense" }
 // FLOPs implements nn.Described.
 func (l *dense) FLOPs() int64 { return int64(l.lead) * l.perRow(2*int64(l.in)) }
 
+// Product implements nn.Multiplied.
+func (l *dense) Product() (rows, in, out int, transposed bool) { return l.lead, l.in, l.width, false }
+
 // Plan implements nn.Layer.
 func (l *dense) Plan(p *nn.Plan) {
 	l.plan(p, l, append(l.out[:len(l.out)-1].Clone(), l.in))

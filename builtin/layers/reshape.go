@@ -71,6 +71,9 @@ func (l *view) Kind() string { return l.kind }
 // FLOPs implements nn.Described.
 func (l *view) FLOPs() int64 { return 0 }
 
+// NoHiddenOutput implements nn.NoHiddenOutput.
+func (l *view) NoHiddenOutput() bool { return true }
+
 // Out implements nn.Layer.
 func (l *view) Out() tensor.Shape { return l.out }
 

@@ -95,6 +95,9 @@ func (l *zeroPadding) Kind() string { return "zero_padding2d" }
 // FLOPs implements nn.Described.
 func (l *zeroPadding) FLOPs() int64 { return 0 }
 
+// NoHiddenOutput implements nn.NoHiddenOutput.
+func (l *zeroPadding) NoHiddenOutput() bool { return true }
+
 // Out implements nn.Layer.
 func (l *zeroPadding) Out() tensor.Shape { return l.out }
 

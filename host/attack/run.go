@@ -21,7 +21,7 @@ type Options struct {
 	// Targets are classes to reach, one a row. Nil: leave the label.
 	Targets  []int
 	Seed     uint64
-	Queries  int // rows sent to the model per instance; 0: no limit
+	Queries  int // rows sent to the model per instance, in each of the runs; 0: no limit
 	Batch    int // rows attacked together; 0: 100
 	Restarts int // runs on rows not yet fooled; 0: the attack's
 	Progress func(done, total int)
@@ -139,7 +139,7 @@ func (r *run) check(x *tensor.Tensor) error {
 		return fmt.Errorf("eps is %g; want a positive number", eps)
 	}
 	if r.attack.Needs() == NeedsGradients && r.info.Gradient == sdk.NoGradient {
-		return fmt.Errorf("the attack needs gradients, and classifier %s answers predictions only: use an attack that needs no more (square, spsa, hop_skip_jump, boundary, noise), or give the classifier a surrogate (classifier.gradient: surrogate)", r.info.Name)
+		return fmt.Errorf("the attack needs gradients, and classifier %s answers predictions only: use an attack that works from predictions or labels (\"list attack\" says which do), or give the classifier a surrogate (classifier.gradient: surrogate)", r.info.Name)
 	}
 	if len(r.o.Box.Lo)+len(r.o.Box.Hi)+len(r.info.Lo)+len(r.info.Hi) == 0 {
 		r.warnings = append(r.warnings, "the classifier declares no legal range: the box is the minimum and maximum of the attacked rows")

@@ -39,7 +39,7 @@ func Deviations(x *tensor.Tensor) []float64 {
 	return out
 }
 
-// inDeviations asks an attack that may have a Unit.
+// inDeviations asks an attack that may have a Unit, which it embeds.
 func inDeviations(a Attack) bool {
 	u, ok := a.(interface{ InDeviations() bool })
 	return ok && u.InDeviations()

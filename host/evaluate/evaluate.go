@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options) (*Report, *Details, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		if transferred(a.Attack) && e.o.Transfer == nil {
+		if attack.IsTransferred(a.Attack) && e.o.Transfer == nil {
 			e.warn("attack %s was left out: it needs a detector of another seed to transfer from", e.ids[i])
 			continue
 		}

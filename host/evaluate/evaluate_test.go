@@ -23,10 +23,11 @@ type step struct {
 
 func (s step) Ball() (attack.Norm, float64) { return attack.Linf, s.Eps }
 func (s step) Needs() attack.Need           { return attack.NeedsGradients }
+func (s step) Iterated() bool               { return true }
 
 func (s step) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o attack.Objective, b attack.Budget) (*tensor.Tensor, error) {
 	p, y := attack.NewProbe(m, x.N(), o, b), x.Clone()
-	for range s.Steps {
+	for k := 0; k < s.Steps && p.Affords(0, 1); k++ {
 		e, err := p.Gradient(ctx, attack.All(x.N()), y)
 		if err != nil {
 			return nil, err

@@ -193,8 +193,7 @@ func adaptive(a *AttackSpec) bool {
 }
 
 func transferred(a *AttackSpec) bool {
-	t, ok := registry.As[attack.Attack](a.Attack).(interface{ Transferred() bool })
-	return ok && t.Transferred()
+	return attack.IsTransferred(registry.As[attack.Attack](a.Attack))
 }
 
 func (b *Bench) classifierCell(s *set, seed uint64) (*Cell, error) {

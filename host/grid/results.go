@@ -239,7 +239,7 @@ func (b *Bench) detectorResult(s *set, d *DetectorSpec, t table, clean map[strin
 func (b *Bench) attackResult(s *set, a *AttackSpec, t table, clean, runs map[string]map[uint64]*scored) (*AttackResult, error) {
 	inner := registry.As[attack.Attack](a.Attack)
 	out := &AttackResult{ID: a.ID, Attack: strings.TrimSpace(string(spec.WriteComponent(a.Attack, b.o.Components.Tables()...))), Limit: a.Limit, Adaptive: adaptive(a),
-		Control: inner.Needs() == attack.NeedsNothing, Entries: []Entry{}}
+		Control: attack.IsControl(inner), Entries: []Entry{}}
 	norm, eps := inner.Ball()
 	if out.Norm = string(norm); eps < 1e300 {
 		v := evaluate.Number(eps)

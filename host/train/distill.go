@@ -52,15 +52,12 @@ func newPupil(ctx context.Context, o *Options) (*pupil, error) {
 	p := &pupil{o: o, kl: NewDivergence(sdk.Logits, o.Setup.Temperature, o.Setup.Clip), setup: o.Setup}
 	p.setup.Output = sdk.Logits
 	p.setup.plain = NewDivergence(sdk.Logits, 1, 0)
-	p.metrics = []NamedMetric{{"kl", divergence{}}, {"accuracy", agreement{}}}
-	for _, m := range append(o.metrics(), o.Metrics...) {
+	for _, m := range o.metrics() {
 		if !m.Metric.UsesClassifier() {
 			return nil, fmt.Errorf("train.log_metrics: %s compares inputs with reconstructions, which method distillation has not", m.Name)
 		}
-		if m.Name != "kl" && m.Name != "accuracy" {
-			p.metrics = append(p.metrics, m)
-		}
 	}
+	p.metrics = add(own(), o.metrics())
 	if err := p.consult(ctx); err != nil {
 		return nil, err
 	}
@@ -117,13 +114,7 @@ func logarithm(out *tensor.Tensor, kind sdk.OutputKind) {
 
 func (p *pupil) params() []*nn.Param { return p.o.Student.Params() }
 
-func (p *pupil) names() []string {
-	names := []string{"loss"}
-	for _, m := range p.metrics {
-		names = append(names, m.Name)
-	}
-	return names
-}
+func (p *pupil) reports() []NamedMetric { return p.metrics }
 
 func (p *pupil) underflows() int { return 0 }
 

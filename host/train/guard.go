@@ -14,8 +14,9 @@ import (
 // learner is what the loop trains.
 type learner interface {
 	params() []*nn.Param
-	// names are those of the values that step and validate write: loss first.
-	names() []string
+	// reports are the metrics whose values step and validate write after the
+	// loss.
+	reports() []NamedMetric
 	// step adds the gradients of a batch's loss to g.
 	step(ctx context.Context, b *batch, g *nn.Grads, values []float64) error
 	// validate measures the validation rows, with the same names.
@@ -106,16 +107,13 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 func (g *guard) consult(ctx context.Context, rows int) error {
 	o := g.o
 	if g.asks {
-		g.metrics = append(g.metrics, NamedMetric{"kl", divergence{}}, NamedMetric{"accuracy", agreement{}})
+		g.metrics = own()
 	}
 	needed := g.asks
-	for _, m := range append(o.metrics(), o.Metrics...) {
+	for _, m := range o.metrics() {
 		needed = needed || m.Metric.UsesClassifier()
-		if g.asks && (m.Name == "kl" || m.Name == "accuracy") {
-			continue
-		}
-		g.metrics = append(g.metrics, m)
 	}
+	g.metrics = add(g.metrics, o.metrics())
 	if !needed {
 		return nil
 	}
@@ -174,13 +172,7 @@ func (g *guard) plan(rows int) {
 
 func (g *guard) params() []*nn.Param { return g.m.Params() }
 
-func (g *guard) names() []string {
-	names := []string{"loss"}
-	for _, m := range g.metrics {
-		names = append(names, m.Name)
-	}
-	return names
-}
+func (g *guard) reports() []NamedMetric { return g.metrics }
 
 func (g *guard) differentiates() bool { return g.asks }
 

@@ -136,7 +136,7 @@ func TestWholeGradient(t *testing.T) {
 			g := testGuard(t, change)
 			b := testBatch(g)
 			grads, scratch := nn.NewGrads(g.params()), nn.NewGrads(g.params())
-			values := make([]float64, len(g.names()))
+			values := make([]float64, 1+len(g.reports()))
 			if err := g.step(t.Context(), b, grads, values); err != nil {
 				t.Fatal(err)
 			}

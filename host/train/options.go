@@ -54,12 +54,6 @@ type Options struct {
 	Fingerprint string
 }
 
-// NamedMetric is a metric and the name under which it is reported.
-type NamedMetric struct {
-	Name   string
-	Metric Metric
-}
-
 // Head is a softmax head, without bias, on a hidden layer of the classifier.
 type Head struct {
 	Name   string         // of the layer, as the classifier's Info has it
@@ -123,10 +117,19 @@ func (e *EarlyStopping) validate(train []string, validation bool) error {
 	return nil
 }
 
+// gain reports whether what is watched is a Gain.
+func (e *EarlyStopping) gain(metrics []NamedMetric) bool {
+	for _, m := range metrics {
+		if g, ok := m.Metric.(Gain); ok && m.Name == strings.TrimPrefix(e.Monitor, "val_") {
+			return g.LargerIsBetter()
+		}
+	}
+	return false
+}
+
 // better reports whether value improves on best.
-func (e *EarlyStopping) better(value, best float64) bool {
-	largest := e.Mode == "max" || e.Mode == "" && (strings.HasSuffix(e.Monitor, "accuracy") || strings.HasSuffix(e.Monitor, "confidence"))
-	if largest {
+func (e *EarlyStopping) better(value, best float64, metrics []NamedMetric) bool {
+	if e.Mode == "max" || e.Mode == "" && e.gain(metrics) {
 		return value > best+e.MinDelta
 	}
 	return value < best-e.MinDelta

@@ -53,7 +53,7 @@ type loop struct {
 	best   []*tensor.Tensor // params of the best epoch; nil without early stopping
 	p      Progress
 
-	names   []string  // of the metrics
+	names   []string  // of the values: loss, then the metrics
 	values  []float64 // of a step
 	metrics []Value   // for events
 	rate    float64
@@ -65,7 +65,10 @@ func newLoop(o *Options, l learner) *loop {
 	r.grads = nn.NewGrads(r.params)
 	r.opt = nn.NewOptimizerState(o.Optimizer, r.params)
 	r.steps = (o.Train.N() + o.BatchSize - 1) / o.BatchSize
-	r.names = l.names()
+	r.names = []string{"loss"}
+	for _, m := range l.reports() {
+		r.names = append(r.names, m.Name)
+	}
 	r.values = make([]float64, len(r.names))
 	r.p.Sums = make([]float64, len(r.values))
 	if o.EarlyStopping != nil {
@@ -237,7 +240,7 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 	record.Seconds = r.seconds()
 	if e := r.o.EarlyStopping; e != nil {
 		v, _ := record.Get(e.Monitor)
-		if record.Improved = r.p.BestEpoch == 0 || e.better(v, r.p.Best); record.Improved {
+		if record.Improved = r.p.BestEpoch == 0 || e.better(v, r.p.Best, r.l.reports()); record.Improved {
 			r.p.Best, r.p.BestEpoch, r.p.Wait = v, record.Epoch, 0
 			for i, p := range r.params {
 				copy(r.best[i].Data, p.Value.Data)

@@ -35,7 +35,7 @@ type EarlyStopping struct {
 	Monitor  string  `yaml:"monitor" default:"val_loss" doc:"val_loss, val_kl, loss, …"`
 	Patience int     `yaml:"patience" check:">= 0" doc:"epochs without improvement"`
 	MinDelta float64 `yaml:"min_delta" check:">= 0" doc:"smallest change that counts"`
-	Mode     string  `yaml:"mode" enum:"|min|max" doc:"which way is better"` // "": max for accuracy and confidence, else min
+	Mode     string  `yaml:"mode" enum:"|min|max" doc:"which way is better"` // "": max for a Gain, else min
 }
 
 // Harden is adversarial training of the guard: each step, an inner attack
@@ -68,11 +68,11 @@ type Ball struct {
 // balls are all balls of h, at least one.
 func (h *Harden) balls() []Ball { return append([]Ball{{h.Norm, h.Eps}}, h.Also...) }
 
-// metrics are those of log_metrics, in order.
-func (s *Section) metrics() []NamedMetric {
+// metrics are those of log_metrics and the others, in order.
+func (o *Options) metrics() []NamedMetric {
 	var out []NamedMetric
-	for _, c := range s.LogMetrics {
+	for _, c := range o.LogMetrics {
 		out = append(out, NamedMetric{c.Name, registry.As[Metric](c)})
 	}
-	return out
+	return append(out, o.Metrics...)
 }

@@ -83,34 +83,3 @@ func latentTerm(s *Step, mu, logvar *tensor.Tensor, beta float64, sum bool, dMu,
 	}
 	return total
 }
-
-// divergence and agreement are the metrics kl and accuracy, always reported
-// where the classifier is asked.
-type (
-	divergence struct{}
-	agreement  struct{}
-)
-
-// UsesClassifier implements Metric.
-func (divergence) UsesClassifier() bool { return true }
-
-// Rows implements Metric.
-func (divergence) Rows(dst []float64, s *Step, setup Setup) {
-	d := setup.KL()
-	for i := range dst {
-		dst[i], _ = d.Row(s.P.Row(i), s.Q.Row(i), nil, 0)
-	}
-}
-
-// UsesClassifier implements Metric.
-func (agreement) UsesClassifier() bool { return true }
-
-// Rows implements Metric.
-func (agreement) Rows(dst []float64, s *Step, _ Setup) {
-	for i := range dst {
-		dst[i] = 0
-		if Argmax(s.P.Row(i)) == Argmax(s.Q.Row(i)) {
-			dst[i] = 1
-		}
-	}
-}

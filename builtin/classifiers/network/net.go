@@ -40,8 +40,11 @@ type hidden struct {
 	index int
 }
 
-// silent kinds compute nothing worth comparing.
-var silent = []string{"flatten", "reshape", "dropout", "gaussian_noise", "rescaling", "zero_padding2d"}
+// noHiddenOutput reports whether a layer computes nothing worth comparing.
+func noHiddenOutput(l nn.Layer) bool {
+	n, ok := l.(nn.NoHiddenOutput)
+	return ok && n.NoHiddenOutput()
+}
 
 // build makes a fresh net: the architecture's layers, flattened if need be,
 // and a dense layer of classes units.
@@ -67,7 +70,7 @@ func build(a Architecture, in tensor.Shape, classes int, seed uint64) (*net, err
 	infos := nn.Describe(seq)
 	infos = slices.DeleteFunc(infos, func(i nn.LayerInfo) bool { return i.Depth > 0 })
 	for i, info := range infos[:len(infos)-1] {
-		if !slices.Contains(silent, info.Kind) {
+		if !noHiddenOutput(seq.Layers()[i]) {
 			n.hidden = append(n.hidden, hidden{sdk.HiddenLayer{Name: info.Name, Shape: info.Out}, i})
 		}
 	}

@@ -161,6 +161,24 @@ func (g *Guard) Detect(ctx context.Context, x *tensor.Tensor, include detect.Inc
 	return r, nil
 }
 
+// Judge is what counts as success of an adaptive attack on rows with the given
+// labels: misclassified and unflagged or, if it wants the flag, right and
+// flagged.
+func (g *Guard) Judge(labels []int, wantsFlag bool) func(context.Context, []int, *tensor.Tensor) ([]bool, error) {
+	return func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error) {
+		r, err := g.Detect(ctx, adv, detect.Include{})
+		if err != nil {
+			return nil, err
+		}
+		ok := make([]bool, len(rows))
+		for k, i := range rows {
+			wrong := r.Predicted[k] != labels[i]
+			ok[k] = wrong != wantsFlag && r.Adversarial[k] == wantsFlag
+		}
+		return ok, nil
+	}
+}
+
 // Info implements sdk.Classifier.
 func (g *Guard) Info(ctx context.Context) (sdk.Info, error) { return g.M.Info(ctx) }
 

@@ -22,6 +22,7 @@ type shift struct {
 
 func (s shift) Ball() (attack.Norm, float64) { return attack.Linf, s.Eps }
 func (s shift) Needs() attack.Need           { return attack.NeedsGradients }
+func (s shift) Iterated() bool               { return true }
 
 func (s shift) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o attack.Objective, b attack.Budget) (*tensor.Tensor, error) {
 	e, err := attack.NewProbe(m, x.N(), o, b).Gradient(ctx, attack.All(x.N()), x)
@@ -137,5 +138,14 @@ func TestTicks(t *testing.T) {
 				t.Errorf("ticks of [%g, %g] = %v, want %v", c.a.lo, c.a.hi, got, c.want)
 			}
 		}
+	}
+}
+
+// The verdict leaves out controls, whatever their name, and nothing else.
+func TestVerdictLeavesOutControls(t *testing.T) {
+	r, _ := evaluation(t)
+	r.Attacks[0].Name, r.Attacks[1].Control = "noise", true
+	if got := known(r); len(got) != 1 || got[0].ID != r.Attacks[0].ID {
+		t.Errorf("%d attacks count, want the first alone", len(got))
 	}
 }
