@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -10,11 +11,22 @@ import (
 
 // Conv2DTranspose is the gradient of a convolution used as a layer: it spreads
 // each input over a window of the result. The kernel is (kh, kw, filters, in).
-// With padding same a side becomes in·s, with valid in·s + max(k − s, 0).
+// With padding same a side becomes in·s, with valid in·s + max(k − s, 0); with
+// an output padding p it becomes (in − 1)·s + k mod 2 + p and (in − 1)·s + k + p,
+// which leads back to the odd sides that a convolution of stride s halves.
 type Conv2DTranspose struct {
-	Filters int `yaml:"filters" doc:"channels of the result" check:">= 1" required:"true"`
-	Window  `yaml:",inline"`
-	Kernel  `yaml:",inline"`
+	Filters       int `yaml:"filters" doc:"channels of the result" check:">= 1" required:"true"`
+	Window        `yaml:",inline"`
+	OutputPadding OutputPadding `yaml:"output_padding" doc:"rows and columns more than (in − 1)·strides + kernel_size mod 2 (same) or + kernel_size (valid), each less than its stride; null: as many as make in·strides (same)"`
+	Kernel        `yaml:",inline"`
+}
+
+// Validate implements registry.Validator.
+func (c Conv2DTranspose) Validate() error {
+	if p := c.OutputPadding; p.Given && (p.Size[0] >= c.Strides[0] || p.Size[1] >= c.Strides[1]) {
+		return fmt.Errorf("output_padding is %v, want less than strides, which is %v", p.EncodeValue(), c.Strides.EncodeValue())
+	}
+	return nil
 }
 
 // Make implements nn.Maker.
@@ -24,6 +36,12 @@ func (c Conv2DTranspose) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 	}
 	k, s := c.KernelSize, c.Strides
 	h, w := spread(in[0], k[0], s[0], c.Padding), spread(in[1], k[1], s[1], c.Padding)
+	if p := c.OutputPadding; p.Given {
+		h, w = spreadTo(in[0], k[0], s[0], p.Size[0], c.Padding), spreadTo(in[1], k[1], s[1], p.Size[1], c.Padding)
+	}
+	if h.out < 1 || w.out < 1 {
+		return nil, fmt.Errorf("conv2d_transpose: input is %v: nothing is left of it with output_padding %v", in, c.OutputPadding.EncodeValue())
+	}
 	params, err := c.linear(r, tensor.Shape{h.out, w.out, c.Filters}, k[0], k[1], c.Filters, in[2])
 	if err != nil {
 		return nil, err

@@ -41,6 +41,18 @@ func spread(in, k, s int, padding string) span {
 	return span{in*s + max(k-s, 0), 0}
 }
 
+// spreadTo is spread with an output padding, 0 ≤ more < s: the sides are those
+// of Keras's compute_conv_transpose_output_shape. Where the windows reach
+// beyond, more is cut behind than before.
+func spreadTo(in, k, s, more int, padding string) span {
+	whole := (in-1)*s + k // what the windows cover
+	if padding == "same" {
+		out := (in-1)*s + k%2 + more
+		return span{out, max(whole-out, 0) / 2}
+	}
+	return span{whole + more, 0}
+}
+
 // slide2 is slide over height and width of an image.
 func slide2(layer string, in tensor.Shape, k, s nn.Pair, padding string) (h, w span, err error) {
 	if len(in) != 3 {

@@ -41,7 +41,7 @@ type hidden struct {
 }
 
 // silent kinds compute nothing worth comparing.
-var silent = []string{"flatten", "reshape", "dropout", "gaussian_noise", "rescaling", "zero_padding2d"}
+var silent = []string{"flatten", "reshape", "dropout", "gaussian_noise", "rescaling", "zero_padding2d", "cropping2d"}
 
 // build makes a fresh net: the architecture's layers, flattened if need be,
 // and a dense layer of classes units.
