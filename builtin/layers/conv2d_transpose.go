@@ -17,7 +17,7 @@ import (
 type Conv2DTranspose struct {
 	Filters       int `yaml:"filters" doc:"channels of the result" check:">= 1" required:"true"`
 	Window        `yaml:",inline"`
-	OutputPadding OutputPadding `yaml:"output_padding" doc:"rows and columns more than (in − 1)·strides + kernel_size mod 2 (same) or + kernel_size (valid), each less than its stride; null: as many as make in·strides (same)"`
+	OutputPadding OutputPadding `yaml:"output_padding" doc:"what a side has beyond (in − 1)·strides + kernel_size (valid) or + kernel_size mod 2 (same), less than its stride; null: in·strides (same), in·strides + max(kernel_size − strides, 0) (valid)"`
 	Kernel        `yaml:",inline"`
 }
 
@@ -49,6 +49,8 @@ func (c Conv2DTranspose) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 	return &conv2dTranspose{
 		linear: params,
 		in:     in.Clone(),
+		window: c.Window,
+		more:   c.OutputPadding,
 		g: kernel.Conv{
 			H: h.out, W: w.out, C: c.Filters, OH: in[0], OW: in[1], F: in[2],
 			KH: k[0], KW: k[1], SH: s[0], SW: s[1], Top: h.before, Left: w.before,
@@ -59,8 +61,10 @@ func (c Conv2DTranspose) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 // conv2dTranspose runs the convolution g from its result to its input.
 type conv2dTranspose struct {
 	linear
-	in tensor.Shape
-	g  kernel.Conv
+	in     tensor.Shape
+	window Window
+	more   OutputPadding
+	g      kernel.Conv
 }
 
 // Kind implements nn.Described.
@@ -73,6 +77,35 @@ func (l *conv2dTranspose) FLOPs() int64 {
 		n += int64(l.out.Size())
 	}
 	return n
+}
+
+// Toward implements nn.Adjustable: with the output padding as it is, and with
+// the one that leads to out.
+func (l *conv2dTranspose) Toward(out tensor.Shape) []nn.Adjustment {
+	if len(out) != 3 {
+		return nil
+	}
+	var list []nn.Adjustment
+	add := func(h, w int, options []string) {
+		if h > 0 && w > 0 {
+			list = append(list, nn.Adjustment{In: tensor.Shape{h, w, l.in[2]}, Options: options})
+		}
+	}
+	k, s, padding := l.window.KernelSize, l.window.Strides, l.window.Padding
+	more := OutputPadding{Given: true}
+	var in [2]int
+	for i := range in {
+		in[i], more.Size[i] = spreadToBack(out[i], k[i], s[i], padding)
+	}
+	if !l.more.Given {
+		add(spreadBack(out[0], k[0], s[0], padding), spreadBack(out[1], k[1], s[1], padding), l.filters(out))
+	}
+	if l.more == more {
+		add(in[0], in[1], l.filters(out))
+	} else {
+		add(in[0], in[1], append(l.filters(out), "output_padding: "+yaml(more.EncodeValue())))
+	}
+	return list
 }
 
 // Plan implements nn.Layer.

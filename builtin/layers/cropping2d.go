@@ -10,7 +10,7 @@ import (
 
 // Cropping2D cuts rows and columns off an image. What is cut has gradient zero.
 type Cropping2D struct {
-	Cropping Margin `yaml:"cropping" doc:"rows and columns to cut off: 1, [height, width] or [[top, bottom], [left, right]]"`
+	Cropping Margin `yaml:"cropping" doc:"rows and columns to cut off, none unless given: 1, [height, width] or [[top, bottom], [left, right]]"`
 }
 
 // Make implements nn.Maker.
@@ -33,6 +33,24 @@ func (l *cropping) Kind() string { return "cropping2d" }
 
 // Out implements nn.Layer.
 func (l *cropping) Out() tensor.Shape { return l.inner }
+
+// Toward implements nn.Adjustable: by another cropping, if the image is large
+// enough, or of another image.
+func (l *cropping) Toward(out tensor.Shape) []nn.Adjustment {
+	if len(out) != 3 {
+		return nil
+	}
+	m := l.margin
+	list := []nn.Adjustment{{In: tensor.Shape{out[0] + m.Top + m.Bottom, out[1] + m.Left + m.Right, out[2]}}}
+	if h, w := l.outer[0]-out[0], l.outer[1]-out[1]; h >= 0 && w >= 0 {
+		m = Margin{Top: h / 2, Bottom: h - h/2, Left: w / 2, Right: w - w/2}
+		list = append(list, nn.Adjustment{
+			In:      tensor.Shape{l.outer[0], l.outer[1], out[2]},
+			Options: []string{"cropping: " + yaml(m.EncodeValue())},
+		})
+	}
+	return list
+}
 
 // Plan implements nn.Layer.
 func (l *cropping) Plan(p *nn.Plan) { l.plan(p, l) }

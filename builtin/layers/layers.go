@@ -4,6 +4,7 @@ package layers
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -64,3 +65,6 @@ func Table() registry.Table[nn.Maker] {
 func errRank(layer, want string, in tensor.Shape) error {
 	return fmt.Errorf("%s: input is %v, want %s", layer, in, want)
 }
+
+// yaml writes an option's value: a number, or lists of numbers.
+func yaml(v any) string { return strings.ReplaceAll(fmt.Sprint(v), " ", ", ") }

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -75,6 +76,20 @@ func (l *resizing) Out() tensor.Shape { return l.out }
 
 // Params implements nn.Layer.
 func (l *resizing) Params() []*nn.Param { return nil }
+
+// Toward implements nn.Adjustable.
+func (l *resizing) Toward(out tensor.Shape) []nn.Adjustment {
+	if len(out) != 3 {
+		return nil
+	}
+	a := nn.Adjustment{In: tensor.Shape{l.in[0], l.in[1], out[2]}}
+	for i, key := range []string{"height", "width"} {
+		if out[i] != l.out[i] {
+			a.Options = append(a.Options, fmt.Sprintf("%s: %d", key, out[i]))
+		}
+	}
+	return []nn.Adjustment{a}
+}
 
 // Plan implements nn.Layer.
 func (l *resizing) Plan(p *nn.Plan) {

@@ -30,6 +30,18 @@ func (l *zeroPadding) Kind() string { return "zero_padding2d" }
 // Out implements nn.Layer.
 func (l *zeroPadding) Out() tensor.Shape { return l.outer }
 
+// Toward implements nn.Adjustable.
+func (l *zeroPadding) Toward(out tensor.Shape) []nn.Adjustment {
+	if len(out) != 3 {
+		return nil
+	}
+	in := tensor.Shape{out[0] - l.margin.Top - l.margin.Bottom, out[1] - l.margin.Left - l.margin.Right, out[2]}
+	if in[0] < 1 || in[1] < 1 {
+		return nil
+	}
+	return []nn.Adjustment{{In: in}}
+}
+
 // Plan implements nn.Layer.
 func (l *zeroPadding) Plan(p *nn.Plan) { l.plan(p, l) }
 
