@@ -101,6 +101,46 @@ func TestMisfit(t *testing.T) {
 	}
 }
 
+// TestToward makes every layer with what it says leads to another shape.
+func TestToward(t *testing.T) {
+	tried := map[string]int{}
+	for _, c := range cases {
+		seq, err := nn.Build(decode(t, "["+c.json+"]"), c.in, nn.FreshRand(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, ok := seq.Layers()[0].(nn.Adjustable)
+		if !ok {
+			continue
+		}
+		for d := range c.out {
+			for _, by := range []int{-3, -2, -1, 1, 2, 3, 4} {
+				want := c.out.Clone()
+				if want[d] += by; want[d] < 1 {
+					continue
+				}
+				for _, a := range l.Toward(want) {
+					var options []string
+					for _, o := range a.Options {
+						options = append(options, "vae.decoder[0]."+nn.Describe(seq)[0].Kind+"."+o)
+					}
+					text := changed(t, c.json, strings.Join(options, " and "))
+					got, err := nn.Build(decode(t, text), a.In, nn.FreshRand(1))
+					if err != nil || !got.Out().Equal(want) {
+						t.Errorf("%s on %v: %v, want %v as Toward says", text, a.In, err, want)
+					}
+					tried[nn.Describe(seq)[0].Kind]++
+				}
+			}
+		}
+	}
+	for _, name := range []string{"dense", "conv2d", "conv2d_transpose", "up_sampling2d", "zero_padding2d", "cropping2d", "resizing"} {
+		if tried[name] == 0 {
+			t.Errorf("no way of %s to another shape was tried", name)
+		}
+	}
+}
+
 // builds checks that a decoder ends in a shape.
 func builds(t *testing.T, decoder string, want tensor.Shape) {
 	t.Helper()
@@ -139,7 +179,12 @@ func changed(t *testing.T, decoder, cure string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list[i].(map[string]any)[m[2]].(map[string]any)[m[3]] = json.RawMessage(m[4])
+		options := map[string]any{}
+		if l, ok := list[i].(map[string]any); ok {
+			options = l[m[2]].(map[string]any)
+		}
+		options[m[3]] = json.RawMessage(m[4])
+		list[i] = map[string]any{m[2]: options}
 	}
 	out, err := json.Marshal(list)
 	if err != nil {
