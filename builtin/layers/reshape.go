@@ -80,6 +80,18 @@ func (l *view) Out() tensor.Shape { return l.out }
 // Params implements nn.Layer.
 func (l *view) Params() []*nn.Param { return nil }
 
+// Toward implements nn.Adjustable. A flat input may have another size.
+func (l *view) Toward(out tensor.Shape) []nn.Adjustment {
+	in := l.in
+	if in.Size() != out.Size() {
+		in = tensor.Shape{out.Size()}
+	}
+	if len(in) != len(l.in) || l.kind == "flatten" {
+		return nil
+	}
+	return []nn.Adjustment{{In: in, Options: []string{"target_shape: " + yaml([]int(out))}}}
+}
+
 // Plan implements nn.Layer.
 func (l *view) Plan(p *nn.Plan) {
 	p.Tensor(l, l.in)

@@ -62,7 +62,8 @@ type PartError struct {
 	Err  error
 }
 
-// Error is "vae.decoder ends as 28×28×3, the classifier takes 28×28×1".
+// Error is "vae.decoder layer 3: conv2d ends as 28×28×3, the classifier takes
+// 28×28×1: set vae.decoder[3].conv2d.filters: 1, or append …".
 func (e *PartError) Error() string { return e.Part + " " + e.Err.Error() }
 
 // Unwrap is the error without the place.
@@ -110,13 +111,13 @@ func Build(o Options, seed uint64) (*Model, error) {
 		m.mean = newHead("mean", code, o.LatentDim, kernel.Act{}, r)
 		m.logVar = newHead("log_var", code, o.LatentDim, m.LogVar.act(), r)
 	} else if code != o.LatentDim {
-		return nil, &PartError{"vae.encoder", fmt.Errorf("ends as %v, want the code itself, %d wide (method ae has no heads)", m.Encoder.Out(), o.LatentDim)}
+		return nil, misfit("vae.encoder", m.Encoder, tensor.Shape{o.LatentDim}, fmt.Sprintf("want the code itself, %d wide (method ae has no heads)", o.LatentDim))
 	}
 	if m.Decoder, err = nn.Build(o.Decoder, tensor.Shape{o.LatentDim}, source(seed, streamDecoder)); err != nil {
 		return nil, &PartError{"vae.decoder", err}
 	}
 	if !m.Decoder.Out().Equal(o.Input) {
-		return nil, &PartError{"vae.decoder", fmt.Errorf("ends as %v, the classifier takes %v", m.Decoder.Out(), o.Input)}
+		return nil, misfit("vae.decoder", m.Decoder, o.Input, fmt.Sprintf("the classifier takes %v", o.Input))
 	}
 	m.collect()
 	return m, nil
