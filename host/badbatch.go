@@ -1,7 +1,6 @@
 package host
 
 import (
-	"archive/zip"
 	"errors"
 	"fmt"
 	"os"
@@ -31,32 +30,13 @@ func (e *Experiment) dumpBatch(run *RunDir, err error) error {
 	}
 	path := run.File(badBatchFile)
 	writeErr := WriteFileAtomic(path, func(f *os.File) error {
-		return writeNPZ(f, []namedArray{
-			{"rows", dataset.Array{Shape: []int{len(bad.Rows)}, Data: bad.Rows}},
-			{"x", dataset.Array{Shape: append([]int{len(bad.Rows)}, data.X.Example()...), Data: x}},
+		return dataset.WriteNPZStored(f, []dataset.Array{
+			{Name: "rows", Shape: []int{len(bad.Rows)}, Data: bad.Rows},
+			{Name: "x", Shape: append([]int{len(bad.Rows)}, data.X.Example()...), Data: x},
 		})
 	})
 	if writeErr != nil {
 		return errors.Join(err, writeErr)
 	}
 	return fmt.Errorf("%w; the batch is in %s, earlier checkpoints are as they were", err, path)
-}
-
-type namedArray struct {
-	name  string
-	array dataset.Array
-}
-
-func writeNPZ(f *os.File, arrays []namedArray) error {
-	z := zip.NewWriter(f)
-	for _, a := range arrays {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: a.name + ".npy", Method: zip.Store})
-		if err == nil {
-			err = dataset.WriteNPY(w, a.array)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return z.Close()
 }
