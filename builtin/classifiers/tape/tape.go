@@ -34,11 +34,12 @@ func (m *Mark) Holds(tape uint64) bool { return m.tape == tape }
 // taken for another pass.
 func (m *Mark) Used() { m.waits = false }
 
-func (m *Mark) mark() *Mark { return m }
+// TapeMark is the mark itself, for a [Pool] to read in a session that embeds it.
+func (m *Mark) TapeMark() *Mark { return m }
 
 // Session is what a [Pool] lends: a type that embeds a [Mark].
 type Session interface {
-	mark() *Mark
+	TapeMark() *Mark
 	// Close ends the session's workers.
 	Close()
 }
@@ -62,7 +63,7 @@ type Pool[S Session] struct {
 func (p *Pool[S]) Take() (S, error) {
 	p.mu.Lock()
 	for i := len(p.free) - 1; i >= 0; i-- {
-		if !p.free[i].mark().waits {
+		if !p.free[i].TapeMark().waits {
 			return p.pick(i), nil
 		}
 	}
@@ -79,7 +80,7 @@ func (p *Pool[S]) Take() (S, error) {
 func (p *Pool[S]) Find(tape uint64) (S, error) {
 	p.mu.Lock()
 	for i, s := range p.free {
-		if s.mark().Holds(tape) {
+		if s.TapeMark().Holds(tape) {
 			return p.pick(i), nil
 		}
 	}
