@@ -29,7 +29,7 @@ func (d *Dir) DumpBatch(x *tensor.Tensor, err error) error {
 	}
 	path := d.File(badBatchFile)
 	writeErr := atomicfile.Write(path, func(f *os.File) error {
-		return dataset.WriteNPZ(f, []dataset.Array{
+		return dataset.WriteNPZStored(f, []dataset.Array{
 			{Name: "rows", Shape: []int{len(bad.Rows)}, Data: bad.Rows},
 			{Name: "x", Shape: append([]int{len(bad.Rows)}, x.Example()...), Data: rows},
 		})

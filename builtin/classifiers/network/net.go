@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/builtin/classifiers/tape"
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -31,7 +32,8 @@ type net struct {
 	zeros           []float32
 
 	digest string // "sha256:…"
-	pool   pool
+	batch  int    // rows per pass
+	pool   tape.Pool[*session]
 }
 
 // hidden is a layer that is offered as an output.
@@ -74,7 +76,7 @@ func build(a Architecture, in tensor.Shape, classes int, seed uint64) (*net, err
 			n.hidden = append(n.hidden, hidden{sdk.HiddenLayer{Name: info.Name, Shape: info.Out}, i})
 		}
 	}
-	n.pool = pool{net: n, batch: n.maxBatch()}
+	n.batch, n.pool.New = n.maxBatch(), newSession
 	return n, nil
 }
 

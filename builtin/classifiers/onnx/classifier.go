@@ -104,7 +104,7 @@ func (c *Classifier) Configure(ctx context.Context, config sdk.Config) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.program != nil {
-		c.program.pool.close()
+		c.program.pool.Close()
 	}
 	c.program, c.info = p, info
 	return nil
@@ -133,13 +133,14 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	for _, h := range s.Hidden {
 		names[sdk.HiddenPrefix+h] = h
 	}
-	if err := p.try(ctx, lo, hi, names); err != nil {
-		p.pool.close()
+	y, err := p.try(ctx, lo, hi, names)
+	if err != nil {
+		p.pool.Close()
 		return nil, sdk.Info{}, err
 	}
-	p.settle(kind, p.pool.free[0].values[p.slots[sdk.Output]].f)
+	p.settle(kind, y)
 	if config.Classes > 0 && config.Classes != p.classes {
-		p.pool.close()
+		p.pool.Close()
 		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d", p.classes, config.Classes)
 	}
 	if s.MaxBatch > 0 && !p.fixed {
@@ -195,6 +196,7 @@ func build(m *model, config sdk.Config, s settings) (*program, sdk.OutputKind, e
 		return nil, 0, err
 	}
 	p := &program{entry: e, graph: g, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
+	p.pool.New = newSession
 	p.slots[sdk.Output] = g.slots[h.target]
 	for _, name := range s.Hidden {
 		p.names = append(p.names, sdk.HiddenPrefix+name)

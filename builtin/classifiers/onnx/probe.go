@@ -18,35 +18,36 @@ const budget = 16 << 20
 
 // try runs random rows through the model, alone and together, and learns what
 // the file does not say: the shapes, the batch it was exported with, whether
-// there is a gradient.
-func (p *program) try(ctx context.Context, lo, hi float32, names map[string]string) error {
+// there is a gradient. It returns the last output.
+func (p *program) try(ctx context.Context, lo, hi float32, names map[string]string) ([]float32, error) {
 	r := rand.New(rand.NewPCG(1, 0x0a11))
 	x := tensor.Batch(probeRows, p.entry.wire)
 	for i := range x.Data {
 		x.Data[i] = lo + (hi-lo)*r.Float32()
 	}
-	s, err := p.pool.take()
+	s, err := p.pool.Take()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer p.pool.give(s)
+	defer p.pool.Give(s)
 	p.step = probeRows
 	if err := p.tryBatches(ctx, s, x); err != nil {
-		return err
+		return nil, err
 	}
 	v := s.values[p.slots[sdk.Output]]
-	p.exact, s.waits = v.diff, false
+	p.exact = v.diff
+	s.Used()
 	for name, tensorName := range names {
 		h := s.values[p.slots[name]]
 		if h.kind != float || len(h.shape) == 0 || size(h.shape) == 0 || !p.fixed && h.shape[0] != probeRows || p.fixed && h.shape[0] != p.step {
-			return sdk.Diagnostics{{Pointer: "/hidden", Message: fmt.Sprintf("%q has the shape %v: want floats, a row for each example", tensorName, h.shape)}}
+			return nil, sdk.Diagnostics{{Pointer: "/hidden", Message: fmt.Sprintf("%q has the shape %v: want floats, a row for each example", tensorName, h.shape)}}
 		}
 		p.shapes[name] = tensor.Shape(h.shape[1:]).Clone()
 		if len(h.shape) == 1 {
 			p.shapes[name] = tensor.Shape{1}
 		}
 	}
-	return nil
+	return v.f, nil
 }
 
 // tryBatches finds whether the model takes any batch, or only the declared one.
@@ -70,7 +71,7 @@ func (p *program) tryBatches(ctx context.Context, s *session, x *tensor.Tensor) 
 			}
 			alone[i] = append([]float32{}, s.values[p.slots[sdk.Output]].f...)
 		}
-		if err := s.evaluate(ctx, p, x, 0, p.pool.next()); err != nil {
+		if err := s.evaluate(ctx, p, x, 0, p.pool.Next()); err != nil {
 			return err
 		}
 		return check(probeRows)
@@ -97,7 +98,7 @@ func (p *program) tryBatches(ctx context.Context, s *session, x *tensor.Tensor) 
 		return err
 	}
 	p.fixed, p.step = true, p.entry.batch // exported for one batch size alone
-	if again := s.evaluate(ctx, p, x.Rows(0, min(probeRows, p.step)), p.step, p.pool.next()); again != nil {
+	if again := s.evaluate(ctx, p, x.Rows(0, min(probeRows, p.step)), p.step, p.pool.Next()); again != nil {
 		return again
 	}
 	p.same = p.step == 1
