@@ -9,10 +9,10 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
@@ -139,7 +139,7 @@ func (e *Experiment) normalizer(in tensor.Shape) (*vae.Normalizer, error) {
 type network struct {
 	model   *vae.Model
 	student *vae.Student
-	heads   []train.Head
+	heads   []oracle.Head
 	history []train.Record
 	source  *gradient.Source // of gradients that the classifier lacks, or nil
 }
@@ -293,13 +293,4 @@ func (e *Experiment) trainEvents(hooks trainHooks) func(train.Event) {
 			}
 		}
 	}
-}
-
-// detectHeads are the same heads for scoring.
-func detectHeads(heads []train.Head) []detect.Head {
-	out := make([]detect.Head, len(heads))
-	for i, h := range heads {
-		out[i] = detect.Head{Name: h.Name, Weight: h.Weight, Kernel: h.Kernel}
-	}
-	return out
 }

@@ -4,6 +4,7 @@ package metrics
 import (
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -96,7 +97,7 @@ func (*ReverseKL) Rows(dst []float64, s *train.Step, setup train.Setup) {
 func (*Accuracy) Rows(dst []float64, s *train.Step, _ train.Setup) {
 	for i := range dst {
 		dst[i] = 0
-		if train.Argmax(s.P.Row(i)) == train.Argmax(s.Q.Row(i)) {
+		if oracle.Argmax(s.P.Row(i)) == oracle.Argmax(s.Q.Row(i)) {
 			dst[i] = 1
 		}
 	}
@@ -108,13 +109,13 @@ func (*Confidence) Rows(dst []float64, s *train.Step, setup train.Setup) {
 	for i := range dst {
 		q := s.Q.Row(i)
 		if setup.Output == sdk.Probabilities {
-			dst[i] = float64(q[train.Argmax(q)])
+			dst[i] = float64(q[oracle.Argmax(q)])
 			continue
 		}
 		if lq == nil {
 			lq = make([]float64, len(q))
 		}
-		train.LogProbabilities(lq, q, setup.Output, 1)
-		dst[i] = math.Exp(lq[train.Argmax(q)])
+		oracle.LogProbabilities(lq, q, setup.Output, 1)
+		dst[i] = math.Exp(lq[oracle.Argmax(q)])
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -73,7 +74,7 @@ func Resolve(path string) (string, error) {
 
 // Tensors lists what weights.safetensors holds: params under their own names,
 // noise (may be nil) and the heads' kernels as hidden.NAME.kernel.
-func Tensors(params []*nn.Param, noise *tensor.Tensor, heads []detect.Head) []safetensors.Named {
+func Tensors(params []*nn.Param, noise *tensor.Tensor, heads []oracle.Head) []safetensors.Named {
 	var out []safetensors.Named
 	for _, p := range params {
 		out = append(out, safetensors.Named{Name: p.Name, Tensor: p.Value})

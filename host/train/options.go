@@ -8,6 +8,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -36,7 +37,7 @@ type Options struct {
 	Beta      float64
 	SumLatent bool
 	// Hidden are the heads on hidden layers that the loss compares.
-	Hidden []Head
+	Hidden []oracle.Head
 	// InputNoise is the deviation of Gaussian noise on the encoder's input.
 	InputNoise float64
 	// Harden trains against attacks on the guard itself; nil: not.
@@ -73,13 +74,6 @@ type Options struct {
 type NamedMetric struct {
 	Name   string
 	Metric Metric
-}
-
-// Head is a softmax head, without bias, on a hidden layer of the classifier.
-type Head struct {
-	Name   string         // of the layer, as the classifier's Info has it
-	Weight float64        // factor of its term in the loss
-	Kernel *tensor.Tensor // (features, units)
 }
 
 // EarlyStopping watches a metric.

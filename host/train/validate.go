@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -31,7 +32,7 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 			s.UnitX = tensor.Batch(n, g.m.Input)
 			f.Apply(g.k, s.UnitX, s.X)
 		}
-		if g.oracle != nil {
+		if g.classifier != nil {
 			s.P = g.valP.Rows(lo, hi)
 			for _, h := range g.valHidden {
 				s.HiddenP = append(s.HiddenP, h.Rows(lo, hi))
@@ -109,7 +110,7 @@ func (agreement) UsesClassifier() bool { return true }
 func (agreement) Rows(dst []float64, s *Step, _ Setup) {
 	for i := range dst {
 		dst[i] = 0
-		if Argmax(s.P.Row(i)) == Argmax(s.Q.Row(i)) {
+		if oracle.Argmax(s.P.Row(i)) == oracle.Argmax(s.Q.Row(i)) {
 			dst[i] = 1
 		}
 	}
