@@ -14,9 +14,7 @@ import (
 // hidden layers.
 type classifier struct {
 	*oracle.Oracle
-	c    sdk.Classifier
-	info sdk.Info
-	k    *kernel.Engine
+	k *kernel.Engine
 
 	room    oracle.Room
 	logits  []view           // of the heads, for a batch
@@ -43,7 +41,7 @@ func newClassifier(ctx context.Context, c sdk.Classifier, k *kernel.Engine, head
 	if err != nil {
 		return nil, fmt.Errorf("detector.hidden_layers: %w", err)
 	}
-	cl := &classifier{Oracle: o, c: c, info: info, k: k}
+	cl := &classifier{Oracle: o, k: k}
 	for _, h := range heads {
 		cl.logits = append(cl.logits, newView(batch, tensor.Shape{h.Kernel.Stride()}))
 		for _, l := range info.Hidden {
@@ -72,7 +70,7 @@ func (c *classifier) forward(ctx context.Context, x *tensor.Tensor) (answer, err
 	case err != nil:
 		return answer{}, err
 	case !a.HasGradient():
-		return answer{}, fmt.Errorf("the classifier %s has no gradient, which this loss needs", c.info.Name)
+		return answer{}, fmt.Errorf("the classifier %s has no gradient, which this loss needs", c.Info().Name)
 	}
 	return c.read(a), nil
 }

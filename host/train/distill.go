@@ -93,14 +93,14 @@ func (p *pupil) consult(ctx context.Context) error {
 	if p.p, _, err = cl.table(ctx, o.Train, size, report); err != nil {
 		return err
 	}
-	logarithm(p.p, cl.info.Output)
+	logarithm(p.p, cl.Info().Output)
 	if o.Validation == nil {
 		return nil
 	}
 	if p.valP, _, err = cl.table(ctx, o.Validation, size, func(int, int) {}); err != nil {
 		return err
 	}
-	logarithm(p.valP, cl.info.Output)
+	logarithm(p.valP, cl.Info().Output)
 	return nil
 }
 

@@ -209,7 +209,7 @@ func TestAttack(t *testing.T) {
 					normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
 					seen, _, _ = g.pass.Forward(x, noise)
 				}
-				out, err := g.classifier.c.Predict(t.Context(), seen)
+				out, err := g.o.Classifier.Predict(t.Context(), seen)
 				if err != nil {
 					t.Fatal(err)
 				}

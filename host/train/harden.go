@@ -33,7 +33,7 @@ func newAttacker(g *guard, batch int) (*attacker, error) {
 		start: newView(batch, g.m.Input), dOut: newView(batch, g.p.Example()), prob: make([]float64, g.p.Stride()), radius: make([]float32, 1)}
 	a.lo, a.hi = a.h.Lo, a.h.Hi
 	if a.lo == nil || a.hi == nil {
-		a.lo, a.hi = g.classifier.info.Lo, g.classifier.info.Hi
+		a.lo, a.hi = g.classifier.Info().Lo, g.classifier.Info().Hi
 	}
 	if len(a.lo) == 0 || len(a.hi) == 0 {
 		a.lo, a.hi = rangeOf(g.o.Train)
@@ -159,7 +159,7 @@ func (a *attacker) gradient(ctx context.Context, x, noise *tensor.Tensor, b *bat
 
 // crossEntropy writes the gradient of −ln Q[label] at one row of outputs.
 func (a *attacker) crossEntropy(d, q []float32, label int) {
-	if a.g.classifier.info.Output == sdk.Probabilities {
+	if a.g.classifier.Info().Output == sdk.Probabilities {
 		clear(d)
 		d[label] = float32(-1 / max(float64(q[label]), oracle.Floor))
 		return

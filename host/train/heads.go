@@ -27,8 +27,8 @@ func FitHeads(ctx context.Context, k *kernel.Engine, c sdk.Classifier, x *tensor
 	}
 	f := headFitter{k: k, cl: cl}
 	for _, h := range heads {
-		if h.Kernel.Stride() != cl.info.NumClasses {
-			return fmt.Errorf("a trained head has as many units as there are classes, %d; %q has %d", cl.info.NumClasses, h.Name, h.Kernel.Stride())
+		if h.Kernel.Stride() != cl.Info().NumClasses {
+			return fmt.Errorf("a trained head has as many units as there are classes, %d; %q has %d", cl.Info().NumClasses, h.Name, h.Kernel.Stride())
 		}
 		n := len(h.Kernel.Data)
 		f.grad, f.m, f.v = append(f.grad, make([]float32, n)), append(f.m, make([]float32, n)), append(f.v, make([]float32, n))
@@ -69,7 +69,7 @@ func (f *headFitter) step(ctx context.Context, x *tensor.Tensor) error {
 	for i, h := range f.cl.Heads() {
 		d := a.logits[i]
 		for r := range n {
-			oracle.LogProbabilities(lp, a.Output.Row(r), f.cl.info.Output, 1)
+			oracle.LogProbabilities(lp, a.Output.Row(r), f.cl.Info().Output, 1)
 			oracle.LogProbabilities(lq, d.Row(r), sdk.Logits, 1)
 			for j := range lp {
 				d.Row(r)[j] = float32((math.Exp(lq[j]) - math.Exp(lp[j])) / float64(n))
