@@ -21,19 +21,19 @@ const hostDir = "../host"
 // allowed are literals of the host that happen to be a component's name, by
 // file or folder, with what they are instead.
 var allowed = map[string]map[string]string{
-	"artifact/tensors.go":  {"noise": "tensor of a detector's file: the stored noise"},
-	"detect/section.go":    {"confidence": "key of the section threshold"},
-	"detect/noise.go":      {"noise": "purpose that keys a stream of random numbers"},
-	"cli/calibrate.go":     {"confidence": "flag: that a false-alarm rate holds"},
-	"cli/detect.go":        {"adversarial": "detector_type of the results, as other libraries have it"},
-	"cli/inspect.go":       {"adversarial": "detector_type of the results, as other libraries have it"},
-	"evaluate":             {"accuracy": "key of report.json"},
-	"grid":                 {"accuracy": "key of results.json, and a column of its page"},
-	"gradient.go":          {"kl": "key of progress and events: fidelity of a source of gradients"},
-	"kernel/gen/maps.go":   {"adam": "kernel that the generator writes", "rmsprop": "kernel that the generator writes"},
-	"nn/activation.go":     {"leaky_relu": "activation: nn's own table"},
-	"train/metric.go":      {"kl": "the trainer's own metric, whose name builtin's table has from here", "accuracy": "the trainer's own metric, whose name builtin's table has from here"},
-	"vae/summary.go":       {"dense": "label of vae's own dense head in a listing of layers; nothing goes by it"},
+	"artifact/tensors.go": {"noise": "tensor of a detector's file: the stored noise"},
+	"detect/section.go":   {"confidence": "key of the section threshold"},
+	"detect/noise.go":     {"noise": "purpose that keys a stream of random numbers"},
+	"cli/calibrate.go":    {"confidence": "flag: that a false-alarm rate holds"},
+	"cli/detect.go":       {"adversarial": "detector_type of the results, as other libraries have it"},
+	"cli/inspect.go":      {"adversarial": "detector_type of the results, as other libraries have it"},
+	"evaluate":            {"accuracy": "key of report.json"},
+	"grid":                {"accuracy": "key of results.json, and a column of its page"},
+	"gradient.go":         {"kl": "key of progress and events: fidelity of a source of gradients"},
+	"kernel/gen/maps.go":  {"adam": "kernel that the generator writes", "rmsprop": "kernel that the generator writes"},
+	"nn/activation.go":    {"leaky_relu": "activation: nn's own table"},
+	"train/metric.go":     {"kl": "the trainer's own metric, whose name builtin's table has from here", "accuracy": "the trainer's own metric, whose name builtin's table has from here"},
+	"vae/summary.go":      {"dense": "label of vae's own dense head in a listing of layers; nothing goes by it"},
 }
 
 // pending are literals that do decide by a name, in files where that is about

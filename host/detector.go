@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -146,13 +147,13 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 	if err != nil {
 		return nil, fmt.Errorf("detector %s: %s: %w", saved.Dir, artifact.WeightsFile, err)
 	}
-	var heads []detect.Head
+	var heads []oracle.Head
 	for _, h := range s.Detector.HiddenLayers {
 		k := saved.HeadKernel(h.Name)
 		if k == nil {
 			return nil, fmt.Errorf("detector %s: %s has no kernel for hidden layer %s", saved.Dir, artifact.WeightsFile, h.Name)
 		}
-		heads = append(heads, detect.Head{Name: h.Name, Weight: h.Weight, Kernel: k})
+		heads = append(heads, oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: k})
 	}
 	d, err := e.assemble(ctx, cl, net, heads, saved.Noise(), saved.State)
 	if err != nil {
@@ -166,7 +167,7 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 }
 
 // assemble makes the detector of a network.
-func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, net *network, heads []detect.Head, noise *tensor.Tensor, state detect.State) (*Detector, error) {
+func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, net *network, heads []oracle.Head, noise *tensor.Tensor, state detect.State) (*Detector, error) {
 	s := e.Spec
 	o := detect.Options{
 		Method: detect.Method(s.Detector.Method), Classifier: modelOf(cl, net.source), Noise: noise,

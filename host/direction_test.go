@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"host/kernel":   {},
 	"host/spec":     {"host/registry"},
 	"host/nn":       {"host/kernel", "host/registry", "sdk/tensor"},
+	"host/oracle":   {"host/kernel", "sdk"},
 }
 
 // TestDirection holds the direction of imports: the sdk knows nothing of the

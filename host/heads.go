@@ -5,17 +5,17 @@ import (
 	"fmt"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
 // heads are the softmax heads on hidden layers that the spec asks for: random
 // projections, or ones trained to predict the class.
-func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info) ([]train.Head, error) {
-	out := make([]train.Head, 0, len(e.Spec.Detector.HiddenLayers))
-	var trained []train.Head // share their kernels with out
+func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info) ([]oracle.Head, error) {
+	out := make([]oracle.Head, 0, len(e.Spec.Detector.HiddenLayers))
+	var trained []oracle.Head // share their kernels with out
 	for i, h := range e.Spec.Detector.HiddenLayers {
 		features := 0
 		var names []string
@@ -32,7 +32,7 @@ func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info
 		if h.Trained() {
 			units = info.NumClasses
 		}
-		head := train.Head{Name: h.Name, Weight: h.Weight, Kernel: detect.DrawHead(e.Spec.Seed, h.Name, features, units)}
+		head := oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: oracle.DrawHead(e.Spec.Seed, h.Name, features, units)}
 		if h.Trained() {
 			trained = append(trained, head)
 		}

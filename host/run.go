@@ -265,7 +265,7 @@ func (e *Experiment) finish(ctx context.Context, cl *launch.Classifier, net *net
 	if net.model != nil && s.Detector.Method == "vae" {
 		noise = detect.DrawNoise(s.Seed, s.Detector.Samples, net.model.LatentDim)
 	}
-	d, err := e.assemble(ctx, cl, net, detectHeads(net.heads), noise, detect.State{})
+	d, err := e.assemble(ctx, cl, net, net.heads, noise, detect.State{})
 	if err != nil {
 		return nil, err
 	}

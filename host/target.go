@@ -10,6 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/rundir"
 	"github.com/vaeguard/vaeguard/host/spec"
@@ -92,7 +93,7 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 		}
 		o.Pool, o.PoolLabels = z, make([]int, z.N())
 		for i := range o.PoolLabels {
-			o.PoolLabels[i] = attack.Argmax(z.Row(i))
+			o.PoolLabels[i] = oracle.Argmax(z.Row(i))
 		}
 	}
 	if rows, err := t.Experiment.Rows(dataset.RoleTrain); err == nil { // else the rows at hand bound the attack

@@ -8,9 +8,9 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -101,7 +101,7 @@ func (s *Spec) setup() train.Setup {
 type network struct {
 	model   *vae.Model
 	student *vae.Student
-	heads   []train.Head
+	heads   []oracle.Head
 	history []train.Record
 	source  *gradient.Source // of gradients that the classifier lacks, or nil
 }
@@ -219,13 +219,4 @@ func (e *Experiment) trainEvents(hooks trainHooks) func(train.Event) {
 			}
 		}
 	}
-}
-
-// detectHeads are the same heads for scoring.
-func detectHeads(heads []train.Head) []detect.Head {
-	out := make([]detect.Head, len(heads))
-	for i, h := range heads {
-		out[i] = detect.Head{Name: h.Name, Weight: h.Weight, Kernel: h.Kernel}
-	}
-	return out
 }

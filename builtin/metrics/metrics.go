@@ -5,6 +5,7 @@ package metrics
 import (
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -84,13 +85,13 @@ func (*Confidence) Rows(dst []float64, s *train.Step, setup train.Setup) {
 	for i := range dst {
 		q := s.Q.Row(i)
 		if setup.Output == sdk.Probabilities {
-			dst[i] = float64(q[train.Argmax(q)])
+			dst[i] = float64(q[oracle.Argmax(q)])
 			continue
 		}
 		if lq == nil {
 			lq = make([]float64, len(q))
 		}
-		train.LogProbabilities(lq, q, setup.Output, 1)
-		dst[i] = math.Exp(lq[train.Argmax(q)])
+		oracle.LogProbabilities(lq, q, setup.Output, 1)
+		dst[i] = math.Exp(lq[oracle.Argmax(q)])
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -58,7 +59,7 @@ func guard(t *testing.T, m *vae.Model, threads int, state detect.State) (*detect
 		Autoencoder: detect.Of(m), Noise: detect.DrawNoise(7, 3, 5), Threads: threads, State: state,
 		Scores: []detect.NamedScore{{Name: "ce_top", Score: &CETop{}}, {Name: "kl", Score: &KL{Hidden: true}}},
 		Fusion: detect.Cauchy, Temperature: 0.8, Seed: 2,
-		Hidden: []detect.Head{{Name: sdktest.FakeHidden, Weight: 1, Kernel: detect.DrawHead(7, sdktest.FakeHidden, 8, 20)}},
+		Hidden: []oracle.Head{{Name: sdktest.FakeHidden, Weight: 1, Kernel: oracle.DrawHead(7, sdktest.FakeHidden, 8, 20)}},
 	}
 	d, err := detect.New(context.Background(), o)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -53,7 +54,7 @@ func sample(t *testing.T) *Detector {
 		Tensors: []safetensors.Named{
 			{Name: "mean.kernel", Tensor: tensor.From([]float32{1, -2, 0.1}, 3, 1)},
 			{Name: "noise", Tensor: detect.DrawNoise(1, 4, 1)},
-			{Name: "hidden.conv2.kernel", Tensor: detect.DrawHead(1, "conv2", 5, 2)},
+			{Name: "hidden.conv2.kernel", Tensor: oracle.DrawHead(1, "conv2", 5, 2)},
 		},
 		State: state(t, 200, 0.05, 1),
 		Meta: Meta{Name: "x", Method: "vae", Seeds: map[string]uint64{"noise": 1<<63 + 1}, InputShape: tensor.Shape{3},

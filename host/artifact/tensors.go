@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -16,7 +16,7 @@ import (
 // all that is no weight are known here alone.
 type Contents struct {
 	Noise     *tensor.Tensor            // noise: the stored noise, (samples, latent_dim); nil: none
-	Heads     []detect.Head             // hidden.NAME.kernel
+	Heads     []oracle.Head             // hidden.NAME.kernel
 	Normalize *Affine                   // normalize.mean, normalize.std: of vae.normalize; nil: none
 	Scale     *Affine                   // scale.mean, scale.std: of `scale: standard`; nil: none
 	Gradient  map[string]*tensor.Tensor // gradient.…: of a gradient source, under their full names

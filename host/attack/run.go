@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -83,7 +84,7 @@ func Run(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels []int, 
 	if inDeviations(a) && !o.scaled {
 		return runScaled(ctx, c, x, labels, a, o)
 	}
-	r := &run{model: &meter{Forwarder: AsForwarder(c)}, info: info, attack: a, o: o}
+	r := &run{model: &meter{Forwarder: oracle.AsForwarder(c)}, info: info, attack: a, o: o}
 	if err := r.check(x); err != nil {
 		return nil, err
 	}
@@ -158,12 +159,12 @@ func (r *run) check(x *tensor.Tensor) error {
 
 // batch attacks rows lo ≤ i < hi, again those that failed while restarts last.
 func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
-	z, err := r.model.Predict(ctx, r.out.X.Rows(lo, hi))
+	z, err := r.predict(ctx, r.model, r.out.X.Rows(lo, hi))
 	if err != nil {
 		return err
 	}
 	for i := lo; i < hi; i++ {
-		p := Argmax(z.Row(i - lo))
+		p := oracle.Argmax(z.Row(i - lo))
 		r.out.Predicted[i] = p
 		if ownLabels {
 			r.out.Y[i] = p
@@ -198,6 +199,18 @@ func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
 		}
 	}
 	return nil
+}
+
+// predict asks c, the model or what the meter counts, for its outputs.
+func (r *run) predict(ctx context.Context, c sdk.Classifier, x *tensor.Tensor) (*tensor.Tensor, error) {
+	z, err := c.Predict(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	if err := oracle.Check(z, x.N(), r.info.NumClasses); err != nil {
+		return nil, fmt.Errorf("classifier %s: %w", r.info.Name, err)
+	}
+	return z, nil
 }
 
 // right reports whether there is something left to reach for row i.
@@ -283,13 +296,13 @@ func (r *run) count(rows []int, t *tally, total int64) {
 }
 
 func (r *run) judge(ctx context.Context, rows []int, adv *tensor.Tensor, restart int) error {
-	z, err := r.model.Forwarder.Predict(ctx, adv)
+	z, err := r.predict(ctx, r.model.Forwarder, adv)
 	if err != nil {
 		return err
 	}
 	ok := make([]bool, len(rows))
 	for k, i := range rows {
-		p := Argmax(z.Row(k))
+		p := oracle.Argmax(z.Row(k))
 		if r.o.Targets != nil {
 			ok[k] = r.right(i) && p == r.o.Targets[i]
 		} else {
@@ -306,7 +319,7 @@ func (r *run) judge(ctx context.Context, rows []int, adv *tensor.Tensor, restart
 			continue
 		}
 		copy(r.out.XAdv.Row(i), adv.Row(k))
-		r.out.PredictedAdv[i] = Argmax(z.Row(k))
+		r.out.PredictedAdv[i] = oracle.Argmax(z.Row(k))
 		r.out.Success[i] = ok[k]
 		r.out.Norm[i] = r.budget.Norm.Distance(r.out.X.Row(i), adv.Row(k))
 	}

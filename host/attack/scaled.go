@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -86,7 +87,7 @@ func runScaled(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels [
 		}
 	}
 	o.scaled = true
-	out, err := Run(ctx, scaled{AsForwarder(c), unit}, small, labels, a, o)
+	out, err := Run(ctx, scaled{oracle.AsForwarder(c), unit}, small, labels, a, o)
 	if err != nil {
 		return nil, err
 	}

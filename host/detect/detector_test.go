@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -73,7 +74,7 @@ func TestSameInputSameBits(t *testing.T) {
 	ctx := context.Background()
 	x := inputs(4, 150)
 	o := options()
-	o.Hidden = []Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: DrawHead(1, sdktest.FakeHidden, 8, 6)}}
+	o.Hidden = []oracle.Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: oracle.DrawHead(1, sdktest.FakeHidden, 8, 6)}}
 	one := calibrated(t, o)
 	want, err := one.Detect(ctx, x, everything)
 	if err != nil {
@@ -195,8 +196,8 @@ func TestNewRefuses(t *testing.T) {
 			o.Method, o.Student = Distillation, newFakeStudent(testShape, testClasses)
 			o.Scores = []NamedScore{{"reconstruction_error", testRebuilt{}}}
 		}, "needs reconstructions, which method distillation has not"},
-		"hidden": {func(o *Options) { o.Hidden = []Head{{Name: "conv9"}} }, `no hidden layer "conv9"; it has ["features"]`},
-		"head":   {func(o *Options) { o.Hidden = []Head{{Name: "features", Kernel: tensor.New(3, 2)}} }, "head of 8 rows"},
+		"hidden": {func(o *Options) { o.Hidden = []oracle.Head{{Name: "conv9"}} }, `no hidden layer "conv9"; it has ["features"]`},
+		"head":   {func(o *Options) { o.Hidden = []oracle.Head{{Name: "features", Kernel: tensor.New(3, 2)}} }, "head of 8 rows"},
 		"shape":  {func(o *Options) { o.Input = tensor.Shape{12} }, "takes 3×4×1, the classifier 12"},
 	} {
 		o := options()
@@ -222,7 +223,7 @@ func variants() map[string]Options {
 		o.Temperature = 0.8
 	})
 	add("vae hidden", func(o *Options) {
-		o.Hidden = []Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: DrawHead(1, sdktest.FakeHidden, 8, 6)}}
+		o.Hidden = []oracle.Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: oracle.DrawHead(1, sdktest.FakeHidden, 8, 6)}}
 	})
 	add("vae no noise", func(o *Options) { o.Noise = DrawNoise(5, 0, testLatent) })
 	for _, f := range rules {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -163,7 +164,7 @@ func (e *evaluation) checkDescent(ctx context.Context) error {
 		labels[k] = e.o.Labels[i]
 	}
 	goal := attack.Goal{Labels: labels, Kind: e.info.Output, Classes: e.info.NumClasses}.CrossEntropy()
-	probe := attack.NewProbe(attack.AsForwarder(e.o.Classifier), len(rows), goal, attack.Budget{})
+	probe := attack.NewProbe(oracle.AsForwarder(e.o.Classifier), len(rows), goal, attack.Budget{})
 	all := attack.All(len(rows))
 	y := x.Clone()
 	first, done := []float64(nil), make([]bool, len(rows))

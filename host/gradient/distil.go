@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -185,9 +186,9 @@ func floorOf(kind sdk.OutputKind, out []float32) float64 {
 		}
 	}
 	if kind != sdk.Probabilities || !zeros {
-		return tiny
+		return oracle.Floor
 	}
-	return float64(max(float32(tiny), min(least/2, .01))) // as a detector keeps it
+	return float64(max(float32(oracle.Floor), min(least/2, .01))) // as a detector keeps it
 }
 
 // remember keeps the answers on clean rows for the trainer, and counts them as

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -175,7 +176,7 @@ func newSource(ctx context.Context, c sdk.Classifier, o Options) (*Source, error
 		return nil, err
 	}
 	o.complete(info)
-	s := &Source{c: c, info: info, o: o, floor: tiny}
+	s := &Source{c: c, info: info, o: o, floor: oracle.Floor}
 	s.k, err = kernel.New(kernel.Options{Threads: o.Threads})
 	return s, err
 }
@@ -317,8 +318,8 @@ func (s *Source) ask(ctx context.Context, x *tensor.Tensor, count *int64) (*tens
 	if err != nil {
 		return nil, err
 	}
-	if len(y.Shape) != 2 || y.N() != x.N() || y.Stride() != s.info.NumClasses {
-		return nil, sdk.Errorf(sdk.Internal, "the classifier answered %v for %d rows and %d classes", y.Shape, x.N(), s.info.NumClasses)
+	if err := oracle.Check(y, x.N(), s.info.NumClasses); err != nil {
+		return nil, sdk.Errorf(sdk.Internal, "classifier: %v", err)
 	}
 	if !s.frozen.Load() {
 		*count += n

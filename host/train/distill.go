@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -76,7 +77,7 @@ func newPupil(ctx context.Context, o *Options) (*pupil, error) {
 // consult asks the classifier once for each row.
 func (p *pupil) consult(ctx context.Context) error {
 	o := p.o
-	or, err := newOracle(ctx, o.Classifier, o.Engine, nil, 0)
+	cl, err := newClassifier(ctx, o.Classifier, o.Engine, nil, 0)
 	if err != nil {
 		return err
 	}
@@ -86,17 +87,17 @@ func (p *pupil) consult(ctx context.Context) error {
 		}
 	}
 	size := max(o.BatchSize, 256)
-	if p.p, _, err = or.table(ctx, o.Train, size, report); err != nil {
+	if p.p, _, err = cl.table(ctx, o.Train, size, report); err != nil {
 		return err
 	}
-	logarithm(p.p, or.info.Output)
+	logarithm(p.p, cl.Info().Output)
 	if o.Validation == nil {
 		return nil
 	}
-	if p.valP, _, err = or.table(ctx, o.Validation, size, func(int, int) {}); err != nil {
+	if p.valP, _, err = cl.table(ctx, o.Validation, size, func(int, int) {}); err != nil {
 		return err
 	}
-	logarithm(p.valP, or.info.Output)
+	logarithm(p.valP, cl.Info().Output)
 	return nil
 }
 
@@ -105,7 +106,7 @@ func logarithm(out *tensor.Tensor, kind sdk.OutputKind) {
 	l := make([]float64, out.Stride())
 	for i := range out.N() {
 		row := out.Row(i)
-		LogProbabilities(l, row, kind, 1)
+		oracle.LogProbabilities(l, row, kind, 1)
 		for j, v := range l {
 			row[j] = float32(v)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -29,14 +30,14 @@ type learner interface {
 
 // guard trains an auto-encoder.
 type guard struct {
-	o       *Options
-	k       *kernel.Engine
-	m       *vae.Model
-	obj     Objective
-	asks    bool    // the loss reads the classifier
-	oracle  *oracle // nil: nobody asks the classifier
-	metrics []NamedMetric
-	rows    []float64
+	o          *Options
+	k          *kernel.Engine
+	m          *vae.Model
+	obj        Objective
+	asks       bool        // the loss reads the classifier
+	classifier *classifier // nil: nobody asks it
+	metrics    []NamedMetric
+	rows       []float64
 
 	p, valP           *tensor.Tensor   // the classifier's outputs, once
 	hidden, valHidden []*tensor.Tensor // heads' logits, once
@@ -117,13 +118,13 @@ func (g *guard) consult(ctx context.Context, rows int) error {
 	if !needed {
 		return nil
 	}
-	var heads []Head
+	var heads []oracle.Head
 	if g.asks {
 		heads = o.Hidden
 	}
 	size := max(rows, 256)
 	var err error
-	if g.oracle, err = newOracle(ctx, o.Classifier, g.k, heads, size); err != nil {
+	if g.classifier, err = newClassifier(ctx, o.Classifier, g.k, heads, size); err != nil {
 		return err
 	}
 	report := func(done, of int) {
@@ -131,11 +132,11 @@ func (g *guard) consult(ctx context.Context, rows int) error {
 			o.Events(Event{Stage: StagePredict, Epochs: o.Epochs, Step: done, Steps: of})
 		}
 	}
-	if g.p, g.hidden, err = g.oracle.table(ctx, o.Train, size, report); err != nil {
+	if g.p, g.hidden, err = g.classifier.table(ctx, o.Train, size, report); err != nil {
 		return err
 	}
 	if o.Validation != nil {
-		g.valP, g.valHidden, err = g.oracle.table(ctx, o.Validation, size, func(int, int) {})
+		g.valP, g.valHidden, err = g.classifier.table(ctx, o.Validation, size, func(int, int) {})
 	}
 	return err
 }
@@ -158,7 +159,7 @@ func (g *guard) plan(rows int) {
 	if g.m.Normalize != nil {
 		g.unit, g.dClassifier = newView(rows, in), newView(rows, in)
 	}
-	if g.oracle == nil {
+	if g.classifier == nil {
 		return
 	}
 	g.pRows, g.dQ = newView(rows, g.p.Example()), newView(rows, g.p.Example())
@@ -234,7 +235,7 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 	g.under += s.Underflows
 	s.Underflows = 0
 	if g.asks {
-		dx, err := g.oracle.pull(ctx, a, s.DQ, s.DHiddenQ)
+		dx, err := g.classifier.pull(ctx, a, s.DQ, s.DHiddenQ)
 		if err != nil {
 			return err
 		}
@@ -274,7 +275,7 @@ func (g *guard) units(x *tensor.Tensor, p *vae.Pass) (ux, rebuilt *tensor.Tensor
 
 // recall fills in P for the rows of a batch, twice if they are attacked too.
 func (g *guard) recall(b *batch) {
-	if g.oracle == nil {
+	if g.classifier == nil {
 		return
 	}
 	s := &g.s
@@ -300,15 +301,15 @@ func (g *guard) recall(b *batch) {
 
 // ask fills in Q.
 func (g *guard) ask(ctx context.Context, s *Step, gradient bool) (a answer, err error) {
-	if g.oracle == nil {
+	if g.classifier == nil {
 		return a, nil
 	}
 	if gradient && g.asks {
-		a, err = g.oracle.forward(ctx, s.Rebuilt)
+		a, err = g.classifier.forward(ctx, s.Rebuilt)
 	} else {
-		a, err = g.oracle.predict(ctx, s.Rebuilt)
+		a, err = g.classifier.predict(ctx, s.Rebuilt)
 	}
-	s.Q, s.HiddenQ = a.out, a.hidden
+	s.Q, s.HiddenQ = a.Output, a.logits
 	return a, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
@@ -102,7 +103,7 @@ func testGuard(t *testing.T, change func(*Options)) *guard {
 	}
 	o := &Options{Section: Section{Loss: plain{}, LatentReduction: "sum", Optimizer: adam, Epochs: 2, BatchSize: 4}, Engine: testEngine(t), Model: m, Classifier: &sdktest.Fake{Shape: x.Example(), Classes: 3, Units: 4, Seed: 3},
 		Train: x, Validation: x, Setup: Setup{Temperature: .8}, Beta: .3,
-		Hidden: []Head{{sdktest.FakeHidden, .6, head}}, Seed: 5}
+		Hidden: []oracle.Head{{Name: sdktest.FakeHidden, Weight: .6, Kernel: head}}, Seed: 5}
 	if change != nil {
 		change(o)
 	}
@@ -207,14 +208,14 @@ func TestAttack(t *testing.T) {
 					normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
 					seen, _, _ = g.pass.Forward(x, noise)
 				}
-				out, err := g.oracle.c.Predict(t.Context(), seen)
+				out, err := g.o.Classifier.Predict(t.Context(), seen)
 				if err != nil {
 					t.Fatal(err)
 				}
 				sum, l := 0.0, make([]float64, 3)
 				for i := range 4 {
-					LogProbabilities(l, out.Row(i), sdk.Logits, 1)
-					sum -= l[Argmax(g.p.Row(b.rows[i]))]
+					oracle.LogProbabilities(l, out.Row(i), sdk.Logits, 1)
+					sum -= l[oracle.Argmax(g.p.Row(b.rows[i]))]
 				}
 				return sum
 			}

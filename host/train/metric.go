@@ -1,6 +1,10 @@
 package train
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/vaeguard/vaeguard/host/oracle"
+)
 
 // Metric is a quantity that training reports beside the loss. It is a
 // component without options.
@@ -75,7 +79,7 @@ func (Accuracy) LargerIsBetter() bool { return true }
 func (Accuracy) Rows(dst []float64, s *Step, _ Setup) {
 	for i := range dst {
 		dst[i] = 0
-		if Argmax(s.P.Row(i)) == Argmax(s.Q.Row(i)) {
+		if oracle.Argmax(s.P.Row(i)) == oracle.Argmax(s.Q.Row(i)) {
 			dst[i] = 1
 		}
 	}

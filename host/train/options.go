@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -36,7 +37,7 @@ type Options struct {
 	// term; latent_reduction sum adds it up over the code's dimensions.
 	Beta float64
 	// Hidden are the heads on hidden layers that the loss compares.
-	Hidden  []Head
+	Hidden  []oracle.Head
 	Metrics []NamedMetric // beside loss and log_metrics, and kl and accuracy where the classifier is asked
 	Seed    uint64        // same seed, same bits
 
@@ -52,13 +53,6 @@ type Options struct {
 	// caller wants to be equal, such as a digest of the spec.
 	Resume      *State
 	Fingerprint string
-}
-
-// Head is a softmax head, without bias, on a hidden layer of the classifier.
-type Head struct {
-	Name   string         // of the layer, as the classifier's Info has it
-	Weight float64        // factor of its term in the loss
-	Kernel *tensor.Tensor // (features, units)
 }
 
 // Validate reports what Run or Distill cannot work with.

@@ -17,6 +17,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -255,7 +256,7 @@ func TestRefused(t *testing.T) {
 	for want, change := range map[string]func(*train.Options){
 		"has no gradient":       func(o *train.Options) { o.Classifier = deaf{fake(sdk.Logits)} },
 		"needs a classifier":    func(o *train.Options) { o.Classifier = nil },
-		"no hidden layer \"x\"": func(o *train.Options) { o.Hidden = []train.Head{{Name: "x", Kernel: tensor.New(8, 4)}} },
+		"no hidden layer \"x\"": func(o *train.Options) { o.Hidden = []oracle.Head{{Name: "x", Kernel: tensor.New(8, 4)}} },
 		"auto-encoder takes 6":  func(o *train.Options) { o.Train, o.Validation = tensor.New(3, 5), nil },
 		"needs rows":            func(o *train.Options) { o.Train = nil },
 		"harden.norm":           func(o *train.Options) { o.Harden = &train.Harden{} },
@@ -311,7 +312,7 @@ func TestDistill(t *testing.T) {
 func TestHeads(t *testing.T) {
 	o := options(t, 1)
 	f := fake(sdk.Logits)
-	heads := []train.Head{{Name: sdktest.FakeHidden, Weight: .5, Kernel: tensor.New(8, classes)}}
+	heads := []oracle.Head{{Name: sdktest.FakeHidden, Weight: .5, Kernel: tensor.New(8, classes)}}
 	if err := train.FitHeads(t.Context(), o.Engine, f, clouds(4, 4000), heads, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +328,7 @@ func TestHeads(t *testing.T) {
 				logits[c] += h * heads[0].Kernel.Row(j)[c]
 			}
 		}
-		if train.Argmax(logits) == train.Argmax(outs[sdk.Output].Row(i)) {
+		if oracle.Argmax(logits) == oracle.Argmax(outs[sdk.Output].Row(i)) {
 			right++
 		}
 	}

@@ -31,7 +31,7 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 			s.UnitX = tensor.Batch(n, g.m.Input)
 			f.Apply(g.k, s.UnitX, s.X)
 		}
-		if g.oracle != nil {
+		if g.classifier != nil {
 			s.P = g.valP.Rows(lo, hi)
 			for _, h := range g.valHidden {
 				s.HiddenP = append(s.HiddenP, h.Rows(lo, hi))

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -143,7 +144,7 @@ func (s subject) blind() sdk.Classifier {
 	if s.judge == nil {
 		return PredictionsOnly{s.model}
 	}
-	return noGradient{attack.AsForwarder(s.model)}
+	return noGradient{oracle.AsForwarder(s.model)}
 }
 
 func (s subject) labels(n int) []int {

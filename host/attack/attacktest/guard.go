@@ -7,8 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -136,7 +136,7 @@ func (g *Guard) score(ctx context.Context, x *tensor.Tensor) (scores []float64, 
 	}
 	for i := range x.N() {
 		scores = append(scores, kl(logSoftmax(z.Row(i)), logSoftmax(q.Row(i))))
-		predicted, rebuilt = append(predicted, attack.Argmax(z.Row(i))), append(rebuilt, attack.Argmax(q.Row(i)))
+		predicted, rebuilt = append(predicted, oracle.Argmax(z.Row(i))), append(rebuilt, oracle.Argmax(q.Row(i)))
 	}
 	return scores, predicted, rebuilt, nil
 }
