@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/secret"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -154,7 +155,7 @@ func (e *Experiment) fit(ctx context.Context, cl *launch.Classifier, dir string)
 	if err != nil {
 		return done, err
 	}
-	return done, writeFit(dir, sdk.Redact(info.Schema, done.ConfigJSON))
+	return done, writeFit(dir, secret.Redact(info.Schema, done.ConfigJSON))
 }
 
 // checkSchema holds the section classifier against the schema that the plugin
@@ -178,7 +179,7 @@ func readFit(dir string, given map[string]any) ([]byte, bool) {
 	if err != nil || json.Unmarshal(data, &config) != nil {
 		return nil, false
 	}
-	if !bytes.Contains(data, []byte(sdk.Redacted)) {
+	if !bytes.Contains(data, []byte(secret.Redacted)) {
 		return data, true
 	}
 	data, err = json.Marshal(unredact(config, given))
@@ -189,7 +190,7 @@ func readFit(dir string, given map[string]any) ([]byte, bool) {
 func unredact(v, from any) any {
 	switch v := v.(type) {
 	case string:
-		if v == sdk.Redacted && from != nil {
+		if v == secret.Redacted && from != nil {
 			return from
 		}
 	case map[string]any:
