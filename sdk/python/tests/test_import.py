@@ -77,7 +77,10 @@ class Import(unittest.TestCase):
             with open(os.path.join(d, "rude.py"), "w") as f:
                 f.write(RUDE)
             found = self.probe("rude", path=d)["changed"]
-        self.assertEqual(found, ["environment", "streams", "descriptors", "open", "signals", "threads", "exits"])
+        want = ["environment", "streams", "descriptors", "open", "signals", "threads", "exits"]
+        if not os.path.isdir("/proc/self/fd"):
+            want.remove("open")
+        self.assertEqual(found, want)
 
     def test_loads_nothing_heavy(self):
         modules = self.probe("vaeguard", "vaeguard.check", "vaeguard.sklearn")["modules"]
