@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/atomicfile"
-	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/secret"
 )
 
 // FitFile marks, in the folder of a Fit, that it is finished, and holds the
@@ -17,7 +17,7 @@ const FitFile = "fit.json"
 // WriteFit records a finished Fit in its folder.
 func WriteFit(dir string, schema, config []byte) error {
 	return atomicfile.Write(filepath.Join(dir, FitFile), func(f *os.File) error {
-		_, err := f.Write(sdk.Redact(schema, config))
+		_, err := f.Write(secret.Redact(schema, config))
 		return err
 	})
 }
@@ -30,7 +30,7 @@ func ReadFit(dir string, given map[string]any) (config []byte, ok bool) {
 	if err != nil || json.Unmarshal(data, &v) != nil {
 		return nil, false
 	}
-	if !bytes.Contains(data, []byte(sdk.Redacted)) {
+	if !bytes.Contains(data, []byte(secret.Redacted)) {
 		return data, true
 	}
 	data, err = json.Marshal(unredact(v, given))
@@ -41,7 +41,7 @@ func ReadFit(dir string, given map[string]any) (config []byte, ok bool) {
 func unredact(v, from any) any {
 	switch v := v.(type) {
 	case string:
-		if v == sdk.Redacted && from != nil {
+		if v == secret.Redacted && from != nil {
 			return from
 		}
 	case map[string]any:

@@ -14,8 +14,6 @@ type outputter interface {
 	Outputs(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error)
 }
 
-var _ outputter = (*sdk.Client)(nil)
-
 // AsForwarder gives any classifier the Forwarder's face: its own, or Outputs
 // or Predict with Gradient behind it, or these alone with a nil Pullback. The
 // rebuilt Pullback is for sdk.Output alone and keeps x, which must not change

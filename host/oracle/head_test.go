@@ -8,6 +8,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/remote"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -155,3 +156,5 @@ func TestDrawHead(t *testing.T) {
 		t.Error("another seed or name gave the same numbers")
 	}
 }
+
+var _ outputter = (*remote.Client)(nil)

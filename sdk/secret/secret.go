@@ -1,4 +1,6 @@
-package sdk
+// Package secret finds the values of a plugin's config that its JSON Schema
+// marks with "secret": true, so that they are written nowhere.
+package secret
 
 import (
 	"encoding/json"
@@ -18,7 +20,7 @@ func Redact(schema, config []byte) []byte {
 	if json.Unmarshal(config, &doc) != nil {
 		return []byte("{}")
 	}
-	doc = walkSecrets(readSchema(schema), doc, func(any) any { return Redacted })
+	doc = walk(readSchema(schema), doc, func(any) any { return Redacted })
 	out, err := json.Marshal(doc)
 	if err != nil {
 		return []byte("{}")
@@ -26,15 +28,15 @@ func Redact(schema, config []byte) []byte {
 	return out
 }
 
-// Secrets are the texts in config that schema marks "secret": true, in a fixed
+// Values are the texts in config that schema marks "secret": true, in a fixed
 // order: what may stand in nothing that is written.
-func Secrets(schema, config []byte) []string {
+func Values(schema, config []byte) []string {
 	var doc any
 	if json.Unmarshal(config, &doc) != nil {
 		return nil
 	}
 	var found []string
-	walkSecrets(readSchema(schema), doc, func(v any) any {
+	walk(readSchema(schema), doc, func(v any) any {
 		found = texts(found, v)
 		return v
 	})
@@ -58,27 +60,27 @@ func texts(found []string, v any) []string {
 	return found
 }
 
-// walkSecrets replaces the values of v that the schema marks as secret.
-func walkSecrets(s secretSchema, v any, replace func(any) any) any {
+// walk replaces the values of v that the schema marks as secret.
+func walk(s schemas, v any, replace func(any) any) any {
 	if s.secret() {
 		return replace(v)
 	}
 	switch v := v.(type) {
 	case map[string]any:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			v[k] = walkSecrets(s.at(k), v[k], replace)
+			v[k] = walk(s.at(k), v[k], replace)
 		}
 	case []any:
 		for i, x := range v {
-			v[i] = walkSecrets(s.at(strconv.Itoa(i)), x, replace)
+			v[i] = walk(s.at(strconv.Itoa(i)), x, replace)
 		}
 	}
 	return v
 }
 
-// isSecret reports whether the schema marks the value at a pointer, or one
+// Marks reports whether the schema marks the value at a JSON pointer, or one
 // that holds it, as secret.
-func isSecret(schema []byte, pointer string) bool {
+func Marks(schema []byte, pointer string) bool {
 	s := readSchema(schema)
 	tokens := strings.Split(pointer, "/")[1:]
 	if pointer == "" {
@@ -93,28 +95,28 @@ func isSecret(schema []byte, pointer string) bool {
 	return s.secret()
 }
 
-// secretSchema is a JSON Schema, read for its marks alone: all the subschemas
+// schemas is a JSON Schema, read for its marks alone: all the subschemas
 // that may speak about one value. It follows properties,
 // additionalProperties, patternProperties and items, references within the
 // schema, and all alternatives.
-type secretSchema struct {
+type schemas struct {
 	root  any
 	alike []map[string]any
 }
 
-func readSchema(schema []byte) secretSchema {
+func readSchema(schema []byte) schemas {
 	var root any
 	if json.Unmarshal(schema, &root) != nil {
-		return secretSchema{}
+		return schemas{}
 	}
-	s := secretSchema{root: root}
+	s := schemas{root: root}
 	s.add(root, 0)
 	return s
 }
 
 // add adds a subschema and those that it stands for. depth and the number of
 // them end schemas that refer to themselves in vain.
-func (s *secretSchema) add(sub any, depth int) {
+func (s *schemas) add(sub any, depth int) {
 	const deepest, most = 32, 1000
 	m, ok := sub.(map[string]any)
 	if !ok || depth > deepest || len(s.alike) > most {
@@ -150,13 +152,13 @@ func resolve(at any, pointer string) any {
 	return at
 }
 
-func (s secretSchema) secret() bool {
+func (s schemas) secret() bool {
 	return slices.ContainsFunc(s.alike, func(m map[string]any) bool { return m["secret"] == true })
 }
 
 // at is the schema of the value under a key, or of an item.
-func (s secretSchema) at(key string) secretSchema {
-	next := secretSchema{root: s.root}
+func (s schemas) at(key string) schemas {
+	next := schemas{root: s.root}
 	for _, m := range s.alike {
 		properties, _ := m["properties"].(map[string]any)
 		next.add(properties[key], 0)
