@@ -77,6 +77,9 @@ func (o *squeezing) Form() detect.Form { return detect.Form{Rebuilt: len(o.squee
 // Params implements detect.Opinion.
 func (*squeezing) Params() []*nn.Param { return nil }
 
+// Approximate implements detect.Approximate: rounding has no useful gradient.
+func (*squeezing) Approximate() bool { return true }
+
 // NewPass implements detect.Opinion: there is nothing to plan.
 func (o *squeezing) NewPass(*kernel.Engine) detect.Pass { return o }
 

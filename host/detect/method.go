@@ -103,6 +103,11 @@ type Fitter interface {
 	Fit(ctx context.Context, s *train.Section, o train.Options) (*train.Result, error)
 }
 
+// Approximate is an Opinion whose way back is no gradient: where its versions
+// have no useful one, it stands in for it (BPDA: Athalye, Carlini and Wagner
+// 2018, arXiv:1802.00420).
+type Approximate interface{ Approximate() bool }
+
 // Described is an Opinion with layers to list.
 type Described interface{ Describe() []nn.LayerInfo }
 
