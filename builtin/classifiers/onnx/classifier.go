@@ -41,8 +41,13 @@ const schema = `{
   "required": ["model"],
   "properties": {
     "model": {"type": "string", "minLength": 1, "format": "path", "description": "the ONNX file"},
+    "input": {"type": "string", "minLength": 1, "description": "the input that rows of the data enter; default: the only one without a value"},
+    "inputs": {"type": "object", "description": "values of the other inputs: a number, a list of numbers, or a shape and what fills it; where the file has a free batch, for each row",
+      "additionalProperties": {"type": ["number", "boolean", "array", "object"], "items": {"type": "number"}, "additionalProperties": false, "required": ["shape", "fill"],
+        "properties": {"shape": {"type": "array", "items": {"type": "integer", "minimum": 0}}, "fill": {"type": ["number", "boolean", "array"], "items": {"type": "number"}}}}},
     "output": {"type": "string", "description": "the tensor that answers; default: the output that looks like scores"},
     "kind": {"enum": ["auto", "logits", "probabilities"], "default": "auto", "description": "what the answers are; unless probabilities, a softmax at the end is left out"},
+    "gradient": {"enum": ["auto", "required", "none"], "default": "auto", "description": "required: refuse a model without a gradient and say why; none: declare none, though there is one"},
     "layout": {"enum": ["auto", "nchw", "nhwc", "flat"], "default": "auto", "description": "order of the dimensions of the model's input"},
     "input_range": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "legal inputs: [lowest, highest]"},
     "max_batch": {"type": "integer", "minimum": 0, "description": "rows per call; default: as many as need 64 MiB"},
@@ -52,13 +57,16 @@ const schema = `{
 
 // settings are the config.
 type settings struct {
-	Model    string    `json:"model"`
-	Output   string    `json:"output"`
-	Kind     string    `json:"kind"`
-	Layout   string    `json:"layout"`
-	Range    []float32 `json:"input_range"`
-	MaxBatch int       `json:"max_batch"`
-	Hidden   []string  `json:"hidden"`
+	Model    string                     `json:"model"`
+	Input    string                     `json:"input"`
+	Inputs   map[string]json.RawMessage `json:"inputs"`
+	Output   string                     `json:"output"`
+	Kind     string                     `json:"kind"`
+	Gradient string                     `json:"gradient"`
+	Layout   string                     `json:"layout"`
+	Range    []float32                  `json:"input_range"`
+	MaxBatch int                        `json:"max_batch"`
+	Hidden   []string                   `json:"hidden"`
 }
 
 // Classifier is a model of an ONNX file. Its methods may be called
@@ -125,9 +133,9 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	if err != nil {
 		return nil, sdk.Info{}, err
 	}
-	lo, hi := float32(0), float32(1)
+	lo, hi, limited := p.entry.legal()
 	if len(s.Range) == 2 {
-		lo, hi = s.Range[0], s.Range[1]
+		lo, hi, limited = s.Range[0], s.Range[1], true
 	}
 	names := map[string]string{}
 	for _, h := range s.Hidden {
@@ -151,12 +159,17 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	if s.MaxBatch > 0 {
 		info.MaxBatch = s.MaxBatch
 	}
-	if len(s.Range) == 2 {
+	if limited {
 		info.Lo, info.Hi = []float32{lo}, []float32{hi}
 	}
-	if !p.exact {
-		info.Gradient, info.Differentiate = sdk.NoGradient, false
+	switch {
+	case s.Gradient == "none":
+		p.gradient = sdk.NoGradient
+	case s.Gradient == "required" && p.gradient == sdk.NoGradient:
+		p.pool.close()
+		return nil, sdk.Info{}, sdk.Diagnostics{{Pointer: "/gradient", Message: "there is no gradient: " + p.why}}
 	}
+	info.Gradient, info.Differentiate = p.gradient, p.gradient != sdk.NoGradient
 	for _, h := range s.Hidden {
 		info.Hidden = append(info.Hidden, sdk.HiddenLayer{Name: h, Shape: p.shapes[sdk.HiddenPrefix+h].Clone()})
 	}
@@ -166,7 +179,11 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 
 // build plans the computation.
 func build(m *model, config sdk.Config, s settings) (*program, sdk.OutputKind, error) {
-	e, err := m.entry(s.Layout, config.InputShape)
+	in, err := m.guarded(s.Input, s.Inputs)
+	if err != nil {
+		return nil, 0, err
+	}
+	e, err := m.entry(in, s.Layout, config.InputShape)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -225,6 +242,10 @@ func digest(m *model, data []byte, s settings) string {
 	_, _ = h.Write(data) // a hash never fails
 	if m.digest.sum != nil {
 		_, _ = h.Write(m.digest.sum.Sum(nil))
+	}
+	if s.Input != "" || len(s.Inputs) > 0 {
+		given, _ := json.Marshal(s.Inputs) // of valid JSON it never fails; keys are in order
+		_, _ = fmt.Fprintf(h, "%q %s", s.Input, given)
 	}
 	if s.Output != "" || s.Kind != "" && s.Kind != "auto" {
 		_, _ = fmt.Fprintf(h, "%q %q", s.Output, s.Kind)

@@ -60,7 +60,7 @@ func TestLoadErrors(t *testing.T) {
 	two := linear(w)
 	two.in = append(two.in, portOf("z", typeFloat, -1, 3))
 	text := linear(w)
-	text.in = [][]byte{portOf("x", typeInt64, -1, 3)}
+	text.in = [][]byte{portOf("x", typeString, -1, 3)}
 	for _, c := range []struct {
 		name  string
 		model []byte
@@ -87,7 +87,7 @@ func TestLoadErrors(t *testing.T) {
 		{"loop", linear(w).with([][]byte{nodeOf("Add", []string{"x", "y"}, []string{"y"})}).bytes(), justModel, `reads "y"`},
 		{"missing input", linear(w).with([][]byte{nodeOf("MatMul", []string{"x"}, []string{"y"})}).bytes(), justModel, "input 1 is missing"},
 		{"two inputs", two.bytes(), justModel, "2 inputs"},
-		{"integer input", text.bytes(), justModel, "not of floats"},
+		{"string input", text.bytes(), justModel, "is of strings"},
 		{"no such output", good, `{"model": "m.onnx", "output": "z"}`, `computes no "z"; its outputs are "y"`},
 		{"no such hidden", good, `{"model": "m.onnx", "hidden": ["h"]}`, `computes no tensor "h"`},
 		{"layout", good, `{"model": "m.onnx", "layout": "nchw"}`, "want 3"},

@@ -24,7 +24,8 @@ type model struct {
 	consts  map[string]*value
 	inputs  []port
 	outputs []port
-	dir     string // where external data lie; "": none may be read
+	given   []given // inputs that the config gives, a row for each example
+	dir     string  // where external data lie; "": none may be read
 	digest  external
 }
 

@@ -19,9 +19,7 @@ func operatorOf(n *node) operator {
 	case domainML:
 		return machineLearning()[n.op]
 	case domainMicrosoft:
-		if n.op == "Gelu" {
-			return gelu
-		}
+		return microsoft()[n.op]
 	}
 	return nil
 }
@@ -59,6 +57,7 @@ func standard() map[string]operator {
 		"ArgMax": argBest(func(a, b float32) bool { return a > b }), "ArgMin": argBest(func(a, b float32) bool { return a < b }),
 	}
 	maps.Copy(t, unaries())
+	maps.Copy(t, quantizedOperators())
 	for name, p := range reductions() {
 		t[name] = reduce(p)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -35,7 +36,12 @@ func (p *program) try(ctx context.Context, lo, hi float32, names map[string]stri
 		return err
 	}
 	v := s.values[p.slots[sdk.Output]]
-	p.exact, s.waits = v.diff, false
+	p.gradient, s.waits = sdk.NoGradient, false
+	if v.diff {
+		p.gradient = pick(s.estimated, sdk.EstimatedGradient, sdk.ExactGradient)
+	} else {
+		p.why = p.flat(s)
+	}
 	for name, tensorName := range names {
 		h := s.values[p.slots[name]]
 		if h.kind != float || len(h.shape) == 0 || size(h.shape) == 0 || !p.fixed && h.shape[0] != probeRows || p.fixed && h.shape[0] != p.step {
@@ -47,6 +53,22 @@ func (p *program) try(ctx context.Context, lo, hi float32, names map[string]stri
 		}
 	}
 	return nil
+}
+
+// flat says why there is no gradient.
+func (p *program) flat(s *session) string {
+	if p.entry.why != "" {
+		return p.entry.why
+	}
+	for _, step := range p.graph.steps {
+		carries := func(slots []int) bool {
+			return slices.ContainsFunc(slots, func(k int) bool { return k >= 0 && s.values[k] != nil && s.values[k].diff })
+		}
+		if carries(step.in) && !carries(step.out) && step.node.op != "Shape" && step.node.op != "Size" {
+			return fmt.Sprintf("%v has none", step.node)
+		}
+	}
+	return "the answer does not depend on the input"
 }
 
 // tryBatches finds whether the model takes any batch, or only the declared one.

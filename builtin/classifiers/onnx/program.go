@@ -19,13 +19,14 @@ type program struct {
 	shapes map[string]tensor.Shape // per example, of hidden layers
 	pool   pool
 
-	classes int
-	kind    sdk.OutputKind
-	column  bool // the model has one column: two classes are made of it
-	exact   bool // it has a gradient
-	same    bool // rows gave the same bits in other batches
-	step    int  // rows per evaluation
-	fixed   bool // always step rows
+	classes  int
+	kind     sdk.OutputKind
+	column   bool // the model has one column: two classes are made of it
+	gradient sdk.GradientKind
+	why      string // there is none
+	same     bool   // rows gave the same bits in other batches
+	step     int    // rows per evaluation
+	fixed    bool   // always step rows
 }
 
 // chunks calls f with parts of x that one evaluation takes.

@@ -98,13 +98,7 @@ func (p *pool) close() {
 func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, rows int, tape uint64) error {
 	s.run.tape = s.run.tape[:0] // the old one is gone, whatever happens
 	s.tape, s.waits, s.keep = 0, false, tape != 0
-	n := max(rows, x.N())
-	shape := append([]int{n}, p.entry.shape...)
-	if s.x == nil || len(s.x.f) != size(shape) {
-		s.x = &value{kind: float, f: make([]float32, size(shape))}
-	}
-	s.x.shape, s.x.diff, s.x.d, s.x.other = shape, true, nil, nil
-	clear(s.x.f[copy(s.x.f, x.Data):])
+	s.enter(p.entry, x, max(rows, x.N()))
 	if err := s.forward(ctx, p.graph, s.x); err != nil {
 		return err
 	}
@@ -114,4 +108,30 @@ func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, ro
 	}
 	s.tape, s.waits = tape, tape != 0
 	return nil
+}
+
+// enter makes n rows of x the model's input, those that x lacks zeros.
+func (s *session) enter(e *entry, x *tensor.Tensor, n int) {
+	shape := append([]int{n}, e.shape...)
+	if e.bare {
+		shape = e.shape
+	}
+	whole := kindOf(e.elem) != float && e.read != asFloats
+	switch {
+	case s.x != nil && size(s.x.shape) == size(shape):
+	case whole:
+		s.x = &value{kind: kindOf(e.elem), elem: e.elem, i: make([]int64, size(shape))}
+	default:
+		s.x = &value{kind: float, f: make([]float32, size(shape))}
+	}
+	s.x.shape, s.x.diff, s.x.d, s.x.other = shape, e.read != asSymbols, nil, nil
+	s.batch, s.estimated = n, whole && s.x.diff
+	if !whole {
+		clear(s.x.f[copy(s.x.f, x.Data):])
+		return
+	}
+	clear(s.x.i)
+	for i, v := range x.Data {
+		s.x.i[i] = rounded(v, e.elem)
+	}
 }

@@ -214,6 +214,7 @@ func (r *run) toFloat(v *value) *value {
 	for i, x := range v.i {
 		out.f[i] = float32(x)
 	}
+	r.record(out, func() { r.pass(v, out.d) }, v)
 	return out
 }
 
@@ -227,7 +228,7 @@ func (r *run) toKind(v *value, k kind) *value {
 		return r.toFloat(v)
 	}
 	v = r.plain(v)
-	out := &value{kind: k, shape: v.shape, i: make([]int64, size(v.shape))}
+	out := r.like(&value{kind: k}, v.shape, false)
 	for i := range out.i {
 		switch {
 		case v.kind == float && k == boolean:
@@ -260,7 +261,11 @@ func cast(c *call) []*value {
 	if v.kind == float && (to == typeFloat16 || to == typeBfloat16) {
 		return []*value{c.each(v, unary{func(x float32) float32 { return half(toHalf(x, to), to) }, func(float32, float32) float32 { return 1 }})}
 	}
-	return []*value{c.toKind(v, k)}
+	y := c.toKind(v, k)
+	if k == integer {
+		y = c.toElem(y, to)
+	}
+	return []*value{y}
 }
 
 // toHalf rounds to float16 or bfloat16, to even.
@@ -283,7 +288,14 @@ func toHalf(x float32, elem int64) uint16 {
 	return sign | uint16((b+0xfff+b>>13&1)>>13-112<<10)
 }
 
-func castLike(c *call) []*value { return []*value{c.toKind(c.any(0), c.any(1).kind)} }
+func castLike(c *call) []*value {
+	like := c.any(1)
+	y := c.toKind(c.any(0), like.kind)
+	if like.kind == integer {
+		y = c.toElem(y, like.elem)
+	}
+	return []*value{y}
+}
 
 // depthToSpace moves blocks of channels into the image.
 func depthToSpace(c *call) []*value {
