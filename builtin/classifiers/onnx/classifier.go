@@ -129,7 +129,7 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	if err != nil {
 		return nil, sdk.Info{}, err
 	}
-	p, kind, err := build(m, config, s)
+	p, h, err := build(m, config, s)
 	if err != nil {
 		return nil, sdk.Info{}, err
 	}
@@ -145,7 +145,12 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 		p.pool.close()
 		return nil, sdk.Info{}, err
 	}
-	p.settle(kind, p.pool.free[0].values[p.slots[sdk.Output]].f)
+	v := p.pool.free[0].values[p.slots[sdk.Output]]
+	if err := h.judge(p, v); err != nil {
+		p.pool.close()
+		return nil, sdk.Info{}, err
+	}
+	p.settle(h.kind, v.f)
 	if config.Classes > 0 && config.Classes != p.classes {
 		p.pool.close()
 		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d", p.classes, config.Classes)
@@ -178,46 +183,46 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 }
 
 // build plans the computation.
-func build(m *model, config sdk.Config, s settings) (*program, sdk.OutputKind, error) {
+func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 	in, err := m.guarded(s.Input, s.Inputs)
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
 	e, err := m.entry(in, s.Layout, config.InputShape)
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
 	h, err := m.head(s.Output, s.Kind)
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
 	by, err := m.producers()
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
 	targets := []string{h.target}
 	for i, name := range s.Hidden {
 		if by[name] == nil {
-			return nil, 0, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
+			return nil, head{}, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
 		}
 		targets = append(targets, name)
 	}
 	k, err := kernel.New(kernel.Options{})
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
 	defer k.Close()
 	g, err := compile(m, e.name, targets, &run{k: k})
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
-	p := &program{entry: e, graph: g, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
+	p := &program{entry: e, graph: g, single: s.MaxBatch == 1, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
 	p.slots[sdk.Output] = g.slots[h.target]
 	for _, name := range s.Hidden {
 		p.names = append(p.names, sdk.HiddenPrefix+name)
 		p.slots[sdk.HiddenPrefix+name] = g.slots[name]
 	}
-	return p, h.kind, nil
+	return p, h, nil
 }
 
 // readFile reads a file of at most maxFile bytes.

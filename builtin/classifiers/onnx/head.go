@@ -12,6 +12,9 @@ import (
 type head struct {
 	target string
 	kind   sdk.OutputKind // 0: not known from the graph
+	last   *node          // the softmax that was left out, or what computes target
+	auto   bool           // the config does not say what the numbers are
+	apart  bool           // each number is a logistic function of its own
 }
 
 // head finds it. name is a tensor or "": the output that looks like scores.
@@ -34,6 +37,11 @@ func (m *model) head(name, kind string) (head, error) {
 	if n := by[h.target]; n == nil || !squashing[n.op] {
 		h.target = through(by, name, false) // what is cast may be integers
 	}
+	h.last, h.auto = by[h.target], kind == "" || kind == "auto"
+	h.apart = apart(by, h.target, 64)
+	if why := h.refuse(); why != "" {
+		return h, sdk.Diagnostics{{Pointer: "/output", Message: why}}
+	}
 	switch kind {
 	case "probabilities":
 		h.kind = sdk.Probabilities
@@ -41,7 +49,7 @@ func (m *model) head(name, kind string) (head, error) {
 	case "logits":
 		h.kind = sdk.Logits
 	}
-	n := by[h.target]
+	n := h.last
 	if n == nil {
 		return h, nil
 	}
@@ -78,7 +86,7 @@ func (m *model) column(names ...string) bool {
 }
 
 // squashing are operators that may turn scores into probabilities.
-var squashing = map[string]bool{"Softmax": true, "LogSoftmax": true, "Sigmoid": true, "Normalizer": true, "LinearClassifier": true}
+var squashing = map[string]bool{"Softmax": true, "SVMClassifier": true, "LinearRegressor": true, "LogSoftmax": true, "Sigmoid": true, "Normalizer": true, "LinearClassifier": true}
 
 // through follows a tensor back over operators that pass it on and, as asked,
 // over casts to floats.
@@ -119,6 +127,11 @@ func (m *model) scores(by map[string]*node) (string, error) {
 	}
 	if len(fit) == 1 {
 		return fit[0], nil
+	}
+	if len(fit) == 0 {
+		if advice := m.labelsOnly(by); advice != "" {
+			return "", sdk.Diagnostics{{Pointer: "/output", Message: advice}}
+		}
 	}
 	return "", sdk.Diagnostics{{Pointer: "/output", Message: fmt.Sprintf("which output is meant? The model has %s; %d of them look like scores", m.outputNames(), len(fit))}}
 }

@@ -26,6 +26,8 @@ type program struct {
 	why      string // there is none
 	same     bool   // rows gave the same bits in other batches
 	step     int    // rows per evaluation
+	loose    int    // reshapes take any batch in the place of this one; 0: as they are
+	single   bool   // one row an evaluation will do
 	fixed    bool   // always step rows
 }
 

@@ -20,6 +20,7 @@ type fault struct {
 type run struct {
 	k         *kernel.Engine
 	keep      bool // record a tape
+	loose     int  // reshapes take batch rows in the place of this many; 0: as they are
 	batch     int  // rows of the model's input
 	estimated bool // a gradient passes straight through a rounding
 	results   arena

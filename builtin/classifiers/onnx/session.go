@@ -99,12 +99,16 @@ func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, ro
 	s.run.tape = s.run.tape[:0] // the old one is gone, whatever happens
 	s.tape, s.waits, s.keep = 0, false, tape != 0
 	s.enter(p.entry, x, max(rows, x.N()))
+	s.loose = p.loose
 	if err := s.forward(ctx, p.graph, s.x); err != nil {
 		return err
 	}
 	for _, name := range p.names { // in a fixed order: so are the tape and its sums
 		slot := p.slots[name]
 		s.values[slot] = s.plain(s.values[slot])
+		if v := s.values[slot]; p.entry.bare && len(v.shape) == 1 {
+			s.values[slot] = s.view(v, []int{1, v.shape[0]})
+		}
 	}
 	s.tape, s.waits = tape, tape != 0
 	return nil

@@ -23,7 +23,7 @@ func identity(c *call) []*value {
 
 func reshape(c *call) []*value {
 	v := c.any(0)
-	want := c.integers(1)
+	want := c.unbound(v, c.integers(1))
 	zero := c.n.int("allowzero", 0) != 0
 	shape, free, n := make([]int, len(want)), -1, 1
 	for i, d := range want {
@@ -48,6 +48,36 @@ func reshape(c *call) []*value {
 		shape[free] = size(v.shape) / n
 	}
 	return []*value{c.view(v, shape)}
+}
+
+// unbound puts the number of rows in the place of the batch that a reshape was
+// exported with, where that is sure to keep rows apart: the first dimension is
+// the batch before, and the others have as many numbers before as after.
+func (c *call) unbound(v *value, want []int) []int {
+	if c.loose == 0 || !v.diff || len(want) == 0 || len(v.shape) == 0 || want[0] != c.loose || v.shape[0] != c.batch || c.batch == c.loose {
+		return want
+	}
+	row, free, n := size(v.shape[1:]), false, 1
+	for i, d := range want[1:] {
+		switch {
+		case d == -1 && !free:
+			free = true
+			continue
+		case d == 0 && c.n.int("allowzero", 0) == 0 && i+1 < len(v.shape):
+			d = v.shape[i+1]
+		case d < 1 || d > maxNumbers:
+			return want
+		}
+		if n *= d; n < 1 || n > maxNumbers {
+			return want
+		}
+	}
+	if row%n != 0 || !free && row != n {
+		return want
+	}
+	out := slices.Clone(want)
+	out[0] = c.batch
+	return out
 }
 
 func flatten(c *call) []*value {
