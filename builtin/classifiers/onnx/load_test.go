@@ -54,7 +54,7 @@ func TestLoadErrors(t *testing.T) {
 	opset := linear(w)
 	opset.opset = 99
 	old := linear(w)
-	old.opset = 7
+	old.opset = 6
 	twice := linear(w)
 	twice.nodes = append(twice.nodes, twice.nodes[0])
 	two := linear(w)
@@ -74,8 +74,8 @@ func TestLoadErrors(t *testing.T) {
 		{"empty file", nil, justModel, "no graph"},
 		{"text", []byte("<html>not found</html>"), justModel, "not an ONNX"},
 		{"truncated", good[:len(good)-9], justModel, "damaged"},
-		{"new opset", opset.bytes(), justModel, "opset 99"},
-		{"old opset", old.bytes(), justModel, "opset 7"},
+		{"new opset", opset.bytes(), justModel, "opset 99: want one from 7 to 24"},
+		{"old opset", old.bytes(), justModel, "opset 6: want one from 7 to 24"},
 		{"unknown operator", op("Frobnicate"), justModel, `operator Frobnicate (node "Frobnicate_0", opset 13) is not supported`},
 		{"wrong shapes", linear(tensorOf("w", linearWeights, 2, 3)).bytes(), justModel, "cannot multiply shapes [1 3] and [2 3]"},
 		{"too few numbers", linear(tensorOf("w", linearWeights[:4], 3, 2)).bytes(), justModel, "16 bytes of data for shape [3 2], want 24"},

@@ -8,6 +8,9 @@ func batchNormalization(c *call) []*value {
 	if c.n.int("training_mode", 0) != 0 {
 		c.fail("is in training mode: export the model in evaluation mode")
 	}
+	if c.n.version < 9 && c.n.int("spatial", 1) == 0 {
+		c.fail("has spatial: 0, a scale for each pixel, which is not supported")
+	}
 	if len(x.shape) < 2 {
 		c.fail("input has shape %v, want (N, C, …)", x.shape)
 	}

@@ -83,3 +83,29 @@ func floatsOf(t *testing.T, file string) []float32 {
 	}
 	return all
 }
+
+// opsetTolerance is what answers may differ from ONNX Runtime's by.
+const opsetTolerance = 1e-5
+
+// TestOpsets compares one model for each opset with ONNX Runtime.
+func TestOpsets(t *testing.T) {
+	files, err := filepath.Glob("testdata/opsets/*.onnx")
+	if err != nil || len(files) != 18 {
+		t.Fatalf("%d models, want those of opsets 7 to 24: %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".onnx")
+		t.Run(name, func(t *testing.T) {
+			c := configured(t, `{"model": "opsets/`+name+`.onnx"}`)
+			all := floatsOf(t, "testdata/opsets/"+name+".bin")
+			x := tensor.From(all[:216], 3, 2, 6, 6)
+			y, err := c.Predict(context.Background(), x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := worst(y.Data, all[216:]); !(d <= opsetTolerance) {
+				t.Errorf("answers are off by %.2g", d)
+			}
+		})
+	}
+}

@@ -36,6 +36,9 @@ func resize(c *call) []*value {
 		if sizes[i] == v.shape[a] && scales[i] == 1 {
 			continue
 		}
+		if scales[i] < 1 && c.n.int("antialias", 0) != 0 {
+			c.fail("antialias is not supported")
+		}
 		at := c.coordinates(v.shape[a], sizes[i], float64(scales[i]))
 		switch mode {
 		case "nearest":
@@ -65,7 +68,9 @@ func (c *call) resizeTo(axes []int, scaleIn, sizeIn int) (scales []float32, size
 		}
 		return scales, sizes
 	}
-	scales = slices.Clone(c.weights(scaleIn).f)
+	if scales = slices.Clone(c.n.attrs["scales"].floats); scales == nil { // an attribute before opset 9
+		scales = slices.Clone(c.weights(scaleIn).f)
+	}
 	if len(scales) != len(axes) {
 		c.fail("has scales %v for %d axes", scales, len(axes))
 	}
