@@ -11,6 +11,9 @@ func (c *call) centred(x *value, zero, axis int) *value {
 	if x.kind == float {
 		c.fail("its input holds floats, want integers")
 	}
+	if lo, hi := limits(x.elem); hi > math.MaxUint16 || lo < math.MinInt16 {
+		c.fail("its input is of element type %d, want integers of at most 16 bits", x.elem)
+	}
 	y := c.toFloat(x)
 	if !c.has(zero) {
 		return y

@@ -90,6 +90,8 @@ func chains() []chain {
 			map[string]*value{"w": span(5, 4), "ws": scalar(0.02), "wz": ints(typeInt8, nil, 3), "bias": numbers(1, 2, 3, 4)}},
 		{"MatMulIntegerToFloat", []int{3, 5}, []*node{quantize, op("MatMulIntegerToFloat", ms, []string{"q", "w", "s", "ws", "z", "wz"}, []string{"y"}, nil)},
 			map[string]*value{"w": span(5, 4), "ws": scalar(0.02), "wz": ints(typeInt8, nil, 3)}},
+		{"Resize", image, []*node{quantize, op("Resize", "", []string{"q", "", "up"}, []string{"r"}, attrs{"mode": word("linear")}),
+			op("DequantizeLinear", "", []string{"r", "s", "z"}, []string{"y"}, nil)}, map[string]*value{"up": numbers(1, 1, 2, 1)}},
 		{"MaxPool", image, []*node{quantize, op("MaxPool", "", []string{"q"}, []string{"r"}, attrs{"kernel_shape": whole(2, 2), "strides": whole(2, 2)}),
 			op("DequantizeLinear", "", []string{"r", "s", "z"}, []string{"y"}, nil)}, nil},
 	}

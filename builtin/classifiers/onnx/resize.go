@@ -13,7 +13,12 @@ type tap struct {
 
 // resize samples a tensor anew along its axes: nearest, linear or cubic.
 func resize(c *call) []*value {
-	v := c.x(0)
+	v := c.any(0)
+	if mode := c.n.text("mode", "nearest"); v.kind == integer && mode != "nearest" { // mixed as floats, then cut off
+		in := append([]*value{c.toFloat(v)}, c.in[1:]...)
+		y := resize(&call{run: c.run, n: c.n, in: in})[0]
+		return []*value{c.toElem(c.asWhole(y), v.elem)}
+	}
 	rank := len(v.shape)
 	scaleIn, sizeIn := 2, 3
 	if c.old() {

@@ -61,7 +61,7 @@ func (c *call) machine(classes int) *machine {
 		start = append(start, vectors)
 	}
 	coef, rho := a["coefficients"].floats, a["rho"].floats
-	if classes < 2 || classes > 1<<12 || len(start) != classes+1 || vectors < 1 || vectors > maxFilled/m.pairs || len(coef) != (classes-1)*vectors || len(rho) != m.pairs || len(a["support_vectors"].floats)%vectors != 0 {
+	if classes < 2 || classes > 1<<10 || len(start) != classes+1 || vectors < 1 || vectors > maxFilled/m.pairs || len(coef) != (classes-1)*vectors || len(rho) != m.pairs || len(a["support_vectors"].floats)%vectors != 0 {
 		c.fail("has %d classes, %d support vectors, %d coefficients and %d offsets, which do not fit each other", classes, vectors, len(coef), len(rho))
 	}
 	m.offsets = &value{kind: float, shape: []int{m.pairs}, f: rho}
