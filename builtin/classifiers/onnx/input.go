@@ -38,7 +38,7 @@ func (m *model) entry(p port, layout string, data tensor.Shape) (*entry, error) 
 	dims := p.dims
 	if !p.said { // any shape: that of the data
 		if len(data) == 0 {
-			return nil, fmt.Errorf("the shape of input %q is not in the file, and there is no data to tell it", p.name)
+			return nil, fmt.Errorf("the shape of input %q is not in the file, and there is no data to tell it; plugin check takes it as --shape", p.name)
 		}
 		dims = slices.Repeat([]int{-1}, len(data)+1)
 	}
@@ -121,7 +121,7 @@ func (e *entry) meet(data tensor.Shape) error {
 	switch {
 	case len(data) == 0:
 		if slices.Min(e.shape) < 1 {
-			return fmt.Errorf("input %q has the shape %v: −1 is not fixed in the file, and there is no data to tell it", e.name, e.shape)
+			return fmt.Errorf("input %q has the shape %v: −1 is not fixed in the file, and there is no data to tell it; plugin check takes it as --shape", e.name, e.shape)
 		}
 		want = e.shape
 	case fits(e.shape, want):
