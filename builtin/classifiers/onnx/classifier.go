@@ -1,6 +1,5 @@
 // Package onnx is the classifier behind the plugin onnx: it runs a model from
-// an ONNX file (opsets 9 and up), with exact gradients, on the kernels of
-// vaeguard.
+// an ONNX file (opsets 7 to 24), with its gradients, on the kernels of vaeguard.
 //
 // A file becomes a graph (parse, compile), whatever does not depend on the
 // input is computed once, and a run evaluates the rest on a tape, on which

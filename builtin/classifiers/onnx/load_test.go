@@ -234,7 +234,8 @@ func TestLayouts(t *testing.T) {
 
 // FuzzLoad feeds damaged files: errors are fine, panics are not.
 func FuzzLoad(f *testing.F) {
-	for _, name := range []string{"mlp", "binary", "split", "sklearn/logistic", "sklearn/tree"} {
+	for _, name := range []string{"mlp", "binary", "split", "sklearn/logistic", "sklearn/tree",
+		"pipelines/svc_radial", "pipelines/rest", "pipelines/bins", "quantized/mlp_dynamic", "quantized/residual", "opsets/07"} {
 		b, err := os.ReadFile(filepath.Join("testdata", filepath.FromSlash(name)+".onnx"))
 		if err != nil {
 			f.Fatal(err)
