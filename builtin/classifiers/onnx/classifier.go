@@ -40,7 +40,7 @@ const schema = `{
   "required": ["model"],
   "properties": {
     "model": {"type": "string", "minLength": 1, "format": "path", "description": "the ONNX file"},
-    "input": {"type": "string", "minLength": 1, "description": "the input that rows of the data enter; default: the only one without a value"},
+    "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": {"type": "string", "minLength": 1}, "uniqueItems": true, "description": "the input that rows of the data enter, or those that are columns of a table, in order; default: the only one without a value"},
     "inputs": {"type": "object", "description": "values of the other inputs: a number, a list of numbers, or a shape and what fills it; where the file has a free batch, for each row",
       "additionalProperties": {"type": ["number", "boolean", "array", "object"], "items": {"type": "number"}, "additionalProperties": false, "required": ["shape", "fill"],
         "properties": {"shape": {"type": "array", "items": {"type": "integer", "minimum": 0}}, "fill": {"type": ["number", "boolean", "array"], "items": {"type": "number"}}}}},
@@ -57,7 +57,7 @@ const schema = `{
 // settings are the config.
 type settings struct {
 	Model    string                     `json:"model"`
-	Input    string                     `json:"input"`
+	Input    entries                    `json:"input"`
 	Inputs   map[string]json.RawMessage `json:"inputs"`
 	Output   string                     `json:"output"`
 	Kind     string                     `json:"kind"`
@@ -183,14 +183,6 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 
 // build plans the computation.
 func build(m *model, config sdk.Config, s settings) (*program, head, error) {
-	in, err := m.guarded(s.Input, s.Inputs)
-	if err != nil {
-		return nil, head{}, err
-	}
-	e, err := m.entry(in, s.Layout, config.InputShape)
-	if err != nil {
-		return nil, head{}, err
-	}
 	h, err := m.head(s.Output, s.Kind)
 	if err != nil {
 		return nil, head{}, err
@@ -205,6 +197,14 @@ func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 			return nil, head{}, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
 		}
 		targets = append(targets, name)
+	}
+	in, err := m.guarded(s.Input, s.Inputs, targets)
+	if err != nil {
+		return nil, head{}, err
+	}
+	e, err := m.entry(in, s.Layout, config.InputShape)
+	if err != nil {
+		return nil, head{}, err
 	}
 	k, err := kernel.New(kernel.Options{})
 	if err != nil {
@@ -247,9 +247,9 @@ func digest(m *model, data []byte, s settings) string {
 	if m.digest.sum != nil {
 		_, _ = h.Write(m.digest.sum.Sum(nil))
 	}
-	if s.Input != "" || len(s.Inputs) > 0 {
+	if len(s.Input) > 0 || len(s.Inputs) > 0 {
 		given, _ := json.Marshal(s.Inputs) // of valid JSON it never fails; keys are in order
-		_, _ = fmt.Fprintf(h, "%q %s", s.Input, given)
+		_, _ = fmt.Fprintf(h, "%q %s", []string(s.Input), given)
 	}
 	if s.Output != "" || s.Kind != "" && s.Kind != "auto" {
 		_, _ = fmt.Fprintf(h, "%q %q", s.Output, s.Kind)

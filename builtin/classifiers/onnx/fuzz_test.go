@@ -58,7 +58,7 @@ func FuzzInputs(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, elem int64, dim int, said bool) {
 		p := port{name: "z", elem: elem, dims: []int{-1, max(-1, dim)}, said: said}
 		m := &model{consts: map[string]*value{}, inputs: []port{{name: "x", elem: typeFloat, dims: []int{-1, 3}, said: true}, p}}
-		in, err := m.guarded("", map[string]json.RawMessage{"z": raw})
+		in, err := m.guarded(nil, map[string]json.RawMessage{"z": raw}, nil)
 		if err != nil {
 			return
 		}

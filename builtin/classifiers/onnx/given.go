@@ -24,10 +24,18 @@ type given struct {
 }
 
 // guarded picks the input that rows of the data enter: the one that is named,
-// or the only one that has neither a value in the file nor in the config.
+// or the only one that targets depend on and that has neither a value in the
+// file nor in the config.
 // Those that the config gives become constants, or m.given where they have a
 // batch.
-func (m *model) guarded(name string, inputs map[string]json.RawMessage) (port, error) {
+func (m *model) guarded(in entries, inputs map[string]json.RawMessage, targets []string) (port, error) {
+	name := in.name()
+	if len(in) > 1 {
+		var err error
+		if name, err = m.join(in); err != nil {
+			return port{}, err
+		}
+	}
 	for _, k := range slices.Sorted(maps.Keys(inputs)) {
 		at := slices.IndexFunc(m.inputs, func(p port) bool { return p.name == k })
 		if at < 0 || k == name {
@@ -45,9 +53,22 @@ func (m *model) guarded(name string, inputs map[string]json.RawMessage) (port, e
 		}
 		delete(m.consts, name) // a default
 	}
+	need, err := m.needed("", targets)
+	if err != nil {
+		return port{}, err
+	}
+	read := map[string]bool{name: true}
+	for n := range need {
+		for _, k := range n.in {
+			read[k] = true
+		}
+	}
 	free := slices.DeleteFunc(m.free(), func(p port) bool {
 		return slices.ContainsFunc(m.given, func(g given) bool { return g.name == p.name })
 	})
+	if len(free) > 1 { // others need no value
+		free = slices.DeleteFunc(free, func(p port) bool { return !read[p.name] })
+	}
 	if name != "" && len(free) > 1 {
 		free = slices.DeleteFunc(free, func(p port) bool { return p.name == name })
 		return port{}, sdk.Diagnostics{{Pointer: "/inputs", Message: fmt.Sprintf("rows enter %q; give %s a value each: {NAME: number} or {NAME: {shape: […], fill: number}}", name, m.inputNames(free))}}
@@ -58,7 +79,7 @@ func (m *model) guarded(name string, inputs map[string]json.RawMessage) (port, e
 	case 1:
 		return free[0], nil
 	}
-	return port{}, fmt.Errorf("the model has %d inputs, %s: rows enter one of them: name it with input: NAME and give the others values with inputs: {NAME: number}", len(free), m.inputNames(free))
+	return port{}, fmt.Errorf("the model has %d inputs, %s: rows enter one of them: name it with input: NAME and give the others values with inputs: {NAME: number}; if they are columns of a table, input: [NAME, NAME, …]", len(free), m.inputNames(free))
 }
 
 func (m *model) inputNames(ports []port) string {

@@ -123,6 +123,39 @@ func TestGradientSetting(t *testing.T) {
 	}
 }
 
+// TestColumns makes one input of several.
+func TestColumns(t *testing.T) {
+	f := linear(tensorOf("w", []float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 6, 2)).with([][]byte{
+		nodeOf("Cast", []string{"age"}, []string{"a"}, castTo(typeFloat)),
+		nodeOf("Gather", []string{"e", "kind"}, []string{"k"}),
+		nodeOf("Unsqueeze", []string{"flat", "one"}, []string{"f"}),
+		nodeOf("Concat", []string{"a", "pair", "k", "f"}, []string{"x"}, wholeAttr("axis", 1)),
+		nodeOf("MatMul", []string{"x", "w"}, []string{"y"}),
+	})
+	f.consts = append(f.consts, tensorOf("e", []float32{5, 6, 7, 8}, 2, 2), intsOf("one", []int64{1}, 1))
+	f.in = [][]byte{portOf("age", typeInt64, -1, 1), portOf("pair", typeFloat, -1, 2), portOf("kind", typeInt64, -1), portOf("flat", typeFloat, -1), portOf("name", typeString, -1, 1)}
+	c, err := configure(t, f.bytes(), `{"model": "m.onnx", "input": ["flat", "age", "kind", "pair"]}`, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// flat 1, age 2.5, kind 0.8 → 1: (7, 8), pair (3, 4): x is 2.5, 3, 4, 7, 8, 1
+	outs, pull, err := c.Forward(context.Background(), tensor.From([]float32{1, 2.5, 0.8, 3, 4}, 1, 5))
+	if err != nil || fmt.Sprint(outs[sdk.Output].Data) != "[163.5 189]" {
+		t.Fatalf("answers %v, want [163.5 189] (%v)", outs[sdk.Output], err)
+	}
+	dx, err := pull(context.Background(), map[string]*tensor.Tensor{sdk.Output: tensor.From([]float32{1, 0}, 1, 2)})
+	if err != nil || fmt.Sprint(dx.Data) != "[11 1 0 3 5]" {
+		t.Errorf("gradient %v, want [11 1 0 3 5] (%v)", dx, err)
+	}
+	for json, want := range map[string]string{
+		`["flat", "height"]`: `"height" is no input of the model`, `["flat", "name"]`: `"name" is not of numbers`, `["flat", "age"]`: `give ["pair" "kind"] a value each`,
+	} {
+		if _, err := configure(t, f.bytes(), `{"model": "m.onnx", "input": `+json+`}`, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", json, err, want)
+		}
+	}
+}
+
 // several3 has inputs x, a mask of a row for each example, a number and a table.
 func several3() file {
 	f := linear(tensorOf("w", linearWeights, 3, 2)).with([][]byte{

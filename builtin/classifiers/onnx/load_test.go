@@ -57,7 +57,7 @@ func TestLoadErrors(t *testing.T) {
 	old.opset = 6
 	twice := linear(w)
 	twice.nodes = append(twice.nodes, twice.nodes[0])
-	two := linear(w)
+	two := linear(w).with([][]byte{nodeOf("Add", []string{"x", "z"}, []string{"s"}), nodeOf("MatMul", []string{"s", "w"}, []string{"y"})})
 	two.in = append(two.in, portOf("z", typeFloat, -1, 3))
 	text := linear(w)
 	text.in = [][]byte{portOf("x", typeString, -1, 3)}

@@ -28,8 +28,6 @@ func intsAttr(name string, is ...int64) []byte {
 	return b
 }
 
-func textAttr(name, s string) []byte { return text(text(nil, 1, name), 4, s) }
-
 // scored is linear of three classes with nodes after its scores z; y is the
 // answer unless outs are given.
 func scored(nodes [][]byte, outs ...[]byte) file {
