@@ -31,7 +31,7 @@ func standard() map[string]operator {
 		"MaxPool": maxPool, "AveragePool": averagePool, "GlobalAveragePool": globalAveragePool, "GlobalMaxPool": globalMaxPool,
 		"BatchNormalization": batchNormalization, "LayerNormalization": layerNormalization,
 		"InstanceNormalization": instanceNormalization, "GroupNormalization": groupNormalization, "LRN": lrn,
-		"LpNormalization": lpNormalization, "RMSNormalization": rmsNormalization, "Einsum": einsum,
+		"LpNormalization": lpNormalization, "RMSNormalization": rmsNormalization, "Einsum": einsum, "Attention": attention,
 		"Softmax":    alongAxis(func(c *call, v *value, width int) *value { return c.softmax(v, width) }),
 		"LogSoftmax": alongAxis(func(c *call, v *value, width int) *value { return c.logSoftmax(v, width) }),
 		"Hardmax":    alongAxis(hardmax),
