@@ -156,8 +156,15 @@ func (p *program) compare(ctx context.Context, s *session, x *tensor.Tensor, wan
 			}
 			for q, w := range want[i] {
 				g := got[i][q]
-				p.same = p.same && (g == w || g != g && w != w)
-				worst = max(worst, math.Abs(float64(g-w))/max(1, math.Abs(float64(w))))
+				if g == w || g != g && w != w {
+					continue
+				}
+				p.same = false
+				if off := math.Abs(float64(g-w)) / max(1, math.Abs(float64(w))); off == off {
+					worst = max(worst, off)
+				} else {
+					worst = math.Inf(1)
+				}
 			}
 		}
 	}
