@@ -59,7 +59,7 @@ func rounded(x float32, elem int64) int64 {
 // toElem is v as integers of another element type, which wrap round where it
 // is narrower. A gradient passes straight through.
 func (r *run) toElem(v *value, elem int64) *value {
-	if v.elem == elem {
+	if v.elem == elem || v.elem == 0 && elem == typeInt64 {
 		return v
 	}
 	out := r.whole(elem, v.shape)
