@@ -123,8 +123,12 @@ func (h *head) judge(p *program, v *value) error {
 		return fmt.Errorf("the answer does not depend on the input")
 	}
 	if h.apart && h.auto && p.classes > 1 && !sumToOne(v.f, p.classes) {
+		way := "kind: logits"
+		if h.last.op == "Sigmoid" { // what goes into it compares better
+			way = fmt.Sprintf("output: %s and kind: logits", h.last.in[0])
+		}
 		return sdk.Diagnostics{{Pointer: "/kind", Message: fmt.Sprintf("the %d numbers of the answer are logistic functions each of its own (%v): several labels may hold at once, "+
-			"and a guard is for one class of several. Where exactly one holds, say kind: logits", p.classes, h.last)}}
+			"and a guard is for one class of several. Where exactly one holds, say %s", p.classes, h.last, way)}}
 	}
 	n := h.last
 	if n == nil || n.domain != "" || n.op != "Softmax" && n.op != "LogSoftmax" {

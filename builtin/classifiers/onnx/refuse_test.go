@@ -65,7 +65,7 @@ func TestRefused(t *testing.T) {
 		json  string
 		want  string
 	}{
-		{"several labels", scored(one("Sigmoid")), "", "several labels may hold at once"},
+		{"several labels", scored(one("Sigmoid")), "", "several labels may hold at once, and a guard is for one class of several. Where exactly one holds, say output: z and kind: logits"},
 		{"softmax over the batch", scored(one("Softmax", wholeAttr("axis", 0))), "", "is over axis 0 of shape [3 3], not over the classes"},
 		{"normalised over the batch", scored([][]byte{nodeOf("ReduceMax", []string{"z"}, []string{"m"}, intsAttr("axes", 0)), nodeOf("Sub", []string{"z", "m"}, []string{"y"})}), "", "depends on the other rows of its batch"},
 		{"one class", column, "", "there is one class"},
@@ -106,7 +106,7 @@ func TestWaysOut(t *testing.T) {
 		model file
 		json  string
 		batch int // largest; 0: several
-	}{{sigmoid, `"kind": "logits"`, 0}, {label, `"output": "z"`, 0}, {batch, `"max_batch": 1`, 1}} {
+	}{{sigmoid, `"kind": "logits"`, 0}, {sigmoid, `"output": "z", "kind": "logits"`, 0}, {label, `"output": "z"`, 0}, {batch, `"max_batch": 1`, 1}} {
 		got, err := configure(t, c.model.bytes(), `{"model": "m.onnx", `+c.json+`}`, nil, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.json, err)
