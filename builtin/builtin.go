@@ -32,6 +32,7 @@ func Components() host.Components {
 		Attacks:     attacks.Table(),
 		Corruptions: corruptions.Table(),
 		Datasets:    datasets.Table(),
+		Surrogate:   layers.Surrogate,
 		Classifiers: Classifiers(),
 		Specs:       specs.FS,
 	}

@@ -57,7 +57,7 @@ func TestDetectorsAgreeWithPyTorch(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer d.Close()
-			rows, err := e.Rows(host.RoleTest)
+			rows, err := e.Rows(dataset.RoleTest)
 			if err != nil {
 				t.Fatal(err)
 			}

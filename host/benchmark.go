@@ -2,16 +2,13 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/vaeguard/vaeguard/host/bench"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/launch"
-	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
@@ -27,12 +24,11 @@ type BenchOptions struct {
 	Progress  func(part string)
 }
 
-// benchClasses is the number of classes where no data tells it.
-const benchClasses = 10
-
 // Bench measures the experiment's network and its classifier on synthetic
-// data: see package bench. A classifier that has no weights yet is trained for
-// one epoch on noise, in a temporary folder: what it computes costs the same.
+// data: see package bench. The training is the one that the spec declares, but
+// for its data and early stopping. A classifier that has no weights yet is
+// trained for one epoch on noise, in a temporary folder: what it computes costs
+// the same.
 func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, error) {
 	s := e.Spec
 	switch {
@@ -41,26 +37,25 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	case s.Train == nil:
 		return nil, s.Errorf("train", "is missing: bench measures training steps")
 	}
-	in, classes := e.inputShape(s)
+	in, classes := s.inputShape(s.Document, e.c)
 	if in == nil {
 		var err error
-		if in, err = e.decoderShape(); err != nil {
+		if in, err = s.decoderShape(); err != nil {
 			return nil, err
 		}
 	}
-	if classes < 2 {
-		classes = benchClasses
-	}
+	section := *s.Train
+	section.EarlyStopping = nil // there are no validation rows, and no end
 	b := bench.Options{
-		Threads: e.o.Threads, Samples: s.Detector.Samples, StepsOnly: o.StepsOnly, Budget: o.Budget, Progress: o.Progress,
+		Threads: e.o.Threads, Samples: s.Detector.Samples, Classes: classes, StepsOnly: o.StepsOnly, Budget: o.Budget, Progress: o.Progress,
 		Model: func() (*vae.Model, error) {
-			m, err := vae.Build(e.modelOptions(in), s.Seed)
+			m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Method: method(s)}, s.Seed)
 			if err != nil {
-				return nil, placeError(s, err)
+				return nil, placeError(s.Document, err)
 			}
 			return m, nil
 		},
-		Train: e.benchTraining(),
+		Train: train.Options{Section: section, Setup: s.setup(), Beta: s.Detector.Beta, Seed: s.Seed},
 		Detect: detect.Options{Method: detect.Method(s.Detector.Method), Temperature: s.Detector.Temperature,
 			Clip: s.Detector.ProbabilityClip, Seed: s.Seed},
 	}
@@ -78,48 +73,24 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	return e.benchPlugin(ctx, b, in, classes, work)
 }
 
-// benchTraining is the spec's training without its data.
-func (e *Experiment) benchTraining() train.Options {
-	s, t := e.Spec, e.Spec.Train
-	o := train.Options{
-		Loss: registry.As[train.Loss](t.Loss),
-		Setup: train.Setup{
-			Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip, Recon: t.Recon, SumELBO: t.ELBOReduction == "sum",
-		},
-		Beta: s.Detector.Beta, SumLatent: t.LatentReduction == "sum", InputNoise: t.InputNoise,
-		Optimizer: registry.As[nn.Optimizer](t.Optimizer), Epochs: t.Epochs, BatchSize: t.BatchSize,
-		ClipNorm: t.ClipNorm, ClipValue: t.ClipValue, Seed: s.Seed,
-	}
-	if h := t.Harden; h != nil {
-		o.Harden = &train.Harden{Norm: h.Norm, Eps: h.Eps, Steps: h.Steps, Through: h.Through, Weight: h.Weight}
-	}
-	return o
-}
-
 // benchPlugin measures with the classifier: on both sides of the process
 // boundary if it is a shipped one, else as a subprocess alone.
 func (e *Experiment) benchPlugin(ctx context.Context, b bench.Options, in tensor.Shape, classes int, work string) (*bench.Result, error) {
-	s := e.Spec
-	config, err := json.Marshal(orEmpty(s.Classifier.Config))
+	deps, err := e.deps(sdk.Config{InputShape: in, Classes: classes})
 	if err != nil {
 		return nil, err
 	}
-	base, err := filepath.Abs(s.Abs("."))
+	p, err := e.Spec.Classifier.Model.Find(deps.Finder, deps.Base)
 	if err != nil {
 		return nil, err
 	}
-	setup := classifierSetup{section: s.Classifier, base: s.Abs("."),
-		config: sdk.Config{JSON: config, BaseDir: base, InputShape: in, Classes: classes, Seed: s.Seed}}
-	p, err := pluginOf(s.Classifier, setup.base)
-	if err != nil {
+	if err := e.benchWeights(ctx, &deps.Config, p, work); err != nil {
 		return nil, err
 	}
-	if err := e.benchWeights(ctx, &setup, p.Shipped, p.Name, work); err != nil {
-		return nil, err
-	}
+	b.Classes = deps.Config.Classes
 	if p.Shipped {
 		b.Local = func(ctx context.Context) (sdk.Classifier, func() error, error) {
-			c, err := e.configured(ctx, p.Name, setup.config)
+			c, err := e.configured(ctx, p.Name, deps.Config)
 			if err == nil {
 				c, err = launch.Local(ctx, c)
 			}
@@ -127,7 +98,7 @@ func (e *Experiment) benchPlugin(ctx context.Context, b bench.Options, in tensor
 		}
 	}
 	b.Remote = func(ctx context.Context) (sdk.Classifier, func() error, error) {
-		c, err := startClassifier(ctx, setup, e.o)
+		c, err := e.start(ctx, deps)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -147,42 +118,67 @@ func (e *Experiment) configured(ctx context.Context, name string, config sdk.Con
 	return c, nil
 }
 
+// benchClasses is the number of classes that a classifier is trained for where
+// neither the data nor itself tells one.
+const benchClasses = 10
+
 // benchWeights gives a classifier that is not ready some weights, and points
-// the setup to them.
-func (e *Experiment) benchWeights(ctx context.Context, setup *classifierSetup, shipped bool, name, work string) (err error) {
-	var c sdk.Classifier
-	if shipped {
-		if c, err = e.configured(ctx, name, setup.config); err != nil {
-			return err
+// the config to them. The config gets the classifier's number of classes where
+// the data tells none.
+func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p launch.Plugin, work string) (err error) {
+	ask := func() (info sdk.Info, c sdk.Classifier, stop func() error, err error) {
+		stop = func() error { return nil }
+		if p.Shipped {
+			c, err = e.configured(ctx, p.Name, *config)
+		} else {
+			var started *launch.Classifier
+			var deps launch.Deps
+			if deps, err = e.deps(*config); err == nil {
+				started, err = e.start(ctx, deps)
+			}
+			if err == nil {
+				c, stop = started, started.Close
+			}
 		}
-	} else {
-		started, err := startClassifier(ctx, *setup, e.o)
-		if err != nil {
-			return err
+		if err == nil {
+			info, err = c.Info(ctx)
 		}
-		defer func() { err = errors.Join(err, started.Close()) }()
-		c = started
+		return info, c, stop, err
 	}
-	info, err := c.Info(ctx)
-	if err != nil || info.Ready {
+	info, c, stop, err := ask()
+	if config.Classes == 0 && (err != nil || info.NumClasses == 0) {
+		if c != nil {
+			err = stop()
+		}
+		config.Classes = benchClasses
+		if info, c, stop, err = ask(); err != nil {
+			return err
+		}
+	}
+	if err != nil {
 		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	config.Classes = info.NumClasses
+	if info.Ready {
+		return nil
 	}
 	t, ok := c.(sdk.Trainable)
 	if !ok || !info.Trainable {
 		return e.Spec.Errorf("classifier", "the plugin %s is neither ready nor trainable", info.Name)
 	}
 	const rows = 256
-	data := sdk.TrainingData{X: tensor.New(append([]int{rows}, setup.config.InputShape...)...), Labels: make([]int, rows)}
+	data := sdk.TrainingData{X: tensor.New(append([]int{rows}, config.InputShape...)...), Labels: make([]int, rows)}
 	for i := range data.X.Data { // spread evenly in [0, 1)
 		data.X.Data[i] = float32(i*7919%10007) / 10007
 	}
 	for i := range data.Labels {
-		data.Labels[i] = i % setup.config.Classes
+		data.Labels[i] = i % config.Classes
 	}
 	done, err := t.Fit(ctx, data, sdk.FitOptions{JSON: []byte(`{"epochs": 1}`), Seed: e.Spec.Seed, OutputDir: work, Progress: func(sdk.FitProgress) {}})
 	if err != nil {
 		return fmt.Errorf("train the classifier: %w", err)
 	}
-	setup.config.JSON, setup.config.BaseDir = done.ConfigJSON, work
+	config.JSON, config.BaseDir = done.ConfigJSON, work
 	return nil
 }

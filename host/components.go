@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // Components is everything that can be named in a spec. builtin.Components()
@@ -30,7 +31,10 @@ type Components struct {
 	Scores      registry.Table[detect.Score]
 	Attacks     registry.Table[attack.Attack]
 	Corruptions registry.Table[evaluate.Corruption]
-	Datasets    registry.Table[dataset.Source]
+	Datasets    registry.Table[dataset.Set]
+	// Surrogate are the layers of a surrogate whose section names none, for
+	// examples of a shape; nil: none but its last.
+	Surrogate func(in tensor.Shape, classes int) []nn.Maker
 	// Classifiers are the shipped plugins: constructors by name, served by
 	// this very program when the host starts it as a plugin.
 	Classifiers map[string]func() sdk.Classifier

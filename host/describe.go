@@ -13,7 +13,7 @@ import (
 // Describe lists the layers of the spec's auto-encoder or student. Without
 // data at hand the shape of an example is that of the decoder's end.
 func (e *Experiment) Describe() ([]nn.LayerInfo, error) {
-	in, classes := e.inputShape(e.Spec)
+	in, classes := e.Spec.inputShape(e.Spec.Document, e.c)
 	return e.DescribeFor(in, classes)
 }
 
@@ -24,9 +24,9 @@ func (e *Experiment) DescribeFor(in tensor.Shape, classes int) ([]nn.LayerInfo, 
 		if in == nil || classes == 0 {
 			return nil, s.Errorf("data", "the shape of the data is not known")
 		}
-		st, err := vae.BuildStudent(in, makers(s.Detector.Student.Layers), classes, s.Seed)
+		st, err := vae.BuildStudent(in, s.Detector.Student.Layers, classes, s.Seed)
 		if err != nil {
-			return nil, placeError(s, err)
+			return nil, placeError(s.Document, err)
 		}
 		return st.Describe(), nil
 	}
@@ -38,22 +38,22 @@ func (e *Experiment) DescribeFor(in tensor.Shape, classes int) ([]nn.LayerInfo, 
 	}
 	if in == nil {
 		var err error
-		if in, err = e.decoderShape(); err != nil {
+		if in, err = s.decoderShape(); err != nil {
 			return nil, err
 		}
 	}
-	m, err := vae.Build(e.modelOptions(in), s.Seed)
+	m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Method: method(s)}, s.Seed)
 	if err != nil {
-		return nil, placeError(s, err)
+		return nil, placeError(s.Document, err)
 	}
 	return m.Describe(), nil
 }
 
 // decoderShape is the shape that the decoder ends in, which must be the input's.
-func (e *Experiment) decoderShape() (tensor.Shape, error) {
-	seq, err := nn.Build(makers(e.Spec.VAE.Decoder), tensor.Shape{e.Spec.VAE.LatentDim}, nn.FreshRand(e.Spec.Seed))
+func (s *Spec) decoderShape() (tensor.Shape, error) {
+	seq, err := nn.Build(s.VAE.Decoder, tensor.Shape{s.VAE.LatentDim}, nn.FreshRand(s.Seed))
 	if err != nil {
-		return nil, placeError(e.Spec, &vae.PartError{Part: "vae.decoder", Err: err})
+		return nil, placeError(s.Document, &vae.PartError{Part: "vae.decoder", Err: err})
 	}
 	return seq.Out(), nil
 }

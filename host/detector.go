@@ -2,23 +2,19 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
-	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -70,18 +66,19 @@ func OpenContext(ctx context.Context, dir string, c Components, opts ...OpenOpti
 	if err != nil {
 		return nil, err
 	}
-	setup := classifierSetup{section: e.Spec.Classifier, base: e.Spec.Abs("."), check: e.checkSchema, config: sdk.Config{
-		BaseDir: e.Spec.Abs("."), InputShape: saved.Meta.InputShape, Classes: saved.Meta.Classifier.Classes, Seed: e.Spec.Seed,
-	}}
-	if trained, ok := readFit(saved.ClassifierDir, e.Spec.Classifier.Config); saved.ClassifierDir != "" && ok {
-		setup.config.JSON, setup.config.BaseDir = trained, saved.ClassifierDir
-	} else if setup.config.JSON, err = json.Marshal(orEmpty(e.Spec.Classifier.Config)); err != nil {
+	deps, err := e.deps(sdk.Config{InputShape: saved.Meta.InputShape, Classes: saved.Meta.Classifier.Classes})
+	if err != nil {
 		return nil, err
 	}
-	if setup.config.BaseDir, err = filepath.Abs(setup.config.BaseDir); err != nil {
-		return nil, err
+	if saved.ClassifierDir != "" {
+		if trained, ok := launch.ReadFit(saved.ClassifierDir, e.Spec.Classifier.Model.Config); ok {
+			if deps.Config.BaseDir, err = filepath.Abs(saved.ClassifierDir); err != nil {
+				return nil, err
+			}
+			deps.Config.JSON = trained
+		}
 	}
-	cl, err := startClassifier(ctx, setup, e.o)
+	cl, err := e.start(ctx, deps)
 	if err != nil {
 		return nil, e.Spec.Unexpanded(err)
 	}
@@ -110,13 +107,11 @@ func reopen(saved *artifact.Detector, c Components, o OpenOptions) (*Experiment,
 			base = saved.Dir
 		}
 	}
-	e := &Experiment{c: c, o: o.Options, rows: map[Role]*dataset.Data{}}
-	var err error
-	e.Spec, err = spec.Parse(filepath.Join(base, artifact.SpecFile), saved.Spec, spec.Options{Tables: c.Tables()})
+	s, err := parse(filepath.Join(base, artifact.SpecFile), saved.Spec, c, true)
 	if err != nil {
 		return nil, fmt.Errorf("detector %s: %w", saved.Dir, err)
 	}
-	return e, nil
+	return newExperiment(s, c, o.Options), nil
 }
 
 // restore puts a saved detector together around its classifier.
@@ -132,10 +127,7 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 	}
 	s := e.Spec
 	net := &network{}
-	weights := saved.Weights()
-	mean, std := take(weights, "normalize.mean"), take(weights, "normalize.std")
-	scaleMean, scaleStd := take(weights, "scale.mean"), take(weights, "scale.std")
-	if net.source, err = e.reopenSource(ctx, cl, info, saved, weights); err != nil {
+	if net.source, err = e.reopenSource(ctx, cl, saved); err != nil {
 		return nil, fmt.Errorf("detector %s: gradient: %w", saved.Dir, err)
 	}
 	defer func() {
@@ -146,65 +138,40 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 	switch s.Detector.Method {
 	case "max_softmax", "feature_squeezing":
 	case "distillation":
-		if net.student, err = vae.BuildStudent(info.InputShape, makers(s.Detector.Student.Layers), info.NumClasses, s.Seed); err == nil {
-			err = net.student.Load(weights)
+		if net.student, err = vae.BuildStudent(info.InputShape, s.Detector.Student.Layers, info.NumClasses, s.Seed); err == nil {
+			err = net.student.Load(saved.Weights())
 		}
 	default:
-		vo := e.modelOptions(info.InputShape)
-		if mean != nil && std != nil {
-			if vo.Normalize, err = vae.NewNormalizer(wide(mean), wide(std), info.InputShape); err != nil {
-				break
-			}
-		}
-		if net.model, err = vae.Build(vo, s.Seed); err == nil {
-			err = net.model.Load(weights)
-		}
+		net.model, err = e.savedModel(info.InputShape, saved)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("detector %s: %s: %w", saved.Dir, artifact.WeightsFile, err)
 	}
-	var heads []detect.Head
+	var heads []oracle.Head
 	for _, h := range s.Detector.HiddenLayers {
 		k := saved.HeadKernel(h.Name)
 		if k == nil {
 			return nil, fmt.Errorf("detector %s: %s has no kernel for hidden layer %s", saved.Dir, artifact.WeightsFile, h.Name)
 		}
-		heads = append(heads, detect.Head{Name: h.Name, Weight: h.Weight, Kernel: k})
+		heads = append(heads, oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: k})
 	}
 	d, err := e.assemble(ctx, cl, net, heads, saved.Noise(), saved.State)
 	if err != nil {
 		return nil, err
 	}
 	d.Saved = saved
-	if scaleMean != nil && scaleStd != nil {
-		e.standard = &dataset.Standard{Mean: scaleMean, Std: scaleStd}
+	if a := saved.Scale(); a != nil {
+		e.standard = &dataset.Standard{Mean: a.Mean, Std: a.Std}
 	}
 	return d, nil
 }
 
-func take(weights map[string]*tensor.Tensor, name string) []float32 {
-	t := weights[name]
-	delete(weights, name)
-	if t == nil {
-		return nil
-	}
-	return t.Data
-}
-
-func wide(v []float32) []float64 {
-	out := make([]float64, len(v))
-	for i, x := range v {
-		out[i] = float64(x)
-	}
-	return out
-}
-
 // assemble makes the detector of a network.
-func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, net *network, heads []detect.Head, noise *tensor.Tensor, state detect.State) (*Detector, error) {
+func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, net *network, heads []oracle.Head, noise *tensor.Tensor, state detect.State) (*Detector, error) {
 	s := e.Spec
 	o := detect.Options{
 		Method: detect.Method(s.Detector.Method), Classifier: modelOf(cl, net.source), Noise: noise,
-		Fusion: detect.FusionRule(s.Detector.Fusion), Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip,
+		Fusion: s.Detector.Fusion, Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip,
 		Hidden: heads, Seed: s.Seed, Threads: e.o.Threads, State: state,
 	}
 	if net.model != nil {
@@ -303,28 +270,19 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *net
 		params = net.student.Params()
 	}
 	o := d.Options()
-	tensors := artifact.Tensors(params, o.Noise, o.Hidden)
-	vector := func(name string, v []float32) {
-		if v != nil {
-			tensors = append(tensors, safetensors.Named{Name: name, Tensor: tensor.From(v, len(v))})
-		}
-	}
+	contents := artifact.Contents{Noise: o.Noise, Heads: o.Hidden}
 	if net.model != nil && net.model.Normalize != nil {
-		vector("normalize.mean", narrow(net.model.Normalize.Mean))
-		vector("normalize.std", narrow(net.model.Normalize.Std))
+		mean, std := net.model.Normalize.Float32()
+		contents.Normalize = &artifact.Affine{Mean: mean, Std: std}
 	}
 	if e.standard != nil {
-		vector("scale.mean", e.standard.Mean)
-		vector("scale.std", e.standard.Std)
+		contents.Scale = &artifact.Affine{Mean: e.standard.Mean, Std: e.standard.Std}
 	}
 	var report *gradient.Report
 	if d.Gradient != nil {
 		r := d.Gradient.Report()
 		report = &r
-		own := d.Gradient.Saved()
-		for _, name := range slices.Sorted(maps.Keys(own)) {
-			tensors = append(tensors, safetensors.Named{Name: name, Tensor: own[name]})
-		}
+		contents.Gradient = d.Gradient.Saved()
 	}
 	base, err := filepath.Abs(e.Spec.Abs("."))
 	if err != nil {
@@ -336,14 +294,14 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *net
 		e.Spec.VAE = &own
 	}
 	saved := &artifact.Detector{
-		Spec: e.Spec.Resolved(), Tensors: tensors, State: d.State(), ClassifierDir: classifierDir,
+		Spec: e.Spec.Resolved(), Tensors: artifact.Tensors(params, contents), State: d.State(), ClassifierDir: classifierDir,
 		Meta: artifact.Meta{
-			Name: e.Spec.Written("name"), Method: e.Spec.Detector.Method, Seeds: map[string]uint64{"spec": e.Spec.Seed},
+			Name: e.Spec.Title(), Method: e.Spec.Detector.Method, Seeds: map[string]uint64{"spec": e.Spec.Seed},
 			InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Gradient: report,
 			Data: map[string]string{}, Base: base,
 		},
 	}
-	if rows := e.rows[RoleTrain]; rows != nil && len(saved.Meta.Classifier.Labels) == 0 {
+	if rows := e.rows[dataset.RoleTrain]; rows != nil && len(saved.Meta.Classifier.Labels) == 0 {
 		saved.Meta.Classifier.Labels = rows.Classes
 	}
 	if net.model != nil {
@@ -360,12 +318,4 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *net
 	}
 	d.Saved, err = artifact.Load(dir)
 	return err
-}
-
-func narrow(v []float64) []float32 {
-	out := make([]float32, len(v))
-	for i, x := range v {
-		out[i] = float32(x)
-	}
-	return out
 }

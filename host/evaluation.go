@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/evaluate/report"
@@ -44,7 +46,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 	s := d.Experiment.Spec
 	var classes, features []string
 	if o.X == nil {
-		rows, err := d.Experiment.Rows(RoleTest)
+		rows, err := d.Experiment.Rows(dataset.RoleTest)
 		if err != nil {
 			return evaluate.Options{}, err
 		}
@@ -57,7 +59,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		o.Corruptions = s.Corruptions
 	}
 	reference := o.X // whose range bounds attacks if the classifier declares none
-	if rows, err := d.Experiment.Rows(RoleTrain); err == nil {
+	if rows, err := d.Experiment.Rows(dataset.RoleTrain); err == nil {
 		reference = rows.X
 	}
 	info, err := d.Classifier.Info(ctx)
@@ -73,7 +75,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		return evaluate.Options{}, err
 	}
 	eo := evaluate.Options{
-		Name: s.Written("name"), Guard: d.Detector, Classifier: d.Model(), Gradient: d.gradientReport(),
+		Name: s.Title(), Guard: d.Detector, Classifier: d.Model(), Gradient: d.gradientReport(),
 		Guarded: func(fresh bool, seed uint64) sdk.Forwarder {
 			return d.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed})
 		},
@@ -82,7 +84,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		X: o.X, Labels: o.Labels, ClassNames: classes, Feature: features,
 		Box:        box,
 		Deviations: attack.Deviations(reference),
-		Limit:      s.Evaluate.Limit, AdaptiveLimit: s.Evaluate.Adaptive, CurveRows: s.Evaluate.CurveRows, Bootstrap: s.Evaluate.Bootstrap, Seed: s.Seed, Version: Version(),
+		Section:    s.Evaluate, Seed: s.Seed, Version: Version(),
 		SpecSHA256: sha(s.Resolved()),
 		Progress: func(stage string, done, total int) {
 			d.Experiment.o.progress(Progress{Stage: stage, Done: done, Total: total, Ended: done >= total})
@@ -113,14 +115,14 @@ func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := WriteFileAtomic(filepath.Join(dir, "report.json"), func(f *os.File) error {
+	if err := atomicfile.Write(filepath.Join(dir, "report.json"), func(f *os.File) error {
 		enc := json.NewEncoder(f)
 		enc.SetIndent("", "  ")
 		return enc.Encode(r)
 	}); err != nil {
 		return err
 	}
-	if err := WriteFileAtomic(filepath.Join(dir, "scores.json"), func(f *os.File) error {
+	if err := atomicfile.Write(filepath.Join(dir, "scores.json"), func(f *os.File) error {
 		return details.Scores().WriteJSON(f)
 	}); err != nil {
 		return err
@@ -132,7 +134,7 @@ func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate
 			{Name: "detector", Value: d.Digest()}, {Name: "spec", Value: r.SpecSHA256},
 		},
 	}
-	return WriteFileAtomic(filepath.Join(dir, "report.html"), func(f *os.File) error {
+	return atomicfile.Write(filepath.Join(dir, "report.html"), func(f *os.File) error {
 		return report.WriteHTML(f, r, details, o)
 	})
 }

@@ -3,40 +3,31 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/gradient"
-	"github.com/vaeguard/vaeguard/host/nn"
-	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // gradientSource stands before a classifier that lacks the gradients that the
-// spec asks for; nil if it has them. events hears what it does.
+// spec asks for; nil if it has them. events receives what it does.
 func (e *Experiment) gradientSource(ctx context.Context, cl sdk.Classifier, events func(gradient.Event)) (*gradient.Source, error) {
 	info, err := cl.Info(ctx)
 	if err != nil {
 		return nil, err
 	}
-	kind := gradient.Kind(e.Spec.Classifier.Gradient)
-	if !gradient.Needed(kind, info) {
+	if !gradient.Needed(e.Spec.Classifier.Gradient.Kind, info) {
 		return nil, nil
 	}
-	o, err := e.gradientOptions(info)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := e.Rows(RoleTrain)
+	o := e.gradientOptions()
+	rows, err := e.Rows(dataset.RoleTrain)
 	if err != nil {
 		return nil, err
 	}
 	o.Train, o.Events = rows.X, events
 	if e.Spec.Data.Validation != nil {
-		held, err := e.Rows(RoleValidation)
+		held, err := e.Rows(dataset.RoleValidation)
 		if err != nil {
 			return nil, err
 		}
@@ -46,65 +37,8 @@ func (e *Experiment) gradientSource(ctx context.Context, cl sdk.Classifier, even
 }
 
 // gradientOptions are those of the spec, without rows.
-func (e *Experiment) gradientOptions(info sdk.Info) (gradient.Options, error) {
-	c := e.Spec.Classifier
-	s := spec.DefaultSurrogate()
-	if c.Surrogate != nil {
-		s = *c.Surrogate
-	}
-	o := gradient.Options{
-		Kind: gradient.Kind(c.Gradient), Noise: s.Noise, RefitEvery: s.RefitEvery, MinAgreement: s.MinAgreement,
-		Epochs: s.Epochs, MaxQueries: int64(s.MaxQueries), Seed: e.Spec.Seed, Threads: e.o.Threads,
-	}
-	if d := c.Differences; d != nil {
-		o.Step, o.Pairs = d.Step, d.Pairs
-	}
-	var err error
-	o.Layers, err = e.surrogateLayers(s, info.InputShape, info.NumClasses)
-	return o, err
-}
-
-// surrogateLayers are those of the spec or, by default, small ones that fit the
-// input: two convolutions of stride 2 and a dense layer for images, two dense
-// layers for features.
-func (e *Experiment) surrogateLayers(s spec.Surrogate, in tensor.Shape, classes int) ([]nn.Maker, error) {
-	if len(s.Layers) > 0 {
-		return makers(s.Layers), nil
-	}
-	conv := func(filters int) layerText {
-		return layerText{"conv2d", []string{"filters=" + strconv.Itoa(filters), "kernel_size=3", "strides=2", "padding=same", "activation=relu"}}
-	}
-	dense := func(units int) layerText {
-		return layerText{"dense", []string{"units=" + strconv.Itoa(units), "activation=relu"}}
-	}
-	var text []layerText
-	if len(in) == 3 && in[0] >= 8 && in[1] >= 8 {
-		text = []layerText{conv(16), conv(32), {"flatten", nil}, dense(128)}
-	} else {
-		width := 64
-		for width < 256 && width < 2*in.Size()+4*classes {
-			width *= 2
-		}
-		if len(in) > 1 {
-			text = append(text, layerText{"flatten", nil})
-		}
-		text = append(text, dense(width), dense(width/2))
-	}
-	var out []nn.Maker
-	for _, t := range text {
-		c, err := spec.ParseComponent("layer", t.name, t.set, e.c.Tables()...)
-		if err != nil {
-			return nil, fmt.Errorf("the surrogate's default layers need the shipped ones (%w): give classifier.surrogate.layers", err)
-		}
-		out = append(out, registry.As[nn.Maker](c))
-	}
-	return out, nil
-}
-
-// layerText is a layer as a command line would give it.
-type layerText struct {
-	name string
-	set  []string
+func (e *Experiment) gradientOptions() gradient.Options {
+	return gradient.Options{Section: e.Spec.Classifier.Gradient, Layers: e.c.Surrogate, Seed: e.Spec.Seed, Threads: e.o.Threads}
 }
 
 // gradientEvents turns a source's events into progress, the log and
@@ -149,8 +83,7 @@ func (e *Experiment) settleSource(ctx context.Context, s *gradient.Source) (*gra
 	if s == nil {
 		return nil, nil
 	}
-	kind := gradient.Kind(e.Spec.Classifier.Gradient)
-	if kind != gradient.Auto && kind != gradient.Exact {
+	if kind := e.Spec.Classifier.Gradient.Kind; kind != gradient.Auto && kind != gradient.Exact {
 		if err := s.Prepare(ctx); err != nil {
 			return s, err
 		}
@@ -163,23 +96,12 @@ func (e *Experiment) settleSource(ctx context.Context, s *gradient.Source) (*gra
 }
 
 // reopenSource is the gradient of a saved detector; nil if it is the
-// classifier's own. What is its own is taken out of weights.
-func (e *Experiment) reopenSource(ctx context.Context, cl sdk.Classifier, info sdk.Info, saved *artifact.Detector, weights map[string]*tensor.Tensor) (*gradient.Source, error) {
-	own := map[string]*tensor.Tensor{}
-	for name, t := range weights {
-		if len(name) > len(gradient.SavedPrefix) && name[:len(gradient.SavedPrefix)] == gradient.SavedPrefix {
-			own[name] = t
-			delete(weights, name)
-		}
-	}
+// classifier's own.
+func (e *Experiment) reopenSource(ctx context.Context, cl sdk.Classifier, saved *artifact.Detector) (*gradient.Source, error) {
 	if saved.Meta.Gradient == nil {
 		return nil, nil
 	}
-	o, err := e.gradientOptions(info)
-	if err != nil {
-		return nil, err
-	}
-	return gradient.Reopen(ctx, cl, o, *saved.Meta.Gradient, own)
+	return gradient.Reopen(ctx, cl, e.gradientOptions(), *saved.Meta.Gradient, saved.Gradient())
 }
 
 // Model is the classifier as attacks see it: with the gradients of its Source

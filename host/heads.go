@@ -4,17 +4,18 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
 // heads are the softmax heads on hidden layers that the spec asks for: random
 // projections, or ones trained to predict the class.
-func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info) ([]train.Head, error) {
-	out := make([]train.Head, 0, len(e.Spec.Detector.HiddenLayers))
-	var trained []train.Head // share their kernels with out
+func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info) ([]oracle.Head, error) {
+	out := make([]oracle.Head, 0, len(e.Spec.Detector.HiddenLayers))
+	var trained []oracle.Head // share their kernels with out
 	for i, h := range e.Spec.Detector.HiddenLayers {
 		features := 0
 		var names []string
@@ -28,11 +29,11 @@ func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info
 			return nil, e.Spec.Errorf(fmt.Sprintf("detector.hidden_layers[%d].name", i), "the classifier has no hidden layer %q; it has %v", h.Name, names)
 		}
 		units := h.Units
-		if h.Head == "trained" {
+		if h.Trained() {
 			units = info.NumClasses
 		}
-		head := train.Head{Name: h.Name, Weight: h.Weight, Kernel: detect.DrawHead(e.Spec.Seed, h.Name, features, units)}
-		if h.Head == "trained" {
+		head := oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: oracle.DrawHead(e.Spec.Seed, h.Name, features, units)}
+		if h.Trained() {
 			trained = append(trained, head)
 		}
 		out = append(out, head)
@@ -40,7 +41,7 @@ func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info
 	if len(trained) == 0 {
 		return out, nil
 	}
-	rows, err := e.Rows(RoleTrain)
+	rows, err := e.Rows(dataset.RoleTrain)
 	if err != nil {
 		return nil, err
 	}

@@ -2,18 +2,12 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 )
-
-// ReadConfig reads a plugin's config, YAML or JSON, as JSON.
-func ReadConfig(file string) ([]byte, error) { return spec.ReadConfig(file, os.LookupEnv) }
 
 // LintClassifier checks the section classifier against the plugin's own
 // schema and shape: by plugin.yaml, or what a shipped plugin says of itself;
@@ -24,17 +18,17 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 	if !s.Given("classifier") {
 		return nil
 	}
-	p, err := pluginOf(s.Classifier, s.Abs("."))
+	p, err := s.Classifier.Model.Find(Plugins(), s.Abs("."))
 	if err != nil {
-		return spec.Errors(e.pluginFaults(s))
+		return s.pluginFaults(s.Document, e.c)
 	}
-	faults := e.configFaults()
-	in, classes := e.inputShape(s)
+	faults := s.configFaults(s.Document, e.c)
+	in, classes := s.inputShape(s.Document, e.c)
 	if want := p.Manifest.InputShape; in != nil && want != nil && in.Size() != want.Size() {
 		faults = append(faults, s.Errorf("classifier", "takes %v, the data has %v", want, in))
 	}
 	if start && len(faults) == 0 {
-		return e.lintStarted(ctx, p, sdk.Config{InputShape: in, Classes: classes, Seed: s.Seed})
+		return e.lintStarted(ctx, p, sdk.Config{InputShape: in, Classes: classes})
 	}
 	if len(faults) > 0 {
 		return faults
@@ -42,34 +36,15 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 	return nil
 }
 
-// pluginFaults are what can be said of a spec's plugin without starting it:
-// that it cannot be found, or that its config does not fit it.
-func (e *Experiment) pluginFaults(s *spec.Spec) []spec.Error {
-	_, err := pluginOf(s.Classifier, s.Abs("."))
-	if err == nil {
-		return configFaults(s, e.c)
-	}
-	where := "classifier.plugin"
-	switch {
-	case s.Classifier.Path != "":
-		where = "classifier.path"
-	case len(s.Classifier.Command) > 0:
-		where = "classifier.command"
-	}
-	return []spec.Error{s.Errorf(where, "%v", cause(err))}
-}
-
-func (e *Experiment) configFaults() spec.Errors { return configFaults(e.Spec, e.c) }
-
 // configFaults checks classifier.config against the schema that is known
 // without starting the plugin, its secrets above all: before anything of the
 // spec is written.
-func configFaults(s *spec.Spec, c Components) spec.Errors {
-	p, err := pluginOf(s.Classifier, s.Abs("."))
+func (s *Spec) configFaults(d *spec.Document, c Components) spec.Errors {
+	p, err := s.Classifier.Model.Find(Plugins(), d.Abs("."))
 	if err != nil {
 		return nil // the start says so
 	}
-	schema := p.Manifest.Config
+	schema := p.Manifest.Schema()
 	if p.Shipped {
 		if c, ok := c.Classifiers[p.Name]().(sdk.Configurable); ok {
 			schema = c.Schema()
@@ -78,19 +53,17 @@ func configFaults(s *spec.Spec, c Components) spec.Errors {
 	if len(schema) == 0 {
 		return nil
 	}
-	return s.CheckConfig(schema, "classifier.config")
+	return d.CheckConfig(schema, "classifier.config")
 }
 
 // lintStarted starts the plugin and asks it.
-func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sdk.Config) (err error) {
+func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sdk.Config) error {
 	s := e.Spec
-	if config.JSON, err = json.Marshal(orEmpty(s.Classifier.Config)); err != nil {
+	deps, err := e.deps(config)
+	if err != nil {
 		return err
 	}
-	if config.BaseDir, err = filepath.Abs(s.Abs(".")); err != nil {
-		return err
-	}
-	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: config, Logger: e.o.logger(), Checks: launch.ChecksOff, CheckSchema: e.checkSchema})
+	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: deps.Config, Logger: e.o.logger(), Checks: launch.ChecksOff, CheckSchema: s.checkSchema})
 	var d sdk.Diagnostics
 	if errors.As(err, &d) {
 		var faults spec.Errors

@@ -1,33 +1,32 @@
 package host
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // Plugins finds plugins: shipped ones, and folders in $VAEGUARD_PLUGIN_DIR,
 // beside the executable and in ~/.vaeguard/plugins.
 func Plugins() launch.Finder {
-	return launch.Finder{Dirs: launch.DefaultDirs(), ReadManifest: readManifest}
+	return launch.Finder{Dirs: launch.DefaultDirs(), ReadManifest: ReadManifest}
 }
 
-func readManifest(text []byte) (launch.Manifest, error) {
-	m, err := spec.ParseManifest(spec.ManifestName, text)
-	if err != nil {
-		return launch.Manifest{}, err
-	}
-	out := launch.Manifest{Name: m.Name, Version: m.Version, Summary: m.Summary, Command: m.Command, Files: m.Files, InputShape: tensor.Shape(m.InputShape)}
-	if m.Config != nil {
-		if out.Config, err = json.Marshal(m.Config); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
+// ReadManifest reads the text of a plugin.yaml. Variables are not expanded. All
+// faults come back at once, as spec.Errors.
+func ReadManifest(text []byte) (launch.Manifest, error) {
+	var m launch.Manifest
+	_, err := spec.Parse(launch.ManifestName, text, &m, spec.Options{Literal: true, Checks: []spec.Check{{
+		Find: func(d *spec.Document, _ spec.Errors) spec.Errors {
+			if m.Config == nil {
+				return nil
+			}
+			return d.Faults("config", spec.CheckSchema(m.Schema()))
+		},
+	}}})
+	return m, err
 }
 
 // FindPlugin resolves what a command line names: a path (an executable, or a
@@ -45,36 +44,5 @@ func FindPlugin(nameOrPath string) (launch.Plugin, error) {
 	return Plugins().Path(nameOrPath, ".")
 }
 
-// pluginOf finds what a spec's section classifier names, with its pin: the
-// section's own, else that of vaeguard.lock beside the spec.
-func pluginOf(s spec.Classifier, base string) (launch.Plugin, error) {
-	var p launch.Plugin
-	var err error
-	name := s.Plugin
-	switch {
-	case s.Path != "":
-		name = s.Path
-		p, err = Plugins().Path(s.Path, base)
-	case len(s.Command) > 0:
-		p.Command = launch.Argv(s.Command, base)
-		p.Name = p.Command.Name
-		name = p.Name
-	default:
-		p, err = Plugins().Find(s.Plugin)
-	}
-	if err != nil {
-		return p, err
-	}
-	p.Command.SHA256 = s.SHA256
-	if s.SHA256 == "" {
-		lock, err := launch.ReadLock(filepath.Join(base, LockFile))
-		if err != nil {
-			return p, err
-		}
-		p.Command.SHA256 = lock.Pin(name)
-	}
-	return p, nil
-}
-
-// LockFile pins plugins by digest, for every platform; it lies beside the spec.
-const LockFile = "vaeguard.lock"
+// ReadConfig reads a plugin's config, YAML or JSON, as JSON.
+func ReadConfig(file string) ([]byte, error) { return spec.ReadConfig(file, os.LookupEnv) }

@@ -4,13 +4,13 @@ import (
 	"context"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
-	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // Recalibrate sets a new threshold from rows x, which are nil for a given
 // value, and saves it: in place, or as a new detector in out.
-func (d *Detector) Recalibrate(ctx context.Context, x *tensor.Tensor, rule spec.Threshold, out string) error {
+func (d *Detector) Recalibrate(ctx context.Context, x *tensor.Tensor, rule detect.Rule, out string) error {
 	if x != nil {
 		x = d.Scale(x)
 	}

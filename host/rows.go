@@ -2,17 +2,19 @@ package host
 
 import (
 	"fmt"
+	"path/filepath"
+	"reflect"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 )
 
 // Rows reads the rows of a role, once. Rows that serve two of the roles read
 // so far are an error unless data.allow_overlap.
-func (e *Experiment) Rows(role Role) (*dataset.Data, error) {
+func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
 	if d, ok := e.rows[role]; ok {
 		return d, nil
 	}
-	src := e.source(role)
+	src := e.Spec.Data.Of(role)
 	if src == nil {
 		return nil, e.Spec.Errorf("data", "there is no data.%s", role)
 	}
@@ -20,17 +22,17 @@ func (e *Experiment) Rows(role Role) (*dataset.Data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data.%s: %w", role, err)
 	}
-	if src.Scale == "standard" {
+	if src.Standard() {
 		if err := e.standardize(role, d); err != nil {
 			return nil, err
 		}
 	}
-	if t := e.rows[RoleTrain]; t != nil && t.Classes != nil && d.Labels != nil {
+	if t := e.rows[dataset.RoleTrain]; t != nil && t.Classes != nil && d.Labels != nil {
 		if err := d.UseClasses(t.Classes); err != nil {
 			return nil, fmt.Errorf("data.%s: %w", role, err)
 		}
 	}
-	for _, other := range Roles {
+	for _, other := range dataset.Roles {
 		before, ok := e.rows[other]
 		if !ok {
 			continue
@@ -50,11 +52,11 @@ func (e *Experiment) Rows(role Role) (*dataset.Data, error) {
 }
 
 // standardize scales d with the mean and deviation of data.train.
-func (e *Experiment) standardize(role Role, d *dataset.Data) error {
+func (e *Experiment) standardize(role dataset.Role, d *dataset.Data) error {
 	if e.standard == nil {
 		fit := d
-		if role != RoleTrain {
-			src := e.source(RoleTrain)
+		if role != dataset.RoleTrain {
+			src := e.Spec.Data.Train
 			if src == nil {
 				return e.Spec.Errorf("data."+string(role)+".scale", "standard needs data.train to fit on")
 			}
@@ -69,4 +71,19 @@ func (e *Experiment) standardize(role Role, d *dataset.Data) error {
 	}
 	e.standard.Apply(d.X)
 	return nil
+}
+
+// ShareRows takes over the rows that another experiment has read, if both
+// have the same section data and the same folder for relative paths. Rows are
+// never changed once read.
+func (e *Experiment) ShareRows(from *Experiment) {
+	a, errA := filepath.Abs(e.Spec.Abs("."))
+	b, errB := filepath.Abs(from.Spec.Abs("."))
+	if errA != nil || errB != nil || a != b || !reflect.DeepEqual(e.Spec.Data, from.Spec.Data) {
+		return
+	}
+	for role, rows := range from.rows {
+		e.rows[role] = rows
+	}
+	e.standard = from.standard
 }

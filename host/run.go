@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/rundir"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -31,19 +34,19 @@ type RunOptions struct {
 // TrainOptions say where a detector goes.
 type TrainOptions = RunOptions
 
-// Interrupted is a training that was cut short and saved.
-type Interrupted struct {
+// InterruptedError is a training that was cut short and saved.
+type InterruptedError struct {
 	Command string // that goes on with it
 	Err     error
 }
 
 // Error says how to go on.
-func (e *Interrupted) Error() string {
+func (e *InterruptedError) Error() string {
 	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Go on with:\n  %s", e.Command)
 }
 
 // Unwrap is the cause, context.Canceled mostly.
-func (e *Interrupted) Unwrap() error { return e.Err }
+func (e *InterruptedError) Unwrap() error { return e.Err }
 
 // Run does the whole experiment into a run directory: the classifier, the
 // guard, its threshold, the attacks, the report. A resumed run ends with the
@@ -53,7 +56,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if faults := e.Spec.Require("run", "data.train", "data.test", "classifier"); len(faults) > 0 {
 		return nil, faults
 	}
-	if faults := e.configFaults(); len(faults) > 0 {
+	if faults := e.Spec.configFaults(e.Spec.Document, e.c); len(faults) > 0 {
 		return nil, faults
 	}
 	run, err := e.openRun(o)
@@ -61,11 +64,11 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 		return nil, err
 	}
 	defer run.Close()
-	d, err := e.trainInto(ctx, run, run.File(detectorDir))
+	d, err := e.trainInto(ctx, run, run.File(rundir.DetectorDir))
 	if err != nil {
 		var refused spec.Errors
-		if errors.As(err, &refused) && !o.Resume && !run.resumable() { // before anything was done: the spec is not to be kept
-			err = errors.Join(err, run.remove())
+		if errors.As(err, &refused) && !o.Resume && !run.Resumable() { // before anything was done: the spec is not to be kept
+			err = errors.Join(err, run.Remove())
 		}
 		return nil, interrupted(ctx, o.Command, err)
 	}
@@ -75,7 +78,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 		return nil, interrupted(ctx, o.Command, err)
 	}
 	var history []train.Record
-	if s, err := run.readCheckpoint(); err == nil && s != nil {
+	if s, err := run.ReadCheckpoint(); err == nil && s != nil {
 		history = s.Progress.History
 	}
 	if err := d.WriteReport(run.Path, report, details, history); err != nil {
@@ -97,7 +100,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 		case !o.Force:
 			return nil, fmt.Errorf("%s exists; --force moves it aside", o.Out)
 		default:
-			if err := MoveAside(o.Out); err != nil {
+			if err := rundir.MoveAside(o.Out); err != nil {
 				return nil, err
 			}
 		}
@@ -105,7 +108,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 	out := o.Out
 	o.Out = filepath.Clean(out) + ".partial"
 	o.Force = true
-	if faults := e.configFaults(); len(faults) > 0 {
+	if faults := e.Spec.configFaults(e.Spec.Document, e.c); len(faults) > 0 {
 		return nil, faults
 	}
 	run, err := e.openRun(o)
@@ -116,12 +119,12 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 	d, err := e.trainInto(ctx, run, out)
 	run.Close()
 	if err != nil {
-		if ctx.Err() == nil && !run.resumable() {
-			err = errors.Join(err, run.remove())
+		if ctx.Err() == nil && !run.Resumable() {
+			err = errors.Join(err, run.Remove())
 		}
 		return nil, interrupted(ctx, o.Command, err)
 	}
-	return d, run.remove()
+	return d, run.Remove()
 }
 
 // made reports whether the detector in a folder is this experiment's.
@@ -134,20 +137,20 @@ func interrupted(ctx context.Context, command string, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return &Interrupted{Command: command, Err: errors.Join(ctx.Err(), err)}
+	return &InterruptedError{Command: command, Err: errors.Join(ctx.Err(), err)}
 }
 
 // openRun makes or reopens the directory and records what is run.
-func (e *Experiment) openRun(o RunOptions) (*RunDir, error) {
+func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	if _, err := os.Stat(o.Out); err != nil && o.Resume {
 		e.o.logger().Warn("there is nothing to resume: starting anew", "directory", o.Out)
 	}
-	run, err := CreateRunDir(o.Out, o.Resume, o.Force)
+	run, err := rundir.Create(o.Out, o.Resume, o.Force)
 	if err != nil {
 		return nil, err
 	}
 	resolved := e.Spec.Resolved()
-	if before, err := os.ReadFile(run.File(resolvedSpec)); err == nil && !bytes.Equal(before, resolved) {
+	if before, err := os.ReadFile(run.File(rundir.SpecFile)); err == nil && !bytes.Equal(before, resolved) {
 		run.Close()
 		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start anew elsewhere", o.Out)
 	}
@@ -156,28 +159,28 @@ func (e *Experiment) openRun(o RunOptions) (*RunDir, error) {
 		"cpus": runtime.NumCPU(), "started": time.Now().UTC().Format(time.RFC3339), "spec_sha256": sha(resolved),
 	}
 	for name, data := range map[string]func() ([]byte, error){
-		resolvedSpec:    func() ([]byte, error) { return resolved, nil },
-		environmentFile: func() ([]byte, error) { return json.MarshalIndent(env, "", "  ") },
+		rundir.SpecFile:        func() ([]byte, error) { return resolved, nil },
+		rundir.EnvironmentFile: func() ([]byte, error) { return json.MarshalIndent(env, "", "  ") },
 	} {
 		text, err := data()
 		if err == nil {
-			err = WriteFileAtomic(run.File(name), func(f *os.File) error { _, err := f.Write(text); return err })
+			err = atomicfile.Write(run.File(name), func(f *os.File) error { _, err := f.Write(text); return err })
 		}
 		if err != nil {
 			run.Close()
 			return nil, err
 		}
 	}
-	return run, run.Event("start", map[string]any{"resume": o.Resume, "spec": e.Spec.Written("name")})
+	return run, run.Event("start", map[string]any{"resume": o.Resume, "spec": e.Spec.Title()})
 }
 
 // trainInto trains classifier and guard in the run, calibrates, and saves
 // the detector to out. A detector that is there already is opened.
-func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ *Detector, err error) {
+func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out string) (_ *Detector, err error) {
 	if _, err := os.Stat(filepath.Join(out, artifact.MetaFile)); err == nil {
 		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
 	}
-	work, err := filepath.Abs(run.File(classifierWork))
+	work, err := filepath.Abs(run.File(rundir.ClassifierDir))
 	if e.frozen != "" {
 		work, err = filepath.Abs(e.frozen)
 	}
@@ -187,7 +190,7 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 	if err := e.readAll(); err != nil {
 		return nil, err
 	}
-	cl, _, err := e.startForTraining(ctx, work)
+	cl, err := e.StartClassifier(ctx, work)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +199,7 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 			err = errors.Join(err, cl.Close())
 		}
 	}()
-	resume, err := run.readCheckpoint()
+	resume, err := run.ReadCheckpoint()
 	if err != nil {
 		return nil, err
 	}
@@ -210,15 +213,17 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 		}
 	}()
 	net, err := e.trainNetwork(ctx, modelOf(cl, source), trainHooks{
-		checkpoint: run.writeCheckpoint, resume: resume,
-		epoch: run.record,
+		checkpoint: run.WriteCheckpoint, resume: resume,
+		epoch: run.Record,
 		warning: func(w string) {
 			e.o.logger().Warn(w)
 			_ = run.Event("warning", map[string]any{"message": e.Spec.Unexpand(w)})
 		},
 	})
 	if err != nil {
-		err = e.dumpBatch(run, err)
+		if x, readErr := e.trainRows(); readErr == nil {
+			err = run.DumpBatch(x, err)
+		}
 		return nil, errors.Join(err, run.Event("failed", map[string]any{"error": e.Spec.Unexpand(err.Error())}))
 	}
 	if source, err = e.settleSource(ctx, source); err != nil {
@@ -230,7 +235,7 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 		return nil, err
 	}
 	classifierDir := ""
-	if e.Spec.Classifier.Train != nil {
+	if e.Spec.Classifier.Model.Train != nil {
 		classifierDir = work
 	}
 	if err := d.save(ctx, out, classifierDir, net, false); err != nil {
@@ -242,8 +247,8 @@ func (e *Experiment) trainInto(ctx context.Context, run *RunDir, out string) (_ 
 // readAll reads the rows of every role that the spec has, so that overlaps
 // and missing files are found before hours of training.
 func (e *Experiment) readAll() error {
-	for _, role := range Roles {
-		if e.source(role) == nil {
+	for _, role := range dataset.Roles {
+		if e.Spec.Data.Of(role) == nil {
 			continue
 		}
 		if _, err := e.Rows(role); err != nil {
@@ -253,17 +258,6 @@ func (e *Experiment) readAll() error {
 	return nil
 }
 
-// record writes an epoch's metrics.
-func (d *RunDir) record(r train.Record) {
-	values := map[string]float64{"seconds": r.Seconds, "learning_rate": r.Rate}
-	fields := map[string]any{"epoch": r.Epoch}
-	for _, m := range r.Metrics {
-		values[m.Name], fields[m.Name] = m.Value, m.Value
-	}
-	_ = d.Metrics(r.Epoch, values)
-	_ = d.Event("epoch", fields)
-}
-
 // finish makes the detector of a trained network and calibrates it.
 func (e *Experiment) finish(ctx context.Context, cl *launch.Classifier, net *network) (*Detector, error) {
 	s := e.Spec
@@ -271,7 +265,7 @@ func (e *Experiment) finish(ctx context.Context, cl *launch.Classifier, net *net
 	if net.model != nil && s.Detector.Method == "vae" {
 		noise = detect.DrawNoise(s.Seed, s.Detector.Samples, net.model.LatentDim)
 	}
-	d, err := e.assemble(ctx, cl, net, detectHeads(net.heads), noise, detect.State{})
+	d, err := e.assemble(ctx, cl, net, net.heads, noise, detect.State{})
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +274,7 @@ func (e *Experiment) finish(ctx context.Context, cl *launch.Classifier, net *net
 	}
 	var x *tensor.Tensor
 	if s.Data.Calibration != nil {
-		rows, err := e.Rows(RoleCalibration)
+		rows, err := e.Rows(dataset.RoleCalibration)
 		if err != nil {
 			return nil, err
 		}

@@ -7,9 +7,12 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/rundir"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -43,7 +46,7 @@ func OpenTarget(ctx context.Context, name string, set []string, c Components, o 
 	if err != nil {
 		return nil, err
 	}
-	cl, _, err := e.startForTraining(ctx, filepath.Join(work, classifierWork))
+	cl, err := e.StartClassifier(ctx, filepath.Join(work, rundir.ClassifierDir))
 	if err != nil {
 		remove()
 		return nil, err
@@ -60,7 +63,7 @@ func (t *Target) ClassNames() []string {
 	if t.Detector != nil {
 		return t.Detector.ClassNames()
 	}
-	if rows := t.Experiment.rows[RoleTrain]; rows != nil {
+	if rows := t.Experiment.rows[dataset.RoleTrain]; rows != nil {
 		return rows.Classes
 	}
 	return nil
@@ -90,10 +93,10 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 		}
 		o.Pool, o.PoolLabels = z, make([]int, z.N())
 		for i := range o.PoolLabels {
-			o.PoolLabels[i] = attack.Argmax(z.Row(i))
+			o.PoolLabels[i] = oracle.Argmax(z.Row(i))
 		}
 	}
-	if rows, err := t.Experiment.Rows(RoleTrain); err == nil { // else the rows at hand bound the attack
+	if rows, err := t.Experiment.Rows(dataset.RoleTrain); err == nil { // else the rows at hand bound the attack
 		info, err := t.Classifier.Info(ctx)
 		if err != nil {
 			return nil, err

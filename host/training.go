@@ -4,44 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
-	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/kernel"
-	"github.com/vaeguard/vaeguard/host/nn"
-	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// modelOptions are the auto-encoder's, without normalisation.
-func (e *Experiment) modelOptions(in tensor.Shape) vae.Options {
-	v := e.Spec.VAE
-	return vae.Options{Input: in, Encoder: makers(v.Encoder), Decoder: makers(v.Decoder), LatentDim: v.LatentDim,
-		LogVar: vae.LogVar(v.LogVar), Method: method(e.Spec)}
-}
-
 // buildModel makes the auto-encoder with initial weights, or those that the
 // spec names.
 func (e *Experiment) buildModel(in tensor.Shape) (*vae.Model, error) {
 	s := e.Spec
-	if s.VAE.From != "" {
-		return e.modelFrom(in)
-	}
-	o := e.modelOptions(in)
-	var err error
-	if o.Normalize, err = e.normalizer(in); err != nil {
-		return nil, err
-	}
-	m, err := vae.Build(o, s.Seed)
+	norm, err := s.VAE.Normalize.Make(in, e.trainRows)
 	if err != nil {
-		return nil, placeError(s, err)
+		return nil, s.Errorf("vae.normalize", "%v", err)
+	}
+	m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Method: method(s), Normalizer: norm}, s.Seed)
+	if err != nil {
+		return nil, placeError(s.Document, err)
 	}
 	if s.VAE.Weights == "" {
 		return m, nil
@@ -50,10 +36,19 @@ func (e *Experiment) buildModel(in tensor.Shape) (*vae.Model, error) {
 	if err != nil {
 		return nil, s.Errorf("vae.weights", "%v", err)
 	}
-	if err := m.Load(modelWeights(f.Tensors)); err != nil {
+	if err := m.Load(artifact.Weights(f.Tensors)); err != nil {
 		return nil, s.Errorf("vae.weights", "%s: %v", s.VAE.Weights, err)
 	}
 	return m, nil
+}
+
+// trainRows are the rows of data.train.
+func (e *Experiment) trainRows() (*tensor.Tensor, error) {
+	d, err := e.Rows(dataset.RoleTrain)
+	if err != nil {
+		return nil, err
+	}
+	return d.X, nil
 }
 
 // modelFrom takes the layers and the weights of another detector.
@@ -70,22 +65,8 @@ func (e *Experiment) modelFrom(in tensor.Shape) (*vae.Model, error) {
 	if other.Spec.VAE == nil {
 		return fail(fmt.Errorf("%s has no auto-encoder", saved.Dir))
 	}
-	weights := saved.Weights()
-	o := other.modelOptions(in)
-	mean, std := take(weights, "normalize.mean"), take(weights, "normalize.std")
-	maps.DeleteFunc(weights, func(name string, _ *tensor.Tensor) bool {
-		return strings.HasPrefix(name, "scale.") || strings.HasPrefix(name, gradient.SavedPrefix)
-	})
-	if mean != nil && std != nil {
-		if o.Normalize, err = vae.NewNormalizer(wide(mean), wide(std), in); err != nil {
-			return fail(err)
-		}
-	}
-	m, err := vae.Build(o, other.Spec.Seed)
+	m, err := other.savedModel(in, saved)
 	if err != nil {
-		return fail(err)
-	}
-	if err := m.Load(weights); err != nil {
 		return fail(err)
 	}
 	v := *other.Spec.VAE
@@ -94,44 +75,25 @@ func (e *Experiment) modelFrom(in tensor.Shape) (*vae.Model, error) {
 	return m, nil
 }
 
-// modelWeights drops what a detector's file holds beside the layers.
-func modelWeights(all []safetensors.Named) map[string]*tensor.Tensor {
-	out := map[string]*tensor.Tensor{}
-	for _, t := range all {
-		part, _, _ := strings.Cut(t.Name, ".")
-		switch part {
-		case "noise", "hidden", "normalize", "scale", "gradient":
-		default:
-			out[t.Name] = t.Tensor
+// savedModel is the auto-encoder of a saved detector.
+func (e *Experiment) savedModel(in tensor.Shape, saved *artifact.Detector) (*vae.Model, error) {
+	o := vae.Options{Section: *e.Spec.VAE, Input: in, Method: method(e.Spec)}
+	var err error
+	if n := saved.Normalize(); n != nil {
+		if o.Normalizer, err = vae.RestoreNormalizer(n.Mean, n.Std, in); err != nil {
+			return nil, err
 		}
 	}
-	return out
-}
-
-func (e *Experiment) normalizer(in tensor.Shape) (*vae.Normalizer, error) {
-	n := e.Spec.VAE.Normalize
-	switch n.Mode {
-	case "", "none":
-		return nil, nil
-	case "given":
-		norm, err := vae.NewNormalizer(n.Mean, n.Std, in)
-		if err != nil {
-			return nil, e.Spec.Errorf("vae.normalize", "%v", err)
-		}
-		return norm, nil
-	}
-	d, err := e.Rows(RoleTrain)
+	m, err := vae.Build(o, e.Spec.Seed)
 	if err != nil {
 		return nil, err
 	}
-	norm, err := vae.FitNormalizer(n.Mode, d.X)
-	if err == nil { // in the precision of the file, so that a loaded detector has the same bits
-		norm, err = vae.NewNormalizer(wide(narrow(norm.Mean)), wide(narrow(norm.Std)), in)
-	}
-	if err != nil {
-		return nil, e.Spec.Errorf("vae.normalize", "%v", err)
-	}
-	return norm, nil
+	return m, m.Load(saved.Weights())
+}
+
+// setup are the settings of losses and metrics that the section detector gives.
+func (s *Spec) setup() train.Setup {
+	return train.Setup{Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip}
 }
 
 // network is what training made: the auto-encoder, or the student of
@@ -139,7 +101,7 @@ func (e *Experiment) normalizer(in tensor.Shape) (*vae.Normalizer, error) {
 type network struct {
 	model   *vae.Model
 	student *vae.Student
-	heads   []train.Head
+	heads   []oracle.Head
 	history []train.Record
 	source  *gradient.Source // of gradients that the classifier lacks, or nil
 }
@@ -159,7 +121,7 @@ func (e *Experiment) trainNetwork(ctx context.Context, cl sdk.Classifier, hooks 
 	if err != nil {
 		return nil, err
 	}
-	if in, err := e.Rows(RoleTrain); err == nil && !in.X.Example().Equal(info.InputShape) {
+	if in, err := e.Rows(dataset.RoleTrain); err == nil && !in.X.Example().Equal(info.InputShape) {
 		return nil, s.Errorf("data.train", "examples are %v, the classifier takes %v", in.X.Example(), info.InputShape)
 	}
 	net := &network{}
@@ -171,15 +133,19 @@ func (e *Experiment) trainNetwork(ctx context.Context, cl sdk.Classifier, hooks 
 		if s.Detector.Student == nil {
 			return nil, s.Errorf("detector", "method distillation needs detector.student.layers")
 		}
-		net.student, err = vae.BuildStudent(info.InputShape, makers(s.Detector.Student.Layers), info.NumClasses, s.Seed)
+		net.student, err = vae.BuildStudent(info.InputShape, s.Detector.Student.Layers, info.NumClasses, s.Seed)
 		if err != nil {
-			return nil, placeError(s, err)
+			return nil, placeError(s.Document, err)
 		}
 	default:
 		if s.VAE == nil {
 			return nil, s.Errorf("detector.method", "%s needs a section vae", s.Detector.Method)
 		}
-		if net.model, err = e.buildModel(info.InputShape); err != nil {
+		build := e.buildModel
+		if s.VAE.From != "" {
+			build = e.modelFrom
+		}
+		if net.model, err = build(info.InputShape); err != nil {
 			return nil, err
 		}
 	}
@@ -192,7 +158,7 @@ func (e *Experiment) trainNetwork(ctx context.Context, cl sdk.Classifier, hooks 
 		}
 		return net, nil
 	}
-	o, err := e.trainOptions(net)
+	rows, err := e.trainRows()
 	if err != nil {
 		return nil, err
 	}
@@ -201,9 +167,18 @@ func (e *Experiment) trainNetwork(ctx context.Context, cl sdk.Classifier, hooks 
 		return nil, err
 	}
 	defer engine.Close()
-	o.Engine, o.Classifier = engine, cl
-	o.Checkpoint, o.Resume, o.CheckpointEvery = hooks.checkpoint, hooks.resume, s.Train.Checkpoint.Every
-	o.Events = e.trainEvents(hooks)
+	o := train.Options{
+		Section: *s.Train, Engine: engine, Model: net.model, Student: net.student, Classifier: cl, Train: rows,
+		Setup: s.setup(), Beta: s.Detector.Beta, Hidden: net.heads, Seed: s.Seed,
+		Save: hooks.checkpoint, Resume: hooks.resume, Fingerprint: sha(s.Resolved()), Events: e.trainEvents(hooks),
+	}
+	if s.Data.Validation != nil {
+		val, err := e.Rows(dataset.RoleValidation)
+		if err != nil {
+			return nil, err
+		}
+		o.Validation = val.X
+	}
 	run := train.Run
 	if distill {
 		run = train.Distill
@@ -218,55 +193,6 @@ func (e *Experiment) trainNetwork(ctx context.Context, cl sdk.Classifier, hooks 
 	}
 	net.history = result.History
 	return net, nil
-}
-
-func (e *Experiment) trainOptions(net *network) (train.Options, error) {
-	s, t := e.Spec, e.Spec.Train
-	rows, err := e.Rows(RoleTrain)
-	if err != nil {
-		return train.Options{}, err
-	}
-	o := train.Options{
-		Model: net.model, Student: net.student, Train: rows.X,
-		Loss: registry.As[train.Loss](t.Loss),
-		Setup: train.Setup{
-			Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip, Recon: t.Recon, SumELBO: t.ELBOReduction == "sum",
-		},
-		Beta: s.Detector.Beta, SumLatent: t.LatentReduction == "sum", Hidden: net.heads, InputNoise: t.InputNoise,
-		Optimizer: registry.As[nn.Optimizer](t.Optimizer),
-		Epochs:    t.Epochs, BatchSize: t.BatchSize, ClipNorm: t.ClipNorm, ClipValue: t.ClipValue, Seed: s.Seed,
-		Fingerprint: sha(s.Resolved()),
-	}
-	for _, h := range net.heads {
-		o.Setup.HiddenWeights = append(o.Setup.HiddenWeights, h.Weight)
-	}
-	if t.Schedule != nil {
-		o.Schedule = registry.As[nn.Schedule](*t.Schedule)
-	}
-	if h := t.Harden; h != nil {
-		o.Harden = &train.Harden{Norm: h.Norm, Eps: h.Eps, Steps: h.Steps, Through: h.Through, Weight: h.Weight}
-		for _, ball := range h.Also {
-			o.Harden.Also = append(o.Harden.Also, train.Ball{Norm: ball.Norm, Eps: ball.Eps})
-		}
-	}
-	if es := t.EarlyStopping; es != nil {
-		o.EarlyStopping = &train.EarlyStopping{Monitor: es.Monitor, Patience: es.Patience, MinDelta: es.MinDelta, Mode: es.Mode}
-	}
-	if s.Data.Validation != nil {
-		val, err := e.Rows(RoleValidation)
-		if err != nil {
-			return o, err
-		}
-		o.Validation = val.X
-	}
-	for i, name := range t.LogMetrics {
-		m, err := e.c.Metrics.Lookup(name)
-		if err != nil {
-			return o, s.Errorf(fmt.Sprintf("train.log_metrics[%d]", i), "%v", err)
-		}
-		o.Metrics = append(o.Metrics, train.NamedMetric{Name: name, Metric: m})
-	}
-	return o, nil
 }
 
 // trainEvents turns the trainer's events into progress and records.
@@ -293,13 +219,4 @@ func (e *Experiment) trainEvents(hooks trainHooks) func(train.Event) {
 			}
 		}
 	}
-}
-
-// detectHeads are the same heads for scoring.
-func detectHeads(heads []train.Head) []detect.Head {
-	out := make([]detect.Head, len(heads))
-	for i, h := range heads {
-		out[i] = detect.Head{Name: h.Name, Weight: h.Weight, Kernel: h.Kernel}
-	}
-	return out
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/sdk/proto"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // chunk is how many of n rows go into one call.
@@ -143,14 +144,14 @@ func (s *server) gradientOf(ctx context.Context, info *Info, x *tensor.Tensor, n
 
 // input decodes and checks a batch.
 func input(info *Info, m *proto.Tensor) (*tensor.Tensor, error) {
-	x, err := fromWire("x", m)
+	x, err := decode("x", m)
 	if err != nil {
 		return nil, err
 	}
 	if len(x.Shape) == 0 || !x.Example().Equal(info.InputShape) {
 		return nil, Errorf(InvalidArgument, "x has shape %v, want N×%v (%v)", x.Shape, info.InputShape, info.Layout)
 	}
-	if i := notFinite(x.Data); i >= 0 {
+	if i := wire.NotFinite(x.Data); i >= 0 {
 		return nil, Errorf(InvalidArgument, "x: row %d, feature %d is %v", i/x.Stride(), i%x.Stride(), x.Data[i])
 	}
 	return x, nil
@@ -167,14 +168,14 @@ func cotangents(info *Info, m map[string]*proto.Tensor, n int) (map[string]*tens
 		if err != nil {
 			return nil, err
 		}
-		t, err := fromWire("cotangent of "+name, m[name])
+		t, err := decode("cotangent of "+name, m[name])
 		if err != nil {
 			return nil, err
 		}
 		if t.N() != n || !t.Example().Equal(shape) {
 			return nil, Errorf(InvalidArgument, "cotangent of %s has shape %v, want %d×%v", name, t.Shape, n, shape)
 		}
-		if i := notFinite(t.Data); i >= 0 {
+		if i := wire.NotFinite(t.Data); i >= 0 {
 			return nil, Errorf(InvalidArgument, "cotangent of %s: element %d is %v", name, i, t.Data[i])
 		}
 		out[name] = t
@@ -190,18 +191,17 @@ func checkOutput(name string, t *tensor.Tensor, n int, shape tensor.Shape) error
 	case t.N() != n || !t.Example().Equal(shape) || len(t.Data) != t.Shape.Size():
 		return Errorf(Internal, "the classifier gave %s of shape %v, want %d×%v", name, t.Shape, n, shape)
 	}
-	if i := notFinite(t.Data); i >= 0 {
+	if i := wire.NotFinite(t.Data); i >= 0 {
 		return Errorf(Internal, "the classifier gave a %s with %v in row %d, element %d", name, t.Data[i], i/t.Stride(), i%t.Stride())
 	}
 	return nil
 }
 
-// notFinite is the index of the first NaN or infinity, or -1.
-func notFinite(data []float32) int {
-	for i, v := range data {
-		if v-v != 0 {
-			return i
-		}
+// decode decodes what the host sent.
+func decode(name string, m *proto.Tensor) (*tensor.Tensor, error) {
+	t, err := wire.Decode(name, m)
+	if err != nil {
+		return nil, Errorf(InvalidArgument, "%v", err)
 	}
-	return -1
+	return t, nil
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"github.com/vaeguard/vaeguard/sdk/secret"
 )
 
 // Path resolves a path of the config: relative ones start at BaseDir.
@@ -46,7 +48,7 @@ func CheckConfig(schema, config []byte) error {
 	if err := s.Validate(doc); errors.As(err, &bad) {
 		d := leaves(nil, bad, message.NewPrinter(language.English))
 		for i, x := range d {
-			if isSecret(schema, x.Pointer) {
+			if secret.Marks(schema, x.Pointer) {
 				d[i].Message = "the value, a secret, does not fit the schema"
 			}
 		}

@@ -139,34 +139,3 @@ func toStatus(err error) error {
 	}
 	return status.Error(code, strings.ToValidUTF8(err.Error(), "\uFFFD"))
 }
-
-// fromStatus is the inverse of toStatus. Codes that no SDK sends are Internal.
-func fromStatus(err error) error {
-	if err == nil {
-		return nil
-	}
-	s, ok := status.FromError(err)
-	if !ok {
-		return err
-	}
-	e := &Error{Kind: Internal, Message: s.Message()}
-	switch s.Code() {
-	case codes.OK:
-		return nil
-	case codes.Canceled:
-		e.Err = context.Canceled
-	case codes.DeadlineExceeded:
-		e.Err = context.DeadlineExceeded
-	case codes.InvalidArgument, codes.OutOfRange:
-		e.Kind = InvalidArgument
-	case codes.Unimplemented:
-		e.Kind = Unimplemented
-	case codes.FailedPrecondition:
-		e.Kind = FailedPrecondition
-	case codes.ResourceExhausted:
-		e.Kind = ResourceExhausted
-	case codes.Unavailable:
-		e.Kind = Unavailable
-	}
-	return e
-}

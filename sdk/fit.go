@@ -15,10 +15,8 @@ import (
 
 	"github.com/vaeguard/vaeguard/sdk/proto"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
-
-// fitMessage is the most bytes of rows in one message of a Fit.
-const fitMessage = 4 << 20
 
 func (s *server) Fit(stream grpc.BidiStreamingServer[proto.FitRequest, proto.FitEvent]) error {
 	trainable, ok := s.c.(Trainable)
@@ -71,7 +69,7 @@ func (s *server) Fit(stream grpc.BidiStreamingServer[proto.FitRequest, proto.Fit
 
 // gather collects the rows that the options announce.
 func gather(stream grpc.BidiStreamingServer[proto.FitRequest, proto.FitEvent], m *proto.FitOptions) (TrainingData, error) {
-	if m.NTrain < 1 || m.NValidation < 0 || m.NTrain > maxElements || m.NValidation > maxElements {
+	if m.NTrain < 1 || m.NValidation < 0 || m.NTrain > wire.MaxElements || m.NValidation > wire.MaxElements {
 		return TrainingData{}, Errorf(InvalidArgument, "fit: %d training and %d validation rows", m.NTrain, m.NValidation)
 	}
 	var train, val rows
@@ -126,16 +124,16 @@ func (r *rows) tensor() *tensor.Tensor {
 }
 
 func (r *rows) add(m *proto.FitRows, announced int) error {
-	x, err := fromWire("x", m.X)
+	x, err := decode("x", m.X)
 	if err != nil {
 		return err
 	}
 	if len(x.Shape) < 2 || x.Stride() == 0 {
 		return Errorf(InvalidArgument, "fit: rows of shape %v, want N×(input…)", x.Shape)
 	}
-	labels, err := labelsFromWire(m.Labels, x.N())
+	labels, err := wire.DecodeLabels(m.Labels, x.N())
 	if err != nil {
-		return err
+		return Errorf(InvalidArgument, "%v", err)
 	}
 	if r.example == nil {
 		r.example = x.Example().Clone()
@@ -146,7 +144,7 @@ func (r *rows) add(m *proto.FitRows, announced int) error {
 	if r.n()+x.N() > announced {
 		return Errorf(InvalidArgument, "fit: more rows than the %d announced", announced)
 	}
-	if i := notFinite(x.Data); i >= 0 {
+	if i := wire.NotFinite(x.Data); i >= 0 {
 		return Errorf(InvalidArgument, "fit: row %d, feature %d is %v", r.n()+i/x.Stride(), i%x.Stride(), x.Data[i])
 	}
 	for i, l := range labels {

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"runtime/debug"
@@ -9,61 +10,46 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+
+	"github.com/vaeguard/vaeguard/sdk/proto"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
-// PluginName is the name under which go-plugin dispenses the classifier.
-const PluginName = "classifier"
-
-// Windows and buffers that take a third off the time of a large Predict.
-const (
-	streamWindow = 8 << 20
-	connWindow   = 16 << 20
-	bufferSize   = 1 << 20
-)
-
-// Handshake is what host and plugin must agree on before anything else.
-func Handshake() plugin.HandshakeConfig {
-	return plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: "VAEGUARD_PLUGIN", MagicCookieValue: "classifier"}
+// NewServer is what Serve runs, without the process: a gRPC server that
+// answers the protocol's calls from c, with everything that Serve does for an
+// author: batches are cut to Info.MaxBatch, shapes and finiteness are checked,
+// panics become Internal errors. It is for tests, as package sdktest has them,
+// and for a classifier beside other services. o is added to the options that
+// the protocol needs.
+func NewServer(c Classifier, o ...grpc.ServerOption) *grpc.Server {
+	s := grpc.NewServer(append(o, serverOptions()...)...)
+	proto.RegisterClassifierServer(s, &server{c: c})
+	return s
 }
 
-// ServerOptions are what a gRPC server of a classifier needs: no message
-// limit, large windows, errors with their kinds, panics recovered.
-func ServerOptions() []grpc.ServerOption {
+// serverOptions lift the message limit, widen the windows, recover panics and
+// give errors their codes.
+func serverOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32),
-		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
-		grpc.WriteBufferSize(bufferSize), grpc.ReadBufferSize(bufferSize),
+		grpc.InitialWindowSize(wire.StreamWindow), grpc.InitialConnWindowSize(wire.ConnectionWindow),
+		grpc.WriteBufferSize(wire.BufferSize), grpc.ReadBufferSize(wire.BufferSize),
 		grpc.ChainUnaryInterceptor(guardUnary), grpc.ChainStreamInterceptor(guardStream),
 	}
 }
 
-// DialOptions are their counterpart in the host.
-func DialOptions() []grpc.DialOption {
-	return []grpc.DialOption{
-		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow),
-		grpc.WithWriteBufferSize(bufferSize), grpc.WithReadBufferSize(bufferSize),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
-	}
-}
-
-// Plugin is the classifier's entry in a go-plugin PluginSet. The host leaves
-// Impl nil and dispenses a *Client.
-type Plugin struct {
+// served is the classifier's entry in the plugin's go-plugin PluginSet. The
+// server that Serve makes has the classifier already.
+type served struct {
 	plugin.NetRPCUnsupportedPlugin
-	Impl Classifier
 }
 
-var _ plugin.GRPCPlugin = Plugin{}
+var _ plugin.GRPCPlugin = served{}
 
-// GRPCServer registers Impl.
-func (p Plugin) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
-	Register(s, p.Impl)
-	return nil
-}
+func (served) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error { return nil }
 
-// GRPCClient returns a *Client.
-func (Plugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
-	return NewClient(c), nil
+func (served) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("sdk: a plugin does not call itself")
 }
 
 func guardUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {

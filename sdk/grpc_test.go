@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/remote"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -69,7 +70,7 @@ func TestPairAnswersTheSameBits(t *testing.T) {
 		same(t, "pull", must[*tensor.Tensor](t)(c.Pull(ctx, x, cots)), wantDx)
 		same(t, "gradient", must[*tensor.Tensor](t)(c.Gradient(ctx, x, dy)), must[*tensor.Tensor](t)(f.Gradient(ctx, x, dy)))
 
-		s := must[*sdk.Stream](t)(c.Stream(ctx))
+		s := must[*remote.Stream](t)(c.Stream(ctx))
 		defer s.Close()
 		for range 2 {
 			outs = must[map[string]*tensor.Tensor](t)(s.Forward(x, sdk.Output, hidden))
@@ -161,7 +162,7 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 	if _, err := c.Gradient(ctx, random(1, 2, 3), random(1, 2, 2)); !errors.Is(err, sdk.Unimplemented) {
 		t.Errorf("gradient of a classifier without: %v", err)
 	}
-	s := must[*sdk.Stream](t)(c.Stream(ctx))
+	s := must[*remote.Stream](t)(c.Stream(ctx))
 	defer s.Close()
 	if _, err := s.Forward(random(1, 2, 3)); !errors.Is(err, sdk.Unimplemented) {
 		t.Errorf("stream of a classifier without: %v", err)
@@ -181,7 +182,7 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 
 func TestBackwardNeedsForward(t *testing.T) {
 	c := sdktest.Pair(t, &sdktest.Fake{Shape: tensor.Shape{3}, Classes: 2})
-	s := must[*sdk.Stream](t)(c.Stream(t.Context()))
+	s := must[*remote.Stream](t)(c.Stream(t.Context()))
 	defer s.Close()
 	_, err := s.Backward(map[string]*tensor.Tensor{sdk.Output: random(1, 1, 2)}, tensor.Shape{1, 3})
 	if !errors.Is(err, sdk.FailedPrecondition) {

@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/sdk/proto"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // Validate reports what a classifier that is Ready has left out or got wrong.
 func (i Info) Validate() error {
 	switch {
-	case len(i.InputShape) == 0 || i.InputShape.Valid(1, maxElements) != nil:
+	case len(i.InputShape) == 0 || i.InputShape.Valid(1, wire.MaxElements) != nil:
 		return fmt.Errorf("input shape %v: want at least one dimension, all positive", i.InputShape)
 	case i.Layout < Flat || i.Layout > NCHW:
 		return fmt.Errorf("layout %d: want Flat, NHWC or NCHW", i.Layout)
@@ -37,7 +39,7 @@ func (i Info) Validate() error {
 		}
 	}
 	for k, h := range i.Hidden {
-		if h.Name == "" || h.Shape.Valid(1, maxElements) != nil {
+		if h.Name == "" || h.Shape.Valid(1, wire.MaxElements) != nil {
 			return fmt.Errorf("hidden layer %d: name %q, shape %v", k, h.Name, h.Shape)
 		}
 	}
@@ -126,4 +128,21 @@ func describe(i Info, c Classifier) Info {
 	i.Ready = i.Ready || !trainable && i.NumClasses > 0 && len(i.InputShape) > 0
 	i.Hidden = slices.Clone(i.Hidden)
 	return i
+}
+
+// encode is the description as it goes on the wire. The numbers of the enums
+// are the same on both sides.
+func (i Info) encode() *proto.DescribeResponse {
+	m := &proto.DescribeResponse{
+		Name: i.Name, Version: i.Version,
+		InputShape: wire.Dims(i.InputShape), Layout: proto.Layout(i.Layout), Lo: i.Lo, Hi: i.Hi,
+		NumClasses: int64(i.NumClasses), Classes: i.Classes, Output: proto.OutputKind(i.Output), MaxBatch: int64(i.MaxBatch),
+		Gradient: proto.GradientKind(i.Gradient), Differentiate: i.Differentiate,
+		Trainable: i.Trainable, Ready: i.Ready, BatchInvariant: i.BatchInvariant,
+		Digest: i.Digest, ConfigSchema: i.Schema,
+	}
+	for _, h := range i.Hidden {
+		m.Hidden = append(m.Hidden, &proto.HiddenLayer{Name: h.Name, Shape: wire.Dims(h.Shape)})
+	}
+	return m
 }

@@ -10,12 +10,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
-)
 
-// DeathWatchEnv names the variable by which a host says that the plugin's
-// stdin is a pipe held open by the host: its end is the host's death, however
-// it died. The value is "stdin". The SDK takes it out of the environment.
-const DeathWatchEnv = "VAEGUARD_DEATH_WATCH"
+	"github.com/vaeguard/vaeguard/sdk/wire"
+)
 
 // Serve is the whole main of a plugin: it answers the host's calls from c
 // until the host is done, and then returns. It does not return if the program
@@ -24,7 +21,7 @@ const DeathWatchEnv = "VAEGUARD_DEATH_WATCH"
 // Standard output belongs to the handshake. Do not print before Serve; what is
 // printed afterwards goes to stderr, which the host logs.
 func Serve(c Classifier) {
-	handshake := Handshake()
+	handshake := wire.Handshake()
 	if os.Getenv(handshake.MagicCookieKey) != handshake.MagicCookieValue {
 		fmt.Fprintln(os.Stderr, "This program is a classifier plugin for vaeguard. Name it in a spec as classifier.path, or try: vaeguard plugin check PATH")
 		os.Exit(1)
@@ -38,7 +35,7 @@ func Serve(c Classifier) {
 	direct := func() { once.Do(func() { os.Stdout, os.Stderr = stderr, stderr; stdoutToStderr() }) }
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: handshake,
-		Plugins:         plugin.PluginSet{PluginName: Plugin{Impl: c}},
+		Plugins:         plugin.PluginSet{wire.PluginName: served{}},
 		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: stderr, JSONFormat: true}),
 		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
 			o = append(o,
@@ -50,15 +47,15 @@ func Serve(c Classifier) {
 					direct()
 					return h(srv, s)
 				}))
-			return grpc.NewServer(append(o, ServerOptions()...)...)
+			return NewServer(c, o...)
 		},
 	})
 }
 
 // watchHost ends the process, and with it what it started, when the host dies.
 func watchHost() {
-	watch := os.Getenv(DeathWatchEnv)
-	_ = os.Unsetenv(DeathWatchEnv)
+	watch := os.Getenv(wire.DeathWatchEnv)
+	_ = os.Unsetenv(wire.DeathWatchEnv)
 	if watch != "stdin" {
 		return
 	}

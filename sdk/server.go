@@ -12,15 +12,8 @@ import (
 
 	"github.com/vaeguard/vaeguard/sdk/proto"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
-
-// Register puts c on a gRPC server, with everything that Serve does for an
-// author except the process: batches are cut to Info.MaxBatch, shapes and
-// finiteness are checked, panics become Internal errors. The server must have
-// been made with ServerOptions.
-func Register(s grpc.ServiceRegistrar, c Classifier) {
-	proto.RegisterClassifierServer(s, &server{c: c})
-}
 
 // server answers the protocol's calls from a Classifier.
 type server struct {
@@ -47,14 +40,14 @@ func (s *server) Describe(ctx context.Context, _ *proto.DescribeRequest) (*proto
 			return nil, Errorf(Internal, "the classifier's Info: %w", err)
 		}
 	}
-	return infoToWire(i), nil
+	return i.encode(), nil
 }
 
 func (s *server) Configure(ctx context.Context, r *proto.ConfigureRequest) (*proto.ConfigureResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget()
-	shape, _, err := wireShape(r.InputShape)
+	shape, _, err := wire.Shape(r.InputShape)
 	if err != nil {
 		return nil, Errorf(InvalidArgument, "input shape: %v", err)
 	}
@@ -96,7 +89,7 @@ func (s *server) Predict(ctx context.Context, r *proto.PredictRequest) (*proto.P
 	if err != nil {
 		return nil, err
 	}
-	return &proto.PredictResponse{Outputs: mapToWire(outs)}, nil
+	return &proto.PredictResponse{Outputs: wire.EncodeMap(outs)}, nil
 }
 
 func (s *server) Gradient(ctx context.Context, r *proto.GradientRequest) (*proto.GradientResponse, error) {
@@ -121,7 +114,7 @@ func (s *server) Gradient(ctx context.Context, r *proto.GradientRequest) (*proto
 	if err != nil {
 		return nil, err
 	}
-	return &proto.GradientResponse{Dx: toWire(dx), Outputs: mapToWire(outs)}, nil
+	return &proto.GradientResponse{Dx: wire.Encode(dx), Outputs: wire.EncodeMap(outs)}, nil
 }
 
 func (s *server) Differentiate(stream grpc.BidiStreamingServer[proto.DifferentiateRequest, proto.DifferentiateResponse]) error {
@@ -183,7 +176,7 @@ func (s *server) tape(ctx context.Context, r *proto.PredictRequest) (*tape, *pro
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &proto.PredictResponse{Outputs: mapToWire(outs)}
+	m := &proto.PredictResponse{Outputs: wire.EncodeMap(outs)}
 	return t, &proto.DifferentiateResponse{Step: &proto.DifferentiateResponse_Outputs{Outputs: m}}, nil
 }
 
@@ -217,7 +210,7 @@ func (s *server) pull(ctx context.Context, t *tape, r *proto.CotangentRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return &proto.DifferentiateResponse{Step: &proto.DifferentiateResponse_Dx{Dx: toWire(dx)}}, nil
+	return &proto.DifferentiateResponse{Step: &proto.DifferentiateResponse_Dx{Dx: wire.Encode(dx)}}, nil
 }
 
 // request reads what Predict and a forward step have in common.

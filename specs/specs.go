@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// FS holds the files, by name: demo.yaml.
+// FS holds the files, by name: demo.yaml; and, in templates, the commented
+// starting points of `vaeguard new spec` by kind, with NAME where a name goes.
 //
-//go:embed *.yaml
+//go:embed *.yaml templates/*.yaml
 var FS embed.FS
 
 // Demo is the file that `vaeguard demo` runs.

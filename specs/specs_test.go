@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/nn"
-	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 	"github.com/vaeguard/vaeguard/specs"
 )
@@ -29,7 +29,6 @@ func TestSpecs(t *testing.T) {
 		"bench-dense":        {tensor.Shape{784}, 676864},
 		"bench-tabular":      {tensor.Shape{24}, 2408},
 	}
-	o := spec.Options{Tables: shipped(), LookupEnv: func(string) (string, bool) { return "", false }}
 	names := specs.Names()
 	if len(names) != len(want) {
 		t.Errorf("%d specs, want %d: %v", len(names), len(want), names)
@@ -40,7 +39,7 @@ func TestSpecs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := spec.Parse("specs/"+name+".yaml", data, o)
+			s, err := host.ParseSpec("specs/"+name+".yaml", data, builtin.Components())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,11 +51,11 @@ func TestSpecs(t *testing.T) {
 			}
 			w := want[name]
 			r := nn.FreshRand(s.Seed)
-			enc, err := nn.Build(registry.List[nn.Maker](s.VAE.Encoder), w.in, r)
+			enc, err := nn.Build(s.VAE.Encoder, w.in, r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			dec, err := nn.Build(registry.List[nn.Maker](s.VAE.Decoder), tensor.Shape{s.VAE.LatentDim}, r)
+			dec, err := nn.Build(s.VAE.Decoder, tensor.Shape{s.VAE.LatentDim}, r)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,7 +23,7 @@ type APGD struct {
 }
 
 var (
-	_ attack.Attack    = (*APGD)(nil)
+	_ attack.Iterated  = (*APGD)(nil)
 	_ attack.Chooser   = (*APGD)(nil)
 	_ attack.Restarter = (*APGD)(nil)
 )
@@ -33,6 +33,9 @@ func (a *APGD) Ball() (attack.Norm, float64) { return ball(a.Norm, a.Eps) }
 
 // Needs implements attack.Attack.
 func (a *APGD) Needs() attack.Need { return attack.NeedsGradients }
+
+// Iterated implements attack.Iterated.
+func (a *APGD) Iterated() bool { return true }
 
 // Repeats implements attack.Restarter.
 func (a *APGD) Repeats() int { return a.Restarts }
@@ -73,7 +76,7 @@ func (a *APGD) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o
 	p := attack.NewProbe(m, n, o, b)
 	rows := attack.All(n)
 	period, since := max(1, int(0.22*float64(a.Steps))), 0
-	for k := 0; k <= a.Steps; k++ {
+	for k := 0; k <= a.Steps && p.Affords(0, 1); k++ { // all rows have spent the same
 		s, err := p.Gradient(ctx, rows, y)
 		if err != nil {
 			return nil, err

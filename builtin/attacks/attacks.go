@@ -44,6 +44,17 @@ func ball(norm string, eps float64) (attack.Norm, float64) {
 	return attack.Norm(norm), eps
 }
 
+// affordable are those of the rows whose query budget is not spent.
+func affordable(p *attack.Probe, rows []int) []int {
+	var left []int
+	for _, i := range rows {
+		if p.Affords(i, 1) {
+			left = append(left, i)
+		}
+	}
+	return left
+}
+
 // positive is for attacks that cannot do without a bound.
 func positive(eps float64) error {
 	if eps == 0 {

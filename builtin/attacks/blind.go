@@ -23,6 +23,7 @@ type Blind struct {
 var (
 	_ attack.Adaptive = (*Blind)(nil)
 	_ attack.Chooser  = (*Blind)(nil)
+	_ attack.Counted  = (*Blind)(nil)
 )
 
 // Ball implements attack.Attack.
@@ -36,6 +37,9 @@ func (a *Blind) FreshNoise() bool { return false }
 
 // WantsFlag implements attack.Adaptive.
 func (a *Blind) WantsFlag() bool { return false }
+
+// MaxQueries implements attack.Counted: x itself, and Queries patches.
+func (a *Blind) MaxQueries() int { return a.Queries + 1 }
 
 // Objective implements attack.Chooser.
 func (a *Blind) Objective(g attack.Goal) (attack.Objective, error) {

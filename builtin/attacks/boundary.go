@@ -73,7 +73,9 @@ func (a *Boundary) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tenso
 		}
 		copy(y.Row(i), at)
 		state[i] = walker{r: b.Rand(i, 5), spherical: a.SphericalStep, source: a.SourceStep, side: make([]float32, x.Stride())}
-		rows = append(rows, i)
+		if p.Affords(i, 2) { // a step, and every tenth time a look sideways
+			rows = append(rows, i)
+		}
 	}
 	next := y.Clone()
 	for step := 1; step <= a.Steps && len(rows) > 0; step++ {

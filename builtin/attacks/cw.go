@@ -101,7 +101,7 @@ func (a *CW) descend(ctx context.Context, p *attack.Probe, x, out *tensor.Tensor
 	for _, i := range rows {
 		state[i].start(x.Row(i))
 	}
-	active := rows
+	active := affordable(p, rows)
 	every := max(1, a.Steps/10)
 	for step := 1; step <= a.Steps && len(active) > 0; step++ {
 		y := tensor.Batch(len(active), x.Example())

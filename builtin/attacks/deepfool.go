@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -112,8 +113,8 @@ func (a *DeepFool) nearest(ctx context.Context, p *attack.Probe, s attack.Sample
 	for c := 1; c < min(a.Candidates, z.Stride()); c++ {
 		cot := tensor.New(z.Shape...)
 		for k, i := range rows {
-			_, up := attack.Level(kind, z.Row(k)[order[i][c]])
-			_, down := attack.Level(kind, z.Row(k)[order[i][0]])
+			_, up := oracle.Level(kind, z.Row(k)[order[i][c]])
+			_, down := oracle.Level(kind, z.Row(k)[order[i][0]])
 			cot.Row(k)[order[i][c]], cot.Row(k)[order[i][0]] = float32(up), float32(-down)
 		}
 		w, err := p.Pull(ctx, rows, s, map[string]*tensor.Tensor{sdk.Output: cot})
@@ -121,8 +122,8 @@ func (a *DeepFool) nearest(ctx context.Context, p *attack.Probe, s attack.Sample
 			return nil, err
 		}
 		for k, i := range rows {
-			zc, _ := attack.Level(kind, z.Row(k)[order[i][c]])
-			z0, _ := attack.Level(kind, z.Row(k)[order[i][0]])
+			zc, _ := oracle.Level(kind, z.Row(k)[order[i][c]])
+			z0, _ := oracle.Level(kind, z.Row(k)[order[i][0]])
 			f := math.Abs(zc-z0) + 1e-6
 			dual := attack.L2
 			if norm == attack.Linf {

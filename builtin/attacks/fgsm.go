@@ -21,13 +21,17 @@ type FGSM struct {
 	EpsSteps int     `yaml:"eps_steps" check:">= 1" doc:"steps of minimal"`
 }
 
-var _ attack.Attack = (*FGSM)(nil)
+var _ attack.Overshooting = (*FGSM)(nil)
 
 // Ball implements attack.Attack.
 func (a *FGSM) Ball() (attack.Norm, float64) { return ball(a.Norm, a.Eps) }
 
 // Needs implements attack.Attack.
 func (a *FGSM) Needs() attack.Need { return attack.NeedsGradients }
+
+// Overshoots implements attack.Overshooting: one step goes past a region that
+// it would reach, unless eps is grown to it.
+func (a *FGSM) Overshoots() bool { return !a.Minimal }
 
 // Validate implements registry.Validator.
 func (a *FGSM) Validate() error {
@@ -68,7 +72,7 @@ func (a *FGSM) grow(ctx context.Context, p *attack.Probe, x, dir *tensor.Tensor,
 	y := x.Clone()
 	var rows []int
 	for i, d := range done {
-		if !d {
+		if !d && p.Affords(i, 1) {
 			rows = append(rows, i)
 		}
 	}

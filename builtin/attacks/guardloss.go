@@ -6,6 +6,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -65,14 +66,9 @@ func (o *guardLoss) Select(rows []int) attack.Objective {
 // gap is level(y) − level(j) of the best other class j, negated if targeted,
 // and adds weight times its derivative to g.
 func (o *guardLoss) gap(z, g []float32, y int, weight, floor float64) float64 {
-	j := -1
-	for k := range z {
-		if k != y && (j < 0 || z[k] > z[j]) {
-			j = k
-		}
-	}
-	ly, sy := attack.Level(o.kind, z[y])
-	lj, sj := attack.Level(o.kind, z[j])
+	j := oracle.ArgmaxBut(z, y)
+	ly, sy := oracle.Level(o.kind, z[y])
+	lj, sj := oracle.Level(o.kind, z[j])
 	gap, sign := ly-lj, 1.
 	if o.targeted {
 		gap, sign = -gap, -1
@@ -131,8 +127,8 @@ func (o *guardLoss) Loss(dst []float64, outputs, grad map[string]*tensor.Tensor)
 func (o *guardLoss) distance(z, g, target []float32, weight float64) float64 {
 	s := 0.0
 	for k, v := range z {
-		l, slope := attack.Level(o.kind, v)
-		t, _ := attack.Level(o.kind, target[k])
+		l, slope := oracle.Level(o.kind, v)
+		t, _ := oracle.Level(o.kind, target[k])
 		d := l - t
 		s += float64(d * d)
 		if g != nil {
@@ -144,7 +140,7 @@ func (o *guardLoss) distance(z, g, target []float32, weight float64) float64 {
 
 // wrong reports whether the class is one that the attacker wants.
 func (o *guardLoss) wrong(z []float32, i int) bool {
-	return (attack.Argmax(z) == o.labels[i]) == o.targeted
+	return (oracle.Argmax(z) == o.labels[i]) == o.targeted
 }
 
 // Done implements attack.Objective.
@@ -153,7 +149,7 @@ func (o *guardLoss) Done(dst []bool, outputs map[string]*tensor.Tensor) {
 	for i := range dst {
 		flagged := float64(score.Row(i)[0]) > o.threshold
 		if o.alarm {
-			dst[i] = flagged && attack.Argmax(z.Row(i)) == o.labels[i]
+			dst[i] = flagged && oracle.Argmax(z.Row(i)) == o.labels[i]
 		} else {
 			dst[i] = !flagged && o.wrong(z.Row(i), i)
 		}

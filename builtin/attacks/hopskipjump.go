@@ -25,6 +25,7 @@ type HopSkipJump struct {
 var (
 	_ attack.Attack  = (*HopSkipJump)(nil)
 	_ attack.Chooser = (*HopSkipJump)(nil)
+	_ attack.Counted = (*HopSkipJump)(nil)
 )
 
 // Ball implements attack.Attack.
@@ -32,6 +33,9 @@ func (a *HopSkipJump) Ball() (attack.Norm, float64) { return ball(a.Norm, a.Eps)
 
 // Needs implements attack.Attack.
 func (a *HopSkipJump) Needs() attack.Need { return attack.NeedsPredictions }
+
+// MaxQueries implements attack.Counted.
+func (a *HopSkipJump) MaxQueries() int { return a.Queries }
 
 // Objective implements attack.Chooser.
 func (a *HopSkipJump) Objective(g attack.Goal) (attack.Objective, error) { return labelsOnly(g) }

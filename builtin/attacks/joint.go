@@ -80,8 +80,8 @@ type Transfer struct {
 }
 
 var (
-	_ attack.Adaptive = (*Transfer)(nil)
-	_ attack.Chooser  = (*Transfer)(nil)
+	_ attack.Transferred = (*Transfer)(nil)
+	_ attack.Chooser     = (*Transfer)(nil)
 )
 
 func (a *Transfer) joint() *Joint {
@@ -100,7 +100,7 @@ func (a *Transfer) FreshNoise() bool { return false }
 // WantsFlag implements attack.Adaptive.
 func (a *Transfer) WantsFlag() bool { return false }
 
-// Transferred tells evaluate to attack the other guard.
+// Transferred implements attack.Transferred.
 func (a *Transfer) Transferred() bool { return true }
 
 // Objective implements attack.Chooser.

@@ -21,9 +21,10 @@ type LogitMatch struct {
 }
 
 var (
-	_ attack.Adaptive  = (*LogitMatch)(nil)
-	_ attack.Chooser   = (*LogitMatch)(nil)
-	_ attack.Restarter = (*LogitMatch)(nil)
+	_ attack.Adaptive     = (*LogitMatch)(nil)
+	_ attack.Chooser      = (*LogitMatch)(nil)
+	_ attack.Restarter    = (*LogitMatch)(nil)
+	_ attack.Overshooting = (*LogitMatch)(nil)
 )
 
 // Ball implements attack.Attack.
@@ -37,6 +38,10 @@ func (a *LogitMatch) FreshNoise() bool { return a.Fresh }
 
 // WantsFlag implements attack.Adaptive.
 func (a *LogitMatch) WantsFlag() bool { return false }
+
+// Overshoots implements attack.Overshooting: steps of a large eps are too coarse
+// to match logits.
+func (a *LogitMatch) Overshoots() bool { return true }
 
 // Repeats implements attack.Restarter.
 func (a *LogitMatch) Repeats() int { return a.Restarts }
@@ -56,6 +61,13 @@ func (a *LogitMatch) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Ten
 	loss, ok := o.(*guardLoss)
 	if !ok {
 		return nil, errNoGuard
+	}
+	switch b.Queries { // one of them is for the outputs on x
+	case 0:
+	case 1:
+		return x.Clone(), nil
+	default:
+		b.Queries--
 	}
 	z, err := m.Predict(ctx, x)
 	if err != nil {

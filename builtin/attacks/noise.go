@@ -19,13 +19,16 @@ type Noise struct {
 	Distribution string  `yaml:"distribution" enum:"uniform|gaussian" doc:"of the noise before it is scaled"`
 }
 
-var _ attack.Attack = (*Noise)(nil)
+var _ attack.Control = (*Noise)(nil)
 
 // Ball implements attack.Attack.
 func (a *Noise) Ball() (attack.Norm, float64) { return ball(a.Norm, a.Eps) }
 
 // Needs implements attack.Attack.
 func (a *Noise) Needs() attack.Need { return attack.NeedsNothing }
+
+// Control implements attack.Control.
+func (a *Noise) Control() bool { return true }
 
 // Perturb implements attack.Attack.
 func (a *Noise) Perturb(_ context.Context, _ sdk.Forwarder, x *tensor.Tensor, _ attack.Objective, b attack.Budget) (*tensor.Tensor, error) {

@@ -27,7 +27,7 @@ type PGD struct {
 }
 
 var (
-	_ attack.Attack    = (*PGD)(nil)
+	_ attack.Iterated  = (*PGD)(nil)
 	_ attack.Restarter = (*PGD)(nil)
 )
 
@@ -36,6 +36,9 @@ func (a *PGD) Ball() (attack.Norm, float64) { return ball(a.Norm, a.Eps) }
 
 // Needs implements attack.Attack.
 func (a *PGD) Needs() attack.Need { return attack.NeedsGradients }
+
+// Iterated implements attack.Iterated.
+func (a *PGD) Iterated() bool { return true }
 
 // Repeats implements attack.Restarter.
 func (a *PGD) Repeats() int { return a.Restarts }

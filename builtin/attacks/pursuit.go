@@ -6,6 +6,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -46,7 +47,7 @@ func (q *pursuit) offer(i int, y []float32, s attack.Sample, k int) {
 	now := standing{loss: s.Loss[k], done: s.Done[k], score: float64(s.Outputs[detect.OutputScore].Row(k)[0])}
 	z := s.Outputs[sdk.Output].Row(k)
 	if q.goal.alarm {
-		now.wrong, now.score = attack.Argmax(z) == q.goal.labels[i], -now.score
+		now.wrong, now.score = oracle.Argmax(z) == q.goal.labels[i], -now.score
 	} else {
 		now.wrong = q.goal.wrong(z, i)
 	}
@@ -73,6 +74,7 @@ func (q *pursuit) open() []int {
 // run makes steps steps on the given rows; the length falls from step·eps to
 // a tenth of it. Stage keys the random start.
 func (q *pursuit) run(ctx context.Context, p *attack.Probe, rows []int, steps int, step float64, stage uint64, toward compass) error {
+	rows = affordable(p, rows)
 	y := q.x.Clone()
 	for _, i := range rows {
 		b := q.b

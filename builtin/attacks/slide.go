@@ -58,7 +58,7 @@ func (a *SLIDE) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, 
 	y := x.Clone()
 	best := newKeeper(y)
 	rows := attack.All(x.N())
-	for range a.Steps {
+	for k := 0; k < a.Steps && p.Affords(0, 2); k++ { // all rows have spent the same
 		s, err := p.Gradient(ctx, rows, y)
 		if err != nil {
 			return nil, err
@@ -155,7 +155,7 @@ func (a *SLIDE) search(ctx context.Context, p *attack.Probe, x *tensor.Tensor, b
 func (a *SLIDE) iterate(ctx context.Context, p *attack.Probe, x *tensor.Tensor, rows []int, eps []float64, b attack.Budget) (*tensor.Tensor, []bool, error) {
 	y := x.Gather(rows)
 	done := make([]bool, len(rows))
-	active := attack.All(len(rows))
+	active := slices.DeleteFunc(attack.All(len(rows)), func(j int) bool { return !p.Affords(rows[j], 1) })
 	width := reach(attack.Budget{Norm: attack.L1, Box: b.Box}, x.Stride()) / float64(x.Stride()) // mean width of the box
 	for step := 0; step <= a.Steps && len(active) > 0; step++ {
 		ids := make([]int, len(active))
@@ -168,7 +168,7 @@ func (a *SLIDE) iterate(ctx context.Context, p *attack.Probe, x *tensor.Tensor, 
 		}
 		var left []int
 		for k, j := range active {
-			if done[j] = s.Done[k]; done[j] || step == a.Steps {
+			if done[j] = s.Done[k]; done[j] || step == a.Steps || !p.Affords(rows[j], 1) {
 				continue
 			}
 			left = append(left, j)

@@ -24,6 +24,7 @@ type Square struct {
 var (
 	_ attack.Attack  = (*Square)(nil)
 	_ attack.Chooser = (*Square)(nil)
+	_ attack.Counted = (*Square)(nil)
 )
 
 // Ball implements attack.Attack.
@@ -31,6 +32,9 @@ func (a *Square) Ball() (attack.Norm, float64) { return ball(a.Norm, a.Eps) }
 
 // Needs implements attack.Attack.
 func (a *Square) Needs() attack.Need { return attack.NeedsPredictions }
+
+// MaxQueries implements attack.Counted: x itself, and Queries patches.
+func (a *Square) MaxQueries() int { return a.Queries + 1 }
 
 // Objective implements attack.Chooser.
 func (a *Square) Objective(g attack.Goal) (attack.Objective, error) { return g.Margin(0), nil }
@@ -55,7 +59,7 @@ func (a *Square) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor,
 	}
 	var rows []int
 	for i := range n {
-		if !s.Done[i] {
+		if !s.Done[i] && p.Affords(i, 1) {
 			rows = append(rows, i)
 		}
 	}

@@ -30,7 +30,7 @@ func (d decider) fooled(ctx context.Context, candidates ...[]float32) ([]bool, e
 // then random corners of it. It returns nil if it finds none.
 func (d decider) start(ctx context.Context, x []float32, b attack.Budget, tries int) ([]float32, error) {
 	r := b.Rand(d.row, 4)
-	for range tries {
+	for k := 0; k < tries && d.p.Affords(d.row, 1); k++ {
 		y := make([]float32, len(x))
 		for j := range y {
 			lo, hi := b.Box.At(j)
@@ -41,12 +41,9 @@ func (d decider) start(ctx context.Context, x []float32, b attack.Budget, tries 
 		} else if ok[0] {
 			return y, nil
 		}
-		if !d.p.Affords(d.row, 1) {
-			break
-		}
 	}
 	// Corners of the box are further away than anything that noise reaches.
-	for range tries {
+	for k := 0; k < tries && d.p.Affords(d.row, 1); k++ {
 		y := make([]float32, len(x))
 		for j := range y {
 			lo, hi := b.Box.At(j)
@@ -58,9 +55,6 @@ func (d decider) start(ctx context.Context, x []float32, b attack.Budget, tries 
 			return nil, err
 		} else if ok[0] {
 			return y, nil
-		}
-		if !d.p.Affords(d.row, 1) {
-			break
 		}
 	}
 	return nil, nil

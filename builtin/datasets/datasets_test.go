@@ -8,11 +8,10 @@ import (
 	"testing"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 // load skips sets that are not on this machine.
-func load(t *testing.T, src dataset.Source, split string) *dataset.Data {
+func load(t *testing.T, src dataset.Set, split string) *dataset.Data {
 	t.Helper()
 	d, err := src.Load(split)
 	if err != nil && strings.Contains(err.Error(), "is not installed") {
@@ -120,7 +119,7 @@ func TestRoles(t *testing.T) {
 	var roles []*dataset.Data
 	total := 0
 	for _, split := range []string{"train", "validation", "calibration", "test"} {
-		src := spec.DataSource{Dataset: "iris", Split: split}
+		src := dataset.Source{Dataset: "iris", Split: split}
 		d, err := dataset.Open(src, "", Table())
 		if err != nil {
 			t.Fatal(err)
@@ -140,11 +139,11 @@ func TestRoles(t *testing.T) {
 	if total != 150 {
 		t.Errorf("the parts have %d rows, want 150", total)
 	}
-	_, err := dataset.Open(spec.DataSource{Dataset: "fashion-mnist-3k", Split: "calibration"}, "", Table())
+	_, err := dataset.Open(dataset.Source{Dataset: "fashion-mnist-3k", Split: "calibration"}, "", Table())
 	if err == nil || !strings.Contains(err.Error(), "has the splits train and test, not calibration") {
 		t.Errorf("got %v", err)
 	}
-	d, err := dataset.Open(spec.DataSource{Dataset: "fashion-mnist-3k", Split: "train", Range: []int{100, 300}, Limit: 20}, "", Table())
+	d, err := dataset.Open(dataset.Source{Dataset: "fashion-mnist-3k", Split: "train", Range: []int{100, 300}, Limit: 20}, "", Table())
 	if err != nil || d.X.N() != 20 {
 		t.Fatalf("limit: %v", err)
 	}

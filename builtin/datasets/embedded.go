@@ -24,7 +24,7 @@ type table struct {
 	image   bool    // columns are pixels: no names
 }
 
-var _ dataset.Source = table{}
+var _ dataset.Set = table{}
 
 var (
 	digits       = table{name: "digits", rows: 1797, columns: 64, classes: numerals, scale: 16, image: true}
@@ -33,10 +33,10 @@ var (
 	iris         = table{name: "iris", rows: 150, columns: 4, classes: []string{"setosa", "versicolor", "virginica"}, scale: 1}
 )
 
-// Splits implements dataset.Source: there are none.
+// Splits implements dataset.Set: there are none.
 func (t table) Splits() []string { return nil }
 
-// Header implements dataset.Source.
+// Header implements dataset.Set.
 func (t table) Header(split string) (dataset.Header, error) {
 	if split != "" {
 		return dataset.Header{}, fmt.Errorf("%s has no official splits", t.name)
@@ -44,7 +44,7 @@ func (t table) Header(split string) (dataset.Header, error) {
 	return dataset.Header{Rows: t.rows, Example: tensor.Shape{t.columns}, Classes: len(t.classes), Labelled: true}, nil
 }
 
-// Load implements dataset.Source.
+// Load implements dataset.Set.
 func (t table) Load(split string) (*dataset.Data, error) {
 	if split != "" {
 		return nil, fmt.Errorf("%s has no official splits", t.name)
@@ -79,14 +79,14 @@ type subset struct {
 	rows [2]int
 }
 
-var _ dataset.Source = subset{}
+var _ dataset.Set = subset{}
 
 var fashion3K = subset{of: fashionMNIST, rows: [2]int{2400, 600}}
 
-// Splits implements dataset.Source.
+// Splits implements dataset.Set.
 func (s subset) Splits() []string { return s.of.Splits() }
 
-// Header implements dataset.Source.
+// Header implements dataset.Set.
 func (s subset) Header(split string) (dataset.Header, error) {
 	h, err := s.of.Header(split)
 	h.Rows = 0
@@ -98,7 +98,7 @@ func (s subset) Header(split string) (dataset.Header, error) {
 	return h, err
 }
 
-// Load implements dataset.Source.
+// Load implements dataset.Set.
 func (s subset) Load(split string) (*dataset.Data, error) {
 	var parts []*dataset.Data
 	for _, half := range s.of.halves {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -36,7 +35,7 @@ type installed struct {
 	install string // the command that installs it
 }
 
-var _ dataset.Source = installed{}
+var _ dataset.Set = installed{}
 
 var fashionMNIST = installed{
 	name: "fashion-mnist",
@@ -74,10 +73,10 @@ var (
 	numerals = []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 )
 
-// Splits implements dataset.Source.
+// Splits implements dataset.Set.
 func (s installed) Splits() []string { return []string{s.halves[0].split, s.halves[1].split} }
 
-// Header implements dataset.Source. It does not look whether the set is
+// Header implements dataset.Set. It does not look whether the set is
 // installed.
 func (s installed) Header(split string) (dataset.Header, error) {
 	h := dataset.Header{Example: tensor.Shape{28, 28, 1}, Classes: len(s.classes), Labelled: true}
@@ -92,7 +91,7 @@ func (s installed) Header(split string) (dataset.Header, error) {
 	return h, nil
 }
 
-// Load implements dataset.Source.
+// Load implements dataset.Set.
 func (s installed) Load(split string) (*dataset.Data, error) {
 	dir, err := s.find()
 	if err != nil {
@@ -196,7 +195,7 @@ func (h half) load(dir string) (*dataset.Data, error) {
 	if err := h.labels.verify(labels); err != nil {
 		return nil, err
 	}
-	d, err := dataset.Open(spec.DataSource{IDX: images, Labels: labels}, "", registry.NewTable[dataset.Source]("dataset"))
+	d, err := dataset.Open(dataset.Source{IDX: images, Labels: labels}, "", registry.NewTable[dataset.Set]("dataset"))
 	if err != nil {
 		return nil, err
 	}

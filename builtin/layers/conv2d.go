@@ -34,8 +34,9 @@ func (c Conv2D) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 		return nil, err
 	}
 	return &conv2d{
-		linear: params,
-		in:     in.Clone(),
+		linear:  params,
+		in:      in.Clone(),
+		padding: c.Padding,
 		g: kernel.Conv{
 			H: in[0], W: in[1], C: in[2], OH: h.out, OW: w.out, F: c.Filters,
 			KH: k[0], KW: k[1], SH: s[0], SW: s[1], Top: h.before, Left: w.before,
@@ -45,8 +46,9 @@ func (c Conv2D) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 
 type conv2d struct {
 	linear
-	in tensor.Shape
-	g  kernel.Conv
+	in      tensor.Shape
+	padding string
+	g       kernel.Conv
 }
 
 // bufKernel is a convolution's one batch's gradient of the kernel.
@@ -58,6 +60,20 @@ func (l *conv2d) Kind() string { return "conv2d" }
 // FLOPs implements nn.Described.
 func (l *conv2d) FLOPs() int64 {
 	return int64(l.g.OH) * int64(l.g.OW) * l.perRow(2*int64(l.g.KH*l.g.KW*l.g.C))
+}
+
+// Product implements nn.Multiplied.
+func (l *conv2d) Product() (rows, in, out int, transposed bool) {
+	return l.g.OH * l.g.OW, l.g.KH * l.g.KW * l.g.C, l.g.F, false
+}
+
+// Toward implements nn.Adjustable.
+func (l *conv2d) Toward(out tensor.Shape) []nn.Adjustment {
+	if len(out) != 3 {
+		return nil
+	}
+	h, w := slideBack(out[0], l.in[0], l.g.KH, l.g.SH, l.padding), slideBack(out[1], l.in[1], l.g.KW, l.g.SW, l.padding)
+	return []nn.Adjustment{{In: tensor.Shape{h, w, l.in[2]}, Options: l.filters(out)}}
 }
 
 // Plan implements nn.Layer.

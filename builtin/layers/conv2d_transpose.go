@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -10,11 +11,22 @@ import (
 
 // Conv2DTranspose is the gradient of a convolution used as a layer: it spreads
 // each input over a window of the result. The kernel is (kh, kw, filters, in).
-// With padding same a side becomes in·s, with valid in·s + max(k − s, 0).
+// With padding same a side becomes in·s, with valid in·s + max(k − s, 0); with
+// an output padding p it becomes (in − 1)·s + k mod 2 + p and (in − 1)·s + k + p,
+// which leads back to the odd sides that a convolution of stride s halves.
 type Conv2DTranspose struct {
-	Filters int `yaml:"filters" doc:"channels of the result" check:">= 1" required:"true"`
-	Window  `yaml:",inline"`
-	Kernel  `yaml:",inline"`
+	Filters       int `yaml:"filters" doc:"channels of the result" check:">= 1" required:"true"`
+	Window        `yaml:",inline"`
+	OutputPadding OutputPadding `yaml:"output_padding" doc:"what a side has beyond (in − 1)·strides + kernel_size (valid) or + kernel_size mod 2 (same), less than its stride; null: in·strides (same), in·strides + max(kernel_size − strides, 0) (valid)"`
+	Kernel        `yaml:",inline"`
+}
+
+// Validate implements registry.Validator.
+func (c Conv2DTranspose) Validate() error {
+	if p := c.OutputPadding; p.Given && (p.Size[0] >= c.Strides[0] || p.Size[1] >= c.Strides[1]) {
+		return fmt.Errorf("output_padding is %v, want less than strides, which is %v", p.EncodeValue(), c.Strides.EncodeValue())
+	}
+	return nil
 }
 
 // Make implements nn.Maker.
@@ -24,6 +36,12 @@ func (c Conv2DTranspose) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 	}
 	k, s := c.KernelSize, c.Strides
 	h, w := spread(in[0], k[0], s[0], c.Padding), spread(in[1], k[1], s[1], c.Padding)
+	if p := c.OutputPadding; p.Given {
+		h, w = spreadTo(in[0], k[0], s[0], p.Size[0], c.Padding), spreadTo(in[1], k[1], s[1], p.Size[1], c.Padding)
+	}
+	if h.out < 1 || w.out < 1 {
+		return nil, fmt.Errorf("conv2d_transpose: input is %v: nothing is left of it with output_padding %v", in, c.OutputPadding.EncodeValue())
+	}
 	params, err := c.linear(r, tensor.Shape{h.out, w.out, c.Filters}, k[0], k[1], c.Filters, in[2])
 	if err != nil {
 		return nil, err
@@ -31,6 +49,8 @@ func (c Conv2DTranspose) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 	return &conv2dTranspose{
 		linear: params,
 		in:     in.Clone(),
+		window: c.Window,
+		more:   c.OutputPadding,
 		g: kernel.Conv{
 			H: h.out, W: w.out, C: c.Filters, OH: in[0], OW: in[1], F: in[2],
 			KH: k[0], KW: k[1], SH: s[0], SW: s[1], Top: h.before, Left: w.before,
@@ -41,8 +61,10 @@ func (c Conv2DTranspose) Make(in tensor.Shape, r *rand.Rand) (nn.Layer, error) {
 // conv2dTranspose runs the convolution g from its result to its input.
 type conv2dTranspose struct {
 	linear
-	in tensor.Shape
-	g  kernel.Conv
+	in     tensor.Shape
+	window Window
+	more   OutputPadding
+	g      kernel.Conv
 }
 
 // Kind implements nn.Described.
@@ -55,6 +77,40 @@ func (l *conv2dTranspose) FLOPs() int64 {
 		n += int64(l.out.Size())
 	}
 	return n
+}
+
+// Product implements nn.Multiplied: that of the convolution g.
+func (l *conv2dTranspose) Product() (rows, in, out int, transposed bool) {
+	return l.g.OH * l.g.OW, l.g.KH * l.g.KW * l.g.C, l.g.F, true
+}
+
+// Toward implements nn.Adjustable: with the output padding as it is, and with
+// the one that leads to out.
+func (l *conv2dTranspose) Toward(out tensor.Shape) []nn.Adjustment {
+	if len(out) != 3 {
+		return nil
+	}
+	var list []nn.Adjustment
+	add := func(h, w int, options []string) {
+		if h > 0 && w > 0 {
+			list = append(list, nn.Adjustment{In: tensor.Shape{h, w, l.in[2]}, Options: options})
+		}
+	}
+	k, s, padding := l.window.KernelSize, l.window.Strides, l.window.Padding
+	more := OutputPadding{Given: true}
+	var in [2]int
+	for i := range in {
+		in[i], more.Size[i] = spreadToBack(out[i], k[i], s[i], padding)
+	}
+	if !l.more.Given {
+		add(spreadBack(out[0], k[0], s[0], padding), spreadBack(out[1], k[1], s[1], padding), l.filters(out))
+	}
+	if l.more == more {
+		add(in[0], in[1], l.filters(out))
+	} else {
+		add(in[0], in[1], append(l.filters(out), "output_padding: "+yaml(more.EncodeValue())))
+	}
+	return list
 }
 
 // Plan implements nn.Layer.

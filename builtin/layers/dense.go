@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -61,6 +62,21 @@ func (l *dense) Kind() string { return "dense" }
 
 // FLOPs implements nn.Described.
 func (l *dense) FLOPs() int64 { return int64(l.lead) * l.perRow(2*int64(l.in)) }
+
+// Product implements nn.Multiplied.
+func (l *dense) Product() (rows, in, out int, transposed bool) { return l.lead, l.in, l.width, false }
+
+// Toward implements nn.Adjustable.
+func (l *dense) Toward(out tensor.Shape) []nn.Adjustment {
+	if len(out) != len(l.out) {
+		return nil
+	}
+	a := nn.Adjustment{In: append(out[:len(out)-1].Clone(), l.in)}
+	if units := out[len(out)-1]; units != l.width {
+		a.Options = []string{fmt.Sprintf("units: %d", units)}
+	}
+	return []nn.Adjustment{a}
+}
 
 // Plan implements nn.Layer.
 func (l *dense) Plan(p *nn.Plan) {

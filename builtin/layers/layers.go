@@ -4,6 +4,7 @@ package layers
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -34,6 +35,10 @@ func Table() registry.Table[nn.Maker] {
 			"An image enlarged by whole factors."),
 		entry("zero_padding2d", ZeroPadding2D{Margin{1, 1, 1, 1}},
 			"Zeros around an image."),
+		entry("cropping2d", Cropping2D{},
+			"An image without the rows and columns at its edges."),
+		entry("resizing", Resizing{Interpolation: "bilinear"},
+			"An image at another height and width, without antialiasing."),
 		entry("flatten", Flatten{},
 			"The same numbers in one dimension."),
 		entry("reshape", Reshape{},
@@ -60,3 +65,6 @@ func Table() registry.Table[nn.Maker] {
 func errRank(layer, want string, in tensor.Shape) error {
 	return fmt.Errorf("%s: input is %v, want %s", layer, in, want)
 }
+
+// yaml writes an option's value: a number, or lists of numbers.
+func yaml(v any) string { return strings.ReplaceAll(fmt.Sprint(v), " ", ", ") }

@@ -2,6 +2,7 @@ package layers
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -55,6 +56,15 @@ func (l *linear) Params() []*nn.Param {
 		return []*nn.Param{l.kernel}
 	}
 	return []*nn.Param{l.kernel, l.bias}
+}
+
+// filters is the option that gives a convolution the channels of out, if it has
+// others.
+func (l *linear) filters(out tensor.Shape) []string {
+	if out[2] == l.width {
+		return nil
+	}
+	return []string{fmt.Sprintf("filters: %d", out[2])}
 }
 
 // perRow counts the operations of a last dimension's vector, each of whose

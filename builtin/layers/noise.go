@@ -30,6 +30,10 @@ func (l *dropout) Kind() string { return "dropout" }
 // FLOPs implements nn.Described: none outside training.
 func (l *dropout) FLOPs() int64 { return 0 }
 
+// NoHiddenOutput implements nn.NoHiddenOutput: outside training the layer does
+// nothing.
+func (l *dropout) NoHiddenOutput() bool { return true }
+
 // Out implements nn.Layer.
 func (l *dropout) Out() tensor.Shape { return l.shape }
 
@@ -88,6 +92,10 @@ func (l *gaussianNoise) Kind() string { return "gaussian_noise" }
 
 // FLOPs implements nn.Described: none outside training.
 func (l *gaussianNoise) FLOPs() int64 { return 0 }
+
+// NoHiddenOutput implements nn.NoHiddenOutput: outside training the layer does
+// nothing.
+func (l *gaussianNoise) NoHiddenOutput() bool { return true }
 
 // Out implements nn.Layer.
 func (l *gaussianNoise) Out() tensor.Shape { return l.shape }

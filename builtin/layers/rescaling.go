@@ -29,6 +29,9 @@ func (l *rescaling) Kind() string { return "rescaling" }
 // FLOPs implements nn.Described.
 func (l *rescaling) FLOPs() int64 { return 2 * int64(l.shape.Size()) }
 
+// NoHiddenOutput implements nn.NoHiddenOutput.
+func (l *rescaling) NoHiddenOutput() bool { return true }
+
 // Out implements nn.Layer.
 func (l *rescaling) Out() tensor.Shape { return l.shape }
 

@@ -71,11 +71,26 @@ func (l *view) Kind() string { return l.kind }
 // FLOPs implements nn.Described.
 func (l *view) FLOPs() int64 { return 0 }
 
+// NoHiddenOutput implements nn.NoHiddenOutput.
+func (l *view) NoHiddenOutput() bool { return true }
+
 // Out implements nn.Layer.
 func (l *view) Out() tensor.Shape { return l.out }
 
 // Params implements nn.Layer.
 func (l *view) Params() []*nn.Param { return nil }
+
+// Toward implements nn.Adjustable. A flat input may have another size.
+func (l *view) Toward(out tensor.Shape) []nn.Adjustment {
+	in := l.in
+	if in.Size() != out.Size() {
+		in = tensor.Shape{out.Size()}
+	}
+	if len(in) != len(l.in) || l.kind == "flatten" {
+		return nil
+	}
+	return []nn.Adjustment{{In: in, Options: []string{"target_shape: " + yaml([]int(out))}}}
+}
 
 // Plan implements nn.Layer.
 func (l *view) Plan(p *nn.Plan) {

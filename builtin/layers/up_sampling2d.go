@@ -70,6 +70,15 @@ func (l *upSampling) Out() tensor.Shape { return l.out }
 // Params implements nn.Layer.
 func (l *upSampling) Params() []*nn.Param { return nil }
 
+// Toward implements nn.Adjustable.
+func (l *upSampling) Toward(out tensor.Shape) []nn.Adjustment {
+	h, w := l.out[0]/l.in[0], l.out[1]/l.in[1]
+	if len(out) != 3 || out[0]%h != 0 || out[1]%w != 0 {
+		return nil
+	}
+	return []nn.Adjustment{{In: tensor.Shape{out[0] / h, out[1] / w, out[2]}}}
+}
+
 // Plan implements nn.Layer.
 func (l *upSampling) Plan(p *nn.Plan) {
 	p.Tensor(l, l.in)

@@ -32,6 +32,18 @@ func slide(in, k, s int, padding string) (span, error) {
 	return span{(in-k)/s + 1, 0}, nil
 }
 
+// slideBack is a number of elements over which slide gives out results: in, if that
+// does, else the least with valid and the most with same.
+func slideBack(out, in, k, s int, padding string) int {
+	if now, err := slide(in, k, s, padding); err == nil && now.out == out {
+		return in
+	}
+	if padding == "same" {
+		return out * s
+	}
+	return (out-1)*s + k
+}
+
 // spread is the span whose windows lead from out elements back to in: that of
 // a transposed convolution over in elements.
 func spread(in, k, s int, padding string) span {
@@ -39,6 +51,41 @@ func spread(in, k, s int, padding string) span {
 		return span{in * s, max(k-s, 0) / 2}
 	}
 	return span{in*s + max(k-s, 0), 0}
+}
+
+// spreadTo is spread with an output padding, 0 ≤ more < s: the sides are those
+// of Keras's compute_conv_transpose_output_shape. Where the windows reach
+// beyond, more is cut behind than before.
+func spreadTo(in, k, s, more int, padding string) span {
+	whole := (in-1)*s + k // what the windows cover
+	if padding == "same" {
+		out := (in-1)*s + k%2 + more
+		return span{out, max(whole-out, 0) / 2}
+	}
+	return span{whole + more, 0}
+}
+
+// spreadBack is the number of elements of which spread makes out, or 0.
+func spreadBack(out, k, s int, padding string) int {
+	if padding != "same" {
+		out -= max(k-s, 0)
+	}
+	if out%s != 0 {
+		return 0
+	}
+	return max(out/s, 0)
+}
+
+// spreadToBack is the number of elements of which spreadTo makes out, or 0, and
+// the output padding that does it.
+func spreadToBack(out, k, s int, padding string) (in, more int) {
+	if padding == "same" {
+		k %= 2
+	}
+	if out < k {
+		return 0, 0
+	}
+	return (out-k)/s + 1, (out - k) % s
 }
 
 // slide2 is slide over height and width of an image.

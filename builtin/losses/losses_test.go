@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -25,7 +26,7 @@ func softmax(x *tensor.Tensor) *tensor.Tensor {
 	l := make([]float64, x.Stride())
 	for i := range x.N() {
 		row := x.Row(i)
-		train.LogProbabilities(l, row, sdk.Logits, 1)
+		oracle.LogProbabilities(l, row, sdk.Logits, 1)
 		for j := range row {
 			row[j] = float32(math.Exp(l[j]))
 		}

@@ -1,9 +1,11 @@
-// Package metrics holds the quantities that train.log_metrics names.
+// Package metrics holds the quantities that train.log_metrics names. Two of them
+// are the trainer's own.
 package metrics
 
 import (
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -14,9 +16,9 @@ func Table() registry.Table[train.Metric] {
 	return registry.NewTable("metric",
 		registry.Entry[train.Metric]{Name: "mse", Default: &MSE{}, Doc: "Mean squared error of the reconstruction, in the input's units."},
 		registry.Entry[train.Metric]{Name: "mae", Default: &MAE{}, Doc: "Mean absolute error of the reconstruction, in the input's units."},
-		registry.Entry[train.Metric]{Name: "kl", Default: &KL{}, Doc: "KL(P ‖ Q) between the classifier's predictions on an input and on its reconstruction, in nats; no temperature, no clip."},
+		registry.Entry[train.Metric]{Name: train.NameKL, Default: &train.KL{}, Doc: "KL(P ‖ Q) between the classifier's predictions on an input and on its reconstruction, in nats; no temperature, no clip."},
 		registry.Entry[train.Metric]{Name: "reverse_kl", Default: &ReverseKL{}, Doc: "KL(Q ‖ P), in nats."},
-		registry.Entry[train.Metric]{Name: "accuracy", Default: &Accuracy{}, Doc: "Share of inputs whose reconstruction is predicted like themselves."},
+		registry.Entry[train.Metric]{Name: train.NameAccuracy, Default: &train.Accuracy{}, Doc: "Share of inputs whose reconstruction is predicted like themselves."},
 		registry.Entry[train.Metric]{Name: "confidence", Default: &Confidence{}, Doc: "Mean probability of the class predicted on the reconstruction."},
 	)
 }
@@ -27,17 +29,13 @@ type MSE struct{}
 // MAE is the mean over features of |x − x'|.
 type MAE struct{}
 
-// KL is KL(P ‖ Q) in nats.
-type KL struct{}
-
 // ReverseKL is KL(Q ‖ P) in nats.
 type ReverseKL struct{}
 
-// Accuracy is 1 where argmax Q is argmax P.
-type Accuracy struct{}
-
 // Confidence is max Q.
 type Confidence struct{}
+
+var _ train.Gain = (*Confidence)(nil)
 
 // UsesClassifier implements train.Metric.
 func (*MSE) UsesClassifier() bool { return false }
@@ -46,16 +44,13 @@ func (*MSE) UsesClassifier() bool { return false }
 func (*MAE) UsesClassifier() bool { return false }
 
 // UsesClassifier implements train.Metric.
-func (*KL) UsesClassifier() bool { return true }
-
-// UsesClassifier implements train.Metric.
 func (*ReverseKL) UsesClassifier() bool { return true }
 
 // UsesClassifier implements train.Metric.
-func (*Accuracy) UsesClassifier() bool { return true }
-
-// UsesClassifier implements train.Metric.
 func (*Confidence) UsesClassifier() bool { return true }
+
+// LargerIsBetter implements train.Gain.
+func (*Confidence) LargerIsBetter() bool { return true }
 
 // Rows implements train.Metric.
 func (*MSE) Rows(dst []float64, s *train.Step, _ train.Setup) {
@@ -77,28 +72,10 @@ func errors(dst []float64, s *train.Step, f func(float64) float64) {
 }
 
 // Rows implements train.Metric.
-func (*KL) Rows(dst []float64, s *train.Step, setup train.Setup) {
-	d := setup.KL()
-	for i := range dst {
-		dst[i], _ = d.Row(s.P.Row(i), s.Q.Row(i), nil, 0)
-	}
-}
-
-// Rows implements train.Metric.
 func (*ReverseKL) Rows(dst []float64, s *train.Step, setup train.Setup) {
 	d := setup.KL()
 	for i := range dst {
 		dst[i], _ = d.Row(s.Q.Row(i), s.P.Row(i), nil, 0)
-	}
-}
-
-// Rows implements train.Metric.
-func (*Accuracy) Rows(dst []float64, s *train.Step, _ train.Setup) {
-	for i := range dst {
-		dst[i] = 0
-		if train.Argmax(s.P.Row(i)) == train.Argmax(s.Q.Row(i)) {
-			dst[i] = 1
-		}
 	}
 }
 
@@ -108,13 +85,13 @@ func (*Confidence) Rows(dst []float64, s *train.Step, setup train.Setup) {
 	for i := range dst {
 		q := s.Q.Row(i)
 		if setup.Output == sdk.Probabilities {
-			dst[i] = float64(q[train.Argmax(q)])
+			dst[i] = float64(q[oracle.Argmax(q)])
 			continue
 		}
 		if lq == nil {
 			lq = make([]float64, len(q))
 		}
-		train.LogProbabilities(lq, q, setup.Output, 1)
-		dst[i] = math.Exp(lq[train.Argmax(q)])
+		oracle.LogProbabilities(lq, q, setup.Output, 1)
+		dst[i] = math.Exp(lq[oracle.Argmax(q)])
 	}
 }

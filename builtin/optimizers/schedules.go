@@ -61,6 +61,11 @@ type PiecewiseConstantDecay struct {
 	Values     []float64 `yaml:"values" doc:"rates, one more than boundaries" required:"true"`
 }
 
+// Example implements registry.Exampler.
+func (PiecewiseConstantDecay) Example() string {
+	return "{boundaries: [1000, 2000], values: [0.001, 0.0003, 0.0001]}"
+}
+
 // Validate implements registry.Validator.
 func (s PiecewiseConstantDecay) Validate() error {
 	if len(s.Values) != len(s.Boundaries)+1 {

@@ -12,7 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
-	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -28,10 +28,7 @@ func model(t *testing.T, seed uint64) *vae.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := vae.Build(vae.Options{Input: shape, LatentDim: 5, Normalize: norm,
-		Encoder: []nn.Maker{conv, layers.NewConv2D(4, 2)},
-		Decoder: []nn.Maker{layers.NewDense(64), layers.Reshape{TargetShape: []int{8, 8, 1}}, conv1()},
-	}, seed)
+	m, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 5, Encoder: []nn.Maker{conv, layers.NewConv2D(4, 2)}, Decoder: []nn.Maker{layers.NewDense(64), layers.Reshape{TargetShape: []int{8, 8, 1}}, conv1()}}, Input: shape, Normalizer: norm}, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +59,7 @@ func guard(t *testing.T, m *vae.Model, threads int, state detect.State) (*detect
 		Autoencoder: detect.Of(m), Noise: detect.DrawNoise(7, 3, 5), Threads: threads, State: state,
 		Scores: []detect.NamedScore{{Name: "ce_top", Score: &CETop{}}, {Name: "kl", Score: &KL{Hidden: true}}},
 		Fusion: detect.Cauchy, Temperature: 0.8, Seed: 2,
-		Hidden: []detect.Head{{Name: sdktest.FakeHidden, Weight: 1, Kernel: detect.DrawHead(7, sdktest.FakeHidden, 8, 20)}},
+		Hidden: []oracle.Head{{Name: sdktest.FakeHidden, Weight: 1, Kernel: oracle.DrawHead(7, sdktest.FakeHidden, 8, 20)}},
 	}
 	d, err := detect.New(context.Background(), o)
 	if err != nil {
@@ -79,7 +76,7 @@ func TestSavedDetectorScoresBitEqual(t *testing.T) {
 	m := model(t, 1)
 	d, o := guard(t, m, 1, detect.State{})
 	fpr := 0.1
-	if _, err := d.Calibrate(ctx, images(1, 80), spec.Threshold{FPR: &fpr}); err != nil {
+	if _, err := d.Calibrate(ctx, images(1, 80), detect.Rule{FPR: &fpr}); err != nil {
 		t.Fatal(err)
 	}
 	x := images(2, 70)
@@ -88,7 +85,7 @@ func TestSavedDetectorScoresBitEqual(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "detector")
-	saved := &artifact.Detector{Tensors: artifact.Tensors(m.Params(), o.Noise, o.Hidden), State: d.State(),
+	saved := &artifact.Detector{Tensors: artifact.Tensors(m.Params(), artifact.Contents{Noise: o.Noise, Heads: o.Hidden}), State: d.State(),
 		Meta: artifact.Meta{Classifier: artifact.ClassifierOf(d.Info())}}
 	if err := artifact.Save(dir, saved, false); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -69,31 +70,21 @@ func (j *JS) soften(dst []float64, x []float32, clip float64) {
 	if j.Temperature == 1 && clip > 0 {
 		return
 	}
-	top := math.Inf(-1)
-	for _, v := range dst {
-		top = max(top, v)
-	}
-	sum := 0.0
-	for _, v := range dst {
-		sum += math.Exp(v - top)
-	}
-	lse := top + math.Log(sum)
-	for c := range dst {
-		dst[c] -= lse
-	}
+	oracle.LogSoftmax(dst)
 }
 
-// softenGrad adds the gradient before soften to row i of dx: (dy − softmax·Σdy)/T.
+// softenGrad adds the gradient before soften to row i of dx. It uses up dy, the
+// gradient at y, and y itself.
 func (j *JS) softenGrad(dx *tensor.Tensor, i int, dy, y []float64, clip float64) {
-	sum := 0.0
 	if j.Temperature != 1 || clip == 0 {
-		for _, v := range dy {
-			sum += v
+		for c, l := range y {
+			y[c] = math.Exp(l)
 		}
+		oracle.PullSoftmax(dy, y)
 	}
 	row := dx.Row(i)
 	for c := range row {
-		row[c] += float32((dy[c] - math.Exp(y[c])*sum) / j.Temperature)
+		row[c] += float32(dy[c] / j.Temperature)
 	}
 }
 

@@ -88,14 +88,3 @@ func klGrad(dp, dq, p, q []float32, w float64, clipped bool) {
 		dq[c] += float32(w * (math.Exp(lq) - ep))
 	}
 }
-
-// argmax is the first largest entry.
-func argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
-}

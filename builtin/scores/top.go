@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 )
 
 // CETop is −mean_s ln Q_s[argmax P].
@@ -33,7 +34,7 @@ func (*CETop) Needs() detect.Needs { return detect.Needs{Q: true} }
 // Score implements detect.Score.
 func (*CETop) Score(dst []float64, e detect.Evidence) {
 	for i := range dst {
-		top, sum := argmax(e.LogP.Row(i)), 0.0
+		top, sum := oracle.Argmax(e.LogP.Row(i)), 0.0
 		for s := range e.Samples {
 			sum -= float64(e.LogQ.Row(i*e.Samples + s)[top])
 		}
@@ -44,7 +45,7 @@ func (*CETop) Score(dst []float64, e detect.Evidence) {
 // ScoreGrad implements detect.DifferentiableScore.
 func (*CETop) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
 	for i, w := range weight {
-		top := argmax(e.LogP.Row(i))
+		top := oracle.Argmax(e.LogP.Row(i))
 		for s := range e.Samples {
 			c.LogQ.Row(i*e.Samples + s)[top] -= float32(w / float64(e.Samples))
 		}
@@ -91,10 +92,10 @@ func (*Margin) Needs() detect.Needs { return detect.Needs{Q: true} }
 // Score implements detect.Score.
 func (*Margin) Score(dst []float64, e detect.Evidence) {
 	for i := range dst {
-		top, sum := argmax(e.LogP.Row(i)), 0.0
+		top, sum := oracle.Argmax(e.LogP.Row(i)), 0.0
 		for s := range e.Samples {
 			z := e.ZQ.Row(i*e.Samples + s)
-			sum += float64(z[argmaxBut(z, top)]) - float64(z[top])
+			sum += float64(z[oracle.ArgmaxBut(z, top)]) - float64(z[top])
 		}
 		dst[i] = sum / float64(e.Samples)
 	}
@@ -103,28 +104,14 @@ func (*Margin) Score(dst []float64, e detect.Evidence) {
 // ScoreGrad implements detect.DifferentiableScore.
 func (*Margin) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
 	for i, w := range weight {
-		top, step := argmax(e.LogP.Row(i)), float32(w/float64(e.Samples))
+		top, step := oracle.Argmax(e.LogP.Row(i)), float32(w/float64(e.Samples))
 		for s := range e.Samples {
 			k := i*e.Samples + s
 			dq := c.LogQ.Row(k)
-			dq[argmaxBut(e.ZQ.Row(k), top)] += step
+			dq[oracle.ArgmaxBut(e.ZQ.Row(k), top)] += step
 			dq[top] -= step
 		}
 	}
-}
-
-// argmaxBut is the first largest entry other than skip; skip if there is none.
-func argmaxBut(x []float32, skip int) int {
-	best := -1
-	for i, v := range x {
-		if i != skip && (best < 0 || v > x[best]) {
-			best = i
-		}
-	}
-	if best < 0 {
-		return skip
-	}
-	return best
 }
 
 // Needs implements detect.Needy: P alone.
@@ -134,7 +121,7 @@ func (*MaxSoftmax) Needs() detect.Needs { return detect.Needs{} }
 func (*MaxSoftmax) Score(dst []float64, e detect.Evidence) {
 	for i := range dst {
 		p := e.LogP.Row(i)
-		dst[i] = -math.Expm1(float64(p[argmax(p)]))
+		dst[i] = -math.Expm1(float64(p[oracle.Argmax(p)]))
 	}
 }
 
@@ -142,7 +129,7 @@ func (*MaxSoftmax) Score(dst []float64, e detect.Evidence) {
 func (*MaxSoftmax) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
 	for i, w := range weight {
 		p := e.LogP.Row(i)
-		top := argmax(p)
+		top := oracle.Argmax(p)
 		c.LogP.Row(i)[top] -= float32(w * math.Exp(float64(p[top])))
 	}
 }

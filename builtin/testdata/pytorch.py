@@ -85,10 +85,14 @@ def conv2d_transpose(o, p, x):
     h, w = x.shape[1:3]
     y = F.conv_transpose2d(nchw(x), p["kernel"].permute(3, 2, 0, 1), stride=s)
     same = o.get("padding", "valid") == "same"
+    more = o.get("output_padding")
+    more = (None, None) if more is None else pair(more)
     out, lead = [], []
-    for n, kk, ss in ((h, k[0], s[0]), (w, k[1], s[1])):
-        out.append(n * ss if same else n * ss + max(kk - ss, 0))
-        lead.append(max(kk - ss, 0) // 2 if same else 0)
+    for n, kk, ss, m in ((h, k[0], s[0], more[0]), (w, k[1], s[1], more[1])):
+        if m is None:
+            m = ss - kk % 2 if same else max(ss - kk, 0)
+        out.append((n - 1) * ss + m + (kk % 2 if same else kk))
+        lead.append(max((n - 1) * ss + kk - out[-1], 0) // 2)
     y = F.pad(y, (0, max(0, lead[1] + out[1] - y.shape[3]), 0, max(0, lead[0] + out[0] - y.shape[2])))
     y = nhwc(y[:, :, lead[0]:lead[0] + out[0], lead[1]:lead[1] + out[1]])
     if "bias" in p:
@@ -124,6 +128,39 @@ def zero_padding2d(o, x):
     v = o.get("padding", 1)
     (t, b), (l, r) = [pair(e) for e in pair(v)]
     return F.pad(x, (0, 0, l, r, t, b))
+
+
+def cropping2d(o, x):
+    (t, b), (l, r) = [pair(e) for e in pair(o.get("cropping", 0))]
+    return F.pad(x, (0, 0, -l, -r, -t, -b))
+
+
+def resizing_matrix(n, m, kind):
+    """m×n: the weights of a resized dimension."""
+    i, j = torch.arange(m, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)[None, :]
+    if kind == "nearest":
+        return (j == torch.floor((2 * i + 1) * n / (2 * m))).double()
+    if kind == "area":
+        return (torch.minimum((i + 1) * n / m, j + 1) - torch.maximum(i * n / m, j)).clamp(min=0) * m / n
+    x = ((i + 0.5) * n / m - 0.5 - j).abs()
+    if kind == "bicubic":
+        w = torch.where(x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2) * (x < 2)
+    elif kind.startswith("lanczos"):
+        r = int(kind[-1])
+        w = torch.sinc(x) * torch.sinc(x / r) * (x < r)
+    else:
+        w = (1 - x).clamp(min=0)
+    return w / w.sum(1, keepdim=True)
+
+
+def resizing(o, x):
+    h, w, (n, m) = o["height"], o["width"], x.shape[1:3]
+    if o.get("crop_to_aspect_ratio"):
+        a, b = max(min(n, m * h // w), 1), max(min(m, n * w // h), 1)
+        x = x[:, (n - a) // 2:(n - a) // 2 + a, (m - b) // 2:(m - b) // 2 + b]
+        n, m = a, b
+    kind = o.get("interpolation", "bilinear")
+    return torch.einsum("an,bm,inmc->iabc", resizing_matrix(n, h, kind), resizing_matrix(m, w, kind), x)
 
 
 def batch_normalization(o, p, x, training):
@@ -171,6 +208,7 @@ def layer(name, o, p, x, training):
         "depthwise_conv2d": lambda: depthwise_conv2d(o, p, x),
         "max_pooling2d": lambda: pool(o, x, "max"), "average_pooling2d": lambda: pool(o, x, "average"),
         "global_average_pooling2d": lambda: x.mean((1, 2), keepdim=o.get("keepdims", False)), "zero_padding2d": lambda: zero_padding2d(o, x),
+        "cropping2d": lambda: cropping2d(o, x), "resizing": lambda: resizing(o, x),
         "flatten": lambda: x.reshape(len(x), -1), "reshape": lambda: x.reshape(len(x), *o["target_shape"]),
         "dropout": lambda: x, "gaussian_noise": lambda: x,
         "batch_normalization": lambda: batch_normalization(o, p, x, training),

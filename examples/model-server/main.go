@@ -18,7 +18,6 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/oiptest"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
@@ -48,7 +47,7 @@ func run(ctx context.Context, listen, token string) error {
 
 // train fits a network of one hidden layer to the training rows of digits.
 func train(ctx context.Context) (m *oiptest.Model, err error) {
-	rows, err := dataset.Open(spec.DataSource{Dataset: "digits", Split: "train"}, "", datasets.Table())
+	rows, err := dataset.Open(dataset.Source{Dataset: "digits", Split: "train"}, "", datasets.Table())
 	if err != nil {
 		return nil, err
 	}

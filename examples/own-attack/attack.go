@@ -20,13 +20,24 @@ type Brightness struct {
 	Steps int     `yaml:"steps" check:">= 2" doc:"amounts that are tried, evenly spread over [−eps, eps]"`
 }
 
-var _ attack.Attack = Brightness{}
+var (
+	_ attack.Iterated = Brightness{}
+	_ attack.Counted  = Brightness{}
+)
 
 // Ball implements attack.Attack.
 func (a Brightness) Ball() (attack.Norm, float64) { return attack.Norm(a.Norm), a.Eps }
 
 // Needs implements attack.Attack.
 func (a Brightness) Needs() attack.Need { return attack.NeedsPredictions }
+
+// Iterated implements attack.Iterated: it tries amount after amount, and larger
+// ones are worse. So the report has a security curve of the attack, and warns
+// where noise of the same eps fools more.
+func (a Brightness) Iterated() bool { return true }
+
+// MaxQueries implements attack.Counted: each amount is tried once.
+func (a Brightness) MaxQueries() int { return a.Steps }
 
 // Perturb implements attack.Attack. The runner clips what is proposed to ball
 // and legal range; what is tried is clipped by the same rule, so that the
@@ -41,6 +52,9 @@ func (a Brightness) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tens
 	for k := range a.Steps {
 		shift := float32(b.Eps * (2*float64(k)/float64(a.Steps-1) - 1))
 		rows := slices.DeleteFunc(attack.All(x.N()), func(i int) bool { return !probe.Affords(i, 1) })
+		if len(rows) == 0 {
+			break
+		}
 		y := x.Gather(rows)
 		for j := range y.Data {
 			y.Data[j] += shift

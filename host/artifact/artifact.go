@@ -15,14 +15,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/detect"
-	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // The names of the files.
@@ -37,9 +33,6 @@ const (
 
 // runDetector is where a run keeps its detector.
 const runDetector = "detector"
-
-// noiseTensor is the name of the stored noise.
-const noiseTensor = "noise"
 
 // Detector is a trained detector as it lies on disk.
 type Detector struct {
@@ -69,51 +62,6 @@ func Resolve(path string) (string, error) {
 		return "", fmt.Errorf("detector: %w", err)
 	}
 	return "", fmt.Errorf("detector %s: neither a detector nor a run with one: no %s", path, MetaFile)
-}
-
-// Tensors lists what weights.safetensors holds: params under their own names,
-// noise (may be nil) and the heads' kernels as hidden.NAME.kernel.
-func Tensors(params []*nn.Param, noise *tensor.Tensor, heads []detect.Head) []safetensors.Named {
-	var out []safetensors.Named
-	for _, p := range params {
-		out = append(out, safetensors.Named{Name: p.Name, Tensor: p.Value})
-	}
-	if noise != nil {
-		out = append(out, safetensors.Named{Name: noiseTensor, Tensor: noise})
-	}
-	for _, h := range heads {
-		out = append(out, safetensors.Named{Name: headTensor(h.Name), Tensor: h.Kernel})
-	}
-	return out
-}
-
-func headTensor(name string) string { return "hidden." + name + ".kernel" }
-
-// Tensor is the tensor of that name, nil if there is none.
-func (d *Detector) Tensor(name string) *tensor.Tensor {
-	i := slices.IndexFunc(d.Tensors, func(n safetensors.Named) bool { return n.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return d.Tensors[i].Tensor
-}
-
-// Noise is the stored noise, (samples, latent_dim), or nil.
-func (d *Detector) Noise() *tensor.Tensor { return d.Tensor(noiseTensor) }
-
-// HeadKernel is the kernel of the head on a hidden layer, or nil.
-func (d *Detector) HeadKernel(layer string) *tensor.Tensor { return d.Tensor(headTensor(layer)) }
-
-// Weights are the tensors of the networks alone, by name: all but the noise
-// and the hidden heads.
-func (d *Detector) Weights() map[string]*tensor.Tensor {
-	out := map[string]*tensor.Tensor{}
-	for _, n := range d.Tensors {
-		if n.Name != noiseTensor && !(strings.HasPrefix(n.Name, "hidden.") && strings.HasSuffix(n.Name, ".kernel")) {
-			out[n.Name] = n.Tensor
-		}
-	}
-	return out
 }
 
 // CheckClassifier refuses another classifier than the detector was made for.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/detect"
-	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -29,7 +29,7 @@ func state(t *testing.T, n int, fpr float64, seed uint64) detect.State {
 		s.Reference[0][i], s.Reference[1][i] = float64(i), float64(2*i)
 	}
 	slices.Sort(s.Scores)
-	th, err := detect.NewThreshold(spec.Threshold{FPR: &fpr}, s.Scores)
+	th, err := detect.NewThreshold(detect.Rule{FPR: &fpr}, s.Scores)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func sample(t *testing.T) *Detector {
 		Tensors: []safetensors.Named{
 			{Name: "mean.kernel", Tensor: tensor.From([]float32{1, -2, 0.1}, 3, 1)},
 			{Name: "noise", Tensor: detect.DrawNoise(1, 4, 1)},
-			{Name: "hidden.conv2.kernel", Tensor: detect.DrawHead(1, "conv2", 5, 2)},
+			{Name: "hidden.conv2.kernel", Tensor: oracle.DrawHead(1, "conv2", 5, 2)},
 		},
 		State: state(t, 200, 0.05, 1),
 		Meta: Meta{Name: "x", Method: "vae", Seeds: map[string]uint64{"noise": 1<<63 + 1}, InputShape: tensor.Shape{3},
@@ -284,7 +284,7 @@ func TestInterruptedRecalibration(t *testing.T) {
 	after, _ := save(t)
 	value := 0.5
 	next := detect.State{Scores: []float64{1, 2, 3}}
-	th, err := detect.NewThreshold(spec.Threshold{Value: &value}, next.Scores)
+	th, err := detect.NewThreshold(detect.Rule{Value: &value}, next.Scores)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -82,7 +81,7 @@ func (t *Threshold) detect() *detect.Threshold {
 		return nil
 	}
 	return &detect.Threshold{Value: t.Value, N: t.N, Rank: t.Rank,
-		Rule: spec.Threshold{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given}}
+		Rule: detect.Rule{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given}}
 }
 
 // encode is the bytes of meta.json, its own digest filled in.

@@ -21,7 +21,8 @@ type Attack interface {
 	Needs() Need
 	// Perturb returns proposals (n, example…) for x, which it must not
 	// change. m may be a bare classifier or a guard (detect's outputs); o is
-	// what is minimised; b is the ball, box and query budget. Rows are
+	// what is minimised; b is the ball, box and query budget, to which
+	// Probe.Affords keeps it. Rows are
 	// independent: what row i gets does not depend on the batch that it is
 	// in; its randomness comes from b.Rand(i, …).
 	Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o Objective, b Budget) (*tensor.Tensor, error)
@@ -57,7 +58,7 @@ type Need int
 
 // The needs, from nothing to gradients.
 const (
-	NeedsNothing     Need = iota // the control
+	NeedsNothing     Need = iota // x alone
 	NeedsPredictions             // outputs, or labels alone
 	NeedsGradients
 )
@@ -96,7 +97,7 @@ type Budget struct {
 	Norm    Norm
 	Eps     float64 // in the input's units; +Inf: minimal-norm attacks
 	Box     Box
-	Queries int // rows sent to the model per instance; 0: no limit
+	Queries int // rows sent to the model per instance and run; 0: no limit
 	Seed    uint64
 	Rows    []uint64 // example numbers: randomness of row i is keyed by (Seed, Rows[i])
 

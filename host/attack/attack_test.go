@@ -1,11 +1,14 @@
 package attack
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -87,5 +90,35 @@ func TestObjectiveGradients(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// idle proposes its input.
+type idle struct{}
+
+func (idle) Ball() (Norm, float64) { return Linf, 1 }
+func (idle) Needs() Need           { return NeedsPredictions }
+func (idle) Perturb(_ context.Context, _ sdk.Forwarder, x *tensor.Tensor, _ Objective, _ Budget) (*tensor.Tensor, error) {
+	return x, nil
+}
+
+// declares answers in another number of classes than it says.
+type declares struct {
+	sdk.Classifier
+	classes int
+}
+
+func (d declares) Info(ctx context.Context) (sdk.Info, error) {
+	info, err := d.Classifier.Info(ctx)
+	info.NumClasses = d.classes
+	return info, err
+}
+
+// TestAnswerOfAnotherShape: it is refused before its rows are read.
+func TestAnswerOfAnotherShape(t *testing.T) {
+	c := declares{&sdktest.Fake{Shape: tensor.Shape{2}, Classes: 3}, 4}
+	_, err := Run(t.Context(), c, tensor.New(5, 2), nil, idle{}, Options{})
+	if want := "classifier fake: it answered 5×3 for 5 rows and 4 classes"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error is %v, want %q", err, want)
 	}
 }

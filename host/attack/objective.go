@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -48,41 +49,7 @@ func (c class) pick(rows []int) class {
 func (c class) Done(dst []bool, outputs map[string]*tensor.Tensor) {
 	z := outputs[sdk.Output]
 	for i := range dst {
-		dst[i] = (Argmax(z.Row(i)) == c.labels[i]) == c.targeted
-	}
-}
-
-// Argmax is the index of the largest number, the first of equals.
-func Argmax(z []float32) int {
-	best := 0
-	for k, v := range z {
-		if v > z[best] {
-			best = k
-		}
-	}
-	return best
-}
-
-// logProbabilities writes log-softmax of logits, or the log of probabilities,
-// in float64.
-func logProbabilities(dst []float64, z []float32, kind sdk.OutputKind) {
-	if kind == sdk.Probabilities {
-		for k, v := range z {
-			dst[k] = math.Log(max(float64(v), 1e-30))
-		}
-		return
-	}
-	top := math.Inf(-1)
-	for _, v := range z {
-		top = max(top, float64(v))
-	}
-	s := 0.0
-	for _, v := range z {
-		s += math.Exp(float64(v) - top)
-	}
-	lse := top + math.Log(s)
-	for k, v := range z {
-		dst[k] = float64(v) - lse
+		dst[i] = (oracle.Argmax(z.Row(i)) == c.labels[i]) == c.targeted
 	}
 }
 
@@ -105,14 +72,14 @@ func (o crossEntropy) Loss(dst []float64, outputs, grad map[string]*tensor.Tenso
 	}
 	for i := range dst {
 		y := o.labels[i]
-		logProbabilities(lp, z.Row(i), o.kind)
+		oracle.LogProbabilities(lp, z.Row(i), o.kind, 1)
 		dst[i] = sign * lp[y]
 		if grad == nil {
 			continue
 		}
 		g := grad[sdk.Output].Row(i)
 		if o.kind == sdk.Probabilities {
-			g[y] += float32(sign / max(float64(z.Row(i)[y]), 1e-30))
+			g[y] += float32(sign / max(float64(z.Row(i)[y]), oracle.Floor))
 			continue
 		}
 		for k := range g { // ∂ log p(y)/∂z = onehot(y) − p
@@ -138,34 +105,19 @@ func (g Goal) Margin(kappa float64) Objective { return margin{g.class(), kappa} 
 
 func (o margin) Select(rows []int) Objective { return margin{o.pick(rows), o.kappa} }
 
-// Level is what margins are taken of, the number itself for logits or the log
-// of a probability, and its derivative.
-func Level(kind sdk.OutputKind, v float32) (level, slope float64) {
-	if kind == sdk.Probabilities {
-		p := max(float64(v), 1e-30)
-		return math.Log(p), 1 / p
-	}
-	return float64(v), 1
-}
-
 func (c class) level(z []float32, k int) float64 {
-	l, _ := Level(c.kind, z[k])
+	l, _ := oracle.Level(c.kind, z[k])
 	return l
 }
 
 func (c class) slope(z []float32, k int) float64 {
-	_, s := Level(c.kind, z[k])
+	_, s := oracle.Level(c.kind, z[k])
 	return s
 }
 
 // gap is level(y) − level(j), negated if targeted, j the best other class.
 func (c class) gap(z []float32, y int) (gap float64, j int) {
-	j = -1
-	for k := range z {
-		if k != y && (j < 0 || z[k] > z[j]) {
-			j = k
-		}
-	}
+	j = oracle.ArgmaxBut(z, y)
 	gap = c.level(z, y) - c.level(z, j)
 	if c.targeted {
 		gap = -gap

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -21,7 +22,7 @@ type Options struct {
 	// Targets are classes to reach, one a row. Nil: leave the label.
 	Targets  []int
 	Seed     uint64
-	Queries  int // rows sent to the model per instance; 0: no limit
+	Queries  int // rows sent to the model per instance, in each of the runs; 0: no limit
 	Batch    int // rows attacked together; 0: 100
 	Restarts int // runs on rows not yet fooled; 0: the attack's
 	Progress func(done, total int)
@@ -83,7 +84,7 @@ func Run(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels []int, 
 	if inDeviations(a) && !o.scaled {
 		return runScaled(ctx, c, x, labels, a, o)
 	}
-	r := &run{model: &meter{Forwarder: AsForwarder(c)}, info: info, attack: a, o: o}
+	r := &run{model: &meter{Forwarder: oracle.AsForwarder(c)}, info: info, attack: a, o: o}
 	if err := r.check(x); err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func (r *run) check(x *tensor.Tensor) error {
 		return fmt.Errorf("eps is %g; want a positive number", eps)
 	}
 	if r.attack.Needs() == NeedsGradients && r.info.Gradient == sdk.NoGradient {
-		return fmt.Errorf("the attack needs gradients, and classifier %s answers predictions only: use an attack that needs no more (square, spsa, hop_skip_jump, boundary, noise), or give the classifier a surrogate (classifier.gradient: surrogate)", r.info.Name)
+		return fmt.Errorf("the attack needs gradients, and classifier %s answers predictions only: use an attack that works from predictions or labels (\"list attack\" says which do), or give the classifier a surrogate (classifier.gradient: surrogate)", r.info.Name)
 	}
 	if len(r.o.Box.Lo)+len(r.o.Box.Hi)+len(r.info.Lo)+len(r.info.Hi) == 0 {
 		r.warnings = append(r.warnings, "the classifier declares no legal range: the box is the minimum and maximum of the attacked rows")
@@ -158,12 +159,12 @@ func (r *run) check(x *tensor.Tensor) error {
 
 // batch attacks rows lo ≤ i < hi, again those that failed while restarts last.
 func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
-	z, err := r.model.Predict(ctx, r.out.X.Rows(lo, hi))
+	z, err := r.predict(ctx, r.model, r.out.X.Rows(lo, hi))
 	if err != nil {
 		return err
 	}
 	for i := lo; i < hi; i++ {
-		p := Argmax(z.Row(i - lo))
+		p := oracle.Argmax(z.Row(i - lo))
 		r.out.Predicted[i] = p
 		if ownLabels {
 			r.out.Y[i] = p
@@ -198,6 +199,18 @@ func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
 		}
 	}
 	return nil
+}
+
+// predict asks c, the model or what the meter counts, for its outputs.
+func (r *run) predict(ctx context.Context, c sdk.Classifier, x *tensor.Tensor) (*tensor.Tensor, error) {
+	z, err := c.Predict(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	if err := oracle.Check(z, x.N(), r.info.NumClasses); err != nil {
+		return nil, fmt.Errorf("classifier %s: %w", r.info.Name, err)
+	}
+	return z, nil
 }
 
 // right reports whether there is something left to reach for row i.
@@ -283,13 +296,13 @@ func (r *run) count(rows []int, t *tally, total int64) {
 }
 
 func (r *run) judge(ctx context.Context, rows []int, adv *tensor.Tensor, restart int) error {
-	z, err := r.model.Forwarder.Predict(ctx, adv)
+	z, err := r.predict(ctx, r.model.Forwarder, adv)
 	if err != nil {
 		return err
 	}
 	ok := make([]bool, len(rows))
 	for k, i := range rows {
-		p := Argmax(z.Row(k))
+		p := oracle.Argmax(z.Row(k))
 		if r.o.Targets != nil {
 			ok[k] = r.right(i) && p == r.o.Targets[i]
 		} else {
@@ -306,7 +319,7 @@ func (r *run) judge(ctx context.Context, rows []int, adv *tensor.Tensor, restart
 			continue
 		}
 		copy(r.out.XAdv.Row(i), adv.Row(k))
-		r.out.PredictedAdv[i] = Argmax(z.Row(k))
+		r.out.PredictedAdv[i] = oracle.Argmax(z.Row(k))
 		r.out.Success[i] = ok[k]
 		r.out.Norm[i] = r.budget.Norm.Distance(r.out.X.Row(i), adv.Row(k))
 	}

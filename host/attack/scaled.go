@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -39,7 +40,7 @@ func Deviations(x *tensor.Tensor) []float64 {
 	return out
 }
 
-// inDeviations asks an attack that may have a Unit.
+// inDeviations asks an attack that may have a Unit, which it embeds.
 func inDeviations(a Attack) bool {
 	u, ok := a.(interface{ InDeviations() bool })
 	return ok && u.InDeviations()
@@ -86,7 +87,7 @@ func runScaled(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels [
 		}
 	}
 	o.scaled = true
-	out, err := Run(ctx, scaled{AsForwarder(c), unit}, small, labels, a, o)
+	out, err := Run(ctx, scaled{oracle.AsForwarder(c), unit}, small, labels, a, o)
 	if err != nil {
 		return nil, err
 	}

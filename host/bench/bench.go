@@ -32,6 +32,7 @@ type Options struct {
 	// in. Without a classifier scoring is encoding and decoding Samples codes.
 	Detect  detect.Options
 	Samples int // noise samples of scoring; 0: 1
+	Classes int // of the stand-in where there is no classifier; 0: 10
 	// Local makes the classifier in this process, Remote as a subprocess; the
 	// same model. Nil where there is none.
 	Local, Remote Starter

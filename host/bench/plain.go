@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/vaeguard/vaeguard/sdk"
@@ -20,8 +21,8 @@ type plain struct {
 	pull    sdk.Pullback
 }
 
-func newPlain(input tensor.Shape) *plain {
-	p := &plain{input: input, classes: 10, outs: map[string]*tensor.Tensor{}}
+func newPlain(input tensor.Shape, classes int) *plain {
+	p := &plain{input: input, classes: cmp.Or(classes, 10), outs: map[string]*tensor.Tensor{}}
 	p.pull = p.back
 	return p
 }

@@ -2,13 +2,11 @@ package bench
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/vae"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // Product is a matrix product (m×k)·(k×n) of the network, on one thread. Those
@@ -32,7 +30,7 @@ func (p Product) flop() float64 { return 2 * float64(p.M) * float64(p.N) * float
 // productsOf lists the products of a training step of a batch.
 func productsOf(m *vae.Model, batch int) []Product {
 	var all []Product
-	add := func(name string, rows, in, out int, first bool, swap bool) {
+	add := func(name string, rows, in, out int, first, swap bool) {
 		y := Product{M: rows, N: out, K: in, Layer: name, Pass: "forward"}
 		dw := Product{M: in, N: out, K: rows, Layer: name, Pass: "kernel", transA: true}
 		dx := Product{M: rows, N: in, K: out, Layer: name, Pass: "input", transB: true}
@@ -48,7 +46,6 @@ func productsOf(m *vae.Model, batch int) []Product {
 	var walk func(prefix string, s *nn.Sequence)
 	walk = func(prefix string, s *nn.Sequence) {
 		infos := nn.Describe(s)
-		in := s.In()
 		i := 0
 		for _, l := range s.Layers() {
 			for infos[i].Depth > 0 {
@@ -57,18 +54,11 @@ func productsOf(m *vae.Model, batch int) []Product {
 			name := prefix + infos[i].Name
 			if n, ok := l.(nn.Nested); ok {
 				walk(name+"/", n.Inner())
-			} else if w := kernelOf(l); w != nil {
-				switch infos[i].Kind {
-				case "dense":
-					add(name, batch*in.Size()/w[0], w[0], w[1], first, false)
-				case "conv2d":
-					add(name, batch*l.Out()[0]*l.Out()[1], w[0]*w[1]*w[2], w[3], first, false)
-				case "conv2d_transpose":
-					add(name, batch*in[0]*in[1], w[0]*w[1]*w[2], w[3], first, true)
-				}
-				first = false
+			} else if p, ok := l.(nn.Multiplied); ok {
+				rows, in, out, transposed := p.Product()
+				add(name, batch*rows, in, out, first, transposed)
 			}
-			in = l.Out()
+			first = first && len(l.Params()) == 0
 			i++
 		}
 	}
@@ -81,16 +71,6 @@ func productsOf(m *vae.Model, batch int) []Product {
 	}
 	walk("decoder/", m.Decoder)
 	return all
-}
-
-// kernelOf is the shape of a layer's kernel, nil if it has none.
-func kernelOf(l nn.Layer) tensor.Shape {
-	for _, p := range l.Params() {
-		if strings.HasSuffix(p.Name, "kernel") {
-			return p.Value.Shape
-		}
-	}
-	return nil
 }
 
 // gemm is a product at work.

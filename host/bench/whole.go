@@ -34,7 +34,7 @@ func (b *bench) start(f Starter) (*variant, error) {
 	}
 	v := &variant{stop: func() error { return nil }, batch: b.o.Train.BatchSize}
 	if f == nil {
-		v.c = newPlain(m.Input)
+		v.c = newPlain(m.Input, b.o.Classes)
 	} else if v.c, v.stop, err = f(b.ctx); err != nil {
 		return nil, err
 	}

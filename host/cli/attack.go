@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -79,7 +80,7 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 		}
 	}
 	if x == nil {
-		rows, err := t.Experiment.Rows(host.RoleTest)
+		rows, err := t.Experiment.Rows(dataset.RoleTest)
 		if err != nil {
 			return err
 		}
@@ -107,7 +108,7 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 	if err != nil {
 		return err
 	}
-	if err := host.WriteFileAtomic(f.out, func(w *os.File) error { return dataset.WriteNPZ(w, adversarialArrays(adv, string(meta))) }); err != nil {
+	if err := atomicfile.Write(f.out, func(w *os.File) error { return dataset.WriteNPZ(w, adversarialArrays(adv, string(meta))) }); err != nil {
 		return err
 	}
 	success := 0

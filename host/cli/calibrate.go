@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
-	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -23,7 +23,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 			"be a mixture of which about Q percent is clean.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			var rule spec.Threshold
+			var rule detect.Rule
 			set := 0
 			for name, field := range map[string]struct {
 				to   **float64

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -68,7 +69,7 @@ func (a *app) detectCommand() *cobra.Command {
 			if f.out == "" {
 				return a.detectTo(cmd.Context(), d, f, include, a.stdout)
 			}
-			return host.WriteFileAtomic(f.out, func(w *os.File) error { return a.detectTo(cmd.Context(), d, f, include, w) })
+			return atomicfile.Write(f.out, func(w *os.File) error { return a.detectTo(cmd.Context(), d, f, include, w) })
 		},
 	}
 	c.Flags().StringVar(&f.data, "data", "", ".npy, .npz[:KEY], .csv, .parquet, IDX, a folder of images, or -")

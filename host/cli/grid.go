@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host/grid"
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 func (a *app) gridCommand() *cobra.Command {
@@ -24,7 +23,7 @@ func (a *app) gridCommand() *cobra.Command {
 			"results.json and results.md over all cells that are there; the others are marked as not run.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			g, err := spec.LoadGrid(args[0], spec.Options{Tables: a.c.Tables(), Set: set})
+			g, err := grid.Load(args[0], set, a.c.Tables())
 			if err != nil {
 				return err
 			}

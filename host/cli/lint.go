@@ -21,7 +21,7 @@ func (a *app) lintCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var all spec.Errors
 			for _, file := range args {
-				e, err := host.LoadToLint(file, set, a.c, a.options())
+				e, err := host.LoadForLint(file, set, a.c, a.options())
 				var faults spec.Errors
 				switch {
 				case errors.As(err, &faults):
@@ -74,7 +74,7 @@ func (a *app) schemaCommand() *cobra.Command {
 		Short: "Print the JSON Schema of specs, for editors",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := a.stdout.Write(spec.Schema(a.c.Tables()...))
+			_, err := a.stdout.Write(host.Schema(a.c))
 			return err
 		},
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host"
 )
 
 // listed is one line of list.
@@ -78,7 +78,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Short: "Explain a layer, loss, score, attack, … or a section of a spec",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := spec.Explain(args[0], a.c.Tables()...)
+			text, err := host.Explain(args[0], a.c)
 			if err != nil {
 				return usageError{err}
 			}

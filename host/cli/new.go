@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
+	"path"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,7 +33,7 @@ func (a *app) newCommand() *cobra.Command {
 				_, err = a.stdout.Write(data)
 				return err
 			}
-			text, err := spec.New(kind, name)
+			text, err := a.template(kind, name)
 			if err != nil {
 				return usageError{err}
 			}
@@ -42,6 +46,31 @@ func (a *app) newCommand() *cobra.Command {
 	c.AddCommand(newSpec, a.newPluginCommand())
 	return c
 }
+
+// template is a spec to begin with, as commented YAML, under a name.
+func (a *app) template(kind, name string) ([]byte, error) {
+	if a.c.Specs == nil {
+		return nil, errors.New("this program has no templates")
+	}
+	text, err := fs.ReadFile(a.c.Specs, "templates/"+kind+".yaml")
+	if err != nil || strings.ContainsAny(kind, `/\.`) {
+		files, err := fs.Glob(a.c.Specs, "templates/*.yaml")
+		if err != nil {
+			panic("cli: bad pattern")
+		}
+		for i, f := range files {
+			files[i] = strings.TrimSuffix(path.Base(f), ".yaml")
+		}
+		return nil, errors.New(spec.Unknown("kind of spec", kind, files))
+	}
+	if !plainName.MatchString(name) {
+		return nil, fmt.Errorf("name %q: want letters, digits, - and _", name)
+	}
+	return []byte(strings.ReplaceAll(string(text), "NAME", name)), nil
+}
+
+// plainName is a name that YAML needs no quotes for.
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.+-]*$`)
 
 // specNames are the ready specs.
 func (a *app) specNames() []string {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -187,14 +188,14 @@ func disagreements(p launch.Plugin, info sdk.Info) []check.Finding {
 	if want := p.Manifest.InputShape; want != nil && !want.Equal(info.InputShape) {
 		differ("input_shape", want.String(), info.InputShape.String())
 	}
-	return append(out, schemaFindings(p.Manifest.Config, info.Schema)...)
+	return append(out, schemaFindings(p.Manifest.Schema(), info.Schema)...)
 }
 
 func (a *app) pluginLockCommand() *cobra.Command {
-	file := host.LockFile
+	file := launch.LockName
 	c := &cobra.Command{
 		Use:   "lock NAME|PATH…",
-		Short: "Pin plugins by their digest, in " + host.LockFile,
+		Short: "Pin plugins by their digest, in " + launch.LockName,
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			lock, err := launch.ReadLock(file)
@@ -254,7 +255,7 @@ func (a *app) pluginPredictCommand() *cobra.Command {
 				}
 				arrays = append(arrays, floats("gradient", dx))
 			}
-			return host.WriteFileAtomic(out, func(w *os.File) error { return dataset.WriteNPZ(w, arrays) })
+			return atomicfile.Write(out, func(w *os.File) error { return dataset.WriteNPZ(w, arrays) })
 		},
 	}
 	f.add(c)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/rundir"
 )
 
 // specFlags are the flags of every verb that takes a spec.
@@ -54,7 +55,7 @@ func (a *app) runCommand() *cobra.Command {
 				return a.printSummary(cmd.Context(), e, true)
 			}
 			if o.Out == "" {
-				o.Out = host.NextRunDir(e.Spec.Name)
+				o.Out = rundir.Next(e.Spec.Name)
 			}
 			o.Command = s.resume("run", args[0], o.Out)
 			report, err := e.Run(cmd.Context(), o)

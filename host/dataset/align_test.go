@@ -6,13 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 func TestUseClasses(t *testing.T) {
-	train := mustOpen(t, spec.DataSource{File: write(t, "a.csv", []byte("x,y\n1,ant\n2,bee\n3,cat\n")), Label: "y"})
-	test := mustOpen(t, spec.DataSource{File: write(t, "b.csv", []byte("x,y\n1,cat\n2,bee\n")), Label: "y"})
+	train := mustOpen(t, Source{File: write(t, "a.csv", []byte("x,y\n1,ant\n2,bee\n3,cat\n")), Label: "y"})
+	test := mustOpen(t, Source{File: write(t, "b.csv", []byte("x,y\n1,cat\n2,bee\n")), Label: "y"})
 	if err := test.UseClasses(train.Classes); err != nil || !slices.Equal(test.Labels, []int{2, 1}) || len(test.Classes) != 3 {
 		t.Errorf("%v: labels %v of %v, want [2 1] of the three", err, test.Labels, test.Classes)
 	}
@@ -23,7 +22,7 @@ func TestUseClasses(t *testing.T) {
 
 // Numbers are names too, those that split and range leave out included.
 func TestClassesOfNumbers(t *testing.T) {
-	d := mustOpen(t, spec.DataSource{File: write(t, "a.csv", []byte("x,y\n1,0\n2,1\n3,2\n")), Label: "y", Range: []int{0, 2}})
+	d := mustOpen(t, Source{File: write(t, "a.csv", []byte("x,y\n1,0\n2,1\n3,2\n")), Label: "y", Range: []int{0, 2}})
 	if !slices.Equal(d.Classes, []string{"0", "1", "2"}) {
 		t.Errorf("classes %q, want 0, 1, 2", d.Classes)
 	}

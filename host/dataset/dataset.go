@@ -46,8 +46,8 @@ type Header struct {
 	Labelled bool
 }
 
-// Source is a named set. It is immutable: methods may be called concurrently.
-type Source interface {
+// Set is a named set. It is immutable: methods may be called concurrently.
+type Set interface {
 	// Splits are the official ones, such as train and test, in the order in
 	// which they make the whole set; nil for a set without.
 	Splits() []string

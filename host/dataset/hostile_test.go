@@ -14,8 +14,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 // rawZip is a .npz of entries given as their headers and stored bytes.
@@ -75,13 +73,13 @@ func TestNPZRefused(t *testing.T) {
 		{"no array", rawZip(t, entry(zip.FileHeader{Name: "x.npy", CRC32: crc32.ChecksumIEEE([]byte("hello"))}, []byte("hello"))), "not a .npy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := open(spec.DataSource{File: write(t, "x.npz", c.file)})
+			_, err := open(Source{File: write(t, "x.npz", c.file)})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}
-	if d, err := open(spec.DataSource{File: write(t, "x.npz", rawZip(t, entry(named("x.npy"), good)))}); err != nil || d.X.N() != 2 {
+	if d, err := open(Source{File: write(t, "x.npz", rawZip(t, entry(named("x.npy"), good)))}); err != nil || d.X.N() != 2 {
 		t.Errorf("the sound one: %v", err)
 	}
 }
@@ -107,7 +105,7 @@ func TestIDXRefused(t *testing.T) {
 		{"edited gzip", edited, "checksum"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := open(spec.DataSource{IDX: write(t, "images", c.file)})
+			_, err := open(Source{IDX: write(t, "images", c.file)})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -152,7 +150,7 @@ func TestFolderRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := open(spec.DataSource{Folder: dir})
+			_, err := open(Source{Folder: dir})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -171,13 +169,13 @@ func TestCIFAR10Refused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := write(t, "test_batch.bin", c.file)
-			_, err := open(spec.DataSource{CIFAR10: filepath.Dir(path), Split: "test"})
+			_, err := open(Source{CIFAR10: filepath.Dir(path), Split: "test"})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}
-	if _, err := open(spec.DataSource{CIFAR10: t.TempDir()}); err == nil {
+	if _, err := open(Source{CIFAR10: t.TempDir()}); err == nil {
 		t.Error("an empty folder passed")
 	}
 }

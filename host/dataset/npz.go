@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
@@ -162,38 +161,4 @@ func ReadNPZ(path string) ([]Array, error) {
 		out = append(out, a)
 	}
 	return out, z.Close()
-}
-
-// WriteNPZFile is WriteNPZ into a new file at path, an error if it exists.
-func WriteNPZFile(path string, arrays []Array) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	return errors.Join(WriteNPZ(f, arrays), f.Close())
-}
-
-// WriteNPZ writes the arrays as a .npz, deflated. Equal arguments give equal
-// bytes. Names must be distinct and without slashes.
-func WriteNPZ(w io.Writer, arrays []Array) error {
-	z := zip.NewWriter(w)
-	seen := map[string]bool{}
-	for _, a := range arrays {
-		if a.Name == "" || strings.ContainsAny(a.Name, `/\`) || seen[a.Name] {
-			return fmt.Errorf("npz: array name %q is empty, taken or has a slash", a.Name)
-		}
-		seen[a.Name] = true
-		// No time stamp: the bytes depend on the arrays alone.
-		e, err := z.CreateHeader(&zip.FileHeader{Name: a.Name + ".npy", Method: zip.Deflate})
-		if err != nil {
-			return fmt.Errorf("npz: %w", err)
-		}
-		if err := WriteNPY(e, a); err != nil {
-			return fmt.Errorf("npz: array %s: %w", a.Name, err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		return fmt.Errorf("npz: %w", err)
-	}
-	return nil
 }

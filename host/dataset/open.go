@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -17,7 +16,7 @@ import (
 // from nchw to nhwc and rescaled, in this order. Relative paths start at
 // baseDir. Classes is filled where there are labels: classes without names are
 // called "0", "1", …. Standardisation is not applied: it needs data.train (Standardize).
-func Open(src spec.DataSource, baseDir string, named registry.Table[Source]) (*Data, error) {
+func Open(src Source, baseDir string, named registry.Table[Set]) (*Data, error) {
 	if err := checkOne(src); err != nil {
 		return nil, err
 	}
@@ -48,7 +47,7 @@ func (d *Data) nameClasses() {
 }
 
 // checkOne holds that exactly one place is named.
-func checkOne(src spec.DataSource) error {
+func checkOne(src Source) error {
 	n := 0
 	for _, s := range []string{src.Dataset, src.File, src.Folder, src.IDX, src.CIFAR10} {
 		if s != "" {
@@ -62,7 +61,7 @@ func checkOne(src spec.DataSource) error {
 }
 
 // load reads all rows, or those of an official split.
-func load(src spec.DataSource, baseDir string, named registry.Table[Source]) (d *Data, official bool, err error) {
+func load(src Source, baseDir string, named registry.Table[Set]) (d *Data, official bool, err error) {
 	if src.Dataset == "" {
 		o, err := openSource(src, baseDir)
 		if err != nil {
@@ -80,7 +79,7 @@ func load(src spec.DataSource, baseDir string, named registry.Table[Source]) (d 
 }
 
 // lookup finds a named set and the split to ask of it.
-func lookup(src spec.DataSource, named registry.Table[Source]) (set Source, split string, err error) {
+func lookup(src Source, named registry.Table[Set]) (set Set, split string, err error) {
 	set, err = named.Lookup(src.Dataset)
 	if err != nil {
 		return nil, "", err
@@ -97,7 +96,7 @@ func lookup(src spec.DataSource, named registry.Table[Source]) (set Source, spli
 }
 
 // pick is the rows that split, range and limit leave; nil for all.
-func pick(src spec.DataSource, d *Data, official bool) ([]int, error) {
+func pick(src Source, d *Data, official bool) ([]int, error) {
 	n := d.X.N()
 	var rows []int
 	if src.Split != "" && !official {
@@ -129,7 +128,7 @@ func pick(src spec.DataSource, d *Data, official bool) ([]int, error) {
 }
 
 // exampleShape is the shape of one example after reshape and layout.
-func exampleShape(src spec.DataSource, stored tensor.Shape) (tensor.Shape, error) {
+func exampleShape(src Source, stored tensor.Shape) (tensor.Shape, error) {
 	s := stored
 	if src.Reshape != nil {
 		s = tensor.Shape(src.Reshape)
@@ -150,7 +149,7 @@ func exampleShape(src spec.DataSource, stored tensor.Shape) (tensor.Shape, error
 }
 
 // shape reshapes, transposes and rescales the rows of d in place.
-func (d *Data) shape(src spec.DataSource) error {
+func (d *Data) shape(src Source) error {
 	s, err := exampleShape(src, d.X.Example())
 	if err != nil {
 		return err
@@ -183,7 +182,7 @@ func (d *Data) shape(src spec.DataSource) error {
 
 // ReadHeader is what Open would give, as far as it can be told without
 // reading rows. Faults that Open would find in the options are errors here.
-func ReadHeader(src spec.DataSource, baseDir string, named registry.Table[Source]) (Header, error) {
+func ReadHeader(src Source, baseDir string, named registry.Table[Set]) (Header, error) {
 	if err := checkOne(src); err != nil {
 		return Header{}, err
 	}
@@ -210,7 +209,7 @@ func ReadHeader(src spec.DataSource, baseDir string, named registry.Table[Source
 }
 
 // header describes the whole source, or an official split.
-func header(src spec.DataSource, baseDir string, named registry.Table[Source]) (h Header, official bool, err error) {
+func header(src Source, baseDir string, named registry.Table[Set]) (h Header, official bool, err error) {
 	if src.Dataset != "" {
 		set, split, err := lookup(src, named)
 		if err != nil {

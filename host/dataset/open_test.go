@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -29,11 +28,11 @@ func write(t testing.TB, name string, b []byte) string {
 	return path
 }
 
-func open(src spec.DataSource) (*Data, error) {
-	return Open(src, "", registry.NewTable[Source]("dataset"))
+func open(src Source) (*Data, error) {
+	return Open(src, "", registry.NewTable[Set]("dataset"))
 }
 
-func mustOpen(t *testing.T, src spec.DataSource) *Data {
+func mustOpen(t *testing.T, src Source) *Data {
 	t.Helper()
 	d, err := open(src)
 	if err != nil {
@@ -49,7 +48,7 @@ const irisCSV = `length,width,species
 `
 
 func TestOpenCSV(t *testing.T) {
-	d := mustOpen(t, spec.DataSource{File: write(t, "t.csv", []byte(irisCSV)), Label: "species"})
+	d := mustOpen(t, Source{File: write(t, "t.csv", []byte(irisCSV)), Label: "species"})
 	if want := []float32{1, 2.5, 3, -4, 50, 6}; !slices.Equal(d.X.Data, want) || !d.X.Shape.Equal(tensor.Shape{3, 2}) {
 		t.Errorf("x = %v %v, want %v", d.X.Shape, d.X.Data, want)
 	}
@@ -59,7 +58,7 @@ func TestOpenCSV(t *testing.T) {
 	if !slices.Equal(d.Features, []string{"length", "width"}) {
 		t.Errorf("features %v", d.Features)
 	}
-	d = mustOpen(t, spec.DataSource{File: write(t, "t.csv", []byte("\uFEFF1;2;0\n3;4;1\n")), Label: "2"})
+	d = mustOpen(t, Source{File: write(t, "t.csv", []byte("\uFEFF1;2;0\n3;4;1\n")), Label: "2"})
 	if want := []float32{1, 2, 3, 4}; !slices.Equal(d.X.Data, want) || !slices.Equal(d.Labels, []int{0, 1}) || !slices.Equal(d.Classes, []string{"0", "1"}) {
 		t.Errorf("without header: x %v, labels %v", d.X.Data, d.Labels)
 	}
@@ -80,7 +79,7 @@ func TestCSVRefused(t *testing.T) {
 		{"fractional label", "a,y\n1,0.5\n", "y", `label "0.5", want class indices from 0 or names`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := open(spec.DataSource{File: write(t, "t.csv", []byte(c.text)), Label: c.label})
+			_, err := open(Source{File: write(t, "t.csv", []byte(c.text)), Label: c.label})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -89,15 +88,15 @@ func TestCSVRefused(t *testing.T) {
 }
 
 func TestOpenNPZ(t *testing.T) {
-	d := mustOpen(t, spec.DataSource{File: fixture("deflated.npz"), X: "images", Y: "y"})
+	d := mustOpen(t, Source{File: fixture("deflated.npz"), X: "images", Y: "y"})
 	if !d.X.Shape.Equal(tensor.Shape{4, 2, 3}) || !slices.Equal(d.Labels, []int{0, 1, 2, 1}) {
 		t.Errorf("x %v, labels %v", d.X.Shape, d.Labels)
 	}
-	d = mustOpen(t, spec.DataSource{File: fixture("stored.npz"), Labels: fixture("names.npy")})
+	d = mustOpen(t, Source{File: fixture("stored.npz"), Labels: fixture("names.npy")})
 	if !slices.Equal(d.Classes, []string{"b", "cat", "äpfel"}) {
 		t.Errorf("classes %v", d.Classes)
 	}
-	_, err := open(spec.DataSource{File: fixture("deflated.npz")})
+	_, err := open(Source{File: fixture("deflated.npz")})
 	if err == nil || !strings.Contains(err.Error(), "no array x; name one of images, y") {
 		t.Errorf("got %v", err)
 	}
@@ -107,12 +106,12 @@ func TestOpenNPZ(t *testing.T) {
 }
 
 func TestOpenParquet(t *testing.T) {
-	d := mustOpen(t, spec.DataSource{File: fixture("flat.parquet"), Label: "kind"})
+	d := mustOpen(t, Source{File: fixture("flat.parquet"), Label: "kind"})
 	want := []float32{1, 0.5, 1, 1, 2, 1.5, 0, 2, 3, 2.5, 1, 4294967295}
 	if !slices.Equal(d.X.Data, want) || !slices.Equal(d.Labels, []int{0, 1, 0}) || d.Features[3] != "u" {
 		t.Errorf("x %v, labels %v, features %v", d.X.Data, d.Labels, d.Features)
 	}
-	d = mustOpen(t, spec.DataSource{File: fixture("list.parquet"), Label: "label", Reshape: []int{3, 1}})
+	d = mustOpen(t, Source{File: fixture("list.parquet"), Label: "label", Reshape: []int{3, 1}})
 	if !slices.Equal(d.X.Data, []float32{1, 2, 3, 4, 5, 6}) || !slices.Equal(d.Labels, []int{1, 0}) {
 		t.Errorf("x %v, labels %v", d.X.Data, d.Labels)
 	}
@@ -121,7 +120,7 @@ func TestOpenParquet(t *testing.T) {
 		"time.parquet": `column "a" is of type TIMESTAMP`,
 		"flat.parquet": `column "kind" holds text, want numbers`,
 	} {
-		if _, err := open(spec.DataSource{File: fixture(file)}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := open(Source{File: fixture(file)}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", file, err, want)
 		}
 	}
@@ -151,8 +150,8 @@ func zipped(t *testing.T, b []byte) []byte {
 func TestOpenIDX(t *testing.T) {
 	images := idx([]int{2, 1, 2}, []byte{0, 255, 51, 102})
 	labels := write(t, "l", idx([]int{2}, []byte{3, 1}))
-	plain := mustOpen(t, spec.DataSource{IDX: write(t, "i", images), Labels: labels})
-	packed := mustOpen(t, spec.DataSource{IDX: write(t, "i.gz", zipped(t, images)), Labels: labels})
+	plain := mustOpen(t, Source{IDX: write(t, "i", images), Labels: labels})
+	packed := mustOpen(t, Source{IDX: write(t, "i.gz", zipped(t, images)), Labels: labels})
 	if !plain.X.Shape.Equal(tensor.Shape{2, 1, 2, 1}) || !slices.Equal(plain.X.Data, []float32{0, 1, 0.2, 0.4}) {
 		t.Errorf("x = %v %v", plain.X.Shape, plain.X.Data)
 	}
@@ -166,11 +165,11 @@ func TestOpenIDX(t *testing.T) {
 		"truncated": images[:len(images)-1], "trailing bytes": append(slices.Clone(images), 0),
 		"too many": idx([]int{1 << 31, 1 << 31, 1 << 31}, nil), "want images": idx([]int{2}, []byte{1, 2}),
 	} {
-		if _, err := open(spec.DataSource{IDX: write(t, "i", b)}); err == nil {
+		if _, err := open(Source{IDX: write(t, "i", b)}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := open(spec.DataSource{IDX: write(t, "i", images), Labels: write(t, "l", idx([]int{3}, []byte{1, 2, 3}))}); err == nil {
+	if _, err := open(Source{IDX: write(t, "i", images), Labels: write(t, "l", idx([]int{3}, []byte{1, 2, 3}))}); err == nil {
 		t.Error("three labels for two rows passed")
 	}
 }
@@ -197,7 +196,7 @@ func TestOpenFolder(t *testing.T) {
 	save("dogs/b.png", red)
 	save("cats/z.png", red)
 	save("dogs/a.png", red)
-	d := mustOpen(t, spec.DataSource{Folder: dir})
+	d := mustOpen(t, Source{Folder: dir})
 	if !slices.Equal(d.Labels, []int{0, 1, 1}) || !slices.Equal(d.Classes, []string{"cats", "dogs"}) {
 		t.Errorf("labels %v of %v", d.Labels, d.Classes)
 	}
@@ -205,7 +204,7 @@ func TestOpenFolder(t *testing.T) {
 		t.Errorf("x = %v %v", d.X.Shape, d.X.Row(0))
 	}
 	save("dogs/c.png", image.NewGray(image.Rect(0, 0, 2, 1)))
-	if _, err := open(spec.DataSource{Folder: dir}); err == nil || !strings.Contains(err.Error(), "dogs/c.png: 1×2×1, the first image is 1×2×3") {
+	if _, err := open(Source{Folder: dir}); err == nil || !strings.Contains(err.Error(), "dogs/c.png: 1×2×1, the first image is 1×2×3") {
 		t.Errorf("got %v", err)
 	}
 	outside := filepath.Join(t.TempDir(), "secret.png")
@@ -215,7 +214,7 @@ func TestOpenFolder(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "dogs/c.png")); err != nil {
 		t.Skip("no symbolic links here")
 	}
-	if _, err := open(spec.DataSource{Folder: dir}); err == nil || !strings.Contains(err.Error(), "escapes") {
+	if _, err := open(Source{Folder: dir}); err == nil || !strings.Contains(err.Error(), "escapes") {
 		t.Errorf("a link out of the folder: got %v", err)
 	}
 }
@@ -236,22 +235,22 @@ func TestOpenCIFAR10(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	train := mustOpen(t, spec.DataSource{CIFAR10: dir, Split: "train"})
+	train := mustOpen(t, Source{CIFAR10: dir, Split: "train"})
 	if !slices.Equal(train.Labels, []int{3, 9, 1}) || train.Classes[3] != "cat" {
 		t.Errorf("labels %v of %v", train.Labels, train.Classes)
 	}
 	if !train.X.Shape.Equal(tensor.Shape{3, 32, 32, 3}) || !slices.Equal(train.X.Row(0)[:4], []float32{1, 0.2, 0.4, 0}) {
 		t.Errorf("x %v, first pixel %v", train.X.Shape, train.X.Row(0)[:4])
 	}
-	all := mustOpen(t, spec.DataSource{CIFAR10: dir})
+	all := mustOpen(t, Source{CIFAR10: dir})
 	if all.X.N() != 4 || all.Labels[3] != 7 || Shared(all, train) != 3 {
 		t.Errorf("%d rows, %d shared with train", all.X.N(), Shared(all, train))
 	}
-	h, err := ReadHeader(spec.DataSource{CIFAR10: dir, Split: "test"}, "", registry.NewTable[Source]("dataset"))
+	h, err := ReadHeader(Source{CIFAR10: dir, Split: "test"}, "", registry.NewTable[Set]("dataset"))
 	if err != nil || h.Rows != 1 || h.Classes != 10 || !h.Labelled {
 		t.Errorf("header %+v, %v", h, err)
 	}
-	if _, err := open(spec.DataSource{CIFAR10: dir, Split: "validation"}); err == nil {
+	if _, err := open(Source{CIFAR10: dir, Split: "validation"}); err == nil {
 		t.Error("a split that CIFAR-10 lacks passed")
 	}
 }
@@ -262,14 +261,14 @@ func TestShape(t *testing.T) {
 	if err := WriteNPY(&b, Array{Shape: tensor.Shape{1, 4}, Data: []float32{0, 1, 2, 3}}); err != nil {
 		t.Fatal(err)
 	}
-	d := mustOpen(t, spec.DataSource{
+	d := mustOpen(t, Source{
 		File: write(t, "x.npy", b.Bytes()), Reshape: []int{2, 1, 2}, Layout: "nchw",
-		Rescale: &spec.Rescale{Scale: 2, Offset: 1},
+		Rescale: &Rescale{Scale: 2, Offset: 1},
 	})
 	if want := []float32{1, 5, 3, 7}; !slices.Equal(d.X.Data, want) || !d.X.Shape.Equal(tensor.Shape{1, 1, 2, 2}) {
 		t.Errorf("x = %v %v, want %v", d.X.Shape, d.X.Data, want)
 	}
-	if _, err := open(spec.DataSource{File: write(t, "x.npy", b.Bytes()), Reshape: []int{5}}); err == nil {
+	if _, err := open(Source{File: write(t, "x.npy", b.Bytes()), Reshape: []int{5}}); err == nil {
 		t.Error("an impossible reshape passed")
 	}
 }
@@ -280,7 +279,7 @@ func TestNotFinite(t *testing.T) {
 	if err := WriteNPY(&b, Array{Shape: tensor.Shape{2, 2}, Data: x}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := open(spec.DataSource{File: write(t, "x.npy", b.Bytes())})
+	_, err := open(Source{File: write(t, "x.npy", b.Bytes())})
 	if err == nil || !strings.Contains(err.Error(), "row 1: column 1 is +Inf") {
 		t.Errorf("got %v", err)
 	}

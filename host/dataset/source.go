@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 // opened is a source of rows and where their labels are, if anywhere.
@@ -89,7 +87,7 @@ func formatOf(path string) (string, error) {
 
 // openSource opens the rows of a source that is no named set. split matters
 // to CIFAR-10 alone.
-func openSource(src spec.DataSource, baseDir string) (*opened, error) {
+func openSource(src Source, baseDir string) (*opened, error) {
 	at := func(path string) string {
 		if filepath.IsAbs(path) {
 			return path
@@ -154,7 +152,7 @@ func (o *opened) setLabels(name string, labels []int, classes []string) {
 }
 
 // openFormat opens the rows of one file or folder.
-func openFormat(format, path, key string, src spec.DataSource) (*opened, error) {
+func openFormat(format, path, key string, src Source) (*opened, error) {
 	switch format {
 	case "npz":
 		return openNPZRows(path, key, src.Labels)

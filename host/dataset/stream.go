@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -99,7 +98,7 @@ func (o StreamOptions) open(path string) (*opened, error) {
 		}
 		return o.rows(format, c)
 	}
-	return openFormat(format, file, key, spec.DataSource{Label: o.Label})
+	return openFormat(format, file, key, Source{Label: o.Label})
 }
 
 // rows reads c, JSON lines against the wanted shape: no line decides it.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -107,7 +106,7 @@ func TestStreamFormats(t *testing.T) {
 func TestNoRows(t *testing.T) {
 	empty := npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1073741824), }", 0)
 	path := write(t, "x.npy", empty)
-	if _, err := open(spec.DataSource{File: path}); err == nil || !strings.Contains(err.Error(), "no rows") {
+	if _, err := open(Source{File: path}); err == nil || !strings.Contains(err.Error(), "no rows") {
 		t.Errorf("got %v", err)
 	}
 	s, err := OpenStream(path, StreamOptions{})

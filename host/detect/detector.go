@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -45,13 +46,6 @@ type NamedScore struct {
 	Score Score
 }
 
-// Head is a softmax head on a hidden layer of the classifier.
-type Head struct {
-	Name   string         // of the layer, as the classifier's Info has it
-	Weight float64        // factor of its term in the scores
-	Kernel *tensor.Tensor // (features, units)
-}
-
 // Options are the parts of a detector. They must not change once it is made.
 type Options struct {
 	Method     Method         // "" is VAE
@@ -70,7 +64,7 @@ type Options struct {
 	Fusion      FusionRule   // required if there are several
 	Temperature float64      // 0: 1
 	Clip        float64      // floor of probabilities; 0: none
-	Hidden      []Head
+	Hidden      []oracle.Head
 	Seed        uint64 // of the halves that a fusion calibrates on
 	Threads     int    // of each pass; 0: GOMAXPROCS
 	Passes      int    // that may run at once; 0: 4
@@ -91,7 +85,8 @@ type State struct {
 type Detector struct {
 	o       Options
 	info    sdk.Info
-	read    reading // of the classifier
+	oracle  *oracle.Oracle
+	read    oracle.Reading // of the classifier
 	input   tensor.Shape
 	samples int // rows of second opinion per instance, ≥ 1
 	latent  int
@@ -127,14 +122,14 @@ func New(ctx context.Context, o Options) (*Detector, error) {
 		return nil, fmt.Errorf("detector: temperature %g, want > 0; probability_clip %g, want 0 to 1", o.Temperature, o.Clip)
 	}
 	d := &Detector{o: o, info: info, samples: 1,
-		read: reading{kind: info.Output, temperature: o.Temperature, clip: o.Clip}}
+		read: oracle.Reading{Kind: info.Output, Temperature: o.Temperature, Clip: o.Clip}}
 	if err := d.checkMethod(); err != nil {
 		return nil, fmt.Errorf("detector: method %s: %w", o.Method, err)
 	}
 	if err := d.checkScores(); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
 	}
-	if err := d.checkHidden(); err != nil {
+	if err := d.consult(); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
 	}
 	st := &state{State: o.State}
@@ -255,31 +250,13 @@ func (d *Detector) checkScores() error {
 	return nil
 }
 
-func (d *Detector) checkHidden() error {
-	if len(d.o.Hidden) == 0 {
-		return nil
-	}
-	if !d.rebuilds() {
+// consult makes the oracle, with its heads on hidden layers.
+func (d *Detector) consult() (err error) {
+	if len(d.o.Hidden) > 0 && !d.rebuilds() {
 		return fmt.Errorf("hidden layers need reconstructions, which method %s has not", d.o.Method)
 	}
-	_, forwards := d.o.Classifier.(sdk.Forwarder)
-	if _, answers := d.o.Classifier.(outputter); !forwards && !answers {
-		return fmt.Errorf("the classifier %s offers no hidden layers", d.info.Name)
-	}
-	for _, h := range d.o.Hidden {
-		i := slices.IndexFunc(d.info.Hidden, func(l sdk.HiddenLayer) bool { return l.Name == h.Name })
-		if i < 0 {
-			names := make([]string, len(d.info.Hidden))
-			for j, l := range d.info.Hidden {
-				names[j] = l.Name
-			}
-			return fmt.Errorf("the classifier has no hidden layer %q; it has %q", h.Name, names)
-		}
-		if n := d.info.Hidden[i].Shape.Size(); h.Kernel == nil || len(h.Kernel.Shape) != 2 || h.Kernel.N() != n {
-			return fmt.Errorf("hidden layer %s: want a head of %d rows", h.Name, n)
-		}
-	}
-	return nil
+	d.oracle, err = oracle.New(d.o.Classifier, d.info, d.o.Hidden)
+	return err
 }
 
 // RowError is a fault of one row of the input.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -20,7 +20,7 @@ var everything = Include{true, true, true, true}
 func calibrated(t *testing.T, o Options) *Detector {
 	t.Helper()
 	d := build(t, o)
-	if _, err := d.Calibrate(context.Background(), inputs(1, 100), spec.Threshold{FPR: ptr(0.1)}); err != nil {
+	if _, err := d.Calibrate(context.Background(), inputs(1, 100), Rule{FPR: ptr(0.1)}); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -74,7 +74,7 @@ func TestSameInputSameBits(t *testing.T) {
 	ctx := context.Background()
 	x := inputs(4, 150)
 	o := options()
-	o.Hidden = []Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: DrawHead(1, sdktest.FakeHidden, 8, 6)}}
+	o.Hidden = []oracle.Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: oracle.DrawHead(1, sdktest.FakeHidden, 8, 6)}}
 	one := calibrated(t, o)
 	want, err := one.Detect(ctx, x, everything)
 	if err != nil {
@@ -139,7 +139,7 @@ func TestDetectFlagsAndCorrects(t *testing.T) {
 		t.Error("parts that nobody asked for")
 	}
 	// A given value needs no data and gives no p-values.
-	if _, err := d.Calibrate(context.Background(), nil, spec.Threshold{Value: ptr(0.5)}); err != nil {
+	if _, err := d.Calibrate(context.Background(), nil, Rule{Value: ptr(0.5)}); err != nil {
 		t.Fatal(err)
 	}
 	if r, err = d.Detect(context.Background(), x, Include{}); err != nil || r.PValue != nil {
@@ -153,7 +153,7 @@ func TestDetectRefuses(t *testing.T) {
 	if _, err := d.Detect(ctx, inputs(1, 1), Include{}); !errors.Is(err, ErrNoThreshold) {
 		t.Errorf("no threshold: %v", err)
 	}
-	if _, err := d.Calibrate(ctx, inputs(1, 5), spec.Threshold{FPR: ptr(0.05)}); err == nil || !strings.Contains(err.Error(), "at least 19") {
+	if _, err := d.Calibrate(ctx, inputs(1, 5), Rule{FPR: ptr(0.05)}); err == nil || !strings.Contains(err.Error(), "at least 19") {
 		t.Errorf("too few rows: %v", err)
 	}
 	if d.State().Threshold != nil {
@@ -196,8 +196,8 @@ func TestNewRefuses(t *testing.T) {
 			o.Method, o.Student = Distillation, newFakeStudent(testShape, testClasses)
 			o.Scores = []NamedScore{{"reconstruction_error", testRebuilt{}}}
 		}, "needs reconstructions, which method distillation has not"},
-		"hidden": {func(o *Options) { o.Hidden = []Head{{Name: "conv9"}} }, `no hidden layer "conv9"; it has ["features"]`},
-		"head":   {func(o *Options) { o.Hidden = []Head{{Name: "features", Kernel: tensor.New(3, 2)}} }, "head of 8 rows"},
+		"hidden": {func(o *Options) { o.Hidden = []oracle.Head{{Name: "conv9"}} }, `no hidden layer "conv9"; it has ["features"]`},
+		"head":   {func(o *Options) { o.Hidden = []oracle.Head{{Name: "features", Kernel: tensor.New(3, 2)}} }, "head of 8 rows"},
 		"shape":  {func(o *Options) { o.Input = tensor.Shape{12} }, "takes 3×4×1, the classifier 12"},
 	} {
 		o := options()
@@ -223,7 +223,7 @@ func variants() map[string]Options {
 		o.Temperature = 0.8
 	})
 	add("vae hidden", func(o *Options) {
-		o.Hidden = []Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: DrawHead(1, sdktest.FakeHidden, 8, 6)}}
+		o.Hidden = []oracle.Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: oracle.DrawHead(1, sdktest.FakeHidden, 8, 6)}}
 	})
 	add("vae no noise", func(o *Options) { o.Noise = DrawNoise(5, 0, testLatent) })
 	for _, f := range rules {

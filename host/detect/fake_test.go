@@ -8,6 +8,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -236,14 +237,14 @@ type testTop struct{}
 func (testTop) Needs() Needs { return Needs{} }
 func (testTop) Score(dst []float64, e Evidence) {
 	for i := range dst {
-		dst[i] = -math.Expm1(float64(e.LogP.Row(i)[argmax(e.LogP.Row(i))]))
+		dst[i] = -math.Expm1(float64(e.LogP.Row(i)[oracle.Argmax(e.LogP.Row(i))]))
 	}
 }
 
 func (testTop) ScoreGrad(c Cotangents, e Evidence, weight []float64) {
 	for i, w := range weight {
 		p := e.LogP.Row(i)
-		c.LogP.Row(i)[argmax(p)] -= float32(w * math.Exp(float64(p[argmax(p)])))
+		c.LogP.Row(i)[oracle.Argmax(p)] -= float32(w * math.Exp(float64(p[oracle.Argmax(p)])))
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 var rules = []FusionRule{Fisher, Cauchy, Tippett}
@@ -102,7 +100,7 @@ func TestFusionKeepsTheRate(t *testing.T) {
 			cal, clean := make([]float64, 60), make([]float64, 10)
 			f.Fuse(cal, dependent(r, 60))
 			slices.Sort(cal)
-			th, err := NewThreshold(spec.Threshold{FPR: ptr(alpha)}, cal)
+			th, err := NewThreshold(Rule{FPR: ptr(alpha)}, cal)
 			if err != nil {
 				t.Fatal(err)
 			}

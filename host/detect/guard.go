@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -108,7 +109,7 @@ func (g *Guarded) Forward(ctx context.Context, x *tensor.Tensor, outputs ...stri
 			return nil, nil, err
 		}
 	}
-	if v.pull == nil {
+	if !v.answer.HasGradient() {
 		return got, nil, nil
 	}
 	return got, func(ctx context.Context, cots map[string]*tensor.Tensor) (*tensor.Tensor, error) {
@@ -132,7 +133,7 @@ func (g *Guarded) output(name string, p *pass, v *view, st *state) (*tensor.Tens
 		t := tensor.New(n, d.info.NumClasses)
 		for i := range n {
 			for c, q := range d.meanProbability(v, i) {
-				t.Row(i)[c] = float32(math.Log(math.Max(q, floorP)))
+				t.Row(i)[c] = float32(math.Log(max(q, oracle.Floor)))
 			}
 		}
 		return t, nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -88,7 +89,7 @@ func TestGuardAgreesWithDetector(t *testing.T) {
 			if outs[OutputScore].Data[i] != float32(s) {
 				t.Errorf("%s, row %d: guard's score %g, detector's %g", name, i, outs[OutputScore].Data[i], s)
 			}
-			if argmax(outs[sdk.Output].Row(i)) != r.Predicted[i] || argmax(outs[OutputReconstructed].Row(i)) != r.Reconstructed[i] {
+			if oracle.Argmax(outs[sdk.Output].Row(i)) != r.Predicted[i] || oracle.Argmax(outs[OutputReconstructed].Row(i)) != r.Reconstructed[i] {
 				t.Errorf("%s, row %d: other classes", name, i)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -74,22 +75,22 @@ func (g *Guarded) seed(p *pass, b *backward, v *view, st *state, name string, t 
 func (g *Guarded) seedReconstructed(b *backward, v *view, t *tensor.Tensor) {
 	d, k := g.d, v.outR.Stride()
 	plain := d.read
-	plain.clip = 0
+	plain.Clip = 0
 	samples := v.outR.N() / max(v.x.N(), 1)
 	row, dlogq := make([]float64, k), make([]float32, k)
 	for i := range v.x.N() {
 		mean := d.meanProbability(v, i)
 		for s := range samples {
 			r := i*samples + s
-			d.read.logp(row, v.outR.Row(r))
+			d.read.LogP(row, v.outR.Row(r))
 			for c, l := range row {
 				share := 0.0
-				if mean[c] > floorP {
+				if mean[c] > oracle.Floor {
 					share = math.Exp(l) / (mean[c] * float64(samples))
 				}
 				dlogq[c] = float32(float64(t.Row(i)[c]) * share)
 			}
-			plain.pull(b.outR.Row(r), v.outR.Row(r), dlogq, nil)
+			plain.Pull(b.outR.Row(r), v.outR.Row(r), dlogq, nil)
 		}
 	}
 }
@@ -126,21 +127,21 @@ func (g *Guarded) seedScore(p *pass, b *backward, v *view, st *state, t *tensor.
 		ds.ScoreGrad(c, ev, weights[j])
 	}
 	for i := range n {
-		d.read.pull(b.outP.Row(i), v.outP.Row(i), c.LogP.Row(i), c.LogPT.Row(i))
+		d.read.Pull(b.outP.Row(i), v.outP.Row(i), c.LogP.Row(i), c.LogPT.Row(i))
 	}
 	into, source, reader := b.outR, v.outR, d.read
 	if v.student != nil {
 		b.student = zeros(v.student)
-		into, source, reader.kind = b.student, v.student, sdk.Logits
+		into, source, reader = b.student, v.student, d.read.Logits()
 	}
 	for i := range source.N() {
-		reader.pull(into.Row(i), source.Row(i), c.LogQ.Row(i), nil)
+		reader.Pull(into.Row(i), source.Row(i), c.LogQ.Row(i), nil)
 	}
 	for j, h := range d.o.Hidden {
-		dlogp := tensor.New(v.hidden[j].N(), h.Kernel.Stride())
+		dlogp := tensor.New(v.answer.Hidden[j].N(), h.Kernel.Stride())
 		copy(dlogp.Data, c.HiddenP[j].Data)
 		copy(dlogp.Rows(n, dlogp.N()).Data, c.HiddenQ[j].Data)
-		b.hidden = append(b.hidden, h.backward(p.engine, v.hidden[j], dlogp, d.read))
+		b.hidden = append(b.hidden, h.PullLogP(p.engine, v.answer.Hidden[j], dlogp, d.read))
 	}
 	return nil
 }
@@ -156,18 +157,9 @@ func (d *Detector) pullClassifier(ctx context.Context, b *backward, v *view) err
 	if v.rebuilt != nil {
 		copy(dout.Rows(n, total).Data, b.outR.Data)
 	}
-	cots := map[string]*tensor.Tensor{sdk.Output: dout}
-	for j, h := range d.o.Hidden {
-		if b.hidden != nil {
-			cots[sdk.HiddenPrefix+h.Name] = b.hidden[j].Reshape(v.hiddenShapes[j]...)
-		}
-	}
-	dx, err := v.pull(ctx, cots)
+	dx, err := v.answer.Gradient(ctx, dout, b.hidden)
 	if err != nil {
-		return fmt.Errorf("classifier: %w", err)
-	}
-	if dx == nil || len(dx.Data) != total*v.x.Stride() {
-		return fmt.Errorf("classifier: the gradient has another shape than its input")
+		return err
 	}
 	add(b.x.Data, dx.Rows(0, n).Data)
 	if v.rebuilt != nil {

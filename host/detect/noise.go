@@ -2,7 +2,6 @@ package detect
 
 import (
 	"hash/fnv"
-	"math"
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -28,18 +27,6 @@ func drawNormal(r *rand.Rand, rows, cols int) *tensor.Tensor {
 	t := tensor.New(rows, cols)
 	for i := range t.Data {
 		t.Data[i] = float32(r.NormFloat64())
-	}
-	return t
-}
-
-// DrawHead draws the kernel (features, units) of a random softmax head on the
-// hidden layer of the given name: Glorot's uniform, ±√(6/(features+units)).
-func DrawHead(seed uint64, name string, features, units int) *tensor.Tensor {
-	r := stream(seed, "head/"+name)
-	limit := math.Sqrt(6 / float64(features+units))
-	t := tensor.New(features, units)
-	for i := range t.Data {
-		t.Data[i] = float32(limit * (2*r.Float64() - 1))
 	}
 	return t
 }

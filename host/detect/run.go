@@ -7,8 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/vaeguard/vaeguard/host/spec"
-	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -116,7 +115,7 @@ func (s *state) fuse(raw [][]float64) []float64 {
 // each score's distribution and the other calibrates the fused statistic.
 // x may be nil for a given value and a single score. After an error the
 // former calibration stays.
-func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule spec.Threshold) (Threshold, error) {
+func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule Rule) (Threshold, error) {
 	st := &state{}
 	if x != nil && x.N() > 0 {
 		raw, err := d.raw(ctx, x)
@@ -187,12 +186,12 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 		for i := lo; i < hi; i++ {
 			out := v.outP.Row(i - lo)
 			mean := d.meanProbability(v, i-lo)
-			r.Predicted[i], r.Reconstructed[i] = argmax(out), argmax(mean)
+			r.Predicted[i], r.Reconstructed[i] = oracle.Argmax(out), oracle.Argmax(mean)
 			if !d.rebuilds() {
 				r.Reconstructed[i] = r.Predicted[i]
 			}
 			if include.Probabilities {
-				d.probability(r.Probabilities.Row(i), out)
+				d.read.P(r.Probabilities.Row(i), out)
 			}
 			if include.ProbabilitiesReconstructed {
 				for c, q := range mean {
@@ -234,7 +233,7 @@ func (d *Detector) meanProbability(v *view, i int) []float64 {
 	sum, row := make([]float64, k), make([]float64, k)
 	samples := v.outR.N() / v.x.N()
 	for s := range samples {
-		d.read.logp(row, v.outR.Row(i*samples+s))
+		d.read.LogP(row, v.outR.Row(i*samples+s))
 		for c, l := range row {
 			sum[c] += math.Exp(l)
 		}
@@ -243,17 +242,4 @@ func (d *Detector) meanProbability(v *view, i int) []float64 {
 		sum[c] /= float64(samples)
 	}
 	return sum
-}
-
-// probability writes M(x) as probabilities.
-func (d *Detector) probability(dst, out []float32) {
-	if d.read.kind == sdk.Probabilities {
-		copy(dst, out)
-		return
-	}
-	row := make([]float64, len(out))
-	d.read.logp(row, out)
-	for c, l := range row {
-		dst[c] = float32(math.Exp(l))
-	}
 }

@@ -7,22 +7,20 @@ import (
 	"sort"
 
 	"gonum.org/v1/gonum/stat/distuv"
-
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 // Threshold is the score above which an input is flagged, and the rule that
 // it came from.
 type Threshold struct {
 	Value float64
-	Rule  spec.Threshold
+	Rule  Rule
 	N     int // calibration scores behind it; 0 for a given value
 	Rank  int // Value is the Rank-th smallest of them, from 1; 0 for value and percentile
 }
 
 // NewThreshold applies a rule to calibration scores, sorted ascending. The
 // error says how many scores the rule needs.
-func NewThreshold(rule spec.Threshold, sorted []float64) (Threshold, error) {
+func NewThreshold(rule Rule, sorted []float64) (Threshold, error) {
 	t := Threshold{Rule: rule, N: len(sorted)}
 	set := 0
 	for _, v := range []*float64{rule.FPR, rule.Percentile, rule.Value} {

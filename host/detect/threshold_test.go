@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"gonum.org/v1/gonum/stat/distuv"
-
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 func ptr(v float64) *float64 { return &v }
@@ -100,7 +98,7 @@ func TestFlagIffPValueAtMostAlpha(t *testing.T) {
 		if trial%3 == 0 {
 			alpha = float64(1+r.IntN(10)) / float64(n+1)
 		}
-		th, err := NewThreshold(spec.Threshold{FPR: ptr(alpha)}, cal)
+		th, err := NewThreshold(Rule{FPR: ptr(alpha)}, cal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,11 +137,11 @@ func TestCoverage(t *testing.T) {
 				cal[i] = r.Float64()
 			}
 			slices.Sort(cal)
-			marginal, err := NewThreshold(spec.Threshold{FPR: ptr(alpha)}, cal)
+			marginal, err := NewThreshold(Rule{FPR: ptr(alpha)}, cal)
 			if err != nil {
 				t.Fatal(err)
 			}
-			pac, err := NewThreshold(spec.Threshold{FPR: ptr(alpha), Confidence: ptr(1 - delta)}, cal)
+			pac, err := NewThreshold(Rule{FPR: ptr(alpha), Confidence: ptr(1 - delta)}, cal)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -165,20 +163,20 @@ func TestCoverage(t *testing.T) {
 
 func TestNewThresholdErrors(t *testing.T) {
 	for name, c := range map[string]struct {
-		rule spec.Threshold
+		rule Rule
 		want string
 	}{
-		"none":       {spec.Threshold{}, "exactly one"},
-		"two":        {spec.Threshold{FPR: ptr(.05), Value: ptr(1)}, "exactly one"},
-		"confidence": {spec.Threshold{Value: ptr(1), Confidence: ptr(.9)}, "exactly one"},
-		"no data":    {spec.Threshold{Percentile: ptr(95)}, "need calibration data"},
-		"nan":        {spec.Threshold{Value: ptr(math.NaN())}, "not a number"},
+		"none":       {Rule{}, "exactly one"},
+		"two":        {Rule{FPR: ptr(.05), Value: ptr(1)}, "exactly one"},
+		"confidence": {Rule{Value: ptr(1), Confidence: ptr(.9)}, "exactly one"},
+		"no data":    {Rule{Percentile: ptr(95)}, "need calibration data"},
+		"nan":        {Rule{Value: ptr(math.NaN())}, "not a number"},
 	} {
 		if _, err := NewThreshold(c.rule, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", name, err, c.want)
 		}
 	}
-	if th, err := NewThreshold(spec.Threshold{Value: ptr(0.5)}, nil); err != nil || th.Value != 0.5 || th.N != 0 {
+	if th, err := NewThreshold(Rule{Value: ptr(0.5)}, nil); err != nil || th.Value != 0.5 || th.N != 0 {
 		t.Errorf("value: %+v, %v", th, err)
 	}
 }

@@ -39,7 +39,7 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 			return nil, fmt.Errorf("it aims at the guard, and this detector gives no gradients")
 		}
 		guarded := e.o.Guarded
-		if transferred(a) {
+		if attack.IsTransferred(a) {
 			guarded = e.o.Transfer
 		}
 		model = guarded(ad.FreshNoise(), e.o.Seed+0x5ec2e7)
@@ -60,7 +60,7 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 	if err != nil {
 		return nil, err
 	}
-	if transferred(a) { // right before is what the classifier under test says
+	if attack.IsTransferred(a) { // right before is what the classifier under test says
 		for k, i := range rows {
 			out.adv.Predicted[k] = e.result.Predicted[i]
 		}
@@ -74,12 +74,6 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 		out.success = append(out.success, out.adv.Predicted[k] == y && out.result.Predicted[k] != y)
 	}
 	return out, nil
-}
-
-// transferred reports whether an attack is made on another seed's guard.
-func transferred(a attack.Attack) bool {
-	t, ok := a.(interface{ Transferred() bool })
-	return ok && t.Transferred()
 }
 
 // pool are the outputs of clean, rightly classified test rows: what logit
@@ -123,10 +117,10 @@ func (e *evaluation) judge(a attack.Adaptive, labels []int) func(context.Context
 func (e *evaluation) attack(ctx context.Context, n Named, id string) error {
 	ad, adaptive := n.Attack.(attack.Adaptive)
 	limit := e.o.Limit
-	if adaptive && e.o.AdaptiveLimit > 0 && (limit == 0 || limit > e.o.AdaptiveLimit) {
-		limit = e.o.AdaptiveLimit
+	if adaptive && e.o.Adaptive > 0 && (limit == 0 || limit > e.o.Adaptive) {
+		limit = e.o.Adaptive
 	}
-	if l, ok := n.Attack.(interface{ RowLimit() int }); ok && l.RowLimit() > 0 && (limit == 0 || limit > l.RowLimit()) {
+	if l, ok := n.Attack.(attack.Limited); ok && l.RowLimit() > 0 && (limit == 0 || limit > l.RowLimit()) {
 		limit = l.RowLimit()
 	}
 	t, err := e.launch(ctx, id, n.Attack, Balanced(e.o.Labels, limit, e.o.Seed), 0)
@@ -143,7 +137,8 @@ func (e *evaluation) attack(ctx context.Context, n Named, id string) error {
 	}
 	e.details.Attacks = append(e.details.Attacks, set)
 	if !adaptive {
-		set.Control = n.Attack.Needs() == attack.NeedsNothing
+		set.Control = attack.IsControl(n.Attack)
+		rep.Control = set.Control
 		e.report.Attacks = append(e.report.Attacks, rep)
 		return nil
 	}

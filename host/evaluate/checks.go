@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -76,45 +77,36 @@ func (e *evaluation) checkGradients() {
 		}
 	}
 	for _, a := range e.report.Attacks {
-		if e.control(a.ID) {
+		if a.Control {
 			continue
 		}
 		if a.NSuccess > 0 && a.NSuccess < 30 {
 			e.warn("attack %s: only %d successful examples; the figures on them are uncertain, see their intervals", a.ID, a.NSuccess)
 		}
-		if a.NSuccess == 0 && a.Name != "noise" { // the control ought to fool nobody
+		if a.NSuccess == 0 {
 			e.warn("attack %s fooled the classifier on no row: nothing can be said about detecting it", a.ID)
 		}
 	}
 }
 
-// control reports whether an attack is noise, which need not succeed.
-func (e *evaluation) control(id string) bool {
-	for _, a := range e.details.Attacks {
-		if a.ID == id {
-			return a.Control
-		}
-	}
-	return false
-}
-
-// checkOrder compares attacks of one norm with one another.
+// checkOrder compares attacks of one norm with one another: what an iterated
+// one fools, others that see less or have less eps should not outdo.
 func (e *evaluation) checkOrder() {
-	needs := make(map[string]attack.Need)
+	byID := make(map[string]attack.Attack)
 	for i, a := range e.o.Attacks {
-		needs[e.ids[i]] = a.Attack.Needs()
+		byID[e.ids[i]] = a.Attack
 	}
-	iterated := func(a AttackReport) bool { return slices.Contains([]string{"pgd", "bim", "apgd"}, a.Name) }
 	for _, a := range e.report.Attacks {
 		for _, b := range e.report.Attacks {
-			if a.Norm != b.Norm || !iterated(a) || float64(b.SuccessRate) <= float64(a.SuccessRate)+tolerance {
+			if a.Norm != b.Norm || !attack.IsIterated(byID[a.ID]) || float64(b.SuccessRate) <= float64(a.SuccessRate)+tolerance {
 				continue
 			}
 			bounded := b.Eps <= a.Eps
+			white, black := byID[a.ID].Needs() == attack.NeedsGradients, byID[b.ID].Needs() == attack.NeedsPredictions
 			switch {
-			case needs[b.ID] == attack.NeedsNothing && bounded:
+			case b.Control && bounded:
 				e.warn("%s fools the classifier more often than %s (%.3f against %.3f): the attack does not work", b.ID, a.ID, b.SuccessRate, a.SuccessRate)
-			case needs[b.ID] == attack.NeedsPredictions && bounded:
+			case white && black && bounded:
 				e.warn("the black-box attack %s beats the white-box %s (%.3f against %.3f): gradients are masked", b.ID, a.ID, b.SuccessRate, a.SuccessRate)
 			case a.Name == b.Name && b.Eps < a.Eps:
 				e.warn("%s at eps %g fools more rows than at eps %g (%.3f against %.3f): more eps must never be weaker", a.Name, b.Eps, a.Eps, b.SuccessRate, a.SuccessRate)
@@ -130,7 +122,7 @@ func (e *evaluation) checkBlind() {
 	for _, a := range e.report.Adaptive {
 		for i, n := range e.o.Attacks {
 			ad, ok := n.Attack.(attack.Adaptive)
-			if !ok || e.ids[i] != a.ID || ad.WantsFlag() || transferred(ad) {
+			if !ok || e.ids[i] != a.ID || ad.WantsFlag() || attack.IsTransferred(ad) {
 				continue
 			}
 			if ad.Needs() == attack.NeedsGradients {
@@ -172,7 +164,7 @@ func (e *evaluation) checkDescent(ctx context.Context) error {
 		labels[k] = e.o.Labels[i]
 	}
 	goal := attack.Goal{Labels: labels, Kind: e.info.Output, Classes: e.info.NumClasses}.CrossEntropy()
-	probe := attack.NewProbe(attack.AsForwarder(e.o.Classifier), len(rows), goal, attack.Budget{})
+	probe := attack.NewProbe(oracle.AsForwarder(e.o.Classifier), len(rows), goal, attack.Budget{})
 	all := attack.All(len(rows))
 	y := x.Clone()
 	first, done := []float64(nil), make([]bool, len(rows))

@@ -9,8 +9,8 @@ import (
 )
 
 // curves repeats attacks of a bounded eps at multiples of it, on fewer rows:
-// iterated gradient attacks (one for each norm) and adaptive ones (one of each
-// name and norm, on half the rows: they cost the most).
+// iterated ones (one for each norm and need) and adaptive ones that follow
+// gradients (one of each name and norm, on half the rows: they cost the most).
 func (e *evaluation) curves(ctx context.Context) error {
 	if e.o.CurveRows < 0 || len(e.o.CurveFactors) == 0 {
 		return nil
@@ -19,16 +19,11 @@ func (e *evaluation) curves(ctx context.Context) error {
 	for i, n := range e.o.Attacks {
 		norm, eps := n.Attack.Ball()
 		ad, adaptive := n.Attack.(attack.Adaptive)
-		if math.IsInf(eps, 1) || n.Attack.Needs() != attack.NeedsGradients || transferred(n.Attack) {
-			continue
-		}
-		kind := string(norm)
+		kind := string(norm) + " " + n.Attack.Needs().String()
 		if adaptive {
-			kind += " " + n.Name
-		} else if !slices.Contains([]string{"pgd", "bim", "apgd"}, n.Name) {
-			continue
+			kind = string(norm) + " adaptive " + n.Name
 		}
-		if seen[kind] {
+		if math.IsInf(eps, 1) || !curved(n.Attack) || seen[kind] {
 			continue
 		}
 		seen[kind] = true
@@ -37,7 +32,7 @@ func (e *evaluation) curves(ctx context.Context) error {
 			limit = min(limit, e.o.Limit)
 		}
 		if adaptive {
-			limit = min((limit+1)/2, e.o.AdaptiveLimit)
+			limit = min((limit+1)/2, e.o.Adaptive)
 		}
 		wantsFlag := adaptive && ad.WantsFlag()
 		c := Curve{ID: e.ids[i], Norm: string(norm), Adaptive: adaptive, FalseAlarm: wantsFlag}
@@ -72,6 +67,14 @@ func (e *evaluation) curves(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// curved reports whether an attack has security curves.
+func curved(a attack.Attack) bool {
+	if _, ok := a.(attack.Adaptive); ok {
+		return a.Needs() == attack.NeedsGradients && !attack.IsTransferred(a)
+	}
+	return attack.IsIterated(a)
 }
 
 // again is what the list's own run of an attack gave, if it was on the same

@@ -24,7 +24,7 @@ type Details struct {
 type AttackDetails struct {
 	ID, Name    string
 	Adaptive    bool
-	Control     bool  // noise
+	Control     bool  // ought to fool nobody
 	FalseAlarm  bool  // success is a flag
 	Rows        []int // of the test set
 	Adversarial *attack.Adversarial

@@ -74,14 +74,11 @@ type Options struct {
 
 	Attacks     []Named // adaptive ones among them
 	Corruptions []NamedCorruption
-	// Limit bounds the attacked rows, class-balanced; AdaptiveLimit those of
-	// adaptive attacks, CurveRows those of security curves. 0: all, 200, 200;
-	// negative: no curves.
-	Limit, AdaptiveLimit, CurveRows int
+	// Section bounds the rows that are attacked.
+	Section
 	// CurveFactors are the multiples of eps of a security curve; nil: ¼, ½,
 	// 1, 1½, 2.
 	CurveFactors []float64
-	Bootstrap    int // resamples; 0: 1000
 	Seed         uint64
 	Batch        int
 	SkipChecks   bool // leave out the self-checks that cost model calls
@@ -108,7 +105,7 @@ func Run(ctx context.Context, o Options) (*Report, *Details, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		if transferred(a.Attack) && e.o.Transfer == nil {
+		if attack.IsTransferred(a.Attack) && e.o.Transfer == nil {
 			e.warn("attack %s was left out: it needs a detector of another seed to transfer from", e.ids[i])
 			continue
 		}
@@ -157,8 +154,8 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 	if o.Bootstrap == 0 {
 		o.Bootstrap = 1000
 	}
-	if o.AdaptiveLimit == 0 {
-		o.AdaptiveLimit = 200
+	if o.Adaptive == 0 {
+		o.Adaptive = 200
 	}
 	if o.CurveRows == 0 {
 		o.CurveRows = 200

@@ -23,10 +23,11 @@ type step struct {
 
 func (s step) Ball() (attack.Norm, float64) { return attack.Linf, s.Eps }
 func (s step) Needs() attack.Need           { return attack.NeedsGradients }
+func (s step) Iterated() bool               { return true }
 
 func (s step) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o attack.Objective, b attack.Budget) (*tensor.Tensor, error) {
 	p, y := attack.NewProbe(m, x.N(), o, b), x.Clone()
-	for range s.Steps {
+	for k := 0; k < s.Steps && p.Affords(0, 1); k++ {
 		e, err := p.Gradient(ctx, attack.All(x.N()), y)
 		if err != nil {
 			return nil, err
@@ -65,12 +66,11 @@ func (brighter) Corrupt(dst, x []float32, _ tensor.Shape, _ attack.Box, severity
 
 func options() evaluate.Options {
 	g, x, y := attacktest.NewGuard(12, 3, 4, 300, 11)
-	return evaluate.Options{
-		Name: "toy", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Seed: 3, Bootstrap: 50,
+	return evaluate.Options{Section: evaluate.Section{Bootstrap: 50, CurveRows: 40, Adaptive: 50},
+		Name: "toy", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Seed: 3,
 		Guarded:     func(bool, uint64) sdk.Forwarder { return g },
 		Attacks:     []evaluate.Named{{"pgd", step{10, .15}}, {"pgd", step{10, .05}}, {"joint", adaptive{step{10, .15}}}},
 		Corruptions: []evaluate.NamedCorruption{{"brightness", brighter{}}},
-		CurveRows:   40, AdaptiveLimit: 50,
 	}
 }
 

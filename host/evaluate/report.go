@@ -98,6 +98,7 @@ type Detection struct {
 type AttackReport struct {
 	ID          string         `json:"id"`
 	Name        string         `json:"name"`
+	Control     bool           `json:"control,omitempty"` // ought to fool nobody
 	Norm        string         `json:"norm"`
 	Eps         Number         `json:"eps"` // null: no bound
 	Params      map[string]any `json:"params"`

@@ -36,7 +36,7 @@ func (s *Session) Clean() *detect.Result { return s.e.result }
 // is not nil it is what the attack made of these rows before.
 func (s *Session) Attack(ctx context.Context, n Named, rows []int, ready *attack.Adversarial) (*AttackDetails, error) {
 	e := s.e
-	if transferred(n.Attack) && e.o.Transfer == nil {
+	if attack.IsTransferred(n.Attack) && e.o.Transfer == nil {
 		return nil, fmt.Errorf("attack %s: it needs a detector of another seed to transfer from", n.Name)
 	}
 	before := e.o.Cached
@@ -55,7 +55,7 @@ func (s *Session) Attack(ctx context.Context, n Named, rows []int, ready *attack
 		d.Adaptive, d.FalseAlarm = true, ad.WantsFlag()
 		d.Evaded, _ = t.evaded(d.FalseAlarm)
 	}
-	d.Control = n.Attack.Needs() == attack.NeedsNothing
+	d.Control = attack.IsControl(n.Attack)
 	return d, nil
 }
 

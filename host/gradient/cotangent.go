@@ -3,11 +3,9 @@ package gradient
 import (
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 )
-
-// tiny is the least probability that counts as one, as in the losses.
-const tiny = 1e-30
 
 // atLogits maps a cotangent dy at one row y of outputs to the one at the logits
 // z of the surrogate. Logits stand for logits. From probabilities the way leads
@@ -21,17 +19,12 @@ func atLogits(dz, z, y, dy []float32, kind sdk.OutputKind) {
 		copy(dz, dy)
 		return
 	}
-	sum, top := 0.0, float64(z[0])
-	for c, q := range y {
-		sum += float64(dy[c]) * max(float64(q), tiny)
-		top = max(top, float64(z[c]))
-	}
-	norm := 0.0
-	for _, v := range z {
-		norm += math.Exp(float64(v) - top)
-	}
-	for c, q := range y {
-		dz[c] = float32(float64(dy[c])*max(float64(q), tiny) - math.Exp(float64(z[c])-top)/norm*sum)
+	d, p := make([]float64, len(z)), make([]float64, len(z))
+	atLogs(d, y, dy, kind)
+	oracle.Softmax(p, z)
+	oracle.PullSoftmax(d, p)
+	for c, v := range d {
+		dz[c] = float32(v)
 	}
 }
 
@@ -43,7 +36,7 @@ func atLogs(dl []float64, y, dy []float32, kind sdk.OutputKind) bool {
 	for c, d := range dy {
 		dl[c] = float64(d)
 		if kind == sdk.Probabilities {
-			dl[c] *= max(float64(y[c]), tiny)
+			dl[c] *= max(float64(y[c]), oracle.Floor)
 		}
 		some = some || dl[c] != 0
 	}

@@ -151,8 +151,8 @@ func (s *Source) findStep(ctx context.Context) error {
 	changed := make([]int, len(steps))
 	var seen []float32
 	candidates := steps
-	if s.o.Step > 0 {
-		candidates = []float64{s.o.Step}
+	if s.o.Differences.Step > 0 {
+		candidates = []float64{s.o.Differences.Step}
 	}
 	for c, step := range candidates {
 		for k := range n * per {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -47,7 +48,7 @@ func newBase(o Options, classes int) *base {
 	b.x = o.Train.Gather(rows[:min(maxBase, len(rows))])
 	n := max(1, b.x.N())
 	b.copies = min(max(1, (minExamples+n-1)/n-1), maxCopies)
-	if o.Noise == 0 {
+	if o.Surrogate.Noise == 0 {
 		b.copies = 0
 	}
 	b.out = tensor.New(b.x.N()*(1+b.copies), classes)
@@ -78,7 +79,7 @@ func (s *Source) disturb(x []float32, stream, e uint64) {
 	s.k.Normal(noise, kernel.Key{Seed: s.o.Seed, Stream: stream}, e*uint64(len(x)))
 	for j, u := range noise {
 		v := x[j]
-		x[j] = s.f.clip(v+float32(float32(s.o.Noise)*s.f.spread[j])*u, v, j)
+		x[j] = s.f.clip(v+float32(float32(s.o.Surrogate.Noise)*s.f.spread[j])*u, v, j)
 	}
 }
 
@@ -100,7 +101,7 @@ func (e *Refused) Error() string { return e.Reason }
 func (s *Source) distil(ctx context.Context) error {
 	classes := s.info.NumClasses
 	var err error
-	if s.sur, err = newSurrogate(s.k, s.info.InputShape, classes, s.o.Layers, s.o.Seed); err != nil {
+	if s.sur, err = newSurrogate(s.k, s.info.InputShape, classes, s.o.Surrogate.Layers, s.o.Seed); err != nil {
 		var part *vae.PartError
 		if errors.As(err, &part) {
 			err = part.Err
@@ -114,7 +115,7 @@ func (s *Source) distil(ctx context.Context) error {
 	}
 	s.base = b
 	total := b.out.N() + b.heldOut.N()
-	if max := s.o.MaxQueries; max > 0 && s.report.Queries.Total()+int64(total) > max {
+	if max := int64(s.o.Surrogate.MaxQueries); max > 0 && s.report.Queries.Total()+int64(total) > max {
 		s.sur, s.base = nil, nil
 		return fmt.Errorf("classifier.surrogate.max_queries is %d: the surrogate alone asks for %d rows (%d of data.train with %d noisy copies each, %d held-out ones with one each): raise it, or give fewer rows",
 			max, total, b.x.N(), b.copies, b.held.N())
@@ -128,7 +129,7 @@ func (s *Source) distil(ctx context.Context) error {
 	s.sur.notice(s.floor)
 	s.fit(b)
 	s.judge(b)
-	if got, want := s.report.HeldOut.Agreement, s.o.MinAgreement; got < want {
+	if got, want := s.report.HeldOut.Agreement, s.o.Surrogate.MinAgreement; got < want {
 		reason := fmt.Sprintf("surrogate: it agrees with the classifier on %.3f of %d held-out rows (mean KL %.3g), below classifier.surrogate.min_agreement %.3g: give it more data.train rows, larger layers or more epochs, or lower the floor",
 			got, b.held.N(), s.report.HeldOut.KL, want)
 		s.sur, s.base = nil, nil
@@ -185,9 +186,9 @@ func floorOf(kind sdk.OutputKind, out []float32) float64 {
 		}
 	}
 	if kind != sdk.Probabilities || !zeros {
-		return tiny
+		return oracle.Floor
 	}
-	return float64(max(float32(tiny), min(least/2, .01))) // as a detector keeps it
+	return float64(max(float32(oracle.Floor), min(least/2, .01))) // as a detector keeps it
 }
 
 // remember keeps the answers on clean rows for the trainer, and counts them as
@@ -204,16 +205,16 @@ func (s *Source) remember(b *base) {
 // fit makes the passes of distillation.
 func (s *Source) fit(b *base) {
 	n := b.out.N()
-	for epoch := range s.o.Epochs {
+	for epoch := range s.o.Surrogate.Epochs {
 		order := s.order(streamOrder, n)
 		s.sur.epoch(s.f, order, func(e int, x, y []float32) {
 			s.fill(b, e, x)
 			copy(y, b.out.Row(e))
 		}, s.info.Output, s.o.Seed, func(step, of int) float64 {
-			t := (float64(epoch) + float64(step)/float64(of)) / float64(s.o.Epochs)
+			t := (float64(epoch) + float64(step)/float64(of)) / float64(s.o.Surrogate.Epochs)
 			return rateLast + (rateFirst-rateLast)*(1+math.Cos(math.Pi*t))/2
 		})
-		s.tell(Event{Stage: StageFit, Done: epoch + 1, Total: s.o.Epochs})
+		s.tell(Event{Stage: StageFit, Done: epoch + 1, Total: s.o.Surrogate.Epochs})
 	}
 }
 
@@ -269,7 +270,7 @@ func (s *Source) follow(a answer) {
 func (s *Source) Epoch(ctx context.Context, epoch int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sur == nil || s.o.RefitEvery == 0 || epoch%s.o.RefitEvery != 0 || s.ring.count == 0 {
+	if s.sur == nil || s.o.Surrogate.RefitEvery == 0 || epoch%s.o.Surrogate.RefitEvery != 0 || s.ring.count == 0 {
 		return ctx.Err()
 	}
 	fresh := s.ring.fresh
@@ -299,9 +300,9 @@ func (s *Source) Epoch(ctx context.Context, epoch int) error {
 	s.judge(s.base)
 	s.report.Refits++
 	e := Event{Stage: StageRefit, Epoch: epoch, Fidelity: s.report.HeldOut, Rebuilt: s.report.Rebuilt}
-	if got := s.report.HeldOut.Agreement; got < s.o.MinAgreement {
+	if got := s.report.HeldOut.Agreement; got < s.o.Surrogate.MinAgreement {
 		e.Warning = true
-		e.Message = fmt.Sprintf("after the refit of epoch %d the surrogate agrees with the classifier on %.3f of held-out rows, below classifier.surrogate.min_agreement %.3g", epoch, got, s.o.MinAgreement)
+		e.Message = fmt.Sprintf("after the refit of epoch %d the surrogate agrees with the classifier on %.3f of held-out rows, below classifier.surrogate.min_agreement %.3g", epoch, got, s.o.Surrogate.MinAgreement)
 	}
 	s.tell(e)
 	return ctx.Err()

@@ -51,10 +51,10 @@ func (s *Source) choose(ctx context.Context) error {
 	}
 	s.passOver(refused.Reason)
 	d := s.info.InputShape.Size()
-	cosine := Cosine(s.o.Pairs, d)
+	cosine := Cosine(s.o.Differences.Pairs, d)
 	switch {
 	case d > MaxDifferences && cosine < MinCosine:
-		s.passOver(fmt.Sprintf("finite_difference: %d features, more than %d; nes: %d pairs would have a cosine of %.2f with the gradient, below %.2f", d, MaxDifferences, s.o.Pairs, cosine, MinCosine))
+		s.passOver(fmt.Sprintf("finite_difference: %d features, more than %d; nes: %d pairs would have a cosine of %.2f with the gradient, below %.2f", d, MaxDifferences, s.o.Differences.Pairs, cosine, MinCosine))
 		return &Refused{"no gradient: " + strings.Join(s.report.PassedOver, "; ") + ". Without gradients there is detector.method distillation"}
 	case d > MaxDifferences:
 		s.passOver(fmt.Sprintf("finite_difference: %d features, more than %d", d, MaxDifferences))
@@ -89,8 +89,8 @@ func (s *Source) settle(k Kind) {
 		s.report.Pairs, s.report.Cosine = 0, 0
 		e.Message = fmt.Sprintf("gradients are central differences: %d queries a row, steps of %.3g of a feature's range", 2*d, s.report.Step)
 	case NES:
-		s.report.Pairs, s.report.Cosine = s.o.Pairs, Cosine(s.o.Pairs, d)
-		e.Message = fmt.Sprintf("gradients are estimates from %d random pairs: %d queries a row, deviations of %.3g of a feature's range, expected cosine %.2f", s.o.Pairs, 2*s.o.Pairs, s.report.Step, s.report.Cosine)
+		s.report.Pairs, s.report.Cosine = s.o.Differences.Pairs, Cosine(s.o.Differences.Pairs, d)
+		e.Message = fmt.Sprintf("gradients are estimates from %d random pairs: %d queries a row, deviations of %.3g of a feature's range, expected cosine %.2f", s.o.Differences.Pairs, 2*s.o.Differences.Pairs, s.report.Step, s.report.Cosine)
 		e.Warning = s.report.Cosine < MinCosine
 	}
 	s.tell(e)

@@ -6,6 +6,7 @@
 package gradient
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -40,30 +42,19 @@ const MaxDifferences = 128
 // features, for which Auto takes NES.
 const MinCosine = 0.3
 
-// Options of a Source. Rows are in the classifier's shape and units.
+// Options of a Source: the section, and what it works on. Rows are in the
+// classifier's shape and units.
 type Options struct {
-	Kind Kind // "": Auto
-
-	// Of the surrogate.
-	Layers       []nn.Maker // before the final dense one
-	Noise        float64    // standard deviation of the noise on its queries, in shares of a feature's range
-	RefitEvery   int        // epochs between refits on reconstructions; 0: never
-	MinAgreement float64    // top-1 agreement on held-out rows below which it is refused
-	Epochs       int        // of distillation, ≥ 1
-
-	// Step is the step of central differences and the deviation of NES, in
-	// shares of a feature's range; 0: found by asking.
-	Step float64
-	// Pairs is the number of antithetic pairs of NES; 0: 64.
-	Pairs int
-
-	MaxQueries int64 // rows sent to the classifier until Freeze; 0: no limit
+	Section
+	// Layers are those of a surrogate whose section names none, for examples of
+	// a shape.
+	Layers func(in tensor.Shape, classes int) []nn.Maker
 
 	Train      *tensor.Tensor // (N, example…); required
 	Validation *tensor.Tensor // held-out rows; nil: some of Train are held out
 	Seed       uint64         // same seed, same bits, for any number of threads
 	Threads    int            // of the arithmetic; 0: GOMAXPROCS
-	Events     func(Event)    // hears of what is done; nil: nobody does
+	Events     func(Event)    // receives what is done; nil: none
 }
 
 // Event is one report of a Source.
@@ -165,14 +156,8 @@ func Needed(k Kind, info sdk.Info) bool {
 // New makes a Source. Nothing is asked or fitted before Prepare. The caller
 // keeps c and closes it after the Source.
 func New(ctx context.Context, c sdk.Classifier, o Options) (*Source, error) {
-	if o.Kind == "" {
-		o.Kind = Auto
-	}
-	if o.Pairs == 0 {
-		o.Pairs = defaultPairs
-	}
 	if o.Train == nil || o.Train.N() == 0 {
-		return nil, fmt.Errorf("classifier.gradient: %s needs rows of data.train", o.Kind)
+		return nil, fmt.Errorf("classifier.gradient: %s needs rows of data.train", cmp.Or(o.Kind, Auto))
 	}
 	s, err := newSource(ctx, c, o)
 	if err != nil {
@@ -190,7 +175,8 @@ func newSource(ctx context.Context, c sdk.Classifier, o Options) (*Source, error
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{c: c, info: info, o: o, floor: tiny}
+	o.complete(info)
+	s := &Source{c: c, info: info, o: o, floor: oracle.Floor}
 	s.k, err = kernel.New(kernel.Options{Threads: o.Threads})
 	return s, err
 }
@@ -280,7 +266,7 @@ func (s *Source) forward(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor,
 func (s *Source) see(x, y *tensor.Tensor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sur != nil && s.o.RefitEvery > 0 && !s.frozen.Load() {
+	if s.sur != nil && s.o.Surrogate.RefitEvery > 0 && !s.frozen.Load() {
 		s.pending = append(s.pending, answer{x, y})
 	}
 	return s.report.Kind != ""
@@ -325,15 +311,15 @@ func (e *BudgetError) Error() string {
 // ask sends rows to the classifier and counts them.
 func (s *Source) ask(ctx context.Context, x *tensor.Tensor, count *int64) (*tensor.Tensor, error) {
 	n := int64(x.N())
-	if spent := s.report.Queries.Total(); !s.frozen.Load() && s.o.MaxQueries > 0 && spent+n > s.o.MaxQueries {
-		return nil, &BudgetError{Spent: spent, Wanted: n, Max: s.o.MaxQueries}
+	if spent, most := s.report.Queries.Total(), int64(s.o.Surrogate.MaxQueries); !s.frozen.Load() && most > 0 && spent+n > most {
+		return nil, &BudgetError{Spent: spent, Wanted: n, Max: most}
 	}
 	y, err := s.c.Predict(ctx, x)
 	if err != nil {
 		return nil, err
 	}
-	if len(y.Shape) != 2 || y.N() != x.N() || y.Stride() != s.info.NumClasses {
-		return nil, sdk.Errorf(sdk.Internal, "the classifier answered %v for %d rows and %d classes", y.Shape, x.N(), s.info.NumClasses)
+	if err := oracle.Check(y, x.N(), s.info.NumClasses); err != nil {
+		return nil, sdk.Errorf(sdk.Internal, "classifier: %v", err)
 	}
 	if !s.frozen.Load() {
 		*count += n

@@ -74,7 +74,7 @@ func (s *Source) Restore(text json.RawMessage, tensors map[string]*tensor.Tensor
 	if p.Report.Kind != Surrogate {
 		return nil
 	}
-	sur, err := newSurrogate(s.k, s.info.InputShape, s.info.NumClasses, s.o.Layers, s.o.Seed)
+	sur, err := newSurrogate(s.k, s.info.InputShape, s.info.NumClasses, s.o.Surrogate.Layers, s.o.Seed)
 	if err != nil {
 		return err
 	}
@@ -143,11 +143,11 @@ const (
 	savedFloor  = SavedPrefix + "floor"
 )
 
-// Reopen makes the Source of a saved detector: o.Layers, o.Seed and o.Threads
-// are those that it was made with, the rest comes from its report and what
+// Reopen makes the Source of a saved detector: its surrogate's layers, o.Seed
+// and o.Threads are those that it was made with, the rest comes from its report and what
 // Saved gave. It is frozen, and asks nothing by itself.
 func Reopen(ctx context.Context, c sdk.Classifier, o Options, r Report, saved map[string]*tensor.Tensor) (*Source, error) {
-	s, err := newSource(ctx, c, Options{Kind: r.Kind, Layers: o.Layers, Seed: o.Seed, Threads: o.Threads})
+	s, err := newSource(ctx, c, Options{Section: Section{Kind: r.Kind, Surrogate: o.Surrogate}, Layers: o.Layers, Seed: o.Seed, Threads: o.Threads})
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (s *Source) reopen(r Report, saved map[string]*tensor.Tensor) error {
 		return nil
 	}
 	var err error
-	if s.sur, err = newSurrogate(s.k, s.info.InputShape, s.info.NumClasses, s.o.Layers, s.o.Seed); err != nil {
+	if s.sur, err = newSurrogate(s.k, s.info.InputShape, s.info.NumClasses, s.o.Surrogate.Layers, s.o.Seed); err != nil {
 		return err
 	}
 	weights := map[string]*tensor.Tensor{}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -153,7 +154,7 @@ func (s *surrogate) epoch(f *frame, order []int, fill fillExample, kind sdk.Outp
 
 // logarithm turns a row of outputs into log-probabilities.
 func (s *surrogate) logarithm(y []float32, kind sdk.OutputKind) {
-	train.LogProbabilities(s.logp, y, kind, 1)
+	oracle.LogProbabilities(s.logp, y, kind, 1)
 	for c, l := range s.logp {
 		y[c] = float32(l)
 	}
@@ -221,7 +222,7 @@ func (s *surrogate) measure(f *frame, n int, fill fillExample, kind sdk.OutputKi
 		for i := range m {
 			kl, _ := s.kl.Row(p.Row(i), z.Row(i), nil, 0)
 			out.KL += kl
-			if train.Argmax(p.Row(i)) == train.Argmax(z.Row(i)) {
+			if oracle.Argmax(p.Row(i)) == oracle.Argmax(z.Row(i)) {
 				out.Agreement++
 			}
 		}

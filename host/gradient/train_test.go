@@ -25,8 +25,8 @@ import (
 func guarded(t *testing.T, kind gradient.Kind, threads int) (train.Options, *gradient.Source) {
 	fake := &sdktest.Fake{Shape: tensor.Shape{6}, Classes: 3, Seed: 5, Output: sdk.Probabilities}
 	x := attacktest.Uniform(120, 6, .1, .9, 1)
-	s := source(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Kind: kind, Train: x, Validation: attacktest.Uniform(30, 6, .1, .9, 2),
-		Layers: []nn.Maker{dense(16), layers.Dropout{Rate: .1}}, Noise: .1, RefitEvery: 1, Epochs: 2, Pairs: 8, Threads: threads})
+	s := source(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Differences: &gradient.Differences{Pairs: 8}, Surrogate: &gradient.SurrogateSection{Layers: []nn.Maker{dense(16), layers.Dropout{Rate: .1}}, Noise: .1, RefitEvery: 1, Epochs: 2}, Kind: kind}, Train: x, Validation: attacktest.Uniform(30, 6, .1, .9, 2),
+		Threads: threads})
 	k, err := kernel.New(kernel.Options{Threads: threads})
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func guarded(t *testing.T, kind gradient.Kind, threads int) (train.Options, *gra
 	t.Cleanup(k.Close)
 	sigmoid := layers.NewDense(6)
 	sigmoid.Activation = nn.Activation{Name: "sigmoid"}
-	m, err := vae.Build(vae.Options{Input: tensor.Shape{6}, LatentDim: 2, Encoder: []nn.Maker{dense(12)}, Decoder: []nn.Maker{dense(12), sigmoid}}, 1)
+	m, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 2, Encoder: []nn.Maker{dense(12)}, Decoder: []nn.Maker{dense(12), sigmoid}}, Input: tensor.Shape{6}}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,10 +46,9 @@ func guarded(t *testing.T, kind gradient.Kind, threads int) (train.Options, *gra
 	if err != nil {
 		t.Fatal(err)
 	}
-	return train.Options{
-		Engine: k, Model: m, Classifier: s, Train: x, Validation: attacktest.Uniform(30, 6, .1, .9, 2), Loss: loss,
-		Optimizer: adam, Epochs: 3, BatchSize: 32, Seed: 7,
-		Harden: &train.Harden{Norm: "linf", Eps: .1, Steps: 2, Through: "guard", Weight: .5},
+	return train.Options{Section: train.Section{Loss: loss, Optimizer: adam, Epochs: 3, BatchSize: 32, Harden: &train.Harden{Norm: "linf", Eps: .1, Steps: 2, Through: "guard", Weight: .5}},
+		Engine: k, Model: m, Classifier: s, Train: x, Validation: attacktest.Uniform(30, 6, .1, .9, 2),
+		Seed: 7,
 	}, s
 }
 
@@ -86,8 +85,8 @@ func TestTraining(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			var states []*train.State
 			o, s := guarded(t, kind, 1)
-			o.CheckpointEvery = 3
-			o.Checkpoint = func(s *train.State) error { states = append(states, s); return nil }
+			o.Checkpoint.Every = 3
+			o.Save = func(s *train.State) error { states = append(states, s); return nil }
 			want := outcome(t, o, s)
 			if r := s.Report(); r.Kind != kind || r.Queries.Predictions < 3*120 || r.Queries.Gradients == 0 || (r.Refits == 3) != (kind == gradient.Surrogate) {
 				t.Errorf("report %+v", r)
@@ -125,7 +124,7 @@ func TestReopen(t *testing.T) {
 		}
 		s.Freeze()
 		again, err := gradient.Reopen(t.Context(), attacktest.PredictionsOnly{C: &sdktest.Fake{Shape: tensor.Shape{6}, Classes: 3, Seed: 5, Output: sdk.Probabilities}},
-			gradient.Options{Layers: []nn.Maker{dense(16), layers.Dropout{Rate: .1}}, Seed: 3}, s.Report(), s.Saved())
+			gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Layers: []nn.Maker{dense(16), layers.Dropout{Rate: .1}}}}, Seed: 3}, s.Report(), s.Saved())
 		if err != nil {
 			t.Fatal(err)
 		}

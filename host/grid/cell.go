@@ -18,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
@@ -133,7 +134,7 @@ func (b *Bench) ensure(ctx context.Context, c *Cell) error {
 		}
 		r.Files[name] = sum
 	}
-	err = host.WriteFileAtomic(filepath.Join(dir, recordFile), func(f *os.File) error {
+	err = atomicfile.Write(filepath.Join(dir, recordFile), func(f *os.File) error {
 		enc := json.NewEncoder(f)
 		enc.SetIndent("", "  ")
 		enc.SetEscapeHTML(false)
@@ -176,7 +177,7 @@ func (c *clock) tick() {
 func (c *clock) save() {
 	c.lastSaving = time.Now()
 	s, cpu := c.total()
-	_ = host.WriteFileAtomic(c.path, func(f *os.File) error { return json.NewEncoder(f).Encode([2]float64{s, cpu}) })
+	_ = atomicfile.Write(c.path, func(f *os.File) error { return json.NewEncoder(f).Encode([2]float64{s, cpu}) })
 }
 
 // arrays reads a file of a done cell, after a check of its digest.
@@ -201,7 +202,7 @@ func (b *Bench) arrays(c *Cell, r *record, name string) (map[string]dataset.Arra
 }
 
 func writeArrays(path string, list []dataset.Array) error {
-	return host.WriteFileAtomic(path, func(f *os.File) error { return dataset.WriteNPZ(f, list) })
+	return atomicfile.Write(path, func(f *os.File) error { return dataset.WriteNPZ(f, list) })
 }
 
 func digestFile(path string) (string, error) {

@@ -7,10 +7,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 // CorruptionResult is one corruption at one severity: alarms of each detector,
@@ -51,7 +50,7 @@ func (b *Bench) makeCorruption(ctx context.Context, c *Cell) error {
 	if err != nil {
 		return err
 	}
-	return host.WriteFileAtomic(filepath.Join(b.dir(c), levelsFile), func(f *os.File) error { return json.NewEncoder(f).Encode(levels) })
+	return atomicfile.Write(filepath.Join(b.dir(c), levelsFile), func(f *os.File) error { return json.NewEncoder(f).Encode(levels) })
 }
 
 // corruptionResults gathers one set's corruptions, a result for each severity.
@@ -80,7 +79,7 @@ func (b *Bench) corruptionResults(s *set, t table) ([]CorruptionResult, error) {
 }
 
 // corruptionEntries are one detector's, by severity.
-func (b *Bench) corruptionEntries(s *set, d *spec.GridDetector, name string, levels int, t table) ([]CorruptionEntry, error) {
+func (b *Bench) corruptionEntries(s *set, d *DetectorSpec, name string, levels int, t table) ([]CorruptionEntry, error) {
 	out := make([]CorruptionEntry, levels)
 	var ran, not []uint64
 	var reports [][]evaluate.CorruptionReport

@@ -11,13 +11,12 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // externalCell is a detector that another program ran on the same classifier
 // and the same adversarial rows.
-func (b *Bench) externalCell(c *Cell, d *spec.GridDetector) (*Cell, error) {
+func (b *Bench) externalCell(c *Cell, d *DetectorSpec) (*Cell, error) {
 	folder := strings.NewReplacer("{set}", c.Set, "{seed}", strconv.FormatUint(c.Seed, 10)).Replace(b.Grid.Abs(d.External))
 	cell := &Cell{Kind: Detector, Set: c.Set, Seed: c.Seed, Detector: d.Name, Inputs: map[string]string{}, needs: []*Cell{c}, set: c.set, guard: d, folder: folder}
 	cell.says("clean")

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 // Filter selects cells: for each key the values that are wanted. A cell that
@@ -19,7 +17,7 @@ var filterKeys = []string{"kind", "set", "seed", "detector", "attack"}
 
 // ParseFilter reads selections of the form key=value|value,key=value, which
 // must name what the grid has.
-func ParseFilter(texts []string, g *spec.Grid) (Filter, error) {
+func ParseFilter(texts []string, g *Grid) (Filter, error) {
 	known := map[string][]string{}
 	for _, k := range []Kind{Classifier, Arrays, Network, Detector, Clean, Scores, Adaptive, Corruption} {
 		known["kind"] = append(known["kind"], string(k))

@@ -34,7 +34,7 @@ type Options struct {
 
 // Bench is a grid with its data read and its cells planned.
 type Bench struct {
-	Grid  *spec.Grid
+	Grid  *Grid
 	o     Options
 	sets  []*set
 	cells []*Cell // in the order of running
@@ -44,15 +44,15 @@ type Bench struct {
 // set is one data set with the rows that are attacked.
 type set struct {
 	name   string
-	decl   spec.GridSet
+	decl   SetSpec
 	base   *host.Experiment
 	rows   *dataset.Data
-	digest map[host.Role]string // of the rows, "" without
+	digest map[dataset.Role]string // of the rows, "" without
 }
 
 // Open reads the grid's experiments and their data and plans the cells. Faults
 // of the experiments come back at once, as spec.Errors.
-func Open(g *spec.Grid, o Options) (*Bench, error) {
+func Open(g *Grid, o Options) (*Bench, error) {
 	b := &Bench{Grid: g, o: o}
 	var faults spec.Errors
 	for i, decl := range g.Sets {
@@ -84,7 +84,7 @@ func Open(g *spec.Grid, o Options) (*Bench, error) {
 		return nil, faults
 	}
 	for _, s := range b.sets {
-		if err := s.read(host.Role(g.Role)); err != nil {
+		if err := s.read(dataset.Role(g.Role)); err != nil {
 			return nil, fmt.Errorf("set %s: %w", s.name, err)
 		}
 	}
@@ -95,12 +95,12 @@ func Open(g *spec.Grid, o Options) (*Bench, error) {
 func on[T comparable](list []T, name T) bool { return len(list) == 0 || slices.Contains(list, name) }
 
 // read reads the rows of every role and digests them.
-func (s *set) read(role host.Role) error {
-	s.digest = map[host.Role]string{}
-	for _, r := range host.Roles {
+func (s *set) read(role dataset.Role) error {
+	s.digest = map[dataset.Role]string{}
+	for _, r := range dataset.Roles {
 		rows, err := s.base.Rows(r)
 		if err != nil {
-			if r != host.RoleValidation && r != host.RoleCalibration || r == role {
+			if r != dataset.RoleValidation && r != dataset.RoleCalibration || r == role {
 				return err
 			}
 			s.digest[r] = ""
@@ -118,7 +118,7 @@ func (s *set) read(role host.Role) error {
 }
 
 // load reads a set's experiment with a detector's overrides; nil: the base.
-func (b *Bench) load(s *set, d *spec.GridDetector, seed uint64, progress func(host.Progress)) (*host.Experiment, error) {
+func (b *Bench) load(s *set, d *DetectorSpec, seed uint64, progress func(host.Progress)) (*host.Experiment, error) {
 	over := spec.Overrides(s.decl.Set)
 	over = append(over, fmt.Sprintf("seed=%d", seed))
 	if d != nil {

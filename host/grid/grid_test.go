@@ -9,7 +9,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/evaluate"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -41,7 +40,7 @@ func TestReadExternal(t *testing.T) {
 // The smallest perturbations, by hand: three rows, of which one was wrong
 // before and counts for nothing.
 func TestEvasion(t *testing.T) {
-	b := &Bench{Grid: &spec.Grid{Seeds: []uint64{1}, Bootstrap: 10}}
+	b := &Bench{Grid: &Grid{Seeds: []uint64{1}, Bootstrap: 10}}
 	eps := evaluate.Number(0.2)
 	attacks := []AttackResult{{ID: "bare", Norm: "linf"}, {ID: "guard", Norm: "linf", Eps: &eps, Adaptive: true}}
 	y := []int{0, 0, 0, 0}
@@ -65,7 +64,7 @@ func TestEvasion(t *testing.T) {
 
 // A filter selects by what a cell has.
 func TestFilter(t *testing.T) {
-	g := &spec.Grid{Seeds: []uint64{1, 2}, Sets: []spec.GridSet{{Name: "a"}}, Detectors: []spec.GridDetector{{Name: "d"}, {Name: "e"}}, Attacks: []spec.GridAttack{{ID: "pgd"}}}
+	g := &Grid{Seeds: []uint64{1, 2}, Sets: []SetSpec{{Name: "a"}}, Detectors: []DetectorSpec{{Name: "d"}, {Name: "e"}}, Attacks: []AttackSpec{{ID: "pgd"}}}
 	f, err := ParseFilter([]string{"seed=1,detector=d|e", "attack=pgd"}, g)
 	if err != nil {
 		t.Fatal(err)

@@ -9,10 +9,11 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
@@ -95,7 +96,7 @@ func (b *Bench) makeArrays(ctx context.Context, c *Cell, r *record) error {
 	if err != nil {
 		return err
 	}
-	train, err := c.set.base.Rows(host.RoleTrain)
+	train, err := c.set.base.Rows(dataset.RoleTrain)
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (b *Bench) makeArrays(ctx context.Context, c *Cell, r *record) error {
 }
 
 // targets are the classes to reach; nil without a target.
-func targets(t *spec.GridTarget, labels []int, classes int) []int {
+func targets(t *Target, labels []int, classes int) []int {
 	if t == nil {
 		return nil
 	}
@@ -164,7 +165,7 @@ func (b *Bench) makeDetector(ctx context.Context, c *Cell, r *record, clock *clo
 		if err != nil {
 			return err
 		}
-		e.Spec.VAE, e.Spec.Train = &spec.VAE{From: from}, nil
+		e.Spec.VAE, e.Spec.Train = &vae.Section{From: from}, nil
 		if err := errors.Join(os.RemoveAll(out), os.RemoveAll(out+".partial")); err != nil { // made again in no time
 			return err
 		}

@@ -11,6 +11,10 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/spec"
 )
@@ -45,8 +49,8 @@ type Cell struct {
 
 	needs  []*Cell
 	set    *set
-	guard  *spec.GridDetector
-	attack *spec.GridAttack
+	guard  *DetectorSpec
+	attack *AttackSpec
 	change *registry.Component // a corruption
 	folder string              // of an external detector
 	absent bool                // an external detector's file is not there
@@ -183,14 +187,13 @@ func (b *Bench) plan() error {
 	return nil
 }
 
-func adaptive(a *spec.GridAttack) bool {
+func adaptive(a *AttackSpec) bool {
 	_, ok := registry.As[attack.Attack](a.Attack).(attack.Adaptive)
 	return ok
 }
 
-func transferred(a *spec.GridAttack) bool {
-	t, ok := registry.As[attack.Attack](a.Attack).(interface{ Transferred() bool })
-	return ok && t.Transferred()
+func transferred(a *AttackSpec) bool {
+	return attack.IsTransferred(registry.As[attack.Attack](a.Attack))
 }
 
 func (b *Bench) classifierCell(s *set, seed uint64) (*Cell, error) {
@@ -200,26 +203,26 @@ func (b *Bench) classifierCell(s *set, seed uint64) (*Cell, error) {
 	}
 	own := *e.Spec
 	only(&own)
-	own.VAE, own.Detector, own.Train, own.Threshold = nil, spec.Detector{}, nil, nil
+	own.VAE, own.Detector, own.Train, own.Threshold = nil, detect.Section{}, nil, nil
 	own.Classifier = e.Spec.Classifier
 	in := map[string]string{
 		"spec": string(own.Resolved()), "seed": strconv.FormatUint(seed, 10),
-		"data.train": s.digest[host.RoleTrain], "data.validation": s.digest[host.RoleValidation],
+		"data.train": s.digest[dataset.RoleTrain], "data.validation": s.digest[dataset.RoleValidation],
 	}
-	if err := fileDigests(in, e.Spec, e.Spec.Classifier); err != nil {
+	if err := fileDigests(in, e.Spec, e.Spec.Classifier.Model); err != nil {
 		return nil, err
 	}
 	return (&Cell{Kind: Classifier, Set: s.name, Seed: seed, Inputs: in, set: s}).seal(), nil
 }
 
 // only drops the sections that no cell's own spec is about.
-func only(s *spec.Spec) {
-	s.Name, s.Seed, s.Data, s.Classifier = "", 0, spec.Data{}, spec.Classifier{}
-	s.Attacks, s.Corruptions, s.Evaluate = nil, nil, spec.Evaluate{}
+func only(s *host.Spec) {
+	s.Name, s.Seed, s.Data, s.Classifier = "", 0, dataset.Section{}, host.Classifier{}
+	s.Attacks, s.Corruptions, s.Evaluate = nil, nil, evaluate.Section{}
 }
 
 // fileDigests adds the content of the files that a classifier's section names.
-func fileDigests(in map[string]string, s *spec.Spec, c spec.Classifier) error {
+func fileDigests(in map[string]string, s *host.Spec, c launch.Section) error {
 	var walk func(v any) error
 	walk = func(v any) error {
 		switch v := v.(type) {
@@ -254,7 +257,7 @@ func fileDigests(in map[string]string, s *spec.Spec, c spec.Classifier) error {
 	return walk(c.Config)
 }
 
-func (b *Bench) arraysCell(c *Cell, a *spec.GridAttack) *Cell {
+func (b *Bench) arraysCell(c *Cell, a *AttackSpec) *Cell {
 	in := b.attackInputs(c, a)
 	if t := a.Target; t != nil {
 		in["target"] = fmt.Sprintf("offset %d", t.Offset)
@@ -265,17 +268,17 @@ func (b *Bench) arraysCell(c *Cell, a *spec.GridAttack) *Cell {
 	return (&Cell{Kind: Arrays, Set: c.Set, Seed: c.Seed, Attack: a.ID, Inputs: in, needs: []*Cell{c}, set: c.set, attack: a}).seal()
 }
 
-func (b *Bench) attackInputs(c *Cell, a *spec.GridAttack) map[string]string {
+func (b *Bench) attackInputs(c *Cell, a *AttackSpec) map[string]string {
 	return map[string]string{
 		"attack": string(spec.WriteComponent(a.Attack, b.o.Components.Tables()...)), "limit": strconv.Itoa(a.Limit),
-		"rows": c.set.digest[host.Role(b.Grid.Role)], "seed": strconv.FormatUint(c.Seed, 10),
+		"rows": c.set.digest[dataset.Role(b.Grid.Role)], "seed": strconv.FormatUint(c.Seed, 10),
 	}
 }
 
 // detectorCell is a detector's, with the cell of its trained weights before it
 // where the method has an auto-encoder: scores and thresholds can change
 // without training again.
-func (b *Bench) detectorCell(c *Cell, d *spec.GridDetector) (*Cell, error) {
+func (b *Bench) detectorCell(c *Cell, d *DetectorSpec) (*Cell, error) {
 	if d.External != "" {
 		return b.externalCell(c, d)
 	}
@@ -298,7 +301,7 @@ func (b *Bench) detectorCell(c *Cell, d *spec.GridDetector) (*Cell, error) {
 }
 
 // split reports whether weights and score are cells of their own.
-func split(s *spec.Spec) bool {
+func split(s *host.Spec) bool {
 	switch s.Detector.Method {
 	case "vae", "ae", "magnet":
 		return s.Train != nil && s.VAE != nil && s.VAE.From == ""
@@ -307,7 +310,7 @@ func split(s *spec.Spec) bool {
 }
 
 // forNetwork leaves what training depends on.
-func forNetwork(s *spec.Spec) {
+func forNetwork(s *host.Spec) {
 	s.Threshold, s.Detector.Score, s.Detector.Fusion, s.Detector.Samples = nil, nil, "", 0
 }
 
@@ -316,13 +319,13 @@ func guardInputs(e *host.Experiment, s *set) map[string]string {
 	only(&own)
 	return map[string]string{
 		"spec": string(own.Resolved()), "seed": strconv.FormatUint(e.Spec.Seed, 10),
-		"data.train": s.digest[host.RoleTrain], "data.validation": s.digest[host.RoleValidation],
-		"data.calibration": s.digest[host.RoleCalibration],
+		"data.train": s.digest[dataset.RoleTrain], "data.validation": s.digest[dataset.RoleValidation],
+		"data.calibration": s.digest[dataset.RoleCalibration],
 	}
 }
 
 func (b *Bench) cleanCell(d *Cell) *Cell {
-	in := map[string]string{"rows": d.set.digest[host.Role(b.Grid.Role)]}
+	in := map[string]string{"rows": d.set.digest[dataset.Role(b.Grid.Role)]}
 	return (&Cell{Kind: Clean, folder: d.folder, absent: d.absent, Set: d.Set, Seed: d.Seed, Detector: d.Detector, Inputs: in, needs: []*Cell{d}, set: d.set, guard: d.guard}).seal()
 }
 
@@ -348,7 +351,7 @@ func (b *Bench) corruptionCell(clean *Cell, c *registry.Component) *Cell {
 	}).seal()
 }
 
-func (b *Bench) adaptiveCell(clean *Cell, a *spec.GridAttack, other *Cell) *Cell {
+func (b *Bench) adaptiveCell(clean *Cell, a *AttackSpec, other *Cell) *Cell {
 	c := &Cell{
 		Kind: Adaptive, Set: clean.Set, Seed: clean.Seed, Detector: clean.Detector, Attack: a.ID,
 		Inputs: b.attackInputs(clean, a), needs: []*Cell{clean.need(Detector), clean}, set: clean.set, guard: clean.guard, attack: a,

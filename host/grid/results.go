@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -177,7 +178,7 @@ func (b *Bench) setResults(s *set, t table, r *Results) (*SetResults, error) {
 	return out, err
 }
 
-func (b *Bench) detectorResult(s *set, d *spec.GridDetector, t table, clean map[string]map[uint64]*scored, r *Results) (*DetectorResult, error) {
+func (b *Bench) detectorResult(s *set, d *DetectorSpec, t table, clean map[string]map[uint64]*scored, r *Results) (*DetectorResult, error) {
 	e, err := b.load(s, d, b.Grid.Seeds[0], nil)
 	if err != nil {
 		return nil, err
@@ -235,10 +236,10 @@ func (b *Bench) detectorResult(s *set, d *spec.GridDetector, t table, clean map[
 	return out, nil
 }
 
-func (b *Bench) attackResult(s *set, a *spec.GridAttack, t table, clean, runs map[string]map[uint64]*scored) (*AttackResult, error) {
+func (b *Bench) attackResult(s *set, a *AttackSpec, t table, clean, runs map[string]map[uint64]*scored) (*AttackResult, error) {
 	inner := registry.As[attack.Attack](a.Attack)
 	out := &AttackResult{ID: a.ID, Attack: strings.TrimSpace(string(spec.WriteComponent(a.Attack, b.o.Components.Tables()...))), Limit: a.Limit, Adaptive: adaptive(a),
-		Control: inner.Needs() == attack.NeedsNothing, Entries: []Entry{}}
+		Control: attack.IsControl(inner), Entries: []Entry{}}
 	norm, eps := inner.Ball()
 	if out.Norm = string(norm); eps < 1e300 {
 		v := evaluate.Number(eps)
@@ -311,7 +312,7 @@ func kept[T any](b *Bench, what string, keys []string, compute func() T) (T, err
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return out, err
 	}
-	return out, host.WriteFileAtomic(path, func(f *os.File) error { return json.NewEncoder(f).Encode(out) })
+	return out, atomicfile.Write(path, func(f *os.File) error { return json.NewEncoder(f).Encode(out) })
 }
 
 // figuresFormat counts changes of how figures are computed.
@@ -331,15 +332,15 @@ func (r *Results) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := host.WriteFileAtomic(filepath.Join(dir, "results.json"), func(f *os.File) error { return r.WriteJSON(f) }); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, "results.json"), func(f *os.File) error { return r.WriteJSON(f) }); err != nil {
 		return err
 	}
-	if err := host.WriteFileAtomic(filepath.Join(dir, "costs.json"), func(f *os.File) error {
+	if err := atomicfile.Write(filepath.Join(dir, "costs.json"), func(f *os.File) error {
 		enc := json.NewEncoder(f)
 		enc.SetIndent("", " ")
 		return enc.Encode(r.costs)
 	}); err != nil {
 		return err
 	}
-	return host.WriteFileAtomic(filepath.Join(dir, "results.md"), func(f *os.File) error { return r.WriteMarkdown(f) })
+	return atomicfile.Write(filepath.Join(dir, "results.md"), func(f *os.File) error { return r.WriteMarkdown(f) })
 }

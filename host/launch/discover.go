@@ -8,30 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // PluginDirEnv names the variable with folders, in the manner of PATH, that
 // are searched for plugins first.
 const PluginDirEnv = "VAEGUARD_PLUGIN_DIR"
 
-// ManifestName is the file that makes a folder a plugin.
-const ManifestName = "plugin.yaml"
-
 // maxManifest is the most bytes of a manifest.
 const maxManifest = 1 << 20
-
-// Manifest is what plugin.yaml says.
-type Manifest struct {
-	Name       string
-	Version    string
-	Summary    string
-	Command    []string     // the program and its arguments; a program that is in the folder is that one
-	Files      []string     // what the pin covers, relative to the folder
-	Config     []byte       // JSON Schema (draft-07) of the config, or nothing
-	InputShape tensor.Shape // if fixed
-}
 
 // Plugin is a plugin that was found.
 type Plugin struct {

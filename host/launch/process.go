@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/remote"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // killGrace is how long a plugin has to end after it was told to, and its
@@ -28,7 +30,7 @@ const killGrace = 2 * time.Second
 
 // process is one running plugin with its connection.
 type process struct {
-	rpc    *sdk.Client
+	rpc    *remote.Client
 	client *plugin.Client
 	run    *osRunner
 	conn   *grpc.ClientConn
@@ -54,8 +56,8 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 		return nil, v.fault("start", nil, err)
 	}
 	p.client = plugin.NewClient(&plugin.ClientConfig{
-		HandshakeConfig:  sdk.Handshake(),
-		Plugins:          plugin.PluginSet{sdk.PluginName: sdk.Plugin{}},
+		HandshakeConfig:  wire.Handshake(),
+		Plugins:          plugin.PluginSet{wire.PluginName: remote.Plugin{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		TLSConfig:        tlsConfig,
 		SkipHostEnv:      true,
@@ -63,10 +65,10 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 		Logger:           quiet{log},
 		SyncStdout:       logWriter{log: log, tail: &run.tail},
 		SyncStderr:       logWriter{log: log, tail: &run.tail},
-		GRPCDialOptions:  sdk.DialOptions(),
+		GRPCDialOptions:  remote.DialOptions(),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			run.cmd.Env = append(environment(os.Environ(), append(o.Limits.env(), append(o.Env, v.Env...)...), spec.Env, o.Threads), clientCertEnv+"="+certificate, sdk.DeathWatchEnv+"=stdin")
+			run.cmd.Env = append(environment(os.Environ(), append(o.Limits.env(), append(o.Env, v.Env...)...), spec.Env, o.Threads), clientCertEnv+"="+certificate, wire.DeathWatchEnv+"=stdin")
 			return run, nil
 		},
 	})
@@ -98,8 +100,8 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 			p.conn, p.health = g.Conn, grpc_health_v1.NewHealthClient(g.Conn)
 		}
 		var raw any
-		if raw, s.err = s.client.Dispense(sdk.PluginName); s.err == nil {
-			p.rpc = raw.(*sdk.Client)
+		if raw, s.err = s.client.Dispense(wire.PluginName); s.err == nil {
+			p.rpc = raw.(*remote.Client)
 			p.lanes = newLanes(p.rpc)
 			return p, nil
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/proto"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // raw is a plugin that speaks the protocol without an SDK, badly: its answer
@@ -23,7 +24,7 @@ type raw struct {
 
 func serveRaw() {
 	plugin.Serve(&plugin.ServeConfig{
-		HandshakeConfig: sdk.Handshake(), Plugins: plugin.PluginSet{sdk.PluginName: &raw{}}, GRPCServer: plugin.DefaultGRPCServer,
+		HandshakeConfig: wire.Handshake(), Plugins: plugin.PluginSet{wire.PluginName: &raw{}}, GRPCServer: plugin.DefaultGRPCServer,
 	})
 }
 

@@ -67,6 +67,8 @@ func TestMain(m *testing.M) {
 		sdk.Serve(fake())
 	case "raw":
 		serveRaw()
+	case "record":
+		serveRecorded()
 	case "host":
 		actHost()
 	default:

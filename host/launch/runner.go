@@ -17,7 +17,7 @@ import (
 
 	"github.com/hashicorp/go-plugin/runner"
 
-	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 const (
@@ -67,7 +67,7 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 	r.cmd = exec.Command(v.file, v.Args...)
 	r.cmd.Args[0] = v.file
 	r.cmd.Dir = v.Dir
-	r.cmd.Env = append(env, sdk.DeathWatchEnv+"=stdin")
+	r.cmd.Env = append(env, wire.DeathWatchEnv+"=stdin")
 	if v.opened != nil {
 		r.own = v.opened
 		r.cmd.Path = descriptorPath(r.cmd, v.opened)

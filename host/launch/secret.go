@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/secret"
 )
 
 // minSecret is the length from which a secret is looked for in text: a
@@ -52,7 +53,7 @@ func (h *hider) add(secrets []string) {
 	})
 	var pairs []string
 	for _, s := range slices.Compact(all) {
-		pairs = append(pairs, s, sdk.Redacted)
+		pairs = append(pairs, s, secret.Redacted)
 	}
 	h.r.Store(strings.NewReplacer(pairs...))
 }

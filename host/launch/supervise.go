@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/secret"
 )
 
 // exitNotice is how long after a failed call the plugin's death may show.
@@ -158,7 +159,7 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 		}
 	}
 	if err == nil {
-		c.hide.add(sdk.Secrets(info.Schema, conf.JSON))
+		c.hide.add(secret.Values(info.Schema, conf.JSON))
 		op = "configure"
 		err = p.rpc.Configure(call, conf)
 	}

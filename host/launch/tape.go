@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/remote"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -14,7 +14,7 @@ import (
 // lane meanwhile, in which case the forward step is done once more. So nobody
 // has to say when a tape is no longer needed, and their number is bounded.
 type lanes struct {
-	rpc    *sdk.Client
+	rpc    *remote.Client
 	ctx    context.Context // of the streams: they outlive the calls
 	cancel context.CancelFunc
 	max    int
@@ -27,7 +27,7 @@ type lanes struct {
 // lane is one stream; mu is held for a step.
 type lane struct {
 	mu     sync.Mutex
-	stream *sdk.Stream
+	stream *remote.Stream
 
 	// Guarded by lanes.mu.
 	taken  uint64 // which Forward took it last
@@ -35,7 +35,7 @@ type lane struct {
 	tape   uint64 // whose tape is live, 0: nobody's; changes only under mu
 }
 
-func newLanes(rpc *sdk.Client) *lanes {
+func newLanes(rpc *remote.Client) *lanes {
 	l := &lanes{rpc: rpc, max: max(4, 2*runtime.GOMAXPROCS(0))}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l

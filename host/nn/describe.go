@@ -20,6 +20,23 @@ type Described interface {
 // Nested is a Layer with layers of its own.
 type Nested interface{ Inner() *Sequence }
 
+// Multiplied is a Layer whose forward pass is one matrix product, of an
+// example's rows×in numbers and a kernel in×out: convolutions in their im2col
+// form. Transposed, it is the gradient of such a product at its input, as a
+// transposed convolution is.
+type Multiplied interface {
+	Product() (rows, in, out int, transposed bool)
+}
+
+// NoHiddenOutput is a Layer whose result is not worth comparing between two
+// inputs, since it computes nothing: it only moves, rescales or pads numbers,
+// or does nothing outside training. A classifier does not offer it as a hidden
+// layer.
+type NoHiddenOutput interface {
+	// NoHiddenOutput reports whether that is so.
+	NoHiddenOutput() bool
+}
+
 // LayerInfo describes one layer of a Sequence.
 type LayerInfo struct {
 	Name   string // kind and index, "conv2d_0"; within a layer "residual_2/conv2d_0"

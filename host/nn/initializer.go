@@ -19,21 +19,31 @@ type recipe struct {
 	name   Initializer
 	mode   string // in, avg: scale/fan; fixed: spread as it is
 	spread float64
-	draw   string
+	draw   draw
 }
 
+// draw is the distribution that spread is the measure of.
+type draw int
+
+const (
+	uniform   draw = iota // in ±spread
+	normal                // spread is the standard deviation
+	truncated             // normal, cut at ±2 standard deviations
+	fixed                 // spread itself
+)
+
 var initializers = []recipe{
-	{"glorot_uniform", "avg", 1, "uniform"},
-	{"glorot_normal", "avg", 1, "truncated"},
-	{"he_uniform", "in", 2, "uniform"},
-	{"he_normal", "in", 2, "truncated"},
-	{"lecun_uniform", "in", 1, "uniform"},
-	{"lecun_normal", "in", 1, "truncated"},
-	{"random_uniform", "fixed", 0.05, "uniform"},
-	{"random_normal", "fixed", 0.05, "normal"},
-	{"truncated_normal", "fixed", 0.05, "truncated"},
-	{"zeros", "fixed", 0, "constant"},
-	{"ones", "fixed", 1, "constant"},
+	{"glorot_uniform", "avg", 1, uniform},
+	{"glorot_normal", "avg", 1, truncated},
+	{"he_uniform", "in", 2, uniform},
+	{"he_normal", "in", 2, truncated},
+	{"lecun_uniform", "in", 1, uniform},
+	{"lecun_normal", "in", 1, truncated},
+	{"random_uniform", "fixed", 0.05, uniform},
+	{"random_normal", "fixed", 0.05, normal},
+	{"truncated_normal", "fixed", 0.05, truncated},
+	{"zeros", "fixed", 0, fixed},
+	{"ones", "fixed", 1, fixed},
 }
 
 // InitializerNames are the names of all initialisers.
@@ -87,19 +97,19 @@ func (i Initializer) New(r *rand.Rand, shape ...int) *tensor.Tensor {
 		}
 		spread = math.Sqrt(e.spread / max(fan, 1))
 		switch e.draw {
-		case "uniform":
+		case uniform:
 			spread *= math.Sqrt(3)
-		case "truncated":
+		case truncated:
 			spread /= truncation
 		}
 	}
 	for j := range t.Data {
 		switch e.draw {
-		case "uniform":
+		case uniform:
 			t.Data[j] = float32(spread * (2*r.Float64() - 1))
-		case "normal":
+		case normal:
 			t.Data[j] = float32(spread * r.NormFloat64())
-		case "truncated":
+		case truncated:
 			v := r.NormFloat64()
 			for math.Abs(v) > 2 {
 				v = r.NormFloat64()

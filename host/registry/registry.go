@@ -15,7 +15,9 @@
 //	secret:"true"          strings: only ${VAR} is accepted, and never written
 //
 // A field of an interface type that is some table's T (nn.Maker), or a slice
-// of it, is a nested component. A type that implements Decoder parses itself.
+// of it, is a nested component. A Component with the tag yaml:"method,inline"
+// is named by its key, and lends its options to the struct that holds it:
+// {method: vae, samples: 10}. A type that implements Decoder parses itself.
 // After decoding, Validate() error is called if the component has it.
 package registry
 
@@ -36,8 +38,17 @@ type Encoder interface{ EncodeValue() any }
 // Schemer describes a Decoder's legal values as a JSON Schema fragment.
 type Schemer interface{ JSONSchema() map[string]any }
 
-// Validator is a component that checks its options together.
+// Validator is a component, or a section, that checks its options together. An
+// error that is FieldErrors gives each of its faults the place of its key.
 type Validator interface{ Validate() error }
+
+// Exampler is a component whose required options cannot be chosen one by one:
+// Example are legal ones, as YAML on one line: {a: 1, b: [2]}.
+type Exampler interface{ Example() string }
+
+// Absenter is a section that may be left out of a file although it is a value:
+// an absent one is not written.
+type Absenter interface{ Absent() bool }
 
 // Entry is one named component.
 type Entry[T any] struct {

@@ -46,7 +46,7 @@ func (d *decoder) component(n *node, table registry.Any, kind, path string) (reg
 		if n.shape == text {
 			shown = n.shown()
 		}
-		d.fail(at, path, "%s", unknown(kind, shown, table.Names()))
+		d.fail(at, path, "%s", Unknown(kind, shown, table.Names()))
 		return none, false
 	}
 	full := d.style.key(path, name)

@@ -11,24 +11,31 @@ import (
 	"strings"
 )
 
-// CheckConfig judges the mapping at a dotted path of the spec, such as
+// CheckConfig judges the mapping at a dotted path of the file, such as
 // classifier.config, against a plugin's JSON Schema (draft-07). What it finds
 // has positions. An empty schema accepts everything.
-func (s *Spec) CheckConfig(schema []byte, path string) Errors {
-	if len(schema) == 0 || s.source == nil {
+func (d *Document) CheckConfig(schema []byte, path string) Errors {
+	if len(schema) == 0 || d == nil {
 		return nil
 	}
 	root, err := readSchema(schema)
 	if err != nil {
-		return Errors{s.Errorf(path, "the plugin's schema: %s", err)}
+		return Errors{d.Errorf(path, "the plugin's schema: %s", err)}
 	}
-	n := s.source.root.at(path)
+	n := d.root.at(path)
 	if n == nil || n.shape == null {
-		n = &node{shape: mapping, pos: s.Errorf(path, "").Pos}
+		n = &node{shape: mapping, pos: d.position(path)}
 	}
-	c := &checker{root: root, file: s.source.File, steps: new(int)}
+	c := &checker{root: root, file: d.file, steps: new(int)}
 	c.check(root, n, path, 0)
 	return c.errs.sorted()
+}
+
+// CheckSchema is an error if text is no JSON Schema (draft-07) that CheckConfig
+// can read.
+func CheckSchema(text []byte) error {
+	_, err := readSchema(text)
+	return err
 }
 
 // checker collects what a value violates.
@@ -203,7 +210,7 @@ func (c *checker) mapping(s *jsonSchema, n *node, path string, depth int) {
 		switch {
 		case matched || s.AdditionalProperties == nil:
 		case s.AdditionalProperties.never:
-			c.fail(&node{pos: k.pos, file: e.file}, path, "%s", unknown("key", k.name, known))
+			c.fail(&node{pos: k.pos, file: e.file}, path, "%s", Unknown("key", k.name, known))
 			meant[nearest(k.name, known)] = true
 		default:
 			c.check(s.AdditionalProperties, e, at, depth+1)

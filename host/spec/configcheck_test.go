@@ -1,10 +1,7 @@
 package spec_test
 
 import (
-	"strings"
 	"testing"
-
-	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 const pluginSchema = `{
@@ -43,7 +40,7 @@ x.yaml:10:12: classifier.config.token: a secret is not written down; want ${VARI
 x.yaml:11:14: classifier.config.weights: want a string, got 7`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := spec.Parse("x.yaml", []byte(head+c.config), options())
+			s, err := parse("x.yaml", head+c.config, options())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +53,7 @@ x.yaml:11:14: classifier.config.weights: want a string, got 7`},
 }
 
 func TestCheckConfigEndlessSchema(t *testing.T) {
-	s, err := spec.Parse("x.yaml", []byte("api_version: vaeguard/v1\nkind: Experiment\nname: x\nclassifier: {plugin: p, config: {a: 1}}\n"), options())
+	s, err := parse("x.yaml", "api_version: vaeguard/v1\nkind: Experiment\nname: x\nclassifier: {plugin: p, config: {a: 1}}\n", options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,24 +61,5 @@ func TestCheckConfigEndlessSchema(t *testing.T) {
 	s.CheckConfig([]byte(`{"allOf": [{"$ref": "#"}, {"$ref": "#"}]}`), "classifier.config")
 	if errs := s.CheckConfig([]byte(`{"type": 3, `), "classifier.config"); len(errs) != 1 {
 		t.Errorf("a broken schema: %v", errs)
-	}
-}
-
-func TestManifest(t *testing.T) {
-	m, err := spec.ParseManifest("plugin.yaml", []byte("name: own\nversion: 1.0.0\nsummary: ours\ncommand: [./own, --x]\nfiles: [own]\ninput_shape: [4]\nconfig:\n  type: object\n  properties: {rate: {type: number}}\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Name != "own" || m.Command[1] != "--x" || !strings.Contains(string(m.Schema()), `"rate":{"type":"number"}`) {
-		t.Errorf("%+v", m)
-	}
-	_, err = spec.ParseManifest("plugin.yaml", []byte("name: own\nversoin: 1\ncommand: []\nfiles: [../x]\ninput_shape: [0]\nconfig: {pattern: '('}\n"))
-	const want = `plugin.yaml:2:1: unknown key "versoin"; did you mean "version"?
-plugin.yaml:3:1: command: names no program
-plugin.yaml:4:9: files[0]: "../x" leads out of the folder
-plugin.yaml:5:15: input_shape[0]: must be >= 1, got 0
-` + "plugin.yaml:6:1: config: not a JSON Schema (draft-07): pattern \"(\": error parsing regexp: missing closing ): `(`"
-	if err == nil || err.Error() != want {
-		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }

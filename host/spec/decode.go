@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,9 @@ type decoder struct {
 	style  pathStyle
 	tables []registry.Any
 	names  map[string]string // component names by path, for writing them again
-	errs   Errors
+	// foreign ignores options of another component than the one that lends them.
+	foreign bool
+	errs    Errors
 }
 
 func (d *decoder) fail(n *node, path, format string, args ...any) {
@@ -58,19 +61,33 @@ func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
 	}
 	before := len(d.errs)
 	fields := fieldsOf(v.Type())
+	lent := d.lent(fields, n)
+	known := names(fields)
+	for _, l := range lent {
+		known = append(known, names(l.fields)...)
+	}
 	meant := map[string]bool{} // keys that a misspelt one stands for
 	for i, k := range n.keys {
-		if find(fields, k.name) == nil {
-			at := &node{pos: k.pos, file: n.items[i].file}
-			d.fail(at, path, "%s", unknown("key", k.name, names(fields)))
-			meant[nearest(k.name, names(fields))] = true
+		if slices.Contains(known, k.name) {
+			continue
 		}
+		at := &node{pos: k.pos, file: n.items[i].file}
+		if owner, l := owner(lent, k.name); owner != nil {
+			if n.items[i].shape != null && !d.foreign {
+				d.fail(at, path, "unknown key %q for %s %s; %s has it", k.name, l.table.Kind(), l.name, strings.Join(owner, ", "))
+			}
+			continue
+		}
+		d.fail(at, path, "%s", Unknown("key", k.name, known))
+		meant[nearest(k.name, known)] = true
 	}
 	for i := range fields {
 		f := &fields[i]
 		fv := v.FieldByIndex(f.index)
 		e := n.get(f.name)
 		switch {
+		case f.lends:
+			d.borrow(fv, n, path, f, given, meant)
 		case e != nil:
 			d.value(fv, e, d.style.key(path, f.name), f)
 		case f.required && given && meant[f.name]:
@@ -84,14 +101,56 @@ func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
 			d.structure(fv, &node{shape: mapping}, d.style.key(path, f.name), false)
 		}
 	}
-	if len(d.errs) > before || !given {
+	if given {
+		d.validate(v, n, path, d.errs[before:])
+	}
+}
+
+// validate lets a struct check itself. Its faults get the places of their keys.
+// What it says of keys that are at fault already, or of the whole struct where
+// any is, is not news.
+func (d *decoder) validate(v reflect.Value, n *node, path string, found Errors) {
+	c, ok := v.Addr().Interface().(registry.Validator)
+	if !ok {
 		return
 	}
-	if c, ok := v.Addr().Interface().(registry.Validator); ok {
-		if err := c.Validate(); err != nil {
-			d.fail(n, path, "%s", n.conceal(err.Error()))
+	for _, f := range fieldErrors(c.Validate()) {
+		at, full := n.nearest(d.style, path, f.Key)
+		if f.Key == "" && len(found) > 0 || slices.ContainsFunc(found, func(e Error) bool { return e.Path == full }) {
+			continue
 		}
+		if f.At != "" {
+			at, _ = n.nearest(d.style, path, f.At)
+		}
+		d.fail(at, full, "%s", n.conceal(f.Message))
 	}
+}
+
+// nearest is the node at a dotted path below n, or the nearest above it, and
+// the whole path. A value that is found is shown where its scalar stands.
+func (n *node) nearest(style pathStyle, path, below string) (*node, string) {
+	st, err := steps(below)
+	if err != nil {
+		return n, path
+	}
+	at := n
+	for _, s := range st {
+		var next *node
+		if s.index < 0 {
+			path = style.key(path, s.key)
+			next = at.get(s.key)
+		} else {
+			path = style.index(path, s.index)
+			if at.shape == list && s.index < len(at.items) {
+				next = at.items[s.index]
+			}
+		}
+		if next == nil {
+			return at, path
+		}
+		at = next
+	}
+	return at, path
 }
 
 // preset fills in a default of the tags: a component whose table is not at
@@ -153,7 +212,7 @@ func (d *decoder) value(v reflect.Value, n *node, path string, f *field) {
 		d.value(p.Elem(), n, path, f)
 		v.Set(p)
 	case reflect.Interface:
-		d.dynamic(v, n, path)
+		d.dynamic(v, n, path, f)
 	case reflect.Struct:
 		d.structure(v, n, path, true)
 	case reflect.Slice:
@@ -179,7 +238,7 @@ func (d *decoder) custom(dec registry.Decoder, n *node, path string) {
 }
 
 // dynamic sets a field of an interface type: a nested component, or anything.
-func (d *decoder) dynamic(v reflect.Value, n *node, path string) {
+func (d *decoder) dynamic(v reflect.Value, n *node, path string, f *field) {
 	if v.NumMethod() == 0 {
 		x, err := n.value()
 		if err != nil {
@@ -194,12 +253,16 @@ func (d *decoder) dynamic(v reflect.Value, n *node, path string) {
 		return
 	}
 	table := d.byType(v.Type())
-	if table == nil {
+	if table == nil && f.kind == "" {
 		d.fail(n, path, "nothing is known here that could stand for a %s", v.Type())
 		return
 	}
 	if n.shape == null {
 		v.SetZero()
+		return
+	}
+	if table == nil {
+		d.fail(n, path, "no %s is known here", f.kind)
 		return
 	}
 	if c, ok := d.component(n, table, table.Kind(), path); ok {
@@ -214,7 +277,7 @@ func (d *decoder) slice(v reflect.Value, n *node, path string, f *field) {
 	}
 	elem := v.Type().Elem()
 	if n.shape != list {
-		if elem != componentType {
+		if elem != componentType && (elem.Kind() != reflect.Interface || elem.NumMethod() == 0) {
 			d.fail(n, path, "want a list, got %s", n.show())
 			return
 		}
@@ -346,7 +409,7 @@ func (d *decoder) word(v reflect.Value, n *node, path string, f *field, wrong fu
 	if f.kind != "" && n.text != "" {
 		if table := d.byKind(f.kind); table != nil {
 			if _, _, ok := table.Fresh(n.text); !ok {
-				d.fail(n, path, "%s", unknown(f.kind, n.shown(), table.Names()))
+				d.fail(n, path, "%s", Unknown(f.kind, n.shown(), table.Names()))
 				return
 			}
 		}

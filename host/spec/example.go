@@ -17,6 +17,9 @@ func example(t registry.Any, name string, tables []registry.Any, depth int) stri
 	if asDecoder(v) != nil {
 		return name
 	}
+	if e, ok := v.Addr().Interface().(registry.Exampler); ok {
+		return name + ": " + e.Example()
+	}
 	var options []string
 	for _, f := range fieldsOf(v.Type()) {
 		if f.required {

@@ -14,9 +14,10 @@ import (
 )
 
 // Explain documents a component (dense, or layer/dense where several kinds
-// share the name), a kind (layer) or a key of the spec (train, vae.latent_dim):
-// what it is, its options with type, default and bounds, and an example.
-func Explain(name string, tables ...registry.Any) (string, error) {
+// share the name), a kind (layer) or a key of files that are read into structs
+// of root's type (train, vae.latent_dim): what it is, its options with type,
+// default and bounds, and an example. A name that is several of them gets all.
+func Explain(name string, root any, tables ...registry.Any) (string, error) {
 	kind, component, both := strings.Cut(name, "/")
 	var out []string
 	known := []string{}
@@ -34,18 +35,20 @@ func Explain(name string, tables ...registry.Any) (string, error) {
 			out = append(out, explainComponent(t, want, v, doc, tables))
 		}
 	}
+	if len(out) == 0 {
+		for _, t := range tables {
+			if name == t.Kind() || name == t.Kind()+"s" {
+				return explainKind(t), nil
+			}
+		}
+	}
+	if text := explainKey(name, fresh(root), tables); text != "" {
+		out = append(out, text)
+	}
 	if len(out) > 0 {
 		return strings.Join(out, "\n"), nil
 	}
-	for _, t := range tables {
-		if name == t.Kind() || name == t.Kind()+"s" {
-			return explainKind(t), nil
-		}
-	}
-	if text := explainKey(name, tables); text != "" {
-		return text, nil
-	}
-	return "", errors.New(unknown("name", name, append(known, names(fieldsOf(reflect.TypeFor[Spec]()))...)))
+	return "", errors.New(Unknown("name", name, append(known, names(fieldsOf(fresh(root).Type()))...)))
 }
 
 func explainComponent(t registry.Any, name string, v reflect.Value, doc string, tables []registry.Any) string {
@@ -81,9 +84,8 @@ func Summary(doc string) string {
 	return doc
 }
 
-// explainKey documents a dotted key of the spec, or returns nothing.
-func explainKey(path string, tables []registry.Any) string {
-	v := reflect.New(reflect.TypeFor[Spec]()).Elem()
+// explainKey documents a dotted key below v, or returns nothing.
+func explainKey(path string, v reflect.Value, tables []registry.Any) string {
 	g := &generator{tables: tables}
 	keys := strings.Split(path, ".")
 	for i, name := range keys {
@@ -98,9 +100,12 @@ func explainKey(path string, tables []registry.Any) string {
 		}
 		f := find(fieldsOf(v.Type()), name)
 		if f == nil {
-			return ""
+			if v, f = g.lentField(v.Type(), name); f == nil {
+				return ""
+			}
+		} else {
+			v = v.FieldByIndex(f.index)
 		}
-		v = v.FieldByIndex(f.index)
 		if i < len(keys)-1 {
 			continue
 		}
@@ -155,6 +160,13 @@ func options(b *strings.Builder, v reflect.Value, g *generator) {
 			legal = choices(f.enum)
 		}
 		rows = append(rows, []string{f.name, g.typeName(f.typ, &f), d, cmp.Or(legal, "-"), f.doc})
+	}
+	for _, f := range fields {
+		if f.lends {
+			g.lend(&f, func(_ reflect.Value, o field, of []string) {
+				rows = append(rows, []string{o.name, g.typeName(o.typ, &o), "-", "-", fmt.Sprintf("of %s %s: see explain %s", f.kind, strings.Join(of, ", "), of[0])})
+			})
+		}
 	}
 	b.WriteString(columns(rows) + "\n")
 }
@@ -226,6 +238,9 @@ func schemaTypes(s map[string]any) string {
 
 // typeName says in a word what a value is in YAML.
 func (g *generator) typeName(t reflect.Type, f *field) string {
+	if f.lends {
+		return "string"
+	}
 	if t == componentType {
 		return f.kind
 	}

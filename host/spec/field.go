@@ -24,6 +24,7 @@ type field struct {
 	required bool
 	secret   bool
 	path     bool // a file name
+	lends    bool // a component that lends its options to the struct
 }
 
 // bound is one comparison of a check tag.
@@ -54,8 +55,9 @@ func (b bound) String() string {
 var componentType = reflect.TypeFor[registry.Component]()
 
 // fieldsOf lists the options of a struct type. An embedded struct without a
-// key of its own lends its options to the outer one. A tag that cannot be
-// read panics: it is a literal of the program.
+// key of its own, and a struct with the tag yaml:",inline", lend their options
+// to the outer one. A tag that cannot be read panics: it is a literal of the
+// program.
 func fieldsOf(t reflect.Type) []field {
 	var out []field
 	for i := range t.NumField() {
@@ -65,7 +67,7 @@ func fieldsOf(t reflect.Type) []field {
 		if name == "-" || !sf.IsExported() && !sf.Anonymous {
 			continue
 		}
-		if sf.Anonymous && (name == "" || flags == "inline") && sf.Type.Kind() == reflect.Struct {
+		if (sf.Anonymous && name == "" || flags == "inline") && sf.Type.Kind() == reflect.Struct && sf.Type != componentType {
 			for _, f := range fieldsOf(sf.Type) {
 				f.index = append([]int{i}, f.index...)
 				out = append(out, f)
@@ -93,6 +95,7 @@ func fieldsOf(t reflect.Type) []field {
 			required: sf.Tag.Get("required") == "true",
 			secret:   sf.Tag.Get("secret") == "true",
 			path:     sf.Tag.Get("format") == "path",
+			lends:    sf.Type == componentType && flags == "inline",
 		}
 		if e, ok := sf.Tag.Lookup("enum"); ok {
 			f.enum = strings.Split(e, "|")

@@ -24,16 +24,16 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("a: [${X:{}]", "vae.encoder[0].conv2d.filters=8")
 	f.Fuzz(func(t *testing.T, text, set string) {
-		s, err := spec.Parse("f.yaml", []byte(text), options(set))
+		s, err := parse("f.yaml", text, options(set))
 		if err != nil {
 			if len(spec.Faults(err)) == 0 {
 				t.Fatalf("%T is not Errors", err)
 			}
 			return
 		}
-		again, err := spec.Parse("f.yaml", s.Resolved(), options())
+		again, err := parse("f.yaml", string(s.resolved()), options())
 		if err != nil {
-			t.Fatalf("%v in\n%s", err, s.Resolved())
+			t.Fatalf("%v in\n%s", err, s.resolved())
 		}
 		same(t, s, again)
 	})

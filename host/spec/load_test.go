@@ -46,7 +46,7 @@ func TestBadFiles(t *testing.T) {
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
-			_, err := spec.Load(f, options())
+			_, err := load(f, options())
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -59,7 +59,7 @@ func TestBadFiles(t *testing.T) {
 }
 
 func TestFullSpec(t *testing.T) {
-	s, err := spec.Load("testdata/full.good.yml", options("train.epochs=3", "vae.encoder[0].conv2d.filters=8", "attacks[1].fgsm.eps=0.25",
+	s, err := load("testdata/full.good.yml", options("train.epochs=3", "vae.encoder[0].conv2d.filters=8", "attacks[1].fgsm.eps=0.25",
 		"data.test.limit=${N:7}", "vae.encoder[3]=dropout", "corruptions=", "detector.temperature=0.5"))
 	if err != nil {
 		t.Fatal(err)
@@ -92,20 +92,20 @@ func TestFullSpec(t *testing.T) {
 		{"train.batch_size", s.Train.BatchSize, 64},
 		{"train.loss", s.Train.Loss.Value, adversarial{WModel: 1, WRecon: 0.5, CovELBO: covariate{map[string]any{"cov_diag": nil}}}},
 		{"train.optimizer", s.Train.Optimizer, registry.Component{Kind: "optimizer", Name: "adam", Path: "train.optimizer.adam", Value: adam{0.001}}},
-		{"train.early_stopping", *s.Train.EarlyStopping, spec.EarlyStopping{Monitor: "val_loss", Patience: 3}},
-		{"train.harden", *s.Train.Harden, spec.Harden{Norm: "linf", Eps: 0.1, Steps: 2, Through: "guard", Weight: 0.5}},
+		{"train.early_stopping", *s.Train.EarlyStopping, earlyStopping{Monitor: "val_loss", Patience: 3}},
+		{"train.harden", *s.Train.Harden, harden{Norm: "linf", Eps: 0.1, Steps: 2, Through: "guard", Weight: 0.5}},
 		{"data.train.limit", s.Data.Train.Limit, 1000},
 		{"data.test.limit", s.Data.Test.Limit, 7},
-		{"data.calibration.rescale", *s.Data.Calibration.Rescale, spec.Rescale{Scale: 0.5}},
+		{"data.calibration.rescale", *s.Data.Calibration.Rescale, rescale{Scale: 0.5}},
 		{"detector.samples", s.Detector.Samples, 5},
 		{"detector.temperature", s.Detector.Temperature, 0.5},
 		{"detector.score", s.Detector.Score[1].Path, "detector.score[1].ce_top"},
-		{"detector.hidden_layers", s.Detector.HiddenLayers[0], spec.Hidden{Name: "conv2", Weight: 0.5, Units: 20, Head: "random"}},
+		{"detector.hidden_layers", s.Detector.HiddenLayers[0], hidden{Name: "conv2", Weight: 0.5, Units: 20, Head: "random"}},
 		{"attacks[0]", s.Attacks[0].Value, pgd{budget: budget{"l2", 1.5}, Key: "s3cret-token"}},
 		{"attacks[1]", s.Attacks[1].Value, budget{"linf", 0.25}},
 		{"threshold", *s.Threshold.Confidence, 0.95},
 		{"classifier.gradient", s.Classifier.Gradient, "auto"},
-		{"vae.normalize", s.VAE.Normalize, spec.Normalize{Mode: "given", Mean: []float64{0.5}, Std: []float64{2}}},
+		{"vae.normalize", s.VAE.Normalize, normalize{Mode: "given", Mean: []float64{0.5}, Std: []float64{2}}},
 		{"position", s.Errorf("vae.encoder[1].residual.layers", "x").Error(), "testdata/full.good.yml:31:9: vae.encoder[1].residual.layers: x"},
 		{"nearest position", s.Errorf("vae.encoder[0].conv2d.padding", "x").Pos, spec.Position{Line: 29, Column: 7}},
 		{"given", s.Given("vae.encoder[0].conv2d.filters"), true},
@@ -120,7 +120,7 @@ func TestFullSpec(t *testing.T) {
 }
 
 func TestDefaultsAndCompat(t *testing.T) {
-	s, err := spec.Load("testdata/anchors.good.yml", options())
+	s, err := load("testdata/anchors.good.yml", options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestDefaultsAndCompat(t *testing.T) {
 	if s.VAE.LogVar != "softplus" || s.VAE.Normalize.Mode != "none" {
 		t.Errorf("vae %+v", s.VAE)
 	}
-	if want := (spec.DataSource{Dataset: "digits", Split: "test"}); !reflect.DeepEqual(*s.Data.Test, want) {
+	if want := (rowSource{Dataset: "digits", Split: "test"}); !reflect.DeepEqual(*s.Data.Test, want) {
 		t.Errorf("data.test %+v, want %+v", *s.Data.Test, want)
 	}
 }
@@ -151,7 +151,7 @@ func TestSetErrors(t *testing.T) {
 		{"seed=[1", `--set seed: not YAML: did not find expected ',' or ']'`},
 		{"seed=${NOPE}", "--set seed: variable NOPE is not set; set it, or write ${NOPE:DEFAULT}"},
 	} {
-		_, err := spec.Load("testdata/full.good.yml", options(c.set))
+		_, err := load("testdata/full.good.yml", options(c.set))
 		if err == nil || filepath.ToSlash(err.Error()) != c.want {
 			t.Errorf("--set %s: got\n%v\nwant\n%s", c.set, err, c.want)
 		}
@@ -159,7 +159,7 @@ func TestSetErrors(t *testing.T) {
 }
 
 func TestErrorsUnwrap(t *testing.T) {
-	_, err := spec.Load("testdata/keys.bad.yml", options())
+	_, err := load("testdata/keys.bad.yml", options())
 	var one spec.Error
 	if !errors.As(err, &one) || one.Pos.Line != 1 {
 		t.Errorf("errors.As gave %+v", one)
@@ -171,15 +171,15 @@ func TestErrorsUnwrap(t *testing.T) {
 
 func TestChecksRunOnSoundSections(t *testing.T) {
 	o := options("train.epochs=0")
-	o.Check = []func(*spec.Spec) []spec.Error{func(s *spec.Spec) []spec.Error {
-		return []spec.Error{s.Errorf("vae.decoder", "ends as 28×28×3, the classifier takes 28×28×1")}
-	}}
-	_, err := spec.Load("testdata/full.good.yml", o)
+	o.Checks = []spec.Check{{Sound: []string{"vae"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors {
+		return spec.Errors{d.Errorf("vae.decoder", "ends as 28×28×3, the classifier takes 28×28×1")}
+	}}}
+	_, err := load("testdata/full.good.yml", o)
 	if n := len(spec.Faults(err)); n != 2 {
 		t.Errorf("%d faults, want 2: %v", n, err)
 	}
 	o.Set = []string{"vae.latent_dim=0"}
-	_, err = spec.Load("testdata/full.good.yml", o)
+	_, err = load("testdata/full.good.yml", o)
 	if n := len(spec.Faults(err)); n != 1 {
 		t.Errorf("%d faults, want 1, shapes unchecked: %v", n, err)
 	}
@@ -193,7 +193,7 @@ func TestHostileSizes(t *testing.T) {
 		{"long keys", head + "classifier:\n  config:\n    ? " + strings.Repeat("k", 100_000) + "\n    : [" + strings.Repeat("1, ", 2000) + "1]\n", "keys far too long"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := spec.Parse("x.yaml", []byte(c.text), options()); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := parse("x.yaml", c.text, options()); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})

@@ -9,14 +9,23 @@ import (
 	"github.com/vaeguard/vaeguard/host/registry"
 )
 
-// Schema is the JSON Schema (draft-07) of a spec file with the given
-// components, indented: what editors check and complete YAML with. Scalars
-// may also be ${VAR}.
-func Schema(tables ...registry.Any) []byte {
+// Schema is the JSON Schema (draft-07) of files that Parse reads into structs
+// of v's type, with the given components, indented: what editors check and
+// complete YAML with. Scalars may also be ${VAR}.
+func Schema(title string, v any, tables ...registry.Any) []byte {
 	g := &generator{tables: tables, variables: true, definitions: map[string]any{}}
-	root := g.structure(reflect.New(reflect.TypeFor[Spec]()).Elem(), true)
-	root["title"] = "vaeguard experiment"
+	root := g.structure(fresh(v), true)
+	root["title"] = title
 	return g.document(root)
+}
+
+// fresh is an empty struct of the type of v, or of what v points to.
+func fresh(v any) reflect.Value {
+	t := reflect.TypeOf(v)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return reflect.New(t).Elem()
 }
 
 // SchemaOf is the JSON Schema (draft-07) of one options struct, a value whose
@@ -57,8 +66,8 @@ func (g *generator) document(root map[string]any) []byte {
 func (g *generator) structure(v reflect.Value, closed bool) map[string]any {
 	properties := map[string]any{}
 	var required []string
-	for _, f := range fieldsOf(v.Type()) {
-		p := g.field(v.FieldByIndex(f.index), &f)
+	put := func(v reflect.Value, f field) {
+		p := g.field(v, &f)
 		if f.doc != "" {
 			if _, ok := p["$ref"]; ok { // what stands beside a $ref is ignored
 				p = map[string]any{"allOf": []any{p}}
@@ -66,8 +75,14 @@ func (g *generator) structure(v reflect.Value, closed bool) map[string]any {
 			p["description"] = f.doc
 		}
 		properties[f.name] = p
+	}
+	for _, f := range fieldsOf(v.Type()) {
+		put(v.FieldByIndex(f.index), f)
 		if f.required {
 			required = append(required, f.name)
+		}
+		if f.lends {
+			g.lend(&f, func(v reflect.Value, o field, _ []string) { put(v, o) })
 		}
 	}
 	out := map[string]any{"type": "object", "properties": properties}
@@ -122,6 +137,9 @@ func (g *generator) value(v reflect.Value, f *field) map[string]any {
 		return map[string]any{}
 	}
 	t := v.Type()
+	if f.lends {
+		return g.open(g.scalar(reflect.TypeFor[string](), f))
+	}
 	if t == componentType {
 		return g.reference(g.table(func(a registry.Any) bool { return a.Kind() == f.kind }))
 	}
@@ -145,7 +163,7 @@ func (g *generator) value(v reflect.Value, f *field) map[string]any {
 		if t.Kind() == reflect.Array {
 			array["minItems"], array["maxItems"] = t.Len(), t.Len()
 		}
-		if t.Elem() == componentType {
+		if t.Elem() == componentType || t.Elem().Kind() == reflect.Interface && t.Elem().NumMethod() > 0 {
 			return map[string]any{"anyOf": []any{array, items}}
 		}
 		return array

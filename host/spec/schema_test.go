@@ -9,7 +9,7 @@ import (
 )
 
 func TestSchema(t *testing.T) {
-	schema := spec.Schema(tables...)
+	schema := spec.Schema("an experiment", experiment{}, tables...)
 	var document map[string]any
 	if err := json.Unmarshal(schema, &document); err != nil {
 		t.Fatal(err)
@@ -25,7 +25,7 @@ func TestSchema(t *testing.T) {
 func TestSchemaOfChecksWhatDecodeJSONReads(t *testing.T) {
 	schema := spec.SchemaOf(&network{Hidden: []int{128}}, tables...)
 	const head = "api_version: vaeguard/v1\nkind: Experiment\nname: x\nclassifier:\n  plugin: mlp\n  config:\n"
-	s, err := spec.Parse("x.yaml", []byte(head+"    layers: [flatten, {dense: {units: 3}}, {residual: {layers: [dropout, {conv2d: {filter: 3}}]}}]\n    hidden: [0]\n"), options())
+	s, err := parse("x.yaml", head+"    layers: [flatten, {dense: {units: 3}}, {residual: {layers: [dropout, {conv2d: {filter: 3}}]}}]\n    hidden: [0]\n", options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,36 +39,15 @@ x.yaml:8:14: classifier.config.hidden[0]: must be >= 1, got 0`
 func TestExplain(t *testing.T) {
 	var b strings.Builder
 	for _, name := range []string{"dense", "layer/residual", "pgd", "flatten", "layers", "train.harden", "vae.latent_dim", "classifier.gradient", "detector.score", "detector.hidden_layers.head"} {
-		text, err := spec.Explain(name, tables...)
+		text, err := spec.Explain(name, experiment{}, tables...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		b.WriteString("$ " + name + "\n" + text + "\n")
 	}
 	golden(t, "testdata/explain.golden", b.String())
-	_, err := spec.Explain("dens", tables...)
+	_, err := spec.Explain("dens", experiment{}, tables...)
 	if want := `unknown name "dens"; did you mean "dense"?`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
-	}
-}
-
-func TestNewLoads(t *testing.T) {
-	for _, kind := range []string{"image", "tabular"} {
-		text, err := spec.New(kind, "mine")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := spec.Parse("mine.yaml", text, options())
-		if err != nil {
-			t.Errorf("%s: %v", kind, err)
-		} else if s.Name != "mine" {
-			t.Errorf("%s: name %s", kind, s.Name)
-		}
-	}
-	if _, err := spec.New("audio", "x"); err == nil {
-		t.Error("no error for an unknown kind")
-	}
-	if _, err := spec.New("image", "a: b"); err == nil {
-		t.Error("no error for a name that is none")
 	}
 }

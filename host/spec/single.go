@@ -1,8 +1,11 @@
 package spec
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/registry"
 )
@@ -52,4 +55,24 @@ func ReadComponents(file, kind string, tables ...registry.Any) ([]registry.Compo
 		return nil, err
 	}
 	return out, nil
+}
+
+// Overrides are a mapping of dotted paths as Options.Set wants them, by name.
+func Overrides(set map[string]any) []string {
+	var out []string
+	for _, path := range slices.Sorted(maps.Keys(set)) {
+		v, err := json.Marshal(set[path])
+		if err != nil {
+			panic("spec: values of a file have a JSON form")
+		}
+		out = append(out, path+"="+string(v))
+	}
+	return out
+}
+
+// WriteComponent is a component as YAML, its name with all its options,
+// defaults among them: the same text for the same component.
+func WriteComponent(c registry.Component, tables ...registry.Any) []byte {
+	w := &writer{tables: tables, names: map[string]string{}}
+	return render(w.component(c, ""))
 }

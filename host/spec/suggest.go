@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// unknown says that there is no such what, and which one may have been meant.
-func unknown(what, name string, known []string) string {
+// Unknown says that there is no such what, and which one may have been meant.
+func Unknown(what, name string, known []string) string {
 	if best := nearest(name, known); best != "" {
 		return fmt.Sprintf("unknown %s %q; did you mean %q?", what, name, best)
 	}

@@ -2,14 +2,11 @@ package spec
 
 // Written is the scalar at a dotted path as the file has it, its variables
 // unexpanded: what may be written. It is empty where there is none.
-func (s *Spec) Written(path string) string {
-	if s.source == nil {
-		if path == "name" {
-			return s.Name
-		}
+func (d *Document) Written(path string) string {
+	if d == nil {
 		return ""
 	}
-	n := s.source.root.at(path)
+	n := d.root.at(path)
 	switch {
 	case n == nil:
 		return ""
@@ -19,22 +16,22 @@ func (s *Spec) Written(path string) string {
 	return n.text
 }
 
-// Unexpand is a message with the spec's variables as the file has them, where
+// Unexpand is a message with the file's variables as the file has them, where
 // their values can be told from other words.
-func (s *Spec) Unexpand(message string) string {
-	if s.source == nil || s.source.root == nil {
+func (d *Document) Unexpand(message string) string {
+	if d == nil || d.root == nil {
 		return message
 	}
-	return s.source.root.conceal(message)
+	return d.root.conceal(message)
 }
 
 // Unexpanded is err with Unexpand's message; what it is stays what it is.
-func (s *Spec) Unexpanded(err error) error {
+func (d *Document) Unexpanded(err error) error {
 	if err == nil {
 		return nil
 	}
 	before := err.Error()
-	after := s.Unexpand(before)
+	after := d.Unexpand(before)
 	if after == before {
 		return err
 	}

@@ -11,40 +11,6 @@ import (
 	"github.com/vaeguard/vaeguard/host/registry"
 )
 
-// Resolved is the spec as YAML with its defaults filled in and its variables
-// as written: reading it again, against the same tables and environment, gives
-// an equal Spec. Values changed since they were read are written as they are;
-// a value that came from a ${VAR} and is unchanged is written as that ${VAR},
-// a secret always.
-func (s *Spec) Resolved() []byte {
-	w := s.writer()
-	if s.source != nil {
-		w.unchanged = s.source.plain
-	}
-	return render(w.structure(reflect.ValueOf(s).Elem(), reflect.Value{}, ""))
-}
-
-// remember keeps the plain form of each value that holds a variable, to see
-// later whether it has changed.
-func (s *Spec) remember() {
-	w := s.writer()
-	if len(w.vars) == 0 {
-		return
-	}
-	s.source.plain = map[string]string{}
-	w.record = s.source.plain
-	w.structure(reflect.ValueOf(s).Elem(), reflect.Value{}, "")
-}
-
-func (s *Spec) writer() *writer {
-	w := &writer{vars: map[string]*node{}}
-	if s.source != nil {
-		s.source.root.variables("", w.vars)
-		w.root, w.tables, w.names = s.source.root, s.source.tables, s.source.names
-	}
-	return w
-}
-
 // render writes a tree of yaml.v3.
 func render(y *yaml.Node) []byte {
 	var b bytes.Buffer
@@ -79,6 +45,9 @@ func (w *writer) structure(v, def reflect.Value, path string) *yaml.Node {
 		if y != nil {
 			out.Content = append(out.Content, plainNode(f.name, "!!str"), y)
 		}
+		if f.lends && y != nil {
+			out.Content = append(out.Content, w.lent(v.FieldByIndex(f.index).Interface().(registry.Component), path)...)
+		}
 	}
 	if len(out.Content) == 0 {
 		return nil
@@ -94,8 +63,11 @@ func (w *writer) field(v, def reflect.Value, f *field, path string) *yaml.Node {
 		}
 		return nil
 	}
-	if c, ok := v.Interface().(Classifier); ok && path == "classifier" && c.Plugin == "" && c.Path == "" && len(c.Command) == 0 {
+	if a, ok := v.Interface().(registry.Absenter); ok && v.Kind() == reflect.Struct && a.Absent() {
 		return nil // a section that would be incomplete
+	}
+	if f.lends && !v.IsZero() {
+		return w.scalar(stringNode(v.Interface().(registry.Component).Name), path)
 	}
 	if v.Type() == componentType && v.IsZero() || v.Kind() == reflect.Slice && v.IsNil() && f.preset != "" {
 		return nil
@@ -172,6 +144,9 @@ func (w *writer) list(v reflect.Value, f *field, path string) *yaml.Node {
 			return w.component(c, path)
 		}
 	}
+	if _, bare := w.names[path]; bare && v.Type().Elem().Kind() == reflect.Interface && v.Len() == 1 { // likewise
+		return w.nested(v.Index(0), path)
+	}
 	out := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	for i := range v.Len() {
 		y := w.value(v.Index(i), reflect.Value{}, f, dotted.index(path, i))
@@ -237,6 +212,27 @@ func encodesNothing(def reflect.Value) bool {
 	}
 	enc, ok := settable(def).Addr().Interface().(registry.Encoder)
 	return !ok || enc.EncodeValue() == nil
+}
+
+// lent are the options of a component that lends them, keys and values.
+func (w *writer) lent(c registry.Component, path string) []*yaml.Node {
+	v := reflect.ValueOf(c.Value)
+	if !v.IsValid() {
+		return nil
+	}
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	def := reflect.Value{}
+	if t := w.table(func(t registry.Any) bool { return t.Kind() == c.Kind }); t != nil {
+		if d, _, ok := t.Fresh(c.Name); ok && d.Type() == v.Type() {
+			def = d
+		}
+	}
+	if y := w.structure(settable(v), def, path); y != nil {
+		return y.Content
+	}
+	return nil
 }
 
 // component writes a name with its options, or the bare name.

@@ -25,13 +25,12 @@ func BenchmarkDense(b *testing.B) {
 	}
 	for _, name := range []string{"mse", "elbo", "bce"} {
 		b.Run(name, func(b *testing.B) {
-			m, err := vae.Build(vae.Options{Input: x.Example(), LatentDim: 40,
-				Encoder: []nn.Maker{dense(400, "relu")}, Decoder: []nn.Maker{dense(400, "relu"), dense(784, "sigmoid")}}, 1)
+			m, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 40, Encoder: []nn.Maker{dense(400, "relu")}, Decoder: []nn.Maker{dense(400, "relu"), dense(784, "sigmoid")}}, Input: x.Example()}, 1)
 			if err != nil {
 				b.Fatal(err)
 			}
-			o := train.Options{Engine: engine(b, 1), Model: m, Train: x, Loss: loss(b, name), Beta: 1,
-				Optimizer: adam, Epochs: (b.N + 9) / 10, BatchSize: 128, Seed: 1}
+			o := train.Options{Section: train.Section{Loss: loss(b, name), Optimizer: adam, Epochs: (b.N + 9) / 10, BatchSize: 128}, Engine: engine(b, 1), Model: m, Train: x, Beta: 1,
+				Seed: 1}
 			b.ReportAllocs()
 			b.ResetTimer()
 			if _, err := train.Run(b.Context(), o); err != nil {

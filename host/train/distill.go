@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -52,15 +53,12 @@ func newPupil(ctx context.Context, o *Options) (*pupil, error) {
 	p := &pupil{o: o, kl: NewDivergence(sdk.Logits, o.Setup.Temperature, o.Setup.Clip), setup: o.Setup}
 	p.setup.Output = sdk.Logits
 	p.setup.plain = NewDivergence(sdk.Logits, 1, 0)
-	p.metrics = []NamedMetric{{"kl", divergence{}}, {"accuracy", agreement{}}}
-	for _, m := range o.Metrics {
+	for _, m := range o.metrics() {
 		if !m.Metric.UsesClassifier() {
 			return nil, fmt.Errorf("train.log_metrics: %s compares inputs with reconstructions, which method distillation has not", m.Name)
 		}
-		if m.Name != "kl" && m.Name != "accuracy" {
-			p.metrics = append(p.metrics, m)
-		}
 	}
+	p.metrics = add(own(), o.metrics())
 	if err := p.consult(ctx); err != nil {
 		return nil, err
 	}
@@ -79,7 +77,7 @@ func newPupil(ctx context.Context, o *Options) (*pupil, error) {
 // consult asks the classifier once for each row.
 func (p *pupil) consult(ctx context.Context) error {
 	o := p.o
-	or, err := newOracle(ctx, o.Classifier, o.Engine, nil, 0)
+	cl, err := newClassifier(ctx, o.Classifier, o.Engine, nil, 0)
 	if err != nil {
 		return err
 	}
@@ -89,17 +87,17 @@ func (p *pupil) consult(ctx context.Context) error {
 		}
 	}
 	size := max(o.BatchSize, 256)
-	if p.p, _, err = or.table(ctx, o.Train, size, report); err != nil {
+	if p.p, _, err = cl.table(ctx, o.Train, size, report); err != nil {
 		return err
 	}
-	logarithm(p.p, or.info.Output)
+	logarithm(p.p, cl.Info().Output)
 	if o.Validation == nil {
 		return nil
 	}
-	if p.valP, _, err = or.table(ctx, o.Validation, size, func(int, int) {}); err != nil {
+	if p.valP, _, err = cl.table(ctx, o.Validation, size, func(int, int) {}); err != nil {
 		return err
 	}
-	logarithm(p.valP, or.info.Output)
+	logarithm(p.valP, cl.Info().Output)
 	return nil
 }
 
@@ -108,7 +106,7 @@ func logarithm(out *tensor.Tensor, kind sdk.OutputKind) {
 	l := make([]float64, out.Stride())
 	for i := range out.N() {
 		row := out.Row(i)
-		LogProbabilities(l, row, kind, 1)
+		oracle.LogProbabilities(l, row, kind, 1)
 		for j, v := range l {
 			row[j] = float32(v)
 		}
@@ -117,13 +115,7 @@ func logarithm(out *tensor.Tensor, kind sdk.OutputKind) {
 
 func (p *pupil) params() []*nn.Param { return p.o.Student.Params() }
 
-func (p *pupil) names() []string {
-	names := []string{"loss"}
-	for _, m := range p.metrics {
-		names = append(names, m.Name)
-	}
-	return names
-}
+func (p *pupil) reports() []NamedMetric { return p.metrics }
 
 func (p *pupil) underflows() int { return 0 }
 

@@ -3,12 +3,9 @@ package train
 import (
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 )
-
-// ProbabilityFloor is the least probability whose logarithm is taken where a
-// classifier gives no logits.
-const ProbabilityFloor = 1e-30
 
 // Divergence is KL(P_T ‖ Q) between a classifier's outputs, row by row, in
 // float64. The zero value is not ready; NewDivergence is.
@@ -35,8 +32,8 @@ func NewDivergence(output sdk.OutputKind, temperature, clip float64) *Divergence
 // probabilities. underflow reports a Q of 0 where P is not.
 func (d *Divergence) Row(p, q, dq []float32, weight float64) (kl float64, underflow bool) {
 	d.grow(len(p))
-	LogProbabilities(d.lp, p, d.output, d.temperature)
-	LogProbabilities(d.lq, q, d.output, 1)
+	oracle.LogProbabilities(d.lp, p, d.output, d.temperature)
+	oracle.LogProbabilities(d.lq, q, d.output, 1)
 	for j := range d.p {
 		d.p[j] = math.Exp(d.lp[j])
 		d.q[j] = math.Exp(d.lq[j])
@@ -54,7 +51,7 @@ func (d *Divergence) Row(p, q, dq []float32, weight float64) (kl float64, underf
 		if v > 0 {
 			kl += v * (d.lp[j] - d.lq[j])
 		}
-		if d.output == sdk.Probabilities && d.q[j] < ProbabilityFloor && v >= ProbabilityFloor {
+		if d.output == sdk.Probabilities && d.q[j] < oracle.Floor && v >= oracle.Floor {
 			underflow = true
 		}
 	}
@@ -63,7 +60,7 @@ func (d *Divergence) Row(p, q, dq []float32, weight float64) (kl float64, underf
 	}
 	for j := range dq {
 		if d.output == sdk.Probabilities {
-			dq[j] -= float32(weight * d.p[j] / max(d.q[j], ProbabilityFloor))
+			dq[j] -= float32(weight * d.p[j] / max(d.q[j], oracle.Floor))
 		} else {
 			dq[j] += float32(weight * (d.q[j] - d.p[j]))
 		}
@@ -99,42 +96,4 @@ func (d *Divergence) grow(n int) {
 	if len(d.p) != n {
 		d.p, d.lp, d.q, d.lq = make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
 	}
-}
-
-// LogProbabilities writes the logarithms of the probabilities behind one row
-// of outputs, sharpened by a temperature: log-softmax of out/T for logits, of
-// log max(out, 1e-30)/T for probabilities, which for T = 1 are taken as they
-// are.
-func LogProbabilities(dst []float64, out []float32, kind sdk.OutputKind, temperature float64) {
-	top := math.Inf(-1)
-	for j, v := range out {
-		l := float64(v)
-		if kind == sdk.Probabilities {
-			l = math.Log(max(l, ProbabilityFloor))
-		}
-		dst[j] = l / temperature
-		top = max(top, dst[j])
-	}
-	if kind == sdk.Probabilities && temperature == 1 {
-		return
-	}
-	sum := 0.0
-	for _, l := range dst {
-		sum += math.Exp(l - top)
-	}
-	norm := top + math.Log(sum)
-	for j := range dst {
-		dst[j] -= norm
-	}
-}
-
-// Argmax is the index of the largest element, the first of equals.
-func Argmax(row []float32) int {
-	best := 0
-	for j, v := range row {
-		if v > row[best] {
-			best = j
-		}
-	}
-	return best
 }

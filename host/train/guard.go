@@ -7,6 +7,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -14,8 +15,9 @@ import (
 // learner is what the loop trains.
 type learner interface {
 	params() []*nn.Param
-	// names are those of the values that step and validate write: loss first.
-	names() []string
+	// reports are the metrics whose values step and validate write after the
+	// loss.
+	reports() []NamedMetric
 	// step adds the gradients of a batch's loss to g.
 	step(ctx context.Context, b *batch, g *nn.Grads, values []float64) error
 	// validate measures the validation rows, with the same names.
@@ -28,14 +30,14 @@ type learner interface {
 
 // guard trains an auto-encoder.
 type guard struct {
-	o       *Options
-	k       *kernel.Engine
-	m       *vae.Model
-	obj     Objective
-	asks    bool    // the loss reads the classifier
-	oracle  *oracle // nil: nobody asks the classifier
-	metrics []NamedMetric
-	rows    []float64
+	o          *Options
+	k          *kernel.Engine
+	m          *vae.Model
+	obj        Objective
+	asks       bool        // the loss reads the classifier
+	classifier *classifier // nil: nobody asks it
+	metrics    []NamedMetric
+	rows       []float64
 
 	p, valP           *tensor.Tensor   // the classifier's outputs, once
 	hidden, valHidden []*tensor.Tensor // heads' logits, once
@@ -62,6 +64,7 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 	if f := o.Model.Normalize; f != nil {
 		setup.Scale, setup.Offset = f.Scale(), f.Offset()
 	}
+	setup.Recon, setup.SumELBO = o.Recon, o.ELBOReduction == "sum"
 	setup.HiddenWeights = nil
 	for _, h := range o.Hidden {
 		setup.HiddenWeights = append(setup.HiddenWeights, h.Weight)
@@ -105,26 +108,23 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 func (g *guard) consult(ctx context.Context, rows int) error {
 	o := g.o
 	if g.asks {
-		g.metrics = append(g.metrics, NamedMetric{"kl", divergence{}}, NamedMetric{"accuracy", agreement{}})
+		g.metrics = own()
 	}
 	needed := g.asks
-	for _, m := range o.Metrics {
+	for _, m := range o.metrics() {
 		needed = needed || m.Metric.UsesClassifier()
-		if g.asks && (m.Name == "kl" || m.Name == "accuracy") {
-			continue
-		}
-		g.metrics = append(g.metrics, m)
 	}
+	g.metrics = add(g.metrics, o.metrics())
 	if !needed {
 		return nil
 	}
-	var heads []Head
+	var heads []oracle.Head
 	if g.asks {
 		heads = o.Hidden
 	}
 	size := max(rows, 256)
 	var err error
-	if g.oracle, err = newOracle(ctx, o.Classifier, g.k, heads, size); err != nil {
+	if g.classifier, err = newClassifier(ctx, o.Classifier, g.k, heads, size); err != nil {
 		return err
 	}
 	report := func(done, of int) {
@@ -132,11 +132,11 @@ func (g *guard) consult(ctx context.Context, rows int) error {
 			o.Events(Event{Stage: StagePredict, Epochs: o.Epochs, Step: done, Steps: of})
 		}
 	}
-	if g.p, g.hidden, err = g.oracle.table(ctx, o.Train, size, report); err != nil {
+	if g.p, g.hidden, err = g.classifier.table(ctx, o.Train, size, report); err != nil {
 		return err
 	}
 	if o.Validation != nil {
-		g.valP, g.valHidden, err = g.oracle.table(ctx, o.Validation, size, func(int, int) {})
+		g.valP, g.valHidden, err = g.classifier.table(ctx, o.Validation, size, func(int, int) {})
 	}
 	return err
 }
@@ -159,7 +159,7 @@ func (g *guard) plan(rows int) {
 	if g.m.Normalize != nil {
 		g.unit, g.dClassifier = newView(rows, in), newView(rows, in)
 	}
-	if g.oracle == nil {
+	if g.classifier == nil {
 		return
 	}
 	g.pRows, g.dQ = newView(rows, g.p.Example()), newView(rows, g.p.Example())
@@ -173,13 +173,7 @@ func (g *guard) plan(rows int) {
 
 func (g *guard) params() []*nn.Param { return g.m.Params() }
 
-func (g *guard) names() []string {
-	names := []string{"loss"}
-	for _, m := range g.metrics {
-		names = append(names, m.Name)
-	}
-	return names
-}
+func (g *guard) reports() []NamedMetric { return g.metrics }
 
 func (g *guard) differentiates() bool { return g.asks }
 
@@ -241,7 +235,7 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 	g.under += s.Underflows
 	s.Underflows = 0
 	if g.asks {
-		dx, err := g.oracle.pull(ctx, a, s.DQ, s.DHiddenQ)
+		dx, err := g.classifier.pull(ctx, a, s.DQ, s.DHiddenQ)
 		if err != nil {
 			return err
 		}
@@ -281,7 +275,7 @@ func (g *guard) units(x *tensor.Tensor, p *vae.Pass) (ux, rebuilt *tensor.Tensor
 
 // recall fills in P for the rows of a batch, twice if they are attacked too.
 func (g *guard) recall(b *batch) {
-	if g.oracle == nil {
+	if g.classifier == nil {
 		return
 	}
 	s := &g.s
@@ -307,15 +301,15 @@ func (g *guard) recall(b *batch) {
 
 // ask fills in Q.
 func (g *guard) ask(ctx context.Context, s *Step, gradient bool) (a answer, err error) {
-	if g.oracle == nil {
+	if g.classifier == nil {
 		return a, nil
 	}
 	if gradient && g.asks {
-		a, err = g.oracle.forward(ctx, s.Rebuilt)
+		a, err = g.classifier.forward(ctx, s.Rebuilt)
 	} else {
-		a, err = g.oracle.predict(ctx, s.Rebuilt)
+		a, err = g.classifier.predict(ctx, s.Rebuilt)
 	}
-	s.Q, s.HiddenQ = a.out, a.hidden
+	s.Q, s.HiddenQ = a.Output, a.logits
 	return a, err
 }
 
@@ -326,7 +320,7 @@ func (g *guard) latent(s *Step, mu, logvar *tensor.Tensor, loss *float64) (dMu, 
 		return nil, nil
 	}
 	dMu, dLogVar = g.dMu.of(mu.N()), g.dLogVar.of(mu.N())
-	*loss += latentTerm(s, mu, logvar, g.o.Beta, g.o.SumLatent, dMu, dLogVar)
+	*loss += latentTerm(s, mu, logvar, g.o.Beta, g.o.LatentReduction == "sum", dMu, dLogVar)
 	return dMu, dLogVar
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
@@ -88,8 +89,7 @@ func testGuard(t *testing.T, change func(*Options)) *guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := vae.Build(vae.Options{Input: x.Example(), LatentDim: 3, Normalize: norm,
-		Encoder: []nn.Maker{tanh(6)}, Decoder: []nn.Maker{tanh(7), tanh(5)}}, 2)
+	m, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 3, Encoder: []nn.Maker{tanh(6)}, Decoder: []nn.Maker{tanh(7), tanh(5)}}, Input: x.Example(), Normalizer: norm}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,9 +101,9 @@ func testGuard(t *testing.T, change func(*Options)) *guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &Options{Engine: testEngine(t), Model: m, Classifier: &sdktest.Fake{Shape: x.Example(), Classes: 3, Units: 4, Seed: 3},
-		Train: x, Validation: x, Loss: plain{}, Setup: Setup{Temperature: .8}, Beta: .3, SumLatent: true,
-		Hidden: []Head{{sdktest.FakeHidden, .6, head}}, Optimizer: adam, Epochs: 2, BatchSize: 4, Seed: 5}
+	o := &Options{Section: Section{Loss: plain{}, LatentReduction: "sum", Optimizer: adam, Epochs: 2, BatchSize: 4}, Engine: testEngine(t), Model: m, Classifier: &sdktest.Fake{Shape: x.Example(), Classes: 3, Units: 4, Seed: 3},
+		Train: x, Validation: x, Setup: Setup{Temperature: .8}, Beta: .3,
+		Hidden: []oracle.Head{{Name: sdktest.FakeHidden, Weight: .6, Kernel: head}}, Seed: 5}
 	if change != nil {
 		change(o)
 	}
@@ -137,7 +137,7 @@ func TestWholeGradient(t *testing.T) {
 			g := testGuard(t, change)
 			b := testBatch(g)
 			grads, scratch := nn.NewGrads(g.params()), nn.NewGrads(g.params())
-			values := make([]float64, len(g.names()))
+			values := make([]float64, 1+len(g.reports()))
 			if err := g.step(t.Context(), b, grads, values); err != nil {
 				t.Fatal(err)
 			}
@@ -208,14 +208,14 @@ func TestAttack(t *testing.T) {
 					normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
 					seen, _, _ = g.pass.Forward(x, noise)
 				}
-				out, err := g.oracle.c.Predict(t.Context(), seen)
+				out, err := g.o.Classifier.Predict(t.Context(), seen)
 				if err != nil {
 					t.Fatal(err)
 				}
 				sum, l := 0.0, make([]float64, 3)
 				for i := range 4 {
-					LogProbabilities(l, out.Row(i), sdk.Logits, 1)
-					sum -= l[Argmax(g.p.Row(b.rows[i]))]
+					oracle.LogProbabilities(l, out.Row(i), sdk.Logits, 1)
+					sum -= l[oracle.Argmax(g.p.Row(b.rows[i]))]
 				}
 				return sum
 			}
@@ -250,7 +250,7 @@ func TestAttackBalls(t *testing.T) {
 			t.Errorf("row %d is %v (linf) and %v (l2) away", i, worst, math.Sqrt(sum))
 		}
 	}
-	o := Options{Train: g.o.Train, Epochs: 1, BatchSize: 1, Optimizer: g.o.Optimizer, Harden: &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Also: []Ball{{Norm: "l1", Eps: 1}}}}
+	o := Options{Section: Section{Epochs: 1, BatchSize: 1, Optimizer: g.o.Optimizer, Harden: &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Also: []Ball{{Norm: "l1", Eps: 1}}}}, Train: g.o.Train}
 	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), `"l1"`) {
 		t.Errorf("a ball in l1 gives %v", err)
 	}

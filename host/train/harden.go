@@ -7,6 +7,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -32,7 +33,7 @@ func newAttacker(g *guard, batch int) (*attacker, error) {
 		start: newView(batch, g.m.Input), dOut: newView(batch, g.p.Example()), prob: make([]float64, g.p.Stride()), radius: make([]float32, 1)}
 	a.lo, a.hi = a.h.Lo, a.h.Hi
 	if a.lo == nil || a.hi == nil {
-		a.lo, a.hi = g.oracle.info.Lo, g.oracle.info.Hi
+		a.lo, a.hi = g.classifier.Info().Lo, g.classifier.Info().Hi
 	}
 	if len(a.lo) == 0 || len(a.hi) == 0 {
 		a.lo, a.hi = rangeOf(g.o.Train)
@@ -141,15 +142,15 @@ func (a *attacker) gradient(ctx context.Context, x, noise *tensor.Tensor, b *bat
 	if a.h.Through == "guard" {
 		seen, _, _ = g.pass.Forward(x, noise)
 	}
-	ans, err := g.oracle.forward(ctx, seen)
+	ans, err := g.classifier.forward(ctx, seen)
 	if err != nil {
 		return nil, err
 	}
 	dOut := a.dOut.of(x.N())
 	for i := range x.N() {
-		a.crossEntropy(dOut.Row(i), ans.out.Row(i), Argmax(g.p.Row(b.rows[i])))
+		a.crossEntropy(dOut.Row(i), ans.Output.Row(i), oracle.Argmax(g.p.Row(b.rows[i])))
 	}
-	dx, err := g.oracle.pull(ctx, ans, dOut, nil)
+	dx, err := g.classifier.pull(ctx, ans, dOut, nil)
 	if err != nil || a.h.Through != "guard" {
 		return dx, err
 	}
@@ -158,12 +159,12 @@ func (a *attacker) gradient(ctx context.Context, x, noise *tensor.Tensor, b *bat
 
 // crossEntropy writes the gradient of −ln Q[label] at one row of outputs.
 func (a *attacker) crossEntropy(d, q []float32, label int) {
-	if a.g.oracle.info.Output == sdk.Probabilities {
+	if a.g.classifier.Info().Output == sdk.Probabilities {
 		clear(d)
-		d[label] = float32(-1 / max(float64(q[label]), ProbabilityFloor))
+		d[label] = float32(-1 / max(float64(q[label]), oracle.Floor))
 		return
 	}
-	LogProbabilities(a.prob, q, sdk.Logits, 1)
+	oracle.LogProbabilities(a.prob, q, sdk.Logits, 1)
 	for j, l := range a.prob {
 		d[j] = float32(math.Exp(l))
 	}

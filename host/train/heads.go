@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -18,16 +19,16 @@ const headEpochs = 3
 // kernels are trained in place and must have as many columns as there are
 // classes. It asks the classifier for the hidden layers of every row three
 // times and keeps none of them.
-func FitHeads(ctx context.Context, k *kernel.Engine, c sdk.Classifier, x *tensor.Tensor, heads []Head, seed uint64) error {
+func FitHeads(ctx context.Context, k *kernel.Engine, c sdk.Classifier, x *tensor.Tensor, heads []oracle.Head, seed uint64) error {
 	const size = 128
-	or, err := newOracle(ctx, c, k, heads, size)
+	cl, err := newClassifier(ctx, c, k, heads, size)
 	if err != nil {
 		return err
 	}
-	f := headFitter{k: k, or: or}
+	f := headFitter{k: k, cl: cl}
 	for _, h := range heads {
-		if h.Kernel.Stride() != or.info.NumClasses {
-			return fmt.Errorf("a trained head has as many units as there are classes, %d; %q has %d", or.info.NumClasses, h.Name, h.Kernel.Stride())
+		if h.Kernel.Stride() != cl.Info().NumClasses {
+			return fmt.Errorf("a trained head has as many units as there are classes, %d; %q has %d", cl.Info().NumClasses, h.Name, h.Kernel.Stride())
 		}
 		n := len(h.Kernel.Data)
 		f.grad, f.m, f.v = append(f.grad, make([]float32, n)), append(f.m, make([]float32, n)), append(f.v, make([]float32, n))
@@ -48,39 +49,33 @@ func FitHeads(ctx context.Context, k *kernel.Engine, c sdk.Classifier, x *tensor
 
 type headFitter struct {
 	k          *kernel.Engine
-	or         *oracle
+	cl         *classifier
 	grad, m, v [][]float32
 	steps      int
 }
 
 // step is one step of all heads.
 func (f *headFitter) step(ctx context.Context, x *tensor.Tensor) error {
-	outs, err := f.or.outputs(ctx, x)
-	if err != nil {
-		return err
-	}
-	a, err := f.or.read(outs, x.N())
+	a, err := f.cl.predict(ctx, x)
 	if err != nil {
 		return err
 	}
 	f.steps++
 	n, t := x.N(), float64(f.steps)
-	lp := make([]float64, a.out.Stride())
-	lq := make([]float64, a.out.Stride())
+	lp := make([]float64, a.Output.Stride())
+	lq := make([]float64, a.Output.Stride())
 	adam := kernel.AdamStep{Beta1: 0.9, Beta2: 0.999, Eps: 1e-7,
 		Rate: float32(1e-3 * math.Sqrt(1-math.Pow(0.999, t)) / (1 - math.Pow(0.9, t)))}
-	for i, h := range f.or.heads {
-		d := a.hidden[i]
+	for i, h := range f.cl.Heads() {
+		d := a.logits[i]
 		for r := range n {
-			LogProbabilities(lp, a.out.Row(r), f.or.info.Output, 1)
-			LogProbabilities(lq, d.Row(r), sdk.Logits, 1)
+			oracle.LogProbabilities(lp, a.Output.Row(r), f.cl.Info().Output, 1)
+			oracle.LogProbabilities(lq, d.Row(r), sdk.Logits, 1)
 			for j := range lp {
 				d.Row(r)[j] = float32((math.Exp(lq[j]) - math.Exp(lp[j])) / float64(n))
 			}
 		}
-		hidden := outs[f.or.names[i+1]]
-		in, units := h.Kernel.N(), h.Kernel.Stride()
-		f.k.Gemm(f.grad[i], units, kernel.Dense(hidden.Data, n, in).T(), kernel.Dense(d.Data, n, units), kernel.Epilogue{})
+		h.KernelGradient(f.k, f.grad[i], a.Hidden[i], d)
 		f.k.Adam(h.Kernel.Data, f.grad[i], f.m[i], f.v[i], adam)
 	}
 	return nil

@@ -102,12 +102,3 @@ func (s *Step) Examples() int {
 	}
 	return s.Count
 }
-
-// Metric is a quantity that training reports beside the loss. It is a
-// component without options.
-type Metric interface {
-	// UsesClassifier reports whether Rows reads P and Q.
-	UsesClassifier() bool
-	// Rows writes one number a row; what is reported is their weighted mean.
-	Rows(dst []float64, s *Step, setup Setup)
-}

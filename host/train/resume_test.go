@@ -31,8 +31,8 @@ func TestResume(t *testing.T) {
 			var states []*train.State
 			o := options(t, 1)
 			change(&o)
-			o.CheckpointEvery = 2
-			o.Checkpoint = func(s *train.State) error { states = append(states, s); return nil }
+			o.Checkpoint.Every = 2
+			o.Save = func(s *train.State) error { states = append(states, s); return nil }
 			r := run(t, o)
 			want, history := weights(o.Model.Params()), metricsOf(r.History)
 			if n := o.Epochs * 3; name == "plain" && len(states) != 9 {
@@ -64,7 +64,7 @@ func TestResume(t *testing.T) {
 func TestResumeRefused(t *testing.T) {
 	o := options(t, 1)
 	var state *train.State
-	o.Checkpoint = func(s *train.State) error { state = s; return nil }
+	o.Save = func(s *train.State) error { state = s; return nil }
 	run(t, o)
 	for want, change := range map[string]func(*train.Options, *train.State){
 		"another training":              func(o *train.Options, _ *train.State) { o.Seed++ },
@@ -98,7 +98,7 @@ func TestCancel(t *testing.T) {
 		}
 	}
 	var state *train.State
-	o.Checkpoint = func(s *train.State) error { state = s; return nil }
+	o.Save = func(s *train.State) error { state = s; return nil }
 	if _, err := train.Run(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error is %v, want %v", err, context.Canceled)
 	}
@@ -125,8 +125,8 @@ func TestNaN(t *testing.T) {
 	o.Schedule = blast{}
 	o.Model = model(t, 1, func(v *vae.Options) { v.Decoder = []nn.Maker{dense(features, "linear")} })
 	o.Loss = loss(t, "mse")
-	o.CheckpointEvery = 1
-	o.Checkpoint = func(s *train.State) error {
+	o.Checkpoint.Every = 1
+	o.Save = func(s *train.State) error {
 		for name, v := range s.Tensors {
 			for _, x := range v.Data {
 				if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
@@ -159,7 +159,7 @@ func TestPluginDies(t *testing.T) {
 	o := options(t, 1)
 	o.Classifier = &mortal{Fake: fake(sdk.Logits), calls: 8}
 	var state *train.State
-	o.Checkpoint = func(s *train.State) error { state = s; return nil }
+	o.Save = func(s *train.State) error { state = s; return nil }
 	_, err := train.Run(t.Context(), o)
 	if !errors.Is(err, errDied) || !strings.Contains(err.Error(), "epoch 2, step 3") {
 		t.Fatalf("error is %v, want %v at epoch 2, step 3", err, errDied)

@@ -53,7 +53,7 @@ type loop struct {
 	best   []*tensor.Tensor // params of the best epoch; nil without early stopping
 	p      Progress
 
-	names   []string  // of the metrics
+	names   []string  // of the values: loss, then the metrics
 	values  []float64 // of a step
 	metrics []Value   // for events
 	rate    float64
@@ -65,7 +65,10 @@ func newLoop(o *Options, l learner) *loop {
 	r.grads = nn.NewGrads(r.params)
 	r.opt = nn.NewOptimizerState(o.Optimizer, r.params)
 	r.steps = (o.Train.N() + o.BatchSize - 1) / o.BatchSize
-	r.names = l.names()
+	r.names = []string{"loss"}
+	for _, m := range l.reports() {
+		r.names = append(r.names, m.Name)
+	}
 	r.values = make([]float64, len(r.names))
 	r.p.Sums = make([]float64, len(r.values))
 	if o.EarlyStopping != nil {
@@ -131,7 +134,7 @@ func (r *loop) epoch(ctx context.Context, g *gatherer) error {
 		if err := r.step(whole, b); err != nil {
 			return err
 		}
-		if every := r.o.CheckpointEvery; every > 0 && (b.step+1)%every == 0 && r.p.Step < r.steps {
+		if every := r.o.Checkpoint.Every; every > 0 && (b.step+1)%every == 0 && r.p.Step < r.steps {
 			if err := r.checkpoint(); err != nil {
 				return err
 			}
@@ -237,7 +240,7 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 	record.Seconds = r.seconds()
 	if e := r.o.EarlyStopping; e != nil {
 		v, _ := record.Get(e.Monitor)
-		if record.Improved = r.p.BestEpoch == 0 || e.better(v, r.p.Best); record.Improved {
+		if record.Improved = r.p.BestEpoch == 0 || e.better(v, r.p.Best, r.l.reports()); record.Improved {
 			r.p.Best, r.p.BestEpoch, r.p.Wait = v, record.Epoch, 0
 			for i, p := range r.params {
 				copy(r.best[i].Data, p.Value.Data)
@@ -284,7 +287,7 @@ func (r *loop) tell(e Event) {
 
 // checkpoint hands the state over, unless a param is no longer a number.
 func (r *loop) checkpoint() error {
-	if r.o.Checkpoint == nil {
+	if r.o.Save == nil {
 		return nil
 	}
 	for _, p := range r.params {
@@ -296,7 +299,7 @@ func (r *loop) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	if err := r.o.Checkpoint(state); err != nil {
+	if err := r.o.Save(state); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -57,8 +58,7 @@ func dense(units int, activation string) layers.Dense {
 }
 
 func model(t testing.TB, seed uint64, change func(*vae.Options)) *vae.Model {
-	o := vae.Options{Input: tensor.Shape{features}, LatentDim: 2,
-		Encoder: []nn.Maker{dense(12, "relu"), layers.Dropout{Rate: .1}}, Decoder: []nn.Maker{dense(12, "relu"), dense(features, "sigmoid")}}
+	o := vae.Options{Section: vae.Section{LatentDim: 2, Encoder: []nn.Maker{dense(12, "relu"), layers.Dropout{Rate: .1}}, Decoder: []nn.Maker{dense(12, "relu"), dense(features, "sigmoid")}}, Input: tensor.Shape{features}}
 	if change != nil {
 		change(&o)
 	}
@@ -82,10 +82,10 @@ func options(t testing.TB, threads int) train.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return train.Options{
+	return train.Options{Section: train.Section{Loss: loss(t, "adversarial"), Optimizer: adam, Epochs: 3, BatchSize: 32},
 		Engine: engine(t, threads), Model: model(t, 1, nil), Classifier: fake(sdk.Logits),
-		Train: clouds(1, 150), Validation: clouds(2, 40), Loss: loss(t, "adversarial"),
-		Optimizer: adam, Epochs: 3, BatchSize: 32, Seed: 7,
+		Train: clouds(1, 150), Validation: clouds(2, 40),
+		Seed: 7,
 	}
 }
 
@@ -133,7 +133,7 @@ func TestLearns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.Model = model(t, 1, func(v *vae.Options) { v.Normalize = n })
+			o.Model = model(t, 1, func(v *vae.Options) { v.Normalizer = n })
 		},
 		"hardened":        func(o *train.Options) { o.Harden = hardening() },
 		"input noise":     func(o *train.Options) { o.InputNoise = .05 },
@@ -221,7 +221,7 @@ func TestEarlyStopping(t *testing.T) {
 	o := options(t, 1)
 	o.Epochs, o.EarlyStopping = 40, &train.EarlyStopping{Monitor: "val_loss", Patience: 2, MinDelta: .05}
 	var best []float32
-	o.Checkpoint = func(s *train.State) error {
+	o.Save = func(s *train.State) error {
 		if s.IsBest() {
 			best = nil
 			for _, p := range o.Model.Params() {
@@ -256,7 +256,7 @@ func TestRefused(t *testing.T) {
 	for want, change := range map[string]func(*train.Options){
 		"has no gradient":       func(o *train.Options) { o.Classifier = deaf{fake(sdk.Logits)} },
 		"needs a classifier":    func(o *train.Options) { o.Classifier = nil },
-		"no hidden layer \"x\"": func(o *train.Options) { o.Hidden = []train.Head{{Name: "x", Kernel: tensor.New(8, 4)}} },
+		"no hidden layer \"x\"": func(o *train.Options) { o.Hidden = []oracle.Head{{Name: "x", Kernel: tensor.New(8, 4)}} },
 		"auto-encoder takes 6":  func(o *train.Options) { o.Train, o.Validation = tensor.New(3, 5), nil },
 		"needs rows":            func(o *train.Options) { o.Train = nil },
 		"harden.norm":           func(o *train.Options) { o.Harden = &train.Harden{} },
@@ -283,7 +283,7 @@ func TestDistill(t *testing.T) {
 		o.Model, o.Loss, o.Student, o.Epochs = nil, nil, student(), 30
 		o.Setup.Temperature = .7
 		var middle *train.State
-		o.Checkpoint = func(s *train.State) error {
+		o.Save = func(s *train.State) error {
 			if s.Progress.Epoch == 10 {
 				middle = s
 			}
@@ -312,7 +312,7 @@ func TestDistill(t *testing.T) {
 func TestHeads(t *testing.T) {
 	o := options(t, 1)
 	f := fake(sdk.Logits)
-	heads := []train.Head{{Name: sdktest.FakeHidden, Weight: .5, Kernel: tensor.New(8, classes)}}
+	heads := []oracle.Head{{Name: sdktest.FakeHidden, Weight: .5, Kernel: tensor.New(8, classes)}}
 	if err := train.FitHeads(t.Context(), o.Engine, f, clouds(4, 4000), heads, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestHeads(t *testing.T) {
 				logits[c] += h * heads[0].Kernel.Row(j)[c]
 			}
 		}
-		if train.Argmax(logits) == train.Argmax(outs[sdk.Output].Row(i)) {
+		if oracle.Argmax(logits) == oracle.Argmax(outs[sdk.Output].Row(i)) {
 			right++
 		}
 	}

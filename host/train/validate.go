@@ -31,7 +31,7 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 			s.UnitX = tensor.Batch(n, g.m.Input)
 			f.Apply(g.k, s.UnitX, s.X)
 		}
-		if g.oracle != nil {
+		if g.classifier != nil {
 			s.P = g.valP.Rows(lo, hi)
 			for _, h := range g.valHidden {
 				s.HiddenP = append(s.HiddenP, h.Rows(lo, hi))
@@ -42,7 +42,7 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 		}
 		loss := g.obj.Loss(&s)
 		if g.o.Beta > 0 && logvar != nil {
-			loss += latentTerm(&s, mu, logvar, g.o.Beta, g.o.SumLatent, nil, nil)
+			loss += latentTerm(&s, mu, logvar, g.o.Beta, g.o.LatentReduction == "sum", nil, nil)
 		}
 		values[0] += share * loss
 		if len(g.rows) < n {
@@ -82,35 +82,4 @@ func latentTerm(s *Step, mu, logvar *tensor.Tensor, beta float64, sum bool, dMu,
 		}
 	}
 	return total
-}
-
-// divergence and agreement are the metrics kl and accuracy, always reported
-// where the classifier is asked.
-type (
-	divergence struct{}
-	agreement  struct{}
-)
-
-// UsesClassifier implements Metric.
-func (divergence) UsesClassifier() bool { return true }
-
-// Rows implements Metric.
-func (divergence) Rows(dst []float64, s *Step, setup Setup) {
-	d := setup.KL()
-	for i := range dst {
-		dst[i], _ = d.Row(s.P.Row(i), s.Q.Row(i), nil, 0)
-	}
-}
-
-// UsesClassifier implements Metric.
-func (agreement) UsesClassifier() bool { return true }
-
-// Rows implements Metric.
-func (agreement) Rows(dst []float64, s *Step, _ Setup) {
-	for i := range dst {
-		dst[i] = 0
-		if Argmax(s.P.Row(i)) == Argmax(s.Q.Row(i)) {
-			dst[i] = 1
-		}
-	}
 }

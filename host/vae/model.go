@@ -31,15 +31,13 @@ const (
 	Softplus LogVar = "softplus" // forces σ > 1; as AdversarialVAE v0.2.0
 )
 
-// Options of Build.
+// Options of Build: the section's layers, and what they are for. Where the
+// weights come from is not Build's business.
 type Options struct {
-	Input     tensor.Shape // of one example, as the classifier takes it
-	Encoder   []nn.Maker
-	Decoder   []nn.Maker
-	LatentDim int         // width of the code, ≥ 1
-	LogVar    LogVar      // "": Linear
-	Method    Method      // "": VAE
-	Normalize *Normalizer // nil: none
+	Section
+	Input      tensor.Shape // of one example, as the classifier takes it
+	Method     Method       // "": VAE
+	Normalizer *Normalizer  // nil: none
 }
 
 // Model is an auto-encoder with its params. Passes never change it; training
@@ -64,7 +62,8 @@ type PartError struct {
 	Err  error
 }
 
-// Error is "vae.decoder ends as 28×28×3, the classifier takes 28×28×1".
+// Error is "vae.decoder layer 3: conv2d ends as 28×28×3, the classifier takes
+// 28×28×1: set vae.decoder[3].conv2d.filters: 1, or append …".
 func (e *PartError) Error() string { return e.Part + " " + e.Err.Error() }
 
 // Unwrap is the error without the place.
@@ -82,7 +81,7 @@ const (
 // Build makes a model with initial params drawn from seed. The error says
 // which part does not fit, with the shapes.
 func Build(o Options, seed uint64) (*Model, error) {
-	m := &Model{Input: o.Input.Clone(), LatentDim: o.LatentDim, Method: o.Method, LogVar: o.LogVar, Normalize: o.Normalize}
+	m := &Model{Input: o.Input.Clone(), LatentDim: o.LatentDim, Method: o.Method, LogVar: o.LogVar, Normalize: o.Normalizer}
 	if m.Method == "" {
 		m.Method = VAE
 	}
@@ -96,8 +95,8 @@ func Build(o Options, seed uint64) (*Model, error) {
 		return nil, fmt.Errorf("no auto-encoder method %q; known: vae, ae", m.Method)
 	case m.LogVar != Linear && m.LogVar != Softplus:
 		return nil, fmt.Errorf("vae.log_var is %q, want linear or softplus", m.LogVar)
-	case o.Normalize != nil && len(o.Normalize.mean) != o.Input.Size():
-		return nil, fmt.Errorf("vae.normalize is for examples of %d features, the classifier takes %v", len(o.Normalize.mean), o.Input)
+	case o.Normalizer != nil && len(o.Normalizer.mean) != o.Input.Size():
+		return nil, fmt.Errorf("vae.normalize is for examples of %d features, the classifier takes %v", len(o.Normalizer.mean), o.Input)
 	}
 	var err error
 	if m.Encoder, err = nn.Build(o.Encoder, o.Input, source(seed, streamEncoder)); err != nil {
@@ -112,13 +111,13 @@ func Build(o Options, seed uint64) (*Model, error) {
 		m.mean = newHead("mean", code, o.LatentDim, kernel.Act{}, r)
 		m.logVar = newHead("log_var", code, o.LatentDim, m.LogVar.act(), r)
 	} else if code != o.LatentDim {
-		return nil, &PartError{"vae.encoder", fmt.Errorf("ends as %v, want the code itself, %d wide (method ae has no heads)", m.Encoder.Out(), o.LatentDim)}
+		return nil, misfit("vae.encoder", m.Encoder, tensor.Shape{o.LatentDim}, fmt.Sprintf("want the code itself, %d wide (method ae has no heads)", o.LatentDim))
 	}
 	if m.Decoder, err = nn.Build(o.Decoder, tensor.Shape{o.LatentDim}, source(seed, streamDecoder)); err != nil {
 		return nil, &PartError{"vae.decoder", err}
 	}
 	if !m.Decoder.Out().Equal(o.Input) {
-		return nil, &PartError{"vae.decoder", fmt.Errorf("ends as %v, the classifier takes %v", m.Decoder.Out(), o.Input)}
+		return nil, misfit("vae.decoder", m.Decoder, o.Input, fmt.Sprintf("the classifier takes %v", o.Input))
 	}
 	m.collect()
 	return m, nil

@@ -10,9 +10,7 @@ import (
 )
 
 func TestDescribe(t *testing.T) {
-	m, err := vae.Build(vae.Options{Input: tensor.Shape{4, 4, 1}, LatentDim: 3,
-		Encoder: []nn.Maker{layers.Flatten{}, layers.NewDense(10)},
-		Decoder: []nn.Maker{layers.NewDense(16), layers.Reshape{TargetShape: []int{4, 4, 1}}}}, 1)
+	m, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 3, Encoder: []nn.Maker{layers.Flatten{}, layers.NewDense(10)}, Decoder: []nn.Maker{layers.NewDense(16), layers.Reshape{TargetShape: []int{4, 4, 1}}}}, Input: tensor.Shape{4, 4, 1}}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func random(seed uint64, scale float64, shape ...int) *tensor.Tensor {
 
 // small is a model of 5 features and a code of 3, in the given form.
 func small(t testing.TB, form string) *Model {
-	o := Options{Input: tensor.Shape{5}, Encoder: []nn.Maker{full{7}, full{6}}, Decoder: []nn.Maker{full{8}, full{5}}, LatentDim: 3}
+	o := Options{Section: Section{Encoder: []nn.Maker{full{7}, full{6}}, Decoder: []nn.Maker{full{8}, full{5}}, LatentDim: 3}, Input: tensor.Shape{5}}
 	switch form {
 	case "softplus":
 		o.LogVar = Softplus
@@ -90,7 +90,7 @@ func small(t testing.TB, form string) *Model {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Normalize = n
+		o.Normalizer = n
 	case "ae":
 		o.Method = AE
 		o.Encoder = []nn.Maker{full{7}, full{3}}
@@ -129,11 +129,13 @@ func TestBuildErrors(t *testing.T) {
 		want string
 	}{
 		"latent": {Options{Input: tensor.Shape{4}}, "vae.latent_dim is 0, want at least 1"},
-		"layer":  {Options{Input: tensor.Shape{4}, LatentDim: 2, Encoder: []nn.Maker{full{3}, full{}}}, "vae.encoder layer 1: units is 0"},
-		"decoder": {Options{Input: tensor.Shape{2, 2, 1}, LatentDim: 2, Decoder: []nn.Maker{full{12}, shaped{tensor.Shape{2, 2, 3}}}},
-			"vae.decoder ends as 2×2×3, the classifier takes 2×2×1"},
-		"ae": {Options{Input: tensor.Shape{4}, LatentDim: 2, Method: AE, Encoder: []nn.Maker{full{3}}, Decoder: []nn.Maker{full{4}}},
-			"vae.encoder ends as 3, want the code itself, 2 wide"},
+		"layer":  {Options{Section: Section{LatentDim: 2, Encoder: []nn.Maker{full{3}, full{}}}, Input: tensor.Shape{4}}, "vae.encoder layer 1: units is 0"},
+		"decoder": {Options{Section: Section{LatentDim: 2, Decoder: []nn.Maker{full{12}, shaped{tensor.Shape{2, 2, 3}}}}, Input: tensor.Shape{2, 2, 1}},
+			"vae.decoder layer 1: shaped_layer ends as 2×2×3, the classifier takes 2×2×1: append conv2d: {filters: 1, kernel_size: 1}"},
+		"empty": {Options{Section: Section{LatentDim: 4}, Input: tensor.Shape{2, 2, 1}},
+			"vae.decoder ends as 4, the classifier takes 2×2×1: append reshape: {target_shape: [2, 2, 1]}"},
+		"ae": {Options{Section: Section{LatentDim: 2, Encoder: []nn.Maker{full{3}}, Decoder: []nn.Maker{full{4}}}, Input: tensor.Shape{4}, Method: AE},
+			"vae.encoder layer 0: full_layer ends as 3, want the code itself, 2 wide (method ae has no heads): append dense: {units: 2}"},
 	} {
 		_, err := Build(c.o, 1)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

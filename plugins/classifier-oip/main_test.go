@@ -9,7 +9,8 @@ import (
 	"testing"
 
 	"github.com/vaeguard/vaeguard/builtin/classifiers/oip"
-	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
@@ -19,18 +20,22 @@ var update = flag.Bool("update", false, "write plugin.yaml's config anew")
 func TestManifest(t *testing.T) {
 	c := oip.New().(sdk.Configurable)
 	if *update {
-		text, err := os.ReadFile(spec.ManifestName)
+		text, err := os.ReadFile(launch.ManifestName)
 		if err != nil {
 			t.Fatal(err)
 		}
 		head, _, _ := bytes.Cut(text, []byte("config:"))
 		schema := bytes.ReplaceAll(bytes.TrimSpace(c.Schema()), []byte("\n"), []byte("\n  "))
 		text = append(append(head, "config:\n  "...), append(schema, '\n')...)
-		if err := os.WriteFile(spec.ManifestName, text, 0o644); err != nil {
+		if err := os.WriteFile(launch.ManifestName, text, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	m, err := spec.ReadManifest(spec.ManifestName)
+	text, err := os.ReadFile(launch.ManifestName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := host.ReadManifest(text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,6 +76,9 @@ func TestInstall(t *testing.T) {
 	if !strings.Contains(where, filepath.Join(dir, "site")) {
 		t.Errorf("imported from %s", where)
 	}
+	if _, err := os.Stat(filepath.Join(dir, "site", "vaeguard", "py.typed")); err != nil {
+		t.Errorf("installed without its types: %v", err)
+	}
 	model, err := filepath.Abs(filepath.Join("testdata", "linear.py"))
 	if err != nil {
 		t.Fatal(err)

@@ -10,19 +10,19 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/remote"
 )
 
 // Pair serves c on a real gRPC server in memory and returns the host's end of
 // it. Everything that crosses the boundary of a process is crossed. It ends
 // with the test.
-func Pair(t testing.TB, c sdk.Classifier) *sdk.Client {
+func Pair(t testing.TB, c sdk.Classifier) *remote.Client {
 	t.Helper()
 	l := bufconn.Listen(1 << 20)
-	s := grpc.NewServer(sdk.ServerOptions()...)
-	sdk.Register(s, c)
+	s := sdk.NewServer(c)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
-	dial := append(sdk.DialOptions(),
+	dial := append(remote.DialOptions(),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	conn, err := grpc.NewClient("passthrough:///memory", dial...)
@@ -38,5 +38,5 @@ func Pair(t testing.TB, c sdk.Classifier) *sdk.Client {
 			t.Error(err)
 		}
 	})
-	return sdk.NewClient(conn)
+	return remote.NewClient(conn)
 }

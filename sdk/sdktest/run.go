@@ -5,6 +5,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/check"
+	"github.com/vaeguard/vaeguard/sdk/remote"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -26,24 +27,24 @@ type Options struct {
 func Run(t *testing.T, c sdk.Classifier, o Options) {
 	t.Helper()
 	ctx := t.Context()
-	remote := Pair(t, c)
+	host := Pair(t, c)
 	o.Config.Seed = o.Seed
 	if _, ok := c.(sdk.Configurable); ok {
-		before, err := remote.Info(ctx)
+		before, err := host.Info(ctx)
 		if err != nil {
 			t.Fatalf("Info before Configure: %v", err)
 		}
 		if before.Name == "" || before.Version == "" {
 			t.Errorf("before Configure, Info has name %q and version %q", before.Name, before.Version)
 		}
-		if err := remote.Configure(ctx, o.Config); err != nil {
+		if err := host.Configure(ctx, o.Config); err != nil {
 			t.Fatalf("Configure: %v", err)
 		}
 	}
 	if o.Train.X != nil {
-		fit(t, remote, o)
+		fit(t, host, o)
 	}
-	info, err := remote.Info(ctx)
+	info, err := host.Info(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func Run(t *testing.T, c sdk.Classifier, o Options) {
 	subjects := []struct {
 		name string
 		c    sdk.Classifier
-	}{{"plugin", remote}}
+	}{{"plugin", host}}
 	if f, ok := c.(sdk.Forwarder); ok { // Client has no Forward: it is tested here, and its stream below
 		subjects = append(subjects, struct {
 			name string
@@ -77,22 +78,22 @@ func Run(t *testing.T, c sdk.Classifier, o Options) {
 		})
 	}
 	if info.Differentiate {
-		t.Run("stream", func(t *testing.T) { stream(t, remote, info, o) })
+		t.Run("stream", func(t *testing.T) { stream(t, host, info, o) })
 	}
 }
 
 // fit trains twice and compares.
-func fit(t *testing.T, remote *sdk.Client, o Options) {
+func fit(t *testing.T, host *remote.Client, o Options) {
 	t.Helper()
 	var first sdk.FitDone
 	for i := range 2 {
-		done, err := remote.Fit(t.Context(), o.Train, sdk.FitOptions{JSON: o.Fit, Seed: o.Seed, OutputDir: t.TempDir()})
+		done, err := host.Fit(t.Context(), o.Train, sdk.FitOptions{JSON: o.Fit, Seed: o.Seed, OutputDir: t.TempDir()})
 		if err != nil {
 			t.Fatalf("Fit: %v", err)
 		}
 		if i == 0 {
 			first = done
-			if err := remote.Configure(t.Context(), o.Config); err != nil {
+			if err := host.Configure(t.Context(), o.Config); err != nil {
 				t.Fatalf("Configure after Fit: %v", err)
 			}
 			continue
@@ -109,7 +110,7 @@ func fit(t *testing.T, remote *sdk.Client, o Options) {
 }
 
 // stream compares Differentiate with Predict and Gradient.
-func stream(t *testing.T, remote *sdk.Client, info sdk.Info, o Options) {
+func stream(t *testing.T, host *remote.Client, info sdk.Info, o Options) {
 	ctx := t.Context()
 	x := o.Rows
 	if x == nil {
@@ -124,7 +125,7 @@ func stream(t *testing.T, remote *sdk.Client, info sdk.Info, o Options) {
 		}
 	}
 	x = x.Rows(0, min(5, x.N()))
-	y, err := remote.Predict(ctx, x)
+	y, err := host.Predict(ctx, x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,11 +133,11 @@ func stream(t *testing.T, remote *sdk.Client, info sdk.Info, o Options) {
 	for i := range dy.Data {
 		dy.Data[i] = float32(i%3) - 1
 	}
-	dx, err := remote.Gradient(ctx, x, dy)
+	dx, err := host.Gradient(ctx, x, dy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := remote.Stream(ctx)
+	s, err := host.Stream(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func (c *Classifier) Configure(_ context.Context, config sdk.Config) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.config, c.arch, c.shape, c.classes = config, arch, shape, classes
-	c.batch, c.hidden = n.pool.batch, nil
+	c.batch, c.hidden = n.batch, nil
 	for _, h := range n.hidden {
 		c.hidden = append(c.hidden, h.HiddenLayer)
 	}
@@ -114,7 +114,7 @@ func (c *Classifier) Configure(_ context.Context, config sdk.Config) error {
 // replace puts a net in the place of the old one. c.mu is held.
 func (c *Classifier) replace(n *net) {
 	if c.net != nil {
-		c.net.pool.close()
+		c.net.pool.Close()
 	}
 	c.net = n
 }
@@ -213,17 +213,17 @@ func (c *Classifier) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Ten
 // logits runs rows in batches.
 func (n *net) logits(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
 	out := tensor.Batch(x.N(), n.Out())
-	s, err := n.pool.take()
+	s, err := n.pool.Take()
 	if err != nil {
 		return nil, err
 	}
-	defer n.pool.give(s)
+	defer n.pool.Give(s)
 	last := len(n.seq.Layers()) - 1
-	for lo := 0; lo < x.N(); lo += n.pool.batch {
+	for lo := 0; lo < x.N(); lo += n.batch {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		hi := min(lo+n.pool.batch, x.N())
+		hi := min(lo+n.batch, x.N())
 		s.forward(n, x.Rows(lo, hi), last, map[int]*tensor.Tensor{last: out.Rows(lo, hi)}, 0)
 	}
 	return out, nil
@@ -265,14 +265,14 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 		t := tensor.Batch(x.N(), n.seq.Layers()[i].Out())
 		out[name], byIndex[i], last = t, t, max(last, i)
 	}
-	s, err := n.pool.take()
+	s, err := n.pool.Take()
 	if err != nil {
 		return nil, nil, err
 	}
 	x = x.Clone() // the caller may change his rows before he pulls back
-	tape := n.pool.next()
+	tape := n.pool.Next()
 	s.forward(n, x, last, byIndex, tape)
-	n.pool.give(s)
+	n.pool.Give(s)
 	return out, n.pullback(x, tape, last, out), nil
 }
 
@@ -301,12 +301,12 @@ func (n *net) pullback(x *tensor.Tensor, tape uint64, last int, outputs map[stri
 		if len(byIndex) == 0 || x.N() == 0 {
 			return tensor.New(x.Shape...), nil
 		}
-		s, err := n.pool.find(tape)
+		s, err := n.pool.Find(tape)
 		if err != nil {
 			return nil, err
 		}
-		defer n.pool.give(s)
-		if s.tape != tape {
+		defer n.pool.Give(s)
+		if !s.Holds(tape) {
 			s.forward(n, x, last, nil, tape)
 		}
 		return s.backward(n, byIndex, last), nil

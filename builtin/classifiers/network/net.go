@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/builtin/classifiers/tape"
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -31,7 +32,8 @@ type net struct {
 	zeros           []float32
 
 	digest string // "sha256:…"
-	pool   pool
+	batch  int    // rows per pass
+	pool   tape.Pool[*session]
 }
 
 // hidden is a layer that is offered as an output.
@@ -40,8 +42,11 @@ type hidden struct {
 	index int
 }
 
-// silent kinds compute nothing worth comparing.
-var silent = []string{"flatten", "reshape", "dropout", "gaussian_noise", "rescaling", "zero_padding2d"}
+// noHiddenOutput reports whether a layer computes nothing worth comparing.
+func noHiddenOutput(l nn.Layer) bool {
+	n, ok := l.(nn.NoHiddenOutput)
+	return ok && n.NoHiddenOutput()
+}
 
 // build makes a fresh net: the architecture's layers, flattened if need be,
 // and a dense layer of classes units.
@@ -67,11 +72,11 @@ func build(a Architecture, in tensor.Shape, classes int, seed uint64) (*net, err
 	infos := nn.Describe(seq)
 	infos = slices.DeleteFunc(infos, func(i nn.LayerInfo) bool { return i.Depth > 0 })
 	for i, info := range infos[:len(infos)-1] {
-		if !slices.Contains(silent, info.Kind) {
+		if !noHiddenOutput(seq.Layers()[i]) {
 			n.hidden = append(n.hidden, hidden{sdk.HiddenLayer{Name: info.Name, Shape: info.Out}, i})
 		}
 	}
-	n.pool = pool{net: n, batch: n.maxBatch()}
+	n.batch, n.pool.New = n.maxBatch(), newSession
 	return n, nil
 }
 

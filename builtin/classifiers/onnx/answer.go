@@ -47,7 +47,7 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 		outputs = []string{sdk.Output}
 	}
 	x = x.Clone() // the caller may change his rows before he pulls back
-	tape := p.pool.next()
+	tape := p.pool.Next()
 	outs, err := p.forward(ctx, x, outputs, tape)
 	if err != nil {
 		return nil, nil, err

@@ -111,7 +111,7 @@ func (c *Classifier) Configure(ctx context.Context, config sdk.Config) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.program != nil {
-		c.program.pool.close()
+		c.program.pool.Close()
 	}
 	c.program, c.info = p, info
 	return nil
@@ -140,18 +140,18 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	for _, h := range s.Hidden {
 		names[sdk.HiddenPrefix+h] = h
 	}
-	if err := p.try(ctx, lo, hi, names); err != nil {
-		p.pool.close()
+	v, err := p.try(ctx, lo, hi, names)
+	if err != nil {
+		p.pool.Close()
 		return nil, sdk.Info{}, err
 	}
-	v := p.pool.free[0].values[p.slots[sdk.Output]]
 	if err := h.judge(p, v); err != nil {
-		p.pool.close()
+		p.pool.Close()
 		return nil, sdk.Info{}, err
 	}
 	p.settle(h.kind, v.f)
 	if config.Classes > 0 && config.Classes != p.classes {
-		p.pool.close()
+		p.pool.Close()
 		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d", p.classes, config.Classes)
 	}
 	if s.MaxBatch > 0 && !p.fixed {
@@ -170,7 +170,7 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	case s.Gradient == "none":
 		p.gradient = sdk.NoGradient
 	case s.Gradient == "required" && p.gradient == sdk.NoGradient:
-		p.pool.close()
+		p.pool.Close()
 		return nil, sdk.Info{}, sdk.Diagnostics{{Pointer: "/gradient", Message: "there is no gradient: " + p.why}}
 	}
 	info.Gradient, info.Differentiate = p.gradient, p.gradient != sdk.NoGradient
@@ -216,6 +216,7 @@ func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 		return nil, head{}, err
 	}
 	p := &program{entry: e, graph: g, single: s.MaxBatch == 1, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
+	p.pool.New = newSession
 	p.slots[sdk.Output] = g.slots[h.target]
 	for _, name := range s.Hidden {
 		p.names = append(p.names, sdk.HiddenPrefix+name)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/builtin/classifiers/tape"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -155,7 +156,7 @@ func TestHidden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 * spare { // until the tape is gone
+		for range 2 * tape.Spare { // until the tape is gone
 			if _, _, err := c.Forward(ctx, x); err != nil {
 				t.Fatal(err)
 			}
@@ -257,13 +258,13 @@ func FuzzLoad(f *testing.F) {
 				return
 			}
 		}
-		p, _, err := build(m, sdk.Config{}, settings{Kind: "auto", Layout: "auto"})
+		p, h, err := build(m, sdk.Config{}, settings{Kind: "auto", Layout: "auto"})
 		if err != nil {
 			return
 		}
-		if err := p.try(t.Context(), 0, 1, nil); err == nil {
-			p.settle(0, nil)
+		if y, err := p.try(t.Context(), 0, 1, nil); err == nil && h.judge(p, y) == nil {
+			p.settle(0, y.f)
 		}
-		p.pool.close()
+		p.pool.Close()
 	})
 }

@@ -19,24 +19,25 @@ const budget = 16 << 20
 
 // try runs random rows through the model, alone and together, and learns what
 // the file does not say: the shapes, the batch it was exported with, whether
-// there is a gradient.
-func (p *program) try(ctx context.Context, lo, hi float32, names map[string]string) error {
+// there is a gradient. It returns the last output.
+func (p *program) try(ctx context.Context, lo, hi float32, names map[string]string) (*value, error) {
 	r := rand.New(rand.NewPCG(1, 0x0a11))
 	x := tensor.Batch(probeRows, p.entry.wire)
 	for i := range x.Data {
 		x.Data[i] = lo + (hi-lo)*r.Float32()
 	}
-	s, err := p.pool.take()
+	s, err := p.pool.Take()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer p.pool.give(s)
+	defer p.pool.Give(s)
 	p.step = probeRows
 	if err := p.tryBatches(ctx, s, x); err != nil {
-		return err
+		return nil, err
 	}
 	v := s.values[p.slots[sdk.Output]]
-	p.gradient, s.waits = sdk.NoGradient, false
+	p.gradient = sdk.NoGradient
+	s.Used()
 	if v.diff {
 		p.gradient = pick(s.estimated, sdk.EstimatedGradient, sdk.ExactGradient)
 	} else {
@@ -45,14 +46,14 @@ func (p *program) try(ctx context.Context, lo, hi float32, names map[string]stri
 	for name, tensorName := range names {
 		h := s.values[p.slots[name]]
 		if h.kind != float || len(h.shape) == 0 || size(h.shape) == 0 || !p.fixed && h.shape[0] != probeRows || p.fixed && h.shape[0] != p.step {
-			return sdk.Diagnostics{{Pointer: "/hidden", Message: fmt.Sprintf("%q has the shape %v: want floats, a row for each example", tensorName, h.shape)}}
+			return nil, sdk.Diagnostics{{Pointer: "/hidden", Message: fmt.Sprintf("%q has the shape %v: want floats, a row for each example", tensorName, h.shape)}}
 		}
 		p.shapes[name] = tensor.Shape(h.shape[1:]).Clone()
 		if len(h.shape) == 1 {
 			p.shapes[name] = tensor.Shape{1}
 		}
 	}
-	return nil
+	return v, nil
 }
 
 // flat says why there is no gradient.
@@ -123,7 +124,7 @@ func (p *program) answers(ctx context.Context, s *session, x *tensor.Tensor, siz
 	var out [][]float32
 	for lo := 0; lo < x.N(); lo += size {
 		hi := min(lo+size, x.N())
-		if err := s.evaluate(ctx, p, x.Rows(lo, hi), rows, p.pool.next()); err != nil {
+		if err := s.evaluate(ctx, p, x.Rows(lo, hi), rows, p.pool.Next()); err != nil {
 			return nil, err
 		}
 		if err := p.check(s, max(rows, hi-lo)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/builtin/classifiers/tape"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -17,7 +18,7 @@ type program struct {
 	names  []string                // of the outputs, as the SDK has them
 	slots  map[string]int          // by these names
 	shapes map[string]tensor.Shape // per example, of hidden layers
-	pool   pool
+	pool   tape.Pool[*session]
 
 	classes  int
 	kind     sdk.OutputKind
@@ -112,11 +113,11 @@ func (p *program) forward(ctx context.Context, x *tensor.Tensor, names []string,
 		}
 		outs[name] = tensor.Batch(x.N(), shape)
 	}
-	s, err := p.pool.take()
+	s, err := p.pool.Take()
 	if err != nil {
 		return nil, err
 	}
-	defer p.pool.give(s)
+	defer p.pool.Give(s)
 	if x.N() > p.step {
 		tape = 0
 	}
@@ -151,13 +152,13 @@ func (p *program) pullback(x *tensor.Tensor, tape uint64, outputs map[string]*te
 		if len(names) == 0 || x.N() == 0 {
 			return dx, ctx.Err()
 		}
-		s, err := p.pool.find(tape)
+		s, err := p.pool.Find(tape)
 		if err != nil {
 			return nil, err
 		}
-		defer p.pool.give(s)
+		defer p.pool.Give(s)
 		return dx, p.chunks(ctx, x, func(lo, hi int) (err error) {
-			if s.tape != tape || x.N() > p.step {
+			if !s.Holds(tape) || x.N() > p.step {
 				if err := s.evaluate(ctx, p, x.Rows(lo, hi), p.rows(), tape); err != nil {
 					return err
 				}
@@ -182,7 +183,7 @@ func (p *program) pullback(x *tensor.Tensor, tape uint64, outputs map[string]*te
 			if d := s.backward(s.x, seeds, order); d != nil {
 				copy(dx.Rows(lo, hi).Data, d)
 			}
-			s.waits = false
+			s.Used()
 			return nil
 		})
 	}

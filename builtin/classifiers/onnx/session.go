@@ -2,8 +2,8 @@ package onnx
 
 import (
 	"context"
-	"sync"
 
+	"github.com/vaeguard/vaeguard/builtin/classifiers/tape"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -11,37 +11,12 @@ import (
 // session runs the graph for one call at a time. Between calls it keeps the
 // tape of its last forward pass, so that a pullback need not repeat it.
 type session struct {
+	tape.Mark
 	run
-	x     *value
-	tape  uint64 // which forward pass the tape belongs to; 0: none that is wanted
-	waits bool   // no pullback has used the tape yet
+	x *value
 }
 
-// spare is how many sessions may exist before tapes are given up for reuse: a
-// pullback without its tape goes forward again.
-const spare = 8
-
-// pool hands out sessions.
-type pool struct {
-	mu    sync.Mutex
-	free  []*session // the last used is last
-	made  int
-	tapes uint64
-}
-
-// take gives a free session, by preference one whose tape nobody waits for.
-func (p *pool) take() (*session, error) {
-	p.mu.Lock()
-	for i := len(p.free) - 1; i >= 0; i-- {
-		if !p.free[i].waits {
-			return p.pick(i), nil
-		}
-	}
-	if len(p.free) > 0 && p.made >= spare {
-		return p.pick(0), nil
-	}
-	p.made++
-	p.mu.Unlock()
+func newSession() (*session, error) {
 	k, err := kernel.New(kernel.Options{})
 	if err != nil {
 		return nil, err
@@ -49,55 +24,15 @@ func (p *pool) take() (*session, error) {
 	return &session{run: run{k: k}}, nil
 }
 
-// find gives the session that holds a tape, or any other.
-func (p *pool) find(tape uint64) (*session, error) {
-	p.mu.Lock()
-	for i, s := range p.free {
-		if s.tape == tape {
-			return p.pick(i), nil
-		}
-	}
-	p.mu.Unlock()
-	return p.take()
-}
-
-// pick removes free session i and unlocks.
-func (p *pool) pick(i int) *session {
-	s := p.free[i]
-	p.free = append(p.free[:i], p.free[i+1:]...)
-	p.mu.Unlock()
-	return s
-}
-
-func (p *pool) give(s *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.free = append(p.free, s)
-}
-
-// next numbers a tape.
-func (p *pool) next() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tapes++
-	return p.tapes
-}
-
-// close ends the free sessions' workers. Those in use end with the process.
-func (p *pool) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range p.free {
-		s.k.Close()
-	}
-	p.free = nil
-}
+// Close ends the engine's workers.
+func (s *session) Close() { s.k.Close() }
 
 // evaluate runs the graph on the rows of x, filled up with zeros to at least
-// rows of them. tape 0 keeps none.
-func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, rows int, tape uint64) error {
-	s.run.tape = s.run.tape[:0] // the old one is gone, whatever happens
-	s.tape, s.waits, s.keep = 0, false, tape != 0
+// rows of them. Pass 0 keeps no tape.
+func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, rows int, pass uint64) error {
+	s.tape = s.tape[:0] // the old one is gone, even if this pass fails
+	s.Set(0)
+	s.keep = pass != 0
 	s.enter(p.entry, x, max(rows, x.N()))
 	s.loose = p.loose
 	if err := s.forward(ctx, p.graph, s.x); err != nil {
@@ -110,7 +45,7 @@ func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, ro
 			s.values[slot] = s.view(v, []int{1, v.shape[0]})
 		}
 	}
-	s.tape, s.waits = tape, tape != 0
+	s.Set(pass)
 	return nil
 }
 

@@ -1,6 +1,6 @@
 """Writes keras.json: what Keras 3 makes of every layer, forward and backward.
 
-    pip install keras jax
+    pip install keras jax tensorflow-cpu
     KERAS_BACKEND=jax python keras_reference.py > keras.json
 
 Each case is a layer as a spec writes it, its params under vaeguard's names, an
@@ -16,6 +16,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import jax
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers as kl
 
 rng = np.random.default_rng(7)
@@ -88,6 +89,41 @@ case("residual", {"layers": [{D: {"units": 4, "activation": "tanh"}}], "activati
      lambda: Residual(kl.Dense(4, activation="tanh"), None, "relu"), (4,))
 case("residual", {"layers": [{C: {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"}}], "shortcut": "projection"},
      lambda: Residual(kl.Conv2D(3, 3, strides=2, padding="same"), kl.Conv2D(3, 1, strides=2, padding="same"), "linear"), (5, 4, 2))
+
+for pad in ["same", "valid"]:
+    for k, s, p in [(3, 2, 0), (3, 2, 1), (4, 2, 0), (2, 2, 1), ([3, 2], [2, 3], [0, 2]), (1, 3, 2), (2, 4, 3), (3, 1, 0), (5, 3, 1)]:
+        o = {"filters": 2, "kernel_size": k, "strides": s, "padding": pad, "output_padding": p}
+        case(T, o, lambda o=o: kl.Conv2DTranspose(**o), (2, 3, 2))
+case("cropping2d", {}, lambda: kl.Cropping2D(), (2, 3, 1))
+for cropping in [1, [2, 1], [[0, 1], [2, 0]]]:
+    case("cropping2d", {"cropping": cropping}, lambda c=cropping: kl.Cropping2D(c), (5, 4, 2))
+for interpolation in ["bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"]:
+    for shape, h, w in [((4, 6, 1), 7, 3), ((7, 5, 2), 3, 5), ((2, 1, 1), 5, 4), ((3, 9, 1), 9, 6)]:
+        o = {"height": h, "width": w, "interpolation": interpolation}
+        case("resizing", o, lambda o=o: kl.Resizing(**o), shape)
+for shape, h, w in [((5, 8, 1), 4, 4), ((7, 3, 2), 5, 5)]:
+    o = {"height": h, "width": w, "crop_to_aspect_ratio": True}
+    case("resizing", o, lambda o=o: kl.Resizing(**o), shape)
+
+
+class Area(keras.Layer):
+    """tf.image.resize by area, whose gradient TensorFlow does not have: as the linear map that it is."""
+
+    def __init__(self, height, width):
+        super().__init__()
+        self.size = (height, width)
+
+    def build(self, shape):
+        size = int(np.prod(shape[1:]))
+        basis = np.eye(size, dtype=np.float32).reshape(size, *shape[1:])
+        self.map = tf.image.resize(basis, self.size, method="area").numpy().reshape(size, -1)
+
+    def call(self, x):
+        return (x.reshape(len(x), -1) @ self.map).reshape(len(x), *self.size, x.shape[-1])
+
+
+for shape, h, w in [((4, 6, 1), 7, 3), ((7, 5, 2), 3, 5), ((2, 1, 1), 5, 4), ((3, 9, 1), 9, 6)]:
+    case("resizing", {"height": h, "width": w, "interpolation": "area"}, lambda h=h, w=w: Area(h, w), shape)
 
 
 def name_of(layer, variable):

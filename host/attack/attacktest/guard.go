@@ -7,8 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -136,7 +136,7 @@ func (g *Guard) score(ctx context.Context, x *tensor.Tensor) (scores []float64, 
 	}
 	for i := range x.N() {
 		scores = append(scores, kl(logSoftmax(z.Row(i)), logSoftmax(q.Row(i))))
-		predicted, rebuilt = append(predicted, attack.Argmax(z.Row(i))), append(rebuilt, attack.Argmax(q.Row(i)))
+		predicted, rebuilt = append(predicted, oracle.Argmax(z.Row(i))), append(rebuilt, oracle.Argmax(q.Row(i)))
 	}
 	return scores, predicted, rebuilt, nil
 }
@@ -159,6 +159,24 @@ func (g *Guard) Detect(ctx context.Context, x *tensor.Tensor, include detect.Inc
 		r.Reconstruction = g.rebuild(x)
 	}
 	return r, nil
+}
+
+// Judge is what counts as success of an adaptive attack on rows with the given
+// labels: misclassified and unflagged or, if it wants the flag, right and
+// flagged.
+func (g *Guard) Judge(labels []int, wantsFlag bool) func(context.Context, []int, *tensor.Tensor) ([]bool, error) {
+	return func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error) {
+		r, err := g.Detect(ctx, adv, detect.Include{})
+		if err != nil {
+			return nil, err
+		}
+		ok := make([]bool, len(rows))
+		for k, i := range rows {
+			wrong := r.Predicted[k] != labels[i]
+			ok[k] = wrong != wantsFlag && r.Adversarial[k] == wantsFlag
+		}
+		return ok, nil
+	}
 }
 
 // Info implements sdk.Classifier.

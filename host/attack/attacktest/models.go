@@ -103,7 +103,7 @@ func NewMLP(features, hidden, classes int, seed uint64) *MLP {
 
 // Info implements sdk.Classifier.
 func (m *MLP) Info(context.Context) (sdk.Info, error) {
-	return info("mlp", len(m.W1[0]), len(m.W2), m.Lo, m.Hi), nil
+	return info("tanh network", len(m.W1[0]), len(m.W2), m.Lo, m.Hi), nil
 }
 
 // Predict implements sdk.Classifier.
@@ -152,6 +152,22 @@ func (p PredictionsOnly) Info(ctx context.Context) (sdk.Info, error) {
 // Predict implements sdk.Classifier.
 func (p PredictionsOnly) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
 	return p.C.Predict(ctx, x)
+}
+
+// noGradient hides the gradients of a model with outputs by name.
+type noGradient struct{ sdk.Forwarder }
+
+// Info implements sdk.Classifier.
+func (m noGradient) Info(ctx context.Context) (sdk.Info, error) {
+	i, err := m.Forwarder.Info(ctx)
+	i.Gradient = sdk.NoGradient
+	return i, err
+}
+
+// Forward implements sdk.Forwarder.
+func (m noGradient) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
+	out, _, err := m.Forwarder.Forward(ctx, x, outputs...)
+	return out, nil, err
 }
 
 // Uniform are n rows of the given length, uniform in [lo, hi].

@@ -15,7 +15,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -160,7 +159,7 @@ func hostileImages() []hostile {
 					t.Fatal(err)
 				}
 			}
-			_, err := dataset.Open(spec.DataSource{Folder: dir}, ".", builtin.Components().Datasets)
+			_, err := dataset.Open(dataset.Source{Folder: dir}, ".", builtin.Components().Datasets)
 			return err
 		}
 	}

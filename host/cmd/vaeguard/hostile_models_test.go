@@ -24,6 +24,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/cli"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/proto"
+	"github.com/vaeguard/vaeguard/sdk/remote"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -227,11 +228,11 @@ func hostileAnswers(*testing.T) []hostile {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			made, err := sdk.Plugin{}.GRPCClient(t.Context(), nil, conn)
+			made, err := remote.Plugin{}.GRPCClient(t.Context(), nil, conn)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = made.(*sdk.Client).Predict(t.Context(), tensor.New(1, 3))
+			_, err = made.(*remote.Client).Predict(t.Context(), tensor.New(1, 3))
 			return err
 		}
 	}

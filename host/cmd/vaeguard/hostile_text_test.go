@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/launch"
-	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
@@ -16,13 +16,13 @@ func hostileSpecs() []hostile {
 	const head = "api_version: vaeguard/v1\nkind: Experiment\nname: x\n"
 	parse := func(text string) func(*testing.T) error {
 		return func(*testing.T) error {
-			_, err := spec.Parse("x.yaml", []byte(text), spec.Options{Tables: builtin.Components().Tables()})
+			_, err := host.ParseSpec("x.yaml", []byte(text), builtin.Components())
 			return err
 		}
 	}
 	manifest := func(text string) func(*testing.T) error {
 		return func(*testing.T) error {
-			_, err := spec.ParseManifest("plugin.yaml", []byte(text))
+			_, err := host.ReadManifest([]byte(text))
 			return err
 		}
 	}

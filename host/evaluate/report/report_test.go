@@ -22,6 +22,7 @@ type shift struct {
 
 func (s shift) Ball() (attack.Norm, float64) { return attack.Linf, s.Eps }
 func (s shift) Needs() attack.Need           { return attack.NeedsGradients }
+func (s shift) Iterated() bool               { return true }
 
 func (s shift) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o attack.Objective, b attack.Budget) (*tensor.Tensor, error) {
 	e, err := attack.NewProbe(m, x.N(), o, b).Gradient(ctx, attack.All(x.N()), x)
@@ -38,8 +39,8 @@ func (s shift) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o
 func evaluation(t *testing.T) (*evaluate.Report, *evaluate.Details) {
 	t.Helper()
 	g, x, y := attacktest.NewGuard(64, 8, 4, 300, 11)
-	r, d, err := evaluate.Run(context.Background(), evaluate.Options{
-		Name: "toy <guard> & co", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Bootstrap: 50, CurveRows: 40,
+	r, d, err := evaluate.Run(context.Background(), evaluate.Options{Section: evaluate.Section{Bootstrap: 50, CurveRows: 40},
+		Name: "toy <guard> & co", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y,
 		Attacks: []evaluate.Named{{Name: "pgd", Attack: shift{.1}}, {Name: "pgd", Attack: shift{.03}}},
 	})
 	if err != nil {
@@ -97,7 +98,7 @@ func TestPictures(t *testing.T) {
 // A report without any successful attack still says so.
 func TestNothingHappened(t *testing.T) {
 	g, x, y := attacktest.NewGuard(12, 3, 4, 60, 11)
-	r, d, err := evaluate.Run(context.Background(), evaluate.Options{Name: "idle", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Bootstrap: 20})
+	r, d, err := evaluate.Run(context.Background(), evaluate.Options{Section: evaluate.Section{Bootstrap: 20}, Name: "idle", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,5 +138,14 @@ func TestTicks(t *testing.T) {
 				t.Errorf("ticks of [%g, %g] = %v, want %v", c.a.lo, c.a.hi, got, c.want)
 			}
 		}
+	}
+}
+
+// The verdict leaves out controls, whatever their name, and nothing else.
+func TestVerdictLeavesOutControls(t *testing.T) {
+	r, _ := evaluation(t)
+	r.Attacks[0].Name, r.Attacks[1].Control = "noise", true
+	if got := known(r); len(got) != 1 || got[0].ID != r.Attacks[0].ID {
+		t.Errorf("%d attacks count, want the first alone", len(got))
 	}
 }

@@ -32,7 +32,7 @@ func percent(v float64) string {
 func known(r *evaluate.Report) []evaluate.AttackReport {
 	var out []evaluate.AttackReport
 	for _, a := range r.Attacks {
-		if a.NSuccess > 0 && a.Name != "noise" {
+		if a.NSuccess > 0 && !a.Control {
 			out = append(out, a)
 		}
 	}

@@ -178,11 +178,7 @@ func tile(s isa, mr int, field func(int) Mem, k1, k2 reg.OpmaskVirtual) {
 	Label(at("zero"))
 	for i := range mr {
 		for j := range s.vectors {
-			if s.masked {
-				VXORPS(acc[i][j], acc[i][j], acc[i][j])
-			} else {
-				VXORPS(acc[i][j], acc[i][j], acc[i][j])
-			}
+			VXORPS(acc[i][j], acc[i][j], acc[i][j])
 		}
 	}
 	Label(at("begin"))
@@ -299,11 +295,7 @@ func tile(s isa, mr int, field func(int) Mem, k1, k2 reg.OpmaskVirtual) {
 	JZ(LabelRef(at("store")))
 	{
 		zero := s.vec()
-		if s.masked {
-			VXORPS(zero, zero, zero)
-		} else {
-			VXORPS(zero, zero, zero)
-		}
+		VXORPS(zero, zero, zero)
 		for i := range mr {
 			for j := range s.vectors {
 				VMAXPS(acc[i][j], zero, acc[i][j]) // a NaN stays: the second of Intel's operands

@@ -1,4 +1,5 @@
 """A linear classifier with known numbers, and faults on demand."""
+
 print("printed before anything else")
 import os
 import sys
@@ -23,10 +24,15 @@ class Linear(vaeguard.Classifier):
     digest = "sha256:linear"
     hidden = {"double": (2, 3, 2)}
     schema = {
-        "type": "object", "additionalProperties": False,
+        "type": "object",
+        "additionalProperties": False,
         "properties": {
-            "fault": {"type": "string"}, "count": {"type": "string", "format": "path"}, "max_batch": {"type": "integer", "minimum": 0},
-            "pid": {"type": "string", "format": "path"}, "scale": {"type": "number"}, "names": {"type": "array", "items": {"type": "string"}},
+            "fault": {"type": "string"},
+            "count": {"type": "string", "format": "path"},
+            "max_batch": {"type": "integer", "minimum": 0},
+            "pid": {"type": "string", "format": "path"},
+            "scale": {"type": "number"},
+            "names": {"type": "array", "items": {"type": "string"}},
         },
     }
 
@@ -37,7 +43,7 @@ class Linear(vaeguard.Classifier):
         if config.get("fault") == "configure":
             raise KeyError("weights")
         if input_shape not in (None, (2, 3, 2)):
-            raise vaeguard.ConfigError(("", "the data has shape %s, this classifier takes (2, 3, 2)" % (input_shape,)))
+            raise vaeguard.ConfigError(("", f"the data has shape {input_shape}, this classifier takes (2, 3, 2)"))
         if "pid" in config:
             with open(os.path.join(base_dir, config["pid"]), "w") as f:
                 f.write(str(os.getpid()))
@@ -56,7 +62,9 @@ class Linear(vaeguard.Classifier):
     def predict(self, x):
         print("printed in predict")
         os.system("echo printed by a child")
-        assert x.dtype == np.float32 and x.flags.writeable and x.flags.c_contiguous
+        assert x.dtype == np.float32
+        assert x.flags.writeable
+        assert x.flags.c_contiguous
         y = x.reshape(len(x), -1) @ self.w
         x[:] = 0  # a model may scribble on its input
         fault = self.config.get("fault")
@@ -83,7 +91,7 @@ class Linear(vaeguard.Classifier):
         if fault == "memory" and len(x) > 2:
             raise MemoryError("three rows are too many")
         if fault == "batch" and len(x) > self.max_batch:
-            raise AssertionError("%d rows" % len(x))
+            raise AssertionError(f"{len(x)} rows")
         if fault == "kill" and self.first():
             os.kill(os.getpid(), 9)
         if fault == "exit" and self.first():

@@ -1,4 +1,5 @@
 """A small torch network with known numbers: tanh(1×1 convolution), flattened, linear."""
+
 import torch
 
 import vaeguard.torch

@@ -1,4 +1,5 @@
 """Nearest class mean, trained by the host."""
+
 import hashlib
 import os
 
@@ -21,7 +22,7 @@ class Means(vaeguard.Classifier):
             self.input_shape, self.num_classes = self.means.shape[1:], len(self.means)
 
     def predict(self, x):  # -‖x − m‖² + ‖x‖²
-        return 2 * x @ self.means.T - (self.means ** 2).sum(1)
+        return 2 * x @ self.means.T - (self.means**2).sum(1)
 
     def gradient(self, x, dy):
         return 2 * dy @ self.means

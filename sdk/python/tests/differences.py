@@ -1,4 +1,5 @@
 """Central differences in the classifier's own precision."""
+
 import numpy as np
 
 

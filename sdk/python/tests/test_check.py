@@ -9,6 +9,7 @@ import numpy as np
 
 import vaeguard
 import vaeguard.check
+from vaeguard import _gradient
 
 
 class Honest(vaeguard.Classifier):
@@ -39,6 +40,7 @@ class Check(unittest.TestCase):
         def predict(self, x):
             assert len(x) <= 5
             return Honest.predict(self, x)
+
         self.assertEqual({f[0] for f in self.found(liar(max_batch=5, predict=predict))}, {"pass"})
 
     def test_liars(self):
@@ -51,7 +53,13 @@ class Check(unittest.TestCase):
             ("zero", liar(gradient=lambda self, x, dy: 0 * x), "fail", "gradient", "always zero"),
             ("estimated", liar(gradient=lambda self, x, dy: 0 * x, gradient_kind="estimated"), "warn", "gradient", "always zero"),
             ("logits", liar(output="probabilities"), "fail", "probabilities", "are these logits?"),
-            ("probabilities", liar(predict=lambda self, x: vaeguard.check._softmax(x @ h.w)), "warn", "probabilities", "are these probabilities?"),
+            (
+                "probabilities",
+                liar(predict=lambda self, x: _gradient.softmax(x @ h.w)),
+                "warn",
+                "probabilities",
+                "are these probabilities?",
+            ),
             ("dropout", liar(predict=lambda self, x: h.predict(x) + len(calls) + bool(calls.append(1))), "fail", "repeat", "dropout"),
             ("batch", liar(predict=lambda self, x: h.predict(x) - x.mean()), "fail", "batch", "batch statistics"),
             ("range", liar(lo=2), "fail", "info", "legal range"),
@@ -66,8 +74,17 @@ class Check(unittest.TestCase):
             ("inside", Honest(), x, "pass", "the data has"),
             ("bytes", Honest(), 255 * x, "fail", "pixels of 0 to 255 for a model of 0 to 1"),
             ("a little outside", Honest(), x - 0.25, "warn", "lie outside, most in row"),
-            ("unit", liar(hi=255, predict=lambda self, x: Honest.predict(self, x / 255), gradient=lambda self, x, dy: Honest.gradient(self, x / 255, dy) / 255),
-             x, "warn", "pixels of 0 to 1 for a model of 0 to 255"),
+            (
+                "unit",
+                liar(
+                    hi=255,
+                    predict=lambda self, x: Honest.predict(self, x / 255),
+                    gradient=lambda self, x, dy: Honest.gradient(self, x / 255, dy) / 255,
+                ),
+                x,
+                "warn",
+                "pixels of 0 to 1 for a model of 0 to 255",
+            ),
         ):
             with self.subTest(name), vaeguard.check.connect(c) as client:
                 self.assertEqual(client.configure({}, ""), [])
@@ -81,7 +98,8 @@ class Check(unittest.TestCase):
         with tempfile.TemporaryDirectory() as d:
             path = os.path.join(d, "model.py")
             with open(path, "w") as f:
-                f.write(textwrap.dedent("""
+                f.write(
+                    textwrap.dedent("""
                     import numpy as np, vaeguard
                     class M(vaeguard.Classifier):
                         input_shape, num_classes = (4,), 2
@@ -89,7 +107,8 @@ class Check(unittest.TestCase):
                         def gradient(self, x, dy): return np.hstack([dy, 0 * dy])
                     if __name__ == "__main__":
                         vaeguard.serve(M())
-                """))
+                """)
+                )
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
                 self.assertEqual(vaeguard.check.main([path]), 0)

@@ -2,7 +2,6 @@ import os
 import stat
 import sys
 import tempfile
-import textwrap
 import unittest
 
 import numpy as np
@@ -29,7 +28,9 @@ for i, line in enumerate(sys.stdin):
     if row[0] == 14:
         sys.exit("out of luck")
     s = sum(row)
-    print(json.dumps({"index": i, "is_adversarial": int(s > 1), "instance_score": s, "p_value": None, "predicted": 1, "reconstructed": 2, "corrected": 2 if s > 1 else 1}), flush=True)
+    row = {"index": i, "is_adversarial": int(s > 1), "instance_score": s, "p_value": None}
+    row.update(predicted=1, reconstructed=2, corrected=2 if s > 1 else 1)
+    print(json.dumps(row), flush=True)
 """
 
 

@@ -4,28 +4,42 @@ import numpy as np
 
 try:
     import tensorflow as tf
+
     import vaeguard.keras
 except ImportError as e:
-    raise unittest.SkipTest(str(e))
+    raise unittest.SkipTest(str(e)) from e
+
+from differences import gradient_error
 
 import vaeguard.check
-from differences import gradient_error
 
 L = tf.keras.layers
 
 
 def net(*last):
     tf.keras.utils.set_random_seed(0)
-    return tf.keras.Sequential([L.Input((8, 8, 3)), L.Conv2D(4, 3, strides=2, activation="tanh", name="conv"), L.BatchNormalization(), L.Dropout(0.5),
-                                L.Flatten(name="flat"), *last])
+    return tf.keras.Sequential(
+        [
+            L.Input((8, 8, 3)),
+            L.Conv2D(4, 3, strides=2, activation="tanh", name="conv"),
+            L.BatchNormalization(),
+            L.Dropout(0.5),
+            L.Flatten(name="flat"),
+            *last,
+        ]
+    )
 
 
 class Keras(unittest.TestCase):
     x = np.random.RandomState(0).rand(4, 8, 8, 3).astype(np.float32)
 
     def test_logits_are_taken_from_under_a_softmax(self):
-        for name, last in {"dense": [L.Dense(5, activation="softmax")], "layer": [L.Dense(5), L.Softmax()], "activation": [L.Dense(5), L.Activation("softmax")],
-                           "no bias": [L.Dense(5, activation="softmax", use_bias=False)]}.items():
+        for name, last in {
+            "dense": [L.Dense(5, activation="softmax")],
+            "layer": [L.Dense(5), L.Softmax()],
+            "activation": [L.Dense(5), L.Activation("softmax")],
+            "no bias": [L.Dense(5, activation="softmax", use_bias=False)],
+        }.items():
             with self.subTest(name):
                 m = net(*last)
                 c = vaeguard.keras.Keras(m)

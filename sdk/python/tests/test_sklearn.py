@@ -5,7 +5,6 @@ import numpy as np
 
 try:
     import sklearn.datasets
-    import vaeguard.sklearn
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
@@ -13,8 +12,10 @@ try:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
     from sklearn.svm import SVC, LinearSVC
+
+    import vaeguard.sklearn
 except ImportError as e:
-    raise unittest.SkipTest(str(e))
+    raise unittest.SkipTest(str(e)) from e
 
 from differences import gradient_error
 
@@ -25,7 +26,7 @@ def fitted(model, sets=("iris", None)):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # not converged is good enough
         x, y = getattr(sklearn.datasets, "load_" + sets[0])(return_X_y=True)
-        x, y = x[:sets[-1]], y[:sets[-1]]  # the first hundred irises are of two classes
+        x, y = x[: sets[-1]], y[: sets[-1]]  # the first hundred irises are of two classes
         return model.fit(x, y), x[::9].astype(np.float32)
 
 
@@ -47,15 +48,26 @@ class Sklearn(unittest.TestCase):
         self.assertLess(gradient_error(c, x), TOLERANCE)
 
     def test_linear(self):
-        for name, model in {"softmax": LogisticRegression(), "one against the rest": LogisticRegression(multi_class="ovr"),
-                            "liblinear": LogisticRegression(solver="liblinear"), "discriminant": LinearDiscriminantAnalysis(), "ridge": RidgeClassifier(),
-                            "svm": LinearSVC(), "sgd": SGDClassifier(loss="log_loss", random_state=0), "hinge": SGDClassifier(random_state=0)}.items():
+        for name, model in {
+            "softmax": LogisticRegression(),
+            "one against the rest": LogisticRegression(multi_class="ovr"),
+            "liblinear": LogisticRegression(solver="liblinear"),
+            "discriminant": LinearDiscriminantAnalysis(),
+            "ridge": RidgeClassifier(),
+            "svm": LinearSVC(),
+            "sgd": SGDClassifier(loss="log_loss", random_state=0),
+            "hinge": SGDClassifier(random_state=0),
+        }.items():
             with self.subTest(name):
                 self.exact(model)
 
     def test_two_classes(self):
-        for name, model in {"logistic": LogisticRegression(max_iter=50), "multinomial": LogisticRegression(multi_class="multinomial"),
-                            "ridge": RidgeClassifier(), "svc": SVC(kernel="linear", max_iter=2000)}.items():
+        for name, model in {
+            "logistic": LogisticRegression(max_iter=50),
+            "multinomial": LogisticRegression(multi_class="multinomial"),
+            "ridge": RidgeClassifier(),
+            "svc": SVC(kernel="linear", max_iter=2000),
+        }.items():
             with self.subTest(name):
                 self.exact(make_pipeline(StandardScaler(), model), "breast_cancer", None)
 
@@ -71,8 +83,11 @@ class Sklearn(unittest.TestCase):
                 self.exact(make_pipeline(s, StandardScaler(), LogisticRegression()))
 
     def test_predict_only(self):
-        for name, model in {"forest": RandomForestClassifier(5, random_state=0), "kernel": SVC(probability=True),
-                            "features": make_pipeline(PolynomialFeatures(2), LogisticRegression(max_iter=50))}.items():
+        for name, model in {
+            "forest": RandomForestClassifier(5, random_state=0),
+            "kernel": SVC(probability=True),
+            "features": make_pipeline(PolynomialFeatures(2), LogisticRegression(max_iter=50)),
+        }.items():
             with self.subTest(name):
                 model, x = fitted(model)
                 c = vaeguard.sklearn.Sklearn(model)

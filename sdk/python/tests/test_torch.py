@@ -6,17 +6,24 @@ import numpy as np
 
 try:
     import torch
+
     import vaeguard.torch
 except ImportError as e:
-    raise unittest.SkipTest(str(e))
+    raise unittest.SkipTest(str(e)) from e
 
 from differences import gradient_error
 
 
 def net(seed=0, dtype=torch.float32):
     torch.manual_seed(seed)
-    n = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.BatchNorm2d(4), torch.nn.SiLU(), torch.nn.Dropout(0.5), torch.nn.Flatten(),
-                            torch.nn.Linear(4 * 9, 5))
+    n = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, stride=2),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.SiLU(),
+        torch.nn.Dropout(0.5),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4 * 9, 5),
+    )
     return n.to(dtype)
 
 
@@ -49,13 +56,24 @@ class Torch(unittest.TestCase):
         x = r.rand(90, 1, 4, 4).astype(np.float32)
         y = (x.reshape(90, -1)[:, :3]).argmax(1)
         files = []
-        for seed in (2 ** 64 - 1, 2 ** 64 - 1, 7):
-            c = vaeguard.torch.Trainable(lambda shape, k: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(int(np.prod(shape)), k)), name="t", lo=0, hi=1)
+        for seed in (2**64 - 1, 2**64 - 1, 7):
+            c = vaeguard.torch.Trainable(
+                lambda shape, k: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(int(np.prod(shape)), k)), name="t", lo=0, hi=1
+            )
             c.configure({}, "", input_shape=(4, 4, 1), classes=3, seed=1)
             self.assertEqual((c.layout, c.input_shape), ("nchw", None))
             with tempfile.TemporaryDirectory() as d:
                 events = []
-                config = c.fit(x, y, x[:30], y[:30], {"epochs": 30, "batch_size": 16, "learning_rate": 0.05}, seed, d, lambda *a, **m: events.append(m))
+                config = c.fit(
+                    x,
+                    y,
+                    x[:30],
+                    y[:30],
+                    {"epochs": 30, "batch_size": 16, "learning_rate": 0.05},
+                    seed,
+                    d,
+                    lambda *a, events=events, **m: events.append(m),
+                )
                 with open(os.path.join(d, config["weights"]), "rb") as f:
                     files.append(f.read())
                 c.configure(config, d)

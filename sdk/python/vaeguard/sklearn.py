@@ -7,20 +7,31 @@ Gradients are exact for linear models and MLPClassifier, also behind scalers in
 a Pipeline; everything else, such as forests and boosted trees, is predict-only
 and answers probabilities. serve_function takes any predict function.
 """
+
+from __future__ import annotations
+
 import hashlib
 import warnings
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 import numpy as np
+import numpy.typing as npt
 
-from . import LOGITS, PROBABILITIES, Classifier, serve as _serve
+from ._classifier import LOGITS, PROBABILITIES, Classifier, Floats, Range
+from ._serve import serve as _serve
+
+Doubles = npt.NDArray[np.float64]
+Layers = List[Tuple[Doubles, Doubles, str]]
+"""(weights, bias, activation) of each layer, from the input to the logits."""
 
 
-def _sigmoid(v):
-    return 0.5 * (1 + np.tanh(v / 2))
+def _sigmoid(v: Doubles) -> Doubles:
+    a: Doubles = 0.5 * (1 + np.tanh(v / 2))
+    return a
 
 
 # name -> (f(z), f'(z) from z and a = f(z))
-_ACTIVATIONS = {
+_ACTIVATIONS: Dict[str, Tuple[Callable[[Doubles], Doubles], Callable[[Doubles, Doubles], Any]]] = {
     "identity": (lambda z: z, lambda z, a: np.ones_like(z)),
     "relu": (lambda z: np.maximum(z, 0), lambda z, a: z > 0),
     "tanh": (np.tanh, lambda z, a: 1 - a * a),
@@ -36,7 +47,16 @@ class Sklearn(Classifier):
     logits, else probabilities; gradient_kind says which.
     """
 
-    def __init__(self, model, input_shape=None, lo=(), hi=(), max_batch=0, name=None, version="0.1.0"):
+    def __init__(
+        self,
+        model: Any,
+        input_shape: Optional[Sequence[int]] = None,
+        lo: Range = (),
+        hi: Range = (),
+        max_batch: int = 0,
+        name: Optional[str] = None,
+        version: str = "0.1.0",
+    ) -> None:
         final = model.steps[-1][1] if hasattr(model, "steps") else model
         self.model = model
         self.name, self.version = name or type(final).__name__, version
@@ -44,23 +64,28 @@ class Sklearn(Classifier):
         self.classes, self.num_classes = [str(c) for c in model.classes_], len(model.classes_)
         self.lo, self.hi, self.max_batch = lo, hi, max_batch
         self.digest = _digest(model)
-        self.layers = self._layers(final)  # (weights, bias, activation) from the input to the logits, or None: predict-only
+        self.layers = self._layers(final)  # None: predict-only
         self.output = LOGITS if self.layers else PROBABILITIES
         self.gradient_kind = "exact" if self.layers else "none"
         if not self.layers and not hasattr(model, "predict_proba"):
-            raise ValueError("%s has no predict_proba, and is neither linear nor an MLP" % type(final).__name__)
+            raise ValueError(f"{type(final).__name__} has no predict_proba, and is neither linear nor an MLP")
 
-    def _layers(self, final):
+    def _layers(self, final: Any) -> Optional[Layers]:
         """The model as layers, if they give what the model gives on a probe."""
+        before = [s for _, s in self.model.steps[:-1]] if hasattr(self.model, "steps") else []
         try:
-            scale, shift = _scalers([s for _, s in self.model.steps[:-1]] if hasattr(self.model, "steps") else [], self.model.n_features_in_)
+            scale, shift = _scalers(before, self.model.n_features_in_)
         except ValueError:
             return None
-        heads = []  # there are several conventions; the probe tells
+        heads: List[Layers] = []  # there are several conventions; the probe tells
         if hasattr(final, "coef_") and hasattr(final, "decision_function"):
-            w, b = np.atleast_2d(np.asarray(final.coef_, np.float64)).T, np.atleast_1d(np.asarray(final.intercept_, np.float64))
+            w: Doubles = np.atleast_2d(np.asarray(final.coef_, np.float64)).T
+            b: Doubles = np.atleast_1d(np.asarray(final.intercept_, np.float64))
             if w.shape[1] == 1 and self.num_classes == 2:  # one number for two classes: σ(z), or softmax of ∓z
-                heads = [[(np.hstack([0 * w, w]), np.array([0, b[0]]), "identity")], [(np.hstack([-w, w]), np.array([-b[0], b[0]]), "identity")]]
+                heads = [
+                    [(np.hstack([0 * w, w]), np.array([0, b[0]]), "identity")],
+                    [(np.hstack([-w, w]), np.array([-b[0], b[0]]), "identity")],
+                ]
             elif w.shape[1] == self.num_classes:  # softmax, or one against the rest: σ(z)/Σσ(z)
                 heads = [[(w, np.broadcast_to(b, w.shape[1]), f)] for f in ("identity", "log_sigmoid")]
         elif hasattr(final, "coefs_") and getattr(final, "out_activation_", "") in ("softmax", "logistic"):
@@ -68,15 +93,15 @@ class Sklearn(Classifier):
             w, b = final.coefs_[-1], final.intercepts_[-1]
             if w.shape[1] == 1:
                 w, b = np.hstack([0 * w, w]), np.array([0, b[0]])
-            heads = [hidden + [(w, b, "identity")]]
+            heads = [[*hidden, (w, b, "identity")]]
         for head in heads:
             w, b, f = head[0]
-            layers = [(scale[:, None] * w, b + shift @ w, f)] + head[1:]
+            layers = [(scale[:, None] * w, b + shift @ w, f), *head[1:]]
             if self._same(layers):
                 return layers
         return None
 
-    def _same(self, layers):
+    def _same(self, layers: Layers) -> bool:
         """Whether softmax of the layers is predict_proba, or without one the largest is predict's class."""
         r = np.random.RandomState(0)
         x = r.randn(64, self.model.n_features_in_) / np.maximum(np.abs(layers[0][0]).max(1), 1e-6)
@@ -88,22 +113,24 @@ class Sklearn(Classifier):
                 return np.allclose(e / e.sum(1, keepdims=True), self.model.predict_proba(x), atol=1e-6)
             return bool((np.asarray(self.model.classes_)[z.argmax(1)] == self.model.predict(x)).all())
 
-    def predict(self, x):
-        x = x.reshape(len(x), -1)
+    def predict(self, x: Floats) -> Any:
+        rows = x.reshape(len(x), -1)
         if self.layers:
-            return _run(self.layers, x.astype(np.float64))[-1][1]
+            return _run(self.layers, rows.astype(np.float64))[-1][1]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about names of features, at every call
-            return self.model.predict_proba(x)
+            return self.model.predict_proba(rows)
 
-    def gradient(self, x, dy):
-        kept, d = _run(self.layers, x.reshape(len(x), -1).astype(np.float64)), dy.astype(np.float64)
-        for (w, _, f), (z, a) in zip(reversed(self.layers), reversed(kept)):
+    def gradient(self, x: Floats, dy: Floats) -> Doubles:
+        layers = self.layers or []
+        kept = _run(layers, x.reshape(len(x), -1).astype(np.float64))
+        d: Doubles = dy.astype(np.float64)
+        for (w, _, f), (z, a) in zip(reversed(layers), reversed(kept)):
             d = (d * _ACTIVATIONS[f][1](z, a)) @ w.T
         return d.reshape(x.shape)
 
 
-def _run(layers, x):
+def _run(layers: Layers, x: Doubles) -> List[Tuple[Doubles, Doubles]]:
     """(before, after) the activation, of each layer."""
     kept = []
     for w, b, f in layers:
@@ -113,7 +140,7 @@ def _run(layers, x):
     return kept
 
 
-def _scalers(steps, n):
+def _scalers(steps: Sequence[Any], n: int) -> Tuple[Doubles, Doubles]:
     """The steps before the classifier as x·scale + shift; ValueError if they are something else."""
     scale, shift = np.ones(n), np.zeros(n)
     for s in steps:
@@ -136,8 +163,9 @@ def _scalers(steps, n):
     return scale, shift
 
 
-def _digest(model):
+def _digest(model: Any) -> str:
     import joblib  # scikit-learn needs it; its hash does not depend on the order of sets
+
     return "sha256:" + hashlib.sha256(joblib.hash(model, hash_name="sha1").encode()).hexdigest()
 
 
@@ -148,23 +176,37 @@ class Function(Classifier):
     of the second of two classes, as xgboost.Booster.inplace_predict does, is completed.
     """
 
-    def __init__(self, f, input_shape, num_classes, output=PROBABILITIES, layout="flat", lo=(), hi=(), classes=(), max_batch=0,
-                 name="function", version="0.1.0", digest=""):
+    def __init__(
+        self,
+        f: Callable[[Floats], npt.ArrayLike],
+        input_shape: Sequence[int],
+        num_classes: int,
+        output: str = PROBABILITIES,
+        layout: str = "flat",
+        lo: Range = (),
+        hi: Range = (),
+        classes: Sequence[str] = (),
+        max_batch: int = 0,
+        name: str = "function",
+        version: str = "0.1.0",
+        digest: str = "",
+    ) -> None:
         self.f, self.input_shape, self.num_classes, self.output, self.layout = f, tuple(input_shape), num_classes, output, layout
-        self.lo, self.hi, self.classes, self.max_batch, self.name, self.version, self.digest = lo, hi, classes, max_batch, name, version, digest
+        self.lo, self.hi, self.classes, self.max_batch = lo, hi, classes, max_batch
+        self.name, self.version, self.digest = name, version, digest
 
-    def predict(self, x):
+    def predict(self, x: Floats) -> npt.NDArray[Any]:
         y = np.asarray(self.f(x))
-        if y.shape == (len(x),) and self.num_classes == 2 and self.output == PROBABILITIES:
+        if y.ndim == 1 and len(y) == len(x) and self.num_classes == 2 and self.output == PROBABILITIES:
             y = np.stack([1 - y, y], axis=1)
         return y
 
 
-def serve(model, **options):
+def serve(model: Any, **options: Any) -> NoReturn:
     """The whole main of a plugin around a fitted scikit-learn model; options as Sklearn."""
     _serve(Sklearn(model, **options))
 
 
-def serve_function(f, **options):
+def serve_function(f: Callable[[Floats], npt.ArrayLike], **options: Any) -> NoReturn:
     """The whole main of a plugin around a predict function; options as Function."""
     _serve(Function(f, **options))

@@ -1,0 +1,121 @@
+package artifact
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
+	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Contents are what weights.safetensors holds beside the params: the names of
+// all that is no weight are known here alone.
+type Contents struct {
+	Noise     *tensor.Tensor            // noise: the stored noise, (samples, latent_dim); nil: none
+	Heads     []oracle.Head             // hidden.NAME.kernel
+	Normalize *Affine                   // normalize.mean, normalize.std: of vae.normalize; nil: none
+	Scale     *Affine                   // scale.mean, scale.std: of `scale: standard`; nil: none
+	Gradient  map[string]*tensor.Tensor // gradient.…: of a gradient source, under their full names
+}
+
+// Affine are the numbers of (x − Mean)/Std.
+type Affine struct{ Mean, Std []float32 }
+
+const (
+	noiseTensor     = "noise"
+	prefixNormalize = "normalize."
+	prefixScale     = "scale."
+	prefixGradient  = gradient.SavedPrefix
+	prefixHead      = "hidden."
+	suffixHead      = ".kernel"
+)
+
+// Tensors lists params, under their own names, and the contents.
+func Tensors(params []*nn.Param, c Contents) []safetensors.Named {
+	var out []safetensors.Named
+	add := func(name string, t *tensor.Tensor) { out = append(out, safetensors.Named{Name: name, Tensor: t}) }
+	for _, p := range params {
+		add(p.Name, p.Value)
+	}
+	if c.Noise != nil {
+		add(noiseTensor, c.Noise)
+	}
+	for _, h := range c.Heads {
+		add(prefixHead+h.Name+suffixHead, h.Kernel)
+	}
+	for _, a := range []struct {
+		prefix string
+		*Affine
+	}{{prefixNormalize, c.Normalize}, {prefixScale, c.Scale}} {
+		if a.Affine != nil {
+			add(a.prefix+"mean", tensor.From(a.Mean, len(a.Mean)))
+			add(a.prefix+"std", tensor.From(a.Std, len(a.Std)))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Gradient)) {
+		add(name, c.Gradient[name])
+	}
+	return out
+}
+
+// Tensor is the tensor of that name, nil if there is none.
+func (d *Detector) Tensor(name string) *tensor.Tensor {
+	i := slices.IndexFunc(d.Tensors, func(n safetensors.Named) bool { return n.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return d.Tensors[i].Tensor
+}
+
+// Noise is the stored noise, (samples, latent_dim), or nil.
+func (d *Detector) Noise() *tensor.Tensor { return d.Tensor(noiseTensor) }
+
+// HeadKernel is the kernel of the head on a hidden layer, or nil.
+func (d *Detector) HeadKernel(layer string) *tensor.Tensor {
+	return d.Tensor(prefixHead + layer + suffixHead)
+}
+
+// Normalize are the numbers of vae.normalize, nil if there are none.
+func (d *Detector) Normalize() *Affine { return d.affine(prefixNormalize) }
+
+// Scale are the numbers of `scale: standard`, nil if there are none.
+func (d *Detector) Scale() *Affine { return d.affine(prefixScale) }
+
+func (d *Detector) affine(prefix string) *Affine {
+	mean, std := d.Tensor(prefix+"mean"), d.Tensor(prefix+"std")
+	if mean == nil || std == nil {
+		return nil
+	}
+	return &Affine{mean.Data, std.Data}
+}
+
+// Gradient are the tensors of a gradient source, under their full names.
+func (d *Detector) Gradient() map[string]*tensor.Tensor {
+	out := map[string]*tensor.Tensor{}
+	for _, n := range d.Tensors {
+		if strings.HasPrefix(n.Name, prefixGradient) {
+			out[n.Name] = n.Tensor
+		}
+	}
+	return out
+}
+
+// Weights are the params' tensors, by name.
+func (d *Detector) Weights() map[string]*tensor.Tensor { return Weights(d.Tensors) }
+
+// Weights leaves out what a detector's file holds beside the params.
+func Weights(all []safetensors.Named) map[string]*tensor.Tensor {
+	out := map[string]*tensor.Tensor{}
+	for _, n := range all {
+		switch part, _, _ := strings.Cut(n.Name, "."); part + "." {
+		case noiseTensor + ".", prefixNormalize, prefixScale, prefixGradient, prefixHead:
+		default:
+			out[n.Name] = n.Tensor
+		}
+	}
+	return out
+}

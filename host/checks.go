@@ -1,0 +1,176 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/vae"
+)
+
+// ownChecks are the checks between the sections of a spec that need nothing
+// but the spec.
+func ownChecks(s *Spec) []spec.Check {
+	return []spec.Check{
+		{Find: s.applyCompat},
+		{Find: s.checkName},
+		{Find: s.checkOverlap},
+		{Find: s.checkMethod},
+		{Find: s.checkRows},
+	}
+}
+
+// applyCompat fills in what compat is short for, where the file does not say
+// otherwise itself. It finds no fault.
+func (s *Spec) applyCompat(d *spec.Document, _ spec.Errors) spec.Errors {
+	if s.Compat != "alibi_detect_0_2_0" {
+		return nil
+	}
+	if s.VAE != nil && !d.Given("vae.log_var") {
+		s.VAE.LogVar = vae.Softplus
+	}
+	if s.Train != nil && !d.Given("train.elbo_reduction") {
+		s.Train.ELBOReduction = "sum"
+	}
+	if !d.Given("detector.probability_clip") {
+		s.Detector.ProbabilityClip = 1e-7
+	}
+	return nil
+}
+
+func (s *Spec) checkName(d *spec.Document, _ spec.Errors) spec.Errors {
+	if err := spec.CheckName(s.Name); err != nil && s.Name != "" {
+		return spec.Errors{d.Errorf("name", "%v", err)}
+	}
+	return nil
+}
+
+func (s *Spec) checkOverlap(d *spec.Document, found spec.Errors) spec.Errors {
+	return d.Faults("data", s.Data.Overlaps(func(role dataset.Role) bool { return !found.Below("data." + string(role)) }))
+}
+
+// checkMethod finds sections that the detection method lacks or has no use for.
+func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
+	var errs spec.Errors
+	coded := s.Detector.Method == "vae" || s.Detector.Method == "ae"
+	switch {
+	case s.VAE == nil && s.Train != nil && coded && !found.Below("vae"):
+		errs = append(errs, d.Errorf("train", "there is no vae to train; add the section vae"))
+	case s.VAE != nil && s.VAE.Encoder == nil && s.VAE.From == "" && s.Detector.Method == "ae":
+		errs = append(errs, d.Errorf("vae", `missing key "encoder": method ae codes by its last layer`))
+	}
+	if s.Train != nil && s.Train.Harden != nil && !coded {
+		errs = append(errs, d.Errorf("train.harden", "method %s rebuilds nothing that could be hardened", s.Detector.Method))
+	}
+	return errs
+}
+
+// checkRows finds rows that something needs and the section data lacks.
+func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
+	var errs spec.Errors
+	if t := s.Train; t != nil && t.EarlyStopping != nil && strings.HasPrefix(t.EarlyStopping.Monitor, "val_") && !d.Given("data.validation") {
+		errs = append(errs, d.Errorf("train.early_stopping", "%s needs data.validation", t.EarlyStopping.Monitor))
+	}
+	if t := s.Threshold; t != nil && !d.Given("data.calibration") {
+		for _, k := range []struct {
+			name string
+			set  bool
+		}{{"fpr", t.FPR != nil}, {"percentile", t.Percentile != nil}} {
+			if k.set {
+				errs = append(errs, d.Errorf("threshold."+k.name, "needs data.calibration: clean rows, held out"))
+			}
+		}
+	}
+	return errs
+}
+
+// headerChecks are those that read headers of the data.
+func headerChecks(s *Spec, c Components) []spec.Check {
+	sound := []string{"data", "classifier", "vae", "detector"}
+	return []spec.Check{
+		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkShapes(d, c) }},
+		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkCalibration(d, c) }},
+	}
+}
+
+// checkShapes is lint's shape inference: it builds the auto-encoder for the
+// shape of the data and says where it does not fit.
+func (s *Spec) checkShapes(d *spec.Document, c Components) spec.Errors {
+	if s.VAE == nil || len(s.VAE.Decoder) == 0 {
+		return nil
+	}
+	in, _ := s.inputShape(d, c)
+	if in == nil {
+		return nil // the data is not at hand: train finds out
+	}
+	_, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Method: method(s)}, s.Seed)
+	if err == nil {
+		return nil
+	}
+	return spec.Errors{placeError(d, err)}
+}
+
+// checkCalibration finds before any training that there are too few
+// calibration rows for the false-alarm rate that is asked for, if the headers
+// of the data tell how many there are.
+func (s *Spec) checkCalibration(d *spec.Document, c Components) spec.Errors {
+	if s.Threshold == nil || s.Data.Calibration == nil {
+		return nil
+	}
+	h, err := dataset.ReadHeader(*s.Data.Calibration, d.Abs("."), c.Datasets)
+	if err != nil || h.Rows < 0 {
+		return nil // train finds out
+	}
+	if err := s.Threshold.Check(h.Rows); err != nil {
+		return spec.Errors{d.Errorf("threshold", "%v", err)}
+	}
+	return nil
+}
+
+// placeError gives an error of building layers its place in the file.
+func placeError(d *spec.Document, err error) spec.Error {
+	path := "vae"
+	var part *vae.PartError
+	if errors.As(err, &part) {
+		path, err = part.Part, part.Err
+	}
+	var layer *nn.LayerError
+	if errors.As(err, &layer) {
+		for i, index := range layer.Path {
+			if i > 0 {
+				path += ".residual.layers"
+			}
+			path += fmt.Sprintf("[%d]", index)
+		}
+		err = layer.Err
+	}
+	return d.Errorf(path, "%v", err)
+}
+
+// pluginChecks are what can be said of a spec's plugin without starting it:
+// that it cannot be found, or that its config does not fit it.
+func pluginChecks(s *Spec, c Components) []spec.Check {
+	return []spec.Check{{Sound: []string{"classifier"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors {
+		if !d.Given("classifier") {
+			return nil
+		}
+		return s.pluginFaults(d, c)
+	}}}
+}
+
+func (s *Spec) pluginFaults(d *spec.Document, c Components) spec.Errors {
+	m := s.Classifier.Model
+	if _, err := m.Find(Plugins(), d.Abs(".")); err != nil {
+		return spec.Errors{d.Errorf("classifier."+m.Key(), "%v", cause(err))}
+	}
+	return s.configFaults(d, c)
+}
+
+// allChecks are those of Load.
+func allChecks(s *Spec, c Components) []spec.Check {
+	return slices.Concat(ownChecks(s), headerChecks(s, c))
+}

@@ -1,0 +1,204 @@
+package dataset
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
+)
+
+// Role is what rows are for.
+type Role string
+
+// The roles.
+const (
+	RoleTrain       Role = "train"
+	RoleValidation  Role = "validation"
+	RoleCalibration Role = "calibration"
+	RoleTest        Role = "test"
+)
+
+// Roles lists them in order of use.
+var Roles = [...]Role{RoleTrain, RoleValidation, RoleCalibration, RoleTest}
+
+// Section is the spec's section data: the rows of each role.
+type Section struct {
+	Train        *Source `yaml:"train" doc:"trains the auto-encoder (and a trainable classifier)"`
+	Validation   *Source `yaml:"validation" doc:"validation metrics and early stopping"`
+	Calibration  *Source `yaml:"calibration" doc:"sets the threshold: clean, held out, drawn like the data to come"`
+	Test         *Source `yaml:"test" doc:"judges the detector"`
+	AllowOverlap bool    `yaml:"allow_overlap" doc:"rows may serve two roles"`
+}
+
+// Of is the source of a role, nil if there is none.
+func (s Section) Of(role Role) *Source {
+	switch role {
+	case RoleTrain:
+		return s.Train
+	case RoleValidation:
+		return s.Validation
+	case RoleCalibration:
+		return s.Calibration
+	case RoleTest:
+		return s.Test
+	}
+	return nil
+}
+
+// Source is where rows come from: one of dataset, file, folder, idx, cifar10.
+type Source struct {
+	Dataset   string   `yaml:"dataset" kind:"dataset" doc:"a named set: see list dataset"`
+	File      string   `yaml:"file" format:"path" doc:".npy, .npz, .csv or .parquet"`
+	Folder    string   `yaml:"folder" format:"path" doc:"of images, a subfolder a class"`
+	IDX       string   `yaml:"idx" format:"path" doc:"IDX images, .gz or plain"`
+	CIFAR10   string   `yaml:"cifar10" format:"path" doc:"folder of CIFAR-10's binary batches"`
+	X         string   `yaml:"x" doc:"key of the inputs in a .npz (x, or the only array)"`
+	Labels    string   `yaml:"labels" doc:"labels: a file, or a key of the same .npz"`
+	Y         string   `yaml:"y" doc:"key of the labels in the same .npz"`
+	Label     string   `yaml:"label" doc:"column of the labels in a table"`
+	Split     string   `yaml:"split" enum:"|train|validation|calibration|test" doc:"official split, or part of a stratified 60/10/15/15 partition; absent: all rows in file order"`
+	SplitSeed uint64   `yaml:"split_seed" doc:"of the partition's permutation"`
+	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of what split gave"`
+	Limit     int      `yaml:"limit" check:">= 0" doc:"a class-balanced number of rows; 0: all"`
+	Layout    string   `yaml:"layout" enum:"|nhwc|nchw" doc:"of images in the file"`
+	Rescale   *Rescale `yaml:"rescale" doc:"x·scale + offset"`
+	Reshape   []int    `yaml:"reshape" doc:"shape of one example"`
+	Scale     string   `yaml:"scale" enum:"|standard" doc:"standardise features with data.train's mean and deviation"`
+}
+
+// Rescale is x·Scale + Offset.
+type Rescale struct {
+	Scale  float64 `yaml:"scale" default:"1" doc:"factor"`
+	Offset float64 `yaml:"offset" doc:"added after the factor"`
+}
+
+// Standard reports whether the source is standardised.
+func (s *Source) Standard() bool { return s.Scale == "standard" }
+
+// places are the keys that say where rows are, and their values.
+func (s *Source) places() (keys []string, values []string) {
+	return []string{"dataset", "file", "folder", "idx", "cifar10"}, []string{s.Dataset, s.File, s.Folder, s.IDX, s.CIFAR10}
+}
+
+// Where is the key and the value that says where the rows are: "file",
+// "x.npy". Both are empty if none is set.
+func (s *Source) Where() (key, value string) {
+	keys, values := s.places()
+	for i, v := range values {
+		if v != "" {
+			return keys[i], v
+		}
+	}
+	return "", ""
+}
+
+// Validate implements registry.Validator.
+func (s *Source) Validate() error {
+	var faults registry.FieldErrors
+	keys, values := s.places()
+	set := make([]bool, len(keys))
+	for i, v := range values {
+		set[i] = v != ""
+	}
+	if faults.OneOf(keys, set...); len(faults) > 0 {
+		return faults
+	}
+	kind, _ := s.Where()
+	ext := strings.ToLower(filepath.Ext(s.File))
+	if kind == "file" {
+		switch ext {
+		case ".npy", ".npz", ".csv", ".parquet":
+		default:
+			faults.Add("file", "want .npy, .npz, .csv or .parquet, got %q", s.File)
+			return faults
+		}
+	}
+	if s.X != "" && ext != ".npz" {
+		faults.Add("x", "names an array of a .npz, and the source is none")
+	}
+	if s.Y != "" && ext != ".npz" {
+		faults.Add("y", "names an array of a .npz, and the source is none")
+	}
+	if s.Y != "" && s.Labels != "" {
+		faults.Add("y", "excludes labels: both say where the labels are")
+	}
+	if s.Label != "" && ext != ".csv" && ext != ".parquet" {
+		faults.Add("label", "names a column of a table; for a file of labels write labels")
+	}
+	if s.Labels != "" && kind != "idx" && ext != ".npy" && ext != ".npz" {
+		faults.Add("labels", "is for .npy, .npz and idx; %s", map[bool]string{true: "for a column write label", false: kind + " brings its own"}[kind == "file"])
+	}
+	if s.Range != nil {
+		switch {
+		case len(s.Range) != 2:
+			faults.Add("range", "want [a, b], got %d numbers", len(s.Range))
+		case s.Range[0] < 0 || s.Range[1] <= s.Range[0]:
+			faults.Add("range", "want 0 <= a < b, got [%d, %d]", s.Range[0], s.Range[1])
+		}
+	}
+	return faults.Err()
+}
+
+// Overlaps finds rows that certainly serve two roles, as far as the section
+// alone tells: the same source and split, and ranges that meet. (The same rows
+// under two names are found by digest when they are read.) Roles whose source
+// is not sound are left out.
+func (s Section) Overlaps(sound func(Role) bool) error {
+	if s.AllowOverlap {
+		return nil
+	}
+	var faults registry.FieldErrors
+	var before []Role
+	for _, role := range Roles {
+		src := s.Of(role)
+		if src == nil || !sound(role) {
+			continue
+		}
+		for _, other := range before {
+			if rows := s.Of(other).overlap(src); rows != "" {
+				faults.Add(string(role), "%s also serve data.%s; split or range them apart, or set data.allow_overlap: true", rows, other)
+				break
+			}
+		}
+		before = append(before, role)
+	}
+	return faults.Err()
+}
+
+// overlap says which rows two sources share, or nothing.
+func (s *Source) overlap(e *Source) string {
+	kind, name := s.Where()
+	otherKind, otherName := e.Where()
+	if kind != "dataset" {
+		name, otherName = filepath.Clean(name), filepath.Clean(otherName)
+	}
+	if kind != otherKind || name != otherName || s.X != e.X {
+		return ""
+	}
+	if s.Split != "" {
+		name += " " + s.Split
+	}
+	if s.Split != e.Split || s.SplitSeed != e.SplitSeed {
+		if s.Split != "" && e.Split != "" && s.SplitSeed == e.SplitSeed {
+			return "" // parts of one partition
+		}
+		return "rows of " + name // another order: a common row is all but certain
+	}
+	if s.Range == nil && e.Range == nil {
+		return "the rows of " + name
+	}
+	lo, hi := 0, -1
+	for _, r := range [][]int{s.Range, e.Range} {
+		if r != nil {
+			lo = max(lo, r[0])
+			if hi < 0 || r[1] < hi {
+				hi = r[1]
+			}
+		}
+	}
+	if lo >= hi {
+		return ""
+	}
+	return fmt.Sprintf("rows %d to %d of %s", lo, hi-1, name)
+}

@@ -1,0 +1,96 @@
+package detect
+
+import (
+	"fmt"
+
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/registry"
+)
+
+// Section is the spec's section detector: how an input is scored.
+type Section struct {
+	Method          string               `yaml:"method" default:"vae" enum:"vae|ae|distillation|max_softmax|feature_squeezing|magnet" doc:"kind of detector"`
+	Samples         int                  `yaml:"samples" default:"10" check:">= 0, <= 10000" doc:"stored noise draws per instance; 0: one with zero noise"`
+	Beta            float64              `yaml:"beta" check:">= 0" doc:"weight of the latent KL term"`
+	Score           []registry.Component `yaml:"score" default:"kl" kind:"score" doc:"one score, or a list with fusion"`
+	Fusion          FusionRule           `yaml:"fusion" enum:"|fisher|cauchy|tippett" doc:"how several scores become one"`
+	Temperature     float64              `yaml:"temperature" default:"1" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
+	DataType        string               `yaml:"data_type" doc:"written to the results' meta: image, tabular"`
+	ProbabilityClip float64              `yaml:"probability_clip" check:">= 0, < 1" doc:"floor of probabilities in scores and losses; 0: exact; the references use 1e-7"`
+	HiddenLayers    []Hidden             `yaml:"hidden_layers" doc:"layers of the classifier that enter loss and score"`
+	Student         *StudentSection      `yaml:"student" doc:"the network of method distillation"`
+}
+
+// Hidden is one hidden layer of the classifier that the loss compares.
+type Hidden struct {
+	Name   string  `yaml:"name" required:"true" doc:"as the plugin's Describe gives it"`
+	Weight float64 `yaml:"weight" default:"1" check:">= 0" doc:"factor of its KL term"`
+	Units  int     `yaml:"units" default:"20" check:">= 2" doc:"outputs of the softmax head"`
+	Head   string  `yaml:"head" default:"random" enum:"random|trained" doc:"a fixed random projection, or one trained to predict the class"`
+}
+
+// Trained reports whether the head learns to predict the class.
+func (h Hidden) Trained() bool { return h.Head == "trained" }
+
+// StudentSection is a network distilled from the classifier.
+type StudentSection struct {
+	Layers []nn.Maker `yaml:"layers" kind:"layer" required:"true" doc:"without the final dense layer"`
+}
+
+// Validate implements registry.Validator.
+func (s *Section) Validate() error {
+	var faults registry.FieldErrors
+	switch {
+	case s.Method == "distillation" && s.Student == nil:
+		faults.Add("", `missing key "student", which method distillation needs`)
+	case s.Method != "distillation" && s.Student != nil:
+		faults.Add("student", "only method distillation has a student; the method is %s", s.Method)
+	}
+	if len(s.Score) > 1 && s.Fusion == NoFusion {
+		faults.Add("score", `several scores need "fusion": fisher or cauchy`)
+	}
+	if s.Score != nil && len(s.Score) == 0 {
+		faults.Add("score", "want at least one score")
+	}
+	seen := map[string]bool{}
+	for i, h := range s.HiddenLayers {
+		if seen[h.Name] {
+			faults.Add(fmt.Sprintf("hidden_layers[%d]", i), "layer %q appears twice", h.Name)
+		}
+		seen[h.Name] = true
+	}
+	return faults.Err()
+}
+
+// Rule is the spec's section threshold: when an input is flagged. Exactly one
+// of FPR, Percentile and Value is set.
+type Rule struct {
+	FPR        *float64 `yaml:"fpr" check:"> 0, < 1" doc:"expected false-alarm rate (split conformal)"`
+	Confidence *float64 `yaml:"confidence" check:"> 0, < 1" doc:"with fpr: the rate holds with this probability over calibration sets"`
+	Percentile *float64 `yaml:"percentile" check:">= 0, <= 100" doc:"of the calibration scores, numpy's linear interpolation"`
+	Value      *float64 `yaml:"value" doc:"the threshold itself"`
+}
+
+// Validate implements registry.Validator.
+func (r *Rule) Validate() error {
+	var faults registry.FieldErrors
+	faults.OneOf([]string{"fpr", "percentile", "value"}, r.FPR != nil, r.Percentile != nil, r.Value != nil)
+	if r.Confidence != nil && r.FPR == nil {
+		faults.Add("confidence", "goes with fpr only")
+	}
+	return faults.Err()
+}
+
+// Check finds out whether n calibration scores are enough for the rule.
+func (r *Rule) Check(n int) error {
+	if r.FPR == nil {
+		return nil
+	}
+	var err error
+	if r.Confidence != nil {
+		_, err = PACRank(n, *r.FPR, 1-*r.Confidence)
+	} else {
+		_, err = ConformalRank(n, *r.FPR)
+	}
+	return err
+}

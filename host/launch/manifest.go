@@ -1,0 +1,52 @@
+package launch
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// ManifestName is the file that makes a folder a plugin.
+const ManifestName = "plugin.yaml"
+
+// Manifest is what plugin.yaml says about a plugin before anything is started.
+type Manifest struct {
+	Name    string `yaml:"name" required:"true" doc:"as specs name it"`
+	Version string `yaml:"version" required:"true" doc:"of the plugin"`
+	Summary string `yaml:"summary" doc:"one sentence"`
+	// Command is the program and its arguments; a program that is in the folder
+	// is that one.
+	Command    []string       `yaml:"command" required:"true" doc:"program and arguments, relative to the folder"`
+	Files      []string       `yaml:"files" doc:"what a pin covers, relative to the folder"`
+	Config     map[string]any `yaml:"config" doc:"JSON Schema (draft-07) of classifier.config"`
+	InputShape tensor.Shape   `yaml:"input_shape" check:">= 1" doc:"of one example, if the plugin fixes it"`
+}
+
+// Validate implements registry.Validator.
+func (m *Manifest) Validate() error {
+	var faults registry.FieldErrors
+	if m.Command != nil && len(m.Command) == 0 {
+		faults.Add("command", "names no program")
+	}
+	for i, f := range m.Files {
+		if !filepath.IsLocal(filepath.FromSlash(f)) {
+			faults.Add(fmt.Sprintf("files[%d]", i), "%q leads out of the folder", f)
+		}
+	}
+	return faults.Err()
+}
+
+// Schema is Config as JSON; nil if there is none.
+func (m *Manifest) Schema() []byte {
+	if m.Config == nil {
+		return nil
+	}
+	data, err := json.Marshal(m.Config)
+	if err != nil {
+		panic("launch: a manifest's values have a JSON form")
+	}
+	return data
+}

@@ -1,0 +1,150 @@
+package launch
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Section are the keys of the spec's section classifier that say which model
+// it is: one of Plugin, Path and Command.
+type Section struct {
+	Plugin  string         `yaml:"plugin" doc:"shipped or discovered name"`
+	Path    string         `yaml:"path" format:"path" doc:"an executable"`
+	Command []string       `yaml:"command" doc:"a program and its arguments"`
+	SHA256  string         `yaml:"sha256" doc:"pin: refuse anything else before it runs"`
+	Config  map[string]any `yaml:"config" doc:"checked against the plugin's own schema"`
+	Train   map[string]any `yaml:"train" doc:"options of the plugin's Fit; absent: config names weights"`
+}
+
+// Process are the keys of the spec's section classifier that say how its
+// process is run.
+type Process struct {
+	Checks    string  `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
+	Replicas  int     `yaml:"replicas" default:"1" check:">= 1, <= 256" doc:"processes that share the calls"`
+	Timeout   float64 `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
+	Restarts  int     `yaml:"restarts" default:"3" check:">= 0" doc:"crashes that a run survives"`
+	MemoryMB  int     `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
+	OpenFiles int     `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
+	NoNewPriv bool    `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
+}
+
+// Named reports whether the section says which model it is.
+func (s Section) Named() bool { return s.Plugin != "" || s.Path != "" || s.Command != nil }
+
+// Key is the key that says which model it is: plugin, path or command.
+func (s Section) Key() string {
+	switch {
+	case s.Path != "":
+		return "path"
+	case len(s.Command) > 0:
+		return "command"
+	}
+	return "plugin"
+}
+
+// Validate finds what is wrong between the keys.
+func (s Section) Validate() error {
+	var faults registry.FieldErrors
+	faults.OneOf([]string{"plugin", "path", "command"}, s.Plugin != "", s.Path != "", s.Command != nil)
+	if s.Command != nil && len(s.Command) == 0 {
+		faults.Add("command", "names no program")
+	}
+	if s.SHA256 != "" && (len(s.SHA256) != 64 || strings.Trim(s.SHA256, "0123456789abcdefABCDEF") != "") {
+		faults.Add("sha256", "want 64 hexadecimal digits, got %d characters", len(s.SHA256))
+	}
+	return faults.Err()
+}
+
+// Find is the plugin that the section names, with its pin: the section's own,
+// else that of the lock in base, the folder of relative paths.
+func (s Section) Find(f Finder, base string) (Plugin, error) {
+	var p Plugin
+	var err error
+	name := s.Plugin
+	switch s.Key() {
+	case "path":
+		name = s.Path
+		p, err = f.Path(s.Path, base)
+	case "command":
+		p.Command = Argv(s.Command, base)
+		p.Name = p.Command.Name
+		name = p.Name
+	default:
+		p, err = f.Find(s.Plugin)
+	}
+	if err != nil {
+		return p, err
+	}
+	p.Command.SHA256 = s.SHA256
+	if s.SHA256 == "" {
+		lock, err := ReadLock(filepath.Join(base, LockName))
+		if err != nil {
+			return p, err
+		}
+		p.Command.SHA256 = lock.Pin(name)
+	}
+	return p, nil
+}
+
+// ConfigJSON is Config as JSON; {} if there is none.
+func (s Section) ConfigJSON() ([]byte, error) {
+	if s.Config == nil {
+		return []byte("{}"), nil
+	}
+	return json.Marshal(s.Config)
+}
+
+// Deps are what New needs beside the sections.
+type Deps struct {
+	Finder  Finder
+	Base    string // folder of the section's relative paths
+	Config  sdk.Config
+	Threads int          // of the plugin; 0: GOMAXPROCS
+	Logger  hclog.Logger // nil: none
+	// Rows are rows of the data to check with, NHWC; nil: random ones.
+	Rows *tensor.Tensor
+	// CheckSchema is that of Options.
+	CheckSchema func(schema []byte) error
+}
+
+// New finds the plugin that a section names, starts it as another says, and
+// configures and checks it. Errors are of type *Error, except ctx's own. The
+// caller must Close the result.
+func New(ctx context.Context, s Section, p Process, d Deps) (*Classifier, error) {
+	found, err := s.Find(d.Finder, d.Base)
+	if err != nil {
+		return nil, err
+	}
+	checks, err := ParseChecks(p.Checks)
+	if err != nil {
+		return nil, err
+	}
+	restarts := p.Restarts
+	if restarts == 0 {
+		restarts = -1 // never
+	}
+	threads := d.Threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	var logger hclog.Logger
+	if d.Logger != nil {
+		logger = d.Logger.Named("plugin")
+	}
+	return Start(ctx, Options{
+		Command: found.Command, Config: d.Config, Threads: threads, Logger: logger, Replicas: p.Replicas,
+		Limits:        Limits{MemoryMB: p.MemoryMB, OpenFiles: p.OpenFiles, NoNewPrivileges: p.NoNewPriv},
+		CallTimeout:   time.Duration(p.Timeout * float64(time.Second)),
+		RestartBudget: restarts, Checks: checks, CheckRows: d.Rows, CheckSchema: d.CheckSchema,
+	})
+}

@@ -1,0 +1,78 @@
+package train
+
+import (
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/registry"
+)
+
+// Section is the spec's section train: how the guard's network is trained.
+type Section struct {
+	Loss            Loss                 `yaml:"loss" default:"adversarial" kind:"loss" doc:"what is minimised"`
+	Optimizer       nn.Optimizer         `yaml:"optimizer" default:"adam" kind:"optimizer" doc:"how"`
+	Schedule        nn.Schedule          `yaml:"learning_rate_schedule" kind:"learning-rate schedule" doc:"the learning rate over steps"`
+	Epochs          int                  `yaml:"epochs" default:"20" check:">= 1" doc:"passes over data.train"`
+	BatchSize       int                  `yaml:"batch_size" default:"64" check:">= 1, <= 1048576" doc:"rows per step"`
+	ClipNorm        float64              `yaml:"clip_norm" check:">= 0" doc:"limit of the gradient's global norm; 0: none"`
+	ClipValue       float64              `yaml:"clip_value" check:">= 0" doc:"limit of each gradient element; 0: none"`
+	EarlyStopping   *EarlyStopping       `yaml:"early_stopping" doc:"stop when a metric no longer improves; best weights are restored"`
+	LogMetrics      []registry.Component `yaml:"log_metrics" kind:"metric" doc:"further metrics to report: see list metric"`
+	Recon           string               `yaml:"recon" default:"elbo" enum:"elbo|mse" doc:"form of the reconstruction term"`
+	ELBOReduction   string               `yaml:"elbo_reduction" default:"mean" enum:"mean|sum" doc:"over the batch"`
+	LatentReduction string               `yaml:"latent_reduction" default:"mean" enum:"mean|sum" doc:"over the code's dimensions"`
+	Harden          *Harden              `yaml:"harden" doc:"train against attacks on the guard itself"`
+	InputNoise      float64              `yaml:"input_noise" check:">= 0" doc:"standard deviation of Gaussian noise on the encoder's input"`
+	Checkpoint      Checkpoint           `yaml:"checkpoint" doc:"how often the run is saved"`
+}
+
+// Checkpoint says how often a run is saved.
+type Checkpoint struct {
+	Every int `yaml:"every" check:">= 0" doc:"steps between checkpoints; 0: each epoch only"`
+}
+
+// EarlyStopping watches a metric. With it the weights of the best epoch are
+// restored at the end.
+type EarlyStopping struct {
+	Monitor  string  `yaml:"monitor" default:"val_loss" doc:"val_loss, val_kl, loss, …"`
+	Patience int     `yaml:"patience" check:">= 0" doc:"epochs without improvement"`
+	MinDelta float64 `yaml:"min_delta" check:">= 0" doc:"smallest change that counts"`
+	Mode     string  `yaml:"mode" enum:"|min|max" doc:"which way is better"` // "": max for a Gain, else min
+}
+
+// Harden is adversarial training of the guard: each step, an inner attack
+// finds x + δ that maximises CE(M(G(x + δ)), argmax M(x)), and the loss is
+// shared between x and x + δ.
+type Harden struct {
+	Norm string `yaml:"norm" default:"linf" enum:"linf|l2" doc:"of the ball"`
+	// Eps ramps up over the first third of the training.
+	Eps float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
+	// Steps are ¾ eps each; a single one is 1¼ eps.
+	Steps   int     `yaml:"steps" default:"2" check:">= 1" doc:"of the inner attack"`
+	Through string  `yaml:"through" default:"guard" enum:"guard|classifier" doc:"what the inner attack differentiates"` // M∘G or M
+	Weight  float64 `yaml:"weight" default:"0.5" check:">= 0, <= 1" doc:"share of the adversarial half of the loss"`
+	// Also are further balls. Row i of a batch is attacked in ball i modulo
+	// their number, the first being that of Norm and Eps, so that the guard
+	// withstands each of them (Tramèr and Boneh 2019, arXiv:1904.13000, train
+	// on a mean over balls).
+	Also []Ball `yaml:"also" doc:"further balls: the rows of a batch take norm and these in turn"`
+	// Lo and Hi are the box, one number or one a feature; nil: the
+	// classifier's legal range, else that of the training rows.
+	Lo, Hi []float32 `yaml:"-"`
+}
+
+// Ball is a set of perturbations around an input.
+type Ball struct {
+	Norm string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"of the ball"`
+	Eps  float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
+}
+
+// balls are all balls of h, at least one.
+func (h *Harden) balls() []Ball { return append([]Ball{{h.Norm, h.Eps}}, h.Also...) }
+
+// metrics are those of log_metrics and the others, in order.
+func (o *Options) metrics() []NamedMetric {
+	var out []NamedMetric
+	for _, c := range o.LogMetrics {
+		out = append(out, NamedMetric{c.Name, registry.As[Metric](c)})
+	}
+	return append(out, o.Metrics...)
+}

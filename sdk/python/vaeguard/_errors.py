@@ -1,0 +1,25 @@
+"""The errors that cross the process boundary."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+
+class Error(Exception):
+    """An error with a kind that survives the process boundary.
+
+    kind: invalid_argument, unimplemented, failed_precondition,
+    resource_exhausted (the host halves the batch), internal, unavailable.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class ConfigError(Exception):
+    """Complaints about a config: pairs of (JSON pointer, message); the pointer "" is the whole."""
+
+    def __init__(self, *diagnostics: Tuple[str, str]) -> None:
+        super().__init__("; ".join(f"{pointer}: {message}" for pointer, message in diagnostics))
+        self.diagnostics = diagnostics

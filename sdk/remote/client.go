@@ -1,0 +1,132 @@
+// Package remote is the host's end of a classifier plugin's connection. It is
+// for whoever calls a plugin; whoever writes one needs package sdk alone.
+package remote
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/grpc"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/proto"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
+)
+
+// Client is the host's end of the protocol: one call of a method is one call
+// on the wire, in the plugin's own layout, with errors of the kinds in package
+// sdk. It neither cuts batches nor tries again; the host's launcher does.
+// Its methods may be called concurrently.
+type Client struct {
+	rpc proto.ClassifierClient
+}
+
+var (
+	_ sdk.Differentiable = (*Client)(nil)
+	_ sdk.Trainable      = (*Client)(nil)
+)
+
+// NewClient speaks over conn, which should have been dialled with DialOptions.
+func NewClient(conn grpc.ClientConnInterface) *Client {
+	return &Client{rpc: proto.NewClassifierClient(conn)}
+}
+
+// Info asks for the description.
+func (c *Client) Info(ctx context.Context) (sdk.Info, error) {
+	m, err := c.rpc.Describe(ctx, &proto.DescribeRequest{})
+	if err != nil {
+		return sdk.Info{}, fromStatus(err)
+	}
+	return info(m)
+}
+
+// Configure hands over the settings. What the plugin refuses comes back as
+// Diagnostics.
+func (c *Client) Configure(ctx context.Context, conf sdk.Config) error {
+	m, err := c.rpc.Configure(ctx, &proto.ConfigureRequest{
+		ConfigJson: conf.JSON, BaseDir: conf.BaseDir, InputShape: wire.Dims(conf.InputShape), Classes: int64(conf.Classes), Seed: conf.Seed,
+	})
+	if err != nil {
+		return fromStatus(err)
+	}
+	if len(m.Diagnostics) == 0 {
+		return nil
+	}
+	d := make(sdk.Diagnostics, len(m.Diagnostics))
+	for i, x := range m.Diagnostics {
+		d[i] = sdk.Diagnostic{Pointer: x.Pointer, Message: x.Message}
+	}
+	return d
+}
+
+// Predict asks for the output alone.
+func (c *Client) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
+	outs, err := c.Outputs(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	return outs[sdk.Output], nil
+}
+
+// Outputs asks for named outputs; no name means Output.
+func (c *Client) Outputs(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error) {
+	m, err := c.rpc.Predict(ctx, &proto.PredictRequest{X: wire.Encode(x), Outputs: outputs})
+	if err != nil {
+		return nil, fromStatus(err)
+	}
+	return named(m, x.N(), outputs)
+}
+
+// Gradient pulls a cotangent of the output back.
+func (c *Client) Gradient(ctx context.Context, x, dy *tensor.Tensor) (*tensor.Tensor, error) {
+	return c.Pull(ctx, x, map[string]*tensor.Tensor{sdk.Output: dy})
+}
+
+// Pull pulls cotangents of named outputs back in one call without a tape.
+func (c *Client) Pull(ctx context.Context, x *tensor.Tensor, cotangents map[string]*tensor.Tensor) (*tensor.Tensor, error) {
+	m, err := c.rpc.Gradient(ctx, &proto.GradientRequest{X: wire.Encode(x), Cotangents: wire.EncodeMap(cotangents)})
+	if err != nil {
+		return nil, fromStatus(err)
+	}
+	return answered("dx", m.Dx, x.Shape)
+}
+
+// named checks that the plugin answered what was asked, for n rows.
+func named(m *proto.PredictResponse, n int, names []string) (map[string]*tensor.Tensor, error) {
+	outs, err := wire.DecodeMap(m.GetOutputs())
+	if err != nil {
+		return nil, sdk.Errorf(sdk.Internal, "the plugin's answer: %w", err)
+	}
+	if len(names) == 0 {
+		names = []string{sdk.Output}
+	}
+	for _, name := range names {
+		if t := outs[name]; t == nil || t.N() != n {
+			return nil, sdk.Errorf(sdk.Internal, "the plugin's answer has no %q of %d rows", name, n)
+		} else if i := wire.NotFinite(t.Data); i >= 0 {
+			return nil, sdk.Errorf(sdk.Internal, "the plugin's %s has %v in row %d", name, t.Data[i], i/t.Stride())
+		}
+	}
+	for name := range outs {
+		if !slices.Contains(names, name) {
+			delete(outs, name)
+		}
+	}
+	return outs, nil
+}
+
+// answered decodes and checks a tensor of a known shape.
+func answered(name string, m *proto.Tensor, shape tensor.Shape) (*tensor.Tensor, error) {
+	t, err := wire.Decode(name, m)
+	if err != nil {
+		return nil, sdk.Errorf(sdk.Internal, "the plugin's answer: %w", err)
+	}
+	if !t.Shape.Equal(shape) {
+		return nil, sdk.Errorf(sdk.Internal, "the plugin's %s has shape %v, want %v", name, t.Shape, shape)
+	}
+	if i := wire.NotFinite(t.Data); i >= 0 {
+		return nil, sdk.Errorf(sdk.Internal, "the plugin's %s has %v in row %d", name, t.Data[i], i/t.Stride())
+	}
+	return t, nil
+}

@@ -1,0 +1,41 @@
+package remote
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/vaeguard/vaeguard/sdk"
+)
+
+// fromStatus is the error of package sdk that went on the wire as err. Codes that no SDK sends are Internal.
+func fromStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	e := &sdk.Error{Kind: sdk.Internal, Message: s.Message()}
+	switch s.Code() {
+	case codes.OK:
+		return nil
+	case codes.Canceled:
+		e.Err = context.Canceled
+	case codes.DeadlineExceeded:
+		e.Err = context.DeadlineExceeded
+	case codes.InvalidArgument, codes.OutOfRange:
+		e.Kind = sdk.InvalidArgument
+	case codes.Unimplemented:
+		e.Kind = sdk.Unimplemented
+	case codes.FailedPrecondition:
+		e.Kind = sdk.FailedPrecondition
+	case codes.ResourceExhausted:
+		e.Kind = sdk.ResourceExhausted
+	case codes.Unavailable:
+		e.Kind = sdk.Unavailable
+	}
+	return e
+}

@@ -1,0 +1,82 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/proto"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
+)
+
+// Fit sends the rows and reports progress until the plugin is done.
+func (c *Client) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.rpc.Fit(ctx)
+	if err != nil {
+		return sdk.FitDone{}, fromStatus(err)
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- sendFit(stream, data, o) }()
+	for {
+		e, err := stream.Recv()
+		if err != nil {
+			select {
+			case failed := <-sent: // an EOF of Send: Recv has the cause
+				if failed != nil && !errors.Is(failed, io.EOF) {
+					return sdk.FitDone{}, fromStatus(failed)
+				}
+			default:
+			}
+			if errors.Is(err, io.EOF) {
+				return sdk.FitDone{}, sdk.Errorf(sdk.Internal, "fit: the plugin ended the stream before it was done")
+			}
+			return sdk.FitDone{}, fromStatus(err)
+		}
+		if p := e.GetProgress(); p != nil && o.Progress != nil {
+			o.Progress(sdk.FitProgress{Epoch: int(p.Epoch), Step: int(p.Step), Steps: int(p.Steps), Metrics: p.Metrics})
+		}
+		if m := e.GetDone(); m != nil {
+			done := sdk.FitDone{ConfigJSON: m.ConfigJson, Digest: m.Digest}
+			for _, f := range m.Files {
+				done.Files = append(done.Files, sdk.FitFile{Name: f.Name, SHA256: f.Sha256})
+			}
+			return done, nil
+		}
+	}
+}
+
+func sendFit(stream proto.Classifier_FitClient, data sdk.TrainingData, o sdk.FitOptions) error {
+	m := &proto.FitOptions{OptionsJson: o.JSON, Seed: o.Seed, OutputDir: o.OutputDir, NTrain: int64(data.X.N())}
+	if data.ValX != nil {
+		m.NValidation = int64(data.ValX.N())
+	}
+	if err := stream.Send(&proto.FitRequest{Step: &proto.FitRequest_Options{Options: m}}); err != nil {
+		return err
+	}
+	if err := sendRows(stream, data.X, data.Labels, proto.Split_TRAIN); err != nil {
+		return err
+	}
+	if data.ValX != nil {
+		if err := sendRows(stream, data.ValX, data.ValLabels, proto.Split_VALIDATION); err != nil {
+			return err
+		}
+	}
+	return stream.CloseSend()
+}
+
+func sendRows(stream proto.Classifier_FitClient, x *tensor.Tensor, labels []int, split proto.Split) error {
+	const overhead = 1 << 12 // shape, tags and lengths
+	step := max(1, (wire.FitMessage-overhead)/max(1, 4*x.Stride()+8))
+	for lo := 0; lo < x.N(); lo += step {
+		hi := min(lo+step, x.N())
+		m := &proto.FitRows{X: wire.Encode(x.Rows(lo, hi)), Labels: wire.EncodeLabels(labels[lo:hi]), Split: split}
+		if err := stream.Send(&proto.FitRequest{Step: &proto.FitRequest_Rows{Rows: m}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

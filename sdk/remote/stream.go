@@ -1,0 +1,66 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/proto"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
+)
+
+// Stream opens a Differentiate stream. It is to be used by one goroutine at a
+// time and ends with ctx or Close.
+func (c *Client) Stream(ctx context.Context) (*Stream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	s, err := c.rpc.Differentiate(ctx)
+	if err != nil {
+		cancel()
+		return nil, fromStatus(err)
+	}
+	return &Stream{rpc: s, cancel: cancel}, nil
+}
+
+// Stream is one lane of forward and backward steps with one live tape. After
+// an error it is dead and must be closed.
+type Stream struct {
+	rpc    proto.Classifier_DifferentiateClient
+	cancel context.CancelFunc
+}
+
+// Forward frees the last tape and makes a new one.
+func (s *Stream) Forward(x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error) {
+	r := &proto.PredictRequest{X: wire.Encode(x), Outputs: outputs}
+	m, err := s.step(&proto.DifferentiateRequest{Step: &proto.DifferentiateRequest_Forward{Forward: r}})
+	if err != nil {
+		return nil, err
+	}
+	return named(m.GetOutputs(), x.N(), outputs)
+}
+
+// Backward pulls cotangents back through the live tape; shape is that of dx.
+func (s *Stream) Backward(cotangents map[string]*tensor.Tensor, shape tensor.Shape) (*tensor.Tensor, error) {
+	r := &proto.CotangentRequest{Cotangents: wire.EncodeMap(cotangents)}
+	m, err := s.step(&proto.DifferentiateRequest{Step: &proto.DifferentiateRequest_Backward{Backward: r}})
+	if err != nil {
+		return nil, err
+	}
+	return answered("dx", m.GetDx(), shape)
+}
+
+func (s *Stream) step(r *proto.DifferentiateRequest) (*proto.DifferentiateResponse, error) {
+	if err := s.rpc.Send(r); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fromStatus(err)
+	}
+	m, err := s.rpc.Recv() // after an EOF of Send this has the cause
+	if errors.Is(err, io.EOF) {
+		return nil, sdk.Errorf(sdk.Unavailable, "the plugin ended the stream")
+	}
+	return m, fromStatus(err)
+}
+
+// Close ends the stream and frees its tape. It may be called during a step,
+// which then fails.
+func (s *Stream) Close() { s.cancel() }
