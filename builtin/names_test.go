@@ -24,6 +24,7 @@ var allowed = map[string]map[string]string{
 	"benchmark.go":        {"vae": "section of the spec, where a fault stands"},
 	"artifact/tensors.go": {"noise": "tensor of a detector's file: the stored noise"},
 	"detect/section.go":   {"confidence": "key of the section threshold"},
+	"detect/methodtest":   {"noise": "prefix of tensors in a detector's file: the stored noise"},
 	"detect/noise.go":     {"noise": "purpose that keys a stream of random numbers"},
 	"cli/calibrate.go":    {"confidence": "flag: that a false-alarm rate holds"},
 	"cli/detect.go":       {"adversarial": "detector_type of the results, as other libraries have it"},
