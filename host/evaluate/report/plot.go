@@ -1,6 +1,7 @@
 package report
 
 import (
+	_ "embed"
 	"fmt"
 	"html"
 	"html/template"
@@ -8,6 +9,17 @@ import (
 	"strconv"
 	"strings"
 )
+
+// chartsHTML is the template of sections that are charts and nothing else.
+//
+//go:embed charts.html
+var chartsHTML string
+
+// shown is the data of such a section: without a chart it is left out.
+func shown(list []template.HTML) (any, bool) { return list, len(list) > 0 }
+
+// class is the colour of line k.
+func class(k int) string { return fmt.Sprintf("s%d", k%8) }
 
 // axis maps numbers to pixels.
 type axis struct {

@@ -54,7 +54,7 @@ func render(t *testing.T, r *evaluate.Report, d *evaluate.Details) string {
 	var b bytes.Buffer
 	err := WriteHTML(&b, r, d, Options{
 		Training: []Series{{"loss", []float64{1, 2, 3}, []float64{.5, .3, .2}}, {"val_loss", []float64{1, 2, 3}, []float64{.55, .35, .3}}},
-		Spec:     "name: toy\n", Command: []string{"vaeguard evaluate runs/toy-1"},
+		Spec:     "name: toy\n", Command: []string{"vaeguard run 'my toy.yaml'"}, Summary: "layer  output\ndense_0  [8]\n",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestPage(t *testing.T) {
 	r, d := evaluation(t)
 	r.Warnings = append(r.Warnings, "a <b>warning</b>")
 	text := render(t, r, d)
-	for _, want := range []string{"</html>", "Attacks on the classifier", "Scores of clean", "ROC", "over growing eps", "Which features", "loss while training", "toy &lt;guard&gt; &amp; co", "a &lt;b&gt;warning"} {
+	for _, want := range []string{"</html>", "Attacks on the classifier", "Scores of clean", "ROC", "over growing eps", "Which features", "loss while training", "toy &lt;guard&gt; &amp; co", "dense_0  [8]", "vaeguard run &#39;my toy.yaml&#39;", "a &lt;b&gt;warning"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

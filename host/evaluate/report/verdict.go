@@ -1,30 +1,22 @@
 package report
 
 import (
+	_ "embed"
 	"fmt"
-	"math"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
+
+//go:embed verdict.html
+var verdictHTML string
+
+func verdictData(p *Page) (any, bool) { return judge(p.Report), true }
 
 // verdict is what somebody reads who reads nothing else.
 type verdict struct {
 	Class     string // good, fair or bad
 	Headline  string
 	Sentences []string
-}
-
-// card is one large number.
-type card struct{ Value, Label, Note string }
-
-func percent(v float64) string {
-	switch {
-	case math.IsNaN(v):
-		return "–"
-	case v > 0 && v < 0.0995 || v > 0.9 && v < 1:
-		return fmt.Sprintf("%.1f %%", 100*v)
-	}
-	return fmt.Sprintf("%.0f %%", 100*v)
 }
 
 // known are the attacks that count: those that fooled the classifier on some
@@ -137,31 +129,4 @@ func adaptive(r *evaluate.Report) (evaded float64, tried bool) {
 		return 0, false
 	}
 	return float64(r.AdaptiveUnion.Evaded), true
-}
-
-func cards(r *evaluate.Report) []card {
-	out := []card{
-		{percent(r.Classifier.Accuracy), "accuracy of the classifier", "clean test rows, no attack"},
-		{percent(r.Clean.FPR), "false alarms", "of " + fmt.Sprint(r.Clean.N) + " clean rows " + between(r.Clean.CI95["fpr"])},
-	}
-	if w := r.WorstCase; w != nil && w.NSuccess > 0 {
-		out = append(out,
-			card{percent(float64(w.Detected)), "caught in the worst case", "under every attack that fools the row"},
-			card{percent(float64(w.AccuracyCorrected)), "accuracy corrected, worst case", "of " + percent(float64(w.Accuracy)) + " without the guard"})
-	}
-	if evaded, tried := adaptive(r); tried {
-		out = append(out, card{percent(evaded), "slip past the guard", "made by an attacker who knows it: wrong and unflagged"})
-	}
-	if ms := r.Detector.MsPerInstance; ms > 0 {
-		out = append(out, card{fmt.Sprintf("%.3g ms", ms), "per input", "classifier included"})
-	}
-	return out
-}
-
-// between writes an interval in per cent.
-func between(i evaluate.Interval) string {
-	if math.IsNaN(i.Lo) || math.IsNaN(i.Hi) {
-		return ""
-	}
-	return fmt.Sprintf("[%.1f, %.1f]", 100*i.Lo, 100*i.Hi)
 }

@@ -1,17 +1,24 @@
 package report
 
 import (
-	"fmt"
 	"html/template"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
-// shown is how many attacks one plot can show and still be read.
-const shown = 6
+// scoresData are the plots of scores.
+func scoresData(p *Page) (any, bool) {
+	list := plotted(p.Details)
+	if len(list) == 0 {
+		return nil, false
+	}
+	return []template.HTML{histogram(p.Details, list), roc(p.Details, list), ecdf(p.Details, list)}, true
+}
+
+// mostPlotted is how many attacks one plot can show and still be read.
+const mostPlotted = 6
 
 // plotted are the attacks for score plots: those on the bare classifier that
 // succeeded somewhere, then adaptive ones.
@@ -19,15 +26,13 @@ func plotted(d *evaluate.Details) []*evaluate.AttackDetails {
 	var out []*evaluate.AttackDetails
 	for _, adaptive := range []bool{false, true} {
 		for _, a := range d.Attacks {
-			if a.Adaptive == adaptive && !a.Control && !a.FalseAlarm && len(a.Scores(true)) > 0 && len(out) < shown {
+			if a.Adaptive == adaptive && !a.Control && !a.FalseAlarm && len(a.Scores(true)) > 0 && len(out) < mostPlotted {
 				out = append(out, a)
 			}
 		}
 	}
 	return out
 }
-
-func class(k int) string { return fmt.Sprintf("s%d", k%8) }
 
 // scoreAxis spans all scores, logarithmic where they are positive and spread
 // over orders of magnitude.
@@ -160,78 +165,4 @@ func roc(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
 	}
 	c.lines = append(c.lines, chance)
 	return c.figure()
-}
-
-// security are the curves over eps: for attacks on the classifier what is
-// detected and what accuracy is left, for attacks on the guard what evades.
-func security(r *evaluate.Report) []template.HTML {
-	var out []template.HTML
-	for _, c := range r.Curves {
-		p := chart{
-			title: fmt.Sprintf("%s over growing eps (%s)", c.ID, c.Norm), x: axis{label: "eps (size of the perturbation)"}, y: axis{hi: 1, share: true, label: "share of rows"},
-		}
-		figures := []struct {
-			name string
-			get  func(evaluate.CurvePoint) float64
-		}{
-			{"accuracy of the classifier alone", func(p evaluate.CurvePoint) float64 { return p.Accuracy }},
-			{"accuracy corrected by the guard", func(p evaluate.CurvePoint) float64 { return p.AccuracyCorrected }},
-			{"successful attacks caught", func(p evaluate.CurvePoint) float64 { return float64(p.Detected) }},
-			{"wrong and unnoticed", func(p evaluate.CurvePoint) float64 { return float64(p.Evaded) }},
-		}
-		if c.FalseAlarm {
-			figures[2], figures = figures[3], figures[:3]
-			figures[2].name = "right and flagged all the same"
-		}
-		for k, f := range figures {
-			l := line{name: f.name, class: class(k), dots: true, dash: k == 0}
-			for _, pt := range c.Points {
-				p.x.hi = max(p.x.hi, pt.Eps)
-				if v := f.get(pt); !math.IsNaN(v) {
-					l.x, l.y = append(l.x, pt.Eps), append(l.y, v)
-				}
-			}
-			p.lines = append(p.lines, l)
-		}
-		if len(c.Points) > 0 {
-			p.note = fmt.Sprintf("%d rows at each eps.", c.Points[0].N)
-		}
-		out = append(out, p.figure())
-	}
-	return out
-}
-
-// training draws the series of a training run, those of one unit together:
-// a validation metric beside its own.
-func training(series []Series) []template.HTML {
-	var order []string
-	groups := make(map[string][]Series)
-	for _, s := range series {
-		base := strings.TrimPrefix(s.Name, "val_")
-		if groups[base] == nil {
-			order = append(order, base)
-		}
-		groups[base] = append(groups[base], s)
-	}
-	var out []template.HTML
-	for _, base := range order {
-		c := chart{title: base + " while training", x: axis{lo: math.Inf(1), hi: math.Inf(-1), label: "epoch"}, y: axis{lo: math.Inf(1), hi: math.Inf(-1), label: base}}
-		for k, s := range groups[base] {
-			c.lines = append(c.lines, line{name: s.Name, class: class(k), x: s.X, y: s.Y, dots: len(s.X) <= 40})
-			for i := range s.X {
-				c.x.lo, c.x.hi = min(c.x.lo, s.X[i]), max(c.x.hi, s.X[i])
-				c.y.lo, c.y.hi = min(c.y.lo, s.Y[i]), max(c.y.hi, s.Y[i])
-			}
-		}
-		if !(c.x.hi >= c.x.lo) || math.IsNaN(c.y.hi-c.y.lo) {
-			continue
-		}
-		if c.x.hi == c.x.lo {
-			c.x.lo, c.x.hi = c.x.lo-1, c.x.hi+1
-		}
-		pad := max((c.y.hi-c.y.lo)*0.05, math.Abs(c.y.hi)*1e-6, 1e-12)
-		c.y.lo, c.y.hi = c.y.lo-pad, c.y.hi+pad
-		out = append(out, c.figure())
-	}
-	return out
 }

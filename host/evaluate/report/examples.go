@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
@@ -13,6 +14,14 @@ import (
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
+
+//go:embed examples.html
+var examplesHTML string
+
+func examplesData(p *Page) (any, bool) {
+	groups := gallery(p.Details)
+	return groups, len(groups) > 0
+}
 
 // picture is one image of a row of the grid.
 type picture struct {
