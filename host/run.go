@@ -25,10 +25,11 @@ import (
 
 // RunOptions say where a run goes.
 type RunOptions struct {
-	Out     string // run directory
-	Resume  bool   // go on with what an interrupted run left
-	Force   bool   // move an existing run aside
-	Command string // that resumes it, for the message after an interruption
+	Out       string // run directory
+	Resume    bool   // continue what an interrupted run left
+	Force     bool   // move an existing run aside
+	Command   string // shell command that resumes it, for the message after an interruption
+	Reproduce string // shell command that does it all again, for the report; "": the report has none
 }
 
 // TrainOptions say where a detector goes.
@@ -36,13 +37,13 @@ type TrainOptions = RunOptions
 
 // InterruptedError is a training that was cut short and saved.
 type InterruptedError struct {
-	Command string // that goes on with it
+	Command string // shell command that resumes it
 	Err     error
 }
 
-// Error says how to go on.
+// Error names the command that resumes it.
 func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Go on with:\n  %s", e.Command)
+	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Resume with:\n  %s", e.Command)
 }
 
 // Unwrap is the cause, context.Canceled mostly.
@@ -81,7 +82,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if s, err := run.ReadCheckpoint(); err == nil && s != nil {
 		history = s.Progress.History
 	}
-	if err := d.WriteReport(run.Path, report, details, history); err != nil {
+	if err := d.WriteReport(run.Path, report, details, ReportOptions{History: history, Command: o.Reproduce}); err != nil {
 		return nil, err
 	}
 	return report, run.Event("done", map[string]any{"report": "report.json"})
@@ -96,7 +97,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 	}
 	if _, err := os.Stat(o.Out); err == nil {
 		switch {
-		case o.Resume && e.made(o.Out): // it was cut short behind its last step
+		case o.Resume && e.made(o.Out): // it was cut short after its last step
 		case !o.Force:
 			return nil, fmt.Errorf("%s exists; --force moves it aside", o.Out)
 		default:

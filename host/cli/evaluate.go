@@ -65,7 +65,9 @@ func (a *app) evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := d.WriteReport(out, report, details, nil); err != nil {
+			command := evaluateLine(args[0], anyClassifier, [2]string{"attacks", attacks}, [2]string{"data", data}, [2]string{"labels", labels},
+				[2]string{"transfer-from", transfer}, [2]string{"out", out})
+			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command}); err != nil {
 				return err
 			}
 			if err := a.printReport(report, out); err != nil {
@@ -93,4 +95,19 @@ func (a *app) evaluateCommand() *cobra.Command {
 	c.Flags().StringVar(&out, "out", "", "directory of the report")
 	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept another classifier than the detector was made for")
 	return c
+}
+
+// evaluateLine is the shell command of an evaluation. flags are the names and
+// values of those that decide what the report says; empty ones are left out.
+func evaluateLine(detector string, anyClassifier bool, flags ...[2]string) string {
+	text := "vaeguard evaluate " + quote(detector)
+	for _, f := range flags {
+		if f[1] != "" {
+			text += " --" + f[0] + " " + quote(f[1])
+		}
+	}
+	if anyClassifier {
+		text += " --any-classifier"
+	}
+	return text
 }

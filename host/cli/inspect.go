@@ -11,6 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/vae"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -74,7 +75,7 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 		fmt.Fprintln(a.stdout, "threshold   none: set one with vaeguard calibrate")
 	}
 	if len(layers) > 0 {
-		a.printLayers(layers)
+		return vae.WriteTable(a.stdout, layers)
 	}
 	return nil
 }

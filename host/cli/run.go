@@ -21,13 +21,18 @@ func (f *specFlags) add(c *cobra.Command, name string) {
 	c.Flags().StringArrayVar(&f.set, name, nil, "override a value of the spec: train.epochs=3")
 }
 
-// resume is the command that goes on with an interrupted verb.
-func (f *specFlags) resume(verb, spec, out string) string {
+// command is the shell command of a verb with its spec and its target.
+func (f *specFlags) command(verb, spec, out string) string {
 	text := "vaeguard " + verb + " " + quote(spec)
 	for _, s := range f.set {
 		text += " --set " + quote(s)
 	}
-	return text + " --out " + quote(out) + " --resume"
+	return text + " --out " + quote(out)
+}
+
+// resume is the command that resumes an interrupted verb.
+func (f *specFlags) resume(verb, spec, out string) string {
+	return f.command(verb, spec, out) + " --resume"
 }
 
 // quote makes one word of a shell.
@@ -57,7 +62,7 @@ func (a *app) runCommand() *cobra.Command {
 			if o.Out == "" {
 				o.Out = rundir.Next(e.Spec.Name)
 			}
-			o.Command = s.resume("run", args[0], o.Out)
+			o.Command, o.Reproduce = s.resume("run", args[0], o.Out), s.command("run", args[0], o.Out)
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -86,7 +91,8 @@ func (a *app) demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Command = "vaeguard demo --resume --out " + quote(o.Out)
+			o.Reproduce = "vaeguard demo --out " + quote(o.Out)
+			o.Command = o.Reproduce + " --resume"
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +44,9 @@ func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool
 		}
 		return json.NewEncoder(a.stdout).Encode(out)
 	}
-	a.printLayers(layers)
+	if err := vae.WriteTable(a.stdout, layers); err != nil {
+		return err
+	}
 	if estimates {
 		t := e.Estimate(layers)
 		fmt.Fprintf(a.stdout, "training: %d steps an epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
@@ -69,15 +70,4 @@ func layerRows(layers []nn.LayerInfo) []layerRow {
 		rows[i] = layerRow{l.Name, l.Kind, l.Out, l.Params, l.FLOPs}
 	}
 	return rows
-}
-
-func (a *app) printLayers(layers []nn.LayerInfo) {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "layer\toutput\tparams\tMFLOP\t")
-	for _, l := range layers {
-		fmt.Fprintf(w, "%*s%s\t%v\t%d\t%.3f\t\n", 2*l.Depth, "", l.Name, l.Out, l.Params, float64(l.FLOPs)/1e6)
-	}
-	params, flops := vae.Total(layers)
-	fmt.Fprintf(w, "total\t\t%d\t%.3f\t\n", params, float64(flops)/1e6)
-	_ = w.Flush()
 }

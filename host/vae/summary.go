@@ -1,6 +1,10 @@
 package vae
 
 import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -43,4 +47,17 @@ func Total(infos []nn.LayerInfo) (params int, flops int64) {
 		}
 	}
 	return params, flops
+}
+
+// WriteTable writes what Describe lists as lines of text, with the totals: a
+// layer's output shape, its params and the MFLOP of one instance.
+func WriteTable(w io.Writer, infos []nn.LayerInfo) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "layer\toutput\tparams\tMFLOP\t")
+	for _, l := range infos {
+		fmt.Fprintf(t, "%*s%s\t%v\t%d\t%.3f\t\n", 2*l.Depth, "", l.Name, l.Out, l.Params, float64(l.FLOPs)/1e6)
+	}
+	params, flops := Total(infos)
+	fmt.Fprintf(t, "total\t\t%d\t%.3f\t\n", params, float64(flops)/1e6)
+	return t.Flush()
 }
