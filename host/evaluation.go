@@ -97,7 +97,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		}
 	}
 	for _, c := range o.Attacks {
-		eo.Attacks = append(eo.Attacks, evaluate.Named{Name: c.Name, Attack: registry.As[attack.Attack](c)})
+		eo.Attacks = append(eo.Attacks, evaluate.NamedAttack{Name: c.Name, Attack: registry.As[attack.Attack](c)})
 	}
 	for _, c := range o.Corruptions {
 		eo.Corruptions = append(eo.Corruptions, evaluate.NamedCorruption{Name: c.Name, Corruption: registry.As[evaluate.Corruption](c)})

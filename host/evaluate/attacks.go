@@ -114,7 +114,7 @@ func (e *evaluation) judge(a attack.Adaptive, labels []int) func(context.Context
 }
 
 // attack runs one attack of the list and reports it.
-func (e *evaluation) attack(ctx context.Context, n Named, id string) error {
+func (e *evaluation) attack(ctx context.Context, n NamedAttack, id string) error {
 	ad, adaptive := n.Attack.(attack.Adaptive)
 	limit := e.o.Limit
 	if adaptive && e.o.Adaptive > 0 && (limit == 0 || limit > e.o.Adaptive) {

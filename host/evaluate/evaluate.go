@@ -21,8 +21,8 @@ type Guard interface {
 	Detect(ctx context.Context, x *tensor.Tensor, include detect.Include) (*detect.Result, error)
 }
 
-// Named is an attack and the name that the spec gave it.
-type Named struct {
+// NamedAttack is an attack and the name that the spec gave it.
+type NamedAttack struct {
 	Name   string
 	Attack attack.Attack
 }
@@ -72,7 +72,7 @@ type Options struct {
 
 	Deviations []float64 // of data.train's features, for eps_unit: std
 
-	Attacks     []Named // adaptive ones among them
+	Attacks     []NamedAttack // adaptive ones among them
 	Corruptions []NamedCorruption
 	// Section bounds the rows that are attacked.
 	Section

@@ -34,7 +34,7 @@ func (s *Session) Clean() *detect.Result { return s.e.result }
 
 // Attack runs an attack on the given rows and scores what it made. Where ready
 // is not nil it is what the attack made of these rows before.
-func (s *Session) Attack(ctx context.Context, n Named, rows []int, ready *attack.Adversarial) (*AttackDetails, error) {
+func (s *Session) Attack(ctx context.Context, n NamedAttack, rows []int, ready *attack.Adversarial) (*AttackDetails, error) {
 	e := s.e
 	if attack.IsTransferred(n.Attack) && e.o.Transfer == nil {
 		return nil, fmt.Errorf("attack %s: it needs a detector of another seed to transfer from", n.Name)

@@ -41,7 +41,7 @@ func evaluation(t *testing.T) (*evaluate.Report, *evaluate.Details) {
 	g, x, y := attacktest.NewGuard(64, 8, 4, 300, 11)
 	r, d, err := evaluate.Run(context.Background(), evaluate.Options{Section: evaluate.Section{Bootstrap: 50, CurveRows: 40},
 		Name: "toy <guard> & co", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y,
-		Attacks: []evaluate.Named{{Name: "pgd", Attack: shift{.1}}, {Name: "pgd", Attack: shift{.03}}},
+		Attacks: []evaluate.NamedAttack{{Name: "pgd", Attack: shift{.1}}, {Name: "pgd", Attack: shift{.03}}},
 	})
 	if err != nil {
 		t.Fatal(err)
