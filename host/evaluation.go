@@ -141,8 +141,7 @@ func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate
 	page := report.Options{
 		Training: series(o.History), Spec: string(d.Experiment.Spec.Resolved()), Sections: d.Experiment.c.Sections,
 		Provenance: []report.Fact{
-			{Name: "vaeguard", Value: Version()}, {Name: "Go", Value: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
-			{Name: "detector", Value: d.Digest()}, {Name: "spec", Value: r.SpecSHA256},
+			{Name: "Go", Value: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
 		},
 	}
 	if o.Command != "" {

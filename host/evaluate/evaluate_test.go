@@ -116,7 +116,7 @@ func TestRun(t *testing.T) {
 	if len(r.Curves) != 2 || len(r.Curves[0].Points) != 5 {
 		t.Errorf("curves %+v", r.Curves)
 	}
-	if len(d.Attacks) != 3 || len(d.Attacks[0].Examples) == 0 || d.Attacks[0].Examples[0].Rebuilt == nil {
+	if len(d.Attacks) != 3 || len(d.Attacks[0].Examples) == 0 || d.Attacks[0].Examples[0].Reconstruction == nil {
 		t.Error("no examples")
 	}
 }

@@ -9,7 +9,7 @@ import (
 //go:embed adaptive.html
 var adaptiveHTML string
 
-// adaptiveTable are the attacks that know the guard.
+// adaptiveTable are the attacks that know the detector.
 type adaptiveTable struct {
 	Rows  []adaptiveRow
 	Union *evaluate.UnionReport

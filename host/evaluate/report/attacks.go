@@ -9,7 +9,7 @@ import (
 //go:embed attacks.html
 var attacksHTML string
 
-// attacksTable are the attacks on the bare classifier.
+// attacksTable are the attacks on the classifier alone.
 type attacksTable struct {
 	Clean evaluate.CleanReport
 	Rows  []attackRow

@@ -10,26 +10,26 @@ import (
 
 func curvesData(p *Page) (any, bool) { return shown(security(p.Report)) }
 
-// security are the curves over eps: for attacks on the classifier what is
-// detected and what accuracy is left, for attacks on the guard what evades.
+// security are the curves over eps: accuracies, what is detected, and what
+// evades classifier and detector.
 func security(r *evaluate.Report) []template.HTML {
 	var out []template.HTML
 	for _, c := range r.Curves {
 		p := chart{
-			title: fmt.Sprintf("%s over growing eps (%s)", c.ID, c.Norm), x: axis{label: "eps (size of the perturbation)"}, y: axis{hi: 1, share: true, label: "share of rows"},
+			title: fmt.Sprintf("%s over growing eps (%s)", c.ID, c.Norm), x: axis{label: "eps (bound of the perturbation norm)"}, y: axis{hi: 1, share: true, label: "fraction of rows"},
 		}
 		figures := []struct {
 			name string
 			get  func(evaluate.CurvePoint) float64
 		}{
-			{"accuracy of the classifier alone", func(p evaluate.CurvePoint) float64 { return p.Accuracy }},
-			{"accuracy corrected by the guard", func(p evaluate.CurvePoint) float64 { return p.AccuracyCorrected }},
-			{"successful attacks caught", func(p evaluate.CurvePoint) float64 { return float64(p.Detected) }},
-			{"wrong and unnoticed", func(p evaluate.CurvePoint) float64 { return float64(p.Evaded) }},
+			{"accuracy, classifier alone", func(p evaluate.CurvePoint) float64 { return p.Accuracy }},
+			{"accuracy, corrected", func(p evaluate.CurvePoint) float64 { return p.AccuracyCorrected }},
+			{"successful attacks detected", func(p evaluate.CurvePoint) float64 { return float64(p.Detected) }},
+			{"evaded: misclassified, not flagged", func(p evaluate.CurvePoint) float64 { return float64(p.Evaded) }},
 		}
 		if c.FalseAlarm {
 			figures[2], figures = figures[3], figures[:3]
-			figures[2].name = "right and flagged all the same"
+			figures[2].name = "evaded: correctly classified, flagged"
 		}
 		for k, f := range figures {
 			l := line{name: f.name, class: class(k), dots: true, dash: k == 0}

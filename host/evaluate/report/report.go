@@ -31,7 +31,7 @@ type Options struct {
 	Training   []Series
 	Spec       string    // text of the resolved spec
 	Summary    string    // layers and shapes, as lines of text
-	Provenance []Fact    // hashes, versions, machine
+	Provenance []Fact    // beside what the report itself says: machine, versions
 	Command    []string  // shell commands that reproduce it, one each
 	Sections   []Section // further ones, in order, shown before the provenance
 }

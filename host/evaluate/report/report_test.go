@@ -73,7 +73,7 @@ func TestPage(t *testing.T) {
 	r, d := evaluation(t)
 	r.Warnings = append(r.Warnings, "a <b>warning</b>")
 	text := render(t, r, d)
-	for _, want := range []string{"</html>", "Attacks on the classifier", "Scores of clean", "ROC", "over growing eps", "Which features", "loss while training", "toy &lt;guard&gt; &amp; co", "dense_0  [8]", "vaeguard run &#39;my toy.yaml&#39;", "a &lt;b&gt;warning"} {
+	for _, want := range []string{"</html>", "Attacks on the classifier", "Scores of clean", "ROC", "over growing eps", "Which features", "loss during training", "<th>calibration rows</th><td>0</td>", "<th>seed</th><td>0</td>", "toy &lt;guard&gt; &amp; co", "dense_0  [8]", "vaeguard run &#39;my toy.yaml&#39;", "a &lt;b&gt;warning"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -107,11 +107,11 @@ func TestNothingHappened(t *testing.T) {
 	}
 }
 
-// Attacks on the guard alone are judged too.
+// Adaptive attacks alone are judged too.
 func TestAdaptiveAlone(t *testing.T) {
 	r, _ := evaluation(t)
 	r.Attacks = nil
-	for evaded, want := range map[float64]string{.1: "withstands most", .4: "past it often", .9: "get past it"} {
+	for evaded, want := range map[float64]string{.1: "rarely evade", .4: "often evade", .9: "usually evade"} {
 		r.AdaptiveUnion = &evaluate.UnionReport{N: 100, Evaded: evaluate.Number(evaded)}
 		if v := judge(r); !strings.Contains(v.Headline, want) || !strings.Contains(v.Sentences[0], percent(evaded)) {
 			t.Errorf("%v evaded: %+v", evaded, v)

@@ -20,8 +20,8 @@ func scoresData(p *Page) (any, bool) {
 // mostPlotted is how many attacks one plot can show and still be read.
 const mostPlotted = 6
 
-// plotted are the attacks for score plots: those on the bare classifier that
-// succeeded somewhere, then adaptive ones.
+// plotted are the attacks for score plots: those on the classifier alone that
+// succeeded on some row, then adaptive ones.
 func plotted(d *evaluate.Details) []*evaluate.AttackDetails {
 	var out []*evaluate.AttackDetails
 	for _, adaptive := range []bool{false, true} {
@@ -42,7 +42,7 @@ func scoreAxis(d *evaluate.Details, list []*evaluate.AttackDetails) axis {
 		all = append(all, a.Scores(true)...)
 	}
 	slices.Sort(all)
-	x := axis{lo: all[0], hi: all[len(all)-1], label: "score (higher: stranger)"}
+	x := axis{lo: all[0], hi: all[len(all)-1], label: "score (higher: more suspicious)"}
 	if x.lo >= 0 && x.hi > 0 {
 		var positive []float64
 		for _, v := range all {
@@ -69,10 +69,10 @@ func histogram(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTM
 	const bins = 36
 	list = list[:min(len(list), 4)] // more outlines than that cannot be told apart
 	c := chart{
-		title: "Scores of clean and of attacked inputs", x: scoreAxis(d, list),
-		y:     axis{label: "share of rows", share: true},
+		title: "Distribution of scores", x: scoreAxis(d, list),
+		y:     axis{label: "fraction of rows", share: true},
 		marks: []mark{{d.Threshold, "threshold"}},
-		note:  "Everything to the right of the threshold is flagged. Attacks: rows that fooled the classifier.",
+		note:  "Inputs to the right of the threshold are flagged. Of attacks, the successful rows are shown.",
 	}
 	c.x.from, c.x.to = 0, bins
 	edges := make([]float64, bins+1)
@@ -103,12 +103,12 @@ func histogram(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTM
 	return c.figure()
 }
 
-// ecdf shows the share of rows at or below each score.
+// ecdf shows the fraction of rows at or below each score.
 func ecdf(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
 	c := chart{
-		title: "Share of rows at or below a score", x: scoreAxis(d, list), y: axis{hi: 1, share: true, label: "share of rows"},
+		title: "Fraction of rows at or below a score", x: scoreAxis(d, list), y: axis{hi: 1, share: true, label: "fraction of rows"},
 		marks: []mark{{d.Threshold, "threshold"}},
-		note:  "Where the clean curve meets the threshold, what is above it are false alarms; where an attack's does, what is below are misses.",
+		note:  "At the threshold, the part above the clean curve is false alarms; the part below the curve of an attack is not detected.",
 	}
 	add := func(l line, scores []float64) {
 		s := slices.Sorted(slices.Values(scores))
@@ -146,9 +146,9 @@ func roc(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
 	lo := math.Pow10(int(math.Floor(math.Log10(1 / float64(len(d.Clean))))))
 	lo = min(max(lo, 1e-4), 1e-2)
 	c := chart{
-		title: "Detection at any threshold (ROC)", x: axis{lo: lo, hi: 1, log: true, share: true, label: "false alarms on clean rows, logarithmic"},
-		y:    axis{hi: 1, share: true, label: "attacks caught"},
-		note: "Successful attacks against all clean test rows. The dashed line is guessing.",
+		title: "Detection against false alarms (ROC)", x: axis{lo: lo, hi: 1, log: true, share: true, label: "false-alarm rate on clean rows, logarithmic"},
+		y:    axis{hi: 1, share: true, label: "attacks detected"},
+		note: "Successful attacks against all clean test rows. The dashed line is chance.",
 	}
 	for k, a := range list {
 		l := line{name: a.ID, class: class(k), step: true}

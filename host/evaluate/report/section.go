@@ -14,8 +14,8 @@ type Section struct {
 	// ID is the anchor of the section: lower-case letters, digits and dashes,
 	// unique on the page.
 	ID string
-	// Heading stands above the section and in the list of contents. Without
-	// one the section is in no list, and brings its own heading if any.
+	// Heading stands above the section and in the list of contents. A
+	// section without one is not listed; its template may have a heading.
 	Heading string
 	// Template is the text of an html/template, executed with what Data
 	// returns. It has the functions of package html/template and:
@@ -48,15 +48,15 @@ func sections() []Section {
 		{"warnings", "", warningsHTML, warningsData},
 		{"guide", "", guideHTML, always},
 		{"attacks", "Attacks on the classifier", attacksHTML, attacksData},
-		{"scores", "How far scores tell attacks from clean inputs", chartsHTML, scoresData},
-		{"adaptive", "Attacks on the guard itself", adaptiveHTML, adaptiveData},
-		{"curves", "Growing perturbations", chartsHTML, curvesData},
+		{"scores", "Scores of clean and attacked inputs", chartsHTML, scoresData},
+		{"adaptive", "Adaptive attacks", adaptiveHTML, adaptiveData},
+		{"curves", "Security curves", chartsHTML, curvesData},
 		{"examples", "Examples", examplesHTML, examplesData},
 		{"features", "Which features attacks change", featuresHTML, featuresData},
 		{"corruptions", "Natural corruptions", corruptionsHTML, corruptionsData},
 		{"training", "Training", chartsHTML, trainingData},
 		{"layers", "Layers", layersHTML, layersData},
-		{"provenance", "Where this comes from", provenanceHTML, provenanceData},
+		{"provenance", "Provenance", provenanceHTML, provenanceData},
 	}
 }
 

@@ -5,5 +5,5 @@ import _ "embed"
 //go:embed warnings.html
 var warningsHTML string
 
-// warningsData are the evaluation's own doubts.
+// warningsData are what the evaluation warns of.
 func warningsData(p *Page) (any, bool) { return p.Report.Warnings, len(p.Report.Warnings) > 0 }
