@@ -204,7 +204,7 @@ func TestWarnsOfAWeakAttack(t *testing.T) {
 	o := options()
 	o.Attacks = []evaluate.NamedAttack{{"pgd", step{0, .15}}}
 	r, _ := run(t, o)
-	if !strings.Contains(strings.Join(r.Warnings, "\n"), "fooled the classifier on no row") {
+	if !strings.Contains(strings.Join(r.Warnings, "\n"), "succeeded on no row") {
 		t.Errorf("warnings %q", r.Warnings)
 	}
 }

@@ -84,10 +84,10 @@ func TestOrderGoesByProperty(t *testing.T) {
 		{"nothing is expected of others", "", []evaluate.NamedAttack{{"pgd", plain{still}}, {"calm", shift{true}}}},
 		{"seeing less is better", "gradients are masked", []evaluate.NamedAttack{{"mine", still}, {"black", black{strong}}}},
 		{"seeing as little is better", "", []evaluate.NamedAttack{{"mine", black{still}}, {"black", black{strong}}}},
-		{"more eps is weaker", "more eps must never be weaker", []evaluate.NamedAttack{{"mine", still}, {"mine", strong}}},
+		{"more eps is weaker", "a larger eps must never be weaker", []evaluate.NamedAttack{{"mine", still}, {"mine", strong}}},
 	} {
 		got := warnings(t, c.list...)
-		for _, w := range []string{"the attack does not work", "gradients are masked", "more eps must never be weaker"} {
+		for _, w := range []string{"the attack does not work", "gradients are masked", "a larger eps must never be weaker"} {
 			if strings.Contains(got, w) != (w == c.want) {
 				t.Errorf("%s: warnings %q, want %q", c.name, got, c.want)
 			}
