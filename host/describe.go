@@ -111,5 +111,5 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) Estimate {
 
 // String is one line.
 func (e Estimate) String() string {
-	return fmt.Sprintf("%d steps an epoch, %.3g GFLOP each, about %s", e.Steps, e.GFLOPPerStep, e.Time)
+	return fmt.Sprintf("%d steps per epoch, %.3g GFLOP each, about %s", e.Steps, e.GFLOPPerStep, e.Time)
 }

@@ -30,7 +30,8 @@ func (a *app) summaryCommand() *cobra.Command {
 	return c
 }
 
-// printSummary prints the guard's layers, and for a dry run what it would cost.
+// printSummary prints the detector's layers, and for a dry run an estimate of
+// its cost.
 func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool) error {
 	layers, err := e.Describe()
 	if err != nil {
@@ -49,7 +50,7 @@ func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool
 	}
 	if estimates {
 		t := e.Estimate(layers)
-		fmt.Fprintf(a.stdout, "training: %d steps an epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
+		fmt.Fprintf(a.stdout, "training: %d steps per epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
 		fmt.Fprintf(a.stdout, "memory: about %d MiB for weights, optimiser and activations\n", t.MemoryMiB)
 		fmt.Fprintln(a.stdout, "nothing was written")
 	}

@@ -3,6 +3,7 @@ package vae
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -53,11 +54,15 @@ func Total(infos []nn.LayerInfo) (params int, flops int64) {
 // layer's output shape, its params and the MFLOP of one instance.
 func WriteTable(w io.Writer, infos []nn.LayerInfo) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "layer\toutput\tparams\tMFLOP\t")
+	width := len("layer")
 	for _, l := range infos {
-		fmt.Fprintf(t, "%*s%s\t%v\t%d\t%.3f\t\n", 2*l.Depth, "", l.Name, l.Out, l.Params, float64(l.FLOPs)/1e6)
+		width = max(width, 2*l.Depth+len(l.Name))
+	}
+	fmt.Fprintf(t, "%-*s\toutput\tparams\tMFLOP\t\n", width, "layer")
+	for _, l := range infos {
+		fmt.Fprintf(t, "%-*s\t%v\t%d\t%.3f\t\n", width, strings.Repeat("  ", l.Depth)+l.Name, l.Out, l.Params, float64(l.FLOPs)/1e6)
 	}
 	params, flops := Total(infos)
-	fmt.Fprintf(t, "total\t\t%d\t%.3f\t\n", params, float64(flops)/1e6)
+	fmt.Fprintf(t, "%-*s\t\t%d\t%.3f\t\n", width, "total", params, float64(flops)/1e6)
 	return t.Flush()
 }

@@ -11,9 +11,10 @@ var attacksHTML string
 
 // attacksTable are the attacks on the classifier alone.
 type attacksTable struct {
-	Clean evaluate.CleanReport
-	Rows  []attackRow
-	Worst *evaluate.WorstReport
+	Clean    evaluate.CleanReport
+	Rows     []attackRow
+	Worst    *evaluate.WorstReport
+	Controls bool // there are some
 }
 
 // attackRow is one attack.
@@ -26,6 +27,7 @@ func attacksData(p *Page) (any, bool) {
 	t := attacksTable{Clean: p.Report.Clean, Worst: p.Report.WorstCase}
 	for _, a := range p.Report.Attacks {
 		t.Rows = append(t.Rows, attackRow{a, epsUnit(a.Params)})
+		t.Controls = t.Controls || a.Control
 	}
 	return t, len(t.Rows) > 0
 }

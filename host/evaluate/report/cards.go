@@ -23,7 +23,7 @@ func cards(r *evaluate.Report) []card {
 	if w := r.WorstCase; w != nil && w.NSuccess > 0 {
 		out = append(out,
 			card{percent(float64(w.Detected)), "detected, worst case", "under every attack that succeeds on the row"},
-			card{percent(float64(w.AccuracyCorrected)), "corrected accuracy, worst case", "the classifier alone: " + percent(float64(w.Accuracy))})
+			card{percent(float64(w.AccuracyCorrected)), "corrected accuracy, worst case", "classifier alone: " + percent(float64(w.Accuracy))})
 	}
 	if evaded, tried := adaptive(r); tried {
 		out = append(out, card{percent(evaded), "evaded by adaptive attacks", "misclassified and not flagged"})

@@ -29,6 +29,7 @@ type axis struct {
 	from   float64 // pixel of lo
 	to     float64 // pixel of hi
 	share  bool    // ticks in per cent
+	whole  bool    // ticks at whole numbers
 }
 
 func (a axis) at(v float64) float64 {
@@ -55,6 +56,9 @@ func (a axis) ticks() []float64 {
 	unit := math.Pow10(int(math.Floor(math.Log10(raw))))
 	step := unit
 	for _, m := range []float64{1, 2, 2.5, 5, 10} {
+		if a.whole && m*unit != math.Trunc(m*unit) {
+			continue
+		}
 		if m*unit >= raw*0.999 {
 			step = m * unit
 			break

@@ -127,6 +127,9 @@ func TestTicks(t *testing.T) {
 		{axis{lo: 0, hi: 1}, []float64{0, .2, .4, .6, .8, 1}},
 		{axis{lo: 1e-3, hi: 1, log: true}, []float64{1e-3, 1e-2, .1, 1}},
 		{axis{lo: 0, hi: .3}, []float64{0, .1, .2, .3}},
+		{axis{lo: 1, hi: 12}, []float64{2.5, 5, 7.5, 10}},
+		{axis{lo: 1, hi: 12, whole: true}, []float64{5, 10}},
+		{axis{lo: 1, hi: 3, whole: true}, []float64{1, 2, 3}},
 	} {
 		got := c.a.ticks()
 		if len(got) != len(c.want) {

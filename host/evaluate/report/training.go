@@ -22,7 +22,7 @@ func training(series []Series) []template.HTML {
 	}
 	var out []template.HTML
 	for _, base := range order {
-		c := chart{title: base + " during training", x: axis{lo: math.Inf(1), hi: math.Inf(-1), label: "epoch"}, y: axis{lo: math.Inf(1), hi: math.Inf(-1), label: base}}
+		c := chart{title: base + " during training", x: axis{lo: math.Inf(1), hi: math.Inf(-1), label: "epoch", whole: true}, y: axis{lo: math.Inf(1), hi: math.Inf(-1), label: base}}
 		for k, s := range groups[base] {
 			c.lines = append(c.lines, line{name: s.Name, class: class(k), x: s.X, y: s.Y, dots: len(s.X) <= 40})
 			for i := range s.X {

@@ -85,9 +85,8 @@ func judge(r *evaluate.Report) verdict {
 	}
 	v.Sentences = append(v.Sentences, detection(worst, best, r))
 	if lift.AccuracyCorrected > lift.Accuracy {
-		v.Sentences = append(v.Sentences, fmt.Sprintf(
-			"Answering flagged inputs from their reconstruction raises accuracy under %s from %s to %s; on clean inputs it changes from %s to %s.",
-			lift.ID, percent(lift.Accuracy), percent(lift.AccuracyCorrected), percent(r.Clean.Accuracy), percent(r.Clean.AccuracyCorrected)))
+		v.Sentences = append(v.Sentences, fmt.Sprintf("Answering flagged inputs from their reconstruction raises accuracy under %s from %s to %s; on clean inputs it %s.",
+			lift.ID, percent(lift.Accuracy), percent(lift.AccuracyCorrected), change(r.Clean.Accuracy, r.Clean.AccuracyCorrected)))
 	}
 	if tried {
 		v.Sentences = append(v.Sentences, evasion(evaded))
@@ -95,6 +94,14 @@ func judge(r *evaluate.Report) verdict {
 		v.Sentences = append(v.Sentences, "No adaptive attack was run. Expect lower detection rates against an attacker who knows the detector.")
 	}
 	return v
+}
+
+// change says how a rate changes, as far as its digits show.
+func change(from, to float64) string {
+	if percent(from) == percent(to) {
+		return "stays at " + percent(to)
+	}
+	return "changes from " + percent(from) + " to " + percent(to)
 }
 
 // judgeAdaptive judges by adaptive attacks alone.
