@@ -23,17 +23,17 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// EvaluateOptions say what a detector is judged on.
+// EvaluateOptions say what a detector is evaluated on.
 type EvaluateOptions struct {
 	X           *tensor.Tensor       // clean rows; nil: the spec's data.test
 	Labels      []int                // of X
 	Attacks     []registry.Component // nil: the spec's
 	Corruptions []registry.Component // nil: the spec's
-	Transfer    *Detector            // from whose guard transfer attacks come; nil: none
+	Transfer    *Detector            // of another seed, on which transfer attacks are made; nil: they are left out
 }
 
-// Evaluate attacks the classifier and the guard and measures what the guard
-// is worth.
+// Evaluate attacks the classifier and the guarded classifier and measures what
+// is detected and what evades.
 func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.Report, *evaluate.Details, error) {
 	eo, err := d.Judging(ctx, o)
 	if err != nil {

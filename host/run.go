@@ -50,7 +50,7 @@ func (e *InterruptedError) Error() string {
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
 // Run does the whole experiment into a run directory: the classifier, the
-// guard, its threshold, the attacks, the report. A resumed run ends with the
+// detector, its threshold, the attacks, the report. A resumed run ends with the
 // same bits as one that was never interrupted.
 func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report, err error) {
 	defer func() { err = e.Spec.Unexpanded(err) }()
@@ -144,7 +144,7 @@ func interrupted(ctx context.Context, command string, err error) error {
 // openRun makes or reopens the directory and records what is run.
 func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	if _, err := os.Stat(o.Out); err != nil && o.Resume {
-		e.o.logger().Warn("there is nothing to resume: starting anew", "directory", o.Out)
+		e.o.logger().Warn("there is nothing to resume: starting from scratch", "directory", o.Out)
 	}
 	run, err := rundir.Create(o.Out, o.Resume, o.Force)
 	if err != nil {
@@ -153,7 +153,7 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	resolved := e.Spec.Resolved()
 	if before, err := os.ReadFile(run.File(rundir.SpecFile)); err == nil && !bytes.Equal(before, resolved) {
 		run.Close()
-		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start anew elsewhere", o.Out)
+		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start a new run elsewhere", o.Out)
 	}
 	env := map[string]any{
 		"version": Version(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
@@ -175,7 +175,7 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	return run, run.Event("start", map[string]any{"resume": o.Resume, "spec": e.Spec.Title()})
 }
 
-// trainInto trains classifier and guard in the run, calibrates, and saves
+// trainInto trains classifier and detector in the run, calibrates, and saves
 // the detector to out. A detector that is there already is opened.
 func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out string) (_ *Detector, err error) {
 	if _, err := os.Stat(filepath.Join(out, artifact.MetaFile)); err == nil {

@@ -22,7 +22,7 @@ func provenanceData(p *Page) (any, bool) {
 	facts := append([]Fact{
 		{"classifier", r.Classifier.Name + " " + r.Classifier.Digest}, {"detector", r.Detector.Method + " " + r.Detector.Digest},
 		{"threshold", fmt.Sprintf("%.6g", float64(r.Detector.Threshold))}, {"calibration rows", fmt.Sprint(r.Detector.Calibration)},
-		{"seed", fmt.Sprint(r.Seed)}, {"spec sha256", r.SpecSHA256}, {"vaeguard", r.Version}, {"evaluation time", fmt.Sprintf("%.1f s", r.Seconds)},
+		{"seed", fmt.Sprint(r.Seed)}, {"spec", r.SpecSHA256}, {"vaeguard", r.Version}, {"evaluation time", fmt.Sprintf("%.1f s", r.Seconds)},
 	}, p.Options.Provenance...)
 	return provenance{slices.DeleteFunc(facts, func(f Fact) bool { return strings.TrimSpace(f.Value) == "" }), p.Options.Command, p.Options.Spec}, true
 }
