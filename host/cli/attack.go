@@ -57,7 +57,7 @@ func (a *app) attackCommand() *cobra.Command {
 	c.Flags().StringVar(&f.out, "out", "", ".npz file to write")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the attack's randomness")
 	c.Flags().IntVar(&f.limit, "limit", 0, "number of rows to attack, from the first; 0: all")
-	c.Flags().IntVar(&f.target, "target", -1, "number of the class to reach; rows already classified as it are not attacked (default: any class but the label)")
+	c.Flags().IntVar(&f.target, "target", -1, "number of the class to reach; rows already classified as it are not attacked; -1: any class but the label")
 	return c
 }
 

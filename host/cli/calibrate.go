@@ -19,8 +19,8 @@ func (a *app) calibrateCommand() *cobra.Command {
 		Use:   "calibrate DETECTOR --data X",
 		Short: "Set a new threshold from clean rows",
 		Long: "calibrate scores rows and sets the threshold: by a false-alarm rate (the default, 0.05), by a percentile of the\n" +
-			"scores, or as given. The rows should be clean, held out, and from the same distribution as the data to come; with --percentile Q they may\n" +
-			"be a mixture of which about Q percent is clean.",
+			"scores, or as given. The rows should be clean, held out, and from the same distribution as the data to come;\n" +
+			"with --percentile Q they may be a mixture of which about Q percent is clean.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var rule detect.Rule

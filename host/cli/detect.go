@@ -73,7 +73,7 @@ func (a *app) detectCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&f.data, "data", "", "rows to score: .npy, .npz[:KEY], .csv, .parquet, IDX, a folder of images, or - for standard input")
-	c.Flags().StringVar(&f.format, "format", "", "json, jsonl, csv or npz (default json; jsonl for -)")
+	c.Flags().StringVar(&f.format, "format", "", "format of the results: json, jsonl, csv or npz (default json; jsonl for -)")
 	c.Flags().StringVar(&f.inputFormat, "input-format", "", "format of standard input: jsonl, npy or csv")
 	c.Flags().StringVar(&f.out, "out", "", "file to write, instead of standard output")
 	c.Flags().StringVar(&f.onError, "on-error", "fail", "on a bad row: fail, or skip it and report its index")

@@ -90,7 +90,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	c.Flags().StringVar(&attacks, "attacks", "", "YAML file with a list of attacks (default: the spec's)")
 	c.Flags().StringVar(&data, "data", "", "clean rows (default: the spec's data.test)")
 	c.Flags().StringVar(&labels, "labels", "", "labels of --data")
-	c.Flags().StringVar(&transfer, "transfer-from", "", "detector of another seed, from which transfer attacks are transferred")
+	c.Flags().StringVar(&transfer, "transfer-from", "", "detector of another seed, on which transfer attacks are made")
 	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit with code 3 if the condition holds: 'attacks.pgd.auc<0.95'")
 	c.Flags().StringVar(&out, "out", "", "directory to write the report to")
 	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")

@@ -27,7 +27,7 @@ func (a *app) newPluginCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&lang, "lang", "go", strings.Join(scaffold.Languages(), " or "))
+	c.Flags().StringVar(&lang, "lang", "go", "language of the plugin: "+strings.Join(scaffold.Languages(), " or "))
 	c.Flags().StringVar(&dir, "out", "", "folder to write (default: NAME)")
 	return c
 }

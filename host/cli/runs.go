@@ -47,7 +47,7 @@ func (a *app) runsCommand() *cobra.Command {
 			}
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 			for _, r := range rows {
-				fmt.Fprintf(w, "%s\t%s\taccuracy %s\tfalse-alarm rate %s\n", r.Run, r.State, text(r.Accuracy), text(r.FPR))
+				fmt.Fprintf(w, "%s\t%s\taccuracy %s\tfalse-alarm rate %s\n", r.Run, r.State, rate(r.Accuracy), rate(r.FPR))
 			}
 			return w.Flush()
 		},
@@ -80,7 +80,7 @@ func (a *app) runsCommand() *cobra.Command {
 			for _, r := range rows {
 				fmt.Fprint(w, r.name)
 				for _, v := range r.values {
-					fmt.Fprint(w, "\t"+text(v))
+					fmt.Fprint(w, "\t"+rate(v))
 				}
 				fmt.Fprintln(w)
 			}
@@ -145,6 +145,14 @@ func readReport(dir string) (*evaluate.Report, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "report.json"), err)
 	}
 	return r, nil
+}
+
+// rate is a figure with four digits, or a dash where there is none.
+func rate(v *float64) string {
+	if v == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.4f", *v)
 }
 
 // figure is one line of compare; nil where a run does not have it.

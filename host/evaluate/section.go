@@ -6,5 +6,5 @@ type Section struct {
 	Adaptive  int    `yaml:"adaptive_limit" check:">= 0" doc:"the same for adaptive attacks; 0: 200"`
 	CurveRows int    `yaml:"curve_rows" check:">= -1" doc:"rows of the security curves; 0: 200, -1: no curves"`
 	Bootstrap int    `yaml:"bootstrap" check:">= 0" doc:"resamples for confidence intervals; 0: 1000"`
-	Transfer  string `yaml:"transfer_from" format:"path" doc:"detector of another seed, from which transfer attacks are transferred"`
+	Transfer  string `yaml:"transfer_from" format:"path" doc:"detector of another seed, on which transfer attacks are made"`
 }
