@@ -9,6 +9,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/evaluate/report"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -40,6 +41,8 @@ type Components struct {
 	// Classifiers are the shipped plugins: constructors by name, served by
 	// this very program when the host starts it as a plugin.
 	Classifiers map[string]func() sdk.Classifier
+	// Sections are further parts of report.html, in order; nil: none.
+	Sections []report.Section
 	// Specs are the ready specs, by file name.
 	Specs fs.FS
 }

@@ -30,7 +30,7 @@ type Options struct {
 
 // Progress is one report of long work.
 type Progress struct {
-	Stage   string // "classifier", "guard", "calibrate", "attack fgsm", …
+	Stage   string // "classifier", "detector", "calibrate", "attack fgsm", …
 	Done    int    // steps done of Total
 	Total   int
 	Epoch   int // 0 where there are none

@@ -24,10 +24,11 @@ import (
 
 // RunOptions say where a run goes.
 type RunOptions struct {
-	Out     string // run directory
-	Resume  bool   // go on with what an interrupted run left
-	Force   bool   // move an existing run aside
-	Command string // that resumes it, for the message after an interruption
+	Out       string // run directory
+	Resume    bool   // continue what an interrupted run left
+	Force     bool   // move an existing run aside
+	Command   string // shell command that resumes it, for the message after an interruption
+	Reproduce string // shell command that does it all again, for the report; "": the report has none
 	// Classifier is a folder that StartClassifier trained a classifier into,
 	// which is guarded as it is; "": the run trains its own. Without a section
 	// classifier.train it changes nothing.
@@ -39,20 +40,20 @@ type TrainOptions = RunOptions
 
 // InterruptedError is a training that was cut short and saved.
 type InterruptedError struct {
-	Command string // that goes on with it
+	Command string // shell command that resumes it
 	Err     error
 }
 
-// Error says how to go on.
+// Error names the command that resumes it.
 func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Go on with:\n  %s", e.Command)
+	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Resume with:\n  %s", e.Command)
 }
 
 // Unwrap is the cause, context.Canceled mostly.
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
 // Run does the whole experiment into a run directory: the classifier, the
-// guard, its threshold, the attacks, the report. A resumed run ends with the
+// detector, its threshold, the attacks, the report. A resumed run ends with the
 // same bits as one that was never interrupted.
 func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report, err error) {
 	defer func() { err = e.Spec.Unexpanded(err) }()
@@ -84,7 +85,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if s, err := run.ReadCheckpoint(); err == nil && s != nil {
 		history = s.Progress.History
 	}
-	if err := d.WriteReport(run.Path, report, details, history); err != nil {
+	if err := d.WriteReport(run.Path, report, details, ReportOptions{History: history, Command: o.Reproduce}); err != nil {
 		return nil, err
 	}
 	return report, run.Event("done", map[string]any{"report": "report.json"})
@@ -99,7 +100,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 	}
 	if _, err := os.Stat(o.Out); err == nil {
 		switch {
-		case o.Resume && e.made(o.Out): // it was cut short behind its last step
+		case o.Resume && e.made(o.Out): // it was cut short after its last step
 		case !o.Force:
 			return nil, fmt.Errorf("%s exists; --force moves it aside", o.Out)
 		default:
@@ -146,7 +147,7 @@ func interrupted(ctx context.Context, command string, err error) error {
 // openRun makes or reopens the directory and records what is run.
 func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	if _, err := os.Stat(o.Out); err != nil && o.Resume {
-		e.o.logger().Warn("there is nothing to resume: starting anew", "directory", o.Out)
+		e.o.logger().Warn("there is nothing to resume: starting from scratch", "directory", o.Out)
 	}
 	run, err := rundir.Create(o.Out, o.Resume, o.Force)
 	if err != nil {
@@ -155,7 +156,7 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	resolved := e.Spec.Resolved()
 	if before, err := os.ReadFile(run.File(rundir.SpecFile)); err == nil && !bytes.Equal(before, resolved) {
 		run.Close()
-		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start anew elsewhere", o.Out)
+		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start a new run elsewhere", o.Out)
 	}
 	env := map[string]any{
 		"version": Version(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
@@ -177,7 +178,7 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	return run, run.Event("start", map[string]any{"resume": o.Resume, "spec": e.Spec.Title()})
 }
 
-// trainInto trains classifier and guard in the run, calibrates, and saves
+// trainInto trains classifier and detector in the run, calibrates, and saves
 // the detector to out. A detector that is there already is opened. classifier
 // is the folder of a trained one, or "".
 func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classifier string) (_ *Detector, err error) {

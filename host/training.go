@@ -204,10 +204,10 @@ func (e *Experiment) trainEvents(run *rundir.Dir) func(train.Event) {
 		case train.StagePredict:
 			e.o.progress(Progress{Stage: "predict", Done: ev.Step, Total: ev.Steps, Ended: ev.Step == ev.Steps})
 		case train.StageStep:
-			e.o.progress(Progress{Stage: "guard", Done: (ev.Epoch-1)*ev.Steps + ev.Step, Total: ev.Epochs * ev.Steps,
+			e.o.progress(Progress{Stage: "detector", Done: (ev.Epoch-1)*ev.Steps + ev.Step, Total: ev.Epochs * ev.Steps,
 				Epoch: ev.Epoch, Epochs: ev.Epochs, Metrics: values})
 		case train.StageEpoch:
-			e.o.progress(Progress{Stage: "guard", Done: ev.Epoch * ev.Steps, Total: ev.Epochs * ev.Steps,
+			e.o.progress(Progress{Stage: "detector", Done: ev.Epoch * ev.Steps, Total: ev.Epochs * ev.Steps,
 				Epoch: ev.Epoch, Epochs: ev.Epochs, Ended: true, Metrics: values})
 			run.Record(train.Record{Epoch: ev.Epoch, Metrics: ev.Metrics, Rate: ev.Rate, Seconds: ev.Seconds, Improved: ev.Improved})
 		}

@@ -42,7 +42,7 @@ type Options struct {
 	StepsOnly bool
 	// Budget is about how long each part of the measurement takes; 0: 2 s.
 	Budget time.Duration
-	// Progress is told what is measured next; nil: nobody is.
+	// Progress receives the name of each measurement before it starts; nil: none.
 	Progress func(part string)
 }
 

@@ -27,7 +27,7 @@ type Options struct {
 	Only       Filter // cells to run; the zero value is all
 	Components host.Components
 	Host       host.Options
-	// Cell hears of each selected cell before it is run or found; nil: nobody.
+	// Cell receives each selected cell before it is run or found; nil: none.
 	Cell    func(c Cell, done bool)
 	Command string // that reproduces the results, for the page
 }

@@ -259,7 +259,7 @@ func (b *Bench) makeScores(ctx context.Context, c *Cell, r *record) error {
 			return err
 		}
 	}
-	named := evaluate.Named{Name: c.Attack, Attack: registry.As[attack.Attack](c.attack.Attack)}
+	named := evaluate.NamedAttack{Name: c.Attack, Attack: registry.As[attack.Attack](c.attack.Attack)}
 	d, err := b.open.session.Attack(ctx, named, rows, ready)
 	if err != nil {
 		return err

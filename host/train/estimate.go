@@ -51,5 +51,5 @@ func (s *Section) Estimate(layers []nn.LayerInfo, rows int) Estimate {
 
 // String is one line.
 func (e Estimate) String() string {
-	return fmt.Sprintf("%d steps an epoch, %.3g GFLOP each, about %s", e.Steps, e.GFLOPPerStep, e.Time)
+	return fmt.Sprintf("%d steps per epoch, %.3g GFLOP each, about %s", e.Steps, e.GFLOPPerStep, e.Time)
 }

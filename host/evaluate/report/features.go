@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"math"
 	"slices"
@@ -9,6 +10,14 @@ import (
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
+
+//go:embed features.html
+var featuresHTML string
+
+func featuresData(p *Page) (any, bool) {
+	groups := features(p.Details)
+	return groups, len(groups) > 0
+}
 
 // featureBar is one feature's mean change under an attack.
 type featureBar struct {
@@ -26,7 +35,7 @@ type featureGroup struct {
 // features shows where tabular inputs are changed: nothing for images.
 func features(d *evaluate.Details) []featureGroup {
 	const most = 12
-	if drawable(d.Shape) {
+	if drawable(d.Shape) || len(d.Attacks) == 0 {
 		return nil
 	}
 	dim, std := d.X.Stride(), attack.Deviations(d.X)

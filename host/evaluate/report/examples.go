@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
@@ -14,17 +15,25 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
+//go:embed examples.html
+var examplesHTML string
+
+func examplesData(p *Page) (any, bool) {
+	groups := gallery(p.Details)
+	return groups, len(groups) > 0
+}
+
 // picture is one image of a row of the grid.
 type picture struct {
 	Src     template.URL
 	Caption string
 }
 
-// exampleRow is one attacked image with what became of it.
+// exampleRow is one attacked image and its outcome.
 type exampleRow struct {
 	Pictures []picture
 	Verdict  string
-	Class    string // caught or missed
+	Class    string // good, plain or bad
 }
 
 // exampleGroup are the examples of one attack.
@@ -74,24 +83,24 @@ func exampleOf(e evaluate.Example, d *evaluate.Details, lo, hi float32) exampleR
 		size = max(size, float32(math.Abs(float64(delta[j]))))
 	}
 	r := exampleRow{Pictures: []picture{
-		{encode(e.Original, d.Shape, lo, hi, false), fmt.Sprintf("original · %s · seen as %s · score %.3g", name(e.Label), name(e.Predicted), e.Score)},
-		{encode(e.Adversarial, d.Shape, lo, hi, false), fmt.Sprintf("adversarial · seen as %s · score %.3g", name(e.PredictedAdv), e.ScoreAdv)},
-		{encode(delta, d.Shape, -size, size, true), fmt.Sprintf("perturbation · at most %.3g", size)},
+		{encode(e.Original, d.Shape, lo, hi, false), fmt.Sprintf("original · %s · classified as %s · score %.3g", name(e.Label), name(e.Predicted), e.Score)},
+		{encode(e.Adversarial, d.Shape, lo, hi, false), fmt.Sprintf("adversarial · classified as %s · score %.3g", name(e.PredictedAdv), e.ScoreAdv)},
+		{encode(delta, d.Shape, -size, size, true), fmt.Sprintf("perturbation · largest change %.3g", size)},
 	}}
-	if e.Rebuilt != nil {
+	if e.Reconstruction != nil {
 		r.Pictures = append(r.Pictures,
-			picture{encode(e.Rebuilt, d.Shape, lo, hi, false), "original rebuilt · " + name(e.Reconstructed)},
-			picture{encode(e.RebuiltAdv, d.Shape, lo, hi, false), "adversarial rebuilt · " + name(e.ReconstructedAdv)})
+			picture{encode(e.Reconstruction, d.Shape, lo, hi, false), "reconstruction of the original · classified as " + name(e.Reconstructed)},
+			picture{encode(e.ReconstructionAdv, d.Shape, lo, hi, false), "reconstruction of the adversarial · classified as " + name(e.ReconstructedAdv)})
 	}
 	switch {
 	case e.FlaggedAdv && e.ReconstructedAdv == e.Label:
-		r.Verdict, r.Class = "caught and corrected", "good"
+		r.Verdict, r.Class = "detected and corrected", "good"
 	case e.FlaggedAdv:
-		r.Verdict, r.Class = "caught", "good"
+		r.Verdict, r.Class = "detected", "good"
 	case e.PredictedAdv == e.Label:
-		r.Verdict, r.Class = "not fooled", "plain"
+		r.Verdict, r.Class = "attack failed", "plain"
 	default:
-		r.Verdict, r.Class = "missed", "bad"
+		r.Verdict, r.Class = "not detected", "bad"
 	}
 	return r
 }
