@@ -35,7 +35,7 @@ func (a *app) newCommand() *cobra.Command {
 			}
 			text, err := a.template(kind, name)
 			if err != nil {
-				return usageError{err}
+				return UsageError{err}
 			}
 			_, err = a.stdout.Write(text)
 			return err

@@ -20,7 +20,7 @@ func (a *app) newPluginCommand() *cobra.Command {
 				dir = args[0]
 			}
 			if err := scaffold.Write(dir, args[0], lang); err != nil {
-				return usageError{err}
+				return UsageError{err}
 			}
 			fmt.Fprintf(a.stderr, "wrote %s; its README.md says how to go on\n", dir)
 			return nil
