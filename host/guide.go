@@ -39,7 +39,7 @@ func (c Components) pluginKind() (spec.Kind, error) {
 		kind.Topics = append(kind.Topics, spec.Topic{
 			Name: e.Name, Summary: fmt.Sprintf("%s (%s, shipped)", spec.Summary(e.Doc), version),
 			Page: func() string {
-				p := pluginPage{name: e.Name, doc: e.Doc, from: fmt.Sprintf("Shipped in this program, version %s.", version), schema: shippedSchema(e.Name, c)}
+				p := pluginPage{name: e.Name, doc: e.Doc, from: fmt.Sprintf("Shipped in this program, version %s.", version), schema: shippedSchema(e.Name, c), silent: "It takes no classifier.config."}
 				if e.Default.Train != nil {
 					p.train = spec.OptionTable(e.Default.Train, c.Tables()...)
 				}
@@ -67,7 +67,10 @@ func foundTopic(p launch.Plugin) spec.Topic {
 	return spec.Topic{
 		Name: p.Name, Summary: fmt.Sprintf("%s (%s, %s)", summary, m.Version, p.Dir),
 		Page: func() string {
-			return pluginPage{name: p.Name, doc: summary, from: fmt.Sprintf("A plugin in %s, version %s.", p.Dir, m.Version), schema: m.Schema()}.String()
+			return pluginPage{
+				name: p.Name, doc: summary, from: fmt.Sprintf("A plugin in %s, version %s.", p.Dir, m.Version), schema: m.Schema(),
+				silent: "Its plugin.yaml does not say what classifier.config may hold.",
+			}.String()
 		},
 	}
 }
@@ -76,6 +79,7 @@ func foundTopic(p launch.Plugin) spec.Topic {
 type pluginPage struct {
 	name, doc, from string
 	schema          []byte // of classifier.config; nil: it tells none
+	silent          string // what that means
 	train           string // table of classifier.train's options; "": none is known
 }
 
@@ -90,7 +94,7 @@ func (p pluginPage) String() string {
 			example += ", config: " + config
 		}
 	} else {
-		b.WriteString("It does not say what classifier.config may hold.\n\n")
+		b.WriteString(p.silent + "\n\n")
 	}
 	if p.train != "" {
 		fmt.Fprintf(&b, "Options of classifier.train:\n\n%s\n", p.train)

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,9 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/classifiers"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/oiptest"
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/launch/classifiertest"
+	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
@@ -24,8 +27,47 @@ import (
 var update = flag.Bool("update", false, "write the config of plugins/*/plugin.yaml anew")
 
 func TestMain(m *testing.M) {
-	builtin.ServeIfPlugin()
+	host.ServeIfPlugin(components())
 	os.Exit(m.Run())
+}
+
+// own is a third party's classifier, which takes no config.
+var own = registry.Entry[launch.Shipped]{
+	Name: "fake", Doc: "A network of random weights.\n\nIt is for tests.",
+	Default: launch.Shipped{New: func() sdk.Classifier { return &sdktest.Fake{Shape: tensor.Shape{64}, Classes: 10} }},
+}
+
+// components are those of a program that adds a classifier.
+func components() host.Components {
+	c := builtin.Components()
+	c.Classifiers = c.Classifiers.With(own)
+	return c
+}
+
+// TestThirdParty: a classifier that a program adds is served, documented and
+// linted as those of the box are.
+func TestThirdParty(t *testing.T) {
+	classifiertest.Run(t, own, sdk.Config{})
+	text, err := host.Explain("fake", components())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"fake (classifier)", "It is for tests.", "It takes no classifier.config.", "classifier: {plugin: fake}"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("explain has no %q:\n%s", want, text)
+		}
+	}
+	if err := lint(t, "classifier: {plugin: fake}", components()); err != nil {
+		t.Error(err)
+	}
+	if err := lint(t, "classifier: {plugin: fakir}", components()); err == nil || !strings.Contains(err.Error(), "no such plugin; there are cnn, fake, ") {
+		t.Errorf("an unknown plugin: %v", err)
+	}
+	less := components()
+	less.Classifiers = registry.Table[launch.Shipped]{} // the program serves some, these components have none
+	if err := lint(t, "classifier: {plugin: mlp}", less); err != nil {
+		t.Error(err)
+	}
 }
 
 // cases are configs that the classifiers accept: the suite cannot guess one.
@@ -89,31 +131,38 @@ func TestManifests(t *testing.T) {
 // TestExamples: what explain shows is a section classifier that lint accepts, but
 // for the model's file and its server, which are not there.
 func TestExamples(t *testing.T) {
-	c := builtin.Components()
+	c := components()
 	for _, name := range c.Classifiers.Names() {
 		text, err := host.Explain("classifier/"+name, c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, example, _ := strings.Cut(text, "Example:\n\n  ")
-		file := filepath.Join(t.TempDir(), "x.yaml")
-		const head = "api_version: vaeguard/v1\nkind: Experiment\nname: x\ndata: {train: {dataset: digits}, calibration: {dataset: iris}}\nvae: {latent_dim: 2, decoder: [{dense: {units: 64}}]}\n"
-		if err := os.WriteFile(file, []byte(head+example), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		e, err := host.LoadForLint(file, nil, c, host.Options{})
-		if err == nil {
-			err = e.LintClassifier(t.Context(), false)
-		}
-		var faults spec.Errors
-		if errors.As(err, &faults) {
-			for _, f := range faults {
-				if strings.HasPrefix(f.Path, "classifier") {
-					t.Errorf("%s: %s\n%s", name, f, example)
-				}
-			}
-		} else if err != nil {
-			t.Error(err)
+		if err := lint(t, example, c); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, example)
 		}
 	}
+}
+
+// lint gives the faults of a section classifier.
+func lint(t *testing.T, section string, c host.Components) error {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.yaml")
+	const head = "api_version: vaeguard/v1\nkind: Experiment\nname: x\ndata: {train: {dataset: digits}, calibration: {dataset: iris}}\nvae: {latent_dim: 2, decoder: [{dense: {units: 64}}]}\n"
+	if err := os.WriteFile(file, []byte(head+section), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e, err := host.LoadForLint(file, nil, c, host.Options{})
+	if err == nil {
+		err = e.LintClassifier(t.Context(), false)
+	}
+	var faults spec.Errors
+	if !errors.As(err, &faults) {
+		return err
+	}
+	faults = slices.DeleteFunc(slices.Clone(faults), func(f spec.Error) bool { return !strings.HasPrefix(f.Path, "classifier") })
+	if len(faults) == 0 {
+		return nil
+	}
+	return faults
 }
