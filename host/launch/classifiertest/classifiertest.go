@@ -168,7 +168,7 @@ func refusals(t *testing.T, e registry.Entry[launch.Shipped], config sdk.Config)
 		out[option] = v
 		return out
 	}
-	refused(with("no_such_option", 1))
+	_ = refused(with("no_such_option", 1))
 	tried := 0
 	for name := range properties(t, text) {
 		for _, v := range wrong {
@@ -192,7 +192,7 @@ func refusals(t *testing.T, e registry.Entry[launch.Shipped], config sdk.Config)
 	for _, name := range s.Required {
 		broken := maps.Clone(good)
 		delete(broken, name)
-		refused(broken)
+		_ = refused(broken)
 	}
 }
 
