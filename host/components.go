@@ -2,6 +2,7 @@ package host
 
 import (
 	"io/fs"
+	"runtime/debug"
 
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -26,6 +27,7 @@ type Components struct {
 	Optimizers  registry.Table[nn.Optimizer]
 	Schedules   registry.Table[nn.Schedule]
 	Metrics     registry.Table[train.Metric]
+	Methods     registry.Table[detect.Method]
 	Scores      registry.Table[detect.Score]
 	Attacks     registry.Table[attack.Attack]
 	Corruptions registry.Table[evaluate.Corruption]
@@ -43,10 +45,30 @@ type Components struct {
 
 // Tables are the tables for parsing, lint, list, explain and schema.
 func (c Components) Tables() []registry.Any {
-	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Scores, c.Attacks, c.Corruptions, c.Datasets}
+	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Methods, c.Scores, c.Attacks, c.Corruptions, c.Datasets}
 }
 
 // ServeIfPlugin serves a shipped classifier and exits if a host started this
 // program as its plugin; otherwise it returns at once. It must be the first
 // line of any main, or TestMain, whose process starts shipped plugins.
 func ServeIfPlugin(c Components) { launch.ServeIfPlugin(c.Classifiers) }
+
+// Version is the module's version, or "devel" with the commit where the
+// build knows it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
+		if m.Path == "github.com/vaeguard/vaeguard" && m.Version != "" && m.Version != "(devel)" {
+			return m.Version
+		}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "devel+" + s.Value[:12]
+		}
+	}
+	return "devel"
+}

@@ -80,7 +80,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 			return d.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed})
 		},
 		Threshold: threshold.Value, PromisedFPR: deref(threshold.Rule.FPR), PromisedConfidence: deref(threshold.Rule.Confidence), CalibrationRows: threshold.N,
-		Method: s.Detector.Method, Digest: d.Digest(),
+		Method: s.Detector.Method.Name, Digest: d.Digest(),
 		X: o.X, Labels: o.Labels, ClassNames: classes, Feature: features,
 		Box:        box,
 		Deviations: attack.Deviations(reference),

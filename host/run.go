@@ -20,7 +20,6 @@ import (
 	"github.com/vaeguard/vaeguard/host/rundir"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/train"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // RunOptions say where a run goes.
@@ -29,6 +28,10 @@ type RunOptions struct {
 	Resume  bool   // go on with what an interrupted run left
 	Force   bool   // move an existing run aside
 	Command string // that resumes it, for the message after an interruption
+	// Classifier is a folder that StartClassifier trained a classifier into,
+	// which is guarded as it is; "": the run trains its own. Without a section
+	// classifier.train it changes nothing.
+	Classifier string
 }
 
 // TrainOptions say where a detector goes.
@@ -64,7 +67,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 		return nil, err
 	}
 	defer run.Close()
-	d, err := e.trainInto(ctx, run, run.File(rundir.DetectorDir))
+	d, err := e.trainInto(ctx, run, run.File(rundir.DetectorDir), o.Classifier)
 	if err != nil {
 		var refused spec.Errors
 		if errors.As(err, &refused) && !o.Resume && !run.Resumable() { // before anything was done: the spec is not to be kept
@@ -116,7 +119,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 		return nil, err
 	}
 	artifact.Sweep(out) // while the lock is held
-	d, err := e.trainInto(ctx, run, out)
+	d, err := e.trainInto(ctx, run, out, o.Classifier)
 	run.Close()
 	if err != nil {
 		if ctx.Err() == nil && !run.Resumable() {
@@ -175,112 +178,73 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 }
 
 // trainInto trains classifier and guard in the run, calibrates, and saves
-// the detector to out. A detector that is there already is opened.
-func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out string) (_ *Detector, err error) {
+// the detector to out. A detector that is there already is opened. classifier
+// is the folder of a trained one, or "".
+func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classifier string) (_ *Detector, err error) {
 	if _, err := os.Stat(filepath.Join(out, artifact.MetaFile)); err == nil {
 		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
-	}
-	work, err := filepath.Abs(run.File(rundir.ClassifierDir))
-	if e.frozen != "" {
-		work, err = filepath.Abs(e.frozen)
-	}
-	if err != nil {
-		return nil, err
 	}
 	if err := e.readAll(); err != nil {
 		return nil, err
 	}
-	cl, err := e.StartClassifier(ctx, work)
+	e, from, err := e.settled()
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, cl.Close())
-		}
-	}()
-	resume, err := run.ReadCheckpoint()
+	if classifier == "" {
+		classifier = run.File(rundir.ClassifierDir)
+	}
+	if classifier, err = filepath.Abs(classifier); err != nil {
+		return nil, err
+	}
+	cl, err := e.StartClassifier(ctx, classifier)
 	if err != nil {
 		return nil, err
 	}
 	source, err := e.gradientSource(ctx, cl, e.gradientEvents(run.Event))
+	defer func() {
+		if err != nil {
+			err = errors.Join(closeSource(source, err), cl.Close())
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = closeSource(source, err)
-		}
-	}()
-	net, err := e.trainNetwork(ctx, modelOf(cl, source), trainHooks{
-		checkpoint: run.WriteCheckpoint, resume: resume,
-		epoch: run.Record,
-		warning: func(w string) {
-			e.o.logger().Warn(w)
-			_ = run.Event("warning", map[string]any{"message": e.Spec.Unexpand(w)})
-		},
-	})
+	g, err := e.makeGuard(ctx, modelOf(cl, source), from)
+	if err == nil {
+		err = e.fit(ctx, modelOf(cl, source), g, from, run)
+	}
 	if err != nil {
-		if x, readErr := e.trainRows(); readErr == nil {
-			err = run.DumpBatch(x, err)
-		}
 		return nil, errors.Join(err, run.Event("failed", map[string]any{"error": e.Spec.Unexpand(err.Error())}))
 	}
 	if source, err = e.settleSource(ctx, source); err != nil {
 		return nil, err
 	}
-	net.source = source
-	d, err := e.finish(ctx, cl, net)
+	g.source = source
+	d, err := e.calibrated(ctx, cl, g)
 	if err != nil {
 		return nil, err
 	}
-	classifierDir := ""
-	if e.Spec.Classifier.Model.Train != nil {
-		classifierDir = work
+	if e.Spec.Classifier.Model.Train == nil {
+		classifier = ""
 	}
-	if err := d.save(ctx, out, classifierDir, net, false); err != nil {
+	if err := d.save(ctx, out, classifier, g); err != nil {
 		return nil, err
 	}
 	return d, run.Event("saved", map[string]any{"detector": d.Digest(), "threshold": d.Threshold().Value})
 }
 
-// readAll reads the rows of every role that the spec has, so that overlaps
-// and missing files are found before hours of training.
-func (e *Experiment) readAll() error {
-	for _, role := range dataset.Roles {
-		if e.Spec.Data.Of(role) == nil {
-			continue
-		}
-		if _, err := e.Rows(role); err != nil {
-			return err
-		}
+// calibrated is the detector of a trained guard, with its threshold.
+func (e *Experiment) calibrated(ctx context.Context, cl *launch.Classifier, g *guard) (*Detector, error) {
+	d, err := e.assemble(ctx, cl, g, detect.State{})
+	if err != nil || e.Spec.Threshold == nil {
+		return d, err
 	}
-	return nil
-}
-
-// finish makes the detector of a trained network and calibrates it.
-func (e *Experiment) finish(ctx context.Context, cl *launch.Classifier, net *network) (*Detector, error) {
-	s := e.Spec
-	var noise *tensor.Tensor
-	if net.model != nil && s.Detector.Method == "vae" {
-		noise = detect.DrawNoise(s.Seed, s.Detector.Samples, net.model.LatentDim)
-	}
-	d, err := e.assemble(ctx, cl, net, net.heads, noise, detect.State{})
+	x, err := e.optional(dataset.RoleCalibration)
 	if err != nil {
 		return nil, err
 	}
-	if s.Threshold == nil {
-		return d, nil
-	}
-	var x *tensor.Tensor
-	if s.Data.Calibration != nil {
-		rows, err := e.Rows(dataset.RoleCalibration)
-		if err != nil {
-			return nil, err
-		}
-		x = rows.X
-	}
-	t, err := d.Calibrate(ctx, x, *s.Threshold)
+	t, err := d.Calibrate(ctx, x, *e.Spec.Threshold)
 	if err != nil {
 		return nil, e.Spec.Errorf("threshold", "%v", err)
 	}

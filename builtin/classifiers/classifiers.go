@@ -35,10 +35,10 @@ offered under their kind and index, such as conv2d_0.
 
 classifier.train trains it on data.train with cross-entropy; without that section, config.weights names a file.`},
 		e{Name: onnx.Name, Default: launch.Shipped{New: onnx.New},
-			Doc: `Models from ONNX files, with exact gradients.
+			Doc: `Models from ONNX files, with their gradients.
 
 The file is run as it is, by vaeguard's own kernels, without Python and without a runtime to install. Where one of its operators has no gradient,
-classifier.gradient finds a stand-in. Which operators are known is in plugins/classifier-onnx/README.md.`},
+classifier.gradient finds a stand-in. What is taken, what is refused and why is in plugins/classifier-onnx/README.md.`},
 		e{Name: oip.Name, Default: launch.Shipped{New: oip.New},
 			Doc: `Models on servers that speak the Open Inference Protocol, over REST or gRPC; no gradients.
 

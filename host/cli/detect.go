@@ -112,7 +112,7 @@ func metaOf(d *host.Detector) resultMeta {
 			dataType = "image"
 		}
 	}
-	return resultMeta{Name: methodName(d.Experiment.Spec.Detector.Method), DetectorType: "adversarial", DataType: dataType, Version: host.Version(),
+	return resultMeta{Name: d.Experiment.Spec.Detector.Title(), DetectorType: "adversarial", DataType: dataType, Version: host.Version(),
 		Threshold: d.Threshold().Value, Detector: d.Digest()}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact"
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 )
 
@@ -39,12 +38,12 @@ func (a *app) printDetector(_ context.Context, d *host.Detector) error {
 }
 
 func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
-	layers, err := e.DescribeFor(saved.Meta.InputShape, saved.Meta.Classifier.Classes)
+	layers, err := e.DescribeSaved(saved)
 	if err != nil {
 		return err
 	}
 	if a.json {
-		meta := resultMeta{Name: methodName(saved.Meta.Method), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
+		meta := resultMeta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
 			Version: host.Version(), Detector: saved.Digest}
 		if saved.Meta.Threshold != nil {
 			meta.Threshold = saved.Meta.Threshold.Value
@@ -123,16 +122,4 @@ func thresholdText(t *artifact.Threshold) string {
 		return fmt.Sprintf("  percentile %g of %d calibration scores", *t.Percentile, t.N)
 	}
 	return "  as given"
-}
-
-func methodName(method string) string {
-	switch detect.Method(method) {
-	case detect.VAE:
-		return "AdversarialVAE"
-	case detect.AE:
-		return "AdversarialAE"
-	case detect.Distillation:
-		return "ModelDistillation"
-	}
-	return method
 }

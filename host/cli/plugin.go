@@ -101,13 +101,22 @@ func (a *app) start(cmd *cobra.Command, name string, f pluginFlags, example tens
 func (a *app) pluginCheckCommand() *cobra.Command {
 	var f pluginFlags
 	var data string
+	var shape []int
 	c := &cobra.Command{
 		Use:   "check NAME|PATH",
 		Short: "Check that a plugin keeps the contract, gradients included",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var rows *tensor.Tensor
-			var example tensor.Shape
+			example := tensor.Shape(shape)
+			if cmd.Flags().Changed("shape") {
+				if err := example.Valid(1, maxCheckShape); err != nil {
+					return usagef("--shape: %v", err)
+				}
+				if data != "" {
+					return usagef("plugin check takes --shape or --data, whose rows have a shape")
+				}
+			}
 			if data != "" {
 				if rows, err = a.readRows(data, nil); err != nil {
 					return err
@@ -153,8 +162,12 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().StringVar(&data, "data", "", "rows to check with (default: random ones in the legal range)")
+	c.Flags().IntSliceVar(&shape, "shape", nil, "shape of a row, as the data would have it, for models that leave it open: 224,224,3")
 	return c
 }
+
+// maxCheckShape is how many numbers a row of plugin check may have.
+const maxCheckShape = 1 << 24
 
 // disagreements are where plugin.yaml and Describe say different things.
 func disagreements(p launch.Plugin, info sdk.Info) []check.Finding {

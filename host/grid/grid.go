@@ -137,7 +137,7 @@ func (b *Bench) load(s *set, d *DetectorSpec, seed uint64, progress func(host.Pr
 	}
 	e, err := host.Load(b.Grid.Abs(s.decl.Spec), over, b.o.Components, o)
 	if err == nil && s.base != nil {
-		e.ShareRows(s.base)
+		e = e.Sharing(s.base)
 	}
 	return e, err
 }
