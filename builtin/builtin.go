@@ -4,10 +4,7 @@ package builtin
 
 import (
 	"github.com/vaeguard/vaeguard/builtin/attacks"
-	"github.com/vaeguard/vaeguard/builtin/classifiers/cnn"
-	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
-	"github.com/vaeguard/vaeguard/builtin/classifiers/oip"
-	"github.com/vaeguard/vaeguard/builtin/classifiers/onnx"
+	"github.com/vaeguard/vaeguard/builtin/classifiers"
 	"github.com/vaeguard/vaeguard/builtin/corruptions"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
 	"github.com/vaeguard/vaeguard/builtin/layers"
@@ -17,7 +14,6 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/builtin/scores"
 	"github.com/vaeguard/vaeguard/host"
-	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/specs"
 )
 
@@ -35,23 +31,12 @@ func Components() host.Components {
 		Corruptions: corruptions.Table(),
 		Datasets:    datasets.Table(),
 		Surrogate:   layers.Surrogate,
-		Classifiers: Classifiers(),
+		Classifiers: classifiers.Table(),
 		Specs:       specs.FS,
-	}
-}
-
-// Classifiers are the shipped plugins by name. Each runs as a subprocess of
-// the program that links them.
-func Classifiers() map[string]func() sdk.Classifier {
-	return map[string]func() sdk.Classifier{
-		"mlp":  func() sdk.Classifier { return mlp.New() },
-		"cnn":  func() sdk.Classifier { return cnn.New() },
-		"onnx": func() sdk.Classifier { return onnx.New() },
-		"oip":  func() sdk.Classifier { return oip.New() },
 	}
 }
 
 // ServeIfPlugin is the first line of any main, or TestMain, whose process
 // starts shipped plugins: it serves one and exits if a host asked for it, and
 // returns at once otherwise. cli.Main does it by itself.
-func ServeIfPlugin() { host.ServeIfPlugin(host.Components{Classifiers: Classifiers()}) }
+func ServeIfPlugin() { host.ServeIfPlugin(host.Components{Classifiers: classifiers.Table()}) }

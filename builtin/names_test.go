@@ -53,7 +53,7 @@ func TestHostKnowsNoNames(t *testing.T) {
 			kinds[name] = append(kinds[name], table.Kind())
 		}
 	}
-	for _, name := range c.ClassifierNames() {
+	for _, name := range c.Classifiers.Names() {
 		kinds[name] = append(kinds[name], "classifier")
 	}
 	used := make(map[string]bool)

@@ -115,7 +115,11 @@ func (e *Experiment) benchPlugin(ctx context.Context, b bench.Options, in tensor
 
 // configured is a shipped classifier in this process.
 func (e *Experiment) configured(ctx context.Context, name string, config sdk.Config) (sdk.Classifier, error) {
-	c := e.c.Classifiers[name]()
+	shipped, err := e.c.Classifiers.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	c := shipped.New()
 	if cc, ok := c.(sdk.Configurable); ok {
 		if err := cc.Configure(ctx, config); err != nil {
 			return nil, fmt.Errorf("classifier.config: %w", err)

@@ -3,7 +3,6 @@ package host
 import (
 	"io/fs"
 	"runtime/debug"
-	"slices"
 
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -14,7 +13,6 @@ import (
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
-	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -38,9 +36,10 @@ type Components struct {
 	// Surrogate are the layers of a surrogate whose section names none, for
 	// examples of a shape; nil: none but its last.
 	Surrogate func(in tensor.Shape, classes int) []nn.Maker
-	// Classifiers are the shipped plugins: constructors by name, served by
-	// this very program when the host starts it as a plugin.
-	Classifiers map[string]func() sdk.Classifier
+	// Classifiers are the shipped plugins, served by this very program when the
+	// host starts it as a plugin. The decoder does not need them, since a spec may
+	// also name plugins that are found elsewhere: Tables leaves them out.
+	Classifiers registry.Table[launch.Shipped]
 	// Sections are further parts of report.html, in order; nil: none.
 	Sections []report.Section
 	// Specs are the ready specs, by file name.
@@ -50,16 +49,6 @@ type Components struct {
 // Tables are the tables for parsing, lint, list, explain and schema.
 func (c Components) Tables() []registry.Any {
 	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Methods, c.Scores, c.Attacks, c.Corruptions, c.Datasets}
-}
-
-// ClassifierNames are the shipped plugins' names, sorted.
-func (c Components) ClassifierNames() []string {
-	names := make([]string, 0, len(c.Classifiers))
-	for n := range c.Classifiers {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // ServeIfPlugin serves a shipped classifier and exits if a host started this

@@ -87,14 +87,25 @@ func (s *Spec) configFaults(d *spec.Document, c Components) spec.Errors {
 	}
 	schema := p.Manifest.Schema()
 	if p.Shipped {
-		if c, ok := c.Classifiers[p.Name]().(sdk.Configurable); ok {
-			schema = c.Schema()
-		}
+		schema = shippedSchema(p.Name, c)
 	}
 	if len(schema) == 0 {
 		return nil
 	}
 	return d.CheckConfig(schema, "classifier.config")
+}
+
+// shippedSchema is what a shipped plugin says of its config; nil: it takes
+// none, or these components lack it.
+func shippedSchema(name string, c Components) []byte {
+	shipped, err := c.Classifiers.Lookup(name)
+	if err != nil {
+		return nil
+	}
+	if made, ok := shipped.New().(sdk.Configurable); ok {
+		return made.Schema()
+	}
+	return nil
 }
 
 // lintStarted starts the plugin and asks it.

@@ -72,11 +72,6 @@ func (s *Spec) Title() string {
 // editors check and complete YAML with.
 func Schema(c Components) []byte { return spec.Schema("vaeguard experiment", Spec{}, c.Tables()...) }
 
-// Explain documents a component, a kind of components or a key of specs.
-func Explain(name string, c Components) (string, error) {
-	return spec.Explain(name, Spec{}, c.Tables()...)
-}
-
 // read reads a spec file; name may be a ready spec of Components.Specs, with or
 // without .yaml, if no such file exists.
 func read(name string, set []string, c Components, checks func(*Spec) []spec.Check) (*Spec, error) {

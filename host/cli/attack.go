@@ -44,7 +44,7 @@ func (a *app) attackCommand() *cobra.Command {
 			}
 			chosen, err := host.ParseAttack(f.attack, f.set, a.c)
 			if err != nil {
-				return usageError{err}
+				return UsageError{err}
 			}
 			return a.runAttack(cmd.Context(), args[0], f, chosen)
 		},

@@ -1,5 +1,5 @@
 // Package cli is vaeguard's command line: one file a verb, behind Main, so that
-// a third party's own main adds a layer or an attack and has all of it.
+// a third party's own main adds a layer, an attack or a verb and has all of it.
 package cli
 
 import (
@@ -19,23 +19,24 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 )
 
-// Main runs the command line of os.Args with the given components and exits.
-// It also serves as a plugin when a host started this program as one.
-func Main(c host.Components) {
+// Main runs the command line of os.Args with the given components, and verbs
+// beside its own, and exits. It also serves as a plugin when a host started this
+// program as one.
+func Main(c host.Components, verbs ...Verb) {
 	ignoreFileLimit()
 	host.ServeIfPlugin(c)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	code := Run(ctx, c, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := Run(ctx, c, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, verbs...)
 	stop()
 	os.Exit(code)
 }
 
 // Run is Main without a process: it returns the exit code. Results go to
 // stdout, logs and progress to stderr.
-func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader, stdout, stderr io.Writer, verbs ...Verb) int {
 	a := &app{c: c, stdin: stdin, stdout: stdout, stderr: stderr}
-	root := a.root()
+	root := a.root(verbs)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -50,7 +51,7 @@ func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader,
 		}
 		fmt.Fprintln(stderr, errorText(err))
 		if ctx.Err() != nil {
-			return exitInterrupted // whatever it was that noticed first
+			return ExitInterrupted // whatever it was that noticed first
 		}
 	}
 	return exitCode(err)
@@ -74,7 +75,30 @@ type app struct {
 	bar *progress
 }
 
-func (a *app) root() *cobra.Command {
+// own are the verbs of every program: one file, and one line here.
+var own = [...]func(*app) *cobra.Command{
+	(*app).attackCommand,
+	(*app).benchCommand,
+	(*app).calibrateCommand,
+	(*app).demoCommand,
+	(*app).detectCommand,
+	(*app).evaluateCommand,
+	(*app).explainCommand,
+	(*app).gridCommand,
+	(*app).inspectCommand,
+	(*app).lintCommand,
+	(*app).listCommand,
+	(*app).newCommand,
+	(*app).pluginCommand,
+	(*app).runCommand,
+	(*app).runsCommand,
+	(*app).schemaCommand,
+	(*app).summaryCommand,
+	(*app).trainCommand,
+	(*app).versionCommand,
+}
+
+func (a *app) root(verbs []Verb) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "vaeguard",
 		Short:         "Guard a classifier against adversarial inputs",
@@ -90,7 +114,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.logLevel, "log-level", "warn", "what to log: trace, debug, info, warn, error, off")
 	f.BoolVar(&a.quiet, "quiet", false, "print no progress")
 	f.BoolVar(&a.json, "json", false, "print JSON")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return UsageError{err} })
 	root.SetVersionTemplate("vaeguard {{.Version}}\n")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if a.threads < 0 || a.threads > maxThreads {
@@ -101,12 +125,10 @@ func (a *app) root() *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(
-		a.demoCommand(), a.runCommand(), a.trainCommand(), a.calibrateCommand(), a.detectCommand(),
-		a.attackCommand(), a.evaluateCommand(), a.summaryCommand(), a.inspectCommand(),
-		a.lintCommand(), a.schemaCommand(), a.listCommand(), a.explainCommand(), a.newCommand(),
-		a.pluginCommand(), a.runsCommand(), a.gridCommand(), a.benchCommand(), a.versionCommand(),
-	)
+	for _, make := range own {
+		root.AddCommand(make(a))
+	}
+	a.addVerbs(root, verbs)
 	usageArgs(root)
 	return root
 }
@@ -161,7 +183,7 @@ func (a *app) progress() *progress {
 // errorText is what a user reads: several faults a line each.
 func errorText(err error) string {
 	text := err.Error()
-	if !strings.Contains(text, "\n") && exitCode(err) != exitGate {
+	if !strings.Contains(text, "\n") && exitCode(err) != ExitGate {
 		return "vaeguard: " + text
 	}
 	return text

@@ -75,14 +75,14 @@ func (a *app) evaluateCommand() *cobra.Command {
 			}
 			failed, err := report.Check(parsed)
 			if err != nil {
-				return usageError{err}
+				return UsageError{err}
 			}
 			if len(failed) > 0 {
 				lines := make([]string, len(failed))
 				for i, f := range failed {
 					lines[i] = "gate failed: " + f.String()
 				}
-				return gateError{errors.New(strings.Join(lines, "\n"))}
+				return GateError{errors.New(strings.Join(lines, "\n"))}
 			}
 			return nil
 		},

@@ -9,48 +9,56 @@ import (
 	"github.com/vaeguard/vaeguard/host/spec"
 )
 
-// Exit codes, a contract with scripts.
+// Exit codes, a contract with scripts. A verb chooses one by the type of its
+// error, which may be wrapped.
 const (
-	exitDone        = 0
-	exitFailed      = 1   // data, artifact or training failed
-	exitUsage       = 2   // usage, spec, lint, unknown name
-	exitGate        = 3   // a --fail-if gate
-	exitPlugin      = 4   // the plugin: start, handshake, check, pin, crash beyond budget
-	exitInterrupted = 130 // Ctrl-C
+	ExitDone        = 0
+	ExitFailed      = 1   // data, artifact or training failed: any other error
+	ExitUsage       = 2   // usage, spec, lint, unknown name: UsageError, spec.Error, spec.Errors
+	ExitGate        = 3   // a --fail-if gate: GateError
+	ExitPlugin      = 4   // the plugin: start, handshake, check, pin, crash beyond budget: *launch.Error
+	ExitInterrupted = 130 // Ctrl-C: context.Canceled
 )
 
-// usageError is the caller's fault: exit code 2.
-type usageError struct{ err error }
+// UsageError is the caller's fault, such as a flag's value: exit code 2.
+type UsageError struct{ Err error }
 
-func (e usageError) Error() string { return e.err.Error() }
-func (e usageError) Unwrap() error { return e.err }
+// Error is the message of Err.
+func (e UsageError) Error() string { return e.Err.Error() }
 
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+// Unwrap gives Err.
+func (e UsageError) Unwrap() error { return e.Err }
 
-// gateError says which --fail-if gates were tripped: exit code 3.
-type gateError struct{ err error }
+func usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
 
-func (e gateError) Error() string { return e.err.Error() }
-func (e gateError) Unwrap() error { return e.err }
+// GateError is a result that the caller does not accept, such as a tripped
+// --fail-if: exit code 3. Its message is printed as it is.
+type GateError struct{ Err error }
+
+// Error is the message of Err.
+func (e GateError) Error() string { return e.Err.Error() }
+
+// Unwrap gives Err.
+func (e GateError) Unwrap() error { return e.Err }
 
 // exitCode maps an error to the process's exit code.
 func exitCode(err error) int {
-	var usage usageError
-	var gate gateError
+	var usage UsageError
+	var gate GateError
 	var faults spec.Errors
 	var fault spec.Error
 	var plugin *launch.Error
 	switch {
 	case err == nil:
-		return exitDone
+		return ExitDone
 	case errors.As(err, &gate):
-		return exitGate
+		return ExitGate
 	case errors.As(err, &usage), errors.As(err, &faults), errors.As(err, &fault):
-		return exitUsage
+		return ExitUsage
 	case errors.As(err, &plugin):
-		return exitPlugin
+		return ExitPlugin
 	case errors.Is(err, context.Canceled):
-		return exitInterrupted
+		return ExitInterrupted
 	}
-	return exitFailed
+	return ExitFailed
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 // listed is one line of list.
@@ -21,69 +22,47 @@ type listed struct {
 func (a *app) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list [KIND]",
-		Short: "List layers, losses, scores, attacks, … that a spec can name",
+		Short: "List what a spec can name: layers, losses, scores, attacks, plugins, …",
+		Long:  "Without KIND, list prints the names of each kind on a line; with one, what each of them is. explain NAME has the rest.",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var rows []listed
-			var kinds []string
-			for _, t := range a.c.Tables() {
-				kinds = append(kinds, t.Kind())
-				if len(args) == 1 && !sameKind(args[0], t.Kind()) {
-					continue
+			g := a.guide()
+			kinds := g.All()
+			if len(args) == 1 {
+				k, err := g.Kind(args[0])
+				if err != nil {
+					return UsageError{err}
 				}
-				for _, name := range t.Names() {
-					_, doc, _ := t.Fresh(name)
-					rows = append(rows, listed{t.Kind(), name, firstSentence(doc)})
-				}
-			}
-			kinds = append(kinds, "classifier", "spec")
-			if len(args) == 0 || sameKind(args[0], "classifier") {
-				for _, name := range a.c.ClassifierNames() {
-					rows = append(rows, listed{"classifier", name, "shipped plugin"})
-				}
-			}
-			if len(args) == 0 || sameKind(args[0], "spec") {
-				for _, name := range a.specNames() {
-					rows = append(rows, listed{"spec", name, "ready spec"})
-				}
-			}
-			if len(rows) == 0 {
-				return usagef("unknown kind %q; known: %s", args[0], strings.Join(kinds, ", "))
+				kinds = []spec.Kind{k}
 			}
 			if a.json {
+				rows := []listed{}
+				for _, k := range kinds {
+					for _, t := range k.Topics {
+						rows = append(rows, listed{k.Name, t.Name, t.Summary})
+					}
+				}
 				return json.NewEncoder(a.stdout).Encode(rows)
 			}
+			if len(args) == 1 {
+				fmt.Fprint(a.stdout, kinds[0].List())
+				return nil
+			}
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-			for _, r := range rows {
-				fmt.Fprintf(w, "%s\t%s\t%s\n", r.Kind, r.Name, r.Doc)
+			for _, k := range kinds {
+				fmt.Fprintf(w, "%s\t%s\n", k.Name, strings.Join(k.Names(), ", "))
 			}
 			return w.Flush()
 		},
 	}
 }
 
-// sameKind takes singular and plural.
-func sameKind(asked, kind string) bool {
-	return asked == kind || asked == kind+"s" || asked == kind+"es" || asked == strings.TrimSuffix(kind, "y")+"ies"
-}
-
-func firstSentence(doc string) string {
-	doc, _, _ = strings.Cut(doc, "\n")
-	return doc
-}
-
-func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "explain NAME",
-		Short: "Explain a layer, loss, score, attack, … or a section of a spec",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := host.Explain(args[0], a.c)
-			if err != nil {
-				return usageError{err}
-			}
-			fmt.Fprint(a.stdout, text)
-			return nil
-		},
+// guide documents what specs can say. What is wrong with folders of plugins is
+// a warning.
+func (a *app) guide() spec.Guide {
+	g, err := host.Guide(a.c)
+	if err != nil {
+		a.logger().Warn("some plugins are left out", "error", err)
 	}
+	return g
 }

@@ -28,14 +28,14 @@ func (a *app) newCommand() *cobra.Command {
 			if from != "" {
 				data, err := fs.ReadFile(a.c.Specs, strings.TrimSuffix(from, ".yaml")+".yaml")
 				if err != nil {
-					return usagef("no ready spec %q; known: %s", from, strings.Join(a.specNames(), ", "))
+					return usagef("no ready spec %q; known: %s", from, strings.Join(a.c.SpecNames(), ", "))
 				}
 				_, err = a.stdout.Write(data)
 				return err
 			}
 			text, err := a.template(kind, name)
 			if err != nil {
-				return usageError{err}
+				return UsageError{err}
 			}
 			_, err = a.stdout.Write(text)
 			return err
@@ -71,18 +71,3 @@ func (a *app) template(kind, name string) ([]byte, error) {
 
 // plainName is a name that YAML needs no quotes for.
 var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.+-]*$`)
-
-// specNames are the ready specs.
-func (a *app) specNames() []string {
-	if a.c.Specs == nil {
-		return nil
-	}
-	files, err := fs.Glob(a.c.Specs, "*.yaml")
-	if err != nil {
-		panic("cli: bad pattern")
-	}
-	for i, f := range files {
-		files[i] = strings.TrimSuffix(f, ".yaml")
-	}
-	return files
-}

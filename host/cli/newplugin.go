@@ -21,7 +21,7 @@ func (a *app) newPluginCommand() *cobra.Command {
 				dir = args[0]
 			}
 			if err := scaffold.Write(dir, args[0], lang); err != nil {
-				return usageError{err}
+				return UsageError{err}
 			}
 			fmt.Fprintf(a.stderr, "wrote %s; for the next steps see %s\n", dir, filepath.Join(dir, "README.md"))
 			return nil

@@ -86,7 +86,7 @@ func (a *app) start(cmd *cobra.Command, name string, f pluginFlags, example tens
 	base := "."
 	if f.config != "" {
 		if conf.JSON, err = host.ReadConfig(f.config); err != nil {
-			return p, nil, usageError{err}
+			return p, nil, UsageError{err}
 		}
 		base = filepath.Dir(f.config)
 	}

@@ -19,7 +19,7 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			e, err := kernel.New(kernel.Options{Threads: a.threads})
 			if err != nil {
-				return usageError{err}
+				return UsageError{err}
 			}
 			defer e.Close()
 			v := struct {

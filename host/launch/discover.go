@@ -53,7 +53,7 @@ func DefaultDirs() []string {
 func (f Finder) List() ([]Plugin, error) {
 	var found []Plugin
 	var errs []error
-	for _, name := range Shipped() {
+	for _, name := range ShippedNames() {
 		cmd, err := Self(name)
 		if err != nil {
 			return nil, err

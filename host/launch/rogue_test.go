@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -22,13 +23,13 @@ import (
 // The test binary is also the plugins that the tests start, well-behaved and
 // not, and the host that a test kills.
 func TestMain(m *testing.M) {
-	ServeIfPlugin(map[string]func() sdk.Classifier{
-		"fake":  func() sdk.Classifier { return fake() },
-		"nchw":  func() sdk.Classifier { return nchw() },
-		"rogue": func() sdk.Classifier { return &rogue{Fake: fake()} },
-		"lossy": func() sdk.Classifier { return lossy{fake()} },
-		"pupil": func() sdk.Classifier { return &pupil{} },
-	})
+	ServeIfPlugin(registry.NewTable("classifier",
+		registry.Entry[Shipped]{Name: "fake", Default: Shipped{New: func() sdk.Classifier { return fake() }}},
+		registry.Entry[Shipped]{Name: "nchw", Default: Shipped{New: func() sdk.Classifier { return nchw() }}},
+		registry.Entry[Shipped]{Name: "rogue", Default: Shipped{New: func() sdk.Classifier { return &rogue{Fake: fake()} }}},
+		registry.Entry[Shipped]{Name: "lossy", Default: Shipped{New: func() sdk.Classifier { return lossy{fake()} }}},
+		registry.Entry[Shipped]{Name: "pupil", Default: Shipped{New: func() sdk.Classifier { return &pupil{} }}},
+	))
 	switch os.Getenv(actEnv) {
 	case "noise":
 		fmt.Println("Loading weights | epoch 1 | loss 0.3")

@@ -3,14 +3,24 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 
+	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk"
 )
+
+// Shipped is a classifier inside this program, an entry of a table of the kind
+// "classifier": a spec names it, and it runs as a plugin like any other.
+type Shipped struct {
+	// New is an unconfigured one.
+	New func() sdk.Classifier
+	// Train holds the defaults of classifier.train, a struct with the tags of
+	// package registry, for explain; nil: it is not trained, or does not tell.
+	Train any
+}
 
 // shippedEnv names the variable by which a host asks its own program to be a
 // shipped plugin.
@@ -26,26 +36,26 @@ var linked atomic.Pointer[[]string]
 // ServeIfPlugin is the hook of shipped plugins, the first line of main or of
 // TestMain: if this process was started to be one of the table, it serves it
 // and exits. Otherwise it only notes that Self works in this program.
-func ServeIfPlugin(table map[string]func() sdk.Classifier) {
-	names := slices.Sorted(maps.Keys(table))
+func ServeIfPlugin(table registry.Table[Shipped]) {
+	names := slices.Sorted(slices.Values(table.Names()))
 	name, asked := os.LookupEnv(shippedEnv)
 	if !asked {
 		linked.Store(&names)
 		return
 	}
 	_ = os.Unsetenv(shippedEnv) // a plugin's own children are not plugins
-	made, ok := table[name]
-	if !ok {
+	made, err := table.Lookup(name)
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "this program has no shipped plugin %q; it has %s\n", name, strings.Join(names, ", "))
 		os.Exit(1)
 	}
-	sdk.Serve(made())
+	sdk.Serve(made.New())
 	os.Exit(0)
 }
 
-// Shipped lists the names that Self accepts in this program, sorted; none if
+// ShippedNames are the names that Self accepts in this program, sorted; none if
 // its hook has not run.
-func Shipped() []string {
+func ShippedNames() []string {
 	if p := linked.Load(); p != nil {
 		return slices.Clone(*p)
 	}

@@ -3,53 +3,15 @@ package spec
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/vaeguard/vaeguard/host/registry"
 )
-
-// Explain documents a component (dense, or layer/dense where several kinds
-// share the name), a kind (layer) or a key of files that are read into structs
-// of root's type (train, vae.latent_dim): what it is, its options with type,
-// default and bounds, and an example. A name that is several of them gets all.
-func Explain(name string, root any, tables ...registry.Any) (string, error) {
-	kind, component, both := strings.Cut(name, "/")
-	var out []string
-	known := []string{}
-	for _, t := range tables {
-		known = append(known, t.Kind())
-		known = append(known, t.Names()...)
-		if both && t.Kind() != kind {
-			continue
-		}
-		want := name
-		if both {
-			want = component
-		}
-		if v, doc, ok := t.Fresh(want); ok {
-			out = append(out, explainComponent(t, want, v, doc, tables))
-		}
-	}
-	if len(out) == 0 {
-		for _, t := range tables {
-			if name == t.Kind() || name == t.Kind()+"s" {
-				return explainKind(t), nil
-			}
-		}
-	}
-	if text := explainKey(name, fresh(root), tables); text != "" {
-		out = append(out, text)
-	}
-	if len(out) > 0 {
-		return strings.Join(out, "\n"), nil
-	}
-	return "", errors.New(Unknown("name", name, append(known, names(fieldsOf(fresh(root).Type()))...)))
-}
 
 func explainComponent(t registry.Any, name string, v reflect.Value, doc string, tables []registry.Any) string {
 	var b strings.Builder
@@ -65,21 +27,15 @@ func explainComponent(t registry.Any, name string, v reflect.Value, doc string, 
 	return b.String()
 }
 
-func explainKind(t registry.Any) string {
-	var rows [][]string
-	for _, name := range t.Names() {
-		_, doc, _ := t.Fresh(name)
-		rows = append(rows, []string{name, Summary(doc)})
-	}
-	return columns(rows)
-}
-
-// Summary is the first sentence of a component's documentation.
+// Summary is the first sentence of a component's documentation: up to a full
+// stop before a capital letter, which "et al. 2018" is not.
 func Summary(doc string) string {
 	doc, _, _ = strings.Cut(strings.TrimSpace(doc), "\n\n")
 	doc = strings.Join(strings.Fields(doc), " ")
-	if i := strings.Index(doc, ". "); i >= 0 {
-		return doc[:i+1]
+	for i := range len(doc) - 2 {
+		if next, _ := utf8.DecodeRuneInString(doc[i+2:]); doc[i:i+2] == ". " && unicode.IsUpper(next) {
+			return doc[:i+1]
+		}
 	}
 	return doc
 }
@@ -116,6 +72,9 @@ func explainKey(path string, v reflect.Value, tables []registry.Any) string {
 		}
 		if v.Kind() == reflect.Struct && v.Type() != componentType && asDecoder(v) == nil {
 			options(&b, v, g)
+			if below := sections(v.Type()); below != nil {
+				fmt.Fprintf(&b, "Further keys: explain %s.%s\n", path, strings.Join(below, ", "+path+"."))
+			}
 			return b.String()
 		}
 		var rows [][]string
@@ -135,6 +94,54 @@ func explainKey(path string, v reflect.Value, tables []registry.Any) string {
 		return b.String()
 	}
 	return ""
+}
+
+// sections are the keys of a struct that hold mappings with keys of their own,
+// or lists of such.
+func sections(t reflect.Type) []string {
+	var out []string
+	for _, f := range fieldsOf(t) {
+		if inside(f.typ) != nil {
+			out = append(out, f.name)
+		}
+	}
+	return out
+}
+
+// inside is the struct whose keys stand below a key of type t; nil: there are
+// none.
+func inside(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == componentType || reflect.PointerTo(t).Implements(reflect.TypeFor[registry.Decoder]()) {
+		return nil
+	}
+	return t
+}
+
+// OptionTable is the table of a struct's options, a value whose fields hold the
+// defaults, as explain prints it, with the tables of the mappings below. v may be
+// a pointer.
+func OptionTable(v any, tables ...registry.Any) string {
+	x := reflect.ValueOf(v)
+	if x.Kind() == reflect.Pointer {
+		x = x.Elem()
+	}
+	return optionTable(settable(x), &generator{tables: tables}, nil)
+}
+
+// optionTable is OptionTable; around are the structs that v stands in.
+func optionTable(v reflect.Value, g *generator, around []reflect.Type) string {
+	var b strings.Builder
+	options(&b, v, g)
+	around = append(around, v.Type())
+	for _, f := range fieldsOf(v.Type()) {
+		if t := inside(f.typ); t != nil && !slices.Contains(around, t) { // a struct that holds itself ends
+			fmt.Fprintf(&b, "Options of %s:\n\n%s\n", f.name, optionTable(reflect.New(t).Elem(), g, around))
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // options writes the table of a struct's options; v holds the defaults.

@@ -48,3 +48,29 @@ func FuzzDecodeJSON(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSchemaOptions: a schema comes from a plugin's folder; whatever it is,
+// explain survives it, and the example is one that a config can be read from.
+func FuzzSchemaOptions(f *testing.F) {
+	for _, s := range []string{
+		`{"type": "object", "required": ["a", "b"], "properties": {"a": {"type": ["array", "null"], "items": {"oneOf": [{"type": "number"}, {"$ref": "#/definitions/x"}]}}, "b": null}}`,
+		`{"Properties": {"a": {"properties": {"b": true}, "Enum": [1, "x"], "default": {"c": []}}}, "required": ["a"]}`,
+		`{"required": ["x: y", "{"], "properties": {"x: y": {"examples": ["a: b"]}, "{": {"enum": [null]}}}`,
+		`{"required": ["token", "path"], "properties": {"token": {"type": "string", "secret": true}, "path": {"type": "string", "format": "path", "default": "true"}}}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, schema string) {
+		spec.SchemaOptions([]byte(schema))
+		example := spec.SchemaExample([]byte(schema))
+		if example == "" {
+			return
+		}
+		text := "api_version: vaeguard/v1\nkind: Experiment\nname: x\nclassifier: {plugin: x, config: " + example + "}\n"
+		o := options()
+		o.Literal = true // ${SECRET} is not set here
+		if _, err := parse("f.yaml", text, o); err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
+	})
+}

@@ -10,8 +10,8 @@ import (
 )
 
 // jsonSchema is the part of JSON Schema draft-07 that plugins describe their
-// options with. Keywords that are not here (title, default, examples, …) only
-// inform.
+// options with. Keywords that are not here (title, $comment, …) only inform, as
+// do the last four, which explain shows.
 type jsonSchema struct {
 	Type                 any                    `json:"type"`
 	Enum                 []any                  `json:"enum"`
@@ -40,6 +40,10 @@ type jsonSchema struct {
 	Ref                  string                 `json:"$ref"`
 	Definitions          map[string]*jsonSchema `json:"definitions"`
 	Secret               bool                   `json:"secret"`
+	Description          any                    `json:"description"`
+	Default              any                    `json:"default"`
+	Examples             any                    `json:"examples"`
+	Format               any                    `json:"format"`
 
 	never   bool // the schema false
 	pattern *regexp.Regexp

@@ -37,16 +37,17 @@ x.yaml:8:14: classifier.config.hidden[0]: must be >= 1, got 0`
 }
 
 func TestExplain(t *testing.T) {
+	guide := spec.Guide{Root: experiment{}, Tables: tables}
 	var b strings.Builder
 	for _, name := range []string{"dense", "layer/residual", "pgd", "flatten", "layers", "train.harden", "vae.latent_dim", "classifier.gradient", "detector.score", "detector.hidden_layers.head"} {
-		text, err := spec.Explain(name, experiment{}, tables...)
+		text, err := guide.Explain(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		b.WriteString("$ " + name + "\n" + text + "\n")
 	}
 	golden(t, "testdata/explain.golden", b.String())
-	_, err := spec.Explain("dens", experiment{}, tables...)
+	_, err := guide.Explain("dens")
 	if want := `unknown name "dens"; did you mean "dense"?`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

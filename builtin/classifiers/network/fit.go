@@ -25,7 +25,7 @@ import (
 type Training struct {
 	Epochs               int            `yaml:"epochs" doc:"passes over the data" check:">= 1"`
 	BatchSize            int            `yaml:"batch_size" doc:"rows per step" check:">= 1, <= 1048576"`
-	Optimizer            nn.Optimizer   `yaml:"optimizer" doc:"update rule"`
+	Optimizer            nn.Optimizer   `yaml:"optimizer" doc:"update rule; default: adam"`
 	LearningRate         float64        `yaml:"learning_rate" doc:"0: the optimizer's own" check:">= 0"`
 	LearningRateSchedule nn.Schedule    `yaml:"learning_rate_schedule" doc:"learning rate over time"`
 	ClipNorm             float64        `yaml:"clip_norm" doc:"largest L2 norm of a weight's gradient; 0: any" check:">= 0"`
@@ -39,6 +39,16 @@ type EarlyStopping struct {
 	MinDelta float64 `yaml:"min_delta" check:">= 0" doc:"smallest improvement that counts"`
 }
 
+// DefaultTraining are the options that a spec leaves out: 5 epochs of Adam, 128
+// rows per step.
+func DefaultTraining() Training {
+	adam, err := optimizers.Table().Lookup("adam")
+	if err != nil {
+		panic("network: the optimizers that ship have no adam")
+	}
+	return Training{Epochs: 5, BatchSize: 128, Optimizer: adam}
+}
+
 // weightsFile is what a Fit writes.
 const weightsFile = "weights.safetensors"
 
@@ -46,11 +56,7 @@ const weightsFile = "weights.safetensors"
 // anew each epoch. It starts from the config's weights, or afresh from the
 // seed.
 func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
-	adam, err := optimizers.Table().Lookup("adam")
-	if err != nil {
-		return sdk.FitDone{}, err
-	}
-	t := Training{Epochs: 5, BatchSize: 128, Optimizer: adam}
+	t := DefaultTraining()
 	if err := spec.DecodeJSON(o.JSON, &t, optimizers.Table(), optimizers.Schedules()); err != nil {
 		return sdk.FitDone{}, diagnostics(err)
 	}

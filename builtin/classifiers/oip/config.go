@@ -18,7 +18,7 @@ const schema = `{
   "additionalProperties": false,
   "required": ["url", "model"],
   "properties": {
-    "url": {"type": "string", "pattern": "^(https?|grpcs?)://", "description": "the server: http://, https://, grpc:// or grpcs://, host and port"},
+    "url": {"type": "string", "pattern": "^(https?|grpcs?)://", "examples": ["http://localhost:8000"], "description": "the server: http://, https://, grpc:// or grpcs://, host and port"},
     "model": {"type": "string", "minLength": 1, "description": "the model's name on the server"},
     "version": {"type": "string", "description": "its version; default: the server chooses"},
     "input": {"type": "string", "description": "the tensor that takes the rows; default: the model's only input"},

@@ -39,7 +39,7 @@ const schema = `{
   "additionalProperties": false,
   "required": ["model"],
   "properties": {
-    "model": {"type": "string", "minLength": 1, "format": "path", "description": "the ONNX file"},
+    "model": {"type": "string", "minLength": 1, "format": "path", "examples": ["model.onnx"], "description": "the ONNX file"},
     "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": {"type": "string", "minLength": 1}, "uniqueItems": true, "description": "the input that rows of the data enter, or those that are columns of a table, in order; default: the only one without a value"},
     "inputs": {"type": "object", "description": "values of the other inputs: a number, a list of numbers, or a shape and what fills it; where the file has a free batch, for each row",
       "additionalProperties": {"type": ["number", "boolean", "array", "object"], "items": {"type": "number"}, "additionalProperties": false, "required": ["shape", "fill"],

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "explain NAME",
+		Short: "Explain a layer, loss, score, attack, plugin, … or a key of a spec",
+		Long: "explain prints what a name or a key is, its options with types, defaults and bounds, and an example. NAME may be a\n" +
+			"kind too, as in list; KIND/NAME chooses where several kinds have the name. --all explains everything.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if all {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			g := a.guide()
+			if all {
+				_, err := fmt.Fprint(a.stdout, g.Everything())
+				return err
+			}
+			text, err := g.Explain(args[0])
+			if err != nil {
+				return UsageError{err}
+			}
+			fmt.Fprint(a.stdout, text)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "every key of a spec, and every name of every kind")
+	return c
+}
