@@ -10,6 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/classifiers/onnx"
 	"github.com/vaeguard/vaeguard/builtin/corruptions"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
+	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/builtin/losses"
 	"github.com/vaeguard/vaeguard/builtin/metrics"
@@ -32,6 +33,7 @@ func Components() host.Components {
 		Attacks:     attacks.Table(),
 		Corruptions: corruptions.Table(),
 		Datasets:    datasets.Table(),
+		Formats:     formats.Table(),
 		Surrogate:   layers.Surrogate,
 		Classifiers: Classifiers(),
 		Specs:       specs.FS,

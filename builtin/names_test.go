@@ -25,8 +25,11 @@ var allowed = map[string]map[string]string{
 	"detect/section.go":   {"confidence": "key of the section threshold"},
 	"detect/noise.go":     {"noise": "purpose that keys a stream of random numbers"},
 	"cli/calibrate.go":    {"confidence": "flag: that a false-alarm rate holds"},
-	"cli/detect.go":       {"adversarial": "detector_type of the results, as other libraries have it"},
+	"cli/clitest":         {"jsonl": "command of test scripts, which reads results", "npz": "command of test scripts, which reads results"},
+	"cli/detect.go":       {"adversarial": "detector_type of the results, as other libraries have it", "csv": "format of the results, see cli/results.go", "jsonl": "format of the results, see cli/results.go"},
 	"cli/inspect.go":      {"adversarial": "detector_type of the results, as other libraries have it"},
+	"cli/results.go":      {"csv": resultFormat, "jsonl": resultFormat, "npz": resultFormat},
+	"dataset/section.go":  {"folder": sourceKey, "idx": sourceKey, "cifar10": sourceKey},
 	"evaluate":            {"accuracy": "key of report.json"},
 	"grid":                {"accuracy": "key of results.json, and a column of its page"},
 	"gradient.go":         {"kl": "key of progress and events: fidelity of a source of gradients"},
@@ -35,6 +38,14 @@ var allowed = map[string]map[string]string{
 	"train/metric.go":     {"kl": "the trainer's own metric, whose name builtin's table has from here", "accuracy": "the trainer's own metric, whose name builtin's table has from here"},
 	"vae/summary.go":      {"dense": "label of vae's own dense head in a listing of layers; nothing goes by it"},
 }
+
+// Reasons that several literals share.
+const (
+	// Results have empty cells and nested lists, and no reader here: a format of
+	// rows has no use for their writers, nor they for it.
+	resultFormat = "format of the results: detect's own writers, which nothing reads rows by"
+	sourceKey    = "key of a source, as the tag of its field has it: whatever format has that name is looked up"
+)
 
 // pending are literals that do decide by a name, in files where that is about
 // to end. The map is to become empty and to go.

@@ -89,7 +89,7 @@ func (s *Spec) inputShape(d *spec.Document, c Components) (tensor.Shape, int) {
 		if src == nil {
 			continue
 		}
-		h, err := dataset.ReadHeader(*src, d.Abs("."), c.Datasets)
+		h, err := dataset.ReadHeader(*src, d.Abs("."), c.Datasets, c.Formats)
 		if err == nil && len(h.Example) > 0 {
 			return h.Example, h.Classes
 		}

@@ -18,7 +18,7 @@ func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
 	if src == nil {
 		return nil, e.Spec.Errorf("data", "there is no data.%s", role)
 	}
-	d, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets)
+	d, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats)
 	if err != nil {
 		return nil, fmt.Errorf("data.%s: %w", role, err)
 	}
@@ -60,7 +60,7 @@ func (e *Experiment) standardize(role dataset.Role, d *dataset.Data) error {
 			if src == nil {
 				return e.Spec.Errorf("data."+string(role)+".scale", "standard needs data.train to fit on")
 			}
-			raw, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets)
+			raw, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats)
 			if err != nil {
 				return fmt.Errorf("data.train: %w", err)
 			}

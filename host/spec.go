@@ -115,7 +115,7 @@ func ParseSpec(name string, text []byte, c Components) (*Spec, error) {
 func parse(name string, text []byte, c Components, foreign bool) (*Spec, error) {
 	s := &Spec{}
 	var err error
-	s.Document, err = spec.Parse(name, text, s, spec.Options{Tables: c.Tables(), Foreign: foreign, Checks: ownChecks(s)})
+	s.Document, err = spec.Parse(name, text, s, spec.Options{Tables: c.Tables(), Foreign: foreign, Checks: ownChecks(s, c)})
 	if err != nil {
 		return nil, err
 	}

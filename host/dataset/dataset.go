@@ -59,8 +59,8 @@ type Set interface {
 	Load(split string) (*Data, error)
 }
 
-// maxElements bounds the numbers of one set: 4 GiB of float32.
-const maxElements = 1 << 30
+// MaxElements bounds the numbers of one set: 4 GiB of float32.
+const MaxElements = 1 << 30
 
 // RowError is one row that cannot be used, where the rows behind it can.
 type RowError struct {
