@@ -172,9 +172,6 @@ func (c *conformance) rows(t *testing.T) {
 	if d.Features != nil && len(d.Features) != d.X.Stride() {
 		t.Errorf("%d features of %d numbers", len(d.Features), d.X.Stride())
 	}
-	if with, ok := r.(dataset.RowLabels); ok && c.f.Traits().Labelled && with.Label() == "" {
-		t.Error("Traits.Labelled, and the rows have no labels")
-	}
 }
 
 func (c *conformance) header(t *testing.T) {
