@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/builtin/formats/parquet"
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/host/dataset/parquet"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
