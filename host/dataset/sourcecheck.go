@@ -8,8 +8,9 @@ import (
 )
 
 // Check finds keys of the source that do not go with its format, as
-// registry.FieldErrors. What Validate refuses is not looked into. With look, a file whose extension
-// is no format's is looked at, below baseDir; without, it is left alone.
+// registry.FieldErrors. What Validate refuses is not looked into. With look, a
+// file whose extension is no format's is looked at, below baseDir; without, it
+// is left alone.
 func (s *Source) Check(baseDir string, formats registry.Table[Format], look bool) error {
 	if checkOne(*s) != nil {
 		return nil
