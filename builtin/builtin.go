@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/builtin/losses"
+	"github.com/vaeguard/vaeguard/builtin/methods"
 	"github.com/vaeguard/vaeguard/builtin/metrics"
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/builtin/scores"
@@ -29,6 +30,7 @@ func Components() host.Components {
 		Optimizers:  optimizers.Table(),
 		Schedules:   optimizers.Schedules(),
 		Metrics:     metrics.Table(),
+		Methods:     methods.Table(),
 		Scores:      scores.Table(),
 		Attacks:     attacks.Table(),
 		Corruptions: corruptions.Table(),

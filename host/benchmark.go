@@ -9,7 +9,6 @@ import (
 	"github.com/vaeguard/vaeguard/host/bench"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/launch"
-	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -37,6 +36,10 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	case s.Train == nil:
 		return nil, s.Errorf("train", "is missing: bench measures training steps")
 	}
+	method, coded := s.Detector.Chosen().(detect.Coded)
+	if !coded {
+		return nil, s.Errorf("detector.method", "%s: bench measures an auto-encoder", s.Detector.Method.Name)
+	}
 	in, classes := s.inputShape(s.Document, e.c)
 	if in == nil {
 		var err error
@@ -47,20 +50,23 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	section := *s.Train
 	section.EarlyStopping = nil // there are no validation rows, and no end
 	b := bench.Options{
-		Threads: e.o.Threads, Samples: s.Detector.Samples, Classes: classes, StepsOnly: o.StepsOnly, Budget: o.Budget, Progress: o.Progress,
+		Threads: e.o.Threads, Classes: classes, StepsOnly: o.StepsOnly, Budget: o.Budget, Progress: o.Progress,
 		Model: func() (*vae.Model, error) {
-			m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Method: method(s)}, s.Seed)
+			m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Coding: method.Coding()}, s.Seed)
 			if err != nil {
-				return nil, placeError(s.Document, err)
+				return nil, placeError(s.Document, "vae", err)
 			}
 			return m, nil
 		},
-		Train: train.Options{Section: section, Setup: s.setup(), Beta: s.Detector.Beta, Seed: s.Seed},
-		Detect: detect.Options{Method: detect.Method(s.Detector.Method), Temperature: s.Detector.Temperature,
-			Clip: s.Detector.ProbabilityClip, Seed: s.Seed},
+		Train:  train.Options{Section: section, Setup: s.setup(), Seed: s.Seed},
+		Detect: detect.Options{Method: s.Detector.Method.Name, Scores: s.Detector.NamedScores(), Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip, Seed: s.Seed},
 	}
-	for _, c := range s.Detector.Score {
-		b.Detect.Scores = append(b.Detect.Scores, detect.NamedScore{Name: c.Name, Score: registry.As[detect.Score](c)})
+	opinion, err := s.opinion(s.Document, detect.Parts{Input: in, Classes: classes})
+	if err != nil {
+		return nil, err
+	}
+	if n, ok := opinion.(detect.Noisy); ok {
+		b.Noise = n.DrawNoise(s.Seed)
 	}
 	if !s.Given("classifier") || o.NoPlugin {
 		return bench.Run(ctx, b)
@@ -98,7 +104,7 @@ func (e *Experiment) benchPlugin(ctx context.Context, b bench.Options, in tensor
 		}
 	}
 	b.Remote = func(ctx context.Context) (sdk.Classifier, func() error, error) {
-		c, err := e.start(ctx, deps)
+		c, err := e.launch(ctx, deps)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -134,7 +140,7 @@ func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p lau
 			var started *launch.Classifier
 			var deps launch.Deps
 			if deps, err = e.deps(*config); err == nil {
-				started, err = e.start(ctx, deps)
+				started, err = e.launch(ctx, deps)
 			}
 			if err == nil {
 				c, stop = started, started.Close

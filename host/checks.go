@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/vae"
 )
@@ -21,6 +23,7 @@ func ownChecks(s *Spec, c Components) []spec.Check { return specChecks(s, c, fal
 func specChecks(s *Spec, c Components, look bool) []spec.Check {
 	return []spec.Check{
 		{Find: s.applyCompat},
+		{Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.applyScores(d, c) }},
 		{Find: s.checkName},
 		{Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkSources(d, c, look) }},
 		{Find: s.checkOverlap},
@@ -45,6 +48,40 @@ func (s *Spec) applyCompat(d *spec.Document, _ spec.Errors) spec.Errors {
 		s.Detector.ProbabilityClip = 1e-7
 	}
 	return nil
+}
+
+// applyScores names the method's own scores where the file names none.
+func (s *Spec) applyScores(d *spec.Document, c Components) spec.Errors {
+	if s.Detector.Score != nil || s.Detector.Chosen() == nil {
+		return nil
+	}
+	named, fusion, err := s.ownScores(d, c)
+	if err != nil {
+		return spec.Errors{d.Errorf("detector.method", "%v", err)}
+	}
+	s.Detector.Score = named
+	if s.Detector.Fusion == detect.NoFusion {
+		s.Detector.Fusion = fusion
+	}
+	return nil
+}
+
+// ownScores are the scores of the spec's method.
+func (s *Spec) ownScores(d *spec.Document, c Components) ([]registry.Component, detect.FusionRule, error) {
+	names, fusion := s.Detector.Chosen().Scores()
+	var out []registry.Component
+	for i, n := range names {
+		one, err := spec.ParseComponent(c.Scores.Kind(), n, nil, c.Tables()...)
+		if err != nil {
+			return nil, fusion, fmt.Errorf("%s needs the score %s: %w", s.Detector.Method.Name, n, err)
+		}
+		one.Path = "detector.score." + n // as it would be written: alone, or in a list
+		if len(names) > 1 {
+			one.Path = fmt.Sprintf("detector.score[%d].%s", i, n)
+		}
+		out = append(out, one)
+	}
+	return out, fusion, nil
 }
 
 func (s *Spec) checkName(d *spec.Document, _ spec.Errors) spec.Errors {
@@ -72,16 +109,21 @@ func (s *Spec) checkOverlap(d *spec.Document, found spec.Errors) spec.Errors {
 
 // checkMethod finds sections that the detection method lacks or has no use for.
 func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
-	var errs spec.Errors
-	coded := s.Detector.Method == "vae" || s.Detector.Method == "ae"
-	switch {
-	case s.VAE == nil && s.Train != nil && coded && !found.Below("vae"):
-		errs = append(errs, d.Errorf("train", "there is no vae to train; add the section vae"))
-	case s.VAE != nil && s.VAE.Encoder == nil && s.VAE.From == "" && s.Detector.Method == "ae":
-		errs = append(errs, d.Errorf("vae", `missing key "encoder": method ae codes by its last layer`))
+	m := s.Detector.Chosen()
+	if m == nil {
+		return nil
 	}
-	if s.Train != nil && s.Train.Harden != nil && !coded {
-		errs = append(errs, d.Errorf("train.harden", "method %s rebuilds nothing that could be hardened", s.Detector.Method))
+	var errs spec.Errors
+	if _, coded := m.(detect.Coded); coded && s.VAE == nil && s.Train != nil && !d.Given("vae") {
+		errs = append(errs, d.Errorf("train", "there is no vae to train; add the section vae"))
+	}
+	if h, ok := m.(detect.Hardenable); s.Train != nil && s.Train.Harden != nil && !(ok && h.Hardenable()) {
+		errs = append(errs, d.Errorf("train.harden", "method %s rebuilds nothing that could be hardened", s.Detector.Method.Name))
+	}
+	if c, ok := m.(detect.Checker); ok && !found.Below("vae") && !found.Below("train") {
+		for _, f := range c.Check(s.VAE, s.Train) {
+			errs = append(errs, d.Errorf(f.Key, "%s", f.Message))
+		}
 	}
 	return errs
 }
@@ -114,21 +156,23 @@ func headerChecks(s *Spec, c Components) []spec.Check {
 	}
 }
 
-// checkShapes is lint's shape inference: it builds the auto-encoder for the
+// checkShapes is lint's shape inference: it makes the method's opinion for the
 // shape of the data and says where it does not fit.
 func (s *Spec) checkShapes(d *spec.Document, c Components) spec.Errors {
-	if s.VAE == nil || len(s.VAE.Decoder) == 0 {
+	_, coded := s.Detector.Chosen().(detect.Coded)
+	if s.Detector.Chosen() == nil || coded && (s.VAE == nil || len(s.VAE.Decoder) == 0) {
 		return nil
 	}
-	in, _ := s.inputShape(d, c)
+	in, classes := s.inputShape(d, c)
 	if in == nil {
 		return nil // the data is not at hand: train finds out
 	}
-	_, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Method: method(s)}, s.Seed)
-	if err == nil {
+	_, err := s.opinion(d, detect.Parts{Input: in, Classes: classes})
+	var fault spec.Error
+	if !errors.As(err, &fault) {
 		return nil
 	}
-	return spec.Errors{placeError(d, err)}
+	return spec.Errors{fault}
 }
 
 // checkCalibration finds before any training that there are too few
@@ -148,9 +192,10 @@ func (s *Spec) checkCalibration(d *spec.Document, c Components) spec.Errors {
 	return nil
 }
 
-// placeError gives an error of building layers its place in the file.
-func placeError(d *spec.Document, err error) spec.Error {
-	path := "vae"
+// placeError gives an error of building layers its place in the file: section,
+// or a layer's own.
+func placeError(d *spec.Document, section string, err error) spec.Error {
+	path := section
 	var part *vae.PartError
 	if errors.As(err, &part) {
 		path, err = part.Part, part.Err

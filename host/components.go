@@ -2,12 +2,14 @@ package host
 
 import (
 	"io/fs"
+	"runtime/debug"
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/evaluate/report"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -28,6 +30,7 @@ type Components struct {
 	Optimizers  registry.Table[nn.Optimizer]
 	Schedules   registry.Table[nn.Schedule]
 	Metrics     registry.Table[train.Metric]
+	Methods     registry.Table[detect.Method]
 	Scores      registry.Table[detect.Score]
 	Attacks     registry.Table[attack.Attack]
 	Corruptions registry.Table[evaluate.Corruption]
@@ -39,13 +42,15 @@ type Components struct {
 	// Classifiers are the shipped plugins: constructors by name, served by
 	// this very program when the host starts it as a plugin.
 	Classifiers map[string]func() sdk.Classifier
+	// Sections are further parts of report.html, in order; nil: none.
+	Sections []report.Section
 	// Specs are the ready specs, by file name.
 	Specs fs.FS
 }
 
 // Tables are the tables for parsing, lint, list, explain and schema.
 func (c Components) Tables() []registry.Any {
-	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Scores, c.Attacks, c.Corruptions, c.Datasets, c.Formats}
+	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Methods, c.Scores, c.Attacks, c.Corruptions, c.Datasets, c.Formats}
 }
 
 // ClassifierNames are the shipped plugins' names, sorted.
@@ -62,3 +67,23 @@ func (c Components) ClassifierNames() []string {
 // program as its plugin; otherwise it returns at once. It must be the first
 // line of any main, or TestMain, whose process starts shipped plugins.
 func ServeIfPlugin(c Components) { launch.ServeIfPlugin(c.Classifiers) }
+
+// Version is the module's version, or "devel" with the commit where the
+// build knows it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
+		if m.Path == "github.com/vaeguard/vaeguard" && m.Version != "" && m.Version != "(devel)" {
+			return m.Version
+		}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "devel+" + s.Value[:12]
+		}
+	}
+	return "devel"
+}

@@ -14,8 +14,6 @@ import (
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
-	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -78,7 +76,7 @@ func OpenContext(ctx context.Context, dir string, c Components, opts ...OpenOpti
 			deps.Config.JSON = trained
 		}
 	}
-	cl, err := e.start(ctx, deps)
+	cl, err := e.launch(ctx, deps)
 	if err != nil {
 		return nil, e.Spec.Unexpanded(err)
 	}
@@ -111,7 +109,11 @@ func reopen(saved *artifact.Detector, c Components, o OpenOptions) (*Experiment,
 	if err != nil {
 		return nil, fmt.Errorf("detector %s: %w", saved.Dir, err)
 	}
-	return newExperiment(s, c, o.Options), nil
+	e := newExperiment(s, c, o.Options)
+	if a := saved.Scale(); a != nil {
+		e.rows.standard = &dataset.Standard{Mean: a.Mean, Std: a.Std}
+	}
+	return e, nil
 }
 
 // restore puts a saved detector together around its classifier.
@@ -125,81 +127,85 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 			return nil, err
 		}
 	}
-	s := e.Spec
-	net := &network{}
-	if net.source, err = e.reopenSource(ctx, cl, saved); err != nil {
-		return nil, fmt.Errorf("detector %s: gradient: %w", saved.Dir, err)
+	fault := func(what string, err error) error { return fmt.Errorf("detector %s: %s: %w", saved.Dir, what, err) }
+	g := &guard{noise: saved.Noise()}
+	if g.source, err = e.reopenSource(ctx, cl, saved); err != nil {
+		return nil, fault("gradient", err)
 	}
 	defer func() {
 		if err != nil {
-			err = closeSource(net.source, err)
+			err = closeSource(g.source, err)
 		}
 	}()
-	switch s.Detector.Method {
-	case "max_softmax", "feature_squeezing":
-	case "distillation":
-		if net.student, err = vae.BuildStudent(info.InputShape, s.Detector.Student.Layers, info.NumClasses, s.Seed); err == nil {
-			err = net.student.Load(saved.Weights())
+	if g.normalizer, err = savedNormalizer(saved); err != nil {
+		return nil, fault(artifact.WeightsFile, err)
+	}
+	if g.opinion, err = e.Spec.opinion(e.Spec.Document, detect.Parts{Input: info.InputShape, Classes: info.NumClasses, Info: &info, Normalizer: g.normalizer}); err != nil {
+		return nil, fault(artifact.SpecFile, err)
+	}
+	if params := g.opinion.Params(); params != nil {
+		if err := nn.Load(params, saved.Weights()); err != nil {
+			return nil, fault(artifact.WeightsFile, err)
 		}
-	default:
-		net.model, err = e.savedModel(info.InputShape, saved)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("detector %s: %s: %w", saved.Dir, artifact.WeightsFile, err)
-	}
-	var heads []oracle.Head
-	for _, h := range s.Detector.HiddenLayers {
+	for _, h := range e.Spec.Detector.HiddenLayers {
 		k := saved.HeadKernel(h.Name)
 		if k == nil {
-			return nil, fmt.Errorf("detector %s: %s has no kernel for hidden layer %s", saved.Dir, artifact.WeightsFile, h.Name)
+			return nil, fault(artifact.WeightsFile, fmt.Errorf("there is no kernel for hidden layer %s", h.Name))
 		}
-		heads = append(heads, oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: k})
+		g.heads = append(g.heads, oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: k})
 	}
-	d, err := e.assemble(ctx, cl, net, heads, saved.Noise(), saved.State)
+	d, err := e.assemble(ctx, cl, g, saved.State)
 	if err != nil {
 		return nil, err
 	}
 	d.Saved = saved
-	if a := saved.Scale(); a != nil {
-		e.standard = &dataset.Standard{Mean: a.Mean, Std: a.Std}
-	}
 	return d, nil
 }
 
-// assemble makes the detector of a network.
-func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, net *network, heads []oracle.Head, noise *tensor.Tensor, state detect.State) (*Detector, error) {
-	s := e.Spec
+// assemble makes the detector of a guard.
+func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, g *guard, state detect.State) (*Detector, error) {
+	s := e.Spec.Detector
 	o := detect.Options{
-		Method: detect.Method(s.Detector.Method), Classifier: modelOf(cl, net.source), Noise: noise,
-		Fusion: s.Detector.Fusion, Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip,
-		Hidden: heads, Seed: s.Seed, Threads: e.o.Threads, State: state,
+		Method: s.Method.Name, Opinion: g.opinion, Classifier: modelOf(cl, g.source), Noise: g.noise,
+		Scores: s.NamedScores(), Fusion: s.Fusion, Temperature: s.Temperature, Clip: s.ProbabilityClip,
+		Hidden: g.heads, Seed: e.Spec.Seed, Threads: e.o.Threads, State: state,
 	}
-	if net.model != nil {
-		o.Autoencoder = detect.Of(net.model)
-	}
-	if net.student != nil {
-		o.Student = detect.OfStudent(net.student)
-	}
-	if len(s.Detector.Score) > 0 && (s.Given("detector.score") || len(heads) == 0 && o.Method == detect.VAE) {
-		for _, c := range s.Detector.Score {
-			o.Scores = append(o.Scores, detect.NamedScore{Name: c.Name, Score: registry.As[detect.Score](c)})
-		}
-	} else {
-		names, fusion := detect.DefaultScores(o.Method)
-		for _, n := range names {
-			sc, err := e.c.Scores.Lookup(n)
-			if err != nil {
-				return nil, err
-			}
-			o.Scores = append(o.Scores, detect.NamedScore{Name: n, Score: sc})
-		}
-		o.Fusion = fusion
+	if err := e.mendScores(&o); err != nil {
+		return nil, err
 	}
 	inner, err := detect.New(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{Detector: inner, Classifier: cl, Gradient: net.source, Experiment: e}, nil
+	return &Detector{Detector: inner, Classifier: cl, Gradient: g.source, Experiment: e}, nil
+}
+
+// mendScores gives a detector the method's own scores where its spec names
+// none, or one that it cannot have had: files of a while ago name the same score
+// for every method whose spec named none. Where only a person can tell, it warns.
+func (e *Experiment) mendScores(o *detect.Options) error {
+	named, fusion, err := e.Spec.ownScores(e.Spec.Document, e.c)
+	if err != nil {
+		return err
+	}
+	own := (&detect.Section{Score: named}).NamedScores()
+	if o.Scores == nil {
+		o.Scores, o.Fusion = own, fusion
+		return nil
+	}
+	if e.Spec.Ignored() == nil || o.State.Threshold == nil || len(o.Scores) > 1 || o.Scores[0].Name == own[0].Name {
+		return nil
+	}
+	fused := len(own) > 1 && len(o.State.Reference) == len(own)
+	blind := o.Opinion.Form() == detect.Form{} && detect.NeedsOf(o.Scores[0].Score).Q
+	if fused || blind {
+		o.Scores, o.Fusion = own, fusion
+		return nil
+	}
+	e.o.logger().Warn("the detector was saved by an earlier version, which wrote the same score for every spec that named none: if its spec named none, its threshold is that of the method's own score; train it again, or calibrate it",
+		"score", o.Scores[0].Name, "own", own[0].Name)
+	return nil
 }
 
 // Detect scores, flags and corrects x, (N, example…), in the classifier's
@@ -216,7 +222,7 @@ func (d *Detector) DetectInclude(ctx context.Context, x *tensor.Tensor, include 
 // Scale maps raw features as the experiment's `scale: standard` does; x
 // itself if there is none.
 func (d *Detector) Scale(x *tensor.Tensor) *tensor.Tensor {
-	s := d.Experiment.standard
+	s := d.Experiment.rows.standard
 	if s == nil || x.Stride() != len(s.Mean) {
 		return x
 	}
@@ -252,70 +258,4 @@ func (d *Detector) Digest() string {
 // Close ends the classifier's process.
 func (d *Detector) Close() error {
 	return errors.Join(closeSource(d.Gradient, d.Detector.Close()), d.Classifier.Close())
-}
-
-// save writes the detector to dir. classifierDir holds the files of a
-// classifier that was trained here, or is "".
-func (d *Detector) save(ctx context.Context, dir, classifierDir string, net *network, force bool) error {
-	info, err := d.Classifier.Info(ctx)
-	if err != nil {
-		return err
-	}
-	e := d.Experiment
-	var params []*nn.Param
-	switch {
-	case net.model != nil:
-		params = net.model.Params()
-	case net.student != nil:
-		params = net.student.Params()
-	}
-	o := d.Options()
-	contents := artifact.Contents{Noise: o.Noise, Heads: o.Hidden}
-	if net.model != nil && net.model.Normalize != nil {
-		mean, std := net.model.Normalize.Float32()
-		contents.Normalize = &artifact.Affine{Mean: mean, Std: std}
-	}
-	if e.standard != nil {
-		contents.Scale = &artifact.Affine{Mean: e.standard.Mean, Std: e.standard.Std}
-	}
-	var report *gradient.Report
-	if d.Gradient != nil {
-		r := d.Gradient.Report()
-		report = &r
-		contents.Gradient = d.Gradient.Saved()
-	}
-	base, err := filepath.Abs(e.Spec.Abs("."))
-	if err != nil {
-		return err
-	}
-	if v := e.Spec.VAE; v != nil && v.From != "" { // its layers are here: what is saved stands on its own
-		own := *v
-		own.From = ""
-		e.Spec.VAE = &own
-	}
-	saved := &artifact.Detector{
-		Spec: e.Spec.Resolved(), Tensors: artifact.Tensors(params, contents), State: d.State(), ClassifierDir: classifierDir,
-		Meta: artifact.Meta{
-			Name: e.Spec.Title(), Method: e.Spec.Detector.Method, Seeds: map[string]uint64{"spec": e.Spec.Seed},
-			InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Gradient: report,
-			Data: map[string]string{}, Base: base,
-		},
-	}
-	if rows := e.rows[dataset.RoleTrain]; rows != nil && len(saved.Meta.Classifier.Labels) == 0 {
-		saved.Meta.Classifier.Labels = rows.Classes
-	}
-	if net.model != nil {
-		saved.Meta.LatentDim = net.model.LatentDim
-	}
-	if o.Noise != nil {
-		saved.Meta.Samples = o.Noise.N()
-	}
-	for role, rows := range e.rows {
-		saved.Meta.Data[string(role)] = rows.Source
-	}
-	if err := artifact.Save(dir, saved, force); err != nil {
-		return err
-	}
-	d.Saved, err = artifact.Load(dir)
-	return err
 }

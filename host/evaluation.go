@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/attack"
@@ -17,22 +18,22 @@ import (
 	"github.com/vaeguard/vaeguard/host/evaluate/report"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
+	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// EvaluateOptions say what a detector is judged on.
+// EvaluateOptions say what a detector is evaluated on.
 type EvaluateOptions struct {
 	X           *tensor.Tensor       // clean rows; nil: the spec's data.test
 	Labels      []int                // of X
 	Attacks     []registry.Component // nil: the spec's
 	Corruptions []registry.Component // nil: the spec's
-	History     []train.Record       // training curves for the report, if at hand
-	Transfer    *Detector            // from whose guard transfer attacks come; nil: none
+	Transfer    *Detector            // of another seed, on which transfer attacks are made; nil: they are left out
 }
 
-// Evaluate attacks the classifier and the guard and measures what the guard
-// is worth.
+// Evaluate attacks the classifier and the guarded classifier and measures what
+// is detected and what evades.
 func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.Report, *evaluate.Details, error) {
 	eo, err := d.Judging(ctx, o)
 	if err != nil {
@@ -80,7 +81,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 			return d.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed})
 		},
 		Threshold: threshold.Value, PromisedFPR: deref(threshold.Rule.FPR), PromisedConfidence: deref(threshold.Rule.Confidence), CalibrationRows: threshold.N,
-		Method: s.Detector.Method, Digest: d.Digest(),
+		Method: s.Detector.Method.Name, Digest: d.Digest(),
 		X: o.X, Labels: o.Labels, ClassNames: classes, Feature: features,
 		Box:        box,
 		Deviations: attack.Deviations(reference),
@@ -96,7 +97,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		}
 	}
 	for _, c := range o.Attacks {
-		eo.Attacks = append(eo.Attacks, evaluate.Named{Name: c.Name, Attack: registry.As[attack.Attack](c)})
+		eo.Attacks = append(eo.Attacks, evaluate.NamedAttack{Name: c.Name, Attack: registry.As[attack.Attack](c)})
 	}
 	for _, c := range o.Corruptions {
 		eo.Corruptions = append(eo.Corruptions, evaluate.NamedCorruption{Name: c.Name, Corruption: registry.As[evaluate.Corruption](c)})
@@ -109,9 +110,15 @@ func sha(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// ReportOptions are what a report shows beside the evaluation.
+type ReportOptions struct {
+	History []train.Record // training curves; nil: not shown
+	Command string         // shell command that reproduces it; "": not shown
+}
+
 // WriteReport writes report.json, report.html and scores.json, which paired
 // tests between detectors read, into dir, each whole or not at all.
-func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate.Details, history []train.Record) error {
+func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate.Details, o ReportOptions) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -127,15 +134,28 @@ func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate
 	}); err != nil {
 		return err
 	}
-	o := report.Options{
-		Training: series(history), Spec: string(d.Experiment.Spec.Resolved()),
+	layers, err := d.Experiment.Spec.describe(d.InputShape(), r.Classifier.Classes)
+	if err != nil {
+		return err
+	}
+	page := report.Options{
+		Training: series(o.History), Spec: string(d.Experiment.Spec.Resolved()), Sections: d.Experiment.c.Sections,
 		Provenance: []report.Fact{
-			{Name: "vaeguard", Value: Version()}, {Name: "Go", Value: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
-			{Name: "detector", Value: d.Digest()}, {Name: "spec", Value: r.SpecSHA256},
+			{Name: "Go", Value: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
 		},
 	}
+	if o.Command != "" {
+		page.Command = []string{d.Experiment.Spec.Unexpand(o.Command)}
+	}
+	if len(layers) > 0 {
+		var b strings.Builder
+		if err := vae.WriteTable(&b, layers); err != nil {
+			return err
+		}
+		page.Summary = b.String()
+	}
 	return atomicfile.Write(filepath.Join(dir, "report.html"), func(f *os.File) error {
-		return report.WriteHTML(f, r, details, o)
+		return report.WriteHTML(f, r, details, page)
 	})
 }
 

@@ -8,8 +8,12 @@ package host
 import (
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -26,7 +30,7 @@ type Options struct {
 
 // Progress is one report of long work.
 type Progress struct {
-	Stage   string // "classifier", "guard", "calibrate", "attack fgsm", …
+	Stage   string // "classifier", "detector", "calibrate", "attack fgsm", …
 	Done    int    // steps done of Total
 	Total   int
 	Epoch   int // 0 where there are none
@@ -48,15 +52,14 @@ func (o Options) progress(p Progress) {
 	}
 }
 
-// Experiment is a spec with what it names.
+// Experiment is a spec with what it names. It is a value: nothing changes its
+// spec, and what it reads it only remembers.
 type Experiment struct {
 	Spec *Spec
 
-	c        Components
-	o        Options
-	rows     map[dataset.Role]*dataset.Data
-	standard *dataset.Standard // of `scale: standard`, fitted on data.train; nil: none
-	frozen   string            // folder of a trained classifier to use: see UseClassifier
+	c    Components
+	o    Options
+	rows *rows
 }
 
 // Load reads a spec file with overrides (path=value) and checks it, shapes
@@ -64,43 +67,91 @@ type Experiment struct {
 // .yaml, if no such file exists. Errors are spec.Errors: all faults at once.
 func Load(name string, set []string, c Components, o Options) (*Experiment, error) {
 	s, err := read(name, set, c, func(s *Spec) []spec.Check { return allChecks(s, c) })
-	return newExperiment(s, c, o), err
+	if err != nil {
+		return nil, err
+	}
+	return newExperiment(s, c, o), nil
 }
 
 // LoadForLint is Load, but that a plugin which cannot be found, or whose config
 // does not fit it, is among the faults.
 func LoadForLint(name string, set []string, c Components, o Options) (*Experiment, error) {
 	s, err := read(name, set, c, func(s *Spec) []spec.Check { return append(allChecks(s, c), pluginChecks(s, c)...) })
-	return newExperiment(s, c, o), err
+	if err != nil {
+		return nil, err
+	}
+	return newExperiment(s, c, o), nil
 }
 
 func newExperiment(s *Spec, c Components, o Options) *Experiment {
-	if s == nil {
-		return nil
-	}
-	return &Experiment{Spec: s, c: c, o: o, rows: map[dataset.Role]*dataset.Data{}}
+	return &Experiment{Spec: s, c: c, o: o, rows: newRows()}
 }
 
-// inputShape finds the shape of one example, and the number of classes, without
-// reading rows: from the headers of the data, of any role.
-func (s *Spec) inputShape(d *spec.Document, c Components) (tensor.Shape, int) {
-	for _, role := range []dataset.Role{dataset.RoleTrain, dataset.RoleCalibration, dataset.RoleTest, dataset.RoleValidation} {
-		src := s.Data.Of(role)
-		if src == nil {
-			continue
-		}
-		h, err := dataset.ReadHeader(*src, d.Abs("."), c.Datasets, c.Formats)
-		if err == nil && len(h.Example) > 0 {
-			return h.Example, h.Classes
-		}
-	}
-	return nil, 0
+// With is the experiment with another spec: a copy that change has changed. It
+// shares the rows that were read, and so change must leave the section data
+// alone. Slices and pointers of the spec are to be replaced, not written to.
+func (e *Experiment) With(change func(*Spec)) *Experiment {
+	s := *e.Spec
+	change(&s)
+	return &Experiment{Spec: &s, c: e.c, o: e.o, rows: e.rows}
 }
 
-// method is the kind of auto-encoder that the detector needs.
-func method(s *Spec) vae.Method {
-	if s.Detector.Method == "ae" || s.Detector.Method == "magnet" {
-		return vae.AE
+// Describe lists the layers of the spec's opinion, none if it has none. Without
+// data at hand the shape of an example is that of the decoder's end.
+func (e *Experiment) Describe() ([]nn.LayerInfo, error) {
+	in, classes := e.Spec.inputShape(e.Spec.Document, e.c)
+	return e.Spec.describe(in, classes)
+}
+
+// DescribeSaved is Describe for the inputs and classes of a saved detector,
+// which the experiment is the spec of.
+func (e *Experiment) DescribeSaved(saved *artifact.Detector) ([]nn.LayerInfo, error) {
+	return e.Spec.describe(saved.Meta.InputShape, saved.Meta.Classifier.Classes)
+}
+
+// describe lists layers for examples of a shape; nil and 0 if it is not known.
+func (s *Spec) describe(in tensor.Shape, classes int) ([]nn.LayerInfo, error) {
+	_, coded := s.Detector.Chosen().(detect.Coded)
+	if in == nil && coded && s.VAE != nil {
+		var err error
+		if in, err = s.decoderShape(); err != nil {
+			return nil, err
+		}
 	}
-	return vae.VAE
+	opinion, err := s.opinion(s.Document, detect.Parts{Input: in, Classes: classes})
+	if err != nil {
+		return nil, err
+	}
+	d, ok := opinion.(detect.Described)
+	if !ok {
+		return nil, nil
+	}
+	if in == nil || opinion.Form().Logits && classes == 0 {
+		return nil, s.Errorf("data", "the shape of the data is not known")
+	}
+	return d.Describe(), nil
+}
+
+// decoderShape is the shape that the decoder ends in, which must be the input's.
+func (s *Spec) decoderShape() (tensor.Shape, error) {
+	seq, err := nn.Build(s.VAE.Decoder, tensor.Shape{s.VAE.LatentDim}, nn.FreshRand(s.Seed))
+	if err != nil {
+		return nil, placeError(s.Document, "vae", &vae.PartError{Part: "vae.decoder", Err: err})
+	}
+	return seq.Out(), nil
+}
+
+// Estimate counts the cost of training the given layers.
+func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
+	t := e.Spec.Train
+	if t == nil {
+		return train.Estimate{}
+	}
+	rows := 0
+	if src := e.Spec.Data.Train; src != nil {
+		if h, err := dataset.ReadHeader(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats); err == nil {
+			rows = max(0, h.Rows)
+		}
+	}
+	return t.Estimate(layers, rows)
 }

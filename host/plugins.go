@@ -1,11 +1,14 @@
 package host
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk"
 )
 
 // Plugins finds plugins: shipped ones, and folders in $VAEGUARD_PLUGIN_DIR,
@@ -46,3 +49,104 @@ func FindPlugin(nameOrPath string) (launch.Plugin, error) {
 
 // ReadConfig reads a plugin's config, YAML or JSON, as JSON.
 func ReadConfig(file string) ([]byte, error) { return spec.ReadConfig(file, os.LookupEnv) }
+
+// LintClassifier checks the section classifier against the plugin's own
+// schema and shape: by plugin.yaml, or what a shipped plugin says of itself;
+// with start, by starting it. Faults are spec.Errors, a plugin that cannot be
+// started is a *launch.Error.
+func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
+	s := e.Spec
+	if !s.Given("classifier") {
+		return nil
+	}
+	p, err := s.Classifier.Model.Find(Plugins(), s.Abs("."))
+	if err != nil {
+		return s.pluginFaults(s.Document, e.c)
+	}
+	faults := s.configFaults(s.Document, e.c)
+	in, classes := s.inputShape(s.Document, e.c)
+	if want := p.Manifest.InputShape; in != nil && want != nil && in.Size() != want.Size() {
+		faults = append(faults, s.Errorf("classifier", "takes %v, the data has %v", want, in))
+	}
+	if start && len(faults) == 0 {
+		return e.lintStarted(ctx, p, sdk.Config{InputShape: in, Classes: classes})
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+// configFaults checks classifier.config against the schema that is known
+// without starting the plugin, its secrets above all: before anything of the
+// spec is written.
+func (s *Spec) configFaults(d *spec.Document, c Components) spec.Errors {
+	p, err := s.Classifier.Model.Find(Plugins(), d.Abs("."))
+	if err != nil {
+		return nil // the start says so
+	}
+	schema := p.Manifest.Schema()
+	if p.Shipped {
+		if c, ok := c.Classifiers[p.Name]().(sdk.Configurable); ok {
+			schema = c.Schema()
+		}
+	}
+	if len(schema) == 0 {
+		return nil
+	}
+	return d.CheckConfig(schema, "classifier.config")
+}
+
+// lintStarted starts the plugin and asks it.
+func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sdk.Config) error {
+	s := e.Spec
+	deps, err := e.deps(config)
+	if err != nil {
+		return err
+	}
+	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: deps.Config, Logger: e.o.logger(), Checks: launch.ChecksOff, CheckSchema: s.checkSchema})
+	var d sdk.Diagnostics
+	if errors.As(err, &d) {
+		var faults spec.Errors
+		for _, x := range d {
+			faults = append(faults, s.Errorf("classifier.config"+dotted(x.Pointer), "%s", x.Message))
+		}
+		return faults
+	}
+	if err != nil {
+		return err
+	}
+	return cl.Close()
+}
+
+// cause is the inner error of a plugin's: the place in the file says the rest.
+func cause(err error) error {
+	var l *launch.Error
+	if errors.As(err, &l) {
+		return l.Err
+	}
+	return err
+}
+
+// dotted turns a JSON pointer into a spec's path: /layers/2/units is
+// .layers[2].units.
+func dotted(pointer string) string {
+	out := ""
+	for len(pointer) > 0 {
+		pointer = pointer[1:]
+		part := pointer
+		for i := range pointer {
+			if pointer[i] == '/' {
+				part = pointer[:i]
+				break
+			}
+		}
+		pointer = pointer[len(part):]
+		if part != "" && part[0] >= '0' && part[0] <= '9' {
+			out += "[" + part + "]"
+		} else {
+			out += "." + part
+		}
+	}
+	return out
+}

@@ -20,15 +20,19 @@ import (
 	"github.com/vaeguard/vaeguard/host/rundir"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/train"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // RunOptions say where a run goes.
 type RunOptions struct {
-	Out     string // run directory
-	Resume  bool   // go on with what an interrupted run left
-	Force   bool   // move an existing run aside
-	Command string // that resumes it, for the message after an interruption
+	Out       string // run directory
+	Resume    bool   // continue what an interrupted run left
+	Force     bool   // move an existing run aside
+	Command   string // shell command that resumes it, for the message after an interruption
+	Reproduce string // shell command that does it all again, for the report; "": the report has none
+	// Classifier is a folder that StartClassifier trained a classifier into,
+	// which is guarded as it is; "": the run trains its own. Without a section
+	// classifier.train it changes nothing.
+	Classifier string
 }
 
 // TrainOptions say where a detector goes.
@@ -36,20 +40,20 @@ type TrainOptions = RunOptions
 
 // InterruptedError is a training that was cut short and saved.
 type InterruptedError struct {
-	Command string // that goes on with it
+	Command string // shell command that resumes it
 	Err     error
 }
 
-// Error says how to go on.
+// Error names the command that resumes it.
 func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Go on with:\n  %s", e.Command)
+	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Resume with:\n  %s", e.Command)
 }
 
 // Unwrap is the cause, context.Canceled mostly.
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
 // Run does the whole experiment into a run directory: the classifier, the
-// guard, its threshold, the attacks, the report. A resumed run ends with the
+// detector, its threshold, the attacks, the report. A resumed run ends with the
 // same bits as one that was never interrupted.
 func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report, err error) {
 	defer func() { err = e.Spec.Unexpanded(err) }()
@@ -64,7 +68,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 		return nil, err
 	}
 	defer run.Close()
-	d, err := e.trainInto(ctx, run, run.File(rundir.DetectorDir))
+	d, err := e.trainInto(ctx, run, run.File(rundir.DetectorDir), o.Classifier)
 	if err != nil {
 		var refused spec.Errors
 		if errors.As(err, &refused) && !o.Resume && !run.Resumable() { // before anything was done: the spec is not to be kept
@@ -81,7 +85,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if s, err := run.ReadCheckpoint(); err == nil && s != nil {
 		history = s.Progress.History
 	}
-	if err := d.WriteReport(run.Path, report, details, history); err != nil {
+	if err := d.WriteReport(run.Path, report, details, ReportOptions{History: history, Command: o.Reproduce}); err != nil {
 		return nil, err
 	}
 	return report, run.Event("done", map[string]any{"report": "report.json"})
@@ -96,7 +100,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 	}
 	if _, err := os.Stat(o.Out); err == nil {
 		switch {
-		case o.Resume && e.made(o.Out): // it was cut short behind its last step
+		case o.Resume && e.made(o.Out): // it was cut short after its last step
 		case !o.Force:
 			return nil, fmt.Errorf("%s exists; --force moves it aside", o.Out)
 		default:
@@ -116,7 +120,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 		return nil, err
 	}
 	artifact.Sweep(out) // while the lock is held
-	d, err := e.trainInto(ctx, run, out)
+	d, err := e.trainInto(ctx, run, out, o.Classifier)
 	run.Close()
 	if err != nil {
 		if ctx.Err() == nil && !run.Resumable() {
@@ -143,7 +147,7 @@ func interrupted(ctx context.Context, command string, err error) error {
 // openRun makes or reopens the directory and records what is run.
 func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	if _, err := os.Stat(o.Out); err != nil && o.Resume {
-		e.o.logger().Warn("there is nothing to resume: starting anew", "directory", o.Out)
+		e.o.logger().Warn("there is nothing to resume: starting from scratch", "directory", o.Out)
 	}
 	run, err := rundir.Create(o.Out, o.Resume, o.Force)
 	if err != nil {
@@ -152,7 +156,7 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	resolved := e.Spec.Resolved()
 	if before, err := os.ReadFile(run.File(rundir.SpecFile)); err == nil && !bytes.Equal(before, resolved) {
 		run.Close()
-		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start anew elsewhere", o.Out)
+		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start a new run elsewhere", o.Out)
 	}
 	env := map[string]any{
 		"version": Version(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
@@ -174,113 +178,74 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	return run, run.Event("start", map[string]any{"resume": o.Resume, "spec": e.Spec.Title()})
 }
 
-// trainInto trains classifier and guard in the run, calibrates, and saves
-// the detector to out. A detector that is there already is opened.
-func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out string) (_ *Detector, err error) {
+// trainInto trains classifier and detector in the run, calibrates, and saves
+// the detector to out. A detector that is there already is opened. classifier
+// is the folder of a trained one, or "".
+func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classifier string) (_ *Detector, err error) {
 	if _, err := os.Stat(filepath.Join(out, artifact.MetaFile)); err == nil {
 		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
-	}
-	work, err := filepath.Abs(run.File(rundir.ClassifierDir))
-	if e.frozen != "" {
-		work, err = filepath.Abs(e.frozen)
-	}
-	if err != nil {
-		return nil, err
 	}
 	if err := e.readAll(); err != nil {
 		return nil, err
 	}
-	cl, err := e.StartClassifier(ctx, work)
+	e, from, err := e.settled()
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, cl.Close())
-		}
-	}()
-	resume, err := run.ReadCheckpoint()
+	if classifier == "" {
+		classifier = run.File(rundir.ClassifierDir)
+	}
+	if classifier, err = filepath.Abs(classifier); err != nil {
+		return nil, err
+	}
+	cl, err := e.StartClassifier(ctx, classifier)
 	if err != nil {
 		return nil, err
 	}
 	source, err := e.gradientSource(ctx, cl, e.gradientEvents(run.Event))
+	defer func() {
+		if err != nil {
+			err = errors.Join(closeSource(source, err), cl.Close())
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = closeSource(source, err)
-		}
-	}()
-	net, err := e.trainNetwork(ctx, modelOf(cl, source), trainHooks{
-		checkpoint: run.WriteCheckpoint, resume: resume,
-		epoch: run.Record,
-		warning: func(w string) {
-			e.o.logger().Warn(w)
-			_ = run.Event("warning", map[string]any{"message": e.Spec.Unexpand(w)})
-		},
-	})
+	g, err := e.makeGuard(ctx, modelOf(cl, source), from)
+	if err == nil {
+		err = e.fit(ctx, modelOf(cl, source), g, from, run)
+	}
 	if err != nil {
-		if x, readErr := e.trainRows(); readErr == nil {
-			err = run.DumpBatch(x, err)
-		}
 		return nil, errors.Join(err, run.Event("failed", map[string]any{"error": e.Spec.Unexpand(err.Error())}))
 	}
 	if source, err = e.settleSource(ctx, source); err != nil {
 		return nil, err
 	}
-	net.source = source
-	d, err := e.finish(ctx, cl, net)
+	g.source = source
+	d, err := e.calibrated(ctx, cl, g)
 	if err != nil {
 		return nil, err
 	}
-	classifierDir := ""
-	if e.Spec.Classifier.Model.Train != nil {
-		classifierDir = work
+	if e.Spec.Classifier.Model.Train == nil {
+		classifier = ""
 	}
-	if err := d.save(ctx, out, classifierDir, net, false); err != nil {
+	if err := d.save(ctx, out, classifier, g); err != nil {
 		return nil, err
 	}
 	return d, run.Event("saved", map[string]any{"detector": d.Digest(), "threshold": d.Threshold().Value})
 }
 
-// readAll reads the rows of every role that the spec has, so that overlaps
-// and missing files are found before hours of training.
-func (e *Experiment) readAll() error {
-	for _, role := range dataset.Roles {
-		if e.Spec.Data.Of(role) == nil {
-			continue
-		}
-		if _, err := e.Rows(role); err != nil {
-			return err
-		}
+// calibrated is the detector of a trained guard, with its threshold.
+func (e *Experiment) calibrated(ctx context.Context, cl *launch.Classifier, g *guard) (*Detector, error) {
+	d, err := e.assemble(ctx, cl, g, detect.State{})
+	if err != nil || e.Spec.Threshold == nil {
+		return d, err
 	}
-	return nil
-}
-
-// finish makes the detector of a trained network and calibrates it.
-func (e *Experiment) finish(ctx context.Context, cl *launch.Classifier, net *network) (*Detector, error) {
-	s := e.Spec
-	var noise *tensor.Tensor
-	if net.model != nil && s.Detector.Method == "vae" {
-		noise = detect.DrawNoise(s.Seed, s.Detector.Samples, net.model.LatentDim)
-	}
-	d, err := e.assemble(ctx, cl, net, net.heads, noise, detect.State{})
+	x, err := e.optional(dataset.RoleCalibration)
 	if err != nil {
 		return nil, err
 	}
-	if s.Threshold == nil {
-		return d, nil
-	}
-	var x *tensor.Tensor
-	if s.Data.Calibration != nil {
-		rows, err := e.Rows(dataset.RoleCalibration)
-		if err != nil {
-			return nil, err
-		}
-		x = rows.X
-	}
-	t, err := d.Calibrate(ctx, x, *s.Threshold)
+	t, err := d.Calibrate(ctx, x, *e.Spec.Threshold)
 	if err != nil {
 		return nil, e.Spec.Errorf("threshold", "%v", err)
 	}

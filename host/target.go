@@ -63,7 +63,7 @@ func (t *Target) ClassNames() []string {
 	if t.Detector != nil {
 		return t.Detector.ClassNames()
 	}
-	if rows := t.Experiment.rows[dataset.RoleTrain]; rows != nil {
+	if rows := t.Experiment.rows.of[dataset.RoleTrain]; rows != nil {
 		return rows.Classes
 	}
 	return nil

@@ -8,87 +8,180 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
+	"github.com/vaeguard/vaeguard/host/rundir"
+	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// buildModel makes the auto-encoder with initial weights, or those that the
-// spec names.
-func (e *Experiment) buildModel(in tensor.Shape) (*vae.Model, error) {
-	s := e.Spec
-	norm, err := s.VAE.Normalize.Make(in, e.trainRows)
-	if err != nil {
-		return nil, s.Errorf("vae.normalize", "%v", err)
-	}
-	m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Method: method(s), Normalizer: norm}, s.Seed)
-	if err != nil {
-		return nil, placeError(s.Document, err)
-	}
-	if s.VAE.Weights == "" {
-		return m, nil
-	}
-	f, err := safetensors.Read(s.Abs(s.VAE.Weights))
-	if err != nil {
-		return nil, s.Errorf("vae.weights", "%v", err)
-	}
-	if err := m.Load(artifact.Weights(f.Tensors)); err != nil {
-		return nil, s.Errorf("vae.weights", "%s: %v", s.VAE.Weights, err)
-	}
-	return m, nil
+// guard is a second opinion with all that stands around it, before it has a
+// threshold.
+type guard struct {
+	opinion    detect.Opinion
+	normalizer *vae.Normalizer // of vae.normalize; nil: none
+	noise      *tensor.Tensor  // of a detect.Noisy opinion; nil: none
+	heads      []oracle.Head
+	source     *gradient.Source // of gradients that the classifier lacks; nil: none
 }
 
-// trainRows are the rows of data.train.
-func (e *Experiment) trainRows() (*tensor.Tensor, error) {
-	d, err := e.Rows(dataset.RoleTrain)
-	if err != nil {
-		return nil, err
+// opinion makes the opinion of the spec's method. Errors have a place in d.
+func (s *Spec) opinion(d *spec.Document, p detect.Parts) (detect.Opinion, error) {
+	m := s.Detector.Chosen()
+	if m == nil {
+		return nil, d.Errorf("detector.method", "is missing")
 	}
-	return d.X, nil
-}
-
-// modelFrom takes the layers and the weights of another detector.
-func (e *Experiment) modelFrom(in tensor.Shape) (*vae.Model, error) {
-	fail := func(err error) (*vae.Model, error) { return nil, e.Spec.Errorf("vae.from", "%v", err) }
-	saved, err := artifact.Load(e.Spec.Abs(e.Spec.VAE.From))
-	if err != nil {
-		return fail(err)
-	}
-	other, err := reopen(saved, e.c, OpenOptions{Options: e.o})
-	if err != nil {
-		return fail(err)
-	}
-	if other.Spec.VAE == nil {
-		return fail(fmt.Errorf("%s has no auto-encoder", saved.Dir))
-	}
-	m, err := other.savedModel(in, saved)
-	if err != nil {
-		return fail(err)
-	}
-	v := *other.Spec.VAE
-	v.From, v.Weights = e.Spec.VAE.From, ""
-	e.Spec.VAE = &v
-	return m, nil
-}
-
-// savedModel is the auto-encoder of a saved detector.
-func (e *Experiment) savedModel(in tensor.Shape, saved *artifact.Detector) (*vae.Model, error) {
-	o := vae.Options{Section: *e.Spec.VAE, Input: in, Method: method(e.Spec)}
-	var err error
-	if n := saved.Normalize(); n != nil {
-		if o.Normalizer, err = vae.RestoreNormalizer(n.Mean, n.Std, in); err != nil {
-			return nil, err
+	section := "detector"
+	if _, coded := m.(detect.Coded); coded {
+		if section = "vae"; s.VAE == nil {
+			return nil, d.Errorf("detector.method", "%s needs a section vae", s.Detector.Method.Name)
 		}
 	}
-	m, err := vae.Build(o, e.Spec.Seed)
+	p.VAE, p.Seed = s.VAE, s.Seed
+	o, err := m.Make(p)
+	if err != nil {
+		return nil, placeError(d, section, err)
+	}
+	return o, nil
+}
+
+// start is what a guard's weights begin as, where the spec names a file or
+// another detector. The zero value stands for none.
+type start struct {
+	key        string // vae.weights or vae.from
+	weights    map[string]*tensor.Tensor
+	normalizer *vae.Normalizer // of vae.from
+}
+
+// settled is the experiment with the layers that vae.from takes from another
+// detector: what is saved of it stands on its own.
+func (e *Experiment) settled() (*Experiment, start, error) {
+	v := e.Spec.VAE
+	switch {
+	case v == nil:
+		return e, start{}, nil
+	case v.From != "":
+		return e.from(v.From)
+	case v.Weights != "":
+		f, err := safetensors.Read(e.Spec.Abs(v.Weights))
+		if err != nil {
+			return nil, start{}, e.Spec.Errorf("vae.weights", "%v", err)
+		}
+		return e, start{key: "vae.weights", weights: artifact.Weights(f.Tensors)}, nil
+	}
+	return e, start{}, nil
+}
+
+// from takes the layers and the weights of another detector.
+func (e *Experiment) from(dir string) (*Experiment, start, error) {
+	saved, err := artifact.Load(e.Spec.Abs(dir))
+	if err != nil {
+		return nil, start{}, e.Spec.Errorf("vae.from", "%v", err)
+	}
+	other, err := reopen(saved, e.c, OpenOptions{Options: e.o})
+	if err == nil && other.Spec.VAE == nil {
+		err = fmt.Errorf("%s has no auto-encoder", saved.Dir)
+	}
+	var norm *vae.Normalizer
+	if err == nil {
+		norm, err = savedNormalizer(saved)
+	}
+	if err != nil {
+		return nil, start{}, e.Spec.Errorf("vae.from", "%v", err)
+	}
+	own := *other.Spec.VAE
+	own.From, own.Weights = "", ""
+	return e.With(func(s *Spec) { s.VAE = &own }), start{key: "vae.from", weights: saved.Weights(), normalizer: norm}, nil
+}
+
+// savedNormalizer is what a detector's file holds of vae.normalize.
+func savedNormalizer(saved *artifact.Detector) (*vae.Normalizer, error) {
+	n := saved.Normalize()
+	if n == nil {
+		return nil, nil
+	}
+	return vae.RestoreNormalizer(n.Mean, n.Std, saved.Meta.InputShape)
+}
+
+// makeGuard makes the guard around a classifier, with the weights that its
+// training starts from.
+func (e *Experiment) makeGuard(ctx context.Context, cl sdk.Classifier, from start) (*guard, error) {
+	s := e.Spec
+	info, err := cl.Info(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return m, m.Load(saved.Weights())
+	rows, err := e.trainRows()
+	if err == nil && !rows.Example().Equal(info.InputShape) {
+		return nil, s.Errorf("data.train", "examples are %v, the classifier takes %v", rows.Example(), info.InputShape)
+	}
+	g := &guard{normalizer: from.normalizer}
+	if _, coded := s.Detector.Chosen().(detect.Coded); coded && s.VAE != nil && g.normalizer == nil && from.key != "vae.from" {
+		if g.normalizer, err = s.VAE.Normalize.Make(info.InputShape, e.trainRows); err != nil {
+			return nil, s.Errorf("vae.normalize", "%v", err)
+		}
+	}
+	if g.opinion, err = s.opinion(s.Document, detect.Parts{Input: info.InputShape, Classes: info.NumClasses, Info: &info, Normalizer: g.normalizer}); err != nil {
+		return nil, err
+	}
+	if from.weights != nil {
+		if err := nn.Load(g.opinion.Params(), from.weights); err != nil {
+			return nil, s.Errorf(from.key, "%v", err)
+		}
+	}
+	if n, ok := g.opinion.(detect.Noisy); ok {
+		g.noise = n.DrawNoise(s.Seed)
+	}
+	g.heads, err = e.heads(ctx, cl, info)
+	return g, err
+}
+
+// fit trains the guard's opinion, if it is one that is trained. What there is
+// to tell and to keep goes into the run.
+func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from start, run *rundir.Dir) error {
+	s := e.Spec
+	fitter, ok := g.opinion.(detect.Fitter)
+	if !ok || s.Train == nil && from.weights != nil {
+		return nil
+	}
+	resume, err := run.ReadCheckpoint()
+	if err != nil {
+		return err
+	}
+	o := train.Options{
+		Classifier: cl, Setup: s.setup(), Hidden: g.heads, Seed: s.Seed,
+		Save: run.WriteCheckpoint, Resume: resume, Fingerprint: sha(s.Resolved()), Events: e.trainEvents(run),
+	}
+	if s.Train != nil {
+		o.Section = *s.Train
+	}
+	if o.Train, err = e.trainRows(); err != nil {
+		return err
+	}
+	if o.Validation, err = e.optional(dataset.RoleValidation); err != nil {
+		return err
+	}
+	if o.Engine, err = kernel.New(kernel.Options{Threads: e.o.Threads}); err != nil {
+		return err
+	}
+	defer o.Engine.Close()
+	if _, err = fitter.Fit(ctx, s.Train, o); err == nil || ctx.Err() != nil {
+		return err
+	}
+	var bad *train.BatchError
+	if errors.As(err, &bad) {
+		return run.DumpBatch(o.Train, err)
+	}
+	if s.Train == nil {
+		return s.Errorf("", "%v", err)
+	}
+	return fmt.Errorf("train: %w", err)
 }
 
 // setup are the settings of losses and metrics that the section detector gives.
@@ -96,110 +189,12 @@ func (s *Spec) setup() train.Setup {
 	return train.Setup{Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip}
 }
 
-// network is what training made: the auto-encoder, or the student of
-// method distillation.
-type network struct {
-	model   *vae.Model
-	student *vae.Student
-	heads   []oracle.Head
-	history []train.Record
-	source  *gradient.Source // of gradients that the classifier lacks, or nil
-}
-
-// trainHooks connect a training to its run directory.
-type trainHooks struct {
-	checkpoint func(*train.State) error
-	resume     *train.State
-	epoch      func(train.Record)
-	warning    func(string)
-}
-
-// trainNetwork builds and trains what the detector's method needs.
-func (e *Experiment) trainNetwork(ctx context.Context, cl sdk.Classifier, hooks trainHooks) (*network, error) {
-	s := e.Spec
-	info, err := cl.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if in, err := e.Rows(dataset.RoleTrain); err == nil && !in.X.Example().Equal(info.InputShape) {
-		return nil, s.Errorf("data.train", "examples are %v, the classifier takes %v", in.X.Example(), info.InputShape)
-	}
-	net := &network{}
-	distill := s.Detector.Method == "distillation"
-	switch s.Detector.Method {
-	case "max_softmax", "feature_squeezing":
-		return net, nil
-	case "distillation":
-		if s.Detector.Student == nil {
-			return nil, s.Errorf("detector", "method distillation needs detector.student.layers")
-		}
-		net.student, err = vae.BuildStudent(info.InputShape, s.Detector.Student.Layers, info.NumClasses, s.Seed)
-		if err != nil {
-			return nil, placeError(s.Document, err)
-		}
-	default:
-		if s.VAE == nil {
-			return nil, s.Errorf("detector.method", "%s needs a section vae", s.Detector.Method)
-		}
-		build := e.buildModel
-		if s.VAE.From != "" {
-			build = e.modelFrom
-		}
-		if net.model, err = build(info.InputShape); err != nil {
-			return nil, err
-		}
-	}
-	if net.heads, err = e.heads(ctx, cl, info); err != nil {
-		return nil, err
-	}
-	if s.Train == nil {
-		if distill || s.VAE.Weights == "" && s.VAE.From == "" {
-			return nil, s.Errorf("", "there is neither a section train nor vae.weights: nothing says where the guard's weights come from")
-		}
-		return net, nil
-	}
-	rows, err := e.trainRows()
-	if err != nil {
-		return nil, err
-	}
-	engine, err := kernel.New(kernel.Options{Threads: e.o.Threads})
-	if err != nil {
-		return nil, err
-	}
-	defer engine.Close()
-	o := train.Options{
-		Section: *s.Train, Engine: engine, Model: net.model, Student: net.student, Classifier: cl, Train: rows,
-		Setup: s.setup(), Beta: s.Detector.Beta, Hidden: net.heads, Seed: s.Seed,
-		Save: hooks.checkpoint, Resume: hooks.resume, Fingerprint: sha(s.Resolved()), Events: e.trainEvents(hooks),
-	}
-	if s.Data.Validation != nil {
-		val, err := e.Rows(dataset.RoleValidation)
-		if err != nil {
-			return nil, err
-		}
-		o.Validation = val.X
-	}
-	run := train.Run
-	if distill {
-		run = train.Distill
-	}
-	result, err := run(ctx, o)
-	if err != nil {
-		var bad *train.BatchError
-		if errors.As(err, &bad) || ctx.Err() != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	net.history = result.History
-	return net, nil
-}
-
-// trainEvents turns the trainer's events into progress and records.
-func (e *Experiment) trainEvents(hooks trainHooks) func(train.Event) {
+// trainEvents turns the trainer's events into progress and the run's records.
+func (e *Experiment) trainEvents(run *rundir.Dir) func(train.Event) {
 	return func(ev train.Event) {
-		if ev.Warning != "" && hooks.warning != nil {
-			hooks.warning(ev.Warning)
+		if ev.Warning != "" {
+			e.o.logger().Warn(ev.Warning)
+			_ = run.Event("warning", map[string]any{"message": e.Spec.Unexpand(ev.Warning)})
 		}
 		values := map[string]float64{}
 		for _, m := range ev.Metrics {
@@ -209,14 +204,53 @@ func (e *Experiment) trainEvents(hooks trainHooks) func(train.Event) {
 		case train.StagePredict:
 			e.o.progress(Progress{Stage: "predict", Done: ev.Step, Total: ev.Steps, Ended: ev.Step == ev.Steps})
 		case train.StageStep:
-			e.o.progress(Progress{Stage: "guard", Done: (ev.Epoch-1)*ev.Steps + ev.Step, Total: ev.Epochs * ev.Steps,
+			e.o.progress(Progress{Stage: "detector", Done: (ev.Epoch-1)*ev.Steps + ev.Step, Total: ev.Epochs * ev.Steps,
 				Epoch: ev.Epoch, Epochs: ev.Epochs, Metrics: values})
 		case train.StageEpoch:
-			e.o.progress(Progress{Stage: "guard", Done: ev.Epoch * ev.Steps, Total: ev.Epochs * ev.Steps,
+			e.o.progress(Progress{Stage: "detector", Done: ev.Epoch * ev.Steps, Total: ev.Epochs * ev.Steps,
 				Epoch: ev.Epoch, Epochs: ev.Epochs, Ended: true, Metrics: values})
-			if hooks.epoch != nil {
-				hooks.epoch(train.Record{Epoch: ev.Epoch, Metrics: ev.Metrics, Rate: ev.Rate, Seconds: ev.Seconds, Improved: ev.Improved})
-			}
+			run.Record(train.Record{Epoch: ev.Epoch, Metrics: ev.Metrics, Rate: ev.Rate, Seconds: ev.Seconds, Improved: ev.Improved})
 		}
 	}
+}
+
+// heads are the softmax heads on hidden layers that the spec asks for: random
+// projections, or ones trained to predict the class.
+func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info) ([]oracle.Head, error) {
+	var out, trained []oracle.Head // sharing their kernels
+	for i, h := range e.Spec.Detector.HiddenLayers {
+		features := 0
+		var names []string
+		for _, l := range info.Hidden {
+			names = append(names, l.Name)
+			if l.Name == h.Name {
+				features = l.Shape.Size()
+			}
+		}
+		if features == 0 {
+			return nil, e.Spec.Errorf(fmt.Sprintf("detector.hidden_layers[%d].name", i), "the classifier has no hidden layer %q; it has %v", h.Name, names)
+		}
+		units := h.Units
+		if h.Trained() {
+			units = info.NumClasses
+		}
+		head := oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: oracle.DrawHead(e.Spec.Seed, h.Name, features, units)}
+		if h.Trained() {
+			trained = append(trained, head)
+		}
+		out = append(out, head)
+	}
+	if len(trained) == 0 {
+		return out, nil
+	}
+	rows, err := e.trainRows()
+	if err != nil {
+		return nil, err
+	}
+	k, err := kernel.New(kernel.Options{Threads: e.o.Threads})
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	return out, train.FitHeads(ctx, k, cl, rows, trained, e.Spec.Seed)
 }

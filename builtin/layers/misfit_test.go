@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/builtin/layers"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -82,7 +84,7 @@ func TestMisfit(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := decode(t, "["+c.decoder+"]")
-			_, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 2, Decoder: m}, Input: c.want}, 1)
+			_, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 2, Decoder: m}, Input: c.want, Bridge: layers.Bridge}, 1)
 			var part *vae.PartError
 			var layer *nn.LayerError
 			if !errors.As(err, &part) || !errors.As(err, &layer) || part.Part != "vae.decoder" || layer.Path[0] != len(m)-1 {

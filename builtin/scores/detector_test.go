@@ -55,8 +55,8 @@ func images(seed uint64, n int) *tensor.Tensor {
 func guard(t *testing.T, m *vae.Model, threads int, state detect.State) (*detect.Detector, detect.Options) {
 	t.Helper()
 	o := detect.Options{
-		Classifier:  &sdktest.Fake{Shape: shape, Classes: 6, Seed: 3},
-		Autoencoder: detect.Of(m), Noise: detect.DrawNoise(7, 3, 5), Threads: threads, State: state,
+		Classifier: &sdktest.Fake{Shape: shape, Classes: 6, Seed: 3},
+		Opinion:    detect.Sampling(detect.FromVAE(m), 3), Noise: detect.DrawNoise(7, 3, 5), Threads: threads, State: state,
 		Scores: []detect.NamedScore{{Name: "ce_top", Score: &CETop{}}, {Name: "kl", Score: &KL{Hidden: true}}},
 		Fusion: detect.Cauchy, Temperature: 0.8, Seed: 2,
 		Hidden: []oracle.Head{{Name: sdktest.FakeHidden, Weight: 1, Kernel: oracle.DrawHead(7, sdktest.FakeHidden, 8, 20)}},
@@ -125,8 +125,8 @@ func TestGuardThroughConvolutions(t *testing.T) {
 	ctx := context.Background()
 	m := model(t, 1)
 	o := detect.Options{
-		Classifier:  &sdktest.Fake{Shape: shape, Classes: 6, Seed: 3},
-		Autoencoder: detect.Of(m), Noise: detect.DrawNoise(7, 3, 5), Threads: 1,
+		Classifier: &sdktest.Fake{Shape: shape, Classes: 6, Seed: 3},
+		Opinion:    detect.Sampling(detect.FromVAE(m), 3), Noise: detect.DrawNoise(7, 3, 5), Threads: 1,
 		Scores: []detect.NamedScore{{Name: "kl", Score: &KL{}}},
 	}
 	d, err := detect.New(ctx, o)

@@ -61,7 +61,7 @@ func run(ctx context.Context, dir, rows string, w io.Writer) (err error) {
 			if flagged {
 				verdict = "ADVERSARIAL"
 			}
-			fmt.Fprintf(w, "%3d  score %8.5f  %-11s  said to be %d, is %d\n", n, r.Score[i], verdict, r.Predicted[i], r.Corrected[i])
+			fmt.Fprintf(w, "%3d  score %8.5f  %-11s  predicted %d, corrected to %d\n", n, r.Score[i], verdict, r.Predicted[i], r.Corrected[i])
 			n++
 		}
 	}

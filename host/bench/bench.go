@@ -16,6 +16,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // Options of Run.
@@ -28,10 +29,11 @@ type Options struct {
 	// Train is the training: loss, optimiser, batch size, seed. Engine, Model,
 	// Classifier, Train (the rows), Epochs and Events are filled in.
 	Train train.Options
-	// Detect says how a detector scores; Classifier and Autoencoder are filled
-	// in. Without a classifier scoring is encoding and decoding Samples codes.
+	// Detect says how a detector scores; Classifier and Opinion are filled in.
+	// Without a classifier scoring is encoding and decoding codes, one a row of
+	// Noise, (S, latent), or one without noise where that is nil.
 	Detect  detect.Options
-	Samples int // noise samples of scoring; 0: 1
+	Noise   *tensor.Tensor
 	Classes int // of the stand-in where there is no classifier; 0: 10
 	// Local makes the classifier in this process, Remote as a subprocess; the
 	// same model. Nil where there is none.
@@ -40,7 +42,7 @@ type Options struct {
 	StepsOnly bool
 	// Budget is about how long each part of the measurement takes; 0: 2 s.
 	Budget time.Duration
-	// Progress is told what is measured next; nil: nobody is.
+	// Progress receives the name of each measurement before it starts; nil: none.
 	Progress func(part string)
 }
 
@@ -118,7 +120,6 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Budget <= 0 {
 		o.Budget = 2 * time.Second
 	}
-	o.Samples = max(1, o.Samples)
 	if o.Threads > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.Threads))
 	}

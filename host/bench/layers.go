@@ -167,7 +167,7 @@ func (b *bench) layers() error {
 	enc := newChain(b.k, "encoder/", b.m.Encoder, batch, true)
 	dec := newChain(b.k, "decoder/", b.m.Decoder, batch, false)
 	var h *heads
-	if b.m.Method == vae.VAE {
+	if b.m.Coding == vae.Sampled {
 		h = newHeads(b.m, batch)
 	}
 	warm := true

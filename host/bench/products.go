@@ -63,7 +63,7 @@ func productsOf(m *vae.Model, batch int) []Product {
 		}
 	}
 	walk("encoder/", m.Encoder)
-	if m.Method == vae.VAE {
+	if m.Coding == vae.Sampled {
 		for _, name := range []string{"mean", "log_var"} {
 			add(name, batch, m.Encoder.Out().Size(), m.LatentDim, first, false)
 		}

@@ -18,7 +18,7 @@ func TestProducts(t *testing.T) {
 	deep := layers.DepthwiseConv2D{DepthMultiplier: 1, Window: same.Window, Kernel: same.Kernel}
 	deep.Strides = nn.Pair{1, 1}
 	m, err := vae.Build(vae.Options{Section: vae.Section{LatentDim: 5, Encoder: []nn.Maker{deep, same, layers.Flatten{}, layers.NewDense(20)}, Decoder: []nn.Maker{layers.NewDense(32), layers.Reshape{TargetShape: []int{4, 4, 2}}, up}},
-		Method: vae.VAE, Input: tensor.Shape{8, 8, 1},
+		Coding: vae.Sampled, Input: tensor.Shape{8, 8, 1},
 	}, 1)
 	if err != nil {
 		t.Fatal(err)

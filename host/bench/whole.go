@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/vaeguard/vaeguard/host/detect"
-	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -138,7 +137,7 @@ func (b *bench) stepFLOP() float64 {
 	for _, f := range append(passFLOP(b.m.Encoder, true), passFLOP(b.m.Decoder, false)...) {
 		sum += f
 	}
-	if b.m.Method == vae.VAE {
+	if b.m.Coding == vae.Sampled {
 		sum += 2 * 6 * float64(b.m.Encoder.Out().Size()*b.m.LatentDim)
 	}
 	sum *= float64(b.o.Train.BatchSize)
@@ -192,8 +191,11 @@ func (b *bench) scoreBatches() []int {
 }
 
 func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
-	s := &scorers{close: func() error { return nil }, samples: b.o.Samples}
-	noise := detect.DrawNoise(b.o.Train.Seed, b.o.Samples, b.m.LatentDim)
+	noise, samples := b.o.Noise, 1
+	if noise != nil {
+		samples = noise.N()
+	}
+	s := &scorers{close: func() error { return nil }, samples: samples}
 	sizes := b.scoreBatches()
 	largest := sizes[len(sizes)-1]
 	if guarded {
@@ -202,10 +204,8 @@ func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
 		o.Scores = o.Scores[:1]
 		var counted sdk.Classifier
 		counted, s.asked = metered(c)
-		o.Classifier, o.Autoencoder, o.Threads = counted, detect.Of(b.m), b.o.Threads
-		if b.m.Method == vae.VAE {
-			o.Noise = noise
-		}
+		o.Classifier, o.Noise, o.Threads = counted, noise, b.o.Threads
+		o.Opinion = b.opinion(samples)
 		d, err := detect.New(b.ctx, o)
 		if err != nil {
 			return nil, err
@@ -216,13 +216,10 @@ func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
 			return err
 		}
 	} else {
-		pass := b.m.NewPass(b.k, largest, b.o.Samples, nn.Inference)
-		tiled := tensor.New(largest*b.o.Samples, b.m.LatentDim)
-		for i := range largest {
-			copy(tiled.Rows(i*b.o.Samples, (i+1)*b.o.Samples).Data, noise.Data)
-		}
+		pass := b.opinion(samples).NewPass(b.k)
+		out := tensor.Batch(largest*samples, b.m.Input)
 		s.run = func(x *tensor.Tensor) error {
-			pass.Forward(x, tiled.Rows(0, x.N()*b.o.Samples))
+			pass.Forward(&detect.Second{Rebuilt: out.Rows(0, x.N()*samples)}, x, noise)
 			return nil
 		}
 	}
@@ -272,4 +269,12 @@ func (s *scorers) report(r *Result) {
 		}
 		r.Asked.ScoringReference = float64(2 * s.samples)
 	}
+}
+
+// opinion is the auto-encoder's.
+func (b *bench) opinion(samples int) detect.Opinion {
+	if b.o.Noise == nil {
+		return detect.Reconstruction(detect.FromVAE(b.m))
+	}
+	return detect.Sampling(detect.FromVAE(b.m), samples)
 }

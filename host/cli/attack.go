@@ -40,7 +40,7 @@ func (a *app) attackCommand() *cobra.Command {
 				return usagef("--target %d: want a class, from 0", f.target)
 			}
 			if f.labels != "" && f.data == "" {
-				return usagef("--labels goes with --data")
+				return usagef("--labels needs --data")
 			}
 			chosen, err := host.ParseAttack(f.attack, f.set, a.c)
 			if err != nil {
@@ -49,15 +49,15 @@ func (a *app) attackCommand() *cobra.Command {
 			return a.runAttack(cmd.Context(), args[0], f, chosen)
 		},
 	}
-	c.Flags().StringVar(&f.attack, "attack", "", "an attack: see list attack")
-	c.Flags().StringArrayVar(&f.set, "set", nil, "an option of the attack: eps=0.1")
-	c.Flags().StringArrayVar(&f.setSpec, "set-spec", nil, "override a value of the spec")
+	c.Flags().StringVar(&f.attack, "attack", "", "name of the attack: see vaeguard list attack")
+	c.Flags().StringArrayVar(&f.set, "set", nil, "set an option of the attack: eps=0.1")
+	c.Flags().StringArrayVar(&f.setSpec, "set-spec", nil, "override a value of the spec: seed=3")
 	c.Flags().StringVar(&f.data, "data", "", "rows to attack (default: the spec's data.test)")
-	c.Flags().StringVar(&f.labels, "labels", "", "their labels (default: the classifier's predictions)")
-	c.Flags().StringVar(&f.out, "out", "", "an .npz to write")
-	c.Flags().Uint64Var(&f.seed, "seed", 0, "of the attack's randomness")
-	c.Flags().IntVar(&f.limit, "limit", 0, "first rows only; 0: all")
-	c.Flags().IntVar(&f.target, "target", -1, "class to reach, by number; rows that are there already are left alone (default: any but the label)")
+	c.Flags().StringVar(&f.labels, "labels", "", "labels of --data (default: the classifier's predictions)")
+	c.Flags().StringVar(&f.out, "out", "", ".npz file to write")
+	c.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the attack's randomness")
+	c.Flags().IntVar(&f.limit, "limit", 0, "number of rows to attack, from the first; 0: all")
+	c.Flags().IntVar(&f.target, "target", -1, "number of the class to reach; rows already classified as it are not attacked; -1: any class but the label")
 	return c
 }
 
@@ -120,7 +120,7 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(map[string]any{"n": x.N(), "success": success, "out": f.out})
 	}
-	fmt.Fprintf(a.stdout, "%d of %d fooled, written to %s\n", success, x.N(), f.out)
+	fmt.Fprintf(a.stdout, "attack succeeded on %d of %d rows; written to %s\n", success, x.N(), f.out)
 	for _, w := range adv.Warnings {
 		fmt.Fprintln(a.stderr, "warning: "+w)
 	}

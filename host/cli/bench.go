@@ -20,10 +20,11 @@ func (a *app) benchCommand() *cobra.Command {
 	var seconds float64
 	c := &cobra.Command{
 		Use:   "bench SPEC",
-		Short: "Measure the machine's peak, the network's share of it, and the plugin boundary",
+		Short: "Measure the machine's peak, how much of it the network reaches, and the plugin boundary",
 		Long: "Measures on synthetic data: the processor's multiply-add peak, the matrix products of the\n" +
 			"spec's layers, each layer, training steps, scoring, and a training step with the classifier\n" +
-			"as a subprocess beside one with it in the same process. Medians of measurements in turns.",
+			"as a subprocess compared with one in the same process. Figures are medians of interleaved\n" +
+			"measurements.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !(seconds >= 0) {
@@ -49,16 +50,16 @@ func (a *app) benchCommand() *cobra.Command {
 		},
 	}
 	s.add(c, "set")
-	c.Flags().BoolVar(&o.NoPlugin, "no-plugin", false, "leave the classifier out")
-	c.Flags().BoolVar(&o.StepsOnly, "steps-only", false, "only training steps and scoring")
-	c.Flags().Float64Var(&seconds, "seconds", 2, "about how long each part is measured")
+	c.Flags().BoolVar(&o.NoPlugin, "no-plugin", false, "do not start the classifier")
+	c.Flags().BoolVar(&o.StepsOnly, "steps-only", false, "measure only training steps and scoring")
+	c.Flags().Float64Var(&seconds, "seconds", 2, "approximate duration of each measurement, in seconds")
 	return c
 }
 
 // printBench prints the result for people.
 func (a *app) printBench(r *bench.Result) {
 	out := func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
-	out("peak %.1f GFLOP/s a thread, level %s, %d threads\n", r.FMAPeak, r.Level, r.Threads)
+	out("peak %.1f GFLOP/s per thread, level %s, %d threads\n", r.FMAPeak, r.Level, r.Threads)
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "product, one thread\tpass\tm\tn\tk\tGFLOP/s\tshare\tbest\tthreads\t")
 	for _, g := range r.Gemm {
@@ -71,7 +72,7 @@ func (a *app) printBench(r *bench.Result) {
 	}
 	_ = w.Flush()
 	t := r.Train
-	out("\ntraining step, batch %d: %.3f ms, %.0f images/s, share %.2f, %.2f MFLOP an image, %d params", t.Batch, t.MS, t.Images, t.Share, t.MFLOP, t.Params)
+	out("\ntraining step, batch %d: %.3f ms, %.0f images/s, share of peak %.2f, %.2f MFLOP per image, %d params", t.Batch, t.MS, t.Images, t.Share, t.MFLOP, t.Params)
 	p := r.Parts
 	out("  auto-encoder %.3f ms, classifier %.3f, transport %.3f, optimiser %.3f; %.1f allocations in the engine", p.VAE, p.Plugin, p.Transport, p.Optimizer, r.Allocs)
 	if b := r.Boundary; b != nil {
@@ -89,7 +90,7 @@ func (a *app) printBench(r *bench.Result) {
 		out("scoring, batch %d: %.3f ms, %.0f images/s", n, s.MS, s.Images)
 	}
 	if q := r.Asked; q != nil {
-		out("rows asked of the classifier: %.2f an example and epoch of training (%.0f if clean answers were not kept), %.0f an instance scored (%.0f)",
+		out("rows sent to the classifier: %.2f per example and epoch of training (%.0f without keeping clean answers), %.0f per scored instance (%.0f)",
 			q.Training, q.TrainingReference, q.Scoring, q.ScoringReference)
 	}
 }

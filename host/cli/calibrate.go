@@ -19,8 +19,8 @@ func (a *app) calibrateCommand() *cobra.Command {
 		Use:   "calibrate DETECTOR --data X",
 		Short: "Set a new threshold from clean rows",
 		Long: "calibrate scores rows and sets the threshold: by a false-alarm rate (the default, 0.05), by a percentile of the\n" +
-			"scores, or as given. The rows should be clean, held out, and drawn like the data to come; with --percentile Q they may\n" +
-			"be a mixture of which about Q percent is clean.",
+			"scores, or as given. The rows should be clean, held out, and from the same distribution as the data to come;\n" +
+			"with --percentile Q they may be a mixture of which about Q percent is clean.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var rule detect.Rule
@@ -42,7 +42,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 			}
 			if cmd.Flags().Changed("confidence") {
 				if rule.FPR == nil {
-					return usagef("--confidence goes with --fpr")
+					return usagef("--confidence needs --fpr")
 				}
 				rule.Confidence = &confidence
 			}
@@ -71,7 +71,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&data, "data", "", "rows to score")
 	c.Flags().Float64Var(&fpr, "fpr", 0.05, "false-alarm rate")
-	c.Flags().Float64Var(&confidence, "confidence", 0.95, "with --fpr: probability that the rate holds")
+	c.Flags().Float64Var(&confidence, "confidence", 0.95, "with --fpr: probability with which the rate holds")
 	c.Flags().Float64Var(&percentile, "percentile", 95, "percentile of the scores")
 	c.Flags().Float64Var(&value, "value", 0, "the threshold itself")
 	c.Flags().StringVar(&out, "out", "", "write a new detector instead of changing this one")

@@ -25,7 +25,7 @@ func Main(c host.Components) {
 	ignoreFileLimit()
 	host.ServeIfPlugin(c)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anything
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	code := Run(ctx, c, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -78,7 +78,7 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "vaeguard",
 		Short:         "Guard a classifier against adversarial inputs",
-		Long:          "vaeguard builds, trains and runs a guard around a classifier that it does not change.\nStart with: vaeguard demo",
+		Long:          "vaeguard trains a detector of adversarial inputs for a classifier, which it does not change, and runs\nboth as a guarded classifier. Start with: vaeguard demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       host.Version(),
@@ -86,10 +86,10 @@ func (a *app) root() *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	f := root.PersistentFlags()
-	f.IntVar(&a.threads, "threads", 0, "threads of the host's arithmetic (0: all cores)")
-	f.StringVar(&a.logLevel, "log-level", "warn", "trace, debug, info, warn, error, off")
-	f.BoolVar(&a.quiet, "quiet", false, "no progress on stderr")
-	f.BoolVar(&a.json, "json", false, "JSON on stdout")
+	f.IntVar(&a.threads, "threads", 0, "threads for computation (0: all cores)")
+	f.StringVar(&a.logLevel, "log-level", "warn", "what to log: trace, debug, info, warn, error, off")
+	f.BoolVar(&a.quiet, "quiet", false, "print no progress")
+	f.BoolVar(&a.json, "json", false, "print JSON")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("vaeguard {{.Version}}\n")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
@@ -111,7 +111,7 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// usageArgs makes wrong numbers of arguments exit with the usage code.
+// usageArgs makes a wrong number of arguments exit with the usage code.
 func usageArgs(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		usageArgs(sub)

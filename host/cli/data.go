@@ -61,7 +61,7 @@ func rowsHelp(formats registry.Table[dataset.Format]) string {
 
 // inputFormatHelp says what --input-format takes.
 func inputFormatHelp(formats registry.Table[dataset.Format]) string {
-	help := "name of the format, where the file does not tell; of standard input: " + strings.Join(dataset.Streamed(formats), ", ")
+	help := "format of the rows, by name, where the file does not tell it; for standard input: " + strings.Join(dataset.Streamed(formats), ", ")
 	if name := dataset.DefaultFormat(formats); name != "" {
 		help += " (default " + name + ")"
 	}

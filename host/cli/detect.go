@@ -56,7 +56,7 @@ func (a *app) detectCommand() *cobra.Command {
 				return err
 			}
 			if f.format == "csv" && len(f.include) > 0 {
-				return usagef("--include: csv has one value a column; use json, jsonl or npz")
+				return usagef("--include: csv has one value per column; use json, jsonl or npz")
 			}
 			d, err := host.OpenContext(cmd.Context(), args[0], a.c, host.OpenOptions{Options: a.options(), AnyClassifier: f.anyClassifier})
 			if err != nil {
@@ -72,14 +72,14 @@ func (a *app) detectCommand() *cobra.Command {
 			return atomicfile.Write(f.out, func(w *os.File) error { return a.detectTo(cmd.Context(), d, f, include, w) })
 		},
 	}
-	c.Flags().StringVar(&f.data, "data", "", rowsHelp(a.c.Formats)+", or - for standard input")
-	c.Flags().StringVar(&f.format, "format", "", "json, jsonl, csv or npz (default json; jsonl for -)")
+	c.Flags().StringVar(&f.data, "data", "", "rows to score: "+rowsHelp(a.c.Formats)+", or - for standard input")
+	c.Flags().StringVar(&f.format, "format", "", "format of the results: json, jsonl, csv or npz (default json; jsonl for -)")
 	c.Flags().StringVar(&f.inputFormat, "input-format", "", inputFormatHelp(a.c.Formats))
-	c.Flags().StringVar(&f.out, "out", "", "a file instead of standard output")
-	c.Flags().StringVar(&f.onError, "on-error", "fail", "what a bad row does: fail, or skip and report it by its index")
-	c.Flags().StringSliceVar(&f.include, "include", nil, "probabilities, probabilities_reconstructed, reconstruction, latent")
-	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "leave instance_score out")
-	c.Flags().BoolVar(&f.anyClassifier, "any-classifier", false, "accept another classifier than the detector was made for")
+	c.Flags().StringVar(&f.out, "out", "", "file to write, instead of standard output")
+	c.Flags().StringVar(&f.onError, "on-error", "fail", "on a bad row: fail, or skip it and report its index")
+	c.Flags().StringSliceVar(&f.include, "include", nil, "further results: probabilities, probabilities_reconstructed, reconstruction, latent")
+	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "omit instance_score")
+	c.Flags().BoolVar(&f.anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
 	c.Flags().IntVar(&f.batch, "batch", 64, "instances scored together; the results do not depend on it")
 	return c
 }
@@ -96,7 +96,7 @@ func parseInclude(names []string) (detect.Include, error) {
 	for _, n := range names {
 		p, ok := parts[n]
 		if !ok {
-			return i, usagef("--include %q: known are probabilities, probabilities_reconstructed, reconstruction, latent", n)
+			return i, usagef("--include %q: known: probabilities, probabilities_reconstructed, reconstruction, latent", n)
 		}
 		*p = true
 	}
@@ -112,7 +112,7 @@ func metaOf(d *host.Detector) resultMeta {
 			dataType = "image"
 		}
 	}
-	return resultMeta{Name: methodName(d.Experiment.Spec.Detector.Method), DetectorType: "adversarial", DataType: dataType, Version: host.Version(),
+	return resultMeta{Name: d.Experiment.Spec.Detector.Title(), DetectorType: "adversarial", DataType: dataType, Version: host.Version(),
 		Threshold: d.Threshold().Value, Detector: d.Digest()}
 }
 
@@ -185,7 +185,7 @@ func (a *app) score(ctx context.Context, d *host.Detector, f detectFlags, includ
 		return fmt.Errorf("row %d: %s", first+bad.Row, bad.Message)
 	}
 	if kind := sdk.KindOf(err); err != nil && f.onError == "skip" && (kind == sdk.InvalidArgument || kind == sdk.Internal) && !errors.Is(err, context.Canceled) {
-		// The classifier refuses the rows, or fails on them: one of them, as like as not.
+		// The classifier refuses the rows, or fails on them: probably one of them.
 		if n == 1 {
 			return results.Bad(first, err)
 		}

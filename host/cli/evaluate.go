@@ -16,14 +16,14 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var anyClassifier bool
 	c := &cobra.Command{
 		Use:   "evaluate DETECTOR --out DIR",
-		Short: "Attack the classifier and the guard; write report.json and report.html",
+		Short: "Attack the classifier, with and without the detector; write report.json and report.html",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if out == "" {
 				return usagef("evaluate needs --out DIR")
 			}
 			if (data == "") != (labels == "") {
-				return usagef("evaluate needs --data and --labels together: without labels nobody knows what is right")
+				return usagef("evaluate needs --data and --labels together: accuracy cannot be measured without labels")
 			}
 			var parsed []evaluate.Gate
 			for _, text := range gates {
@@ -65,7 +65,9 @@ func (a *app) evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := d.WriteReport(out, report, details, nil); err != nil {
+			command := evaluateLine(args[0], anyClassifier, [2]string{"attacks", attacks}, [2]string{"data", data}, [2]string{"labels", labels},
+				[2]string{"transfer-from", transfer}, [2]string{"out", out})
+			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command}); err != nil {
 				return err
 			}
 			if err := a.printReport(report, out); err != nil {
@@ -87,10 +89,25 @@ func (a *app) evaluateCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&attacks, "attacks", "", "YAML file with a list of attacks (default: the spec's)")
 	c.Flags().StringVar(&data, "data", "", "clean rows (default: the spec's data.test)")
-	c.Flags().StringVar(&labels, "labels", "", "their labels")
-	c.Flags().StringVar(&transfer, "transfer-from", "", "detector from whose guard transfer attacks come")
-	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit 3 if it holds: 'attacks.pgd.auc<0.95'")
-	c.Flags().StringVar(&out, "out", "", "directory of the report")
-	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept another classifier than the detector was made for")
+	c.Flags().StringVar(&labels, "labels", "", "labels of --data")
+	c.Flags().StringVar(&transfer, "transfer-from", "", "detector of another seed, on which transfer attacks are made")
+	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit with code 3 if the condition holds: 'attacks.pgd.auc<0.95'")
+	c.Flags().StringVar(&out, "out", "", "directory to write the report to")
+	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
 	return c
+}
+
+// evaluateLine is the shell command of an evaluation. flags are the names and
+// values of those that decide what the report says; empty ones are left out.
+func evaluateLine(detector string, anyClassifier bool, flags ...[2]string) string {
+	text := "vaeguard evaluate " + quote(detector)
+	for _, f := range flags {
+		if f[1] != "" {
+			text += " --" + f[0] + " " + quote(f[1])
+		}
+	}
+	if anyClassifier {
+		text += " --any-classifier"
+	}
+	return text
 }

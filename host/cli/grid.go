@@ -17,10 +17,10 @@ func (a *app) gridCommand() *cobra.Command {
 	var dry bool
 	c := &cobra.Command{
 		Use:   "grid FILE",
-		Short: "Run a benchmark of detectors, attacks, sets and seeds; go on where it stopped",
+		Short: "Run a benchmark of detectors, attacks, sets and seeds; resume where it stopped",
 		Long: "grid runs the cells of a file of kind Grid that are not done yet: classifiers, adversarial rows, detectors,\n" +
-			"scores, attacks on the guards. Each is kept under the hash of all that it depends on. It ends by writing\n" +
-			"results.json and results.md over all cells that are there; the others are marked as not run.",
+			"scores, adaptive attacks. Each is stored under the hash of everything it depends on. Then it writes\n" +
+			"results.json and results.md from all cells that exist; the others are marked as not run.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g, err := grid.Load(args[0], set, a.c.Tables())
@@ -67,14 +67,14 @@ func (a *app) gridCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "folder of cells and results (default runs/NAME)")
+	c.Flags().StringVar(&out, "out", "", "folder for cells and results (default runs/NAME)")
 	c.Flags().StringArrayVar(&set, "set", nil, "override a value of the grid: seeds=[1]")
 	c.Flags().StringArrayVar(&only, "only", nil, "run these cells and what they need: set=mnist,seed=1|2,detector=NAME,attack=ID,kind=scores")
 	c.Flags().BoolVar(&dry, "dry-run", false, "list the cells and whether they are done; run nothing")
 	return c
 }
 
-// gridCommand is the command that makes the results from nothing.
+// gridCommand is the shell command that makes the results from scratch.
 func gridCommand(file string, set []string) string {
 	text := "vaeguard grid " + quote(file)
 	for _, s := range set {

@@ -9,14 +9,14 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact"
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/vae"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect DETECTOR",
-		Short: "Verify a detector and print what it is",
+		Short: "Verify a detector and describe it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			saved, err := artifact.Load(args[0])
@@ -39,12 +39,12 @@ func (a *app) printDetector(_ context.Context, d *host.Detector) error {
 }
 
 func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
-	layers, err := e.DescribeFor(saved.Meta.InputShape, saved.Meta.Classifier.Classes)
+	layers, err := e.DescribeSaved(saved)
 	if err != nil {
 		return err
 	}
 	if a.json {
-		meta := resultMeta{Name: methodName(saved.Meta.Method), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
+		meta := resultMeta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
 			Version: host.Version(), Detector: saved.Digest}
 		if saved.Meta.Threshold != nil {
 			meta.Threshold = saved.Meta.Threshold.Value
@@ -74,18 +74,18 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 		fmt.Fprintln(a.stdout, "threshold   none: set one with vaeguard calibrate")
 	}
 	if len(layers) > 0 {
-		a.printLayers(layers)
+		return vae.WriteTable(a.stdout, layers)
 	}
 	return nil
 }
 
 // gradientLines say where gradients came from while the detector was trained:
-// how good they are, what they cost, and what was not taken.
+// how good they are, what they cost, and what was not used.
 func gradientLines(r gradient.Report) []string {
 	var first string
 	switch r.Kind {
 	case gradient.Surrogate:
-		first = "of a surrogate"
+		first = "from a surrogate"
 		if f := r.HeldOut; f != nil {
 			first += fmt.Sprintf(" that agrees with the classifier on %.3f of %d held-out rows (mean KL %.3g)", f.Agreement, f.N, f.KL)
 		}
@@ -105,10 +105,10 @@ func gradientLines(r gradient.Report) []string {
 	default:
 		first = string(r.Kind)
 	}
-	lines := []string{first, fmt.Sprintf("%d rows were sent to the classifier in training: %d for predictions, %d for gradients alone",
+	lines := []string{first, fmt.Sprintf("%d rows were sent to the classifier in training: %d for predictions, %d only for gradients",
 		r.Queries.Total(), r.Queries.Predictions, r.Queries.Gradients)}
 	for _, reason := range r.PassedOver {
-		lines = append(lines, "not taken: "+reason)
+		lines = append(lines, "not used: "+reason)
 	}
 	return lines
 }
@@ -116,23 +116,11 @@ func gradientLines(r gradient.Report) []string {
 func thresholdText(t *artifact.Threshold) string {
 	switch {
 	case t.FPR != nil && t.Confidence != nil:
-		return fmt.Sprintf("  false-alarm rate at most %g with probability %g (number %d of %d calibration scores)", *t.FPR, *t.Confidence, t.Rank, t.N)
+		return fmt.Sprintf("  false-alarm rate at most %g with probability %g (rank %d of %d calibration scores)", *t.FPR, *t.Confidence, t.Rank, t.N)
 	case t.FPR != nil:
-		return fmt.Sprintf("  expected false-alarm rate at most %g (number %d of %d calibration scores)", *t.FPR, t.Rank, t.N)
+		return fmt.Sprintf("  expected false-alarm rate at most %g (rank %d of %d calibration scores)", *t.FPR, t.Rank, t.N)
 	case t.Percentile != nil:
 		return fmt.Sprintf("  percentile %g of %d calibration scores", *t.Percentile, t.N)
 	}
-	return "  as given"
-}
-
-func methodName(method string) string {
-	switch detect.Method(method) {
-	case detect.VAE:
-		return "AdversarialVAE"
-	case detect.AE:
-		return "AdversarialAE"
-	case detect.Distillation:
-		return "ModelDistillation"
-	}
-	return method
+	return "  set by value"
 }

@@ -58,13 +58,17 @@ func (a *app) lintCommand() *cobra.Command {
 				return all
 			}
 			if !a.json && !a.quiet {
-				fmt.Fprintf(a.stderr, "%d sound\n", len(args))
+				specs := "specs"
+				if len(args) == 1 {
+					specs = "spec"
+				}
+				fmt.Fprintf(a.stderr, "%d %s OK\n", len(args), specs)
 			}
 			return nil
 		},
 	}
 	c.Flags().StringArrayVar(&set, "set", nil, "override a value: train.epochs=3")
-	c.Flags().BoolVar(&plugins, "plugins", false, "also start the classifier and ask it")
+	c.Flags().BoolVar(&plugins, "plugins", false, "also start the classifier and check its config")
 	return c
 }
 

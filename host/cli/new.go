@@ -41,8 +41,8 @@ func (a *app) newCommand() *cobra.Command {
 			return err
 		},
 	}
-	newSpec.Flags().StringVar(&kind, "kind", "image", "image (a CNN) or tabular (an MLP)")
-	newSpec.Flags().StringVar(&from, "from", "", "a ready spec to start from: see list spec")
+	newSpec.Flags().StringVar(&kind, "kind", "image", "kind of data: image (a CNN) or tabular (an MLP)")
+	newSpec.Flags().StringVar(&from, "from", "", "name of a ready spec to start from: see vaeguard list spec")
 	c.AddCommand(newSpec, a.newPluginCommand())
 	return c
 }

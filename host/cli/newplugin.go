@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,11 +23,11 @@ func (a *app) newPluginCommand() *cobra.Command {
 			if err := scaffold.Write(dir, args[0], lang); err != nil {
 				return usageError{err}
 			}
-			fmt.Fprintf(a.stderr, "wrote %s; its README.md says how to go on\n", dir)
+			fmt.Fprintf(a.stderr, "wrote %s; for the next steps see %s\n", dir, filepath.Join(dir, "README.md"))
 			return nil
 		},
 	}
-	c.Flags().StringVar(&lang, "lang", "go", strings.Join(scaffold.Languages(), " or "))
-	c.Flags().StringVar(&dir, "out", "", "the folder (default: NAME)")
+	c.Flags().StringVar(&lang, "lang", "go", "language of the plugin: "+strings.Join(scaffold.Languages(), " or "))
+	c.Flags().StringVar(&dir, "out", "", "folder to write (default: NAME)")
 	return c
 }

@@ -71,7 +71,7 @@ type pluginFlags struct {
 
 func (f *pluginFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.config, "config", "", "JSON or YAML file with the plugin's config")
-	c.Flags().StringVar(&f.sha256, "sha256", "", "pin: refuse anything else before it runs")
+	c.Flags().StringVar(&f.sha256, "sha256", "", "digest that the plugin must have, else it is not started")
 	c.Flags().IntVar(&f.classes, "classes", 0, "number of classes, for plugins that learn it from the data")
 }
 
@@ -101,13 +101,22 @@ func (a *app) start(cmd *cobra.Command, name string, f pluginFlags, example tens
 func (a *app) pluginCheckCommand() *cobra.Command {
 	var f pluginFlags
 	var data string
+	var shape []int
 	c := &cobra.Command{
 		Use:   "check NAME|PATH",
 		Short: "Check that a plugin keeps the contract, gradients included",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var rows *tensor.Tensor
-			var example tensor.Shape
+			example := tensor.Shape(shape)
+			if cmd.Flags().Changed("shape") {
+				if err := example.Valid(1, maxCheckShape); err != nil {
+					return usagef("--shape: %v", err)
+				}
+				if data != "" {
+					return usagef("plugin check takes --shape or --data, whose rows have a shape")
+				}
+			}
 			if data != "" {
 				if rows, err = a.readRows(data, nil); err != nil {
 					return err
@@ -124,7 +133,7 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 				return err
 			}
 			findings := []check.Finding{{Name: "info", Severity: check.Pass,
-				Message: fmt.Sprintf("starts and describes itself: %s %s; a spec trains it (classifier.train), there is nothing to predict with yet", info.Name, info.Version)}}
+				Message: fmt.Sprintf("starts and describes itself: %s %s; it is trained by a spec (classifier.train) and cannot predict yet", info.Name, info.Version)}}
 			if info.Ready {
 				if findings, err = cl.Check(cmd.Context(), rows); err != nil {
 					return err
@@ -152,9 +161,13 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 		},
 	}
 	f.add(c)
-	c.Flags().StringVar(&data, "data", "", "rows to check with (default: random ones in the legal range)")
+	c.Flags().StringVar(&data, "data", "", "rows to check with (default: random rows in the legal range)")
+	c.Flags().IntSliceVar(&shape, "shape", nil, "shape of a row, as the data would have it, for models that leave it open: 224,224,3")
 	return c
 }
+
+// maxCheckShape is how many numbers a row of plugin check may have.
+const maxCheckShape = 1 << 24
 
 // disagreements are where plugin.yaml and Describe say different things.
 func disagreements(p launch.Plugin, info sdk.Info) []check.Finding {
@@ -211,7 +224,7 @@ func (a *app) pluginPredictCommand() *cobra.Command {
 	var data, cotangent, out string
 	c := &cobra.Command{
 		Use:   "predict NAME|PATH --data X.npy --out Y.npz",
-		Short: "Run a classifier by hand: output, and with a cotangent gradient",
+		Short: "Run a classifier by hand: its output, and its gradient for a cotangent",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if data == "" || out == "" {
@@ -248,6 +261,6 @@ func (a *app) pluginPredictCommand() *cobra.Command {
 	f.add(c)
 	c.Flags().StringVar(&data, "data", "", "inputs, (N, example…)")
 	c.Flags().StringVar(&cotangent, "cotangent", "", "cotangents of the output, (N, classes)")
-	c.Flags().StringVar(&out, "out", "", "an .npz to write")
+	c.Flags().StringVar(&out, "out", "", ".npz file to write")
 	return c
 }

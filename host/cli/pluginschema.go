@@ -25,7 +25,7 @@ func schemaFindings(manifest, described []byte) []check.Finding {
 			Message: "plugin.yaml has no config, Describe has a schema: without it lint must start the plugin to find a wrong key"}}
 	case len(described) == 0:
 		return []check.Finding{{Name: "manifest", Severity: check.Fail,
-			Message: "plugin.yaml has a schema of the config, Describe none: the plugin takes no config"}}
+			Message: "plugin.yaml has a schema of the config, Describe has none: the plugin takes no config"}}
 	}
 	var m, d any
 	if err := json.Unmarshal(manifest, &m); err != nil {
@@ -69,9 +69,9 @@ func schemaDifferences(to []string, at string, m, d any) []string {
 		y, inB := b[key]
 		switch {
 		case !inB:
-			to = append(to, fmt.Sprintf("plugin.yaml has config%s, Describe has not", here))
+			to = append(to, fmt.Sprintf("plugin.yaml has config%s, Describe does not", here))
 		case !inA:
-			to = append(to, fmt.Sprintf("Describe has config%s, plugin.yaml has not", here))
+			to = append(to, fmt.Sprintf("Describe has config%s, plugin.yaml does not", here))
 		default:
 			to = schemaDifferences(to, here, x, y)
 		}

@@ -96,7 +96,11 @@ func (t *task) Step(n int, metrics map[string]float64) {
 // Line reports the end of a stage, such as an epoch, where there is no bar.
 func (t *task) Line(stage string, metrics map[string]float64) {
 	if t.bar == nil {
-		t.p.Note("%s %s  %s  %.1fs", t.name, stage, metricText(metrics), time.Since(t.start).Seconds())
+		parts := []string{t.name + " " + stage}
+		if len(metrics) > 0 {
+			parts = append(parts, metricText(metrics))
+		}
+		t.p.Note("%s  %.1fs", strings.Join(parts, "  "), time.Since(t.start).Seconds())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 
@@ -21,13 +22,18 @@ func (f *specFlags) add(c *cobra.Command, name string) {
 	c.Flags().StringArrayVar(&f.set, name, nil, "override a value of the spec: train.epochs=3")
 }
 
-// resume is the command that goes on with an interrupted verb.
-func (f *specFlags) resume(verb, spec, out string) string {
+// command is the shell command of a verb with its spec and its target.
+func (f *specFlags) command(verb, spec, out string) string {
 	text := "vaeguard " + verb + " " + quote(spec)
 	for _, s := range f.set {
 		text += " --set " + quote(s)
 	}
-	return text + " --out " + quote(out) + " --resume"
+	return text + " --out " + quote(out)
+}
+
+// resume is the command that resumes an interrupted verb.
+func (f *specFlags) resume(verb, spec, out string) string {
+	return f.command(verb, spec, out) + " --resume"
 }
 
 // quote makes one word of a shell.
@@ -57,7 +63,7 @@ func (a *app) runCommand() *cobra.Command {
 			if o.Out == "" {
 				o.Out = rundir.Next(e.Spec.Name)
 			}
-			o.Command = s.resume("run", args[0], o.Out)
+			o.Command, o.Reproduce = s.resume("run", args[0], o.Out), s.command("run", args[0], o.Out)
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -67,7 +73,7 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	s.add(c, "set")
 	c.Flags().StringVar(&o.Out, "out", "", "run directory (default runs/NAME-N)")
-	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted run; where there is none yet, start it")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted run; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing run aside")
 	c.Flags().BoolVar(&dry, "dry-run", false, "print layers, parameters and estimates; write nothing")
 	return c
@@ -77,16 +83,17 @@ func (a *app) demoCommand() *cobra.Command {
 	o := host.RunOptions{Out: "vaeguard-demo"}
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "The whole job on embedded data, in under a minute",
-		Long: "demo trains a small CNN behind a plugin, trains a guard around it, calibrates its threshold, attacks the\n" +
-			"classifier, and shows what the guard flags and corrects, on images embedded in this program.",
+		Short: "Run the whole experiment on embedded data, in under a minute",
+		Long: "demo trains a small CNN as a plugin, trains a detector for it, calibrates the detector's threshold, attacks the\n" +
+			"classifier, and reports what is detected and corrected, on images embedded in this program.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			e, err := host.Load("demo", nil, a.c, a.options())
 			if err != nil {
 				return err
 			}
-			o.Command = "vaeguard demo --resume --out " + quote(o.Out)
+			o.Reproduce = "vaeguard demo --out " + quote(o.Out)
+			o.Command = o.Reproduce + " --resume"
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -125,30 +132,30 @@ func (a *app) trainCommand() *cobra.Command {
 		},
 	}
 	s.add(c, "set")
-	c.Flags().StringVar(&o.Out, "out", "", "directory of the detector")
-	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; where there is none yet, start it")
+	c.Flags().StringVar(&o.Out, "out", "", "directory to write the detector to")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
 	return c
 }
 
-// printReport prints the figures of a report; where are its files.
+// printReport prints the figures of a report, and where its page is.
 func (a *app) printReport(r *evaluate.Report, dir string) error {
 	a.progress().Wait()
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(r)
 	}
-	fmt.Fprintf(a.stdout, "classifier accuracy %.4f, after correction of clean rows %.4f\n", r.Classifier.Accuracy, r.Clean.AccuracyCorrected)
-	fmt.Fprintf(a.stdout, "false alarms on %d clean test rows %.2f %%\n", r.Clean.N, 100*r.Clean.FPR)
+	fmt.Fprintf(a.stdout, "classifier accuracy %.4f, corrected %.4f\n", r.Classifier.Accuracy, r.Clean.AccuracyCorrected)
+	fmt.Fprintf(a.stdout, "false-alarm rate %.2f %% on %d clean test rows\n", 100*r.Clean.FPR, r.Clean.N)
 	for _, t := range r.Attacks {
-		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6.4g fooled %3.0f %%  detected %s  AUC %s  accuracy %.3f → corrected %.3f\n",
-			t.ID, t.Norm, float64(t.Eps), 100*float64(t.SuccessRate), percent(float64(t.Detected)), fixed(float64(t.AUC)), t.Accuracy, t.AccuracyCorrected)
+		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6s success rate %s  detected %s  AUC %s  accuracy %.3f, corrected %.3f\n",
+			t.ID, t.Norm, eps(float64(t.Eps)), percent(float64(t.SuccessRate)), percent(float64(t.Detected)), fixed(float64(t.AUC)), t.Accuracy, t.AccuracyCorrected)
 	}
 	for _, t := range r.Adaptive {
-		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6.4g fooled %3.0f %%  detected %s  AUC %s  past the guard %s (adaptive)\n",
-			t.ID, t.Norm, float64(t.Eps), 100*float64(t.SuccessRate), percent(float64(t.Detected)), fixed(float64(t.AUC)), percent(float64(t.Evaded)))
+		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6s success rate %s  detected %s  AUC %s  evaded %s (adaptive)\n",
+			t.ID, t.Norm, eps(float64(t.Eps)), percent(float64(t.SuccessRate)), percent(float64(t.Detected)), fixed(float64(t.AUC)), percent(float64(t.Evaded)))
 	}
 	if u := r.AdaptiveUnion; u != nil {
-		fmt.Fprintf(a.stdout, "past the guard by some adaptive attack: %s of %d rows\n", percent(float64(u.Evaded)), u.N)
+		fmt.Fprintf(a.stdout, "evaded by at least one adaptive attack: %s of %d rows\n", strings.TrimSpace(percent(float64(u.Evaded))), u.N)
 	}
 	for _, w := range r.Warnings {
 		fmt.Fprintf(a.stdout, "warning: %s\n", w)
@@ -165,6 +172,14 @@ func percent(v float64) string {
 		return "  –"
 	}
 	return fmt.Sprintf("%3.0f %%", 100*v)
+}
+
+// eps is the bound of an attack, or a dash for one without.
+func eps(v float64) string {
+	if v != v || math.IsInf(v, 1) {
+		return "–"
+	}
+	return fmt.Sprintf("%.4g", v)
 }
 
 func fixed(v float64) string {

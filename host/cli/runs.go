@@ -18,7 +18,7 @@ func (a *app) runsCommand() *cobra.Command {
 	var dir string
 	list := &cobra.Command{
 		Use:   "list",
-		Short: "List the runs of a folder",
+		Short: "List the runs in a folder",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			found, err := filepath.Glob(filepath.Join(dir, "*", "spec.yaml"))
@@ -47,15 +47,15 @@ func (a *app) runsCommand() *cobra.Command {
 			}
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 			for _, r := range rows {
-				fmt.Fprintf(w, "%s\t%s\taccuracy %s\tfalse alarms %s\n", r.Run, r.State, text(r.Accuracy), text(r.FPR))
+				fmt.Fprintf(w, "%s\t%s\taccuracy %s\tfalse-alarm rate %s\n", r.Run, r.State, rate(r.Accuracy), rate(r.FPR))
 			}
 			return w.Flush()
 		},
 	}
-	list.Flags().StringVar(&dir, "dir", "runs", "folder of runs")
+	list.Flags().StringVar(&dir, "dir", "runs", "folder that holds the runs")
 	compare := &cobra.Command{
 		Use:   "compare RUN RUN…",
-		Short: "Set the reports of runs side by side",
+		Short: "Compare the reports of runs side by side",
 		Args:  cobra.MinimumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			reports := make([]*evaluate.Report, len(args))
@@ -80,7 +80,7 @@ func (a *app) runsCommand() *cobra.Command {
 			for _, r := range rows {
 				fmt.Fprint(w, r.name)
 				for _, v := range r.values {
-					fmt.Fprint(w, "\t"+text(v))
+					fmt.Fprint(w, "\t"+rate(v))
 				}
 				fmt.Fprintln(w)
 			}
@@ -100,7 +100,7 @@ func (a *app) runsCommand() *cobra.Command {
 func paired(args []string) (tests []evaluate.Comparison, note string) {
 	tests = []evaluate.Comparison{}
 	if len(args) != 2 {
-		return tests, "paired tests are of two runs"
+		return tests, "no paired tests: they compare exactly two runs"
 	}
 	var scores [2]evaluate.Scores
 	for i, dir := range args {
@@ -115,9 +115,9 @@ func paired(args []string) (tests []evaluate.Comparison, note string) {
 	got, skipped, ok := evaluate.Compare(&scores[0], &scores[1])
 	switch {
 	case !ok:
-		return tests, "no paired tests: the runs have other clean test rows"
+		return tests, "no paired tests: the clean test rows of the runs differ"
 	case len(skipped) > 0:
-		note = "without " + strings.Join(skipped, ", ") + ": the runs have other adversarial rows there (another classifier or seed)"
+		note = "left out of the paired tests: " + strings.Join(skipped, ", ") + ", whose adversarial rows differ between the runs (another classifier or seed)"
 	}
 	return append(tests, got...), note
 }
@@ -127,7 +127,7 @@ func (a *app) printPaired(args []string, tests []evaluate.Comparison, note strin
 		fmt.Fprintf(a.stdout, "\nPaired tests, A = %s, B = %s, on the same successful attacks (p adjusted by Holm):\n", args[0], args[1])
 	}
 	for _, t := range tests {
-		fmt.Fprintf(a.stdout, "%-16s AUC A − B %+.4f, DeLong p %.3g; caught by A alone %d, by B alone %d of %d, McNemar p %.3g\n",
+		fmt.Fprintf(a.stdout, "%-16s AUC A − B %+.4f, DeLong p %.3g; detected by A alone %d, by B alone %d of %d, McNemar p %.3g\n",
 			t.ID, float64(t.AUCDifference), float64(t.DeLongHolm), t.CaughtOnlyA, t.CaughtOnlyB, t.NSuccess, float64(t.McNemarHolm))
 	}
 	if note != "" {
@@ -147,7 +147,15 @@ func readReport(dir string) (*evaluate.Report, error) {
 	return r, nil
 }
 
-// figure is one line of compare; nil where a run has it not.
+// rate is a figure with four digits, or a dash where there is none.
+func rate(v *float64) string {
+	if v == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.4f", *v)
+}
+
+// figure is one line of compare; nil where a run does not have it.
 type figure struct {
 	name   string
 	values []*float64

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +30,8 @@ func (a *app) summaryCommand() *cobra.Command {
 	return c
 }
 
-// printSummary prints the guard's layers, and for a dry run what it would cost.
+// printSummary prints the detector's layers, and for a dry run an estimate of
+// its cost.
 func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool) error {
 	layers, err := e.Describe()
 	if err != nil {
@@ -45,10 +45,12 @@ func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool
 		}
 		return json.NewEncoder(a.stdout).Encode(out)
 	}
-	a.printLayers(layers)
+	if err := vae.WriteTable(a.stdout, layers); err != nil {
+		return err
+	}
 	if estimates {
 		t := e.Estimate(layers)
-		fmt.Fprintf(a.stdout, "training: %d steps an epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
+		fmt.Fprintf(a.stdout, "training: %d steps per epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
 		fmt.Fprintf(a.stdout, "memory: about %d MiB for weights, optimiser and activations\n", t.MemoryMiB)
 		fmt.Fprintln(a.stdout, "nothing was written")
 	}
@@ -69,15 +71,4 @@ func layerRows(layers []nn.LayerInfo) []layerRow {
 		rows[i] = layerRow{l.Name, l.Kind, l.Out, l.Params, l.FLOPs}
 	}
 	return rows
-}
-
-func (a *app) printLayers(layers []nn.LayerInfo) {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "layer\toutput\tparams\tMFLOP\t")
-	for _, l := range layers {
-		fmt.Fprintf(w, "%*s%s\t%v\t%d\t%.3f\t\n", 2*l.Depth, "", l.Name, l.Out, l.Params, float64(l.FLOPs)/1e6)
-	}
-	params, flops := vae.Total(layers)
-	fmt.Fprintf(w, "total\t\t%d\t%.3f\t\n", params, float64(flops)/1e6)
-	_ = w.Flush()
 }

@@ -3,6 +3,7 @@ package detect
 import (
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -27,21 +28,60 @@ type Coder interface {
 	// Backward maps the gradient at the last Forward's rebuilt to its x. It
 	// may overwrite dRebuilt.
 	Backward(dRebuilt, dMu, dLogVar *tensor.Tensor, g *nn.Grads) (dx *tensor.Tensor)
-	// Decode maps codes, up to batch·samples rows of width d.
-	Decode(z *tensor.Tensor) *tensor.Tensor
 }
 
-// Network is a network that answers logits: the student of method
-// distillation.
-type Network interface {
-	InputShape() tensor.Shape
-	NewRunner(e *kernel.Engine, batch int) Runner
+var _ Coder = (*vae.Pass)(nil)
+
+// FromVAE is a trained model as an Autoencoder.
+func FromVAE(m *vae.Model) Autoencoder { return model{m} }
+
+type model struct{ *vae.Model }
+
+// NewCoder implements Autoencoder.
+func (m model) NewCoder(e *kernel.Engine, batch, samples int) Coder {
+	return m.NewPass(e, batch, samples, nn.Inference)
 }
 
-// Runner is a Network at work in inference mode, for one goroutine.
-type Runner interface {
-	Forward(x *tensor.Tensor) *tensor.Tensor   // (n, example…) to (n, classes)
-	Backward(dy *tensor.Tensor) *tensor.Tensor // of the last Forward; may overwrite dy
+// Reconstruction is the Opinion of an auto-encoder: the classifier is asked
+// about one reconstruction of each input, that of the code's mean.
+func Reconstruction(a Autoencoder) Opinion { return reconstruction{a, 1} }
+
+// Sampling is the Opinion of an auto-encoder with noise: the classifier is asked
+// about a number of sampled reconstructions of each input. No samples means one
+// with ε = 0.
+func Sampling(a Autoencoder, samples int) Noisy {
+	return sampling{reconstruction{a, max(1, samples)}, samples}
+}
+
+type sampling struct {
+	reconstruction
+	draws int
+}
+
+// DrawNoise implements Noisy.
+func (s sampling) DrawNoise(seed uint64) *tensor.Tensor {
+	return DrawNoise(seed, s.draws, s.a.CodeWidth())
+}
+
+type reconstruction struct {
+	a       Autoencoder
+	samples int
+}
+
+// Form implements Opinion.
+func (r reconstruction) Form() Form { return Form{Rebuilt: r.samples, Code: r.a.CodeWidth()} }
+
+// Params implements Opinion: they are the auto-encoder's own business.
+func (r reconstruction) Params() []*nn.Param { return nil }
+
+// InputShape is what the detector holds the classifier's to.
+func (r reconstruction) InputShape() tensor.Shape { return r.a.InputShape() }
+
+// NewPass implements Opinion.
+func (r reconstruction) NewPass(e *kernel.Engine) Pass {
+	batch := max(1, rows/r.samples)
+	return &coding{Coder: r.a.NewCoder(e, batch, r.samples), batch: batch, samples: r.samples,
+		noise: tensor.New(batch*r.samples, r.a.CodeWidth()), grad: tensor.Batch(batch*r.samples, r.a.InputShape())}
 }
 
 // rows is how many rows a pass's networks take at once, unless one instance
@@ -55,14 +95,34 @@ type coding struct {
 	noise, grad    *tensor.Tensor // scratch of batch·samples rows
 }
 
-func newCoding(a Autoencoder, e *kernel.Engine, samples int) *coding {
-	batch := max(1, rows/samples)
-	return &coding{Coder: a.NewCoder(e, batch, samples), batch: batch, samples: samples,
-		noise: tensor.New(batch*samples, a.CodeWidth()), grad: tensor.Batch(batch*samples, a.InputShape())}
+// Forward implements Pass.
+func (c *coding) Forward(s *Second, x, noise *tensor.Tensor) {
+	all := s.Rebuilt.N() / max(x.N(), 1)
+	c.each(x, noise, func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor) {
+		if s.Code != nil {
+			copy(s.Code.Rows(lo, hi).Data, mu.Data)
+		}
+		for i := lo; i < hi; i++ {
+			copy(s.Rebuilt.Rows(i*all+from, i*all+to).Data, rebuilt.Rows((i-lo)*(to-from), (i-lo+1)*(to-from)).Data)
+		}
+	})
 }
 
-// each runs Forward on all instances and samples in parts that fit. f gets the
-// instances lo ≤ i < hi and the samples from ≤ s < to of the part.
+// Backward implements Pass. It rebuilds again: no activations are kept between
+// forward and backward.
+func (c *coding) Backward(dx *tensor.Tensor, d *Second, x, noise *tensor.Tensor) {
+	all := d.Rebuilt.N() / max(x.N(), 1)
+	c.each(x, noise, func(lo, hi, from, to int, _, _ *tensor.Tensor) {
+		part := c.grad.Rows(0, (hi-lo)*(to-from))
+		for i := lo; i < hi; i++ {
+			copy(part.Rows((i-lo)*(to-from), part.N()).Data, d.Rebuilt.Rows(i*all+from, i*all+to).Data)
+		}
+		add(dx.Rows(lo, hi).Data, c.Coder.Backward(part, nil, nil, nil).Data)
+	})
+}
+
+// each runs the coder's Forward on all instances and samples in parts that fit.
+// f gets the instances lo ≤ i < hi and the samples from ≤ s < to of the part.
 func (c *coding) each(x, noise *tensor.Tensor, f func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor)) {
 	samples := 1
 	if noise != nil {
@@ -72,7 +132,7 @@ func (c *coding) each(x, noise *tensor.Tensor, f func(lo, hi, from, to int, rebu
 		hi := min(lo+c.batch, x.N())
 		for from := 0; from < samples; from += c.samples {
 			to := min(from+c.samples, samples)
-			rebuilt, mu, _ := c.Forward(x.Rows(lo, hi), c.tile(noise, hi-lo, from, to))
+			rebuilt, mu, _ := c.Coder.Forward(x.Rows(lo, hi), c.tile(noise, hi-lo, from, to))
 			f(lo, hi, from, to, rebuilt, mu)
 		}
 	}
@@ -88,45 +148,6 @@ func (c *coding) tile(noise *tensor.Tensor, n, from, to int) *tensor.Tensor {
 		copy(out.Rows(i*(to-from), out.N()).Data, part.Data)
 	}
 	return out
-}
-
-// rebuild writes sample s of instance i to row i·S + s of dst and the codes'
-// means to mean.
-func (c *coding) rebuild(dst, mean, x, noise *tensor.Tensor) {
-	all := dst.N() / max(x.N(), 1)
-	c.each(x, noise, func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor) {
-		copy(mean.Rows(lo, hi).Data, mu.Data)
-		for i := lo; i < hi; i++ {
-			copy(dst.Rows(i*all+from, i*all+to).Data, rebuilt.Rows((i-lo)*(to-from), (i-lo+1)*(to-from)).Data)
-		}
-	})
-}
-
-// pull adds to dx what comes back from d, the gradient at rebuild's dst. It
-// rebuilds again: a guard keeps no activations between forward and backward.
-func (c *coding) pull(dx, d, x, noise *tensor.Tensor) {
-	all := d.N() / max(x.N(), 1)
-	c.each(x, noise, func(lo, hi, from, to int, _, _ *tensor.Tensor) {
-		part := c.grad.Rows(0, (hi-lo)*(to-from))
-		for i := lo; i < hi; i++ {
-			copy(part.Rows((i-lo)*(to-from), part.N()).Data, d.Rows(i*all+from, i*all+to).Data)
-		}
-		add(dx.Rows(lo, hi).Data, c.Backward(part, nil, nil, nil).Data)
-	})
-}
-
-// decode writes the reconstructions of codes z.
-func (c *coding) decode(dst, z *tensor.Tensor) {
-	blocks(z.N(), c.batch*c.samples, func(lo, hi int) {
-		copy(dst.Rows(lo, hi).Data, c.Decode(z.Rows(lo, hi)).Data)
-	})
-}
-
-// blocks calls f over [0, n) in steps.
-func blocks(n, step int, f func(lo, hi int)) {
-	for lo := 0; lo < n; lo += step {
-		f(lo, min(lo+step, n))
-	}
 }
 
 func add(dst, src []float32) {

@@ -55,9 +55,17 @@ type Needs struct {
 	Hidden  bool // hidden layers of the classifier
 }
 
-// Needy is a Score that cannot do with X and P alone. Without the method, Q
+// Requirer is a Score that cannot do with X and P alone. Without the method, Q
 // is assumed to be needed.
-type Needy interface{ Needs() Needs }
+type Requirer interface{ Needs() Needs }
+
+// NeedsOf is what a score reads.
+func NeedsOf(s Score) Needs {
+	if r, ok := s.(Requirer); ok {
+		return r.Needs()
+	}
+	return Needs{Q: true}
+}
 
 // DifferentiableScore is a Score that adaptive attacks can follow.
 type DifferentiableScore interface {

@@ -4,41 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"sync/atomic"
 
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
-
-// Method is a kind of detector: where the second opinion on an input comes
-// from.
-type Method string
-
-// The methods.
-const (
-	VAE          Method = "vae"               // sampled reconstructions
-	AE           Method = "ae"                // one reconstruction, no noise
-	MagNet       Method = "magnet"            // as ae, trained on reconstruction alone (Meng and Chen 2017)
-	Distillation Method = "distillation"      // a student's opinion of the same input
-	Squeezing    Method = "feature_squeezing" // squeezed versions of the input
-	Softmax      Method = "max_softmax"       // none
-)
-
-// DefaultScores are the names of the scores, in the table of the shipped ones,
-// and the fusion of them that a method has if the spec names none.
-func DefaultScores(m Method) (names []string, fusion FusionRule) {
-	switch m {
-	case MagNet:
-		return []string{"reconstruction_error", "js_10", "js_40"}, Tippett
-	case Squeezing:
-		return []string{"squeeze_l1"}, NoFusion
-	case Softmax:
-		return []string{"max_softmax"}, NoFusion
-	}
-	return []string{"kl"}, NoFusion
-}
 
 // NamedScore is a score and the name that errors give it.
 type NamedScore struct {
@@ -48,16 +19,11 @@ type NamedScore struct {
 
 // Options are the parts of a detector. They must not change once it is made.
 type Options struct {
-	Method     Method         // "" is VAE
+	Method     string         // its name, for messages
+	Opinion    Opinion        // nil: None
 	Classifier sdk.Classifier // required; a Forwarder if there are hidden heads
-	Input      tensor.Shape   // of one example, NHWC; nil: the auto-encoder's, else the classifier's
-	// What the method needs: an auto-encoder (vae, ae, magnet), a student
-	// (distillation), squeezers (feature_squeezing; nil: DefaultSqueezers of
-	// the classifier's range).
-	Autoencoder Autoencoder
-	Student     Network
-	Squeezers   []Squeezer
-	// Noise is ε_1 … ε_S, (S, latent), for vae: see DrawNoise.
+	Input      tensor.Shape   // of one example, NHWC; nil: the classifier's
+	// Noise is ε_1 … ε_S, (S, code), that a Noisy opinion drew.
 	Noise *tensor.Tensor
 
 	Scores      []NamedScore // at least one
@@ -88,8 +54,8 @@ type Detector struct {
 	oracle  *oracle.Oracle
 	read    oracle.Reading // of the classifier
 	input   tensor.Shape
+	form    Form
 	samples int // rows of second opinion per instance, ≥ 1
-	latent  int
 	pool    *pool
 	state   atomic.Pointer[state]
 }
@@ -102,8 +68,8 @@ type state struct {
 // New checks that the parts fit together. The caller keeps the classifier and
 // closes it after the detector.
 func New(ctx context.Context, o Options) (*Detector, error) {
-	if o.Method == "" {
-		o.Method = VAE
+	if o.Opinion == nil {
+		o.Opinion = None{}
 	}
 	if o.Temperature == 0 {
 		o.Temperature = 1
@@ -121,7 +87,7 @@ func New(ctx context.Context, o Options) (*Detector, error) {
 	if !(o.Temperature > 0) || !(o.Clip >= 0 && o.Clip < 1) {
 		return nil, fmt.Errorf("detector: temperature %g, want > 0; probability_clip %g, want 0 to 1", o.Temperature, o.Clip)
 	}
-	d := &Detector{o: o, info: info, samples: 1,
+	d := &Detector{o: o, info: info, form: o.Opinion.Form(), samples: 1,
 		read: oracle.Reading{Kind: info.Output, Temperature: o.Temperature, Clip: o.Clip}}
 	if err := d.checkMethod(); err != nil {
 		return nil, fmt.Errorf("detector: method %s: %w", o.Method, err)
@@ -167,61 +133,30 @@ func (d *Detector) checkMethod() error {
 	o := d.o
 	d.input = o.Input
 	if d.input == nil {
-		switch {
-		case o.Autoencoder != nil:
-			d.input = o.Autoencoder.InputShape()
-		case d.info.Layout == sdk.NCHW && len(d.info.InputShape) == 3:
-			s := d.info.InputShape
+		d.input = d.info.InputShape
+		if s := d.input; d.info.Layout == sdk.NCHW && len(s) == 3 {
 			d.input = tensor.Shape{s[1], s[2], s[0]}
-		default:
-			d.input = d.info.InputShape
 		}
 	}
-	if o.Method != VAE {
+	if shaped, ok := o.Opinion.(interface{ InputShape() tensor.Shape }); ok {
+		if s := shaped.InputShape(); !s.Equal(d.input) {
+			return fmt.Errorf("it is for inputs of shape %v, the classifier takes %v", s, d.input)
+		}
+	}
+	d.samples = max(1, d.form.Rebuilt)
+	if _, noisy := o.Opinion.(Noisy); !noisy {
 		d.o.Noise = nil
+		return nil
 	}
-	switch o.Method {
-	case VAE, AE, MagNet:
-		if o.Autoencoder == nil {
-			return fmt.Errorf("no auto-encoder")
-		}
-		if s := o.Autoencoder.InputShape(); !s.Equal(d.input) {
-			return fmt.Errorf("the auto-encoder takes %v, the classifier %v", s, d.input)
-		}
-		d.latent = o.Autoencoder.CodeWidth()
-		if o.Method != VAE {
-			break
-		}
-		if o.Noise == nil || len(o.Noise.Shape) != 2 || o.Noise.N() < 1 || o.Noise.Stride() != d.latent {
-			return fmt.Errorf("want noise of shape samples×%d", d.latent)
-		}
-		d.samples = o.Noise.N()
-	case Distillation:
-		if o.Student == nil {
-			return fmt.Errorf("no student")
-		}
-		if s := o.Student.InputShape(); !s.Equal(d.input) {
-			return fmt.Errorf("the student takes %v, the classifier %v", s, d.input)
-		}
-	case Squeezing:
-		if len(o.Squeezers) == 0 {
-			if len(d.info.Lo) == 0 || len(d.info.Hi) == 0 {
-				return fmt.Errorf("the classifier declares no range to squeeze")
-			}
-			d.o.Squeezers = DefaultSqueezers(d.input, slices.Min(d.info.Lo), slices.Max(d.info.Hi))
-		}
-		d.samples = len(d.o.Squeezers)
-	case Softmax:
-	default:
-		return fmt.Errorf("unknown; known: vae, ae, distillation, max_softmax, feature_squeezing, magnet")
+	if o.Noise == nil || len(o.Noise.Shape) != 2 || o.Noise.N() < 1 || o.Noise.Stride() != d.form.Code {
+		return fmt.Errorf("want noise of shape samples×%d", d.form.Code)
 	}
+	d.samples = o.Noise.N()
 	return nil
 }
 
 // rebuilds reports whether the method makes other inputs of an input.
-func (d *Detector) rebuilds() bool {
-	return d.latent > 0 || d.o.Method == Squeezing
-}
+func (d *Detector) rebuilds() bool { return d.form.Rebuilt > 0 }
 
 func (d *Detector) checkScores() error {
 	o := d.o
@@ -234,15 +169,11 @@ func (d *Detector) checkScores() error {
 		d.o.Fusion = NoFusion
 	}
 	for _, s := range o.Scores {
-		needs := Needs{Q: true}
-		if n, ok := s.Score.(Needy); ok {
-			needs = n.Needs()
-		}
-		switch {
-		case needs.Q && o.Method == Softmax:
-			return fmt.Errorf("score %s needs a second prediction, which method %s has not", s.Name, o.Method)
+		switch needs := NeedsOf(s.Score); {
+		case needs.Q && !d.rebuilds() && !d.form.Logits:
+			return fmt.Errorf("score %s needs a second prediction, which method %s does not have", s.Name, o.Method)
 		case needs.Rebuilt && !d.rebuilds():
-			return fmt.Errorf("score %s needs reconstructions, which method %s has not", s.Name, o.Method)
+			return fmt.Errorf("score %s needs reconstructions, which method %s does not have", s.Name, o.Method)
 		case needs.Hidden && len(o.Hidden) == 0:
 			return fmt.Errorf("score %s needs detector.hidden_layers", s.Name)
 		}
@@ -253,7 +184,7 @@ func (d *Detector) checkScores() error {
 // consult makes the oracle, with its heads on hidden layers.
 func (d *Detector) consult() (err error) {
 	if len(d.o.Hidden) > 0 && !d.rebuilds() {
-		return fmt.Errorf("hidden layers need reconstructions, which method %s has not", d.o.Method)
+		return fmt.Errorf("hidden layers need reconstructions, which method %s does not have", d.o.Method)
 	}
 	d.oracle, err = oracle.New(d.o.Classifier, d.info, d.o.Hidden)
 	return err

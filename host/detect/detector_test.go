@@ -186,19 +186,17 @@ func TestNewRefuses(t *testing.T) {
 		want   string
 	}{
 		"no classifier": {func(o *Options) { o.Classifier = nil }, "no classifier"},
-		"no model":      {func(o *Options) { o.Autoencoder = nil }, "no auto-encoder"},
 		"noise":         {func(o *Options) { o.Noise = tensor.New(2, 3) }, "samples×4"},
 		"no score":      {func(o *Options) { o.Scores = nil }, "no score"},
 		"no fusion":     {func(o *Options) { o.Scores = append(o.Scores, o.Scores[0]) }, "need a fusion"},
-		"method":        {func(o *Options) { o.Method = "svm" }, "unknown; known: vae"},
-		"no Q":          {func(o *Options) { o.Method = Softmax }, "score kl needs a second prediction"},
+		"no Q":          {func(o *Options) { o.Opinion = nil }, "score kl needs a second prediction"},
 		"no rebuilt": {func(o *Options) {
-			o.Method, o.Student = Distillation, newFakeStudent(testShape, testClasses)
+			o.Method, o.Opinion = "distillation", newFakeStudent(testShape, testClasses)
 			o.Scores = []NamedScore{{"reconstruction_error", testRebuilt{}}}
-		}, "needs reconstructions, which method distillation has not"},
+		}, "needs reconstructions, which method distillation does not have"},
 		"hidden": {func(o *Options) { o.Hidden = []oracle.Head{{Name: "conv9"}} }, `no hidden layer "conv9"; it has ["features"]`},
 		"head":   {func(o *Options) { o.Hidden = []oracle.Head{{Name: "features", Kernel: tensor.New(3, 2)}} }, "head of 8 rows"},
-		"shape":  {func(o *Options) { o.Input = tensor.Shape{12} }, "takes 3×4×1, the classifier 12"},
+		"shape":  {func(o *Options) { o.Input = tensor.Shape{12} }, "shape 3×4×1, the classifier takes 12"},
 	} {
 		o := options()
 		c.change(&o)
@@ -225,20 +223,23 @@ func variants() map[string]Options {
 	add("vae hidden", func(o *Options) {
 		o.Hidden = []oracle.Head{{Name: sdktest.FakeHidden, Weight: 0.5, Kernel: oracle.DrawHead(1, sdktest.FakeHidden, 8, 6)}}
 	})
-	add("vae no noise", func(o *Options) { o.Noise = DrawNoise(5, 0, testLatent) })
+	add("vae no noise", func(o *Options) {
+		n := Sampling(newFakeVAE(testShape, testLatent, false), 0)
+		o.Opinion, o.Noise = n, n.DrawNoise(5)
+	})
 	for _, f := range rules {
 		add("vae "+string(f), func(o *Options) {
 			o.Scores, o.Fusion = append(o.Scores, NamedScore{"re", testRebuilt{}}), f
 		})
 	}
-	add("ae", func(o *Options) { o.Method, o.Autoencoder = AE, newFakeVAE(testShape, testLatent, true) })
+	add("ae", func(o *Options) { o.Opinion = Reconstruction(newFakeVAE(testShape, testLatent, true)) })
 	add("magnet", func(o *Options) {
-		o.Method, o.Autoencoder = MagNet, newFakeVAE(testShape, testLatent, true)
+		o.Opinion = Reconstruction(newFakeVAE(testShape, testLatent, true))
 		o.Scores, o.Fusion = append(o.Scores, NamedScore{"re", testRebuilt{}}), Tippett
 	})
-	add("distillation", func(o *Options) { o.Method, o.Student = Distillation, newFakeStudent(testShape, testClasses) })
-	add("feature_squeezing", func(o *Options) { o.Method, o.Squeezers = Squeezing, []Squeezer{Median{Size: 2}} })
-	add("max_softmax", func(o *Options) { o.Method, o.Scores = Softmax, []NamedScore{{"top", testTop{}}} })
+	add("distillation", func(o *Options) { o.Opinion = newFakeStudent(testShape, testClasses) })
+	add("versions", func(o *Options) { o.Opinion = fakeVersions{} })
+	add("max_softmax", func(o *Options) { o.Opinion, o.Scores = nil, []NamedScore{{"top", testTop{}}} })
 	return out
 }
 
@@ -250,7 +251,7 @@ func TestEveryMethodDetects(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if (r.Reconstruction != nil) != (d.latent > 0) || (r.Latent != nil) != (d.latent > 0) {
+		if (r.Reconstruction != nil) != (d.form.Code > 0) || (r.Latent != nil) != (d.form.Code > 0) {
 			t.Errorf("%s: reconstruction %v, latent %v", name, r.Reconstruction != nil, r.Latent != nil)
 		}
 		one, err := d.Detect(context.Background(), inputs(8, 70).Rows(69, 70), Include{})

@@ -139,11 +139,35 @@ func newFakeStudent(shape tensor.Shape, k int) *fakeStudent {
 	return &fakeStudent{shape, w, k}
 }
 
-func (f *fakeStudent) InputShape() tensor.Shape                { return f.shape }
-func (f *fakeStudent) NewRunner(*kernel.Engine, int) Runner    { return f }
-func (f *fakeStudent) Forward(x *tensor.Tensor) *tensor.Tensor { return f.apply(x, f.k, false) }
-func (f *fakeStudent) Backward(dy *tensor.Tensor) *tensor.Tensor {
-	return f.apply(dy, f.shape.Size(), true)
+func (f *fakeStudent) Form() Form                  { return Form{Logits: true} }
+func (f *fakeStudent) Params() []*nn.Param         { return nil }
+func (f *fakeStudent) NewPass(*kernel.Engine) Pass { return f }
+func (f *fakeStudent) Forward(s *Second, x, _ *tensor.Tensor) {
+	copy(s.Logits.Data, f.apply(x, f.k, false).Data)
+}
+func (f *fakeStudent) Backward(dx *tensor.Tensor, d *Second, _, _ *tensor.Tensor) {
+	add(dx.Data, f.apply(d.Logits, f.shape.Size(), true).Data)
+}
+
+// fakeVersions makes two versions of an input without a code: x² and x/2.
+type fakeVersions struct{}
+
+func (fakeVersions) Form() Form                  { return Form{Rebuilt: 2} }
+func (fakeVersions) Params() []*nn.Param         { return nil }
+func (fakeVersions) NewPass(*kernel.Engine) Pass { return fakeVersions{} }
+func (fakeVersions) Forward(s *Second, x, _ *tensor.Tensor) {
+	for i := range x.N() {
+		for j, v := range x.Row(i) {
+			s.Rebuilt.Row(2 * i)[j], s.Rebuilt.Row(2*i + 1)[j] = v*v, v/2
+		}
+	}
+}
+func (fakeVersions) Backward(dx *tensor.Tensor, d *Second, x, _ *tensor.Tensor) {
+	for i := range x.N() {
+		for j, v := range x.Row(i) {
+			dx.Row(i)[j] += 2*v*d.Rebuilt.Row(2 * i)[j] + d.Rebuilt.Row(2*i + 1)[j]/2
+		}
+	}
 }
 
 func (f *fakeStudent) apply(x *tensor.Tensor, out int, transposed bool) *tensor.Tensor {
@@ -255,11 +279,11 @@ const testClasses, testLatent, testSamples = 5, 4, 3
 // options is a whole vae detector on the fakes.
 func options() Options {
 	return Options{
-		Method: VAE, Classifier: &sdktest.Fake{Shape: testShape, Classes: testClasses, Seed: 1},
-		Autoencoder: newFakeVAE(testShape, testLatent, false),
-		Noise:       DrawNoise(5, testSamples, testLatent),
-		Scores:      []NamedScore{{"kl", testKL{}}},
-		Seed:        9, Threads: 1,
+		Method: "vae", Classifier: &sdktest.Fake{Shape: testShape, Classes: testClasses, Seed: 1},
+		Opinion: Sampling(newFakeVAE(testShape, testLatent, false), testSamples),
+		Noise:   DrawNoise(5, testSamples, testLatent),
+		Scores:  []NamedScore{{"kl", testKL{}}},
+		Seed:    9, Threads: 1,
 	}
 }
 

@@ -56,7 +56,7 @@ func (g *Guarded) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor
 // OutputNames are the outputs that Forward offers.
 func (g *Guarded) OutputNames() []string {
 	names := []string{sdk.Output, OutputReconstructed, OutputSampled, OutputScore}
-	if g.d.latent > 0 {
+	if g.d.form.Code > 0 {
 		names = append(names, OutputRebuilt)
 	}
 	return names
@@ -79,7 +79,7 @@ func (g *Guarded) noise() *tensor.Tensor {
 		n = stored.N()
 	}
 	r := stream(g.o.Seed, fmt.Sprintf("fresh noise %d", g.calls.Add(1)))
-	return drawNormal(r, n, g.d.latent)
+	return drawNormal(r, n, g.d.form.Code)
 }
 
 // Forward computes the named outputs. The Pullback may be called until the
@@ -147,9 +147,9 @@ func (g *Guarded) output(name string, p *pass, v *view, st *state) (*tensor.Tens
 			t.Data[i] = float32(f)
 		}
 		return t, nil
-	case name == OutputRebuilt && d.latent > 0:
+	case name == OutputRebuilt && d.form.Code > 0:
 		t := tensor.Batch(n, d.input)
-		p.coder.decode(t, v.mean)
+		p.second.Forward(&Second{Rebuilt: t}, v.x, nil)
 		return t, nil
 	}
 	return nil, fmt.Errorf("guard: unknown output %q; known: %q", name, g.OutputNames())

@@ -15,7 +15,7 @@ import (
 type backward struct {
 	x, rebuilt *tensor.Tensor // (n, example…), (n·S, example…) or nil
 	outP, outR *tensor.Tensor // one tensor if x' is x
-	student    *tensor.Tensor
+	student    *tensor.Tensor // at the logits of the second opinion
 	hidden     []*tensor.Tensor
 	atMean     *tensor.Tensor // at decoder(mean), or nil
 }
@@ -25,8 +25,8 @@ func (g *Guarded) pull(ctx context.Context, p *pass, v *view, st *state, cots ma
 	d := g.d
 	b := backward{x: zeros(v.x), outP: zeros(v.outP)}
 	b.outR = b.outP
-	if v.rebuilt != nil {
-		b.rebuilt, b.outR = zeros(v.rebuilt), zeros(v.outR)
+	if v.second.Rebuilt != nil {
+		b.rebuilt, b.outR = zeros(v.second.Rebuilt), zeros(v.outR)
 	}
 	for _, name := range g.OutputNames() { // a fixed order of sums
 		if t := cots[name]; t != nil {
@@ -43,7 +43,7 @@ func (g *Guarded) pull(ctx context.Context, p *pass, v *view, st *state, cots ma
 	if err := d.pullClassifier(ctx, &b, v); err != nil {
 		return nil, err
 	}
-	d.pullMethod(p, &b, v)
+	pullSecond(p, &b, v)
 	return b.x, nil
 }
 
@@ -130,9 +130,9 @@ func (g *Guarded) seedScore(p *pass, b *backward, v *view, st *state, t *tensor.
 		d.read.Pull(b.outP.Row(i), v.outP.Row(i), c.LogP.Row(i), c.LogPT.Row(i))
 	}
 	into, source, reader := b.outR, v.outR, d.read
-	if v.student != nil {
-		b.student = zeros(v.student)
-		into, source, reader = b.student, v.student, d.read.Logits()
+	if v.second.Logits != nil {
+		b.student = zeros(v.second.Logits)
+		into, source, reader = b.student, v.second.Logits, d.read.Logits()
 	}
 	for i := range source.N() {
 		reader.Pull(into.Row(i), source.Row(i), c.LogQ.Row(i), nil)
@@ -149,12 +149,12 @@ func (g *Guarded) seedScore(p *pass, b *backward, v *view, st *state, t *tensor.
 // pullClassifier goes through M on x and x' together.
 func (d *Detector) pullClassifier(ctx context.Context, b *backward, v *view) error {
 	n, total := v.x.N(), v.outP.N()
-	if v.rebuilt != nil {
+	if v.second.Rebuilt != nil {
 		total += v.outR.N()
 	}
 	dout := tensor.New(total, v.outP.Stride())
 	copy(dout.Data, b.outP.Data)
-	if v.rebuilt != nil {
+	if v.second.Rebuilt != nil {
 		copy(dout.Rows(n, total).Data, b.outR.Data)
 	}
 	dx, err := v.answer.Gradient(ctx, dout, b.hidden)
@@ -162,30 +162,19 @@ func (d *Detector) pullClassifier(ctx context.Context, b *backward, v *view) err
 		return err
 	}
 	add(b.x.Data, dx.Rows(0, n).Data)
-	if v.rebuilt != nil {
+	if v.second.Rebuilt != nil {
 		add(b.rebuilt.Data, dx.Rows(n, total).Data)
 	}
 	return nil
 }
 
-// pullMethod goes through what made x', or through the student.
-func (d *Detector) pullMethod(p *pass, b *backward, v *view) {
-	switch {
-	case d.o.Method == Squeezing:
-		for r := range b.rebuilt.N() {
-			i := r / v.samples
-			d.o.Squeezers[r%v.samples].Pull(b.x.Row(i), b.rebuilt.Row(r), v.x.Row(i), d.input)
-		}
-	case d.latent > 0:
-		p.coder.pull(b.x, b.rebuilt, v.x, v.noise)
-		if b.atMean != nil {
-			p.coder.pull(b.x, b.atMean, v.x, nil)
-		}
-	case b.student != nil:
-		blocks(v.x.N(), rows, func(lo, hi int) {
-			p.runner.Forward(v.x.Rows(lo, hi))
-			add(b.x.Rows(lo, hi).Data, p.runner.Backward(b.student.Rows(lo, hi).Clone()).Data)
-		})
+// pullSecond goes through what gave the second opinion.
+func pullSecond(p *pass, b *backward, v *view) {
+	if b.rebuilt != nil || b.student != nil {
+		p.second.Backward(b.x, &Second{Rebuilt: b.rebuilt, Logits: b.student}, v.x, v.noise)
+	}
+	if b.atMean != nil {
+		p.second.Backward(b.x, &Second{Rebuilt: b.atMean}, v.x, nil)
 	}
 }
 

@@ -11,8 +11,7 @@ import (
 // pass is what one call needs for itself: threads, activations and scratch.
 type pass struct {
 	engine *kernel.Engine
-	coder  *coding
-	runner Runner
+	second Pass
 }
 
 // defaultPasses may run at once.
@@ -53,14 +52,7 @@ func (p *pool) get(ctx context.Context) (*pass, error) {
 		<-p.slots
 		return nil, fmt.Errorf("detector: %w", err)
 	}
-	s := &pass{engine: e}
-	if p.d.latent > 0 {
-		s.coder = newCoding(p.d.o.Autoencoder, e, p.d.samples)
-	}
-	if p.d.o.Method == Distillation {
-		s.runner = p.d.o.Student.NewRunner(e, rows)
-	}
-	return s, nil
+	return &pass{engine: e, second: p.d.o.Opinion.NewPass(e)}, nil
 }
 
 func (p *pool) put(s *pass) {

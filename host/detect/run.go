@@ -173,11 +173,11 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 	if include.ProbabilitiesReconstructed {
 		r.ProbabilitiesReconstructed = tensor.New(n, k)
 	}
-	if include.Reconstruction && d.latent > 0 {
+	if include.Reconstruction && d.form.Code > 0 {
 		r.Reconstruction = tensor.Batch(n, d.input)
 	}
-	if include.Latent && d.latent > 0 {
-		r.Latent = tensor.New(n, d.latent)
+	if include.Latent && d.form.Code > 0 {
+		r.Latent = tensor.New(n, d.form.Code)
 	}
 	err := d.each(ctx, x, func(p *pass, v *view, lo, hi int) error {
 		if err := d.score(raw, v, lo, hi); err != nil {
@@ -200,10 +200,10 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 			}
 		}
 		if r.Latent != nil {
-			copy(r.Latent.Rows(lo, hi).Data, v.mean.Data)
+			copy(r.Latent.Rows(lo, hi).Data, v.second.Code.Data)
 		}
 		if r.Reconstruction != nil {
-			p.coder.decode(r.Reconstruction.Rows(lo, hi), v.mean)
+			p.second.Forward(&Second{Rebuilt: r.Reconstruction.Rows(lo, hi)}, v.x, nil)
 		}
 		return nil
 	})

@@ -3,22 +3,45 @@ package detect
 import (
 	"fmt"
 
-	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
 )
 
-// Section is the spec's section detector: how an input is scored.
+// Section is the spec's section detector: how an input is scored. Its method
+// lends it the keys of the method's own options.
 type Section struct {
-	Method          string               `yaml:"method" default:"vae" enum:"vae|ae|distillation|max_softmax|feature_squeezing|magnet" doc:"kind of detector"`
-	Samples         int                  `yaml:"samples" default:"10" check:">= 0, <= 10000" doc:"stored noise draws per instance; 0: one with zero noise"`
-	Beta            float64              `yaml:"beta" check:">= 0" doc:"weight of the latent KL term"`
-	Score           []registry.Component `yaml:"score" default:"kl" kind:"score" doc:"one score, or a list with fusion"`
+	Method          registry.Component   `yaml:"method,inline" kind:"method" default:"vae" doc:"where the second opinion on an input comes from; it brings options of its own"`
+	Score           []registry.Component `yaml:"score" kind:"score" doc:"one score, or a list with fusion; absent: those of the method"`
 	Fusion          FusionRule           `yaml:"fusion" enum:"|fisher|cauchy|tippett" doc:"how several scores become one"`
 	Temperature     float64              `yaml:"temperature" default:"1" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
 	DataType        string               `yaml:"data_type" doc:"written to the results' meta: image, tabular"`
 	ProbabilityClip float64              `yaml:"probability_clip" check:">= 0, < 1" doc:"floor of probabilities in scores and losses; 0: exact; the references use 1e-7"`
 	HiddenLayers    []Hidden             `yaml:"hidden_layers" doc:"layers of the classifier that enter loss and score"`
-	Student         *StudentSection      `yaml:"student" doc:"the network of method distillation"`
+}
+
+// Chosen is the method; nil if the section names none, as one that was made in
+// a program.
+func (s *Section) Chosen() Method {
+	if s.Method.Value == nil {
+		return nil
+	}
+	return registry.As[Method](s.Method)
+}
+
+// Title is the name of the method in results: its own, or that of the spec.
+func (s *Section) Title() string {
+	if t, ok := s.Chosen().(Titled); ok {
+		return t.Title()
+	}
+	return s.Method.Name
+}
+
+// NamedScores are the section's scores.
+func (s *Section) NamedScores() []NamedScore {
+	var out []NamedScore
+	for _, c := range s.Score {
+		out = append(out, NamedScore{Name: c.Name, Score: registry.As[Score](c)})
+	}
+	return out
 }
 
 // Hidden is one hidden layer of the classifier that the loss compares.
@@ -32,20 +55,9 @@ type Hidden struct {
 // Trained reports whether the head learns to predict the class.
 func (h Hidden) Trained() bool { return h.Head == "trained" }
 
-// StudentSection is a network distilled from the classifier.
-type StudentSection struct {
-	Layers []nn.Maker `yaml:"layers" kind:"layer" required:"true" doc:"without the final dense layer"`
-}
-
 // Validate implements registry.Validator.
 func (s *Section) Validate() error {
 	var faults registry.FieldErrors
-	switch {
-	case s.Method == "distillation" && s.Student == nil:
-		faults.Add("", `missing key "student", which method distillation needs`)
-	case s.Method != "distillation" && s.Student != nil:
-		faults.Add("student", "only method distillation has a student; the method is %s", s.Method)
-	}
 	if len(s.Score) > 1 && s.Fusion == NoFusion {
 		faults.Add("score", `several scores need "fusion": fisher or cauchy`)
 	}

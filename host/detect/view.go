@@ -2,7 +2,6 @@ package detect
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/oracle"
@@ -15,56 +14,37 @@ type view struct {
 	x       *tensor.Tensor
 	noise   *tensor.Tensor // (S, latent) or nil
 	samples int
-	mean    *tensor.Tensor // of the codes, (n, latent), or nil
-	rebuilt *tensor.Tensor // (n·S, example…); nil: x' is x
+	second  Second // Rebuilt is x', nil: x' is x
 
 	answer     oracle.Answer  // of the classifier on x, then x': n + n·S rows
 	outP, outR *tensor.Tensor // its outputs on x and x'; outR is outP if x' is x
-	student    *tensor.Tensor // (n, classes) logits, or nil
 	gradients  bool           // the way back was asked for
 
 	evidence Evidence
 }
 
-// look rebuilds x and asks the classifier once, on inputs and reconstructions
-// together. With gradients it keeps the way back.
+// look takes the second opinion and asks the classifier once, on inputs and
+// reconstructions together. With gradients it keeps the way back.
 func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, gradients bool) (*view, error) {
 	v := &view{x: x, noise: noise, samples: d.samples, gradients: gradients}
-	n, stride := x.N(), x.Stride()
-	all := x
+	n, all := x.N(), x
 	if d.rebuilds() {
 		if noise != nil {
 			v.samples = noise.N()
 		}
 		all = tensor.Batch(n*(1+v.samples), d.input)
 		copy(all.Data, x.Data)
-		v.rebuilt = all.Rows(n, all.N())
-		if d.o.Method == Squeezing {
-			for r := range n * v.samples {
-				d.o.Squeezers[r%v.samples].Squeeze(v.rebuilt.Row(r), all.Data[r/v.samples*stride:][:stride], d.input)
-			}
-		} else {
-			v.mean = tensor.New(n, d.latent)
-			p.coder.rebuild(v.rebuilt, v.mean, x, noise)
-			if err := v.checkRebuilt(); err != nil {
-				return nil, err
-			}
-		}
+		v.second.Rebuilt = all.Rows(n, all.N())
 	}
-	if d.o.Method == Distillation {
-		v.student = tensor.New(n, d.info.NumClasses)
-		var err error
-		blocks(n, rows, func(lo, hi int) {
-			z := p.runner.Forward(x.Rows(lo, hi))
-			if z.Stride() != d.info.NumClasses {
-				err = fmt.Errorf("the student answers %d classes, the classifier has %d", z.Stride(), d.info.NumClasses)
-				return
-			}
-			copy(v.student.Rows(lo, hi).Data, z.Data)
-		})
-		if err != nil {
-			return nil, err
-		}
+	if d.form.Logits {
+		v.second.Logits = tensor.New(n, d.info.NumClasses)
+	}
+	if d.form.Code > 0 {
+		v.second.Code = tensor.New(n, d.form.Code)
+	}
+	p.second.Forward(&v.second, x, noise)
+	if err := v.checkRebuilt(); err != nil {
+		return nil, err
 	}
 	if err := d.ask(ctx, v, all); err != nil {
 		return nil, err
@@ -77,8 +57,11 @@ func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, g
 // outside of what the auto-encoder was trained on. The classifier would refuse
 // them too, and with them the whole batch.
 func (v *view) checkRebuilt() error {
-	stride := v.rebuilt.Stride()
-	for i, f := range v.rebuilt.Data {
+	if v.second.Rebuilt == nil {
+		return nil
+	}
+	stride := v.second.Rebuilt.Stride()
+	for i, f := range v.second.Rebuilt.Data {
 		if f-f != 0 { // NaN or an infinity
 			return &RowError{Row: i / stride / v.samples, Message: "its reconstruction is not finite: the input is far outside of what the guard was trained on"}
 		}
@@ -98,7 +81,7 @@ func (d *Detector) ask(ctx context.Context, v *view, all *tensor.Tensor) (err er
 	}
 	out, n := v.answer.Output, v.x.N()
 	v.outP, v.outR = out.Rows(0, n), out.Rows(0, n)
-	if v.rebuilt != nil {
+	if v.second.Rebuilt != nil {
 		v.outR = out.Rows(n, all.N())
 	}
 	return nil
@@ -107,7 +90,7 @@ func (d *Detector) ask(ctx context.Context, v *view, all *tensor.Tensor) (err er
 // gather makes the evidence that scores read.
 func (d *Detector) gather(e *kernel.Engine, v *view) {
 	n, k := v.x.N(), d.info.NumClasses
-	ev := Evidence{Samples: v.samples, X: v.x, Rebuilt: v.rebuilt, Clip: d.o.Clip,
+	ev := Evidence{Samples: v.samples, X: v.x, Rebuilt: v.second.Rebuilt, Clip: d.o.Clip,
 		LogP: tensor.New(n, k), ZP: v.outP, ZQ: v.outR}
 	ev.LogPT = ev.LogP
 	if d.o.Temperature != 1 {
@@ -124,10 +107,10 @@ func (d *Detector) gather(e *kernel.Engine, v *view) {
 	}
 	ev.LogQ = ev.LogP
 	source, reader := v.outR, d.read
-	if v.student != nil {
-		source, reader, ev.ZQ = v.student, d.read.Logits(), v.student
+	if v.second.Logits != nil {
+		source, reader, ev.ZQ = v.second.Logits, d.read.Logits(), v.second.Logits
 	}
-	if source != v.outR || v.rebuilt != nil {
+	if source != v.outR || v.second.Rebuilt != nil {
 		ev.LogQ = tensor.New(source.N(), k)
 		for i := range source.N() {
 			reader.LogP(row, source.Row(i))
@@ -136,7 +119,7 @@ func (d *Detector) gather(e *kernel.Engine, v *view) {
 	}
 	if d.read.Kind == sdk.Probabilities {
 		ev.ZP = ev.LogP
-		if v.student == nil {
+		if v.second.Logits == nil {
 			ev.ZQ = ev.LogQ
 		}
 	}

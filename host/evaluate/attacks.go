@@ -12,7 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// attacked is one attack and what the guard said of it.
+// attacked is one attack and what the detector answered.
 type attacked struct {
 	rows    []int // of the test set
 	adv     *attack.Adversarial
@@ -36,7 +36,7 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 	model := e.o.Classifier
 	if ad, ok := a.(attack.Adaptive); ok {
 		if e.o.Guarded == nil {
-			return nil, fmt.Errorf("it aims at the guard, and this detector gives no gradients")
+			return nil, fmt.Errorf("it is adaptive, and this detector gives no gradients")
 		}
 		guarded := e.o.Guarded
 		if attack.IsTransferred(a) {
@@ -60,7 +60,7 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 	if err != nil {
 		return nil, err
 	}
-	if attack.IsTransferred(a) { // right before is what the classifier under test says
+	if attack.IsTransferred(a) { // the classifier under test decides what was right before
 		for k, i := range rows {
 			out.adv.Predicted[k] = e.result.Predicted[i]
 		}
@@ -76,7 +76,7 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 	return out, nil
 }
 
-// pool are the outputs of clean, rightly classified test rows: what logit
+// pool are the outputs of clean, correctly classified test rows, which logit
 // matching imitates.
 func (e *evaluation) pool(ctx context.Context, o *attack.Options) error {
 	const most = 1000
@@ -92,7 +92,7 @@ func (e *evaluation) pool(ctx context.Context, o *attack.Options) error {
 	return err
 }
 
-// judge lets the deployed guard, with its own noise, decide what counts as
+// judge lets the deployed detector, with its own noise, decide what counts as
 // success of an adaptive attack.
 func (e *evaluation) judge(a attack.Adaptive, labels []int) func(context.Context, []int, *tensor.Tensor) ([]bool, error) {
 	return func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error) {
@@ -114,7 +114,7 @@ func (e *evaluation) judge(a attack.Adaptive, labels []int) func(context.Context
 }
 
 // attack runs one attack of the list and reports it.
-func (e *evaluation) attack(ctx context.Context, n Named, id string) error {
+func (e *evaluation) attack(ctx context.Context, n NamedAttack, id string) error {
 	ad, adaptive := n.Attack.(attack.Adaptive)
 	limit := e.o.Limit
 	if adaptive && e.o.Adaptive > 0 && (limit == 0 || limit > e.o.Adaptive) {
@@ -152,8 +152,8 @@ func (e *evaluation) attack(ctx context.Context, n Named, id string) error {
 	return nil
 }
 
-// evaded says which rows got past classifier and guard, and the norms of the
-// rows that were right before, +Inf for those that did not.
+// evaded says which rows evade classifier and detector, and the perturbation
+// norms of the rows that were right before, +Inf for those that do not evade.
 func (t *attacked) evaded(wantsFlag bool) (evaded []bool, norms []float64) {
 	evaded = make([]bool, len(t.rows))
 	for k := range t.rows {

@@ -12,16 +12,16 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// check looks for signs that the evaluation itself is weak: an attack that
-// ought to be strong and is not says more about the attack than about the
-// guard (Carlini et al. 2019, arXiv:1902.06705; Athalye et al. 2018).
+// check looks for signs that the evaluation itself is weak: where an attack
+// that should be strong is weak, the figures say more about the attack than
+// about the detector (Carlini et al. 2019, arXiv:1902.06705; Athalye et al. 2018).
 func (e *evaluation) check(ctx context.Context) error {
 	e.checkPromise()
 	e.checkGradients()
 	e.checkOrder()
 	e.checkBlind()
 	e.checkCurves()
-	if e.o.Gradient != nil { // what follows would find it out, in riddles
+	if e.o.Gradient != nil { // the checks below would report the same, less clearly
 		e.noteGradient()
 		return nil
 	}
@@ -31,8 +31,7 @@ func (e *evaluation) check(ctx context.Context) error {
 	return e.checkDescent(ctx)
 }
 
-// noteGradient says what attacks through another gradient than the
-// classifier's are worth.
+// noteGradient warns that attacks had other gradients than the classifier's.
 func (e *evaluation) noteGradient() {
 	for _, a := range e.o.Attacks {
 		if a.Attack.Needs() == attack.NeedsGradients {
@@ -53,17 +52,18 @@ func (e *evaluation) checkPromise() {
 	fpr := e.report.Clean.FPR
 	if e.o.PromisedConfidence > 0 {
 		if e.report.Clean.CI95["fpr"].Lo > a {
-			e.warn("the false-alarm rate on test rows is %.4f, significantly above the promised %.4f: are calibration and test rows drawn alike?", fpr, a)
+			e.warn("the false-alarm rate on test rows is %.4f, significantly above the promised %.4f: do calibration and test rows come from the same distribution?", fpr, a)
 		}
 		return
 	}
 	width := 1.96 * math.Sqrt(a*(1-a)*(1/math.Max(float64(e.o.CalibrationRows), 1)+1/n))
 	if math.Abs(fpr-a) > width {
-		e.warn("the false-alarm rate on test rows is %.4f, outside the promised %.4f ± %.4f: are calibration and test rows drawn alike?", fpr, a, width)
+		e.warn("the false-alarm rate on test rows is %.4f, outside the promised %.4f ± %.4f: do calibration and test rows come from the same distribution?", fpr, a, width)
 	}
 }
 
-// tolerance is how much two success rates may differ by chance of a few rows.
+// tolerance is how much two success rates may differ by the chance of a few
+// rows.
 const tolerance = 0.02
 
 func (e *evaluation) checkGradients() {
@@ -73,7 +73,7 @@ func (e *evaluation) checkGradients() {
 	}
 	for _, a := range all {
 		if a.ZeroShare > 0.01 {
-			e.warn("attack %s: %.0f %% of its gradients were exactly zero: they are masked (saturated probabilities?), and the attack is weaker than it looks", a.ID, 100*a.ZeroShare)
+			e.warn("attack %s: %.0f %% of its gradients were exactly zero: they are masked (saturated probabilities?), and a stronger attack may exist", a.ID, 100*a.ZeroShare)
 		}
 	}
 	for _, a := range e.report.Attacks {
@@ -81,16 +81,16 @@ func (e *evaluation) checkGradients() {
 			continue
 		}
 		if a.NSuccess > 0 && a.NSuccess < 30 {
-			e.warn("attack %s: only %d successful examples; the figures on them are uncertain, see their intervals", a.ID, a.NSuccess)
+			e.warn("attack %s: only %d successful examples; their figures are uncertain, see the intervals", a.ID, a.NSuccess)
 		}
 		if a.NSuccess == 0 {
-			e.warn("attack %s fooled the classifier on no row: nothing can be said about detecting it", a.ID)
+			e.warn("attack %s succeeded on no row: nothing can be said about detecting it", a.ID)
 		}
 	}
 }
 
-// checkOrder compares attacks of one norm with one another: what an iterated
-// one fools, others that see less or have less eps should not outdo.
+// checkOrder compares attacks of one norm: an iterated one should succeed at
+// least as often as those that see less or have a smaller eps.
 func (e *evaluation) checkOrder() {
 	byID := make(map[string]attack.Attack)
 	for i, a := range e.o.Attacks {
@@ -105,11 +105,11 @@ func (e *evaluation) checkOrder() {
 			white, black := byID[a.ID].Needs() == attack.NeedsGradients, byID[b.ID].Needs() == attack.NeedsPredictions
 			switch {
 			case b.Control && bounded:
-				e.warn("%s fools the classifier more often than %s (%.3f against %.3f): the attack does not work", b.ID, a.ID, b.SuccessRate, a.SuccessRate)
+				e.warn("the control %s succeeds more often than %s (%.3f against %.3f): the attack does not work", b.ID, a.ID, b.SuccessRate, a.SuccessRate)
 			case white && black && bounded:
-				e.warn("the black-box attack %s beats the white-box %s (%.3f against %.3f): gradients are masked", b.ID, a.ID, b.SuccessRate, a.SuccessRate)
+				e.warn("the black-box attack %s succeeds more often than the white-box %s (%.3f against %.3f): gradients are masked", b.ID, a.ID, b.SuccessRate, a.SuccessRate)
 			case a.Name == b.Name && b.Eps < a.Eps:
-				e.warn("%s at eps %g fools more rows than at eps %g (%.3f against %.3f): more eps must never be weaker", a.Name, b.Eps, a.Eps, b.SuccessRate, a.SuccessRate)
+				e.warn("%s succeeds more often at eps %g than at eps %g (%.3f against %.3f): a larger eps must never be weaker", a.Name, b.Eps, a.Eps, b.SuccessRate, a.SuccessRate)
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func (e *evaluation) checkBlind() {
 		}
 	}
 	if sighted >= 0 && blind > sighted+tolerance {
-		e.warn("%s gets further past the guard without gradients than any attack with them (%.3f against %.3f): the guard's gradients are masked, and the others' results do not count", id, blind, sighted)
+		e.warn("%s evades more often without gradients than any adaptive attack with them (%.3f against %.3f): the detector's gradients are masked, and the results of the others do not count", id, blind, sighted)
 	}
 }
 
@@ -142,7 +142,7 @@ func (e *evaluation) checkCurves() {
 		for i := 1; i < len(c.Points); i++ {
 			p, q := c.Points[i-1], c.Points[i]
 			if !c.Adaptive && float64(q.SuccessRate) < float64(p.SuccessRate)-tolerance {
-				e.warn("%s fools fewer rows at eps %.4g than at %.4g (%.3f against %.3f): more eps must never be weaker", c.ID, q.Eps, p.Eps, q.SuccessRate, p.SuccessRate)
+				e.warn("%s succeeds less often at eps %.4g than at %.4g (%.3f against %.3f): a larger eps must never be weaker", c.ID, q.Eps, p.Eps, q.SuccessRate, p.SuccessRate)
 			}
 		}
 	}
@@ -208,10 +208,10 @@ func (e *evaluation) checkDescent(ctx context.Context) error {
 		}
 	}
 	if share(rose, len(rows)) > 0.1 {
-		e.warn("five small steps along the gradient raised the attacker's loss on %d of %d rows: the gradient does not point downhill", rose, len(rows))
+		e.warn("five small steps along the gradient raised the attacker's loss on %d of %d rows: the gradient is not a descent direction", rose, len(rows))
 	}
 	if n := count(done); n < len(rows) {
-		e.warn("an attack bounded by nothing but the legal range fooled %d of %d rows, and ought to fool all: gradients are masked", n, len(rows))
+		e.warn("an attack bounded only by the legal range succeeded on %d of %d rows, and should on all: gradients are masked", n, len(rows))
 	}
 	return nil
 }
@@ -271,7 +271,7 @@ func (e *evaluation) checkDifferences(ctx context.Context, probe *attack.Probe, 
 		}
 	}
 	if m := median(errs); len(errs) >= n/4 && m > 0.2 {
-		e.warn("gradients differ from finite differences by %.0f %% (median of %d rows): they are estimates, or wrong", 100*m, len(errs))
+		e.warn("gradients differ from finite differences by %.0f %% (median of %d rows): they are estimates or wrong", 100*m, len(errs))
 	}
 	return nil
 }

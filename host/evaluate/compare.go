@@ -12,7 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Scores are scores.json: what a detector said of every row, so that two
+// Scores are scores.json: what a detector answered for every row, so that two
 // detectors can be compared on the same rows. Digests say which rows.
 type Scores struct {
 	Clean   RowScores      `json:"clean"`
@@ -26,7 +26,7 @@ type RowScores struct {
 	Flagged []bool    `json:"flagged"`
 }
 
-// AttackScores are those of one attack on the bare classifier.
+// AttackScores are those of one attack on the classifier alone.
 type AttackScores struct {
 	ID string `json:"id"`
 	RowScores
@@ -34,8 +34,8 @@ type AttackScores struct {
 	Corrected []bool `json:"corrected"` // the corrected answer is right
 }
 
-// Scores are the scores of clean rows and of attacks on the bare classifier,
-// which are the same for every guard of it.
+// Scores are the scores of clean rows and of attacks on the classifier
+// alone, which are the same for every detector of it.
 func (d *Details) Scores() *Scores {
 	s := &Scores{Clean: RowScores{Digest: digest(d.X), Score: d.Clean}, Attacks: []AttackScores{}}
 	for _, v := range d.Clean {
@@ -80,7 +80,7 @@ type Comparison struct {
 	AUCDifference Number  `json:"auc_difference"` // A − B
 	DeLongP       Number  `json:"delong_p"`
 	DeLongHolm    Number  `json:"delong_p_holm"` // over the attacks
-	CaughtOnlyA   int     `json:"caught_only_a"`
+	CaughtOnlyA   int     `json:"caught_only_a"` // successful attacks that A detects and B does not
 	CaughtOnlyB   int     `json:"caught_only_b"`
 	McNemarP      Number  `json:"mcnemar_p"`
 	McNemarHolm   Number  `json:"mcnemar_p_holm"`
@@ -89,8 +89,8 @@ type Comparison struct {
 }
 
 // Compare tests two detectors on the attacks that both have on the very same
-// rows: DeLong's test of the AUCs, McNemar's of the successful attacks caught
-// at each one's threshold, both adjusted by Holm over the attacks. skipped are
+// rows: DeLong's test of the AUCs, McNemar's of the successful attacks
+// detected at each one's threshold, both adjusted by Holm over the attacks. skipped are
 // the attacks whose rows differ; ok is false if the clean rows do.
 func Compare(a, b *Scores) (out []Comparison, skipped []string, ok bool) {
 	if a.Clean.Digest != b.Clean.Digest {
@@ -121,11 +121,11 @@ func Compare(a, b *Scores) (out []Comparison, skipped []string, ok bool) {
 
 func compare(a, b *Scores, s, t AttackScores) Comparison {
 	var posA, posB []float64
-	var caughtA, caughtB []bool
+	var detectedA, detectedB []bool
 	for k, won := range s.Success {
 		if won {
 			posA, posB = append(posA, s.Score[k]), append(posB, t.Score[k])
-			caughtA, caughtB = append(caughtA, s.Flagged[k]), append(caughtB, t.Flagged[k])
+			detectedA, detectedB = append(detectedA, s.Flagged[k]), append(detectedB, t.Flagged[k])
 		}
 	}
 	c := Comparison{
@@ -134,7 +134,7 @@ func compare(a, b *Scores, s, t AttackScores) Comparison {
 	}
 	difference, p := DeLong(a.Clean.Score, posA, b.Clean.Score, posB)
 	c.AUCDifference, c.DeLongP = Number(difference), Number(p)
-	c.CaughtOnlyA, c.CaughtOnlyB, p = McNemar(caughtA, caughtB)
+	c.CaughtOnlyA, c.CaughtOnlyB, p = McNemar(detectedA, detectedB)
 	c.McNemarP = Number(p)
 	return c
 }

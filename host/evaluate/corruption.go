@@ -8,9 +8,9 @@ import (
 	"github.com/vaeguard/vaeguard/host/attack"
 )
 
-// corrupt measures alarms on one natural corruption at each of its levels.
-// Alarms on rows whose prediction stays are false ones; those on rows whose
-// prediction flips may be welcome.
+// corrupt measures flags on one natural corruption at each of its levels.
+// Flags on rows whose prediction stays are false alarms; those on rows whose
+// prediction changes may be welcome.
 func (e *evaluation) corrupt(ctx context.Context, c NamedCorruption) error {
 	rows := Balanced(e.o.Labels, e.o.Limit, e.o.Seed)
 	box, err := e.box()

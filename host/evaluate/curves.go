@@ -91,16 +91,16 @@ func (e *evaluation) again(id string, rows []int, factor float64) *attacked {
 func (e *evaluation) point(t *attacked, eps float64, wantsFlag bool) CurvePoint {
 	n := len(t.rows)
 	won := (&AttackDetails{Result: t.result, Success: t.success}).Scores(true)
-	caught := 0
+	detected := 0
 	for k, s := range t.success {
 		if s && t.result.Adversarial[k] {
-			caught++
+			detected++
 		}
 	}
 	evaded, _ := t.evaded(wantsFlag)
 	return CurvePoint{
 		Eps: eps, N: n, SuccessRate: ratio(len(won), agree(t.adv.Predicted, t.adv.Y)),
-		AUC: Number(Judge(e.result.Score, won).AUC), Detected: ratio(caught, len(won)),
+		AUC: Number(Judge(e.result.Score, won).AUC), Detected: ratio(detected, len(won)),
 		Accuracy: share(agree(t.result.Predicted, t.adv.Y), n), AccuracyCorrected: share(agree(t.result.Corrected, t.adv.Y), n),
 		Evaded: ratio(count(evaded), n),
 	}

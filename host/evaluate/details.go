@@ -8,7 +8,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Details are what a Report is made of: for plots, for pictures, and for
+// Details are the rows behind a Report: for plots, for pictures, and for
 // paired tests between detectors.
 type Details struct {
 	X                    *tensor.Tensor
@@ -24,8 +24,8 @@ type Details struct {
 type AttackDetails struct {
 	ID, Name    string
 	Adaptive    bool
-	Control     bool  // ought to fool nobody
-	FalseAlarm  bool  // success is a flag
+	Control     bool  // expected to fool no classifier
+	FalseAlarm  bool  // succeeds where a correctly classified row is flagged
 	Rows        []int // of the test set
 	Adversarial *attack.Adversarial
 	Result      *detect.Result // on Adversarial.XAdv
@@ -34,15 +34,16 @@ type AttackDetails struct {
 	Examples    []Example
 }
 
-// Example is one attacked row with the guard's reconstructions, which are nil
-// for detectors that rebuild nothing.
+// Example is one attacked row with its reconstructions, which are nil for
+// detectors that do not reconstruct.
 type Example struct {
-	Row                                        int // of the test set
-	Original, Adversarial, Rebuilt, RebuiltAdv []float32
-	Label, Predicted, PredictedAdv             int
-	Reconstructed, ReconstructedAdv            int
-	Score, ScoreAdv                            float64
-	Flagged, FlaggedAdv                        bool
+	Row                               int // of the test set
+	Original, Adversarial             []float32
+	Reconstruction, ReconstructionAdv []float32 // of Original and of Adversarial; nil: none
+	Label, Predicted, PredictedAdv    int
+	Reconstructed, ReconstructedAdv   int // classes of the reconstructions
+	Score, ScoreAdv                   float64
+	Flagged, FlaggedAdv               bool
 }
 
 // Scores are the scores of the attacked rows, of the successful ones alone if
@@ -60,8 +61,8 @@ func (a *AttackDetails) Scores(successful bool) []float64 {
 // examplesPerAttack is how many rows of each attack a report shows.
 const examplesPerAttack = 4
 
-// examples picks rows of each attack, caught and missed ones in turn, and
-// asks the guard for its reconstructions of them.
+// examples picks rows of each attack, detected and undetected ones in turn,
+// and asks the detector for their reconstructions.
 func (e *evaluation) examples(ctx context.Context) error {
 	for _, a := range e.details.Attacks {
 		picked := a.pick()
@@ -89,7 +90,7 @@ func (e *evaluation) examples(ctx context.Context) error {
 				Score: clean.Score[j], ScoreAdv: adv.Score[j], Flagged: clean.Adversarial[j], FlaggedAdv: adv.Adversarial[j],
 			}
 			if clean.Reconstruction != nil && adv.Reconstruction != nil {
-				ex.Rebuilt, ex.RebuiltAdv = clean.Reconstruction.Row(j), adv.Reconstruction.Row(j)
+				ex.Reconstruction, ex.ReconstructionAdv = clean.Reconstruction.Row(j), adv.Reconstruction.Row(j)
 			}
 			a.Examples = append(a.Examples, ex)
 		}
@@ -97,24 +98,24 @@ func (e *evaluation) examples(ctx context.Context) error {
 	return nil
 }
 
-// pick chooses successful rows, in turn caught and missed; without any
-// success, the first rows.
+// pick chooses successful rows, detected and undetected ones in turn; without
+// any success, the first row.
 func (a *AttackDetails) pick() []int {
-	var caught, missed, out []int
+	var detected, undetected, out []int
 	for k, s := range a.Success {
 		switch {
 		case s && a.Result.Adversarial[k]:
-			caught = append(caught, k)
+			detected = append(detected, k)
 		case s:
-			missed = append(missed, k)
+			undetected = append(undetected, k)
 		}
 	}
-	for k := 0; len(out) < examplesPerAttack && (k < len(caught) || k < len(missed)); k++ {
-		if k < len(caught) {
-			out = append(out, caught[k])
+	for k := 0; len(out) < examplesPerAttack && (k < len(detected) || k < len(undetected)); k++ {
+		if k < len(detected) {
+			out = append(out, detected[k])
 		}
-		if k < len(missed) && len(out) < examplesPerAttack {
-			out = append(out, missed[k])
+		if k < len(undetected) && len(out) < examplesPerAttack {
+			out = append(out, undetected[k])
 		}
 	}
 	if len(out) == 0 && len(a.Rows) > 0 {

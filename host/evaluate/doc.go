@@ -1,4 +1,4 @@
-// Package evaluate says what a guard is worth: it attacks a guarded classifier
-// and reports how much is caught, with confidence intervals, self-checks and
-// everything that a reader needs to doubt the figures.
+// Package evaluate measures a detector: it attacks the classifier and the
+// guarded classifier and reports what is detected and what evades, with
+// confidence intervals and self-checks, so that a reader can judge the figures.
 package evaluate

@@ -16,19 +16,19 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Guard is the detector that is judged.
+// Guard is the detector that is evaluated.
 type Guard interface {
 	Detect(ctx context.Context, x *tensor.Tensor, include detect.Include) (*detect.Result, error)
 }
 
-// Named is an attack and the name that the spec gave it.
-type Named struct {
+// NamedAttack is an attack and the name that the spec gave it.
+type NamedAttack struct {
 	Name   string
 	Attack attack.Attack
 }
 
-// Corruption is a natural change of an input that is no attack: a detector
-// should stay quiet where the prediction does.
+// Corruption is a natural change of an input, not an attack: a detector should
+// not flag it where the prediction stays the same.
 type Corruption interface {
 	// Levels are the severities to measure, each 1 to 5.
 	Levels() []int
@@ -43,20 +43,20 @@ type NamedCorruption struct {
 	Corruption Corruption
 }
 
-// Options say what is judged, on what, and how thoroughly.
+// Options say what is evaluated, on what, and how thoroughly.
 type Options struct {
 	Name       string
 	Guard      Guard
-	Classifier sdk.Classifier // the bare one
+	Classifier sdk.Classifier // without the detector
 	// Gradient says where the Classifier's gradients come from; nil: from
 	// itself.
 	Gradient *gradient.Report
-	// Guarded is the guard as a classifier with detect's outputs, with the
+	// Guarded is the guarded classifier with detect's outputs, with the
 	// stored noise or with fresh noise of the given seed. Adaptive attacks
 	// need it.
 	Guarded func(fresh bool, seed uint64) sdk.Forwarder
-	// Transfer is the same of another seed's detector: what transfer attacks.
-	// Without it they are left out, with a warning.
+	// Transfer is the guarded classifier of another seed's detector, on which
+	// transfer attacks are made. Without it they are left out, with a warning.
 	Transfer  func(fresh bool, seed uint64) sdk.Forwarder
 	Threshold float64
 	// PromisedFPR is the false-alarm rate that the calibration promised; 0:
@@ -72,7 +72,7 @@ type Options struct {
 
 	Deviations []float64 // of data.train's features, for eps_unit: std
 
-	Attacks     []Named // adaptive ones among them
+	Attacks     []NamedAttack // adaptive ones among them
 	Corruptions []NamedCorruption
 	// Section bounds the rows that are attacked.
 	Section
@@ -91,7 +91,7 @@ type Options struct {
 	SpecSHA256, Version string
 }
 
-// Run evaluates a guard. The Details hold what plots and paired tests need.
+// Run evaluates a detector. The Details hold what plots and paired tests need.
 func Run(ctx context.Context, o Options) (*Report, *Details, error) {
 	start := time.Now()
 	e, err := newEvaluation(ctx, o)
@@ -149,7 +149,7 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 		return nil, errors.New("no test rows to evaluate on")
 	}
 	if len(o.Labels) != o.X.N() {
-		return nil, fmt.Errorf("evaluate needs a label for each row: %d labels for %d rows", len(o.Labels), o.X.N())
+		return nil, fmt.Errorf("evaluation needs a label for each row: got %d labels for %d rows", len(o.Labels), o.X.N())
 	}
 	if o.Bootstrap == 0 {
 		o.Bootstrap = 1000
@@ -216,7 +216,7 @@ func (e *evaluation) warn(format string, args ...any) {
 	e.report.Warnings = append(e.report.Warnings, s)
 }
 
-// detect asks the guard, in pieces so that progress shows.
+// detect runs the detector, in pieces so that progress shows.
 func (e *evaluation) detect(ctx context.Context, stage string, x *tensor.Tensor) (*detect.Result, error) {
 	const piece = 500
 	out := &detect.Result{}
@@ -237,7 +237,7 @@ func (e *evaluation) detect(ctx context.Context, stage string, x *tensor.Tensor)
 	return out, nil
 }
 
-// clean judges the guard on clean test rows.
+// clean evaluates the detector on clean test rows.
 func (e *evaluation) clean(ctx context.Context) error {
 	start := time.Now()
 	r, err := e.detect(ctx, "clean rows", e.o.X)
@@ -249,14 +249,14 @@ func (e *evaluation) clean(ctx context.Context) error {
 	e.result = r
 	e.details.Clean = r.Score
 	flagged := count(r.Adversarial)
-	right, rebuilt, corrected := agree(r.Predicted, e.o.Labels), agree(r.Reconstructed, e.o.Labels), agree(r.Corrected, e.o.Labels)
+	right, reconstructed, corrected := agree(r.Predicted, e.o.Labels), agree(r.Reconstructed, e.o.Labels), agree(r.Corrected, e.o.Labels)
 	e.report.Classifier.Accuracy = share(right, n)
 	e.report.Clean = CleanReport{
 		N: n, FPR: share(flagged, n), Accuracy: share(right, n),
-		AccuracyReconstructed: share(rebuilt, n), AccuracyCorrected: share(corrected, n),
+		AccuracyReconstructed: share(reconstructed, n), AccuracyCorrected: share(corrected, n),
 		CI95: map[string]Interval{
 			"fpr": ClopperPearson(flagged, n), "accuracy": ClopperPearson(right, n),
-			"accuracy_reconstructed": ClopperPearson(rebuilt, n), "accuracy_corrected": ClopperPearson(corrected, n),
+			"accuracy_reconstructed": ClopperPearson(reconstructed, n), "accuracy_corrected": ClopperPearson(corrected, n),
 		},
 	}
 	return nil

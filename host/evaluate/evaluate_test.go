@@ -69,7 +69,7 @@ func options() evaluate.Options {
 	return evaluate.Options{Section: evaluate.Section{Bootstrap: 50, CurveRows: 40, Adaptive: 50},
 		Name: "toy", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y, Seed: 3,
 		Guarded:     func(bool, uint64) sdk.Forwarder { return g },
-		Attacks:     []evaluate.Named{{"pgd", step{10, .15}}, {"pgd", step{10, .05}}, {"joint", adaptive{step{10, .15}}}},
+		Attacks:     []evaluate.NamedAttack{{"pgd", step{10, .15}}, {"pgd", step{10, .05}}, {"joint", adaptive{step{10, .15}}}},
 		Corruptions: []evaluate.NamedCorruption{{"brightness", brighter{}}},
 	}
 }
@@ -116,7 +116,7 @@ func TestRun(t *testing.T) {
 	if len(r.Curves) != 2 || len(r.Curves[0].Points) != 5 {
 		t.Errorf("curves %+v", r.Curves)
 	}
-	if len(d.Attacks) != 3 || len(d.Attacks[0].Examples) == 0 || d.Attacks[0].Examples[0].Rebuilt == nil {
+	if len(d.Attacks) != 3 || len(d.Attacks[0].Examples) == 0 || d.Attacks[0].Examples[0].Reconstruction == nil {
 		t.Error("no examples")
 	}
 }
@@ -202,9 +202,9 @@ func TestGates(t *testing.T) {
 // An attack that does nothing is reported as one.
 func TestWarnsOfAWeakAttack(t *testing.T) {
 	o := options()
-	o.Attacks = []evaluate.Named{{"pgd", step{0, .15}}}
+	o.Attacks = []evaluate.NamedAttack{{"pgd", step{0, .15}}}
 	r, _ := run(t, o)
-	if !strings.Contains(strings.Join(r.Warnings, "\n"), "fooled the classifier on no row") {
+	if !strings.Contains(strings.Join(r.Warnings, "\n"), "succeeded on no row") {
 		t.Errorf("warnings %q", r.Warnings)
 	}
 }

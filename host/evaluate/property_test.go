@@ -45,7 +45,7 @@ func (shift) Perturb(_ context.Context, _ sdk.Forwarder, x *tensor.Tensor, _ att
 func TestCurvesGoByProperty(t *testing.T) {
 	o := options()
 	o.SkipChecks = true
-	o.Attacks = []evaluate.Named{
+	o.Attacks = []evaluate.NamedAttack{
 		{"pgd", plain{step{10, .15}}}, {"mine", step{10, .15}}, {"again", step{10, .1}}, {"seeing less", black{step{10, .15}}},
 		{"noise", shift{false}},
 	}
@@ -65,7 +65,7 @@ func TestCurvesGoByProperty(t *testing.T) {
 }
 
 // warnings are those of an evaluation with the given attacks.
-func warnings(t *testing.T, list ...evaluate.Named) string {
+func warnings(t *testing.T, list ...evaluate.NamedAttack) string {
 	t.Helper()
 	o := options()
 	o.SkipChecks, o.CurveRows, o.Attacks = true, -1, list
@@ -77,17 +77,17 @@ func TestOrderGoesByProperty(t *testing.T) {
 	still, strong := step{0, .5}, step{10, .15}
 	for _, c := range []struct {
 		name, want string
-		list       []evaluate.Named
+		list       []evaluate.NamedAttack
 	}{
-		{"a control outdoes an iterated attack", "the attack does not work", []evaluate.Named{{"mine", still}, {"calm", shift{true}}}},
-		{"what needs nothing is no control", "", []evaluate.Named{{"mine", still}, {"calm", shift{false}}}},
-		{"nothing is expected of others", "", []evaluate.Named{{"pgd", plain{still}}, {"calm", shift{true}}}},
-		{"seeing less is better", "gradients are masked", []evaluate.Named{{"mine", still}, {"black", black{strong}}}},
-		{"seeing as little is better", "", []evaluate.Named{{"mine", black{still}}, {"black", black{strong}}}},
-		{"more eps is weaker", "more eps must never be weaker", []evaluate.Named{{"mine", still}, {"mine", strong}}},
+		{"a control outdoes an iterated attack", "the attack does not work", []evaluate.NamedAttack{{"mine", still}, {"calm", shift{true}}}},
+		{"what needs nothing is no control", "", []evaluate.NamedAttack{{"mine", still}, {"calm", shift{false}}}},
+		{"nothing is expected of others", "", []evaluate.NamedAttack{{"pgd", plain{still}}, {"calm", shift{true}}}},
+		{"seeing less is better", "gradients are masked", []evaluate.NamedAttack{{"mine", still}, {"black", black{strong}}}},
+		{"seeing as little is better", "", []evaluate.NamedAttack{{"mine", black{still}}, {"black", black{strong}}}},
+		{"more eps is weaker", "a larger eps must never be weaker", []evaluate.NamedAttack{{"mine", still}, {"mine", strong}}},
 	} {
 		got := warnings(t, c.list...)
-		for _, w := range []string{"the attack does not work", "gradients are masked", "more eps must never be weaker"} {
+		for _, w := range []string{"the attack does not work", "gradients are masked", "a larger eps must never be weaker"} {
 			if strings.Contains(got, w) != (w == c.want) {
 				t.Errorf("%s: warnings %q, want %q", c.name, got, c.want)
 			}
@@ -98,11 +98,11 @@ func TestOrderGoesByProperty(t *testing.T) {
 // A control that fools nobody is no cause for alarm, and one that does is left
 // out of the worst case.
 func TestControlIsNoAttack(t *testing.T) {
-	if w := warnings(t, evaluate.Named{Name: "calm", Attack: quiet{}}); strings.Contains(w, "on no row") {
+	if w := warnings(t, evaluate.NamedAttack{Name: "calm", Attack: quiet{}}); strings.Contains(w, "on no row") {
 		t.Errorf("warnings %q of a control", w)
 	}
 	o := options()
-	o.SkipChecks, o.CurveRows, o.Attacks = true, -1, []evaluate.Named{{"calm", shift{true}}}
+	o.SkipChecks, o.CurveRows, o.Attacks = true, -1, []evaluate.NamedAttack{{"calm", shift{true}}}
 	r, d := run(t, o)
 	if a := r.Attacks[0]; !a.Control || a.NSuccess == 0 || !d.Attacks[0].Control {
 		t.Errorf("control %v with %d successes, in the details %v; want true and some", a.Control, a.NSuccess, d.Attacks[0].Control)

@@ -31,8 +31,14 @@ func (n *Number) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// Report is report.json. Rates are shares between 0 and 1; figures that the
+// Report is report.json. Rates are fractions between 0 and 1; figures that the
 // data do not define are null.
+//
+// Its words: an attack succeeds on a row that is classified correctly before
+// and wrongly after. A row is flagged if its score is above the threshold;
+// detected, if it is a successful attack and flagged; evaded, if it is
+// misclassified and not flagged. The corrected answer is that of the
+// reconstruction where the row is flagged, and the classifier's elsewhere.
 type Report struct {
 	Name          string             `json:"name"`
 	Classifier    ClassifierReport   `json:"classifier"`
@@ -51,18 +57,18 @@ type Report struct {
 	Seconds       float64            `json:"seconds"`
 }
 
-// ClassifierReport is the guarded model by itself.
+// ClassifierReport is the classifier without the detector.
 type ClassifierReport struct {
 	Name     string  `json:"name"`
 	Digest   string  `json:"digest"`
 	Classes  int     `json:"classes"`
 	Accuracy float64 `json:"accuracy"` // on the clean test rows
-	// Gradient says where attacks had gradients from; absent: from the
+	// Gradient says where the attacks' gradients came from; absent: from the
 	// classifier itself.
 	Gradient *gradient.Report `json:"gradient,omitempty"`
 }
 
-// DetectorReport says what was judged.
+// DetectorReport is the detector that was evaluated.
 type DetectorReport struct {
 	Method        string  `json:"method"`
 	Digest        string  `json:"digest"`
@@ -72,7 +78,7 @@ type DetectorReport struct {
 	MsPerInstance float64 `json:"ms_per_instance"` // of detection, classifier included
 }
 
-// CleanReport is the guard on clean test rows.
+// CleanReport is classifier and detector on clean test rows.
 type CleanReport struct {
 	N                     int                 `json:"n"`
 	FPR                   float64             `json:"fpr"`
@@ -98,13 +104,13 @@ type Detection struct {
 type AttackReport struct {
 	ID          string         `json:"id"`
 	Name        string         `json:"name"`
-	Control     bool           `json:"control,omitempty"` // ought to fool nobody
+	Control     bool           `json:"control,omitempty"` // expected to fool no classifier
 	Norm        string         `json:"norm"`
 	Eps         Number         `json:"eps"` // null: no bound
 	Params      map[string]any `json:"params"`
 	N           int            `json:"n"`
 	NSuccess    int            `json:"n_success"`
-	SuccessRate Number         `json:"success_rate"` // of the rows that were right before
+	SuccessRate Number         `json:"success_rate"` // n_success over the rows that were right before
 	Accuracy    float64        `json:"accuracy"`
 	// AccuracyReconstructed and AccuracyCorrected: as in CleanReport, on all
 	// attacked rows.
@@ -112,7 +118,7 @@ type AttackReport struct {
 	AccuracyCorrected     float64 `json:"accuracy_corrected"`
 	Detection
 	All        AllReport           `json:"all"`
-	MedianNorm Number              `json:"median_norm"` // of successful perturbations
+	MedianNorm Number              `json:"median_norm"` // perturbation norm, of the successful rows
 	Queries    float64             `json:"queries"`     // rows sent to the model per instance, mean
 	Gradients  float64             `json:"gradients"`   // rows differentiated per instance, mean
 	ZeroShare  float64             `json:"zero_gradients"`
@@ -127,15 +133,15 @@ type AllReport struct {
 	CI95 map[string]Interval `json:"ci95"`
 }
 
-// AdaptiveReport is an attack that aims at the guard itself.
+// AdaptiveReport is an attack that knows the detector and aims at it too.
 type AdaptiveReport struct {
 	AttackReport
 	FreshNoise bool `json:"fresh_noise"` // the attacker does not know the detector's noise
-	// Evaded is the share of all attacked rows that end misclassified and
-	// unflagged; of a false-alarm attack, right and flagged.
+	// Evaded is the fraction of all attacked rows that are misclassified and
+	// not flagged; of a false-alarm attack, right and flagged.
 	Evaded Number `json:"evaded"`
-	// MedianEvasionNorm is the median over rows that were right before of the
-	// smallest perturbation seen that evades both; null if most never do.
+	// MedianEvasionNorm is the median, over rows that were right before, of
+	// the smallest perturbation norm seen that evades; null if most never do.
 	MedianEvasionNorm Number `json:"median_evasion_norm"`
 }
 
@@ -146,13 +152,13 @@ type UnionReport struct {
 	CI95   Interval `json:"ci95"`
 }
 
-// WorstReport joins all attacks on the rows common to them: a row is caught
-// only if it is caught under every attack that fools the classifier on it.
+// WorstReport joins all attacks on the rows common to them: a row is
+// detected only if it is under every attack that succeeds on it.
 type WorstReport struct {
 	N                 int                 `json:"n"`
 	NSuccess          int                 `json:"n_success"` // right before, wrong under some attack
 	Detected          Number              `json:"detected"`  // of those
-	Evaded            Number              `json:"evaded"`    // of all: misclassified and unflagged under some attack
+	Evaded            Number              `json:"evaded"`    // of all n: misclassified and not flagged under some attack
 	Accuracy          Number              `json:"accuracy"`  // right under every attack
 	AccuracyCorrected Number              `json:"accuracy_corrected"`
 	CI95              map[string]Interval `json:"ci95"`
@@ -167,8 +173,8 @@ type CorruptionReport struct {
 	Accuracy          float64             `json:"accuracy"`
 	AccuracyCorrected float64             `json:"accuracy_corrected"`
 	Flagged           float64             `json:"flagged"`
-	NHarmful          int                 `json:"n_harmful"`        // the prediction flips
-	FlaggedHarmless   Number              `json:"flagged_harmless"` // false alarms: the prediction stays
+	NHarmful          int                 `json:"n_harmful"`        // rows whose prediction changes
+	FlaggedHarmless   Number              `json:"flagged_harmless"` // of the rows whose prediction stays: false alarms
 	FlaggedHarmful    Number              `json:"flagged_harmful"`
 	CI95              map[string]Interval `json:"ci95"`
 }

@@ -42,7 +42,7 @@ func Balanced(labels []int, n int, seed uint64) []int {
 
 // identify gives each attack an id: its name, with norm and eps where a name
 // occurs more than once, with a number where that is not enough.
-func identify(attacks []Named) []string {
+func identify(attacks []NamedAttack) []string {
 	names := make(map[string]int)
 	for _, a := range attacks {
 		names[a.Name]++

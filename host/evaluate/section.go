@@ -3,8 +3,8 @@ package evaluate
 // Section is the spec's section evaluate: it bounds the cost of an evaluation.
 type Section struct {
 	Limit     int    `yaml:"limit" check:">= 0" doc:"class-balanced number of test rows to attack; 0: all"`
-	Adaptive  int    `yaml:"adaptive_limit" check:">= 0" doc:"the same for attacks on the guard; 0: 200"`
+	Adaptive  int    `yaml:"adaptive_limit" check:">= 0" doc:"the same for adaptive attacks; 0: 200"`
 	CurveRows int    `yaml:"curve_rows" check:">= -1" doc:"rows of the security curves; 0: 200, -1: no curves"`
 	Bootstrap int    `yaml:"bootstrap" check:">= 0" doc:"resamples for confidence intervals; 0: 1000"`
-	Transfer  string `yaml:"transfer_from" format:"path" doc:"detector from whose guard adaptive attacks are transferred"`
+	Transfer  string `yaml:"transfer_from" format:"path" doc:"detector of another seed, on which transfer attacks are made"`
 }

@@ -7,8 +7,8 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// Trial is what one seed's detector said: of the clean rows, and of rows that
-// one attack changed. Several trials are of the same images, in the same
+// Trial is what one seed's detector answered for the clean rows and for the
+// rows of one attack. Several trials are of the same images, in the same
 // order, with another classifier and another detector each.
 type Trial struct {
 	Clean   []float64 // scores
@@ -178,7 +178,7 @@ func squares(v []float64) float64 {
 }
 
 // McNemarTrials is McNemar over several trials of the same images: a[i][k] and
-// b[i][k] say whether each detector caught image k in trial i, and images are
+// b[i][k] say whether each detector detected image k in trial i, and images are
 // clusters (Obuchowski 1998). With one trial it is the exact test. Rows that
 // do not count are false in both.
 func McNemarTrials(a, b [][]bool) (onlyA, onlyB int, p float64) {

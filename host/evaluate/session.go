@@ -8,12 +8,12 @@ import (
 	"github.com/vaeguard/vaeguard/host/detect"
 )
 
-// Session judges a guard one attack at a time: what a benchmark of many cells
-// is made of, where Run makes one report of all.
+// Session evaluates a detector one attack at a time, for benchmarks of many
+// cells; Run makes one report of all attacks.
 type Session struct{ e *evaluation }
 
-// NewSession prepares for attacks on o.X. clean is what the guard said of
-// those rows earlier; nil: they are scored now.
+// NewSession prepares for attacks on o.X. clean is what the detector answered
+// for those rows earlier; nil: they are scored now.
 func NewSession(ctx context.Context, o Options, clean *detect.Result) (*Session, error) {
 	e, err := newEvaluation(ctx, o)
 	if err != nil {
@@ -29,12 +29,12 @@ func NewSession(ctx context.Context, o Options, clean *detect.Result) (*Session,
 	return &Session{e}, nil
 }
 
-// Clean is what the guard says of the clean rows.
+// Clean is what the detector answers for the clean rows.
 func (s *Session) Clean() *detect.Result { return s.e.result }
 
 // Attack runs an attack on the given rows and scores what it made. Where ready
 // is not nil it is what the attack made of these rows before.
-func (s *Session) Attack(ctx context.Context, n Named, rows []int, ready *attack.Adversarial) (*AttackDetails, error) {
+func (s *Session) Attack(ctx context.Context, n NamedAttack, rows []int, ready *attack.Adversarial) (*AttackDetails, error) {
 	e := s.e
 	if attack.IsTransferred(n.Attack) && e.o.Transfer == nil {
 		return nil, fmt.Errorf("attack %s: it needs a detector of another seed to transfer from", n.Name)
@@ -59,9 +59,9 @@ func (s *Session) Attack(ctx context.Context, n Named, rows []int, ready *attack
 	return d, nil
 }
 
-// Corrupt measures alarms on a corruption of a class-balanced number of rows
+// Corrupt measures flags on a corruption of a class-balanced number of rows
 // (0: all) at each of its severities. Rows and corruption are the same for
-// every guard, whatever the seed of the session.
+// every detector, whatever the seed of the session.
 func (s *Session) Corrupt(ctx context.Context, c NamedCorruption, limit int) ([]CorruptionReport, error) {
 	e := *s.e
 	e.o.Limit, e.o.Seed = limit, 0

@@ -28,7 +28,7 @@ func common(attacks []*AttackDetails) (rows []int, at []map[int]int) {
 }
 
 // union counts an attacker who tries every adaptive attack and keeps what
-// gets through. False alarms are another goal and are left out.
+// evades. False-alarm attacks have another goal and are left out.
 func (e *evaluation) union() {
 	var list []*AttackDetails
 	for _, a := range e.details.Attacks {
@@ -52,7 +52,7 @@ func (e *evaluation) union() {
 	e.report.AdaptiveUnion = &UnionReport{N: len(rows), Evaded: ratio(n, len(rows)), CI95: ClopperPearson(n, len(rows))}
 }
 
-// worst joins the attacks on the bare classifier.
+// worst joins the attacks on the classifier alone.
 func (e *evaluation) worst() {
 	var list []*AttackDetails
 	for _, a := range e.details.Attacks {
@@ -65,17 +65,17 @@ func (e *evaluation) worst() {
 	}
 	rows, at := common(list)
 	w := &WorstReport{N: len(rows), CI95: make(map[string]Interval)}
-	caught, evaded, right, corrected := 0, 0, 0, 0
+	detected, evaded, right, corrected := 0, 0, 0, 0
 	for _, r := range rows {
-		fooled, allCaught, through, stands, mended := false, true, false, true, true
+		fooled, allDetected, evades, stands, fixed := false, true, false, true, true
 		for j, a := range list {
 			k, y := at[j][r], e.o.Labels[r]
 			flagged, wrong := a.Result.Adversarial[k], a.Result.Predicted[k] != y
 			fooled = fooled || a.Success[k]
-			allCaught = allCaught && (!a.Success[k] || flagged)
-			through = through || (wrong && !flagged)
+			allDetected = allDetected && (!a.Success[k] || flagged)
+			evades = evades || (wrong && !flagged)
 			stands = stands && !wrong
-			mended = mended && a.Result.Corrected[k] == y
+			fixed = fixed && a.Result.Corrected[k] == y
 		}
 		add := func(n *int, yes bool) {
 			if yes {
@@ -83,14 +83,14 @@ func (e *evaluation) worst() {
 			}
 		}
 		add(&w.NSuccess, fooled)
-		add(&caught, fooled && allCaught)
-		add(&evaded, through)
+		add(&detected, fooled && allDetected)
+		add(&evaded, evades)
 		add(&right, stands)
-		add(&corrected, mended)
+		add(&corrected, fixed)
 	}
-	w.Detected, w.Evaded = ratio(caught, w.NSuccess), ratio(evaded, w.N)
+	w.Detected, w.Evaded = ratio(detected, w.NSuccess), ratio(evaded, w.N)
 	w.Accuracy, w.AccuracyCorrected = ratio(right, w.N), ratio(corrected, w.N)
-	w.CI95["detected"], w.CI95["evaded"] = ClopperPearson(caught, w.NSuccess), ClopperPearson(evaded, w.N)
+	w.CI95["detected"], w.CI95["evaded"] = ClopperPearson(detected, w.NSuccess), ClopperPearson(evaded, w.N)
 	w.CI95["accuracy"], w.CI95["accuracy_corrected"] = ClopperPearson(right, w.N), ClopperPearson(corrected, w.N)
 	e.report.WorstCase = w
 }

@@ -27,7 +27,7 @@ type Options struct {
 	Only       Filter // cells to run; the zero value is all
 	Components host.Components
 	Host       host.Options
-	// Cell hears of each selected cell before it is run or found; nil: nobody.
+	// Cell receives each selected cell before it is run or found; nil: none.
 	Cell    func(c Cell, done bool)
 	Command string // that reproduces the results, for the page
 }
@@ -137,7 +137,7 @@ func (b *Bench) load(s *set, d *DetectorSpec, seed uint64, progress func(host.Pr
 	}
 	e, err := host.Load(b.Grid.Abs(s.decl.Spec), over, b.o.Components, o)
 	if err == nil && s.base != nil {
-		e.ShareRows(s.base)
+		e = e.Sharing(s.base)
 	}
 	return e, err
 }

@@ -159,19 +159,18 @@ func (b *Bench) makeDetector(ctx context.Context, c *Cell, r *record, clock *clo
 	net := c.need(Network)
 	switch {
 	case c.Kind == Network:
-		forNetwork(e.Spec)
+		e = e.With(forNetwork)
 	case net != nil:
 		from, err := filepath.Abs(filepath.Join(b.dir(net), detectorDir))
 		if err != nil {
 			return err
 		}
-		e.Spec.VAE, e.Spec.Train = &vae.Section{From: from}, nil
+		e = e.With(func(s *host.Spec) { s.VAE, s.Train = &vae.Section{From: from}, nil })
 		if err := errors.Join(os.RemoveAll(out), os.RemoveAll(out+".partial")); err != nil { // made again in no time
 			return err
 		}
 	}
-	e.UseClassifier(filepath.Join(b.dir(c.need(Classifier)), classifierDir))
-	d, err := e.TrainTo(ctx, host.TrainOptions{Out: out, Resume: exists(out) || exists(out+".partial"), Command: b.o.Command})
+	d, err := e.TrainTo(ctx, host.TrainOptions{Classifier: filepath.Join(b.dir(c.need(Classifier)), classifierDir), Out: out, Resume: exists(out) || exists(out+".partial"), Command: b.o.Command})
 	if err != nil {
 		return err
 	}
@@ -199,7 +198,7 @@ func (b *Bench) guard(ctx context.Context, c *Cell) (*host.Detector, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Experiment.ShareRows(c.set.base)
+	d.Experiment = d.Experiment.Sharing(c.set.base)
 	return d, nil
 }
 
@@ -260,7 +259,7 @@ func (b *Bench) makeScores(ctx context.Context, c *Cell, r *record) error {
 			return err
 		}
 	}
-	named := evaluate.Named{Name: c.Attack, Attack: registry.As[attack.Attack](c.attack.Attack)}
+	named := evaluate.NamedAttack{Name: c.Attack, Attack: registry.As[attack.Attack](c.attack.Attack)}
 	d, err := b.open.session.Attack(ctx, named, rows, ready)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
-// page writes Markdown and remembers nothing but the writer's fault.
+// page writes Markdown; the first error of its writer is kept for Flush.
 type page struct{ w *bufio.Writer }
 
 func (p page) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
@@ -36,9 +36,9 @@ func (r *Results) WriteMarkdown(w io.Writer) error {
 		title = r.Name
 	}
 	p.line("# %s\n", title)
-	p.line("%d of %d cells are done; the others are marked *not run*. Rows of role %s, seeds %s. Made by:\n", r.Done, r.Cells, r.Role, seeds(r.Seeds))
+	p.line("%d of %d cells are done; the others are marked *not run*. Rows of role %s, seeds %s. Command:\n", r.Done, r.Cells, r.Role, seeds(r.Seeds))
 	p.line("```sh\n%s\n```\n", r.Command)
-	p.line("AUC and TPR count the successful attacks (right before, wrong after) against all clean rows. Figures are means over seeds; in brackets their 95 %% interval, whose unit is the image (bootstrap over images of the mean over seeds; with one seed Clopper–Pearson for rates at the threshold).")
+	p.line("AUC, TPR and detected count the successful attacks (right before, wrong after) against all clean rows. Success rate: of the rows that were right before. Figures are means over seeds, with 95 %% intervals in brackets, whose unit is the image (bootstrap over images of the mean over seeds; for rates at the threshold of one seed, Clopper–Pearson).")
 	for _, s := range r.Sets {
 		s.write(p, r)
 	}
@@ -50,7 +50,7 @@ func (r *Results) WriteMarkdown(w io.Writer) error {
 
 func (s *SetResults) write(p page, r *Results) {
 	p.line("\n## %s\n\n### Detectors on clean rows\n", s.Set)
-	p.head("detector", "seeds", "false alarms", "promised", "accuracy", "corrected", "clean cost", "steps", "training", "processor", "scoring")
+	p.head("detector", "seeds", "false-alarm rate", "promised", "accuracy", "corrected", "clean cost", "steps", "training", "processor", "scoring")
 	for _, d := range s.Detectors {
 		if len(d.Seeds) == 0 {
 			p.row(name(d), "*not run*", "", "", "", "", "", "", "", "", "")
@@ -64,7 +64,7 @@ func (s *SetResults) write(p page, r *Results) {
 		p.row(name(d), ran(d.Entry), span(d.Entry, "fpr", percent), promised, decimal(d.Mean["accuracy"]), span(d.Entry, "accuracy_corrected", decimal),
 			percent(d.Mean["clean_cost"]), meanOf(c.Steps), seconds(c.Seconds), seconds(c.CPUSeconds), seconds(c.Scoring))
 	}
-	p.line("\nThe promised false-alarm rate is an expectation; ± is how far one seed may lie from it by chance. Clean cost is accuracy lost by correction. Training and scoring (of all clean rows) in seconds, mean over seeds.")
+	p.line("\nThe promised false-alarm rate is an expectation; ± is how far one seed may deviate from it by chance. Clean cost is the accuracy lost by correction. Training, processor time and scoring (of all clean rows) are in seconds, means over seeds.")
 	s.oblivious(p)
 	s.tests(p, r)
 	s.adaptive(p)
@@ -79,7 +79,7 @@ func (s *SetResults) oblivious(p page) {
 			continue
 		}
 		p.line("\n**%s**: `%s`%s\n", a.ID, inline(a.Attack), control(a.Control))
-		p.head("detector", "seeds", "rows", "fooled", "AUC", "TPR at 1 %", "TPR at 5 %", "detected", "accuracy", "corrected")
+		p.head("detector", "seeds", "rows", "success rate", "AUC", "TPR at 1 %", "TPR at 5 %", "detected", "accuracy", "corrected")
 		for _, e := range a.Entries {
 			if len(e.Seeds) == 0 {
 				p.row(e.Detector, "*not run*", "", "", "", "", "", "", "", "")
@@ -102,9 +102,9 @@ func (s *SetResults) tests(p page, r *Results) {
 	if len(s.Tests) == 0 {
 		return
 	}
-	p.line("\n### Paired tests: %s minus the other\n", r.Default)
-	p.line("DeLong's test of AUC and McNemar's of successful attacks caught at the thresholds, each adjusted by Holm over the attacks of one comparison; several seeds are clusters of an image (Obuchowski).\n")
-	p.head("other", "attack", "seeds", "AUC", "p (DeLong, Holm)", "TPR at 1 %", "TPR at 5 %", "corrected", "caught by one alone", "p (McNemar, Holm)")
+	p.line("\n### Paired tests: %s minus the other detector\n", r.Default)
+	p.line("DeLong's test of AUC and McNemar's test of successful attacks detected at the thresholds, each adjusted by Holm over the attacks of one comparison; the seeds of an image form a cluster (Obuchowski).\n")
+	p.head("other", "attack", "seeds", "AUC", "p (DeLong, Holm)", "TPR at 1 %", "TPR at 5 %", "corrected", "detected by one alone", "p (McNemar, Holm)")
 	for _, t := range s.Tests {
 		for _, a := range t.Attacks {
 			delta := func(key string, f func(evaluate.Number) string) string {
@@ -123,9 +123,9 @@ func (s *SetResults) adaptive(p page) {
 			continue
 		}
 		if first {
-			p.line("\n### Attacks on the guard\n")
-			p.line("Past the guard: misclassified and unflagged, of all attacked rows (of a false-alarm attack: right and flagged).\n")
-			p.head("attack", "detector", "seeds", "rows", "fooled", "TPR at 1 %", "TPR at 5 %", "detected", "past the guard")
+			p.line("\n### Adaptive attacks\n")
+			p.line("Evaded: misclassified and not flagged, of all attacked rows (of a false-alarm attack: right and flagged).\n")
+			p.head("attack", "detector", "seeds", "rows", "success rate", "TPR at 1 %", "TPR at 5 %", "detected", "evaded")
 			first = false
 		}
 		for _, e := range a.Entries {
@@ -141,7 +141,7 @@ func (s *SetResults) adaptive(p page) {
 		return
 	}
 	p.line("\nUnion: an attacker who tries all of them.\n")
-	p.head("detector", "ball", "seeds", "rows", "past the guard", "attacks")
+	p.head("detector", "ball", "seeds", "rows", "evaded", "attacks")
 	for _, d := range s.Adaptive {
 		for _, u := range d.Unions {
 			text := strings.Join(u.Attacks, ", ")
@@ -151,8 +151,8 @@ func (s *SetResults) adaptive(p page) {
 			p.row(d.Detector, fmt.Sprintf("%s %g", u.Norm, float64(u.Eps)), seeds(u.Seeds), fmt.Sprint(u.N), decimal(u.Evaded)+interval(u.CI95, decimal), text)
 		}
 	}
-	p.line("\nMedian over rows that were right before of the smallest perturbation seen; — where most rows never were.\n")
-	p.head("detector", "norm", "seeds", "rows", "fools the classifier", "evades the guard too", "ratio")
+	p.line("\nMedian, over rows that were right before, of the smallest perturbation norm seen; — where the attacks fail on most rows.\n")
+	p.head("detector", "norm", "seeds", "rows", "fools the classifier", "evades the detector too", "ratio")
 	for _, d := range s.Adaptive {
 		for _, e := range d.Evasion {
 			ratio := decimal(e.Ratio)
@@ -209,7 +209,7 @@ func inline(yaml string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(yaml, "\n", " ")), " ")
 }
 
-// ran are the seeds behind a figure, with those that are missing.
+// ran are the seeds behind a figure, and those that are missing.
 func ran(e Entry) string {
 	text := seeds(e.Seeds)
 	if len(e.NotRun) > 0 {

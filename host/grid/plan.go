@@ -291,9 +291,7 @@ func (b *Bench) detectorCell(c *Cell, d *DetectorSpec) (*Cell, error) {
 	if split(e.Spec) {
 		net := *cell
 		net.Kind = Network
-		e.Spec.Threshold = nil
-		forNetwork(e.Spec)
-		net.Inputs = guardInputs(e, c.set)
+		net.Inputs = guardInputs(e.With(forNetwork), c.set)
 		delete(net.Inputs, "data.calibration")
 		cell.needs = append(cell.needs, net.seal())
 	}
@@ -302,16 +300,16 @@ func (b *Bench) detectorCell(c *Cell, d *DetectorSpec) (*Cell, error) {
 
 // split reports whether weights and score are cells of their own.
 func split(s *host.Spec) bool {
-	switch s.Detector.Method {
-	case "vae", "ae", "magnet":
-		return s.Train != nil && s.VAE != nil && s.VAE.From == ""
-	}
-	return false
+	_, coded := s.Detector.Chosen().(detect.Coded)
+	return coded && s.Train != nil && s.VAE != nil && s.VAE.From == ""
 }
 
 // forNetwork leaves what training depends on.
 func forNetwork(s *host.Spec) {
-	s.Threshold, s.Detector.Score, s.Detector.Fusion, s.Detector.Samples = nil, nil, "", 0
+	s.Threshold, s.Detector.Score, s.Detector.Fusion = nil, nil, detect.NoFusion
+	if t, ok := s.Detector.Chosen().(detect.Trimmer); ok {
+		s.Detector.Method.Value = t.Trimmed()
+	}
 }
 
 func guardInputs(e *host.Experiment, s *set) map[string]string {

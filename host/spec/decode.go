@@ -19,6 +19,7 @@ type decoder struct {
 	names  map[string]string // component names by path, for writing them again
 	// foreign ignores options of another component than the one that lends them.
 	foreign bool
+	ignored []string
 	errs    Errors
 }
 
@@ -73,7 +74,11 @@ func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
 		}
 		at := &node{pos: k.pos, file: n.items[i].file}
 		if owner, l := owner(lent, k.name); owner != nil {
-			if n.items[i].shape != null && !d.foreign {
+			switch {
+			case n.items[i].shape == null:
+			case d.foreign:
+				d.ignored = append(d.ignored, d.style.key(path, k.name))
+			default:
 				d.fail(at, path, "unknown key %q for %s %s; %s has it", k.name, l.table.Kind(), l.name, strings.Join(owner, ", "))
 			}
 			continue

@@ -22,6 +22,17 @@ type Document struct {
 	tables []registry.Any
 	names  map[string]string // of components, by the path of what holds them
 	plain  map[string]string // values that came from variables, as first read
+
+	foreign []string // options that were ignored: see Options.Foreign
+}
+
+// Ignored are the options that were ignored as those of another component, by
+// dotted path: see Options.Foreign.
+func (d *Document) Ignored() []string {
+	if d == nil {
+		return nil
+	}
+	return slices.Clone(d.foreign)
 }
 
 func newDocument(file string, root *node, tables []registry.Any) *Document {

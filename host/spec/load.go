@@ -96,6 +96,7 @@ func Parse(name string, data []byte, dst any, o Options) (*Document, error) {
 	if err := d.errs.orNil(); err != nil {
 		return nil, err
 	}
+	doc.foreign = d.ignored
 	doc.remember(v.Elem())
 	return doc, nil
 }

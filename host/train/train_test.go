@@ -126,7 +126,9 @@ func TestLearns(t *testing.T) {
 		"mse":           func(o *train.Options) { o.Loss = loss(t, "mse") },
 		"elbo and beta": func(o *train.Options) { o.Loss, o.Beta = loss(t, "elbo"), 1 },
 		"auto-encoder": func(o *train.Options) {
-			o.Model = model(t, 1, func(v *vae.Options) { v.Method, v.Encoder = vae.AE, []nn.Maker{dense(12, "relu"), dense(2, "linear")} })
+			o.Model = model(t, 1, func(v *vae.Options) {
+				v.Coding, v.Encoder = vae.Plain, []nn.Maker{dense(12, "relu"), dense(2, "linear")}
+			})
 		},
 		"normalised": func(o *train.Options) {
 			n, err := vae.FitNormalizer("minmax", o.Train)

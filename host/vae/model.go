@@ -6,20 +6,19 @@ package vae
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Method says what stands between encoder and decoder.
-type Method string
+// Coding says what stands between encoder and decoder.
+type Coding string
 
-// The methods.
+// The codings.
 const (
-	VAE Method = "vae" // two heads and noise: z = μ + exp(½ logvar)·ε
-	AE  Method = "ae"  // nothing: the encoder ends in the code
+	Sampled Coding = "sampled" // two heads and noise: z = μ + exp(½ logvar)·ε
+	Plain   Coding = "plain"   // nothing: the encoder ends in the code
 )
 
 // LogVar is the activation of the log-variance head.
@@ -36,8 +35,11 @@ const (
 type Options struct {
 	Section
 	Input      tensor.Shape // of one example, as the classifier takes it
-	Method     Method       // "": VAE
+	Coding     Coding       // "": Sampled
 	Normalizer *Normalizer  // nil: none
+	// Bridge names layers that lead from one shape to another, for errors; nil:
+	// they name none.
+	Bridge func(have, want tensor.Shape) string
 }
 
 // Model is an auto-encoder with its params. Passes never change it; training
@@ -45,13 +47,13 @@ type Options struct {
 type Model struct {
 	Input     tensor.Shape
 	LatentDim int
-	Method    Method
+	Coding    Coding
 	LogVar    LogVar
 	Encoder   *nn.Sequence
 	Decoder   *nn.Sequence
 	Normalize *Normalizer // nil: none
 
-	mean, logVar *Head // nil for AE
+	mean, logVar *Head // nil for Plain
 	params       []*nn.Param
 }
 
@@ -81,9 +83,9 @@ const (
 // Build makes a model with initial params drawn from seed. The error says
 // which part does not fit, with the shapes.
 func Build(o Options, seed uint64) (*Model, error) {
-	m := &Model{Input: o.Input.Clone(), LatentDim: o.LatentDim, Method: o.Method, LogVar: o.LogVar, Normalize: o.Normalizer}
-	if m.Method == "" {
-		m.Method = VAE
+	m := &Model{Input: o.Input.Clone(), LatentDim: o.LatentDim, Coding: o.Coding, LogVar: o.LogVar, Normalize: o.Normalizer}
+	if m.Coding == "" {
+		m.Coding = Sampled
 	}
 	if m.LogVar == "" {
 		m.LogVar = Linear
@@ -91,8 +93,8 @@ func Build(o Options, seed uint64) (*Model, error) {
 	switch {
 	case o.LatentDim < 1:
 		return nil, fmt.Errorf("vae.latent_dim is %d, want at least 1", o.LatentDim)
-	case m.Method != VAE && m.Method != AE:
-		return nil, fmt.Errorf("no auto-encoder method %q; known: vae, ae", m.Method)
+	case m.Coding != Sampled && m.Coding != Plain:
+		return nil, fmt.Errorf("no coding %q; known: sampled, plain", m.Coding)
 	case m.LogVar != Linear && m.LogVar != Softplus:
 		return nil, fmt.Errorf("vae.log_var is %q, want linear or softplus", m.LogVar)
 	case o.Normalizer != nil && len(o.Normalizer.mean) != o.Input.Size():
@@ -103,7 +105,7 @@ func Build(o Options, seed uint64) (*Model, error) {
 		return nil, &PartError{"vae.encoder", err}
 	}
 	code := m.Encoder.Out().Size()
-	if m.Method == VAE {
+	if m.Coding == Sampled {
 		if err := nn.Fits(code, o.LatentDim); err != nil {
 			return nil, fmt.Errorf("vae.latent_dim: a code %d wide of an encoder's result %d wide: %w", o.LatentDim, code, err)
 		}
@@ -111,13 +113,13 @@ func Build(o Options, seed uint64) (*Model, error) {
 		m.mean = newHead("mean", code, o.LatentDim, kernel.Act{}, r)
 		m.logVar = newHead("log_var", code, o.LatentDim, m.LogVar.act(), r)
 	} else if code != o.LatentDim {
-		return nil, misfit("vae.encoder", m.Encoder, tensor.Shape{o.LatentDim}, fmt.Sprintf("want the code itself, %d wide (method ae has no heads)", o.LatentDim))
+		return nil, o.misfit("vae.encoder", m.Encoder, tensor.Shape{o.LatentDim}, fmt.Sprintf("want the code itself, %d wide (without heads the encoder ends in it)", o.LatentDim))
 	}
 	if m.Decoder, err = nn.Build(o.Decoder, tensor.Shape{o.LatentDim}, source(seed, streamDecoder)); err != nil {
 		return nil, &PartError{"vae.decoder", err}
 	}
 	if !m.Decoder.Out().Equal(o.Input) {
-		return nil, misfit("vae.decoder", m.Decoder, o.Input, fmt.Sprintf("the classifier takes %v", o.Input))
+		return nil, o.misfit("vae.decoder", m.Decoder, o.Input, fmt.Sprintf("the classifier takes %v", o.Input))
 	}
 	m.collect()
 	return m, nil
@@ -159,33 +161,4 @@ func (m *Model) Params() []*nn.Param { return m.params }
 
 // Load copies values into the params by name. Every param must be there, with
 // its shape; names that the model lacks are an error too.
-func (m *Model) Load(values map[string]*tensor.Tensor) error { return load(m.params, values) }
-
-func load(params []*nn.Param, values map[string]*tensor.Tensor) error {
-	for _, p := range params {
-		v, ok := values[p.Name]
-		if !ok {
-			return fmt.Errorf("weights lack %q (%v)", p.Name, p.Value.Shape)
-		}
-		if !v.Shape.Equal(p.Value.Shape) {
-			return fmt.Errorf("weights have %q as %v, the layers want %v", p.Name, v.Shape, p.Value.Shape)
-		}
-	}
-	if len(values) > len(params) {
-		known := make(map[string]bool, len(params))
-		for _, p := range params {
-			known[p.Name] = true
-		}
-		extra := ""
-		for name := range values {
-			if !known[name] && (extra == "" || name < extra) {
-				extra = name
-			}
-		}
-		return fmt.Errorf("weights have %s, which the layers do not", strconv.Quote(extra))
-	}
-	for _, p := range params {
-		copy(p.Value.Data, values[p.Name].Data)
-	}
-	return nil
-}
+func (m *Model) Load(values map[string]*tensor.Tensor) error { return nn.Load(m.params, values) }

@@ -47,7 +47,7 @@ func (m *Model) NewPass(k *kernel.Engine, batch, samples int, mode nn.Mode) *Pas
 		p.rebuilt, p.dRaw = newBuffer(rows, m.Input), newBuffer(rows, m.Input)
 	}
 	p.mu, p.dmu, p.z = newBuffer(batch, d), newBuffer(batch, d), newBuffer(rows, d)
-	if m.Method == VAE {
+	if m.Coding == Sampled {
 		p.logvar, p.dlogvar = newBuffer(batch, d), newBuffer(batch, d)
 		p.dlogvarSample = newBuffer(rows, d)
 		p.dCode = newBuffer(batch, m.Encoder.Out())
@@ -97,7 +97,7 @@ func (p *Pass) Encode(x *tensor.Tensor) (mu, logvar *tensor.Tensor) {
 	}
 	p.flat = p.m.Encoder.Forward(p.enc, x).Data
 	mu = p.mu.view(n)
-	if p.m.Method == AE {
+	if p.m.Coding == Plain {
 		copy(mu.Data, p.flat)
 		return mu, nil
 	}
@@ -131,7 +131,7 @@ func (p *Pass) Sample(noise *tensor.Tensor) (z *tensor.Tensor) {
 	n := p.mu.t.N()
 	mu, logvar := &p.mu.t, &p.logvar.t
 	p.n, p.s, p.noise = n, 1, nil
-	if noise == nil || p.m.Method == AE {
+	if noise == nil || p.m.Coding == Plain {
 		z = p.z.view(n)
 		copy(z.Data, mu.Data)
 		return z
@@ -190,7 +190,7 @@ func (p *Pass) backCode(dz []float32, dMu, dLogVar *tensor.Tensor, g *nn.Grads) 
 	if dMu != nil {
 		p.k.Add(dmu.Data, dMu.Data)
 	}
-	if p.m.Method == AE {
+	if p.m.Coding == Plain {
 		return p.code(dmu)
 	}
 	dlv := p.dlogvar.view(p.n)

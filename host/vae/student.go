@@ -63,7 +63,7 @@ func (r *Runner) Backward(dy *tensor.Tensor) *tensor.Tensor { return r.s.Net.Bac
 func (s *Student) Params() []*nn.Param { return s.params }
 
 // Load copies values into the params by name, as Model.Load.
-func (s *Student) Load(values map[string]*tensor.Tensor) error { return load(s.params, values) }
+func (s *Student) Load(values map[string]*tensor.Tensor) error { return nn.Load(s.params, values) }
 
 // dense is a Sequence with a Head on its flattened result: one Layer.
 type dense struct {

@@ -1,6 +1,11 @@
 package vae
 
 import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -43,4 +48,21 @@ func Total(infos []nn.LayerInfo) (params int, flops int64) {
 		}
 	}
 	return params, flops
+}
+
+// WriteTable writes what Describe lists as lines of text, with the totals: a
+// layer's output shape, its params and the MFLOP of one instance.
+func WriteTable(w io.Writer, infos []nn.LayerInfo) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	width := len("layer")
+	for _, l := range infos {
+		width = max(width, 2*l.Depth+len(l.Name))
+	}
+	fmt.Fprintf(t, "%-*s\toutput\tparams\tMFLOP\t\n", width, "layer")
+	for _, l := range infos {
+		fmt.Fprintf(t, "%-*s\t%v\t%d\t%.3f\t\n", width, strings.Repeat("  ", l.Depth)+l.Name, l.Out, l.Params, float64(l.FLOPs)/1e6)
+	}
+	params, flops := Total(infos)
+	fmt.Fprintf(t, "%-*s\t\t%d\t%.3f\t\n", width, "total", params, float64(flops)/1e6)
+	return t.Flush()
 }

@@ -92,7 +92,7 @@ func small(t testing.TB, form string) *Model {
 		}
 		o.Normalizer = n
 	case "ae":
-		o.Method = AE
+		o.Coding = Plain
 		o.Encoder = []nn.Maker{full{7}, full{3}}
 	case "image":
 		o.Encoder = []nn.Maker{full{8}, shaped{tensor.Shape{2, 2, 2}}}
@@ -131,12 +131,13 @@ func TestBuildErrors(t *testing.T) {
 		"latent": {Options{Input: tensor.Shape{4}}, "vae.latent_dim is 0, want at least 1"},
 		"layer":  {Options{Section: Section{LatentDim: 2, Encoder: []nn.Maker{full{3}, full{}}}, Input: tensor.Shape{4}}, "vae.encoder layer 1: units is 0"},
 		"decoder": {Options{Section: Section{LatentDim: 2, Decoder: []nn.Maker{full{12}, shaped{tensor.Shape{2, 2, 3}}}}, Input: tensor.Shape{2, 2, 1}},
-			"vae.decoder layer 1: shaped_layer ends as 2×2×3, the classifier takes 2×2×1: append conv2d: {filters: 1, kernel_size: 1}"},
+			"vae.decoder layer 1: shaped_layer ends as 2×2×3, the classifier takes 2×2×1: append what leads from 2×2×3 to 2×2×1"},
 		"empty": {Options{Section: Section{LatentDim: 4}, Input: tensor.Shape{2, 2, 1}},
-			"vae.decoder ends as 4, the classifier takes 2×2×1: append reshape: {target_shape: [2, 2, 1]}"},
-		"ae": {Options{Section: Section{LatentDim: 2, Encoder: []nn.Maker{full{3}}, Decoder: []nn.Maker{full{4}}}, Input: tensor.Shape{4}, Method: AE},
-			"vae.encoder layer 0: full_layer ends as 3, want the code itself, 2 wide (method ae has no heads): append dense: {units: 2}"},
+			"vae.decoder ends as 4, the classifier takes 2×2×1: append what leads from 4 to 2×2×1"},
+		"ae": {Options{Section: Section{LatentDim: 2, Encoder: []nn.Maker{full{3}}, Decoder: []nn.Maker{full{4}}}, Input: tensor.Shape{4}, Coding: Plain},
+			"vae.encoder layer 0: full_layer ends as 3, want the code itself, 2 wide (without heads the encoder ends in it): append what leads from 3 to 2"},
 	} {
+		c.o.Bridge = func(have, want tensor.Shape) string { return fmt.Sprintf("what leads from %v to %v", have, want) }
 		_, err := Build(c.o, 1)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error is %v, want %q in it", name, err, c.want)

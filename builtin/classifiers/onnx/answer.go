@@ -52,7 +52,7 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 	if err != nil {
 		return nil, nil, err
 	}
-	if !p.exact {
+	if p.gradient == sdk.NoGradient {
 		return outs, nil, nil
 	}
 	return outs, p.pullback(x, tape, outs), nil

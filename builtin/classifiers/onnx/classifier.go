@@ -1,6 +1,5 @@
 // Package onnx is the classifier behind the plugin onnx: it runs a model from
-// an ONNX file (opsets 9 and up), with exact gradients, on the kernels of
-// vaeguard.
+// an ONNX file (opsets 7 to 24), with its gradients, on the kernels of vaeguard.
 //
 // A file becomes a graph (parse, compile), whatever does not depend on the
 // input is computed once, and a run evaluates the rest on a tape, on which
@@ -41,8 +40,13 @@ const schema = `{
   "required": ["model"],
   "properties": {
     "model": {"type": "string", "minLength": 1, "format": "path", "description": "the ONNX file"},
+    "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": {"type": "string", "minLength": 1}, "uniqueItems": true, "description": "the input that rows of the data enter, or those that are columns of a table, in order; default: the only one without a value"},
+    "inputs": {"type": "object", "description": "values of the other inputs: a number, a list of numbers, or a shape and what fills it; where the file has a free batch, for each row",
+      "additionalProperties": {"type": ["number", "boolean", "array", "object"], "items": {"type": "number"}, "additionalProperties": false, "required": ["shape", "fill"],
+        "properties": {"shape": {"type": "array", "items": {"type": "integer", "minimum": 0}}, "fill": {"type": ["number", "boolean", "array"], "items": {"type": "number"}}}}},
     "output": {"type": "string", "description": "the tensor that answers; default: the output that looks like scores"},
     "kind": {"enum": ["auto", "logits", "probabilities"], "default": "auto", "description": "what the answers are; unless probabilities, a softmax at the end is left out"},
+    "gradient": {"enum": ["auto", "required", "none"], "default": "auto", "description": "required: refuse a model without a gradient and say why; none: declare none, though there is one"},
     "layout": {"enum": ["auto", "nchw", "nhwc", "flat"], "default": "auto", "description": "order of the dimensions of the model's input"},
     "input_range": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "legal inputs: [lowest, highest]"},
     "max_batch": {"type": "integer", "minimum": 0, "description": "rows per call; default: as many as need 64 MiB"},
@@ -52,13 +56,16 @@ const schema = `{
 
 // settings are the config.
 type settings struct {
-	Model    string    `json:"model"`
-	Output   string    `json:"output"`
-	Kind     string    `json:"kind"`
-	Layout   string    `json:"layout"`
-	Range    []float32 `json:"input_range"`
-	MaxBatch int       `json:"max_batch"`
-	Hidden   []string  `json:"hidden"`
+	Model    string                     `json:"model"`
+	Input    entries                    `json:"input"`
+	Inputs   map[string]json.RawMessage `json:"inputs"`
+	Output   string                     `json:"output"`
+	Kind     string                     `json:"kind"`
+	Gradient string                     `json:"gradient"`
+	Layout   string                     `json:"layout"`
+	Range    []float32                  `json:"input_range"`
+	MaxBatch int                        `json:"max_batch"`
+	Hidden   []string                   `json:"hidden"`
 }
 
 // Classifier is a model of an ONNX file. Its methods may be called
@@ -121,24 +128,28 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	if err != nil {
 		return nil, sdk.Info{}, err
 	}
-	p, kind, err := build(m, config, s)
+	p, h, err := build(m, config, s)
 	if err != nil {
 		return nil, sdk.Info{}, err
 	}
-	lo, hi := float32(0), float32(1)
+	lo, hi, limited := p.entry.legal()
 	if len(s.Range) == 2 {
-		lo, hi = s.Range[0], s.Range[1]
+		lo, hi, limited = s.Range[0], s.Range[1], true
 	}
 	names := map[string]string{}
 	for _, h := range s.Hidden {
 		names[sdk.HiddenPrefix+h] = h
 	}
-	y, err := p.try(ctx, lo, hi, names)
+	v, err := p.try(ctx, lo, hi, names)
 	if err != nil {
 		p.pool.Close()
 		return nil, sdk.Info{}, err
 	}
-	p.settle(kind, y)
+	if err := h.judge(p, v); err != nil {
+		p.pool.Close()
+		return nil, sdk.Info{}, err
+	}
+	p.settle(h.kind, v.f)
 	if config.Classes > 0 && config.Classes != p.classes {
 		p.pool.Close()
 		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d", p.classes, config.Classes)
@@ -152,12 +163,17 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	if s.MaxBatch > 0 {
 		info.MaxBatch = s.MaxBatch
 	}
-	if len(s.Range) == 2 {
+	if limited {
 		info.Lo, info.Hi = []float32{lo}, []float32{hi}
 	}
-	if !p.exact {
-		info.Gradient, info.Differentiate = sdk.NoGradient, false
+	switch {
+	case s.Gradient == "none":
+		p.gradient = sdk.NoGradient
+	case s.Gradient == "required" && p.gradient == sdk.NoGradient:
+		p.pool.Close()
+		return nil, sdk.Info{}, sdk.Diagnostics{{Pointer: "/gradient", Message: "there is no gradient: " + p.why}}
 	}
+	info.Gradient, info.Differentiate = p.gradient, p.gradient != sdk.NoGradient
 	for _, h := range s.Hidden {
 		info.Hidden = append(info.Hidden, sdk.HiddenLayer{Name: h, Shape: p.shapes[sdk.HiddenPrefix+h].Clone()})
 	}
@@ -166,43 +182,47 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 }
 
 // build plans the computation.
-func build(m *model, config sdk.Config, s settings) (*program, sdk.OutputKind, error) {
-	e, err := m.entry(s.Layout, config.InputShape)
-	if err != nil {
-		return nil, 0, err
-	}
+func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 	h, err := m.head(s.Output, s.Kind)
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
 	by, err := m.producers()
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
 	targets := []string{h.target}
 	for i, name := range s.Hidden {
 		if by[name] == nil {
-			return nil, 0, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
+			return nil, head{}, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
 		}
 		targets = append(targets, name)
 	}
+	in, err := m.guarded(s.Input, s.Inputs, targets)
+	if err != nil {
+		return nil, head{}, err
+	}
+	e, err := m.entry(in, s.Layout, config.InputShape)
+	if err != nil {
+		return nil, head{}, err
+	}
 	k, err := kernel.New(kernel.Options{})
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
 	defer k.Close()
 	g, err := compile(m, e.name, targets, &run{k: k})
 	if err != nil {
-		return nil, 0, err
+		return nil, head{}, err
 	}
-	p := &program{entry: e, graph: g, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
+	p := &program{entry: e, graph: g, single: s.MaxBatch == 1, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
 	p.pool.New = newSession
 	p.slots[sdk.Output] = g.slots[h.target]
 	for _, name := range s.Hidden {
 		p.names = append(p.names, sdk.HiddenPrefix+name)
 		p.slots[sdk.HiddenPrefix+name] = g.slots[name]
 	}
-	return p, h.kind, nil
+	return p, h, nil
 }
 
 // readFile reads a file of at most maxFile bytes.
@@ -227,6 +247,10 @@ func digest(m *model, data []byte, s settings) string {
 	_, _ = h.Write(data) // a hash never fails
 	if m.digest.sum != nil {
 		_, _ = h.Write(m.digest.sum.Sum(nil))
+	}
+	if len(s.Input) > 0 || len(s.Inputs) > 0 {
+		given, _ := json.Marshal(s.Inputs) // of valid JSON it never fails; keys are in order
+		_, _ = fmt.Fprintf(h, "%q %s", []string(s.Input), given)
 	}
 	if s.Output != "" || s.Kind != "" && s.Kind != "auto" {
 		_, _ = fmt.Fprintf(h, "%q %q", s.Output, s.Kind)

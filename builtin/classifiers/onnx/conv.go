@@ -142,15 +142,25 @@ func columns(dst, src []float32, wd, to, ws, at, n int) {
 // conv is a correlation with constant weights.
 func conv(c *call) []*value {
 	x, w := c.x(0), c.weights(1)
+	win, groups := c.convWindow(x, w)
+	v := c.cached(w, win, func() any { return c.pack(w, win, x.shape[1], groups) }).(*convolution)
+	return []*value{c.biased(c.convolved(c.channelsLast(x), v), v.f)}
+}
+
+// convWindow is how weights walk over x, and in how many groups of channels.
+func (c *call) convWindow(x, w *value) (window, int) {
 	groups := c.n.int("group", 1)
 	if len(x.shape) < 3 || len(w.shape) != len(x.shape) || groups < 1 || x.shape[1] != w.shape[1]*groups || w.shape[0]%groups != 0 {
 		c.fail("input %v does not fit weights %v in %d groups", x.shape, w.shape, groups)
 	}
 	win := c.window(x.shape[2:], w.shape[2:])
 	c.place(&win)
-	v := c.cached(w, win, func() any { return c.pack(w, win, x.shape[1], groups) }).(*convolution)
-	x = c.channelsLast(x)
-	out := c.float(win.shape(x.shape[0], v.f, len(x.shape)-2), true)
+	return win, groups
+}
+
+// convolved is the correlation of x, stored channels-last.
+func (c *call) convolved(x *value, v *convolution) *value {
+	out := c.float(v.window.shape(x.shape[0], v.f, len(x.shape)-2), true)
 	if len(x.f) > 0 && len(out.f) > 0 {
 		v.forward(c.run, out.f, x.f, x.shape[0])
 	}
@@ -159,7 +169,7 @@ func conv(c *call) []*value {
 		v.backward(c.run, d, out.d, x.shape[0])
 		c.pass(x, d)
 	}, x)
-	return []*value{c.biased(out, v.f)}
+	return out
 }
 
 // biased adds input 2, a number per channel, to a value that has just been

@@ -41,7 +41,7 @@ func concat(c *call) []*value {
 		for _, v := range vs {
 			n := v.shape[axis] * inner
 			if v.diff {
-				d := c.scratch.take(len(v.f))
+				d := c.scratch.take(size(v.shape))
 				for o := range outer {
 					copy(d[o*n:][:n], out.d[o*total*inner+at:])
 				}

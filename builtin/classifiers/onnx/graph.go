@@ -14,6 +14,7 @@ type graph struct {
 	consts []*value // by slot; nil: computed by a step
 	slots  map[string]int
 	input  int
+	given  []given
 }
 
 // planned is a node with the slots of its inputs and outputs; −1: left out.
@@ -35,6 +36,11 @@ func compile(m *model, input string, targets []string, f *run) (*graph, error) {
 	}
 	known[input] = nil
 	g.input = g.slot(input, nil)
+	for _, v := range m.given {
+		known[v.name] = nil
+		v.slot = g.slot(v.name, nil)
+		g.given = append(g.given, v)
+	}
 	for _, n := range m.nodes {
 		if !need[n] {
 			continue

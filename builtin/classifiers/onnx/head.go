@@ -12,6 +12,9 @@ import (
 type head struct {
 	target string
 	kind   sdk.OutputKind // 0: not known from the graph
+	last   *node          // the softmax that was left out, or what computes target
+	auto   bool           // the config does not say what the numbers are
+	apart  bool           // each number is a logistic function of its own
 }
 
 // head finds it. name is a tensor or "": the output that looks like scores.
@@ -30,7 +33,15 @@ func (m *model) head(name, kind string) (head, error) {
 	} else if by[name] == nil {
 		return head{}, sdk.Diagnostics{{Pointer: "/output", Message: fmt.Sprintf("the model computes no %q; its outputs are %s", name, m.outputNames())}}
 	}
-	h := head{target: through(by, name)}
+	h := head{target: through(by, name, true)}
+	if n := by[h.target]; n == nil || !squashing[n.op] {
+		h.target = through(by, name, false) // what is cast may be integers
+	}
+	h.last, h.auto = by[h.target], kind == "" || kind == "auto"
+	h.apart = apart(by, h.target, 64)
+	if why := h.refuse(); why != "" {
+		return h, sdk.Diagnostics{{Pointer: "/output", Message: why}}
+	}
 	switch kind {
 	case "probabilities":
 		h.kind = sdk.Probabilities
@@ -38,13 +49,13 @@ func (m *model) head(name, kind string) (head, error) {
 	case "logits":
 		h.kind = sdk.Logits
 	}
-	n := by[h.target]
+	n := h.last
 	if n == nil {
 		return h, nil
 	}
 	if n.op == "Normalizer" && n.domain == domainML && len(n.in) > 0 && n.text("norm", "MAX") == "L1" {
-		if inner := by[through(by, n.in[0])]; inner != nil && inner.op == "LinearClassifier" && inner.text("post_transform", "NONE") != "NONE" {
-			h.target, n = through(by, n.in[0]), inner
+		if inner := by[through(by, n.in[0], true)]; inner != nil && inner.op == "LinearClassifier" && inner.text("post_transform", "NONE") != "NONE" {
+			h.target, n = through(by, n.in[0], true), inner
 		}
 	}
 	switch {
@@ -52,7 +63,7 @@ func (m *model) head(name, kind string) (head, error) {
 		if n.op == "Sigmoid" && !m.column(h.target, name) {
 			break // independent answers: no softmax gives them
 		}
-		h.target, h.kind = through(by, n.in[0]), sdk.Logits
+		h.target, h.kind = through(by, n.in[0], false), sdk.Logits
 	case n.op == "LogSoftmax" && n.domain == "":
 		h.kind = sdk.Logits
 	case n.op == "LinearClassifier" && n.domain == domainML:
@@ -74,8 +85,12 @@ func (m *model) column(names ...string) bool {
 	return false
 }
 
-// through follows a tensor back over operators that pass it on.
-func through(by map[string]*node, name string) string {
+// squashing are operators that may turn scores into probabilities.
+var squashing = map[string]bool{"Softmax": true, "SVMClassifier": true, "LinearRegressor": true, "LogSoftmax": true, "Sigmoid": true, "Normalizer": true, "LinearClassifier": true}
+
+// through follows a tensor back over operators that pass it on and, as asked,
+// over casts to floats.
+func through(by map[string]*node, name string, casts bool) string {
 	for range 64 { // a chain of more is none that an exporter writes, or a loop
 		n := by[name]
 		if n == nil || len(n.in) == 0 || n.in[0] == "" {
@@ -85,7 +100,7 @@ func through(by map[string]*node, name string) string {
 		case n.op == "ZipMap" && n.domain == domainML,
 			n.op == "Identity" && n.domain == "",
 			n.op == "Dropout" && n.domain == "" && n.out[0] == name,
-			n.op == "Cast" && n.domain == "" && kindOf(int64(n.int("to", typeFloat))) == float:
+			casts && n.op == "Cast" && n.domain == "" && kindOf(int64(n.int("to", typeFloat))) == float:
 			name = n.in[0]
 		default:
 			return name
@@ -112,6 +127,11 @@ func (m *model) scores(by map[string]*node) (string, error) {
 	}
 	if len(fit) == 1 {
 		return fit[0], nil
+	}
+	if len(fit) == 0 {
+		if advice := m.labelsOnly(by); advice != "" {
+			return "", sdk.Diagnostics{{Pointer: "/output", Message: advice}}
+		}
 	}
 	return "", sdk.Diagnostics{{Pointer: "/output", Message: fmt.Sprintf("which output is meant? The model has %s; %d of them look like scores", m.outputNames(), len(fit))}}
 }

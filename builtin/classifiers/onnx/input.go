@@ -14,39 +14,43 @@ type entry struct {
 	shape []int        // per example, as the model wants it
 	wire  tensor.Shape // per example, as it arrives; the same numbers in the same order
 	order sdk.Layout
-	batch int // declared batch size; −1: any
+	batch int  // declared batch size; −1: any
+	bare  bool // the file has no batch: one example an evaluation
+
+	elem int64   // element type
+	read reading // of integers: how rows enter
+	why  string  // there is no gradient, or ""
 }
 
-// entry settles the input's shape, from the file and the data.
-func (m *model) entry(layout string, data tensor.Shape) (*entry, error) {
-	free := m.free()
-	if len(free) != 1 {
-		var names []string
-		for _, p := range free {
-			names = append(names, p.name)
-		}
-		return nil, fmt.Errorf("the model has %d inputs %q, want one", len(free), names)
-	}
-	p := free[0]
-	e := &entry{name: p.name, batch: -1}
+// entry settles the shape of the input p, from the file and the data.
+func (m *model) entry(p port, layout string, data tensor.Shape) (*entry, error) {
+	e := &entry{name: p.name, batch: -1, elem: p.elem}
 	switch {
+	case p.elem == typeString:
+		return nil, fmt.Errorf("input %q is of strings: a guard reads numbers; export the part of the model behind its text processing", p.name)
 	case p.elem == 0:
 		return nil, fmt.Errorf("input %q is not a tensor", p.name)
-	case kindOf(p.elem) != float:
-		return nil, fmt.Errorf("input %q is not of floats", p.name)
+	case kindOf(p.elem) == opaque:
+		return nil, fmt.Errorf("input %q is of element type %d, which is not supported", p.name, p.elem)
 	case p.said && len(p.dims) < 1:
 		return nil, fmt.Errorf("input %q has no batch dimension", p.name)
 	}
 	dims := p.dims
 	if !p.said { // any shape: that of the data
 		if len(data) == 0 {
-			return nil, fmt.Errorf("the shape of input %q is not in the file, and there is no data to tell it", p.name)
+			return nil, fmt.Errorf("the shape of input %q is not in the file, and there is no data to tell it; plugin check takes it as --shape", p.name)
 		}
 		dims = slices.Repeat([]int{-1}, len(data)+1)
 	}
+	if kindOf(p.elem) != float {
+		e.read, e.why = m.reading(p.name)
+	}
 	e.batch, e.shape = dims[0], slices.Clone(dims[1:])
+	if len(dims) == 1 && dims[0] > 0 { // features without a batch
+		e.bare, e.batch, e.shape = true, 1, dims
+	}
 	if len(e.shape) == 0 {
-		return nil, fmt.Errorf("input %q has one dimension, want (N, …)", p.name)
+		return nil, fmt.Errorf("input %q has one dimension, which is not fixed: want (N, …)", p.name)
 	}
 	image := len(e.shape) == 3
 	if (layout == "nchw" || layout == "nhwc") && !image {
@@ -117,7 +121,7 @@ func (e *entry) meet(data tensor.Shape) error {
 	switch {
 	case len(data) == 0:
 		if slices.Min(e.shape) < 1 {
-			return fmt.Errorf("input %q has the shape %v: −1 is not fixed in the file, and there is no data to tell it", e.name, e.shape)
+			return fmt.Errorf("input %q has the shape %v: −1 is not fixed in the file, and there is no data to tell it; plugin check takes it as --shape", e.name, e.shape)
 		}
 		want = e.shape
 	case fits(e.shape, want):

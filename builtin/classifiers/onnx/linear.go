@@ -14,6 +14,13 @@ func machineLearning() map[string]operator {
 		"Scaler":                 scaler,
 		"Normalizer":             normalizer,
 		"TreeEnsembleClassifier": treeClassifier,
+		"SVMClassifier":          svmClassifier,
+		"ArrayFeatureExtractor":  arrayFeatureExtractor,
+		"Imputer":                imputer,
+		"Binarizer":              binarizer,
+		"FeatureVectorizer":      featureVectorizer,
+		"OneHotEncoder":          oneHotEncoder,
+		"LabelEncoder":           labelEncoder,
 	}
 }
 
@@ -143,10 +150,7 @@ func normalizer(c *call) []*value {
 	shape := append([]int{}, x.shape...)
 	shape[len(shape)-1] = 1
 	length := c.rows(x, shape, k, p)
-	length = c.each(length, unary{ // rows of zeros stay as they are
-		func(v float32) float32 { return pick(v == 0, 1, v) },
-		func(v, _ float32) float32 { return pick[float32](v == 0, 0, 1) },
-	})
+	length = c.each(length, nonZero()) // rows of zeros stay as they are
 	return []*value{c.combine(x, length, div())}
 }
 

@@ -10,8 +10,9 @@ import (
 
 // What a file may ask for.
 const (
-	minOpset   = 9       // of the default domain; exporters of scikit-learn still write it
-	maxOpset   = 23      // the newest whose changes were read
+	minOpset   = 7       // of the default domain: since then operands are broadcast as they still are
+	maxOpset   = 24      // the newest whose changes were read
+	maxMLOpset = 5       // of ai.onnx.ml
 	maxNodes   = 1 << 20 // nodes of a graph
 	maxRank    = 16      // dimensions of a tensor
 	maxNumbers = 1 << 29 // elements of a tensor
@@ -24,7 +25,8 @@ type model struct {
 	consts  map[string]*value
 	inputs  []port
 	outputs []port
-	dir     string // where external data lie; "": none may be read
+	given   []given // inputs that the config gives, a row for each example
+	dir     string  // where external data lie; "": none may be read
 	digest  external
 }
 
@@ -110,8 +112,14 @@ func parse(data []byte, dir string) (*model, error) {
 	if v, ok := m.opsets[""]; ok && (v < minOpset || v > maxOpset) {
 		return nil, fmt.Errorf("opset %d: want one from %d to %d; export the model again with such an opset_version", v, minOpset, maxOpset)
 	}
+	if v := m.opsets[domainML]; v < 0 || v > maxMLOpset {
+		return nil, fmt.Errorf("opset %d of %s: want at most %d; export the model again with such a target_opset", v, domainML, maxMLOpset)
+	}
 	for _, n := range m.nodes {
 		n.version = m.opsets[n.domain]
+		if n.version == 0 && n.domain == "" {
+			return nil, fmt.Errorf("the file does not say which opset its operators are of: want one from %d to %d", minOpset, maxOpset)
+		}
 	}
 	return m, nil
 }

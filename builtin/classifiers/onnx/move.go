@@ -66,7 +66,7 @@ func (r *run) strided(v *value, shape, strides []int, offset int) *value {
 		moved(out.i, v.i, shape, strides, offset)
 	}
 	r.record(out, func() {
-		d := r.scratch.take(len(v.f))
+		d := r.scratch.take(size(v.shape))
 		clear(d)
 		walk(shape, strides, offset, func(o, i, n, step int) {
 			for q, g := range out.d[o : o+n] {
@@ -131,7 +131,7 @@ func (r *run) gather(v *value, axis int, idx []int, fill float32) *value {
 		gathered(out.i, v.i, outer, length, inner, idx, int64(fill))
 	}
 	r.record(out, func() {
-		d := r.scratch.take(len(v.f))
+		d := r.scratch.take(size(v.shape))
 		clear(d)
 		for o := range outer {
 			for k, i := range idx {
@@ -179,7 +179,7 @@ func (r *run) part(v *value, axis, from, n int) *value {
 		}
 	}
 	r.record(out, func() {
-		d := r.scratch.take(len(v.f))
+		d := r.scratch.take(size(v.shape))
 		clear(d)
 		for o := range outer {
 			copy(d[(o*length+from)*inner:][:n*inner], out.d[o*n*inner:][:n*inner])

@@ -8,6 +8,9 @@ func batchNormalization(c *call) []*value {
 	if c.n.int("training_mode", 0) != 0 {
 		c.fail("is in training mode: export the model in evaluation mode")
 	}
+	if c.n.version < 9 && c.n.int("spatial", 1) == 0 {
+		c.fail("has spatial: 0, a scale for each pixel, which is not supported")
+	}
 	if len(x.shape) < 2 {
 		c.fail("input has shape %v, want (N, C, …)", x.shape)
 	}
@@ -202,4 +205,45 @@ func lrn(c *call) []*value {
 		c.pass(x, d)
 	}, x)
 	return []*value{out}
+}
+
+// lpNormalization divides rows along an axis by their length: the sum of
+// magnitudes or the root of the sum of squares. Rows of zeros stay.
+func lpNormalization(c *call) []*value {
+	x := c.plain(c.x(0))
+	rank := len(x.shape)
+	axis := c.axisOf(c.n.int("axis", -1), rank)
+	p := map[int]string{1: "ReduceL1", 2: "ReduceL2"}[c.n.int("p", 2)]
+	if p == "" {
+		c.fail("p %d, want 1 or 2", c.n.int("p", 2))
+	}
+	if x.shape[axis] == 0 {
+		return []*value{x}
+	}
+	length := c.each(c.reduced(x, map[int]bool{axis: true}, true, reductions()[p]), nonZero())
+	return []*value{c.combine(x, length, div())}
+}
+
+// nonZero puts 1 in the place of 0.
+func nonZero() unary {
+	return unary{
+		func(v float32) float32 { return pick(v == 0, 1, v) },
+		func(v, _ float32) float32 { return pick[float32](v == 0, 0, 1) },
+	}
+}
+
+// rmsNormalization divides by the root of the mean square over the axes from
+// axis on.
+func rmsNormalization(c *call) []*value {
+	x := c.plain(c.x(0))
+	gone := map[int]bool{}
+	for a := c.axisOf(c.n.int("axis", -1), len(x.shape)); a < len(x.shape); a++ {
+		gone[a] = true
+	}
+	eps := float64(c.n.float("epsilon", 1e-5))
+	square := c.each(x, unary{func(x float32) float32 { return x * x }, func(x, _ float32) float32 { return 2 * x }})
+	root := c.each(c.reduced(square, gone, true, reductions()["ReduceMean"]), doubled(
+		func(v float64) float64 { return 1 / math.Sqrt(v+eps) },
+		func(_, y float64) float64 { return -0.5 * y * y * y }))
+	return []*value{c.combine(c.combine(x, root, mul()), c.x(1), mul())}
 }

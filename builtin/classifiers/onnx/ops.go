@@ -19,9 +19,7 @@ func operatorOf(n *node) operator {
 	case domainML:
 		return machineLearning()[n.op]
 	case domainMicrosoft:
-		if n.op == "Gelu" {
-			return gelu
-		}
+		return microsoft()[n.op]
 	}
 	return nil
 }
@@ -33,6 +31,7 @@ func standard() map[string]operator {
 		"MaxPool": maxPool, "AveragePool": averagePool, "GlobalAveragePool": globalAveragePool, "GlobalMaxPool": globalMaxPool,
 		"BatchNormalization": batchNormalization, "LayerNormalization": layerNormalization,
 		"InstanceNormalization": instanceNormalization, "GroupNormalization": groupNormalization, "LRN": lrn,
+		"LpNormalization": lpNormalization, "RMSNormalization": rmsNormalization, "Einsum": einsum, "Attention": attention,
 		"Softmax":    alongAxis(func(c *call, v *value, width int) *value { return c.softmax(v, width) }),
 		"LogSoftmax": alongAxis(func(c *call, v *value, width int) *value { return c.logSoftmax(v, width) }),
 		"Hardmax":    alongAxis(hardmax),
@@ -59,6 +58,7 @@ func standard() map[string]operator {
 		"ArgMax": argBest(func(a, b float32) bool { return a > b }), "ArgMin": argBest(func(a, b float32) bool { return a < b }),
 	}
 	maps.Copy(t, unaries())
+	maps.Copy(t, quantizedOperators())
 	for name, p := range reductions() {
 		t[name] = reduce(p)
 	}

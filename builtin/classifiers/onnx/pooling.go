@@ -50,6 +50,10 @@ func (w *window) visit(f func(o, i int)) {
 }
 
 func maxPool(c *call) []*value {
+	if v := c.any(0); v.kind == integer && v.elem != 0 {
+		y := maxPool(&call{run: c.run, n: c.n, in: []*value{c.toFloat(v)}})[0]
+		return []*value{c.toElem(c.asWhole(y), v.elem)}
+	}
 	x := c.x(0)
 	win := poolWindow(c, x)
 	x = c.channelsLast(x)

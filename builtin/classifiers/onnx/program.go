@@ -20,13 +20,16 @@ type program struct {
 	shapes map[string]tensor.Shape // per example, of hidden layers
 	pool   tape.Pool[*session]
 
-	classes int
-	kind    sdk.OutputKind
-	column  bool // the model has one column: two classes are made of it
-	exact   bool // it has a gradient
-	same    bool // rows gave the same bits in other batches
-	step    int  // rows per evaluation
-	fixed   bool // always step rows
+	classes  int
+	kind     sdk.OutputKind
+	column   bool // the model has one column: two classes are made of it
+	gradient sdk.GradientKind
+	why      string // there is none
+	same     bool   // rows gave the same bits in other batches
+	step     int    // rows per evaluation
+	loose    int    // reshapes take any batch in the place of this one; 0: as they are
+	single   bool   // one row an evaluation will do
+	fixed    bool   // always step rows
 }
 
 // chunks calls f with parts of x that one evaluation takes.

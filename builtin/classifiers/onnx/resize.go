@@ -13,7 +13,12 @@ type tap struct {
 
 // resize samples a tensor anew along its axes: nearest, linear or cubic.
 func resize(c *call) []*value {
-	v := c.x(0)
+	v := c.any(0)
+	if mode := c.n.text("mode", "nearest"); v.kind == integer && mode != "nearest" { // mixed as floats, then cut off
+		in := append([]*value{c.toFloat(v)}, c.in[1:]...)
+		y := resize(&call{run: c.run, n: c.n, in: in})[0]
+		return []*value{c.toElem(c.asWhole(y), v.elem)}
+	}
 	rank := len(v.shape)
 	scaleIn, sizeIn := 2, 3
 	if c.old() {
@@ -35,6 +40,9 @@ func resize(c *call) []*value {
 		}
 		if sizes[i] == v.shape[a] && scales[i] == 1 {
 			continue
+		}
+		if scales[i] < 1 && c.n.int("antialias", 0) != 0 {
+			c.fail("antialias is not supported")
 		}
 		at := c.coordinates(v.shape[a], sizes[i], float64(scales[i]))
 		switch mode {
@@ -65,7 +73,9 @@ func (c *call) resizeTo(axes []int, scaleIn, sizeIn int) (scales []float32, size
 		}
 		return scales, sizes
 	}
-	scales = slices.Clone(c.weights(scaleIn).f)
+	if scales = slices.Clone(c.n.attrs["scales"].floats); scales == nil { // an attribute before opset 9
+		scales = slices.Clone(c.weights(scaleIn).f)
+	}
 	if len(scales) != len(axes) {
 		c.fail("has scales %v for %d axes", scales, len(axes))
 	}

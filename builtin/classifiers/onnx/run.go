@@ -18,12 +18,15 @@ type fault struct {
 // run evaluates a graph and pulls gradients back through what it did. It
 // belongs to one goroutine at a time.
 type run struct {
-	k       *kernel.Engine
-	keep    bool // record a tape
-	results arena
-	scratch arena // of a backward pass
-	tape    []step
-	values  []*value // by slot
+	k         *kernel.Engine
+	keep      bool // record a tape
+	loose     int  // reshapes take batch rows in the place of this many; 0: as they are
+	batch     int  // rows of the model's input
+	estimated bool // a gradient passes straight through a rounding
+	results   arena
+	scratch   arena // of a backward pass
+	tape      []step
+	values    []*value // by slot
 }
 
 // step is how the gradient of out reaches what it was made of.
@@ -108,6 +111,9 @@ func (r *run) forward(ctx context.Context, g *graph, x *value) error {
 	r.tape = r.tape[:0]
 	r.values = append(r.values[:0], g.consts...)
 	r.values[g.input] = x
+	for _, v := range g.given {
+		r.values[v.slot] = r.repeat(v.row, r.batch)
+	}
 	for _, s := range g.steps {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -33,20 +33,44 @@ func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, ro
 	s.tape = s.tape[:0] // the old one is gone, even if this pass fails
 	s.Set(0)
 	s.keep = pass != 0
-	n := max(rows, x.N())
-	shape := append([]int{n}, p.entry.shape...)
-	if s.x == nil || len(s.x.f) != size(shape) {
-		s.x = &value{kind: float, f: make([]float32, size(shape))}
-	}
-	s.x.shape, s.x.diff, s.x.d, s.x.other = shape, true, nil, nil
-	clear(s.x.f[copy(s.x.f, x.Data):])
+	s.enter(p.entry, x, max(rows, x.N()))
+	s.loose = p.loose
 	if err := s.forward(ctx, p.graph, s.x); err != nil {
 		return err
 	}
 	for _, name := range p.names { // in a fixed order: so are the tape and its sums
 		slot := p.slots[name]
 		s.values[slot] = s.plain(s.values[slot])
+		if v := s.values[slot]; p.entry.bare && len(v.shape) == 1 {
+			s.values[slot] = s.view(v, []int{1, v.shape[0]})
+		}
 	}
 	s.Set(pass)
 	return nil
+}
+
+// enter makes n rows of x the model's input, those that x lacks zeros.
+func (s *session) enter(e *entry, x *tensor.Tensor, n int) {
+	shape := append([]int{n}, e.shape...)
+	if e.bare {
+		shape = e.shape
+	}
+	whole := kindOf(e.elem) != float && e.read != asFloats
+	switch {
+	case s.x != nil && size(s.x.shape) == size(shape):
+	case whole:
+		s.x = &value{kind: kindOf(e.elem), elem: e.elem, i: make([]int64, size(shape))}
+	default:
+		s.x = &value{kind: float, f: make([]float32, size(shape))}
+	}
+	s.x.shape, s.x.diff, s.x.d, s.x.other = shape, e.read != asSymbols, nil, nil
+	s.batch, s.estimated = n, whole && s.x.diff
+	if !whole {
+		clear(s.x.f[copy(s.x.f, x.Data):])
+		return
+	}
+	clear(s.x.i)
+	for i, v := range x.Data {
+		s.x.i[i] = rounded(v, e.elem)
+	}
 }

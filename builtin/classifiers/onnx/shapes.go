@@ -23,7 +23,7 @@ func identity(c *call) []*value {
 
 func reshape(c *call) []*value {
 	v := c.any(0)
-	want := c.integers(1)
+	want := c.unbound(v, c.integers(1))
 	zero := c.n.int("allowzero", 0) != 0
 	shape, free, n := make([]int, len(want)), -1, 1
 	for i, d := range want {
@@ -48,6 +48,36 @@ func reshape(c *call) []*value {
 		shape[free] = size(v.shape) / n
 	}
 	return []*value{c.view(v, shape)}
+}
+
+// unbound puts the number of rows in the place of the batch that a reshape was
+// exported with, where that is sure to keep rows apart: the first dimension is
+// the batch before, and the others have as many numbers before as after.
+func (c *call) unbound(v *value, want []int) []int {
+	if c.loose == 0 || !v.diff || len(want) == 0 || len(v.shape) == 0 || want[0] != c.loose || v.shape[0] != c.batch || c.batch == c.loose {
+		return want
+	}
+	row, free, n := size(v.shape[1:]), false, 1
+	for i, d := range want[1:] {
+		switch {
+		case d == -1 && !free:
+			free = true
+			continue
+		case d == 0 && c.n.int("allowzero", 0) == 0 && i+1 < len(v.shape):
+			d = v.shape[i+1]
+		case d < 1 || d > maxNumbers:
+			return want
+		}
+		if n *= d; n < 1 || n > maxNumbers {
+			return want
+		}
+	}
+	if row%n != 0 || !free && row != n {
+		return want
+	}
+	out := slices.Clone(want)
+	out[0] = c.batch
+	return out
 }
 
 func flatten(c *call) []*value {
@@ -214,6 +244,7 @@ func (r *run) toFloat(v *value) *value {
 	for i, x := range v.i {
 		out.f[i] = float32(x)
 	}
+	r.record(out, func() { r.pass(v, out.d) }, v)
 	return out
 }
 
@@ -227,7 +258,7 @@ func (r *run) toKind(v *value, k kind) *value {
 		return r.toFloat(v)
 	}
 	v = r.plain(v)
-	out := &value{kind: k, shape: v.shape, i: make([]int64, size(v.shape))}
+	out := r.like(&value{kind: k}, v.shape, false)
 	for i := range out.i {
 		switch {
 		case v.kind == float && k == boolean:
@@ -260,7 +291,11 @@ func cast(c *call) []*value {
 	if v.kind == float && (to == typeFloat16 || to == typeBfloat16) {
 		return []*value{c.each(v, unary{func(x float32) float32 { return half(toHalf(x, to), to) }, func(float32, float32) float32 { return 1 }})}
 	}
-	return []*value{c.toKind(v, k)}
+	y := c.toKind(v, k)
+	if k == integer {
+		y = c.toElem(y, to)
+	}
+	return []*value{y}
 }
 
 // toHalf rounds to float16 or bfloat16, to even.
@@ -283,7 +318,14 @@ func toHalf(x float32, elem int64) uint16 {
 	return sign | uint16((b+0xfff+b>>13&1)>>13-112<<10)
 }
 
-func castLike(c *call) []*value { return []*value{c.toKind(c.any(0), c.any(1).kind)} }
+func castLike(c *call) []*value {
+	like := c.any(1)
+	y := c.toKind(c.any(0), like.kind)
+	if like.kind == integer {
+		y = c.toElem(y, like.elem)
+	}
+	return []*value{y}
+}
 
 // depthToSpace moves blocks of channels into the image.
 func depthToSpace(c *call) []*value {

@@ -23,6 +23,8 @@ const (
 	typeUint32   = 12
 	typeUint64   = 13
 	typeBfloat16 = 16
+	typeUint4    = 21
+	typeInt4     = 22
 )
 
 // kindOf is how numbers of an element type are kept; opaque: not at all.
@@ -30,7 +32,7 @@ func kindOf(elem int64) kind {
 	switch elem {
 	case typeFloat, typeDouble, typeFloat16, typeBfloat16:
 		return float
-	case typeUint8, typeInt8, typeUint16, typeInt16, typeInt32, typeInt64, typeUint32, typeUint64:
+	case typeUint8, typeInt8, typeUint16, typeInt16, typeInt32, typeInt64, typeUint32, typeUint64, typeUint4, typeInt4:
 		return integer
 	case typeBool:
 		return boolean
@@ -40,6 +42,17 @@ func kindOf(elem int64) kind {
 
 var widths = [...]int{typeFloat: 4, typeUint8: 1, typeInt8: 1, typeUint16: 2, typeInt16: 2, typeInt32: 4, typeInt64: 8,
 	typeBool: 1, typeFloat16: 2, typeDouble: 8, typeUint32: 4, typeUint64: 8, typeBfloat16: 2}
+
+// packed reports that two numbers share a byte.
+func packed(elem int64) bool { return elem == typeUint4 || elem == typeInt4 }
+
+// bytesOf is how many bytes n numbers take.
+func bytesOf(elem int64, n int) int {
+	if packed(elem) {
+		return (n + 1) / 2
+	}
+	return n * widths[elem]
+}
 
 // tensor reads a TensorProto. All floats become float32, all integers int64.
 func (m *model) tensor(b []byte) (string, *value, error) {
@@ -79,7 +92,7 @@ func (m *model) tensor(b []byte) (string, *value, error) {
 	if err != nil {
 		return name, nil, err
 	}
-	v := &value{kind: kindOf(elem), constant: true}
+	v := &value{kind: kindOf(elem), elem: elem, constant: true}
 	if v.shape, err = readDims(dims); err != nil {
 		return name, nil, err
 	}
@@ -88,21 +101,30 @@ func (m *model) tensor(b []byte) (string, *value, error) {
 	}
 	n := size(v.shape)
 	if outside {
-		if raw, err = m.readExternal(entries, n*widths[elem]); err != nil {
+		if raw, err = m.readExternal(entries, bytesOf(elem, n)); err != nil {
 			return name, nil, err
 		}
 		hasRaw = true
 	}
 	switch {
 	case hasRaw:
-		if len(raw) != n*widths[elem] {
-			return name, nil, fmt.Errorf("%d bytes of data for shape %v, want %d: the file is damaged or cut", len(raw), v.shape, n*widths[elem])
+		if want := bytesOf(elem, n); len(raw) != want {
+			return name, nil, fmt.Errorf("%d bytes of data for shape %v, want %d: the file is damaged or cut", len(raw), v.shape, want)
 		}
 		v.unpack(raw, elem, n)
 	case v.kind == float && (elem == typeFloat16 || elem == typeBfloat16):
 		for _, u := range ints {
 			v.f = append(v.f, half(uint16(u), elem))
 		}
+	case packed(elem):
+		raw = make([]byte, len(ints))
+		for i, x := range ints {
+			raw[i] = byte(x)
+		}
+		if len(raw) != bytesOf(elem, n) {
+			return name, nil, fmt.Errorf("%d bytes of data for shape %v, want %d: the file is damaged or cut", len(raw), v.shape, bytesOf(elem, n))
+		}
+		v.unpack(raw, elem, n)
 	case v.kind == float:
 		v.f = floats
 	default:
@@ -151,6 +173,10 @@ func (v *value) unpack(raw []byte, elem int64, n int) {
 			v.i[i] = int64(int8(raw[i]))
 		case typeUint8, typeBool:
 			v.i[i] = int64(raw[i])
+		case typeUint4:
+			v.i[i] = int64(raw[i/2] >> (i % 2 * 4) & 15)
+		case typeInt4:
+			v.i[i] = int64(int8(raw[i/2]>>(i%2*4)<<4) >> 4)
 		case typeInt16:
 			v.i[i] = int64(int16(le.Uint16(raw[2*i:])))
 		case typeUint16:

@@ -98,6 +98,7 @@ func unaries() map[string]operator {
 		"Reciprocal": double(func(x float64) float64 { return 1 / x }, func(_, y float64) float64 { return -y * y }),
 		"Softsign": double(func(x float64) float64 { return x / (1 + math.Abs(x)) },
 			func(x, _ float64) float64 { return 1 / ((1 + math.Abs(x)) * (1 + math.Abs(x))) }),
+		"Swish":           mapped(swish),
 		"Mish":            double(mish, mishSlope),
 		"Sin":             double(math.Sin, func(x, _ float64) float64 { return math.Cos(x) }),
 		"Cos":             double(math.Cos, func(x, _ float64) float64 { return -math.Sin(x) }),
@@ -203,6 +204,13 @@ func gelu(c *call) []*value {
 func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
 
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+func swish(n *node) unary {
+	alpha := float64(n.float("alpha", 1))
+	return doubled(
+		func(x float64) float64 { return x * sigmoid(alpha*x) },
+		func(x, y float64) float64 { s := sigmoid(alpha * x); return s + alpha*y*(1-s) })
+}
 
 func mish(x float64) float64 { return x * math.Tanh(softplus(x)) }
 

@@ -23,11 +23,12 @@ type value struct {
 	shape    []int
 	f        []float32
 	i        []int64
-	last     bool // stored channels-last
-	constant bool // shared by all runs: never written
-	diff     bool // depends on the input: gradients flow back through it
+	last     bool  // stored channels-last
+	constant bool  // shared by all runs: never written
+	diff     bool  // depends on the input: gradients flow back through it
+	elem     int64 // element type of integers, where it matters: how far they reach; 0: int64
 
-	d     []float32 // gradient, in the order of f; nil: none yet
+	d     []float32 // gradient, in the order of f or i; nil: none yet
 	other *value    // the same, stored the other way, once asked for
 }
 
@@ -102,7 +103,12 @@ func (r *run) like(v *value, shape []int, last bool) *value {
 	}
 	r.mind(shape)
 	r.results.claim(2 * size(shape))
-	return &value{kind: v.kind, shape: shape, i: make([]int64, size(shape))}
+	return &value{kind: v.kind, shape: shape, elem: v.elem, i: make([]int64, size(shape))}
+}
+
+// whole is a new value of integers of an element type, its numbers 0.
+func (r *run) whole(elem int64, shape []int) *value {
+	return r.like(&value{kind: integer, elem: elem}, shape, false)
 }
 
 // mind refuses shapes that are too large.
@@ -135,7 +141,7 @@ func (r *run) view(v *value, shape []int) *value {
 	if size(shape) != size(v.shape) {
 		panic(fault{text: fmt.Sprintf("cannot turn shape %v into %v", v.shape, shape)})
 	}
-	out := &value{kind: v.kind, shape: shape, f: v.f, i: v.i, constant: v.constant}
+	out := &value{kind: v.kind, shape: shape, elem: v.elem, f: v.f, i: v.i, constant: v.constant}
 	r.record(out, func() { r.pass(v, out.d) }, v)
 	return out
 }

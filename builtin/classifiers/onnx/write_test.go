@@ -24,12 +24,15 @@ func varint(b []byte, num protowire.Number, v int64) []byte {
 
 // tensorOf is a TensorProto of floats, with their bytes in it.
 func tensorOf(name string, f []float32, dims ...int64) []byte {
-	b := header(name, typeFloat, dims...)
+	return message(header(name, typeFloat, dims...), 9, floatBytes(f))
+}
+
+func floatBytes(f []float32) []byte {
 	var raw []byte
 	for _, v := range f {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
-	return message(b, 9, raw)
+	return raw
 }
 
 func header(name string, elem int64, dims ...int64) []byte {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	_ "embed"
 	"fmt"
 	"html"
 	"html/template"
@@ -8,6 +9,17 @@ import (
 	"strconv"
 	"strings"
 )
+
+// chartsHTML is the template of sections that are charts and nothing else.
+//
+//go:embed charts.html
+var chartsHTML string
+
+// shown is the data of such a section: without a chart it is left out.
+func shown(list []template.HTML) (any, bool) { return list, len(list) > 0 }
+
+// class is the colour of line k.
+func class(k int) string { return fmt.Sprintf("s%d", k%8) }
 
 // axis maps numbers to pixels.
 type axis struct {
@@ -17,6 +29,7 @@ type axis struct {
 	from   float64 // pixel of lo
 	to     float64 // pixel of hi
 	share  bool    // ticks in per cent
+	whole  bool    // ticks at whole numbers
 }
 
 func (a axis) at(v float64) float64 {
@@ -43,6 +56,9 @@ func (a axis) ticks() []float64 {
 	unit := math.Pow10(int(math.Floor(math.Log10(raw))))
 	step := unit
 	for _, m := range []float64{1, 2, 2.5, 5, 10} {
+		if a.whole && m*unit != math.Trunc(m*unit) {
+			continue
+		}
 		if m*unit >= raw*0.999 {
 			step = m * unit
 			break

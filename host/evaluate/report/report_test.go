@@ -41,7 +41,7 @@ func evaluation(t *testing.T) (*evaluate.Report, *evaluate.Details) {
 	g, x, y := attacktest.NewGuard(64, 8, 4, 300, 11)
 	r, d, err := evaluate.Run(context.Background(), evaluate.Options{Section: evaluate.Section{Bootstrap: 50, CurveRows: 40},
 		Name: "toy <guard> & co", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y,
-		Attacks: []evaluate.Named{{Name: "pgd", Attack: shift{.1}}, {Name: "pgd", Attack: shift{.03}}},
+		Attacks: []evaluate.NamedAttack{{Name: "pgd", Attack: shift{.1}}, {Name: "pgd", Attack: shift{.03}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func render(t *testing.T, r *evaluate.Report, d *evaluate.Details) string {
 	var b bytes.Buffer
 	err := WriteHTML(&b, r, d, Options{
 		Training: []Series{{"loss", []float64{1, 2, 3}, []float64{.5, .3, .2}}, {"val_loss", []float64{1, 2, 3}, []float64{.55, .35, .3}}},
-		Spec:     "name: toy\n", Command: []string{"vaeguard evaluate runs/toy-1"},
+		Spec:     "name: toy\n", Command: []string{"vaeguard run 'my toy.yaml'"}, Summary: "layer  output\ndense_0  [8]\n",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestPage(t *testing.T) {
 	r, d := evaluation(t)
 	r.Warnings = append(r.Warnings, "a <b>warning</b>")
 	text := render(t, r, d)
-	for _, want := range []string{"</html>", "Attacks on the classifier", "Scores of clean", "ROC", "over growing eps", "Which features", "loss while training", "toy &lt;guard&gt; &amp; co", "a &lt;b&gt;warning"} {
+	for _, want := range []string{"</html>", "Attacks on the classifier", "Scores of clean", "ROC", "over growing eps", "Which features", "loss during training", "<th>calibration rows</th><td>0</td>", "<th>seed</th><td>0</td>", "toy &lt;guard&gt; &amp; co", "dense_0  [8]", "vaeguard run &#39;my toy.yaml&#39;", "a &lt;b&gt;warning"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -107,11 +107,11 @@ func TestNothingHappened(t *testing.T) {
 	}
 }
 
-// Attacks on the guard alone are judged too.
+// Adaptive attacks alone are judged too.
 func TestAdaptiveAlone(t *testing.T) {
 	r, _ := evaluation(t)
 	r.Attacks = nil
-	for evaded, want := range map[float64]string{.1: "withstands most", .4: "past it often", .9: "get past it"} {
+	for evaded, want := range map[float64]string{.1: "rarely evade", .4: "often evade", .9: "usually evade"} {
 		r.AdaptiveUnion = &evaluate.UnionReport{N: 100, Evaded: evaluate.Number(evaded)}
 		if v := judge(r); !strings.Contains(v.Headline, want) || !strings.Contains(v.Sentences[0], percent(evaded)) {
 			t.Errorf("%v evaded: %+v", evaded, v)
@@ -127,6 +127,9 @@ func TestTicks(t *testing.T) {
 		{axis{lo: 0, hi: 1}, []float64{0, .2, .4, .6, .8, 1}},
 		{axis{lo: 1e-3, hi: 1, log: true}, []float64{1e-3, 1e-2, .1, 1}},
 		{axis{lo: 0, hi: .3}, []float64{0, .1, .2, .3}},
+		{axis{lo: 1, hi: 12}, []float64{2.5, 5, 7.5, 10}},
+		{axis{lo: 1, hi: 12, whole: true}, []float64{5, 10}},
+		{axis{lo: 1, hi: 3, whole: true}, []float64{1, 2, 3}},
 	} {
 		got := c.a.ticks()
 		if len(got) != len(c.want) {

@@ -1,34 +1,26 @@
 package report
 
 import (
+	_ "embed"
 	"fmt"
-	"math"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
-// verdict is what somebody reads who reads nothing else.
+//go:embed verdict.html
+var verdictHTML string
+
+func verdictData(p *Page) (any, bool) { return judge(p.Report), true }
+
+// verdict is the evaluation in a headline and a few sentences.
 type verdict struct {
 	Class     string // good, fair or bad
 	Headline  string
 	Sentences []string
 }
 
-// card is one large number.
-type card struct{ Value, Label, Note string }
-
-func percent(v float64) string {
-	switch {
-	case math.IsNaN(v):
-		return "–"
-	case v > 0 && v < 0.0995 || v > 0.9 && v < 1:
-		return fmt.Sprintf("%.1f %%", 100*v)
-	}
-	return fmt.Sprintf("%.0f %%", 100*v)
-}
-
-// known are the attacks that count: those that fooled the classifier on some
-// row, controls left out.
+// known are the attacks that count: those that succeeded on some row, controls
+// left out.
 func known(r *evaluate.Report) []evaluate.AttackReport {
 	var out []evaluate.AttackReport
 	for _, a := range r.Attacks {
@@ -47,8 +39,8 @@ func judge(r *evaluate.Report) verdict {
 		return judgeAdaptive(r, evaded)
 	}
 	if len(list) == 0 {
-		v.Headline = "No attack fooled the classifier: nothing can be said about the guard"
-		v.Sentences = []string{fmt.Sprintf("On clean inputs it raises a false alarm on %s.", percent(r.Clean.FPR))}
+		v.Headline = "No attack fooled the classifier: nothing can be said about the detector"
+		v.Sentences = []string{fmt.Sprintf("The false-alarm rate on clean inputs is %s.", percent(r.Clean.FPR))}
 		return v
 	}
 	worst, best, lift := list[0], list[0], list[0]
@@ -66,102 +58,83 @@ func judge(r *evaluate.Report) verdict {
 	var grade string
 	switch {
 	case worst.Detected >= 0.9:
-		v.Class, grade = "good", "The guard catches nearly all known attacks"
+		v.Class, grade = "good", "Nearly all attacks on the classifier are detected"
 	case worst.Detected >= 0.6:
-		grade = "The guard catches most known attacks"
+		grade = "Most attacks on the classifier are detected"
 	case best.Detected >= 0.6:
-		grade = "The guard catches some attacks and misses others"
+		grade = "Some attacks on the classifier are detected, others are not"
 	default:
-		v.Class, grade = "bad", "The guard misses most attacks"
+		v.Class, grade = "bad", "Most attacks on the classifier are not detected"
 	}
 	switch {
 	case !tried:
-		v.Headline = grade + "; attackers who know it were not tried"
+		v.Headline = grade + "; adaptive attacks were not tried"
 		if v.Class == "good" {
 			v.Class = "fair"
 		}
 	case evaded <= 0.15:
-		v.Headline = grade + ", and withstands most attackers who know it"
+		v.Headline = grade + "; adaptive attacks rarely evade the detector"
 	case evaded <= 0.5:
-		v.Headline = grade + "; attackers who know it get past it often"
+		v.Headline = grade + "; adaptive attacks often evade the detector"
 		if v.Class == "good" {
 			v.Class = "fair"
 		}
 	default:
-		v.Headline = grade + "; attackers who know it get past it"
+		v.Headline = grade + "; adaptive attacks usually evade the detector"
 		v.Class = "bad"
 	}
-	v.Sentences = append(v.Sentences, caught(worst, best, r))
+	v.Sentences = append(v.Sentences, detection(worst, best, r))
 	if lift.AccuracyCorrected > lift.Accuracy {
-		v.Sentences = append(v.Sentences, fmt.Sprintf(
-			"Answering flagged inputs from their reconstruction lifts accuracy under %s from %s to %s; on clean inputs it changes from %s to %s.",
-			lift.ID, percent(lift.Accuracy), percent(lift.AccuracyCorrected), percent(r.Clean.Accuracy), percent(r.Clean.AccuracyCorrected)))
+		v.Sentences = append(v.Sentences, fmt.Sprintf("Answering flagged inputs from their reconstruction raises accuracy under %s from %s to %s; on clean inputs it %s.",
+			lift.ID, percent(lift.Accuracy), percent(lift.AccuracyCorrected), change(r.Clean.Accuracy, r.Clean.AccuracyCorrected)))
 	}
 	if tried {
-		v.Sentences = append(v.Sentences, slips(evaded))
+		v.Sentences = append(v.Sentences, evasion(evaded))
 	} else {
-		v.Sentences = append(v.Sentences, "No attack on the guard itself was run. Expect less against somebody who knows it.")
+		v.Sentences = append(v.Sentences, "No adaptive attack was run. Expect lower detection rates against an attacker who knows the detector.")
 	}
 	return v
 }
 
-// judgeAdaptive judges by attacks on the guard alone.
+// change says how a rate changes, as far as its digits show.
+func change(from, to float64) string {
+	if percent(from) == percent(to) {
+		return "stays at " + percent(to)
+	}
+	return "changes from " + percent(from) + " to " + percent(to)
+}
+
+// judgeAdaptive judges by adaptive attacks alone.
 func judgeAdaptive(r *evaluate.Report, evaded float64) verdict {
-	v := verdict{Class: "bad", Headline: "Attackers who know the guard get past it"}
+	v := verdict{Class: "bad", Headline: "Adaptive attacks usually evade the detector"}
 	switch {
 	case evaded <= 0.15:
-		v = verdict{Class: "good", Headline: "The guard withstands most attackers who know it"}
+		v = verdict{Class: "good", Headline: "Adaptive attacks rarely evade the detector"}
 	case evaded <= 0.5:
-		v = verdict{Class: "fair", Headline: "Attackers who know the guard get past it often"}
+		v = verdict{Class: "fair", Headline: "Adaptive attacks often evade the detector"}
 	}
-	v.Sentences = []string{slips(evaded), fmt.Sprintf("On clean inputs it raises a false alarm on %s. No attack that ignores the guard was run.", percent(r.Clean.FPR))}
+	v.Sentences = []string{evasion(evaded), fmt.Sprintf("The false-alarm rate on clean inputs is %s. No attack on the classifier alone was run.", percent(r.Clean.FPR))}
 	return v
 }
 
-func slips(evaded float64) string {
-	return fmt.Sprintf("An attacker who knows classifier and guard, and tries every adaptive attack below, gets %s of inputs misclassified and unnoticed.", percent(evaded))
+func evasion(evaded float64) string {
+	return fmt.Sprintf("An attacker who knows classifier and detector and tries every adaptive attack below succeeds on %s of inputs: misclassified and not flagged.", percent(evaded))
 }
 
-func caught(worst, best evaluate.AttackReport, r *evaluate.Report) string {
+func detection(worst, best evaluate.AttackReport, r *evaluate.Report) string {
 	if worst.ID == best.ID {
-		return fmt.Sprintf("Of the %s inputs that fooled the classifier it flags %s, and raises a false alarm on %s of clean inputs.",
+		return fmt.Sprintf("Of the inputs on which %s fooled the classifier, %s are detected; the false-alarm rate on clean inputs is %s.",
 			worst.ID, percent(float64(worst.Detected)), percent(r.Clean.FPR))
 	}
-	return fmt.Sprintf("Of the inputs that fooled the classifier it flags between %s (%s, the hardest) and %s (%s), and raises a false alarm on %s of clean inputs.",
+	return fmt.Sprintf("Of the inputs that fooled the classifier, between %s (%s, the hardest to detect) and %s (%s) are detected; the false-alarm rate on clean inputs is %s.",
 		percent(float64(worst.Detected)), worst.ID, percent(float64(best.Detected)), best.ID, percent(r.Clean.FPR))
 }
 
-// adaptive is the share of inputs that some adaptive attack gets through.
+// adaptive is the fraction of inputs on which some adaptive attack evades
+// classifier and detector.
 func adaptive(r *evaluate.Report) (evaded float64, tried bool) {
 	if r.AdaptiveUnion == nil || r.AdaptiveUnion.N == 0 {
 		return 0, false
 	}
 	return float64(r.AdaptiveUnion.Evaded), true
-}
-
-func cards(r *evaluate.Report) []card {
-	out := []card{
-		{percent(r.Classifier.Accuracy), "accuracy of the classifier", "clean test rows, no attack"},
-		{percent(r.Clean.FPR), "false alarms", "of " + fmt.Sprint(r.Clean.N) + " clean rows " + between(r.Clean.CI95["fpr"])},
-	}
-	if w := r.WorstCase; w != nil && w.NSuccess > 0 {
-		out = append(out,
-			card{percent(float64(w.Detected)), "caught in the worst case", "under every attack that fools the row"},
-			card{percent(float64(w.AccuracyCorrected)), "accuracy corrected, worst case", "of " + percent(float64(w.Accuracy)) + " without the guard"})
-	}
-	if evaded, tried := adaptive(r); tried {
-		out = append(out, card{percent(evaded), "slip past the guard", "made by an attacker who knows it: wrong and unflagged"})
-	}
-	if ms := r.Detector.MsPerInstance; ms > 0 {
-		out = append(out, card{fmt.Sprintf("%.3g ms", ms), "per input", "classifier included"})
-	}
-	return out
-}
-
-// between writes an interval in per cent.
-func between(i evaluate.Interval) string {
-	if math.IsNaN(i.Lo) || math.IsNaN(i.Hi) {
-		return ""
-	}
-	return fmt.Sprintf("[%.1f, %.1f]", 100*i.Lo, 100*i.Hi)
 }

@@ -1,0 +1,68 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+
+	"github.com/vaeguard/vaeguard/host/evaluate"
+)
+
+// functions are those of the sections' templates: Section.Template.
+var functions = template.FuncMap{
+	"percent":   func(v any) string { return percent(number(v)) },
+	"figure":    func(v any) string { return figure(number(v)) },
+	"interval":  interval,
+	"interval3": interval3,
+}
+
+func number(v any) float64 {
+	switch v := v.(type) {
+	case float64:
+		return v
+	case evaluate.Number:
+		return float64(v)
+	}
+	return math.NaN()
+}
+
+func percent(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "–"
+	case v > 0 && v < 0.0995 || v > 0.9 && v < 1:
+		return fmt.Sprintf("%.1f %%", 100*v)
+	}
+	return fmt.Sprintf("%.0f %%", 100*v)
+}
+
+func figure(v float64) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return "–"
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// interval is an interval in per cent; nothing if it is not defined.
+func interval(i evaluate.Interval) string {
+	if math.IsNaN(i.Lo) || math.IsNaN(i.Hi) {
+		return ""
+	}
+	return fmt.Sprintf("[%.1f, %.1f]", 100*i.Lo, 100*i.Hi)
+}
+
+// interval3 is an interval with three digits; nothing if it is not defined.
+func interval3(i evaluate.Interval) string {
+	if math.IsNaN(i.Lo) || math.IsNaN(i.Hi) {
+		return ""
+	}
+	return fmt.Sprintf("[%.3f, %.3f]", i.Lo, i.Hi)
+}
+
+// epsUnit marks an eps in standard deviations.
+func epsUnit(params map[string]any) string {
+	if params["eps_unit"] == "std" {
+		return " sd"
+	}
+	return ""
+}

@@ -1,0 +1,8 @@
+package report
+
+import _ "embed"
+
+// guideHTML explains the words of the page.
+//
+//go:embed guide.html
+var guideHTML string

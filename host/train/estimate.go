@@ -1,0 +1,55 @@
+package train
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/vae"
+)
+
+// Estimate is what a training would cost, by counting.
+type Estimate struct {
+	Steps        int           `json:"steps_per_epoch"`
+	GFLOPPerStep float64       `json:"gflop_per_step"`
+	Time         time.Duration `json:"time_ns"`
+	MemoryMiB    int           `json:"memory_mib"`
+}
+
+// assumedGFLOPS is the arithmetic rate behind Estimate.Time: a cautious one for
+// two current cores. `vaeguard bench` measures the machine's own.
+const assumedGFLOPS = 150
+
+// assumedStep is what a step costs besides: the calls of the classifier above
+// all.
+const assumedStep = time.Millisecond
+
+// Estimate counts the cost of training the given layers on a number of rows.
+func (s *Section) Estimate(layers []nn.LayerInfo, rows int) Estimate {
+	params, flops := vae.Total(layers)
+	passes := 3.0 // forward, gradient at the input, gradient at the weights
+	if s.Harden != nil {
+		passes = 6 + 2*float64(s.Harden.Steps)
+	}
+	activations := 0
+	for _, l := range layers {
+		activations += l.Out.Size()
+	}
+	out := Estimate{
+		Steps:        (rows + s.BatchSize - 1) / s.BatchSize,
+		GFLOPPerStep: passes * float64(flops) * float64(s.BatchSize) / 1e9,
+		MemoryMiB:    (4*4*params + 3*4*activations*s.BatchSize + 1<<20 - 1) >> 20,
+	}
+	step := time.Duration(out.GFLOPPerStep/assumedGFLOPS*float64(time.Second)) + assumedStep
+	out.Time = step * time.Duration(out.Steps*s.Epochs)
+	out.Time = out.Time.Round(10 * time.Millisecond)
+	if out.Time > 10*time.Second {
+		out.Time = out.Time.Round(time.Second)
+	}
+	return out
+}
+
+// String is one line.
+func (e Estimate) String() string {
+	return fmt.Sprintf("%d steps per epoch, %.3g GFLOP each, about %s", e.Steps, e.GFLOPPerStep, e.Time)
+}
