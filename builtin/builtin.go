@@ -7,6 +7,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/classifiers"
 	"github.com/vaeguard/vaeguard/builtin/corruptions"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
+	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/builtin/losses"
 	"github.com/vaeguard/vaeguard/builtin/methods"
@@ -30,6 +31,7 @@ func Components() host.Components {
 		Attacks:     attacks.Table(),
 		Corruptions: corruptions.Table(),
 		Datasets:    datasets.Table(),
+		Formats:     formats.Table(),
 		Surrogate:   layers.Surrogate,
 		Classifiers: classifiers.Table(),
 		Specs:       specs.FS,

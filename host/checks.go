@@ -16,11 +16,16 @@ import (
 
 // ownChecks are the checks between the sections of a spec that need nothing
 // but the spec.
-func ownChecks(s *Spec, c Components) []spec.Check {
+func ownChecks(s *Spec, c Components) []spec.Check { return specChecks(s, c, false) }
+
+// specChecks are ownChecks; look permits a look at files of rows whose format
+// their names do not tell.
+func specChecks(s *Spec, c Components, look bool) []spec.Check {
 	return []spec.Check{
 		{Find: s.applyCompat},
 		{Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.applyScores(d, c) }},
 		{Find: s.checkName},
+		{Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkSources(d, c, look) }},
 		{Find: s.checkOverlap},
 		{Find: s.checkMethod},
 		{Find: s.checkRows},
@@ -84,6 +89,18 @@ func (s *Spec) checkName(d *spec.Document, _ spec.Errors) spec.Errors {
 		return spec.Errors{d.Errorf("name", "%v", err)}
 	}
 	return nil
+}
+
+// checkSources finds keys of the section data that do not go with the format of
+// a source.
+func (s *Spec) checkSources(d *spec.Document, c Components, look bool) spec.Errors {
+	var errs spec.Errors
+	for _, role := range dataset.Roles {
+		if src := s.Data.Of(role); src != nil {
+			errs = append(errs, d.Faults("data."+string(role), src.Check(d.Abs("."), c.Formats, look))...)
+		}
+	}
+	return errs
 }
 
 func (s *Spec) checkOverlap(d *spec.Document, found spec.Errors) spec.Errors {
@@ -165,7 +182,7 @@ func (s *Spec) checkCalibration(d *spec.Document, c Components) spec.Errors {
 	if s.Threshold == nil || s.Data.Calibration == nil {
 		return nil
 	}
-	h, err := dataset.ReadHeader(*s.Data.Calibration, d.Abs("."), c.Datasets)
+	h, err := dataset.ReadHeader(*s.Data.Calibration, d.Abs("."), c.Datasets, c.Formats)
 	if err != nil || h.Rows < 0 {
 		return nil // train finds out
 	}
@@ -217,5 +234,5 @@ func (s *Spec) pluginFaults(d *spec.Document, c Components) spec.Errors {
 
 // allChecks are those of Load.
 func allChecks(s *Spec, c Components) []spec.Check {
-	return slices.Concat(ownChecks(s, c), headerChecks(s, c))
+	return slices.Concat(specChecks(s, c, true), headerChecks(s, c))
 }

@@ -20,9 +20,9 @@ type floor struct {
 // floors are the whole module, from the ground up. A new package gets its place
 // here first: where it stands says what may use it.
 var floors = []floor{
-	{"ground: imports nothing of the module", "sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/dataset/parquet builtin/classifiers/oip/inference builtin/classifiers/tape host/cli/scaffold specs"},
+	{"ground: imports nothing of the module", "sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile builtin/formats/parquet builtin/classifiers/oip/inference builtin/classifiers/tape host/cli/scaffold specs"},
 	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/artifact/safetensors"},
-	{"networks and the contract of plugins", "sdk host/vae host/nn/nntest"},
+	{"networks and the contract of plugins", "sdk host/vae host/nn/nntest host/dataset/datasettest"},
 	{"both ends of the wire", "sdk/remote sdk/check host/oracle"},
 	{"rooms that ask the classifier", "sdk/sdktest host/attack host/launch host/train"},
 	{"the second opinion", "host/detect host/gradient host/rundir"},
@@ -31,12 +31,12 @@ var floors = []floor{
 	{"the host", "host"},
 	{"many runs, and suites that need the host", "host/grid host/launch/classifiertest"},
 	{"the command line", "host/cli"},
-	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/datasets builtin/scores builtin/attacks"},
-	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets/gen builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest"},
+	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks"},
+	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest"},
 	{"classifiers that are networks", "builtin/classifiers/mlp builtin/classifiers/cnn"},
 	{"the classifiers that ship", "builtin/classifiers"},
 	{"the box", "builtin"},
-	{"programs", "host/cmd/vaeguard host/cli/clitest plugins/classifier-mlp plugins/classifier-cnn plugins/classifier-onnx plugins/classifier-oip " +
+	{"programs", "host/cmd/vaeguard host/cli/clitest builtin/datasets/gen plugins/classifier-mlp plugins/classifier-cnn plugins/classifier-onnx plugins/classifier-oip " +
 		"examples examples/embed examples/quickstart examples/model-server examples/own-attack examples/own-layer examples/own-method examples/own-verb sdk/python"},
 }
 

@@ -149,7 +149,7 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 	}
 	rows := 0
 	if src := e.Spec.Data.Train; src != nil {
-		if h, err := dataset.ReadHeader(*src, e.Spec.Abs("."), e.c.Datasets); err == nil {
+		if h, err := dataset.ReadHeader(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats); err == nil {
 			rows = max(0, h.Rows)
 		}
 	}

@@ -28,7 +28,7 @@ func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
 	if src == nil {
 		return nil, e.Spec.Errorf("data", "there is no data.%s", role)
 	}
-	d, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets)
+	d, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats)
 	if err != nil {
 		return nil, fmt.Errorf("data.%s: %w", role, err)
 	}
@@ -70,7 +70,7 @@ func (e *Experiment) standardize(role dataset.Role, d *dataset.Data) error {
 			if src == nil {
 				return e.Spec.Errorf("data."+string(role)+".scale", "standard needs data.train to fit on")
 			}
-			raw, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets)
+			raw, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats)
 			if err != nil {
 				return fmt.Errorf("data.train: %w", err)
 			}
@@ -138,7 +138,7 @@ func (s *Spec) inputShape(d *spec.Document, c Components) (tensor.Shape, int) {
 		if src == nil {
 			continue
 		}
-		h, err := dataset.ReadHeader(*src, d.Abs("."), c.Datasets)
+		h, err := dataset.ReadHeader(*src, d.Abs("."), c.Datasets, c.Formats)
 		if err == nil && len(h.Example) > 0 {
 			return h.Example, h.Classes
 		}

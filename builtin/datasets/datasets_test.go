@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/host/dataset"
 )
 
@@ -120,11 +121,11 @@ func TestRoles(t *testing.T) {
 	total := 0
 	for _, split := range []string{"train", "validation", "calibration", "test"} {
 		src := dataset.Source{Dataset: "iris", Split: split}
-		d, err := dataset.Open(src, "", Table())
+		d, err := dataset.Open(src, "", Table(), formats.Table())
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := dataset.ReadHeader(src, "", Table())
+		h, err := dataset.ReadHeader(src, "", Table(), formats.Table())
 		if err != nil || h.Rows != d.X.N() {
 			t.Errorf("%s: header says %d rows (%v), there are %d", split, h.Rows, err, d.X.N())
 		}
@@ -139,11 +140,11 @@ func TestRoles(t *testing.T) {
 	if total != 150 {
 		t.Errorf("the parts have %d rows, want 150", total)
 	}
-	_, err := dataset.Open(dataset.Source{Dataset: "fashion-mnist-3k", Split: "calibration"}, "", Table())
+	_, err := dataset.Open(dataset.Source{Dataset: "fashion-mnist-3k", Split: "calibration"}, "", Table(), formats.Table())
 	if err == nil || !strings.Contains(err.Error(), "has the splits train and test, not calibration") {
 		t.Errorf("got %v", err)
 	}
-	d, err := dataset.Open(dataset.Source{Dataset: "fashion-mnist-3k", Split: "train", Range: []int{100, 300}, Limit: 20}, "", Table())
+	d, err := dataset.Open(dataset.Source{Dataset: "fashion-mnist-3k", Split: "train", Range: []int{100, 300}, Limit: 20}, "", Table(), formats.Table())
 	if err != nil || d.X.N() != 20 {
 		t.Fatalf("limit: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -69,7 +70,7 @@ func embedded(name, format, label string) (*dataset.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dataset.Read("-", dataset.StreamOptions{Format: format, Label: label, Stdin: bytes.NewReader(b)})
+	return dataset.Read("-", formats.Table(), dataset.StreamOptions{Format: format, Label: label, Stdin: bytes.NewReader(b)})
 }
 
 // subset is the embedded part of fashion-mnist: of each class the first 240

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -195,7 +196,7 @@ func (h half) load(dir string) (*dataset.Data, error) {
 	if err := h.labels.verify(labels); err != nil {
 		return nil, err
 	}
-	d, err := dataset.Open(dataset.Source{IDX: images, Labels: labels}, "", registry.NewTable[dataset.Set]("dataset"))
+	d, err := dataset.Open(dataset.Source{IDX: images, Labels: labels}, "", registry.NewTable[dataset.Set]("dataset"), formats.Table())
 	if err != nil {
 		return nil, err
 	}

@@ -30,12 +30,13 @@ func main() {
 
 // run opens the detector and judges the rows of a file, .npz:KEY or folder.
 func run(ctx context.Context, dir, rows string, w io.Writer) (err error) {
-	d, err := host.Open(dir, builtin.Components()) // verifies the files, starts the classifier
+	components := builtin.Components()
+	d, err := host.Open(dir, components) // verifies the files, starts the classifier
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	batch, err := dataset.Read(rows, dataset.StreamOptions{Example: d.InputShape()})
+	batch, err := dataset.Read(rows, components.Formats, dataset.StreamOptions{Example: d.InputShape()})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/oiptest"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
+	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -47,7 +48,7 @@ func run(ctx context.Context, listen, token string) error {
 
 // train fits a network of one hidden layer to the training rows of digits.
 func train(ctx context.Context) (m *oiptest.Model, err error) {
-	rows, err := dataset.Open(dataset.Source{Dataset: "digits", Split: "train"}, "", datasets.Table())
+	rows, err := dataset.Open(dataset.Source{Dataset: "digits", Split: "train"}, "", datasets.Table(), formats.Table())
 	if err != nil {
 		return nil, err
 	}

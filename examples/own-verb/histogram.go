@@ -74,7 +74,7 @@ func score(ctx context.Context, e *cli.Env, dir, data string) (_ *spread, err er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rows, err := dataset.Read(data, dataset.StreamOptions{Example: d.InputShape(), Stdin: e.Stdin})
+	rows, err := dataset.Read(data, e.Components.Formats, dataset.StreamOptions{Example: d.InputShape(), Stdin: e.Stdin})
 	if err != nil {
 		return nil, err
 	}

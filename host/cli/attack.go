@@ -75,7 +75,7 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	if f.labels != "" {
-		if y, err = readLabels(f.labels, x.N(), t.ClassNames()); err != nil {
+		if y, err = a.readLabels(f.labels, x.N(), t.ClassNames()); err != nil {
 			return err
 		}
 	}

@@ -72,9 +72,9 @@ func (a *app) detectCommand() *cobra.Command {
 			return atomicfile.Write(f.out, func(w *os.File) error { return a.detectTo(cmd.Context(), d, f, include, w) })
 		},
 	}
-	c.Flags().StringVar(&f.data, "data", "", "rows to score: .npy, .npz[:KEY], .csv, .parquet, IDX, a folder of images, or - for standard input")
+	c.Flags().StringVar(&f.data, "data", "", "rows to score: "+rowsHelp(a.c.Formats)+", or - for standard input")
 	c.Flags().StringVar(&f.format, "format", "", "format of the results: json, jsonl, csv or npz (default json; jsonl for -)")
-	c.Flags().StringVar(&f.inputFormat, "input-format", "", "format of standard input: jsonl, npy or csv")
+	c.Flags().StringVar(&f.inputFormat, "input-format", "", inputFormatHelp(a.c.Formats))
 	c.Flags().StringVar(&f.out, "out", "", "file to write, instead of standard output")
 	c.Flags().StringVar(&f.onError, "on-error", "fail", "on a bad row: fail, or skip it and report its index")
 	c.Flags().StringSliceVar(&f.include, "include", nil, "further results: probabilities, probabilities_reconstructed, reconstruction, latent")
@@ -124,7 +124,7 @@ func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, inc
 		return err
 	}
 	example := d.InputShape()
-	stream, err := dataset.OpenStream(f.data, dataset.StreamOptions{Format: f.inputFormat, Example: example, Batch: 1, Stdin: a.stdin})
+	stream, err := dataset.OpenStream(f.data, a.c.Formats, dataset.StreamOptions{Format: f.inputFormat, Example: example, Batch: 1, Stdin: a.stdin})
 	if err != nil {
 		return err
 	}

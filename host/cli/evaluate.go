@@ -51,7 +51,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, d.Close()) }()
 			if labels != "" {
-				if o.Labels, err = readLabels(labels, o.X.N(), d.ClassNames()); err != nil {
+				if o.Labels, err = a.readLabels(labels, o.X.N(), d.ClassNames()); err != nil {
 					return err
 				}
 			}

@@ -29,67 +29,76 @@ type Array struct {
 // that trail are an error. Both byte orders and both memory orders are
 // accepted; objects (pickles) are not.
 func ReadNPY(r io.Reader) (Array, error) {
-	c, err := newContent(r, "array", -1)
+	c, err := NewContent(r, "array", -1)
 	if err != nil {
 		return Array{}, err
 	}
 	a, err := c.array()
-	return a, errors.Join(err, c.close())
+	return a, errors.Join(err, c.Close())
 }
 
 // ReadNPYFile is ReadNPY on the file at path.
 func ReadNPYFile(path string) (Array, error) {
-	c, err := openContent(path)
+	c, err := OpenContent(path)
 	if err != nil {
 		return Array{}, err
 	}
 	a, err := c.array()
-	return a, errors.Join(err, c.close())
+	return a, errors.Join(err, c.Close())
 }
 
 // array reads the whole content as one array.
-func (c *content) array() (Array, error) {
+func (c *Content) array() (Array, error) {
 	h, err := readNPYHeader(c.Reader)
 	if err != nil {
-		return Array{}, fmt.Errorf("%s: %w", c.name, err)
+		return Array{}, fmt.Errorf("%s: %w", c.Name, err)
 	}
-	if err := h.shape.Valid(0, maxElements); err != nil {
-		return Array{}, fmt.Errorf("%s: %w", c.name, err)
-	}
-	n, size := h.shape.Size(), h.dtype.size
-	if err := c.holds(int64(n), int64(size)); err != nil {
-		return Array{}, err
-	}
-	if int64(n)*int64(max(size, 1)) > 8*maxElements || !h.dtype.numeric() && n > maxTexts {
-		return Array{}, fmt.Errorf("%s: %d elements of %d bytes: too many", c.name, n, size)
-	}
-	raw, err := c.grow(n * size)
-	if err != nil {
-		return Array{}, err
-	}
-	if err := c.end(); !errors.Is(err, io.EOF) {
-		return Array{}, err
-	}
-	data, err := h.dtype.decode(raw, n)
-	if err != nil {
-		return Array{}, fmt.Errorf("%s: %w", c.name, err)
-	}
-	a := Array{Shape: h.shape, Data: data}
-	if h.fortran {
+	a, err := c.ReadArray(h.dtype, h.shape)
+	if h.fortran && err == nil {
 		a = a.fromFortran()
 	}
-	return a, nil
+	return a, err
 }
 
-// grow reads exactly n bytes, claiming memory only as they come.
-func (c *content) grow(n int) ([]byte, error) {
+// ReadArray reads the rest of c as one array in C order, to the end: bytes that
+// trail are an error.
+func (c *Content) ReadArray(d Dtype, shape tensor.Shape) (Array, error) {
+	if err := shape.Valid(0, MaxElements); err != nil {
+		return Array{}, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	if !d.valid() {
+		return Array{}, fmt.Errorf("%s: element type %c of %d bytes", c.Name, d.Kind, d.Size)
+	}
+	n, size := shape.Size(), d.Size
+	if err := c.Holds(int64(n), int64(size)); err != nil {
+		return Array{}, err
+	}
+	if int64(n)*int64(max(size, 1)) > 8*MaxElements || !d.numeric() && n > maxTexts {
+		return Array{}, fmt.Errorf("%s: %d elements of %d bytes: too many", c.Name, n, size)
+	}
+	raw, err := c.Take(n * size)
+	if err != nil {
+		return Array{}, err
+	}
+	if err := c.End(); !errors.Is(err, io.EOF) {
+		return Array{}, err
+	}
+	data, err := d.decode(raw, n)
+	if err != nil {
+		return Array{}, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	return Array{Shape: shape, Data: data}, nil
+}
+
+// Take reads exactly n bytes, claiming memory only as they come.
+func (c *Content) Take(n int) ([]byte, error) {
 	const step = 1 << 20
 	out := make([]byte, 0, min(n, step))
 	for len(out) < n {
 		k := min(step, n-len(out))
 		at := len(out)
 		out = append(out, make([]byte, k)...)
-		if err := c.full(out[at:]); err != nil {
+		if err := c.Fill(out[at:]); err != nil {
 			return nil, err
 		}
 	}
@@ -97,30 +106,30 @@ func (c *content) grow(n int) ([]byte, error) {
 }
 
 // decode turns the bytes of n elements into one of Array's kinds.
-func (d dtype) decode(raw []byte, n int) (any, error) {
-	at := func(i int) []byte { return raw[i*d.size : (i+1)*d.size] }
+func (d Dtype) decode(raw []byte, n int) (any, error) {
+	at := func(i int) []byte { return raw[i*d.Size : (i+1)*d.Size] }
 	switch {
-	case d.kind == 'f' && d.size < 8:
+	case d.Kind == 'f' && d.Size < 8:
 		out := make([]float32, n)
 		for i := range out {
 			out[i] = float32(d.float(at(i)))
 		}
 		return out, nil
-	case d.kind == 'f':
+	case d.Kind == 'f':
 		out := make([]float64, n)
 		for i := range out {
 			out[i] = d.float(at(i))
 		}
 		return out, nil
-	case d.kind == 'b':
+	case d.Kind == 'b':
 		out := make([]bool, n)
 		for i := range out {
 			out[i] = raw[i] != 0
 		}
 		return out, nil
-	case d.kind == 'u' && d.size == 1:
+	case d.Kind == 'u' && d.Size == 1:
 		return raw, nil
-	case d.kind == 'S' || d.kind == 'U':
+	case d.Kind == 'S' || d.Kind == 'U':
 		out := make([]string, n)
 		for i := range out {
 			out[i] = d.text(at(i))
@@ -130,7 +139,7 @@ func (d dtype) decode(raw []byte, n int) (any, error) {
 	out := make([]int64, n)
 	for i := range out {
 		out[i] = d.int(at(i))
-		if d.kind == 'u' && out[i] < 0 {
+		if d.Kind == 'u' && out[i] < 0 {
 			return nil, fmt.Errorf("element %d exceeds 64 signed bits", i)
 		}
 	}
@@ -138,8 +147,8 @@ func (d dtype) decode(raw []byte, n int) (any, error) {
 }
 
 // text drops the zeros that pad S and U.
-func (d dtype) text(b []byte) string {
-	if d.kind == 'S' {
+func (d Dtype) text(b []byte) string {
+	if d.Kind == 'S' {
 		return strings.TrimRight(string(b), "\x00")
 	}
 	var s strings.Builder

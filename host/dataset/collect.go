@@ -14,41 +14,45 @@ import (
 // only a claim.
 const firstClaim = 1 << 22
 
-// collect reads all rows. Any bad row is an error. It does not close o.
+// ReadAll reads all rows of r, from the first, with the labels that it has. Any
+// bad row is an error, and so are no rows. It does not close r.
+func ReadAll(r Reader) (*Data, error) { return newOpened(r).collect() }
+
+// collect is ReadAll.
 func (o *opened) collect() (*Data, error) {
-	size := o.example().Size()
+	size := o.Example().Size()
 	room := 0
-	if n := o.count(); n > 0 {
-		if n > maxElements/size {
-			return nil, fmt.Errorf("%d rows of %v: more than %d numbers", n, o.example(), maxElements)
+	if n := o.Count(); n > 0 {
+		if n > MaxElements/size {
+			return nil, fmt.Errorf("%d rows of %v: more than %d numbers", n, o.Example(), MaxElements)
 		}
 		room = n * size
-		if _, ok := o.rows.(*parquetRows); ok {
+		if b, ok := o.Reader.(Bounded); !ok || !b.Bounded() {
 			room = min(room, firstClaim)
 		}
 	}
-	if o.count() == 0 { // whatever an example's size is claimed to be
+	if o.Count() == 0 { // whatever an example's size is claimed to be
 		return nil, errors.New("no rows")
 	}
 	data := make([]float32, 0, room)
 	row := make([]float32, size)
 	var texts []string
 	n := 0
-	with, _ := o.rows.(labelled)
+	with, _ := o.Reader.(RowLabels)
 	for {
-		err := o.next(row)
+		err := o.Next(row)
 		if isEOF(err) {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		if len(data) > maxElements-size {
-			return nil, fmt.Errorf("more than %d numbers", maxElements)
+		if len(data) > MaxElements-size {
+			return nil, fmt.Errorf("more than %d numbers", MaxElements)
 		}
 		data = append(data, row...)
 		if with != nil {
-			if s := with.label(); s != "" {
+			if s := with.Label(); s != "" {
 				texts = append(texts, s)
 			}
 		}
@@ -57,12 +61,15 @@ func (o *opened) collect() (*Data, error) {
 	if n == 0 {
 		return nil, errors.New("no rows")
 	}
-	d := &Data{X: tensor.From(data, append([]int{n}, o.example()...)...), Features: o.features}
+	d := &Data{X: tensor.From(data, append([]int{n}, o.Example()...)...)}
+	if f, ok := o.Reader.(Featured); ok {
+		d.Features = f.Features()
+	}
 	d.Index = make([]int, n)
 	for i := range d.Index {
 		d.Index[i] = i
 	}
-	d.setParts(o.parts())
+	d.setParts(o.Parts())
 	return d, o.label(d, texts)
 }
 
@@ -75,7 +82,7 @@ func (o *opened) label(d *Data, texts []string) (err error) {
 	case len(texts) > 0:
 		var names []string
 		d.Labels, names, err = classesOf("labels", texts)
-		if d.Classes = o.rows.(labelled).classes(); d.Classes == nil {
+		if d.Classes = o.Reader.(RowLabels).Classes(); d.Classes == nil {
 			d.Classes = names
 		}
 		return err

@@ -12,49 +12,28 @@ import (
 	"io"
 	"math"
 	"os"
-
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
-
-// rows reads the examples of one source in order.
-type rows interface {
-	// example is the shape of one row as stored.
-	example() tensor.Shape
-	// count is the number of rows, -1 if only reading tells.
-	count() int
-	// next fills dst, of example's size, with the next row; io.EOF ends. After
-	// a *RowError the row behind can be read; other errors are final.
-	next(dst []float32) error
-	// parts are the digests of the files read, complete once next gave io.EOF.
-	parts() []Part
-	close() error
-}
-
-// labelled is a source whose rows carry their labels.
-type labelled interface {
-	// label is that of the row that next gave last.
-	label() string
-	// classes are the names in order of class index, nil if labels tell.
-	classes() []string
-}
 
 // maxDeflate bounds what deflate makes of one byte.
 const maxDeflate = 1032
 
-// content is the uncompressed bytes of one file, hashed as they are read.
-type content struct {
+// Content is the uncompressed bytes of one file or stream, hashed as they are
+// read: what a reader of rows embeds, to have Parts and Close from it. It is
+// owned by one goroutine.
+type Content struct {
 	*bufio.Reader
-	name   string
+	Name string // of the file, for errors; - for standard input
+	Row  int    // rows read so far: whoever reads one counts it
+
 	hash   hash.Hash
 	most   int64 // the bytes that can follow from the start, -1 if unknown
-	rows   int   // read so far, for parts
 	closer []io.Closer
 }
 
-// openContent opens the file at path and undoes gzip, recognised by its
+// OpenContent opens the file at path and undoes gzip, recognised by its
 // first bytes. Only a regular file will do.
-func openContent(path string) (*content, error) {
-	f, err := openRegular(path)
+func OpenContent(path string) (*Content, error) {
+	f, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +41,7 @@ func openContent(path string) (*content, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	c, err := newContent(f, path, info.Size())
+	c, err := NewContent(f, path, info.Size())
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -70,10 +49,10 @@ func openContent(path string) (*content, error) {
 	return c, nil
 }
 
-// newContent reads r, of size bytes (-1 if unknown), undoing gzip. It does
+// NewContent reads r, of size bytes (-1 if unknown), undoing gzip. It does
 // not close r.
-func newContent(r io.Reader, name string, size int64) (*content, error) {
-	c := &content{name: name, hash: sha256.New(), most: size}
+func NewContent(r io.Reader, name string, size int64) (*Content, error) {
+	c := &Content{Name: name, hash: sha256.New(), most: size}
 	raw := bufio.NewReaderSize(r, 1<<16)
 	plain := io.Reader(raw)
 	if magic, err := raw.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
@@ -94,8 +73,8 @@ func newContent(r io.Reader, name string, size int64) (*content, error) {
 	return c, nil
 }
 
-// openRegular opens a file that is neither folder, pipe nor device.
-func openRegular(path string) (*os.File, error) {
+// OpenRegular opens a file that is neither folder, pipe nor device.
+func OpenRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -106,48 +85,49 @@ func openRegular(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-// holds reports an error unless n rows of width bytes can follow, and their
-// numbers (each of at least one byte) stay within bounds. Both are ≥ 0.
-func (c *content) holds(n, width int64) error {
+// Holds is an error unless n rows of width bytes can follow: what a header
+// claims is held against the size of the file before memory is. Both are ≥ 0.
+func (c *Content) Holds(n, width int64) error {
 	if width > 0 && n > math.MaxInt64/width {
-		return fmt.Errorf("%s: the header claims %d rows of %d bytes: too many", c.name, n, width)
+		return fmt.Errorf("%s: the header claims %d rows of %d bytes: too many", c.Name, n, width)
 	}
 	if c.most >= 0 && n*width > c.most {
-		return fmt.Errorf("%s: truncated: the header claims %d rows of %d bytes, the file cannot hold them", c.name, n, width)
+		return fmt.Errorf("%s: truncated: the header claims %d rows of %d bytes, the file cannot hold them", c.Name, n, width)
 	}
 	return nil
 }
 
-// full reads exactly len(b) bytes.
-func (c *content) full(b []byte) error {
+// Fill reads exactly len(b) bytes. An end before that is an error that says
+// which row it cut.
+func (c *Content) Fill(b []byte) error {
 	if _, err := io.ReadFull(c.Reader, b); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return fmt.Errorf("%s: truncated in row %d", c.name, c.rows)
+			return fmt.Errorf("%s: truncated in row %d", c.Name, c.Row)
 		}
-		return fmt.Errorf("%s: %w", c.name, err)
+		return fmt.Errorf("%s: %w", c.Name, err)
 	}
 	return nil
 }
 
-// end returns io.EOF, or an error if bytes are left.
-func (c *content) end() error {
+// End returns io.EOF, or an error if bytes are left or cannot be read.
+func (c *Content) End() error {
 	_, err := c.ReadByte()
 	switch {
 	case err == nil:
-		return fmt.Errorf("%s: trailing bytes after row %d", c.name, c.rows)
+		return fmt.Errorf("%s: trailing bytes after row %d", c.Name, c.Row)
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	}
-	return fmt.Errorf("%s: %w", c.name, err)
+	return fmt.Errorf("%s: %w", c.Name, err)
 }
 
-// parts implements rows.
-func (c *content) parts() []Part {
-	return []Part{{Digest: hex.EncodeToString(c.hash.Sum(nil)), Rows: c.rows}}
+// Parts implements Reader.
+func (c *Content) Parts() []Part {
+	return []Part{{Digest: hex.EncodeToString(c.hash.Sum(nil)), Rows: c.Row}}
 }
 
-// close implements rows.
-func (c *content) close() error {
+// Close implements Reader.
+func (c *Content) Close() error {
 	var errs []error
 	for _, x := range c.closer {
 		errs = append(errs, x.Close())
@@ -155,9 +135,9 @@ func (c *content) close() error {
 	return errors.Join(errs...)
 }
 
-// badNumber says which number of a row is not finite, or nil. column names
+// BadNumber says which number of a row is not finite, or nil. column names
 // the number at i.
-func badNumber(row []float32, column func(i int) string) error {
+func BadNumber(row []float32, column func(i int) string) error {
 	for i, v := range row {
 		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
 			return fmt.Errorf("%s is %v, want finite numbers of float32", column(i), v)
@@ -166,8 +146,8 @@ func badNumber(row []float32, column func(i int) string) error {
 	return nil
 }
 
-// numbered is column for sources whose columns have no names.
-func numbered(i int) string { return fmt.Sprintf("column %d", i) }
+// Numbered is column for sources whose columns have no names.
+func Numbered(i int) string { return fmt.Sprintf("column %d", i) }
 
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 
@@ -176,7 +156,7 @@ const maxUnpack = 1 << 30
 
 // Unpack reads r whole, undoing gzip: small files. It does not close r.
 func Unpack(r io.Reader) ([]byte, error) {
-	c, err := newContent(r, "content", -1)
+	c, err := NewContent(r, "content", -1)
 	if err != nil {
 		return nil, err
 	}
@@ -184,5 +164,5 @@ func Unpack(r io.Reader) ([]byte, error) {
 	if len(b) > maxUnpack {
 		err = fmt.Errorf("more than %d bytes", maxUnpack)
 	}
-	return b, errors.Join(err, c.close())
+	return b, errors.Join(err, c.Close())
 }

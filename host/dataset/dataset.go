@@ -1,6 +1,7 @@
 // Package dataset reads examples and labels from named sets and files: whole
 // for training and evaluation (Open), or row by row in constant memory for
-// detection (OpenStream).
+// detection (OpenStream). How files hold rows is up to the formats that are
+// handed in (Format); what formats share is here: Content, Numbers, NPZ, ReadAll.
 //
 // Every reader bounds what a file claims by what it can hold before it claims
 // memory, and refuses truncation, trailing bytes and numbers that are not
@@ -59,8 +60,8 @@ type Set interface {
 	Load(split string) (*Data, error)
 }
 
-// maxElements bounds the numbers of one set: 4 GiB of float32.
-const maxElements = 1 << 30
+// MaxElements bounds the numbers of one set: 4 GiB of float32.
+const MaxElements = 1 << 30
 
 // RowError is one row that cannot be used, where the rows behind it can.
 type RowError struct {

@@ -1,109 +1,36 @@
 package dataset
 
 import (
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
 )
 
 // maxClass bounds class indices.
 const maxClass = 1 << 16
 
-// ReadLabels reads n labels (n < 0: all) from a .npy, a .npz:KEY (default y,
-// or the only array), a table of one column (.csv, .parquet) or an IDX file. Whole numbers from
-// 0 are class indices and classes is nil; text is classes by name, in sorted
-// order.
-func ReadLabels(path string, n int) (labels []int, classes []string, err error) {
-	file, key := splitKey(path)
-	format, err := formatOf(file)
+// ReadLabels reads n labels (n < 0: all) from a file of a [LabelFormat], or an
+// array of one (x.npz:KEY). Whole numbers from 0 are class indices and classes
+// is nil; text is classes by name, in sorted order.
+func ReadLabels(path string, n int, formats registry.Table[Format]) (labels []int, classes []string, err error) {
+	file, key := splitKey(path, formats)
+	f, err := recognise(file, formats)
 	if err != nil {
 		return nil, nil, err
 	}
-	var a Array
-	switch format {
-	case "npz":
-		a, err = npzLabels(file, key)
-	case "npy":
-		a, err = ReadNPYFile(file)
-	case "csv":
-		a, err = csvLabels(file, n)
-	case "idx":
-		var c *content
-		if c, err = openContent(file); err == nil {
-			a, err = idxLabels(c)
-			err = errors.Join(err, c.close())
-		}
-	case "parquet":
-		a, err = parquetLabels(file)
-	default:
-		err = fmt.Errorf("%s: want labels as .npy, .npz, .csv, .parquet or IDX", file)
+	with, ok := f.(LabelFormat)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s: want labels as %s", file, Words(formats, func(f Format) bool { _, ok := f.(LabelFormat); return ok }))
 	}
+	a, err := with.ReadLabels(file, key, n)
 	if err != nil {
 		return nil, nil, err
 	}
 	return a.labels(path, n)
-}
-
-func npzLabels(file, key string) (Array, error) {
-	z, err := openNPZ(file)
-	if err != nil {
-		return Array{}, err
-	}
-	if key == "" && z.has("y") {
-		key = "y"
-	}
-	if key == "" {
-		if key, err = z.only(""); err != nil {
-			return Array{}, errors.Join(err, z.Close())
-		}
-	}
-	a, err := z.array(key)
-	return a, errors.Join(err, z.Close())
-}
-
-// csvLabels reads one label a line. A first line that is one more than the n
-// wanted, or where n is unknown the only one that is no number, is a header.
-func csvLabels(file string, n int) (Array, error) {
-	c, err := openContent(file)
-	if err != nil {
-		return Array{}, err
-	}
-	r := csv.NewReader(&recordLimit{r: c.Reader, left: 1 << 30})
-	r.FieldsPerRecord = 1
-	r.TrimLeadingSpace = true
-	var out []string
-	for {
-		record, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return Array{}, errors.Join(fmt.Errorf("%s: want one label a line: %w", file, err), c.close())
-		}
-		out = append(out, strings.TrimSpace(record[0]))
-	}
-	if len(out) > 1 && (len(out) == n+1 || n < 0 && !isIndex(out[0]) && isIndex(out[1])) {
-		out = out[1:]
-	}
-	return Array{Shape: []int{len(out)}, Data: out}, c.close()
-}
-
-// parquetLabels reads a table whose only column is the label.
-func parquetLabels(file string) (Array, error) {
-	d, err := Read(file, StreamOptions{Format: "parquet"})
-	if err != nil {
-		return Array{}, err
-	}
-	if n := d.X.Stride(); n != 1 {
-		return Array{}, fmt.Errorf("%s: %d columns, want one of labels", file, n)
-	}
-	return Array{Shape: d.X.Shape[:1], Data: d.X.Data}, nil
 }
 
 // labels turns a vector of n (n < 0: any number) into class indices.
@@ -129,7 +56,9 @@ func (a Array) labels(name string, n int) ([]int, []string, error) {
 	return labels, nil, nil
 }
 
-func isIndex(text string) bool {
+// IsClass reports whether a label written as text is a class index: a whole
+// number from 0.
+func IsClass(text string) bool {
 	v, err := strconv.ParseFloat(text, 64)
 	return err == nil && v >= 0 && v < maxClass && v == math.Trunc(v)
 }
@@ -142,7 +71,7 @@ func classesOf(name string, texts []string) (labels []int, classes []string, err
 	numbers := 0
 	seen := map[string]int{}
 	for _, s := range texts {
-		indices = indices && isIndex(s)
+		indices = indices && IsClass(s)
 		if _, ok := seen[s]; !ok {
 			if v, err := strconv.ParseFloat(s, 64); err == nil && v != math.Trunc(v) {
 				numbers++
@@ -158,7 +87,7 @@ func classesOf(name string, texts []string) (labels []int, classes []string, err
 		return labels, nil, nil
 	}
 	if numbers > 0 {
-		i := slices.IndexFunc(texts, func(s string) bool { return !isIndex(s) })
+		i := slices.IndexFunc(texts, func(s string) bool { return !IsClass(s) })
 		return nil, nil, fmt.Errorf("%s: row %d: label %.40q, want class indices from 0 or names", name, i, texts[i])
 	}
 	classes = slices.Sorted(maps.Keys(seen))

@@ -25,37 +25,38 @@ const (
 // npyHeader is what stands before the numbers of a .npy file (format versions
 // 1 to 3).
 type npyHeader struct {
-	dtype   dtype
+	dtype   Dtype
 	fortran bool
 	shape   tensor.Shape
 }
 
-// dtype is NumPy's element type. kind is one of f, i, u, b (bool), S (bytes)
-// and U (UTF-32).
-type dtype struct {
-	kind byte
-	size int // bytes of one element
-	big  bool
+// Dtype is the type of an array's elements, as NumPy has it.
+type Dtype struct {
+	// Kind is one of f (float), i and u (integers), b (bool), S (bytes) and U
+	// (UTF-32).
+	Kind byte
+	Size int  // bytes of one element: 2, 4, 8 for f; 1, 2, 4, 8 for i and u; 1 for b; 4 a rune for U
+	Big  bool // big-endian
 }
 
-func (d dtype) order() binary.ByteOrder {
-	if d.big {
+func (d Dtype) order() binary.ByteOrder {
+	if d.Big {
 		return binary.BigEndian
 	}
 	return binary.LittleEndian
 }
 
-// float is the number in b, of d.size bytes. d is numeric.
-func (d dtype) float(b []byte) float64 {
+// float is the number in b, of d.Size bytes. d is numeric.
+func (d Dtype) float(b []byte) float64 {
 	o := d.order()
 	switch {
-	case d.kind == 'f' && d.size == 2:
+	case d.Kind == 'f' && d.Size == 2:
 		return halfFloat(o.Uint16(b))
-	case d.kind == 'f' && d.size == 4:
+	case d.Kind == 'f' && d.Size == 4:
 		return float64(math.Float32frombits(o.Uint32(b)))
-	case d.kind == 'f':
+	case d.Kind == 'f':
 		return math.Float64frombits(o.Uint64(b))
-	case d.kind == 'u' && d.size == 8:
+	case d.Kind == 'u' && d.Size == 8:
 		return float64(o.Uint64(b))
 	}
 	return float64(d.int(b))
@@ -63,10 +64,10 @@ func (d dtype) float(b []byte) float64 {
 
 // int is the whole number in b; d is i, u or b. An unsigned number beyond
 // int64 comes out negative.
-func (d dtype) int(b []byte) int64 {
+func (d Dtype) int(b []byte) int64 {
 	o := d.order()
-	signed := d.kind == 'i'
-	switch d.size {
+	signed := d.Kind == 'i'
+	switch d.Size {
 	case 1:
 		if signed {
 			return int64(int8(b[0]))
@@ -190,37 +191,44 @@ func parseNPYHeader(s string) (h npyHeader, err error) {
 	return h, nil
 }
 
-func parseDtype(s string) (dtype, error) {
+func parseDtype(s string) (Dtype, error) {
 	unknown := fmt.Errorf("element type %q, want floats, integers, booleans or text", s)
 	if len(s) < 3 || !strings.ContainsRune("<>|=", rune(s[0])) {
-		return dtype{}, unknown
+		return Dtype{}, unknown
 	}
 	n, err := strconv.Atoi(s[2:])
 	if err != nil || n < 0 || n > maxText {
-		return dtype{}, unknown
+		return Dtype{}, unknown
 	}
-	d := dtype{kind: s[1], size: n, big: s[0] == '>'}
-	ok := false
-	switch d.kind {
-	case 'f':
-		ok = n == 2 || n == 4 || n == 8
-	case 'i', 'u':
-		ok = n == 1 || n == 2 || n == 4 || n == 8
-	case 'b':
-		ok = n == 1
-	case 'S':
-		ok = true
-	case 'U':
-		ok = n <= maxText/4
-		d.size = 4 * n
+	d := Dtype{Kind: s[1], Size: n, Big: s[0] == '>'}
+	if d.Kind == 'U' {
+		d.Size *= 4
 	}
-	if !ok {
-		return dtype{}, unknown
+	if !d.valid() || d.Size > maxText {
+		return Dtype{}, unknown
 	}
 	return d, nil
 }
 
-func (d dtype) numeric() bool { return d.kind != 'S' && d.kind != 'U' }
+// valid reports whether there are elements of the type.
+func (d Dtype) valid() bool {
+	n := d.Size
+	switch d.Kind {
+	case 'f':
+		return n == 2 || n == 4 || n == 8
+	case 'i', 'u':
+		return n == 1 || n == 2 || n == 4 || n == 8
+	case 'b':
+		return n == 1
+	case 'S':
+		return true
+	case 'U':
+		return n%4 == 0
+	}
+	return false
+}
+
+func (d Dtype) numeric() bool { return d.Kind != 'S' && d.Kind != 'U' }
 
 // literal reads the few Python literals of a header.
 type literal struct {

@@ -41,10 +41,7 @@ func TestReadNPYFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := Read(fixture(c.file), StreamOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			d := byRows(t, fixture(c.file))
 			for i := range 24 {
 				if want := c.value(i); whole[i] != want || d.X.Data[i] != want {
 					t.Errorf("element %d = %v whole, %v by rows, want %v", i, whole[i], d.X.Data[i], want)
@@ -52,6 +49,29 @@ func TestReadNPYFile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// byRows reads an array of numbers row by row.
+func byRows(t *testing.T, path string) *Data {
+	t.Helper()
+	c, err := OpenContent(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r, err := NewNPY(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func TestReadNPYText(t *testing.T) {
@@ -64,7 +84,11 @@ func TestReadNPYText(t *testing.T) {
 			t.Errorf("%s = %v, %v, want %v", file, a.Data, err, want)
 		}
 	}
-	labels, classes, err := ReadLabels(fixture("names.npy"), 4)
+	a, err := ReadNPYFile(fixture("names.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels, classes, err := a.labels("names.npy", 4)
 	if err != nil || !reflect.DeepEqual(labels, []int{1, 2, 0, 1}) || len(classes) != 3 {
 		t.Errorf("labels %v of %v, %v", labels, classes, err)
 	}

@@ -14,22 +14,23 @@ const (
 	// maxEntries bounds the arrays of one .npz.
 	maxEntries = 4096
 	// maxUnpacked bounds the bytes that one entry unpacks to.
-	maxUnpacked = 8 * maxElements
+	maxUnpacked = 8 * MaxElements
 	// Beyond freeUnpacked bytes an entry that shrank by more than maxRatio is
 	// taken for a bomb.
 	freeUnpacked = 64 << 20
 	maxRatio     = 200
 )
 
-// npz is an open .npz: a zip of .npy files, stored or deflated.
-type npz struct {
+// NPZ is an open .npz: a zip of .npy files, stored or deflated.
+type NPZ struct {
 	name string
 	zip  *zip.Reader
 	file io.Closer
 }
 
-func openNPZ(path string) (*npz, error) {
-	f, err := openRegular(path)
+// OpenNPZ opens the .npz at path.
+func OpenNPZ(path string) (*NPZ, error) {
+	f, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func openNPZ(path string) (*npz, error) {
 	return z, nil
 }
 
-func newNPZ(r io.ReaderAt, size int64, name string) (*npz, error) {
+func newNPZ(r io.ReaderAt, size int64, name string) (*NPZ, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -65,11 +66,11 @@ func newNPZ(r io.ReaderAt, size int64, name string) (*npz, error) {
 			return nil, fmt.Errorf("%s: %s claims %d bytes of a file of %d", name, f.Name, f.CompressedSize64, size)
 		}
 	}
-	return &npz{name: name, zip: z}, nil
+	return &NPZ{name: name, zip: z}, nil
 }
 
-// keys are the names of the arrays in the file's order.
-func (z *npz) keys() []string {
+// Keys are the names of the arrays in the file's order.
+func (z *NPZ) Keys() []string {
 	var out []string
 	for _, f := range z.zip.File {
 		out = append(out, strings.TrimSuffix(f.Name, ".npy"))
@@ -77,9 +78,9 @@ func (z *npz) keys() []string {
 	return out
 }
 
-// has reports whether the file holds an array of that name.
-func (z *npz) has(key string) bool {
-	for _, k := range z.keys() {
+// Has reports whether the file holds an array of that name.
+func (z *NPZ) Has(key string) bool {
+	for _, k := range z.Keys() {
 		if k == key {
 			return true
 		}
@@ -87,13 +88,13 @@ func (z *npz) has(key string) bool {
 	return false
 }
 
-// only is key, or if empty the default: x, or the only array.
-func (z *npz) only(key string) (string, error) {
-	keys := z.keys()
+// Only is key, or if empty the default: x, or the only array.
+func (z *NPZ) Only(key string) (string, error) {
+	keys := z.Keys()
 	switch {
 	case key != "":
 		return key, nil
-	case z.has("x"):
+	case z.Has("x"):
 		return "x", nil
 	case len(keys) == 1:
 		return keys[0], nil
@@ -101,8 +102,8 @@ func (z *npz) only(key string) (string, error) {
 	return "", fmt.Errorf("%s: no array x; name one of %s", z.name, strings.Join(keys, ", "))
 }
 
-// open is the content of the array of that name.
-func (z *npz) open(key string) (*content, error) {
+// Open is the content of the array of that name.
+func (z *NPZ) Open(key string) (*Content, error) {
 	for _, f := range z.zip.File {
 		if f.Name != key+".npy" && f.Name != key {
 			continue
@@ -119,27 +120,27 @@ func (z *npz) open(key string) (*content, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		h := sha256.New()
-		return &content{
-			Reader: bufio.NewReaderSize(io.TeeReader(r, h), 1<<16), name: name, hash: h,
+		return &Content{
+			Reader: bufio.NewReaderSize(io.TeeReader(r, h), 1<<16), Name: name, hash: h,
 			most: int64(f.UncompressedSize64), closer: []io.Closer{r},
 		}, nil
 	}
-	return nil, fmt.Errorf("%s: no array %q; it has %s", z.name, key, strings.Join(z.keys(), ", "))
+	return nil, fmt.Errorf("%s: no array %q; it has %s", z.name, key, strings.Join(z.Keys(), ", "))
 }
 
-// array reads the array of that name whole.
-func (z *npz) array(key string) (Array, error) {
-	c, err := z.open(key)
+// Array reads the array of that name whole.
+func (z *NPZ) Array(key string) (Array, error) {
+	c, err := z.Open(key)
 	if err != nil {
 		return Array{}, err
 	}
 	a, err := c.array()
 	a.Name = key
-	return a, errors.Join(err, c.close())
+	return a, errors.Join(err, c.Close())
 }
 
 // Close closes the file.
-func (z *npz) Close() error {
+func (z *NPZ) Close() error {
 	if z.file == nil {
 		return nil
 	}
@@ -148,13 +149,13 @@ func (z *npz) Close() error {
 
 // ReadNPZ reads all arrays of the .npz at path, in its order.
 func ReadNPZ(path string) ([]Array, error) {
-	z, err := openNPZ(path)
+	z, err := OpenNPZ(path)
 	if err != nil {
 		return nil, err
 	}
 	var out []Array
-	for _, key := range z.keys() {
-		a, err := z.array(key)
+	for _, key := range z.Keys() {
+		a, err := z.Array(key)
 		if err != nil {
 			return nil, errors.Join(err, z.Close())
 		}

@@ -14,13 +14,13 @@ import (
 // Open reads the rows of one role: the source, of it the split, of that the
 // range, of that a class-balanced limit; then each example is reshaped, brought
 // from nchw to nhwc and rescaled, in this order. Relative paths start at
-// baseDir. Classes is filled where there are labels: classes without names are
+// baseDir; named are the sets and formats those of files. Classes is filled where there are labels: classes without names are
 // called "0", "1", …. Standardisation is not applied: it needs data.train (Standardize).
-func Open(src Source, baseDir string, named registry.Table[Set]) (*Data, error) {
+func Open(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format]) (*Data, error) {
 	if err := checkOne(src); err != nil {
 		return nil, err
 	}
-	d, official, err := load(src, baseDir, named)
+	d, official, err := load(src, baseDir, named, formats)
 	if err != nil {
 		return nil, err
 	}
@@ -48,27 +48,29 @@ func (d *Data) nameClasses() {
 
 // checkOne holds that exactly one place is named.
 func checkOne(src Source) error {
+	keys, values := src.places()
 	n := 0
-	for _, s := range []string{src.Dataset, src.File, src.Folder, src.IDX, src.CIFAR10} {
+	for _, s := range values {
 		if s != "" {
 			n++
 		}
 	}
 	if n != 1 {
-		return errors.New("want exactly one of dataset, file, folder, idx and cifar10")
+		last := len(keys) - 1
+		return fmt.Errorf("want exactly one of %s and %s", strings.Join(keys[:last], ", "), keys[last])
 	}
 	return nil
 }
 
 // load reads all rows, or those of an official split.
-func load(src Source, baseDir string, named registry.Table[Set]) (d *Data, official bool, err error) {
+func load(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format]) (d *Data, official bool, err error) {
 	if src.Dataset == "" {
-		o, err := openSource(src, baseDir)
+		o, err := openSource(src, baseDir, formats)
 		if err != nil {
 			return nil, false, err
 		}
 		d, err := o.collect()
-		return d, src.CIFAR10 != "", errors.Join(err, o.close())
+		return d, o.official, errors.Join(err, o.Close())
 	}
 	set, split, err := lookup(src, named)
 	if err != nil {
@@ -132,7 +134,7 @@ func exampleShape(src Source, stored tensor.Shape) (tensor.Shape, error) {
 	s := stored
 	if src.Reshape != nil {
 		s = tensor.Shape(src.Reshape)
-		if err := s.Valid(1, maxElements); err != nil {
+		if err := s.Valid(1, MaxElements); err != nil {
 			return nil, fmt.Errorf("reshape: %w", err)
 		}
 		if s.Size() != stored.Size() {
@@ -173,7 +175,7 @@ func (d *Data) shape(src Source) error {
 		for i, v := range d.X.Data {
 			d.X.Data[i] = float32(float64(float64(v)*r.Scale) + r.Offset)
 		}
-		if err := badNumber(d.X.Data, numbered); err != nil {
+		if err := BadNumber(d.X.Data, Numbered); err != nil {
 			return fmt.Errorf("rescale: %w", err)
 		}
 	}
@@ -182,11 +184,11 @@ func (d *Data) shape(src Source) error {
 
 // ReadHeader is what Open would give, as far as it can be told without
 // reading rows. Faults that Open would find in the options are errors here.
-func ReadHeader(src Source, baseDir string, named registry.Table[Set]) (Header, error) {
+func ReadHeader(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format]) (Header, error) {
 	if err := checkOne(src); err != nil {
 		return Header{}, err
 	}
-	h, official, err := header(src, baseDir, named)
+	h, official, err := header(src, baseDir, named, formats)
 	if err != nil {
 		return h, err
 	}
@@ -209,7 +211,7 @@ func ReadHeader(src Source, baseDir string, named registry.Table[Set]) (Header, 
 }
 
 // header describes the whole source, or an official split.
-func header(src Source, baseDir string, named registry.Table[Set]) (h Header, official bool, err error) {
+func header(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format]) (h Header, official bool, err error) {
 	if src.Dataset != "" {
 		set, split, err := lookup(src, named)
 		if err != nil {
@@ -218,17 +220,18 @@ func header(src Source, baseDir string, named registry.Table[Set]) (h Header, of
 		h, err = set.Header(split)
 		return h, set.Splits() != nil, err
 	}
-	o, err := openSource(src, baseDir)
+	o, err := openSource(src, baseDir, formats)
 	if err != nil {
 		return Header{}, false, err
 	}
-	h = Header{Rows: o.count(), Example: o.example().Clone(), Labelled: o.y != nil || src.Label != ""}
-	if with, ok := o.rows.(labelled); ok {
-		h.Classes = len(with.classes())
+	h = Header{Rows: o.Count(), Example: o.Example().Clone(), Labelled: o.y != nil || src.Label != ""}
+	switch r := o.Reader.(type) {
+	case Headed:
+		h = r.Header()
+		h.Labelled = h.Labelled || o.y != nil
+	case RowLabels:
+		h.Classes = len(r.Classes())
 		h.Labelled = h.Labelled || h.Classes > 0
 	}
-	if src.CIFAR10 != "" {
-		h.Classes, h.Labelled = 10, true
-	}
-	return h, src.CIFAR10 != "", o.close()
+	return h, o.official, o.Close()
 }

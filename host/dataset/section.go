@@ -3,7 +3,6 @@ package dataset
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/vaeguard/vaeguard/host/registry"
 )
@@ -49,7 +48,7 @@ func (s Section) Of(role Role) *Source {
 // Source is where rows come from: one of dataset, file, folder, idx, cifar10.
 type Source struct {
 	Dataset   string   `yaml:"dataset" kind:"dataset" doc:"a named set: see list dataset"`
-	File      string   `yaml:"file" format:"path" doc:".npy, .npz, .csv or .parquet"`
+	File      string   `yaml:"file" format:"path" doc:"rows in a format of list format, by extension or first bytes; .npz:KEY names an array"`
 	Folder    string   `yaml:"folder" format:"path" doc:"of images, a subfolder a class"`
 	IDX       string   `yaml:"idx" format:"path" doc:"IDX images, .gz or plain"`
 	CIFAR10   string   `yaml:"cifar10" format:"path" doc:"folder of CIFAR-10's binary batches"`
@@ -93,7 +92,8 @@ func (s *Source) Where() (key, value string) {
 	return "", ""
 }
 
-// Validate implements registry.Validator.
+// Validate implements registry.Validator: what can be told without the formats
+// (see Check).
 func (s *Source) Validate() error {
 	var faults registry.FieldErrors
 	keys, values := s.places()
@@ -104,30 +104,8 @@ func (s *Source) Validate() error {
 	if faults.OneOf(keys, set...); len(faults) > 0 {
 		return faults
 	}
-	kind, _ := s.Where()
-	ext := strings.ToLower(filepath.Ext(s.File))
-	if kind == "file" {
-		switch ext {
-		case ".npy", ".npz", ".csv", ".parquet":
-		default:
-			faults.Add("file", "want .npy, .npz, .csv or .parquet, got %q", s.File)
-			return faults
-		}
-	}
-	if s.X != "" && ext != ".npz" {
-		faults.Add("x", "names an array of a .npz, and the source is none")
-	}
-	if s.Y != "" && ext != ".npz" {
-		faults.Add("y", "names an array of a .npz, and the source is none")
-	}
 	if s.Y != "" && s.Labels != "" {
 		faults.Add("y", "excludes labels: both say where the labels are")
-	}
-	if s.Label != "" && ext != ".csv" && ext != ".parquet" {
-		faults.Add("label", "names a column of a table; for a file of labels write labels")
-	}
-	if s.Labels != "" && kind != "idx" && ext != ".npy" && ext != ".npz" {
-		faults.Add("labels", "is for .npy, .npz and idx; %s", map[bool]string{true: "for a column write label", false: kind + " brings its own"}[kind == "file"])
 	}
 	if s.Range != nil {
 		switch {

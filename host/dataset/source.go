@@ -1,135 +1,93 @@
 package dataset
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
 )
 
 // opened is a source of rows and where their labels are, if anywhere.
 type opened struct {
-	rows
+	Reader
 	y        *Array // labels beside the rows
 	yName    string // of the file that y was read from
-	features []string
-	closer   io.Closer // besides the rows
+	official bool   // the format has splits of its own
 }
 
-func (o *opened) close() error {
-	err := o.rows.close()
-	if o.closer != nil {
-		err = errors.Join(err, o.closer.Close())
+func newOpened(r Reader) *opened {
+	o := &opened{Reader: r}
+	if with, ok := r.(ArrayLabels); ok {
+		o.y, o.yName = with.LabelArray()
 	}
-	return err
+	return o
 }
 
-// splitKey parts x.npz:KEY into file and key.
-func splitKey(path string) (file, key string) {
-	if i := strings.LastIndex(path, ".npz:"); i >= 0 {
-		return path[:i+4], path[i+5:]
-	}
-	return path, ""
-}
-
-// formatOf is the format of the file or folder at path, by its extension or
-// else its first bytes: npy, npz, csv, parquet, jsonl, idx, folder, cifar10.
-func formatOf(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if info.IsDir() {
-		for _, f := range []string{"test_batch.bin", "data_batch_1.bin", "cifar-10-batches-bin"} {
-			if _, err := os.Stat(filepath.Join(path, f)); err == nil {
-				return "cifar10", nil
-			}
-		}
-		return "folder", nil
-	}
-	ext := strings.ToLower(filepath.Ext(strings.TrimSuffix(path, ".gz")))
-	switch ext {
-	case ".npy", ".npz", ".csv", ".parquet", ".jsonl":
-		return ext[1:], nil
-	case ".tsv":
-		return "csv", nil
-	case ".json", ".ndjson":
-		return "jsonl", nil
-	}
-	f, err := openRegular(path)
-	if err != nil {
-		return "", err
-	}
-	head := make([]byte, 4)
-	n, err := io.ReadFull(f, head)
-	if err := errors.Join(f.Close()); err != nil {
-		return "", err
-	}
-	if err != nil {
-		head = head[:n]
-	}
-	switch {
-	case bytes.HasPrefix(head, []byte(npyMagic[:4])):
-		return "npy", nil
-	case bytes.HasPrefix(head, []byte("PK")):
-		return "npz", nil
-	case string(head) == "PAR1":
-		return "parquet", nil
-	case bytes.HasPrefix(head, []byte{0, 0}), bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return "idx", nil
-	}
-	return "", fmt.Errorf("%s: unknown format, want .npy, .npz, .csv, .parquet, .jsonl, IDX or a folder of images", path)
-}
-
-// openSource opens the rows of a source that is no named set. split matters
-// to CIFAR-10 alone.
-func openSource(src Source, baseDir string) (*opened, error) {
-	at := func(path string) string {
-		if filepath.IsAbs(path) {
-			return path
-		}
-		return filepath.Join(baseDir, path)
-	}
+// openSource opens the rows of a source that is no named set.
+func openSource(src Source, baseDir string, formats registry.Table[Format]) (*opened, error) {
 	if src.Labels == "" {
 		src.Labels = src.Y
 	} else if src.Y != "" {
 		return nil, errors.New("want either labels or y")
 	}
-	var o *opened
-	var err error
-	switch {
-	case src.Folder != "":
-		o, err = openFormat("folder", at(src.Folder), "", src)
-	case src.CIFAR10 != "":
-		o, err = openFormat("cifar10", at(src.CIFAR10), "", src)
-	case src.IDX != "":
-		o, err = openFormat("idx", at(src.IDX), "", src)
-	default:
-		file, key := splitKey(src.File)
-		if src.X != "" {
-			key = src.X
-		}
-		var format string
-		if format, err = formatOf(at(file)); err == nil {
-			o, err = openFormat(format, at(file), key, src)
-		}
+	file, key := src.file(formats)
+	if src.X != "" {
+		key = src.X
 	}
+	f, err := src.format(baseDir, formats)
 	if err != nil {
 		return nil, err
 	}
-	if src.Labels == "" || o.y != nil {
-		return o, nil
+	o := ReadOptions{Key: key, Labels: src.Labels, Label: src.Label}
+	official := f.Traits().Splits != nil
+	if official {
+		o.Split = src.Split
 	}
-	labels, classes, err := ReadLabels(at(src.Labels), o.count())
+	r, err := f.Open(below(baseDir, file), o)
 	if err != nil {
-		return nil, errors.Join(err, o.close())
+		return nil, err
 	}
-	o.setLabels(at(src.Labels), labels, classes)
-	return o, nil
+	out := newOpened(r)
+	out.official = official
+	if src.Labels == "" || out.y != nil {
+		return out, nil
+	}
+	at := below(baseDir, src.Labels)
+	labels, classes, err := ReadLabels(at, out.Count(), formats)
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	out.setLabels(at, labels, classes)
+	return out, nil
+}
+
+// below is a path of a source, relative ones below baseDir.
+func below(baseDir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(baseDir, path)
+}
+
+// file is the file or folder of a source that is no named set, and the array
+// that its path names.
+func (s *Source) file(formats registry.Table[Format]) (file, key string) {
+	if s.File != "" {
+		return splitKey(s.File, formats)
+	}
+	_, file = s.Where()
+	return file, ""
+}
+
+// format is that of a source that is no named set: what the key says, which is
+// the name of one, or else what the file is.
+func (s *Source) format(baseDir string, formats registry.Table[Format]) (Format, error) {
+	if s.File == "" {
+		key, _ := s.Where()
+		return formats.Lookup(key)
+	}
+	file, _ := s.file(formats)
+	return recognise(below(baseDir, file), formats)
 }
 
 // setLabels keeps labels already read as an array again: text if they had
@@ -149,94 +107,4 @@ func (o *opened) setLabels(name string, labels []int, classes []string) {
 		data[i] = classes[y]
 	}
 	o.y = &Array{Shape: []int{len(labels)}, Data: data}
-}
-
-// openFormat opens the rows of one file or folder.
-func openFormat(format, path, key string, src Source) (*opened, error) {
-	switch format {
-	case "npz":
-		return openNPZRows(path, key, src.Labels)
-	case "folder":
-		r, err := openFolder(path)
-		return wrap(r, nil, err)
-	case "cifar10":
-		r, err := openCIFAR10(path, src.Split)
-		return wrap(r, nil, err)
-	case "parquet":
-		return openParquet(path, src.Label)
-	}
-	c, err := openContent(path)
-	if err != nil {
-		return nil, err
-	}
-	o, err := contentRows(format, c, src.Label)
-	if err != nil {
-		return nil, errors.Join(err, c.close())
-	}
-	return o, nil
-}
-
-// contentRows reads one of the formats that stream.
-func contentRows(format string, c *content, label string) (*opened, error) {
-	switch format {
-	case "npy":
-		r, err := newNPYRows(c)
-		return wrap(r, nil, err)
-	case "idx":
-		r, err := newIDXRows(c)
-		return wrap(r, nil, err)
-	case "jsonl":
-		r, err := newJSONRows(c, nil)
-		return wrap(r, nil, err)
-	case "csv":
-		r, err := newCSVRows(c, label)
-		if err != nil {
-			return nil, err
-		}
-		return wrap(r, r.features(), nil)
-	}
-	return nil, fmt.Errorf("%s: unknown format %q, want npy, csv, jsonl or idx", c.name, format)
-}
-
-func wrap(r rows, features []string, err error) (*opened, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &opened{rows: r, features: features}, nil
-}
-
-// openNPZRows opens the inputs called key; labels may name an array of the
-// same file.
-func openNPZRows(path, key, labels string) (*opened, error) {
-	z, err := openNPZ(path)
-	if err != nil {
-		return nil, err
-	}
-	o, err := func() (*opened, error) {
-		key, err := z.only(key)
-		if err != nil {
-			return nil, err
-		}
-		c, err := z.open(key)
-		if err != nil {
-			return nil, err
-		}
-		r, err := newNPYRows(c)
-		if err != nil {
-			return nil, errors.Join(err, c.close())
-		}
-		o := &opened{rows: r, closer: z}
-		if slices.Contains(z.keys(), labels) {
-			y, err := z.array(labels)
-			if err != nil {
-				return nil, errors.Join(err, c.close())
-			}
-			o.y, o.yName = &y, path+":"+labels
-		}
-		return o, nil
-	}()
-	if err != nil {
-		return nil, errors.Join(err, z.Close())
-	}
-	return o, nil
 }

@@ -6,13 +6,14 @@ import (
 	"io"
 	"os"
 
+	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // StreamOptions say what a stream is read as.
 type StreamOptions struct {
-	// Format is npy, csv, jsonl or idx; empty goes by the file's name, and is
-	// jsonl for standard input.
+	// Format is the name of one; empty goes by what the file is, and is
+	// DefaultFormat for standard input.
 	Format string
 	// Example is the shape that every example must have; nil: as stored. Flat
 	// rows of the same size, and images without their single channel, will do.
@@ -42,10 +43,10 @@ type Stream struct {
 	failed  error
 }
 
-// OpenStream opens a file, a folder, x.npz:KEY, or "-" for standard input. The
-// caller closes the stream.
-func OpenStream(path string, o StreamOptions) (*Stream, error) {
-	source, err := o.open(path)
+// OpenStream opens a file, a folder, an array of a file (x.npz:KEY), or "-" for
+// standard input. The caller closes the stream.
+func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*Stream, error) {
+	source, err := o.open(path, formats)
 	if err != nil {
 		return nil, err
 	}
@@ -53,12 +54,12 @@ func OpenStream(path string, o StreamOptions) (*Stream, error) {
 	if s.batch == 0 {
 		s.batch = 64
 	}
-	stored := source.example()
+	stored := source.Example()
 	if s.example == nil {
 		s.example = stored
 	}
 	if !fits(stored, s.example) {
-		return nil, errors.Join(fmt.Errorf("%s: examples are %v, want %v", path, stored, s.example), source.close())
+		return nil, errors.Join(fmt.Errorf("%s: examples are %v, want %v", path, stored, s.example), source.Close())
 	}
 	// A batch of huge examples is cut short.
 	s.batch = max(1, min(s.batch, maxBatch/s.example.Size()))
@@ -68,52 +69,58 @@ func OpenStream(path string, o StreamOptions) (*Stream, error) {
 // maxBatch bounds the numbers of one batch.
 const maxBatch = 1 << 26
 
-func (o StreamOptions) open(path string) (*opened, error) {
+func (o StreamOptions) open(path string, formats registry.Table[Format]) (*opened, error) {
+	ro := ReadOptions{Label: o.Label, Example: o.Example}
 	if path == "-" {
-		r := o.Stdin
-		if r == nil {
-			r = os.Stdin
-		}
-		c, err := newContent(r, "-", -1)
+		r, err := o.stdin(formats, ro)
 		if err != nil {
 			return nil, err
 		}
-		format := o.Format
-		if format == "" {
-			format = "jsonl"
-		}
-		return o.rows(format, c)
+		return newOpened(r), nil
 	}
-	file, key := splitKey(path)
-	format, err := o.Format, error(nil)
-	if format == "" {
-		if format, err = formatOf(file); err != nil {
-			return nil, err
-		}
+	var file string
+	file, ro.Key = splitKey(path, formats)
+	f, err := o.format(file, formats)
+	if err != nil {
+		return nil, err
 	}
-	if format == "jsonl" {
-		c, err := openContent(file)
-		if err != nil {
-			return nil, err
-		}
-		return o.rows(format, c)
+	r, err := f.Open(file, ro)
+	if err != nil {
+		return nil, err
 	}
-	return openFormat(format, file, key, Source{Label: o.Label})
+	return newOpened(r), nil
 }
 
-// rows reads c, JSON lines against the wanted shape: no line decides it.
-func (o StreamOptions) rows(format string, c *content) (source *opened, err error) {
-	if format == "jsonl" {
-		r, err := newJSONRows(c, o.Example)
-		if err != nil {
-			return nil, errors.Join(err, c.close())
-		}
-		return wrap(r, nil, nil)
+func (o StreamOptions) format(file string, formats registry.Table[Format]) (Format, error) {
+	if o.Format != "" {
+		return formats.Lookup(o.Format)
 	}
-	if source, err = contentRows(format, c, o.Label); err != nil {
-		return nil, errors.Join(err, c.close())
+	return recognise(file, formats)
+}
+
+// stdin reads standard input, of which nothing tells the format.
+func (o StreamOptions) stdin(formats registry.Table[Format], ro ReadOptions) (Reader, error) {
+	name := o.Format
+	if name == "" {
+		name = DefaultFormat(formats)
 	}
-	return source, nil
+	f, err := formats.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := f.(StreamFormat)
+	if !ok {
+		return nil, fmt.Errorf("-: %s needs a file; standard input can be %s", name, alternatives(Streamed(formats)))
+	}
+	r := o.Stdin
+	if r == nil {
+		r = os.Stdin
+	}
+	c, err := NewContent(r, "-", -1)
+	if err != nil {
+		return nil, err
+	}
+	return stream(s, c, ro)
 }
 
 // fits reports whether rows stored as s are examples of shape want: equal,
@@ -139,14 +146,14 @@ func (s *Stream) Next() (Rows, error) {
 	if s.failed != nil {
 		return out, s.failed
 	}
-	if s.source.count() == 0 {
+	if s.source.Count() == 0 {
 		// No row: an example's size is but a claim.
-		s.failed = s.source.next(nil)
+		s.failed = s.source.Next(nil)
 		return out, s.failed
 	}
 	x := tensor.Batch(s.batch, s.example)
 	for len(out.Index)+len(out.Bad) < s.batch {
-		err := s.source.next(x.Row(len(out.Index)))
+		err := s.source.Next(x.Row(len(out.Index)))
 		var bad *RowError
 		switch {
 		case err == nil:
@@ -173,7 +180,7 @@ func (s *Stream) ReadRow(dst []float32) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	err := s.source.next(dst)
+	err := s.source.Next(dst)
 	var bad *RowError
 	if err != nil && !errors.As(err, &bad) {
 		s.failed = err
@@ -184,18 +191,18 @@ func (s *Stream) ReadRow(dst []float32) error {
 }
 
 // Close closes the file.
-func (s *Stream) Close() error { return s.source.close() }
+func (s *Stream) Close() error { return s.source.Close() }
 
-// Read reads a whole file, folder, x.npz:KEY or standard input, as OpenStream
-// would, with its labels where the rows carry them (a folder of folders,
-// CIFAR-10, the column o.Label). A bad row is an error.
-func Read(path string, o StreamOptions) (*Data, error) {
-	source, err := o.open(path)
+// Read reads a whole file, folder, array of a file or standard input, as
+// OpenStream would, with its labels where the rows carry them (a folder of
+// folders, CIFAR-10, the column o.Label). A bad row is an error.
+func Read(path string, formats registry.Table[Format], o StreamOptions) (*Data, error) {
+	source, err := o.open(path, formats)
 	if err != nil {
 		return nil, err
 	}
 	d, err := source.collect()
-	if err := errors.Join(err, source.close()); err != nil {
+	if err := errors.Join(err, source.Close()); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	if o.Example != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
 	"github.com/vaeguard/vaeguard/builtin/datasets"
+	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/host/attack/attacktest"
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -204,7 +205,7 @@ func TestStepOfForest(t *testing.T) {
 // gradients that point where the exact ones do.
 func TestDigits(t *testing.T) {
 	open := func(split string) *dataset.Data {
-		d, err := dataset.Open(dataset.Source{Dataset: "digits", Split: split}, ".", datasets.Table())
+		d, err := dataset.Open(dataset.Source{Dataset: "digits", Split: split}, ".", datasets.Table(), formats.Table())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -52,7 +53,7 @@ func subset(dir, from, out, to string, perClass int) error {
 	if err != nil {
 		return err
 	}
-	labels, _, err := dataset.ReadLabels(filepath.Join(dir, from+"-labels-idx1-ubyte.gz"), -1)
+	labels, _, err := dataset.ReadLabels(filepath.Join(dir, from+"-labels-idx1-ubyte.gz"), -1, formats.Table())
 	if err != nil {
 		return err
 	}

@@ -79,13 +79,13 @@ func (nothing) Read(b []byte) (int, error) {
 func hostileArrays() []hostile {
 	read := func(name string, data []byte) func(*testing.T) error {
 		return func(t *testing.T) error {
-			_, err := dataset.Read(put(t, name, data), dataset.StreamOptions{})
+			_, err := dataset.Read(put(t, name, data), builtin.Components().Formats, dataset.StreamOptions{})
 			return err
 		}
 	}
 	key := func(key string, data []byte, example tensor.Shape) func(*testing.T) error {
 		return func(t *testing.T) error {
-			_, err := dataset.Read(put(t, "adv.npz", data)+":"+key, dataset.StreamOptions{Example: example})
+			_, err := dataset.Read(put(t, "adv.npz", data)+":"+key, builtin.Components().Formats, dataset.StreamOptions{Example: example})
 			return err
 		}
 	}
@@ -101,13 +101,13 @@ func hostileArrays() []hostile {
 		}
 		return b
 	}
-	table, err := os.ReadFile("../../dataset/testdata/flat.parquet")
+	table, err := os.ReadFile("../../../builtin/formats/testdata/flat.parquet")
 	if err != nil {
 		panic(err)
 	}
 	footer := bytes.Clone(table)
 	binary.LittleEndian.PutUint32(footer[len(footer)-8:], 1<<31)
-	nulls, err := os.ReadFile("../../dataset/testdata/null.parquet")
+	nulls, err := os.ReadFile("../../../builtin/formats/testdata/null.parquet")
 	if err != nil {
 		panic(err)
 	}
@@ -159,7 +159,7 @@ func hostileImages() []hostile {
 					t.Fatal(err)
 				}
 			}
-			_, err := dataset.Open(dataset.Source{Folder: dir}, ".", builtin.Components().Datasets)
+			_, err := dataset.Open(dataset.Source{Folder: dir}, ".", builtin.Components().Datasets, builtin.Components().Formats)
 			return err
 		}
 	}
@@ -184,7 +184,7 @@ func hostileImages() []hostile {
 		{"images", "SVG that loads a file", read(map[string][]byte{"a.svg": []byte(`<svg><image href="file:///etc/passwd"/></svg>`)}), "a.svg is neither"},
 		{"cifar10", "batch cut short", func(t *testing.T) error {
 			dir := filepath.Dir(put(t, "data_batch_1.bin", make([]byte, 3072)))
-			_, err := dataset.Read(dir, dataset.StreamOptions{})
+			_, err := dataset.Read(dir, builtin.Components().Formats, dataset.StreamOptions{})
 			return err
 		}, "3072 bytes are no whole records of 3073"},
 	}

@@ -72,7 +72,7 @@ func hostileSpecs() []hostile {
 func hostileTables() []hostile {
 	read := func(name, text string) func(*testing.T) error {
 		return func(t *testing.T) error {
-			_, err := dataset.Read(put(t, name, []byte(text)), dataset.StreamOptions{})
+			_, err := dataset.Read(put(t, name, []byte(text)), builtin.Components().Formats, dataset.StreamOptions{})
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func prepare(dir string) (string, error) {
 func mix(adv, out string) error {
 	var parts [2]*tensor.Tensor
 	for i, key := range []string{"x", "x_adv"} {
-		d, err := dataset.Read(adv+":"+key, dataset.StreamOptions{})
+		d, err := dataset.Read(adv+":"+key, builtin.Components().Formats, dataset.StreamOptions{})
 		if err != nil {
 			return err
 		}

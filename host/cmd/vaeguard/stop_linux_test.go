@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host/dataset"
 )
 
@@ -112,7 +113,7 @@ func TestBadBatch(t *testing.T) {
 		t.Errorf("the checkpoint before it: %v", err)
 	}
 	for key, size := range map[string]int{"x": 32 * 64, "rows": 32} {
-		d, err := dataset.Read(w.path("bad", "bad-batch.npz:"+key), dataset.StreamOptions{})
+		d, err := dataset.Read(w.path("bad", "bad-batch.npz:"+key), builtin.Components().Formats, dataset.StreamOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

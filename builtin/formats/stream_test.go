@@ -1,4 +1,4 @@
-package dataset
+package formats
 
 import (
 	"bytes"
@@ -11,11 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // drain reads a stream to its end.
-func drain(t *testing.T, s *Stream) (x [][]float32, index []int, bad []string, last error) {
+func drain(t *testing.T, s *dataset.Stream) (x [][]float32, index []int, bad []string, last error) {
 	t.Helper()
 	for {
 		r, err := s.Next()
@@ -40,7 +41,7 @@ func drain(t *testing.T, s *Stream) (x [][]float32, index []int, bad []string, l
 
 func TestStreamJSON(t *testing.T) {
 	text := "[[1,2],[3,4]]\n\n[1,2,3,4]\n[1,2,3]\n[[1,2],[3,null]]\n [ [ 5 , 6 ] ,[7,8e0]] \n[[1,2],[3,1e99]]\n[[[1]]]\n[[9,9],[9,9]]"
-	s, err := OpenStream("-", StreamOptions{Example: tensor.Shape{2, 2}, Batch: 2, Stdin: strings.NewReader(text)})
+	s, err := dataset.OpenStream("-", Table(), dataset.StreamOptions{Example: tensor.Shape{2, 2}, Batch: 2, Stdin: strings.NewReader(text)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func TestStreamJSON(t *testing.T) {
 
 func TestStreamFormats(t *testing.T) {
 	csv := "a,b,y\n1,2,p\nx,2,q\n3,4,p\n"
-	s, err := OpenStream(write(t, "t.csv", []byte(csv)), StreamOptions{Example: tensor.Shape{2}, Label: "y"})
+	s, err := dataset.OpenStream(write(t, "t.csv", []byte(csv)), Table(), dataset.StreamOptions{Example: tensor.Shape{2}, Label: "y"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,11 +75,11 @@ func TestStreamFormats(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(x, [][]float32{{1, 2}, {3, 4}}) || !slices.Equal(index, []int{0, 2}) || len(bad) != 1 {
 		t.Errorf("csv: %v %v %v %v", x, index, bad, err)
 	}
-	file, err := os.ReadFile(fixture("f4.npy"))
+	file, err := os.ReadFile(numpy("f4.npy"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err = OpenStream("-", StreamOptions{Format: "npy", Example: tensor.Shape{2, 3, 1}, Batch: 3, Stdin: bytes.NewReader(file[:len(file)-1])})
+	s, err = dataset.OpenStream("-", Table(), dataset.StreamOptions{Format: "npy", Example: tensor.Shape{2, 3, 1}, Batch: 3, Stdin: bytes.NewReader(file[:len(file)-1])})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,12 +87,12 @@ func TestStreamFormats(t *testing.T) {
 	if len(x) != 3 || err == nil || !strings.Contains(err.Error(), "truncated in row 3") {
 		t.Errorf("truncated npy: %d rows, %v", len(x), err)
 	}
-	_, err = OpenStream(fixture("f4.npy"), StreamOptions{Example: tensor.Shape{3, 3}})
+	_, err = dataset.OpenStream(numpy("f4.npy"), Table(), dataset.StreamOptions{Example: tensor.Shape{3, 3}})
 	if err == nil || !strings.Contains(err.Error(), "examples are 2×3, want 3×3") {
 		t.Errorf("got %v", err)
 	}
-	for _, f := range []string{"stored.npz", "deflated.npz:images", "list.parquet"} {
-		s, err := OpenStream(fixture(f), StreamOptions{Label: "label"})
+	for _, f := range []string{numpy("stored.npz"), numpy("deflated.npz") + ":images", fixture("list.parquet")} {
+		s, err := dataset.OpenStream(f, Table(), dataset.StreamOptions{Label: "label"})
 		if err != nil {
 			t.Errorf("%s: %v", f, err)
 			continue
@@ -106,10 +107,10 @@ func TestStreamFormats(t *testing.T) {
 func TestNoRows(t *testing.T) {
 	empty := npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1073741824), }", 0)
 	path := write(t, "x.npy", empty)
-	if _, err := open(Source{File: path}); err == nil || !strings.Contains(err.Error(), "no rows") {
+	if _, err := open(dataset.Source{File: path}); err == nil || !strings.Contains(err.Error(), "no rows") {
 		t.Errorf("got %v", err)
 	}
-	s, err := OpenStream(path, StreamOptions{})
+	s, err := dataset.OpenStream(path, Table(), dataset.StreamOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func BenchmarkStreamJSON(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		s, err := OpenStream("-", StreamOptions{Example: tensor.Shape{30}, Stdin: bytes.NewReader(text)})
+		s, err := dataset.OpenStream("-", Table(), dataset.StreamOptions{Example: tensor.Shape{30}, Stdin: bytes.NewReader(text)})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -139,5 +140,21 @@ func BenchmarkStreamJSON(b *testing.B) {
 		if n != 1000 {
 			b.Fatal(n)
 		}
+	}
+}
+
+// A row is given as soon as it is written, before the next or the end.
+func TestStreamDoesNotWait(t *testing.T) {
+	for format, line := range map[string]string{"jsonl": "[1,2]\n", "csv": "1,2\n", "npy": string(npy("{'descr': '|u1', 'fortran_order': False, 'shape': (9, 2), }", 0)) + "\x01\x02"} {
+		r, w := io.Pipe()
+		go func() { _, _ = io.WriteString(w, line) }()
+		s, err := dataset.OpenStream("-", Table(), dataset.StreamOptions{Format: format, Example: tensor.Shape{2}, Batch: 1, Stdin: r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows, err := s.Next(); err != nil || !slices.Equal(rows.X.Data, []float32{1, 2}) {
+			t.Errorf("%s: %v, %v", format, rows, err)
+		}
+		_ = w.Close()
 	}
 }

@@ -1,4 +1,4 @@
-package dataset
+package formats
 
 import (
 	"archive/zip"
@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
 )
 
 // rawZip is a .npz of entries given as their headers and stored bytes.
@@ -73,13 +75,13 @@ func TestNPZRefused(t *testing.T) {
 		{"no array", rawZip(t, entry(zip.FileHeader{Name: "x.npy", CRC32: crc32.ChecksumIEEE([]byte("hello"))}, []byte("hello"))), "not a .npy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := open(Source{File: write(t, "x.npz", c.file)})
+			_, err := open(dataset.Source{File: write(t, "x.npz", c.file)})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}
-	if d, err := open(Source{File: write(t, "x.npz", rawZip(t, entry(named("x.npy"), good)))}); err != nil || d.X.N() != 2 {
+	if d, err := open(dataset.Source{File: write(t, "x.npz", rawZip(t, entry(named("x.npy"), good)))}); err != nil || d.X.N() != 2 {
 		t.Errorf("the sound one: %v", err)
 	}
 }
@@ -105,7 +107,7 @@ func TestIDXRefused(t *testing.T) {
 		{"edited gzip", edited, "checksum"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := open(Source{IDX: write(t, "images", c.file)})
+			_, err := open(dataset.Source{IDX: write(t, "images", c.file)})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -150,7 +152,7 @@ func TestFolderRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := open(Source{Folder: dir})
+			_, err := open(dataset.Source{Folder: dir})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -169,13 +171,13 @@ func TestCIFAR10Refused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := write(t, "test_batch.bin", c.file)
-			_, err := open(Source{CIFAR10: filepath.Dir(path), Split: "test"})
+			_, err := open(dataset.Source{CIFAR10: filepath.Dir(path), Split: "test"})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}
-	if _, err := open(Source{CIFAR10: t.TempDir()}); err == nil {
+	if _, err := open(dataset.Source{CIFAR10: t.TempDir()}); err == nil {
 		t.Error("an empty folder passed")
 	}
 }
@@ -183,7 +185,7 @@ func TestCIFAR10Refused(t *testing.T) {
 // A stream's memory does not grow with what it has read.
 func TestStreamMemory(t *testing.T) {
 	const rows = 200_000
-	s, err := OpenStream("-", StreamOptions{Stdin: &repeat{line: []byte("[1,2,3,4,5,6,7,8]\n"), left: rows}, Batch: 64})
+	s, err := dataset.OpenStream("-", Table(), dataset.StreamOptions{Stdin: &repeat{line: []byte("[1,2,3,4,5,6,7,8]\n"), left: rows}, Batch: 64})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package dataset
+package formats
 
 import (
 	"bytes"
@@ -10,18 +10,68 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// maxRecord bounds the bytes of one csv record or JSON line.
-const maxRecord = 16 << 20
+// CSV is text in rows and columns of numbers.
+type CSV struct{}
+
+var (
+	_ dataset.StreamFormat = CSV{}
+	_ dataset.LabelFormat  = CSV{}
+)
+
+// Traits implements dataset.Format.
+func (CSV) Traits() dataset.Traits {
+	return dataset.Traits{Extensions: []string{".csv", ".tsv"}, Table: true}
+}
+
+// Open implements dataset.Format.
+func (f CSV) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
+	return dataset.OpenStreamed(f, path, o)
+}
+
+// Stream implements dataset.StreamFormat.
+func (CSV) Stream(c *dataset.Content, o dataset.ReadOptions) (dataset.Reader, error) {
+	return newCSVRows(c, o.Label)
+}
+
+// ReadLabels implements dataset.LabelFormat: one label a line. A first line
+// that is one more than the n wanted, or where n is unknown the only one that
+// is no number, is a header.
+func (CSV) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
+	c, err := dataset.OpenContent(path)
+	if err != nil {
+		return dataset.Array{}, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	r := csv.NewReader(&recordLimit{r: c.Reader, left: 1 << 30})
+	r.FieldsPerRecord = 1
+	r.TrimLeadingSpace = true
+	var out []string
+	for {
+		record, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return dataset.Array{}, fmt.Errorf("%s: want one label a line: %w", path, err)
+		}
+		out = append(out, strings.TrimSpace(record[0]))
+	}
+	if len(out) > 1 && (len(out) == n+1 || n < 0 && !dataset.IsClass(out[0]) && dataset.IsClass(out[1])) {
+		out = out[1:]
+	}
+	return dataset.Array{Shape: []int{len(out)}, Data: out}, nil
+}
 
 // csvRows streams a table of numbers with, by choice, one column of labels.
 // The separator is the comma, or the semicolon or tab if the first line has
 // no comma. The first record is a header if the label's name (no number) stands
 // in it, or if none of its cells is a number.
 type csvRows struct {
-	*content
+	*dataset.Content
 	csv      *csv.Reader
 	limit    *recordLimit
 	first    []string // the first record, if it is data
@@ -48,21 +98,21 @@ func (l *recordLimit) Read(b []byte) (int, error) {
 
 // newCSVRows reads the first record. label is the name of the column of
 // labels, or in a table without header its number from 0; empty for none.
-func newCSVRows(c *content, label string) (*csvRows, error) {
+func newCSVRows(c *dataset.Content, label string) (dataset.Reader, error) {
 	if bom, err := c.Peek(3); err == nil && string(bom) == "\uFEFF" {
 		_, _ = c.Discard(3)
 	}
-	r := &csvRows{content: c, limit: &recordLimit{r: c.Reader, left: maxRecord}, labelCol: -1}
+	r := &csvRows{Content: c, limit: &recordLimit{r: c.Reader, left: maxRecord}, labelCol: -1}
 	r.csv = csv.NewReader(r.limit)
 	r.csv.Comma = separator(c)
 	r.csv.TrimLeadingSpace = true
 	r.csv.FieldsPerRecord = -1
 	first, err := r.csv.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: empty", c.name)
+		return nil, fmt.Errorf("%s: empty", c.Name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.name, err)
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
 	r.csv.ReuseRecord = true
 	first = slices.Clone(first)
@@ -80,7 +130,7 @@ func newCSVRows(c *content, label string) (*csvRows, error) {
 			return nil, err
 		}
 		if r.width == 1 {
-			return nil, fmt.Errorf("%s: no column but the labels", c.name)
+			return nil, fmt.Errorf("%s: no column but the labels", c.Name)
 		}
 	}
 	return r, nil
@@ -88,7 +138,7 @@ func newCSVRows(c *content, label string) (*csvRows, error) {
 
 // separator looks at the first line only, and waits for no more than that:
 // what is behind it may come much later.
-func separator(c *content) rune {
+func separator(c *dataset.Content) rune {
 	text, err := c.Peek(1)
 	for err == nil && !bytes.ContainsRune(text, '\n') {
 		text, err = c.Peek(max(c.Buffered(), len(text)+1))
@@ -119,27 +169,33 @@ func (r *csvRows) find(label string) (int, error) {
 		if i := slices.Index(r.names, label); i >= 0 {
 			return i, nil
 		}
-		return 0, fmt.Errorf("%s: no column %q; it has %s", r.name, label, strings.Join(r.names, ", "))
+		return 0, fmt.Errorf("%s: no column %q; it has %s", r.Name, label, strings.Join(r.names, ", "))
 	}
 	if i, err := strconv.Atoi(label); err == nil && i >= 0 && i < r.width {
 		return i, nil
 	}
-	return 0, fmt.Errorf("%s has no header: want the label column's number, 0 to %d, got %q", r.name, r.width-1, label)
+	return 0, fmt.Errorf("%s has no header: want the label column's number, 0 to %d, got %q", r.Name, r.width-1, label)
 }
 
-func (r *csvRows) example() tensor.Shape {
+var (
+	_ dataset.RowLabels = (*csvRows)(nil)
+	_ dataset.Featured  = (*csvRows)(nil)
+)
+
+func (r *csvRows) Example() tensor.Shape {
 	if r.labelCol >= 0 {
 		return tensor.Shape{r.width - 1}
 	}
 	return tensor.Shape{r.width}
 }
 
-func (r *csvRows) count() int        { return -1 }
-func (r *csvRows) label() string     { return r.text }
-func (r *csvRows) classes() []string { return nil }
+func (r *csvRows) Count() int        { return -1 }
+func (r *csvRows) Label() string     { return r.text }
+func (r *csvRows) Classes() []string { return nil }
 
-// features are the names of the columns but the label, nil without a header.
-func (r *csvRows) features() []string {
+// Features implements dataset.Featured: the columns but the label, nil without a
+// header.
+func (r *csvRows) Features() []string {
 	if r.names == nil || r.labelCol < 0 {
 		return r.names
 	}
@@ -151,10 +207,10 @@ func (r *csvRows) column(i int) string {
 	if r.names != nil {
 		return fmt.Sprintf("column %q", r.names[i])
 	}
-	return numbered(i)
+	return dataset.Numbered(i)
 }
 
-func (r *csvRows) next(dst []float32) error {
+func (r *csvRows) Next(dst []float32) error {
 	record := r.first
 	r.first = nil
 	line := 1
@@ -167,15 +223,15 @@ func (r *csvRows) next(dst []float32) error {
 		}
 		var parse *csv.ParseError
 		if errors.As(err, &parse) {
-			r.rows++
+			r.Row++
 			return r.bad(parse.Line, parse.Err)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
+			return fmt.Errorf("%s: %w", r.Name, err)
 		}
 		line, _ = r.csv.FieldPos(0)
 	}
-	r.rows++
+	r.Row++
 	if len(record) != r.width {
 		return r.bad(line, fmt.Errorf("%d columns, want %d", len(record), r.width))
 	}
@@ -199,21 +255,5 @@ func (r *csvRows) next(dst []float32) error {
 }
 
 func (r *csvRows) bad(line int, err error) error {
-	return &RowError{Source: r.name, Row: r.rows - 1, Err: fmt.Errorf("line %d: %w", line, err)}
-}
-
-// number is a finite float32 written as text.
-func number(cell string) (float32, error) {
-	if cell == "" {
-		return 0, errors.New("no value")
-	}
-	v, err := strconv.ParseFloat(cell, 32)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0, fmt.Errorf("%.40q is not a number", cell)
-	}
-	f := float32(v)
-	if f-f != 0 { // NaN and infinity alone
-		return 0, fmt.Errorf("%.40q: want finite numbers of float32", cell)
-	}
-	return f, nil
+	return &dataset.RowError{Source: r.Name, Row: r.Row - 1, Err: fmt.Errorf("line %d: %w", line, err)}
 }

@@ -1,4 +1,4 @@
-package dataset
+package formats
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -18,14 +19,33 @@ const (
 	cifarRecord = 1 + 3*cifarSide*cifarSide // a class and three planes
 )
 
+// CIFAR10 is a folder of CIFAR-10's binary batches, with the splits train and
+// test (Krizhevsky 2009).
+type CIFAR10 struct{}
+
+var _ dataset.Format = CIFAR10{}
+
+// Traits implements dataset.Format.
+func (CIFAR10) Traits() dataset.Traits {
+	return dataset.Traits{
+		Folder: true, Marks: []string{"test_batch.bin", "data_batch_1.bin", "cifar-10-batches-bin"},
+		Labelled: true, Splits: []string{"train", "test"},
+	}
+}
+
+// Open implements dataset.Format.
+func (CIFAR10) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
+	return openCIFAR10(path, o.Split)
+}
+
 // cifarRows reads CIFAR-10's binary batches: a byte of class, then the red,
 // green and blue planes of 32×32. They come out as 32×32×3 in [0, 1].
 type cifarRows struct {
 	files []string
 	names []string
 	n     int
-	at    *content
-	done  []Part
+	at    *dataset.Content
+	done  []dataset.Part
 	class byte
 	buf   [cifarRecord]byte
 	total int
@@ -34,7 +54,7 @@ type cifarRows struct {
 // openCIFAR10 opens the batches of a split (train, test, or both for "") in
 // dir or its subfolder cifar-10-batches-bin. Class names are taken from
 // batches.meta.txt where it exists.
-func openCIFAR10(dir, split string) (*cifarRows, error) {
+func openCIFAR10(dir, split string) (dataset.Reader, error) {
 	if sub := filepath.Join(dir, "cifar-10-batches-bin"); isDir(sub) {
 		dir = sub
 	}
@@ -86,26 +106,38 @@ func escapeGlob(dir string) string {
 	return strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(dir)
 }
 
-func (r *cifarRows) example() tensor.Shape { return tensor.Shape{cifarSide, cifarSide, 3} }
-func (r *cifarRows) count() int            { return r.n }
-func (r *cifarRows) label() string         { return strconv.Itoa(int(r.class)) }
-func (r *cifarRows) classes() []string     { return r.names }
-func (r *cifarRows) parts() []Part         { return r.done }
+var (
+	_ dataset.RowLabels = (*cifarRows)(nil)
+	_ dataset.Headed    = (*cifarRows)(nil)
+	_ dataset.Bounded   = (*cifarRows)(nil)
+)
 
-func (r *cifarRows) close() error {
+func (r *cifarRows) Example() tensor.Shape { return tensor.Shape{cifarSide, cifarSide, 3} }
+func (r *cifarRows) Count() int            { return r.n }
+func (r *cifarRows) Label() string         { return strconv.Itoa(int(r.class)) }
+func (r *cifarRows) Classes() []string     { return r.names }
+func (r *cifarRows) Parts() []dataset.Part { return r.done }
+func (r *cifarRows) Bounded() bool         { return true }
+
+// Header knows the classes where there are no names of them.
+func (r *cifarRows) Header() dataset.Header {
+	return dataset.Header{Rows: r.n, Example: r.Example(), Classes: 10, Labelled: true}
+}
+
+func (r *cifarRows) Close() error {
 	if r.at == nil {
 		return nil
 	}
-	return r.at.close()
+	return r.at.Close()
 }
 
-func (r *cifarRows) next(dst []float32) error {
+func (r *cifarRows) Next(dst []float32) error {
 	for {
 		if r.at == nil {
 			if len(r.done) == len(r.files) {
 				return io.EOF
 			}
-			c, err := openContent(r.files[len(r.done)])
+			c, err := dataset.OpenContent(r.files[len(r.done)])
 			if err != nil {
 				return err
 			}
@@ -114,20 +146,20 @@ func (r *cifarRows) next(dst []float32) error {
 		if _, err := r.at.Peek(1); !isEOF(err) {
 			break
 		}
-		r.done = append(r.done, r.at.parts()...)
-		if err := r.at.close(); err != nil {
+		r.done = append(r.done, r.at.Parts()...)
+		if err := r.at.Close(); err != nil {
 			return err
 		}
 		r.at = nil
 	}
-	if err := r.at.full(r.buf[:]); err != nil {
+	if err := r.at.Fill(r.buf[:]); err != nil {
 		return err
 	}
-	r.at.rows++
+	r.at.Row++
 	r.total++
 	r.class = r.buf[0]
 	if r.class > 9 {
-		return &RowError{Source: r.at.name, Row: r.total - 1, Err: fmt.Errorf("class %d, want 0 to 9", r.class)}
+		return &dataset.RowError{Source: r.at.Name, Row: r.total - 1, Err: fmt.Errorf("class %d, want 0 to 9", r.class)}
 	}
 	const plane = cifarSide * cifarSide
 	for i := range plane {

@@ -1,4 +1,4 @@
-package dataset
+package formats
 
 import (
 	"bytes"
@@ -6,13 +6,36 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
+
+// JSONL is JSON lines: an array of numbers a line, flat or nested. It is what
+// standard input holds where nobody says, and takes the shape wanted for that
+// of its rows.
+type JSONL struct{}
+
+var _ dataset.StreamFormat = JSONL{}
+
+// Traits implements dataset.Format.
+func (JSONL) Traits() dataset.Traits {
+	return dataset.Traits{Extensions: []string{".jsonl", ".ndjson", ".json"}, Default: true}
+}
+
+// Open implements dataset.Format.
+func (f JSONL) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
+	return dataset.OpenStreamed(f, path, o)
+}
+
+// Stream implements dataset.StreamFormat.
+func (JSONL) Stream(c *dataset.Content, o dataset.ReadOptions) (dataset.Reader, error) {
+	return newJSONRows(c, o.Example)
+}
 
 // jsonRows streams JSON lines: an array of numbers a line, flat or nested as
 // the example is. Blank lines are passed over.
 type jsonRows struct {
-	*content
+	*dataset.Content
 	shape   tensor.Shape
 	line    int
 	pending []byte // the first line, read for its shape
@@ -21,29 +44,29 @@ type jsonRows struct {
 
 // newJSONRows reads examples of the given shape; nil takes that of the first
 // line.
-func newJSONRows(c *content, shape tensor.Shape) (*jsonRows, error) {
-	r := &jsonRows{content: c, shape: shape}
+func newJSONRows(c *dataset.Content, shape tensor.Shape) (dataset.Reader, error) {
+	r := &jsonRows{Content: c, shape: shape}
 	if shape != nil {
 		return r, nil
 	}
 	text, err := r.readLine()
 	if isEOF(err) {
-		return nil, fmt.Errorf("%s: empty", c.name)
+		return nil, fmt.Errorf("%s: empty", c.Name)
 	}
 	if err == nil {
 		r.shape, err = jsonShape(text)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: line %d: %w", c.name, r.line, err)
+		return nil, fmt.Errorf("%s: line %d: %w", c.Name, r.line, err)
 	}
 	r.pending = text
 	return r, nil
 }
 
-func (r *jsonRows) example() tensor.Shape { return r.shape }
-func (r *jsonRows) count() int            { return -1 }
+func (r *jsonRows) Example() tensor.Shape { return r.shape }
+func (r *jsonRows) Count() int            { return -1 }
 
-func (r *jsonRows) next(dst []float32) error {
+func (r *jsonRows) Next(dst []float32) error {
 	text, err := r.pending, error(nil)
 	if r.pending = nil; text == nil {
 		text, err = r.readLine()
@@ -52,14 +75,14 @@ func (r *jsonRows) next(dst []float32) error {
 		return err
 	}
 	if err != nil && !errors.Is(err, errLongLine) {
-		return fmt.Errorf("%s: %w", r.name, err)
+		return fmt.Errorf("%s: %w", r.Name, err)
 	}
-	r.rows++
+	r.Row++
 	if err == nil {
 		err = parseJSONRow(dst, text, r.shape)
 	}
 	if err != nil {
-		return &RowError{Source: r.name, Row: r.rows - 1, Err: fmt.Errorf("line %d: %w", r.line, err)}
+		return &dataset.RowError{Source: r.Name, Row: r.Row - 1, Err: fmt.Errorf("line %d: %w", r.line, err)}
 	}
 	return nil
 }
@@ -208,11 +231,14 @@ func (p *jsonParser) number() {
 	p.err = fmt.Errorf("column %d: %w", p.at, err)
 }
 
+// maxDepth bounds how deep arrays are nested: NumPy's limit of dimensions.
+const maxDepth = 32
+
 // jsonShape is the shape of an array, going by the first element of each
 // dimension.
 func jsonShape(text []byte) (tensor.Shape, error) {
 	depth := depthOf(text)
-	if depth == 0 || depth > maxRank {
+	if depth == 0 || depth > maxDepth {
 		return nil, errors.New("want a JSON array of numbers")
 	}
 	var shape tensor.Shape

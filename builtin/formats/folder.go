@@ -1,4 +1,4 @@
-package dataset
+package formats
 
 import (
 	"bufio"
@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -27,6 +28,19 @@ const (
 	maxImageBytes = 256 << 20
 	maxPixels     = 1 << 26
 )
+
+// Folder is a folder of PNG and JPEG images, a subfolder a class.
+type Folder struct{}
+
+var _ dataset.Format = Folder{}
+
+// Traits implements dataset.Format.
+func (Folder) Traits() dataset.Traits { return dataset.Traits{Folder: true, Labelled: true} }
+
+// Open implements dataset.Format.
+func (Folder) Open(path string, _ dataset.ReadOptions) (dataset.Reader, error) {
+	return openFolder(path)
+}
 
 // folderRows reads PNG and JPEG images as intensities in [0, 1], grey ones as
 // H×W×1, others as H×W×3; all of the first one's shape. A folder of folders
@@ -40,10 +54,10 @@ type folderRows struct {
 	names  []string // of the classes, nil without
 	shape  tensor.Shape
 	at     int
-	digest []Part
+	digest []dataset.Part
 }
 
-func openFolder(dir string) (*folderRows, error) {
+func openFolder(dir string) (dataset.Reader, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -162,20 +176,26 @@ func imageShape(c image.Config) (tensor.Shape, error) {
 	return tensor.Shape{c.Height, c.Width, channels}, nil
 }
 
-func (r *folderRows) example() tensor.Shape { return r.shape }
-func (r *folderRows) count() int            { return len(r.files) }
-func (r *folderRows) classes() []string     { return r.names }
-func (r *folderRows) parts() []Part         { return r.digest }
-func (r *folderRows) close() error          { return r.root.Close() }
+var (
+	_ dataset.RowLabels = (*folderRows)(nil)
+	_ dataset.Bounded   = (*folderRows)(nil)
+)
 
-func (r *folderRows) label() string {
+func (r *folderRows) Example() tensor.Shape { return r.shape }
+func (r *folderRows) Count() int            { return len(r.files) }
+func (r *folderRows) Bounded() bool         { return true }
+func (r *folderRows) Classes() []string     { return r.names }
+func (r *folderRows) Parts() []dataset.Part { return r.digest }
+func (r *folderRows) Close() error          { return r.root.Close() }
+
+func (r *folderRows) Label() string {
 	if r.class == nil {
 		return ""
 	}
 	return strconv.Itoa(r.class[r.at-1])
 }
 
-func (r *folderRows) next(dst []float32) error {
+func (r *folderRows) Next(dst []float32) error {
 	if r.at == len(r.files) {
 		return io.EOF
 	}
@@ -184,11 +204,11 @@ func (r *folderRows) next(dst []float32) error {
 	b, err := r.read(file)
 	if err == nil {
 		sum := sha256.Sum256(b)
-		r.digest = append(r.digest, Part{Digest: hex.EncodeToString(sum[:]), Rows: 1})
+		r.digest = append(r.digest, dataset.Part{Digest: hex.EncodeToString(sum[:]), Rows: 1})
 		err = decodeImage(dst, b, r.shape)
 	}
 	if err != nil {
-		return &RowError{Source: r.name, Row: r.at - 1, Err: fmt.Errorf("%s: %w", file, err)}
+		return &dataset.RowError{Source: r.name, Row: r.at - 1, Err: fmt.Errorf("%s: %w", file, err)}
 	}
 	return nil
 }

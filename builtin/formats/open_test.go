@@ -1,4 +1,4 @@
-package dataset
+package formats
 
 import (
 	"bytes"
@@ -14,9 +14,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
+
+// fixture is a file of testdata, written by testdata/make.py with PyArrow, or by
+// hand; numpy one of host/dataset, written with NumPy.
+func fixture(name string) string { return filepath.Join("testdata", name) }
+func numpy(name string) string   { return filepath.Join("../../host/dataset/testdata", name) }
+
+// npy is a .npy file with the given header text and bytes.
+func npy(header string, payload int) []byte {
+	b := []byte("\x93NUMPY\x01\x00")
+	b = append(b, byte(len(header)), byte(len(header)>>8))
+	return append(append(b, header...), make([]byte, payload)...)
+}
 
 // write makes a file in a fresh folder and returns its path.
 func write(t testing.TB, name string, b []byte) string {
@@ -28,11 +41,11 @@ func write(t testing.TB, name string, b []byte) string {
 	return path
 }
 
-func open(src Source) (*Data, error) {
-	return Open(src, "", registry.NewTable[Set]("dataset"))
+func open(src dataset.Source) (*dataset.Data, error) {
+	return dataset.Open(src, "", registry.NewTable[dataset.Set]("dataset"), Table())
 }
 
-func mustOpen(t *testing.T, src Source) *Data {
+func mustOpen(t *testing.T, src dataset.Source) *dataset.Data {
 	t.Helper()
 	d, err := open(src)
 	if err != nil {
@@ -48,7 +61,7 @@ const irisCSV = `length,width,species
 `
 
 func TestOpenCSV(t *testing.T) {
-	d := mustOpen(t, Source{File: write(t, "t.csv", []byte(irisCSV)), Label: "species"})
+	d := mustOpen(t, dataset.Source{File: write(t, "t.csv", []byte(irisCSV)), Label: "species"})
 	if want := []float32{1, 2.5, 3, -4, 50, 6}; !slices.Equal(d.X.Data, want) || !d.X.Shape.Equal(tensor.Shape{3, 2}) {
 		t.Errorf("x = %v %v, want %v", d.X.Shape, d.X.Data, want)
 	}
@@ -58,7 +71,7 @@ func TestOpenCSV(t *testing.T) {
 	if !slices.Equal(d.Features, []string{"length", "width"}) {
 		t.Errorf("features %v", d.Features)
 	}
-	d = mustOpen(t, Source{File: write(t, "t.csv", []byte("\uFEFF1;2;0\n3;4;1\n")), Label: "2"})
+	d = mustOpen(t, dataset.Source{File: write(t, "t.csv", []byte("\uFEFF1;2;0\n3;4;1\n")), Label: "2"})
 	if want := []float32{1, 2, 3, 4}; !slices.Equal(d.X.Data, want) || !slices.Equal(d.Labels, []int{0, 1}) || !slices.Equal(d.Classes, []string{"0", "1"}) {
 		t.Errorf("without header: x %v, labels %v", d.X.Data, d.Labels)
 	}
@@ -79,7 +92,7 @@ func TestCSVRefused(t *testing.T) {
 		{"fractional label", "a,y\n1,0.5\n", "y", `label "0.5", want class indices from 0 or names`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := open(Source{File: write(t, "t.csv", []byte(c.text)), Label: c.label})
+			_, err := open(dataset.Source{File: write(t, "t.csv", []byte(c.text)), Label: c.label})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -88,30 +101,30 @@ func TestCSVRefused(t *testing.T) {
 }
 
 func TestOpenNPZ(t *testing.T) {
-	d := mustOpen(t, Source{File: fixture("deflated.npz"), X: "images", Y: "y"})
+	d := mustOpen(t, dataset.Source{File: numpy("deflated.npz"), X: "images", Y: "y"})
 	if !d.X.Shape.Equal(tensor.Shape{4, 2, 3}) || !slices.Equal(d.Labels, []int{0, 1, 2, 1}) {
 		t.Errorf("x %v, labels %v", d.X.Shape, d.Labels)
 	}
-	d = mustOpen(t, Source{File: fixture("stored.npz"), Labels: fixture("names.npy")})
+	d = mustOpen(t, dataset.Source{File: numpy("stored.npz"), Labels: numpy("names.npy")})
 	if !slices.Equal(d.Classes, []string{"b", "cat", "äpfel"}) {
 		t.Errorf("classes %v", d.Classes)
 	}
-	_, err := open(Source{File: fixture("deflated.npz")})
+	_, err := open(dataset.Source{File: numpy("deflated.npz")})
 	if err == nil || !strings.Contains(err.Error(), "no array x; name one of images, y") {
 		t.Errorf("got %v", err)
 	}
-	if d, err = Read(fixture("deflated.npz")+":images", StreamOptions{}); err != nil || d.X.N() != 4 {
+	if d, err = dataset.Read(numpy("deflated.npz")+":images", Table(), dataset.StreamOptions{}); err != nil || d.X.N() != 4 {
 		t.Errorf("npz:KEY: %v", err)
 	}
 }
 
 func TestOpenParquet(t *testing.T) {
-	d := mustOpen(t, Source{File: fixture("flat.parquet"), Label: "kind"})
+	d := mustOpen(t, dataset.Source{File: fixture("flat.parquet"), Label: "kind"})
 	want := []float32{1, 0.5, 1, 1, 2, 1.5, 0, 2, 3, 2.5, 1, 4294967295}
 	if !slices.Equal(d.X.Data, want) || !slices.Equal(d.Labels, []int{0, 1, 0}) || d.Features[3] != "u" {
 		t.Errorf("x %v, labels %v, features %v", d.X.Data, d.Labels, d.Features)
 	}
-	d = mustOpen(t, Source{File: fixture("list.parquet"), Label: "label", Reshape: []int{3, 1}})
+	d = mustOpen(t, dataset.Source{File: fixture("list.parquet"), Label: "label", Reshape: []int{3, 1}})
 	if !slices.Equal(d.X.Data, []float32{1, 2, 3, 4, 5, 6}) || !slices.Equal(d.Labels, []int{1, 0}) {
 		t.Errorf("x %v, labels %v", d.X.Data, d.Labels)
 	}
@@ -120,7 +133,7 @@ func TestOpenParquet(t *testing.T) {
 		"time.parquet": `column "a" is of type TIMESTAMP`,
 		"flat.parquet": `column "kind" holds text, want numbers`,
 	} {
-		if _, err := open(Source{File: fixture(file)}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := open(dataset.Source{File: fixture(file)}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", file, err, want)
 		}
 	}
@@ -150,26 +163,26 @@ func zipped(t *testing.T, b []byte) []byte {
 func TestOpenIDX(t *testing.T) {
 	images := idx([]int{2, 1, 2}, []byte{0, 255, 51, 102})
 	labels := write(t, "l", idx([]int{2}, []byte{3, 1}))
-	plain := mustOpen(t, Source{IDX: write(t, "i", images), Labels: labels})
-	packed := mustOpen(t, Source{IDX: write(t, "i.gz", zipped(t, images)), Labels: labels})
+	plain := mustOpen(t, dataset.Source{IDX: write(t, "i", images), Labels: labels})
+	packed := mustOpen(t, dataset.Source{IDX: write(t, "i.gz", zipped(t, images)), Labels: labels})
 	if !plain.X.Shape.Equal(tensor.Shape{2, 1, 2, 1}) || !slices.Equal(plain.X.Data, []float32{0, 1, 0.2, 0.4}) {
 		t.Errorf("x = %v %v", plain.X.Shape, plain.X.Data)
 	}
 	if !slices.Equal(plain.Labels, []int{3, 1}) {
 		t.Errorf("labels %v", plain.Labels)
 	}
-	if Shared(plain, packed) != 2 {
+	if dataset.Shared(plain, packed) != 2 {
 		t.Error("the same content under another name was not recognised")
 	}
 	for name, b := range map[string][]byte{
 		"truncated": images[:len(images)-1], "trailing bytes": append(slices.Clone(images), 0),
 		"too many": idx([]int{1 << 31, 1 << 31, 1 << 31}, nil), "want images": idx([]int{2}, []byte{1, 2}),
 	} {
-		if _, err := open(Source{IDX: write(t, "i", b)}); err == nil {
+		if _, err := open(dataset.Source{IDX: write(t, "i", b)}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := open(Source{IDX: write(t, "i", images), Labels: write(t, "l", idx([]int{3}, []byte{1, 2, 3}))}); err == nil {
+	if _, err := open(dataset.Source{IDX: write(t, "i", images), Labels: write(t, "l", idx([]int{3}, []byte{1, 2, 3}))}); err == nil {
 		t.Error("three labels for two rows passed")
 	}
 }
@@ -196,7 +209,7 @@ func TestOpenFolder(t *testing.T) {
 	save("dogs/b.png", red)
 	save("cats/z.png", red)
 	save("dogs/a.png", red)
-	d := mustOpen(t, Source{Folder: dir})
+	d := mustOpen(t, dataset.Source{Folder: dir})
 	if !slices.Equal(d.Labels, []int{0, 1, 1}) || !slices.Equal(d.Classes, []string{"cats", "dogs"}) {
 		t.Errorf("labels %v of %v", d.Labels, d.Classes)
 	}
@@ -204,7 +217,7 @@ func TestOpenFolder(t *testing.T) {
 		t.Errorf("x = %v %v", d.X.Shape, d.X.Row(0))
 	}
 	save("dogs/c.png", image.NewGray(image.Rect(0, 0, 2, 1)))
-	if _, err := open(Source{Folder: dir}); err == nil || !strings.Contains(err.Error(), "dogs/c.png: 1×2×1, the first image is 1×2×3") {
+	if _, err := open(dataset.Source{Folder: dir}); err == nil || !strings.Contains(err.Error(), "dogs/c.png: 1×2×1, the first image is 1×2×3") {
 		t.Errorf("got %v", err)
 	}
 	outside := filepath.Join(t.TempDir(), "secret.png")
@@ -214,7 +227,7 @@ func TestOpenFolder(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "dogs/c.png")); err != nil {
 		t.Skip("no symbolic links here")
 	}
-	if _, err := open(Source{Folder: dir}); err == nil || !strings.Contains(err.Error(), "escapes") {
+	if _, err := open(dataset.Source{Folder: dir}); err == nil || !strings.Contains(err.Error(), "escapes") {
 		t.Errorf("a link out of the folder: got %v", err)
 	}
 }
@@ -235,22 +248,22 @@ func TestOpenCIFAR10(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	train := mustOpen(t, Source{CIFAR10: dir, Split: "train"})
+	train := mustOpen(t, dataset.Source{CIFAR10: dir, Split: "train"})
 	if !slices.Equal(train.Labels, []int{3, 9, 1}) || train.Classes[3] != "cat" {
 		t.Errorf("labels %v of %v", train.Labels, train.Classes)
 	}
 	if !train.X.Shape.Equal(tensor.Shape{3, 32, 32, 3}) || !slices.Equal(train.X.Row(0)[:4], []float32{1, 0.2, 0.4, 0}) {
 		t.Errorf("x %v, first pixel %v", train.X.Shape, train.X.Row(0)[:4])
 	}
-	all := mustOpen(t, Source{CIFAR10: dir})
-	if all.X.N() != 4 || all.Labels[3] != 7 || Shared(all, train) != 3 {
-		t.Errorf("%d rows, %d shared with train", all.X.N(), Shared(all, train))
+	all := mustOpen(t, dataset.Source{CIFAR10: dir})
+	if all.X.N() != 4 || all.Labels[3] != 7 || dataset.Shared(all, train) != 3 {
+		t.Errorf("%d rows, %d shared with train", all.X.N(), dataset.Shared(all, train))
 	}
-	h, err := ReadHeader(Source{CIFAR10: dir, Split: "test"}, "", registry.NewTable[Set]("dataset"))
+	h, err := dataset.ReadHeader(dataset.Source{CIFAR10: dir, Split: "test"}, "", registry.NewTable[dataset.Set]("dataset"), Table())
 	if err != nil || h.Rows != 1 || h.Classes != 10 || !h.Labelled {
 		t.Errorf("header %+v, %v", h, err)
 	}
-	if _, err := open(Source{CIFAR10: dir, Split: "validation"}); err == nil {
+	if _, err := open(dataset.Source{CIFAR10: dir, Split: "validation"}); err == nil {
 		t.Error("a split that CIFAR-10 lacks passed")
 	}
 }
@@ -258,17 +271,17 @@ func TestOpenCIFAR10(t *testing.T) {
 func TestShape(t *testing.T) {
 	// One example of 2 channels × 1 × 2: planes 0 1 and 2 3.
 	var b bytes.Buffer
-	if err := WriteNPY(&b, Array{Shape: tensor.Shape{1, 4}, Data: []float32{0, 1, 2, 3}}); err != nil {
+	if err := dataset.WriteNPY(&b, dataset.Array{Shape: tensor.Shape{1, 4}, Data: []float32{0, 1, 2, 3}}); err != nil {
 		t.Fatal(err)
 	}
-	d := mustOpen(t, Source{
+	d := mustOpen(t, dataset.Source{
 		File: write(t, "x.npy", b.Bytes()), Reshape: []int{2, 1, 2}, Layout: "nchw",
-		Rescale: &Rescale{Scale: 2, Offset: 1},
+		Rescale: &dataset.Rescale{Scale: 2, Offset: 1},
 	})
 	if want := []float32{1, 5, 3, 7}; !slices.Equal(d.X.Data, want) || !d.X.Shape.Equal(tensor.Shape{1, 1, 2, 2}) {
 		t.Errorf("x = %v %v, want %v", d.X.Shape, d.X.Data, want)
 	}
-	if _, err := open(Source{File: write(t, "x.npy", b.Bytes()), Reshape: []int{5}}); err == nil {
+	if _, err := open(dataset.Source{File: write(t, "x.npy", b.Bytes()), Reshape: []int{5}}); err == nil {
 		t.Error("an impossible reshape passed")
 	}
 }
@@ -276,11 +289,19 @@ func TestShape(t *testing.T) {
 func TestNotFinite(t *testing.T) {
 	var b bytes.Buffer
 	x := []float64{0, 1, 2, math.Inf(1)}
-	if err := WriteNPY(&b, Array{Shape: tensor.Shape{2, 2}, Data: x}); err != nil {
+	if err := dataset.WriteNPY(&b, dataset.Array{Shape: tensor.Shape{2, 2}, Data: x}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := open(Source{File: write(t, "x.npy", b.Bytes())})
+	_, err := open(dataset.Source{File: write(t, "x.npy", b.Bytes())})
 	if err == nil || !strings.Contains(err.Error(), "row 1: column 1 is +Inf") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Numbers are names too, those that split and range leave out included.
+func TestClassesOfNumbers(t *testing.T) {
+	d := mustOpen(t, dataset.Source{File: write(t, "a.csv", []byte("x,y\n1,0\n2,1\n3,2\n")), Label: "y", Range: []int{0, 2}})
+	if !slices.Equal(d.Classes, []string{"0", "1", "2"}) {
+		t.Errorf("classes %q, want 0, 1, 2", d.Classes)
 	}
 }

@@ -1,4 +1,4 @@
-package dataset
+package formats
 
 import (
 	"crypto/sha256"
@@ -10,26 +10,24 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vaeguard/vaeguard/host/dataset/parquet"
+	"github.com/vaeguard/vaeguard/builtin/formats/parquet"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// parquetRows streams a table: a number a column, or all numbers of columns
-// that hold lists, in the order of the schema; by choice one column of labels.
-type parquetRows struct {
-	name     string
-	file     io.ReaderAt
-	size     int64
-	table    *parquet.Table
-	labelCol int
-	text     string
-	shape    tensor.Shape
-	pending  []parquet.Cell // the first row, read for its width
-	read     int
+// Parquet is a table of Apache Parquet, read column chunk by column chunk.
+type Parquet struct{}
+
+var _ dataset.LabelFormat = Parquet{}
+
+// Traits implements dataset.Format.
+func (Parquet) Traits() dataset.Traits {
+	return dataset.Traits{Extensions: []string{".parquet"}, Magic: []string{"PAR1"}, Table: true}
 }
 
-func openParquet(path, label string) (*opened, error) {
-	f, err := openRegular(path)
+// Open implements dataset.Format.
+func (Parquet) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
+	f, err := dataset.OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -37,11 +35,44 @@ func openParquet(path, label string) (*opened, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	r, err := newParquetRows(f, info.Size(), path, label)
+	r, err := newParquetRows(f, info.Size(), path, o.Label)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &opened{rows: r, features: r.features(), closer: f}, nil
+	r.closer = f
+	return r, nil
+}
+
+// ReadLabels implements dataset.LabelFormat: a table whose only column is the
+// label.
+func (f Parquet) ReadLabels(path, _ string, _ int) (a dataset.Array, err error) {
+	r, err := f.Open(path, dataset.ReadOptions{})
+	if err != nil {
+		return dataset.Array{}, err
+	}
+	d, err := dataset.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return dataset.Array{}, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if n := d.X.Stride(); n != 1 {
+		return dataset.Array{}, fmt.Errorf("%s: %d columns, want one of labels", path, n)
+	}
+	return dataset.Array{Shape: d.X.Shape[:1], Data: d.X.Data}, nil
+}
+
+// parquetRows streams a table: a number a column, or all numbers of columns
+// that hold lists, in the order of the schema; by choice one column of labels.
+type parquetRows struct {
+	name     string
+	file     io.ReaderAt
+	closer   io.Closer // of the file; nil: none
+	size     int64
+	table    *parquet.Table
+	labelCol int
+	text     string
+	shape    tensor.Shape
+	pending  []parquet.Cell // the first row, read for its width
+	read     int
 }
 
 func newParquetRows(file io.ReaderAt, size int64, name, label string) (*parquetRows, error) {
@@ -110,13 +141,25 @@ func names(columns []parquet.Column) string {
 	return strings.Join(out, ", ")
 }
 
-func (r *parquetRows) example() tensor.Shape { return r.shape }
-func (r *parquetRows) count() int            { return int(r.table.NumRows()) }
-func (r *parquetRows) label() string         { return r.text }
-func (r *parquetRows) classes() []string     { return nil }
-func (r *parquetRows) close() error          { return r.table.Close() }
+var (
+	_ dataset.RowLabels = (*parquetRows)(nil)
+	_ dataset.Featured  = (*parquetRows)(nil)
+)
 
-func (r *parquetRows) features() []string {
+func (r *parquetRows) Example() tensor.Shape { return r.shape }
+func (r *parquetRows) Count() int            { return int(r.table.NumRows()) }
+func (r *parquetRows) Label() string         { return r.text }
+func (r *parquetRows) Classes() []string     { return nil }
+
+func (r *parquetRows) Close() error {
+	err := r.table.Close()
+	if r.closer != nil {
+		err = errors.Join(err, r.closer.Close())
+	}
+	return err
+}
+
+func (r *parquetRows) Features() []string {
 	var out []string
 	for i, c := range r.table.Columns() {
 		if c.List {
@@ -130,15 +173,15 @@ func (r *parquetRows) features() []string {
 }
 
 // parts hashes the whole file: its rows are not read in order of its bytes.
-func (r *parquetRows) parts() []Part {
+func (r *parquetRows) Parts() []dataset.Part {
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(r.file, 0, r.size)); err != nil {
 		return nil
 	}
-	return []Part{{Digest: hex.EncodeToString(h.Sum(nil)), Rows: r.read}}
+	return []dataset.Part{{Digest: hex.EncodeToString(h.Sum(nil)), Rows: r.read}}
 }
 
-func (r *parquetRows) next(dst []float32) error {
+func (r *parquetRows) Next(dst []float32) error {
 	cells := r.pending
 	if r.pending = nil; cells == nil {
 		var err error
@@ -180,5 +223,5 @@ func (r *parquetRows) next(dst []float32) error {
 }
 
 func (r *parquetRows) bad(err error) error {
-	return &RowError{Source: r.name, Row: r.read - 1, Err: err}
+	return &dataset.RowError{Source: r.name, Row: r.read - 1, Err: err}
 }

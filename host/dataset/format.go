@@ -1,0 +1,172 @@
+package dataset
+
+import (
+	"errors"
+
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Format is how a file, or a folder, holds rows. It is immutable: methods may
+// be called concurrently.
+//
+// The host goes by what Traits say and by the interfaces that a format has
+// beside this one, never by its name: [StreamFormat], [LabelFormat]. Package
+// datasettest has the conformance of formats, own_test.go of builtin/formats one
+// from outside.
+type Format interface {
+	// Traits say how files of the format are recognised and which keys of a
+	// Source they understand. The slices are not to be changed.
+	Traits() Traits
+	// Open opens the rows of the file or folder at path. It reads no further
+	// than it takes to know the shape of an example and, where the file says
+	// it, the number of rows: lint and ReadHeader call it too. Errors name
+	// path. The caller closes the reader.
+	Open(path string, o ReadOptions) (Reader, error)
+}
+
+// StreamFormat is a Format that needs nothing but the bytes in order: it can
+// be read from standard input, and gzip is undone for it.
+type StreamFormat interface {
+	Format
+	// Stream reads the rows of c, and waits for no more than the first of
+	// them. The reader closes c; where there is an error the caller does.
+	Stream(c *Content, o ReadOptions) (Reader, error)
+}
+
+// LabelFormat is a Format whose files can hold labels alone: what a Source's
+// labels and --labels name.
+type LabelFormat interface {
+	Format
+	// ReadLabels reads a vector of class indices or names. key names an array
+	// where Traits.Arrays, else it is empty. n is the number of rows to label,
+	// -1 if unknown: the caller compares.
+	ReadLabels(path, key string, n int) (Array, error)
+}
+
+// Traits are what the host knows of a format. The zero value is a file without
+// a name of its own that is asked for by name alone.
+type Traits struct {
+	// Extensions are those of its files: ".csv", in lower case. ".gz" behind
+	// one is passed over.
+	Extensions []string
+	// Magic are the first bytes of its files, at most MaxMagic, one of which
+	// tells those whose extension is no format's.
+	Magic []string
+	// Folder says that rows are in a folder and not in a file. Marks are names
+	// of which such a folder has at least one; without, it is any folder that
+	// no other format's marks tell.
+	Folder bool
+	Marks  []string
+	// Default says that standard input holds this format where none is named.
+	Default bool
+	// Arrays says that a file holds several arrays by name: the key x names the
+	// inputs and y the labels, and a path may end in :KEY.
+	Arrays bool
+	// Table says that columns have names, or numbers: label names one.
+	Table bool
+	// Labelled says that rows bring their labels. Those of other formats, but
+	// for tables, may come from a file of labels.
+	Labelled bool
+	// Splits are the official ones, nil for none.
+	Splits []string
+}
+
+// MaxMagic bounds the bytes by which a format is recognised.
+const MaxMagic = 16
+
+// ReadOptions say what is to be read of a file. A format ignores what its
+// Traits do not promise.
+type ReadOptions struct {
+	// Key names the array of the inputs; empty: the format's default.
+	Key string
+	// Labels names an array of labels, or a file: one that is no array's name
+	// is left to the caller.
+	Labels string
+	// Label names the column of labels; empty: none.
+	Label string
+	// Split is one of Traits.Splits; empty: all rows.
+	Split string
+	// Example is the shape wanted; nil: as stored. It is for formats whose files
+	// do not say one: a first row of another size is then a bad row. Others
+	// ignore it, and the caller compares.
+	Example tensor.Shape
+}
+
+// Reader reads the examples of one source in order. It is owned by one
+// goroutine; two readers of one file do not know of each other. What more it
+// can tell it says by [RowLabels], [ArrayLabels], [Featured], [Headed] and
+// [Bounded].
+type Reader interface {
+	// Example is the shape of one row as stored, images as NHWC. It does not
+	// change. Its size is from 1 to MaxElements.
+	Example() tensor.Shape
+	// Count is the number of rows, -1 if only reading tells.
+	Count() int
+	// Next fills dst, of Example's size, with the next row, all numbers finite;
+	// io.EOF ends. After a *RowError the row behind can be read; other errors,
+	// which name the source, are final.
+	Next(dst []float32) error
+	// Parts are the digests of the files read, complete once Next gave io.EOF.
+	Parts() []Part
+	// Close closes what the reader opened, and its Content.
+	Close() error
+}
+
+// RowLabels is a Reader whose rows carry their labels.
+type RowLabels interface {
+	Reader
+	// Label is that of the row that Next gave last; empty: rows have none.
+	Label() string
+	// Classes are the names in order of class index, nil if labels tell.
+	Classes() []string
+}
+
+// ArrayLabels is a Reader whose file has the labels beside the rows.
+type ArrayLabels interface {
+	Reader
+	// LabelArray is a vector of labels, one a row, and its name for errors; nil
+	// if none was asked for.
+	LabelArray() (a *Array, name string)
+}
+
+// Featured is a Reader whose columns have names.
+type Featured interface {
+	Reader
+	// Features are the names of the numbers of an example, or nil.
+	Features() []string
+}
+
+// Headed is a Reader that knows its header better than Example, Count and
+// Classes say it.
+type Headed interface {
+	Reader
+	// Header describes the rows before any is read.
+	Header() Header
+}
+
+// Bounded is a Reader that may have held its Count against the size of the
+// file: room for all rows is then claimed at once, and not as they come.
+type Bounded interface {
+	Reader
+	// Bounded reports whether it has.
+	Bounded() bool
+}
+
+// OpenStreamed opens the file at path as f reads a stream: Open of formats that
+// stream.
+func OpenStreamed(f StreamFormat, path string, o ReadOptions) (Reader, error) {
+	c, err := OpenContent(path)
+	if err != nil {
+		return nil, err
+	}
+	return stream(f, c, o)
+}
+
+// stream closes c where it cannot be read.
+func stream(f StreamFormat, c *Content, o ReadOptions) (Reader, error) {
+	r, err := f.Stream(c, o)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return r, nil
+}

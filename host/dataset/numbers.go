@@ -1,0 +1,153 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Numbers are rows of numbers of one width, one behind another, as a Reader: of
+// an array in C order, or of one in Fortran order from memory. A format that
+// has them behind a header of its own reads that and gives the rest to
+// [NewNumbers].
+type Numbers struct {
+	*Content
+	h     npyHeader
+	n     int
+	buf   []byte
+	whole []float32 // Fortran order: all rows
+}
+
+var _ Bounded = (*Numbers)(nil)
+
+// NewNumbers reads the rest of c as numbers of type d in C order, to the end:
+// bytes that trail are an error behind the last row. The first dimension of
+// shape counts the rows, the others are an example's. What does not fit the
+// size of the file is an error.
+func NewNumbers(c *Content, d Dtype, shape tensor.Shape) (*Numbers, error) {
+	return newNumbers(c, npyHeader{dtype: d, shape: shape})
+}
+
+// NewNPY reads the header of a .npy from c, whose first dimension counts the
+// rows.
+func NewNPY(c *Content) (*Numbers, error) {
+	h, err := readNPYHeader(c.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	return newNumbers(c, h)
+}
+
+func newNumbers(c *Content, h npyHeader) (*Numbers, error) {
+	if !h.dtype.numeric() {
+		return nil, fmt.Errorf("%s: text where numbers are wanted", c.Name)
+	}
+	if !h.dtype.valid() {
+		return nil, fmt.Errorf("%s: element type %c of %d bytes, want floats, integers or booleans", c.Name, h.dtype.Kind, h.dtype.Size)
+	}
+	if len(h.shape) == 0 {
+		return nil, fmt.Errorf("%s: a scalar, want one row an example", c.Name)
+	}
+	if h.shape[0] < 0 {
+		return nil, fmt.Errorf("%s: %d rows", c.Name, h.shape[0])
+	}
+	example := h.shape[1:]
+	if err := example.Valid(1, MaxElements); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	width := example.Size() * h.dtype.Size
+	if err := c.Holds(int64(h.shape[0]), int64(width)); err != nil {
+		return nil, err
+	}
+	return &Numbers{Content: c, h: h, n: h.shape[0], buf: make([]byte, min(width, 1<<16))}, nil
+}
+
+// Example implements Reader.
+func (r *Numbers) Example() tensor.Shape { return r.h.shape[1:] }
+
+// Count implements Reader.
+func (r *Numbers) Count() int { return r.n }
+
+// Bounded implements Bounded: a stream has no size to hold the rows against.
+func (r *Numbers) Bounded() bool { return r.most >= 0 }
+
+// Next implements Reader.
+func (r *Numbers) Next(dst []float32) error {
+	if r.Row == r.n {
+		return r.End()
+	}
+	if r.h.fortran {
+		if err := r.load(); err != nil {
+			return err
+		}
+		copy(dst, r.whole[r.Row*len(dst):])
+	} else if err := r.read(dst); err != nil {
+		return err
+	}
+	r.Row++
+	if r.h.dtype.Kind != 'f' {
+		return nil // always finite
+	}
+	if err := BadNumber(dst, Numbered); err != nil {
+		return &RowError{Source: r.Name, Row: r.Row - 1, Err: err}
+	}
+	return nil
+}
+
+func (r *Numbers) read(dst []float32) error {
+	d := r.h.dtype
+	for len(dst) > 0 {
+		n := min(len(dst), max(len(r.buf)/d.Size, 1))
+		b := r.buf[:n*d.Size]
+		if err := r.Fill(b); err != nil {
+			return err
+		}
+		d.floats(dst[:n], b)
+		dst = dst[n:]
+	}
+	return nil
+}
+
+// floats decodes len(dst) numbers of b. The two kinds that large files are
+// made of come first.
+func (d Dtype) floats(dst []float32, b []byte) {
+	switch {
+	case d.Kind == 'u' && d.Size == 1:
+		for i := range dst {
+			dst[i] = float32(b[i])
+		}
+	case d.Kind == 'f' && d.Size == 4 && !d.Big:
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	default:
+		for i := range dst {
+			dst[i] = float32(d.float(b[i*d.Size:]))
+		}
+	}
+}
+
+// load reads an array in Fortran order whole: its rows are scattered.
+func (r *Numbers) load() error {
+	if r.whole != nil {
+		return nil
+	}
+	if r.n > MaxElements/max(r.Example().Size(), 1) {
+		return errors.New(r.Name + ": too large for Fortran order: save it in C order")
+	}
+	n := r.n * r.Example().Size()
+	raw, err := r.Take(n * r.h.dtype.Size)
+	if err != nil {
+		return err
+	}
+	flat := make([]float32, n)
+	for i := range flat {
+		v := r.h.dtype.float(raw[i*r.h.dtype.Size:])
+		flat[i] = float32(v)
+	}
+	r.whole = transpose(flat, r.h.shape)
+	return nil
+}
