@@ -219,6 +219,35 @@ func (d *Detector) DetectInclude(ctx context.Context, x *tensor.Tensor, include 
 	return d.Detector.Detect(ctx, d.Scale(x), include)
 }
 
+// Recalibrate sets a new threshold from rows x, which are nil for a given
+// value, and saves it: in place, or as a new detector in out.
+func (d *Detector) Recalibrate(ctx context.Context, x *tensor.Tensor, rule detect.Rule, out string) error {
+	if x != nil {
+		x = d.Scale(x)
+	}
+	if _, err := d.Calibrate(ctx, x, rule); err != nil {
+		return err
+	}
+	if out == "" {
+		if err := artifact.Recalibrate(d.Saved.Dir, d.State(), nil); err != nil {
+			return err
+		}
+		out = d.Saved.Dir
+	} else {
+		changed := *d.Saved
+		changed.State = d.State()
+		if err := artifact.Save(out, &changed, false); err != nil {
+			return err
+		}
+	}
+	saved, err := artifact.Load(out)
+	if err != nil {
+		return err
+	}
+	d.Saved = saved
+	return nil
+}
+
 // Scale maps raw features as the experiment's `scale: standard` does; x
 // itself if there is none.
 func (d *Detector) Scale(x *tensor.Tensor) *tensor.Tensor {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
@@ -253,4 +254,49 @@ func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info
 	}
 	defer k.Close()
 	return out, train.FitHeads(ctx, k, cl, rows, trained, e.Spec.Seed)
+}
+
+// save writes the detector to dir. classifierDir holds the files of a
+// classifier that was trained here, or is "".
+func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard) error {
+	info, err := d.Classifier.Info(ctx)
+	if err != nil {
+		return err
+	}
+	e := d.Experiment
+	contents := artifact.Contents{Noise: g.noise, Heads: g.heads}
+	if g.normalizer != nil {
+		mean, std := g.normalizer.Float32()
+		contents.Normalize = &artifact.Affine{Mean: mean, Std: std}
+	}
+	if a := e.rows.standard; a != nil {
+		contents.Scale = &artifact.Affine{Mean: a.Mean, Std: a.Std}
+	}
+	meta := artifact.Meta{
+		Name: e.Spec.Title(), Method: e.Spec.Detector.Method.Name, Seeds: map[string]uint64{"spec": e.Spec.Seed},
+		InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Gradient: d.gradientReport(),
+		LatentDim: g.opinion.Form().Code, Data: map[string]string{},
+	}
+	if d.Gradient != nil {
+		contents.Gradient = d.Gradient.Saved()
+	}
+	if g.noise != nil {
+		meta.Samples = g.noise.N()
+	}
+	if meta.Base, err = filepath.Abs(e.Spec.Abs(".")); err != nil {
+		return err
+	}
+	if rows := e.rows.of[dataset.RoleTrain]; rows != nil && len(meta.Classifier.Labels) == 0 {
+		meta.Classifier.Labels = rows.Classes
+	}
+	for role, rows := range e.rows.of {
+		meta.Data[string(role)] = rows.Source
+	}
+	saved := &artifact.Detector{Spec: e.Spec.Resolved(), Tensors: artifact.Tensors(g.opinion.Params(), contents),
+		State: d.State(), ClassifierDir: classifierDir, Meta: meta}
+	if err := artifact.Save(dir, saved, false); err != nil {
+		return err
+	}
+	d.Saved, err = artifact.Load(dir)
+	return err
 }

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ._classifier import OUTPUT, Floats
 from ._client import Client
+from ._findings import FLAT, NO_GRADIENT, OUTSIDE, PROBABILITIES, ROWS, SAME_WARN, SUM, Doubles, Findings, brief
+from ._gradient import gradient
 from ._protobuf import Message
-
-ROWS = 16
-SUM, SAME, SAME_WARN = 1e-3, 1e-4, 1e-6  # relative to the largest output, but not below 1
-OUTSIDE = 1e-6  # of the legal range's width
-FLAT, LOGITS, NO_GRADIENT = 1, 1, 1  # on the wire
-PROBABILITIES = 2
-
-Doubles = npt.NDArray[np.float64]
-Finding = Tuple[str, str, str]  # severity, check, message
-
-
-class Findings(List[Finding]):
-    """(severity, check, message), in the order of the checks; a severity is pass, warn or fail."""
-
-    def add(self, severity: str, check: str, message: str) -> None:
-        self.append((severity, check, message))
-
-    def compare(self, check: str, what: str, a: Floats, b: Floats, warn: float = 0.0) -> None:
-        """Adds whether two answers that should be equal are: without a warning up to warn."""
-        apart = np.abs(a.astype(np.float64) - b)
-        d = float(apart.max(initial=0) / max(1.0, float(np.abs(a).max(initial=0))))
-        text = f"{what} differ by {d:.2g}"
-        if not d <= SAME:
-            row = int(apart.reshape(len(a), -1).max(1).argmax())
-            text += f", most in row {row}: {_brief(a[row])} and {_brief(b[row])}; dropout or batch statistics still at work?"
-            self.add("fail", check, text)
-        else:
-            self.add("warn" if d > warn else "pass", check, text)
-
-
-def _brief(a: npt.NDArray[Any]) -> str:
-    return np.array2string(np.ravel(a)[:4], precision=5, separator=", ")
 
 
 def run(client: Client, data: Optional[npt.ArrayLike] = None, seed: int = 0) -> Findings:
     """All checks of a configured classifier. data: rows in its own layout, or None for random ones."""
-    from ._gradient import gradient
-
     out, info = Findings(), client.describe()
     if not _described(out, info):
         return out
@@ -137,7 +105,7 @@ def _outputs(out: Findings, y: Floats, probabilities: bool) -> bool:
     are = off.max() <= SUM and least >= -SUM
     if probabilities and not are:
         i = int(off.argmax())
-        text = f"declared as probabilities, but row {i}, {_brief(y[i])}, has the sum {y[i].sum():.4g}; are these logits?"
+        text = f"declared as probabilities, but row {i}, {brief(y[i])}, has the sum {y[i].sum():.4g}; are these logits?"
         out.add("fail", "probabilities", text)
         return False
     if are and not probabilities and y.shape[1] > 1:

@@ -6,9 +6,9 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ._checks import LOGITS, ROWS, Doubles, Findings
 from ._classifier import OUTPUT, Floats
 from ._client import Client
+from ._findings import LOGITS, ROWS, Doubles, Findings
 from ._protobuf import Message
 
 DIRECTIONS = 8

@@ -18,9 +18,10 @@ from typing import List, Optional, Sequence
 import numpy as np
 
 from . import _serve
-from ._checks import Finding, Findings, run
+from ._checks import run
 from ._classifier import Classifier
 from ._client import Client, connect
+from ._findings import Finding, Findings
 
 __all__ = ["Client", "Findings", "connect", "load", "main", "run"]
 
