@@ -61,10 +61,10 @@ func (n Norm) Length(d []float32) float64 {
 	return s
 }
 
-// Project moves y, in place, to the nearest point of the ball of radius
-// b.Eps around x (for L0: the one that keeps the largest changes) and then
-// into the box, which must hold x. Rounding never leaves the ball: the
-// distance in float64 is at most Eps.
+// Project moves y, in place, into the box, which must hold x, and then to the
+// nearest point of the ball of radius b.Eps around x (for L0: the one that
+// keeps the largest changes), which does not leave the box. Rounding never
+// leaves the ball: the distance in float64 is at most Eps.
 func (b Budget) Project(x, y []float32) {
 	b.Box.Clip(y)
 	if math.IsInf(b.Eps, 1) {

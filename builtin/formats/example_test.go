@@ -1,0 +1,93 @@
+package formats_test
+
+import (
+	"fmt"
+	"image"
+	"image/png"
+	"log"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/builtin/formats"
+	"github.com/vaeguard/vaeguard/host/dataset"
+)
+
+// What ships: the formats and the extensions that tell them.
+func ExampleTable() {
+	for _, e := range formats.Table().Entries() {
+		fmt.Println(e.Name, e.Default.Traits().Extensions)
+	}
+	// Output:
+	// npy [.npy]
+	// npz [.npz]
+	// csv [.csv .tsv]
+	// parquet [.parquet]
+	// jsonl [.jsonl .ndjson .json]
+	// idx []
+	// folder []
+	// cifar10 []
+}
+
+// A table with names above its columns, one of which holds labels.
+func ExampleCSV() {
+	text := "length,width,kind\n5.1,3.5,setosa\n7,3.25,virginica\n4.75,3,setosa\n"
+	d, err := dataset.Read("-", formats.Table(), dataset.StreamOptions{Format: "csv", Label: "kind", Stdin: strings.NewReader(text)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(d.Features, d.X.Shape)
+	fmt.Println(d.Classes, d.Labels)
+	// Output:
+	// [length width] 3×2
+	// [setosa virginica] [0 1 0]
+}
+
+// A cell that is no number is named by row and column.
+func ExampleCSV_error() {
+	_, err := dataset.Read("-", formats.Table(), dataset.StreamOptions{Format: "csv", Stdin: strings.NewReader("a,b\n1,2\n3,x\n")})
+	fmt.Println(err)
+	// Output: reading -: -: row 1: line 3: column "b": "x" is not a number
+}
+
+// A row a line, of the shape that is wanted: what a pipe hands to detect.
+func ExampleJSONL() {
+	text := "[[1, 2], [3, 4]]\n[[5, 6], [7, 8]]\n"
+	d, err := dataset.Read("-", formats.Table(), dataset.StreamOptions{Stdin: strings.NewReader(text)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(d.X.Shape, d.X.Data)
+	// Output: 2×2×2 [1 2 3 4 5 6 7 8]
+}
+
+// A folder of images, a subfolder a class.
+func ExampleFolder() {
+	dir, err := os.MkdirTemp("", "images")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"cat/1.png", "cat/2.png", "dog/1.png"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			log.Fatal(err)
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := png.Encode(f, image.NewGray(image.Rect(0, 0, 4, 3))); err != nil {
+			log.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			log.Fatal(err)
+		}
+	}
+	d, err := dataset.Read(dir, formats.Table(), dataset.StreamOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(d.X.Shape, d.Classes, d.Labels)
+	// Output: 3×3×4×1 [cat dog] [0 0 1]
+}
