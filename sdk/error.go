@@ -113,6 +113,9 @@ func (d Diagnostics) Error() string {
 	return strings.Join(parts, "; ")
 }
 
+// Is reports whether target is InvalidArgument, the kind of every Diagnostics.
+func (d Diagnostics) Is(target error) bool { return target == error(InvalidArgument) }
+
 // toStatus is err as it goes on the wire.
 func toStatus(err error) error {
 	if err == nil {

@@ -19,7 +19,11 @@ func (d *Data) UseClasses(classes []string) error {
 	for i, y := range d.Labels {
 		to, ok := number[d.Classes[y]]
 		if !ok {
-			return fmt.Errorf("row %d: class %q is not among the %d classes %.60q", d.Index[i], d.Classes[y], len(classes), classes)
+			row := i
+			if d.Index != nil {
+				row = d.Index[i]
+			}
+			return fmt.Errorf("row %d: class %q is not among the %d classes %.60q", row, d.Classes[y], len(classes), classes)
 		}
 		labels[i] = to
 	}

@@ -30,3 +30,11 @@ func TestSharedParts(t *testing.T) {
 		}
 	}
 }
+
+// Rows made by hand have no Index: a fault names the row all the same.
+func TestUseClassesByHand(t *testing.T) {
+	d := &Data{Labels: []int{0, 1}, Classes: []string{"ant", "cat"}}
+	if err := d.UseClasses([]string{"ant"}); err == nil || !strings.Contains(err.Error(), `row 1: class "cat"`) {
+		t.Errorf("%v", err)
+	}
+}
