@@ -24,7 +24,7 @@ type BenchOptions struct {
 }
 
 // Bench measures the experiment's network and its classifier on synthetic
-// data: see package bench. The training is the one that the spec declares, but
+// data: see package bench. The training is the one that the spec declares, except
 // for its data and early stopping. A classifier that has no weights yet is
 // trained for one epoch on noise, in a temporary folder: what it computes costs
 // the same.

@@ -42,7 +42,7 @@ func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.R
 	return evaluate.Run(ctx, eo)
 }
 
-// Judging are the options of an evaluation of the detector.
+// Judging returns the options of an evaluation of the detector.
 func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Options, error) {
 	s := d.Experiment.Spec
 	var classes, features []string
@@ -110,7 +110,7 @@ func sha(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// ReportOptions are what a report shows beside the evaluation.
+// ReportOptions are what a report shows besides the evaluation.
 type ReportOptions struct {
 	History []train.Record // training curves; nil: not shown
 	Command string         // shell command that reproduces it; "": not shown

@@ -14,9 +14,9 @@ import (
 // scaled: it lies in [−eps, eps] already.
 type Noise struct {
 	attack.Unit
-	Norm         string  `yaml:"norm" enum:"linf|l2|l1" doc:"of the ball"`
+	Norm         string  `yaml:"norm" enum:"linf|l2|l1" doc:"norm of the ball"`
 	Eps          float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
-	Distribution string  `yaml:"distribution" enum:"uniform|gaussian" doc:"of the noise before it is scaled"`
+	Distribution string  `yaml:"distribution" enum:"uniform|gaussian" doc:"distribution of the noise before scaling"`
 }
 
 var _ attack.Control = (*Noise)(nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// IDX is the format of MNIST's files: big-endian numbers behind a header. Bytes
+// IDX is the format of MNIST's files: big-endian numbers after a header. Bytes
 // are read as intensities in [0, 1], other types as they are. Images without
 // channels (N, H, W) become H×W×1.
 type IDX struct{}

@@ -128,7 +128,7 @@ func TestSaveKeepsWhatIsThere(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// A failed save leaves nothing behind.
+	// A failed save leaves no files.
 	d.Tensors = append(d.Tensors, d.Tensors[0])
 	bad := filepath.Join(t.TempDir(), "bad")
 	if err := Save(bad, d, false); err == nil {

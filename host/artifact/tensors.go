@@ -13,7 +13,7 @@ import (
 )
 
 // Contents are what weights.safetensors holds beside the params: the names of
-// all that is no weight are known here alone.
+// everything that is not a weight are known only here.
 type Contents struct {
 	Noise     *tensor.Tensor            // noise: the stored noise, (samples, latent_dim); nil: none
 	Heads     []oracle.Head             // hidden.NAME.kernel

@@ -41,7 +41,7 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	if err := c.refresh(ctx, first, done.Digest); err != nil {
 		return sdk.FitDone{}, err
 	}
-	for _, r := range c.replicas[1:] { // the others start anew, with the weights
+	for _, r := range c.replicas[1:] { // the others restart, with the weights
 		r.end()
 		if _, err := r.process(ctx); err != nil {
 			return sdk.FitDone{}, err

@@ -11,7 +11,7 @@ import (
 
 // lanes are the open Differentiate streams of one process. A Forward takes one
 // over; its Pullback finds its tape there unless another Forward has taken the
-// lane meanwhile, in which case the forward step is done once more. So nobody
+// lane meanwhile, in which case the forward step is repeated. So nobody
 // has to say when a tape is no longer needed, and their number is bounded.
 type lanes struct {
 	rpc    *remote.Client

@@ -1,4 +1,4 @@
-// Package train fits the guard's network: the loop with its events, metrics,
+// Package train fits the detector's network: the loop with its events, metrics,
 // early stopping and checkpoints, hardened training, and the distillation of a
 // student. The classifier stays untouched; its predictions on the training
 // rows are computed once.

@@ -68,7 +68,7 @@ func scaleOf(least, most, lo, hi float64) string {
 	case least < 0 && lo == 0 && hi == 1 && most <= 1:
 		return "pixels of -1 to 1 for a model of 0 to 1"
 	case least < lo && most < hi+(hi-lo) && least > -10 && most < 10:
-		return "standardised rows for a model of raw ones: the scaling belongs into the model, or the range is that of the scaled rows"
+		return "standardised rows for a model of raw ones: the scaling belongs in the model, or the range is that of the scaled rows"
 	}
 	return ""
 }

@@ -1,4 +1,4 @@
-// Package tape keeps what a forward pass leaves behind until a pullback asks
+// Package tape keeps what a forward pass leaves until a pullback asks
 // for it. A classifier that offers gradients answers each call in a session
 // of a [Pool]: an engine, the room for its activations, and a [Mark] that says
 // which pass these belong to. A pullback looks for the session of its pass; if

@@ -65,7 +65,7 @@ func Norms(a attack.Attack) []attack.Norm {
 //   - what needs gradients refuses a model without, and nothing else does.
 //
 // A bare attack has a small network as its model, an Adaptive one a Guard.
-// o.Eps 0 is a radius that fools some of their rows.
+// o.Eps 0 is a radius at which the attack succeeds on some of their rows.
 func Run(t *testing.T, a attack.Attack, o attack.Options) {
 	t.Helper()
 	norm, _ := a.Ball()

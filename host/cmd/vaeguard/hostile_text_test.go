@@ -57,7 +57,7 @@ func hostileSpecs() []hostile {
 		{"spec", "infinite learning rate", parse(head + "vae: {latent_dim: 2, encoder: [{dense: {units: 2}}], decoder: [{dense: {units: 2}}]}\ntrain: {optimizer: {adam: {learning_rate: .inf}}}\n"), "numbers are finite"},
 		{"spec", "bytes that are no UTF-8", parse(head + "compat: \"\xff\xfe\"\n"), "invalid leading UTF-8 octet"},
 		{"spec", "variable that is not set", parse(head + "seed: ${VAEGUARD_NO_SUCH_VARIABLE}\n"), "VAEGUARD_NO_SUCH_VARIABLE is not set"},
-		{"plugin.yaml", "pinned file outside the folder", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: [./x]\nfiles: [../../etc/passwd]\n"), "leads out of the folder"},
+		{"plugin.yaml", "pinned file outside the folder", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: [./x]\nfiles: [../../etc/passwd]\n"), "is outside the folder"},
 		{"plugin.yaml", "no program", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: []\nfiles: [x]\n"), "names no program"},
 		{"vaeguard.lock", "truncated", lock(`{"version": 1, "plug`), "unexpected EOF"},
 		{"vaeguard.lock", "trailing bytes", lock(`{"version": 1, "plugins": {}} x`), "something follows after its end"},

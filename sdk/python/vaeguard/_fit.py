@@ -43,7 +43,7 @@ def fit(server: Server, steps: Iterable[Message], alive: Callable[[], bool]) -> 
 
     def progress(epoch: int, step: int, steps: int, **metrics: float) -> None:
         if not alive():
-            raise Error("unavailable", "nobody listens any more")
+            raise Error("unavailable", "the receiver is gone")
         entries = [{"key": k, "value": float(v)} for k, v in sorted(metrics.items())]
         with arrived:
             events.append({"progress": {"epoch": epoch, "step": step, "steps": steps, "metrics": entries}})

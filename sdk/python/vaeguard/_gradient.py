@@ -58,7 +58,7 @@ def gradient(
         if fit and (best is None or (fit.ok, -fit.error) > (best.ok, -best.error)):
             best = fit
     if best is None:
-        out.add("warn", "gradient", "inconclusive: all derivatives are under the noise floor of float32")
+        out.add("warn", "gradient", "inconclusive: all derivatives are below the noise floor of float32")
         return
     text = f"median relative error {best.error:.2g}, cosine {best.cosine:.4f} over {len(best.gradient)} derivatives"
     if best.ok:
