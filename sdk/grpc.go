@@ -15,11 +15,11 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
-// NewServer is what Serve runs, without the process: a gRPC server that
-// answers the protocol's calls from c, with everything that Serve does for an
-// author: batches are cut to Info.MaxBatch, shapes and finiteness are checked,
-// panics become Internal errors. It is for tests, as package sdktest has them,
-// and for a classifier served alongside other services. o is added to the options that
+// NewServer is what Serve runs, without the process: a gRPC server that answers
+// the protocol's calls from c, with everything that Serve does for an author:
+// batches are cut to Info.MaxBatch, shapes and finiteness are checked, panics
+// become Internal errors. It is for tests, as package sdktest has them, and for
+// a classifier served alongside other services. o is added to the options that
 // the protocol needs.
 func NewServer(c Classifier, o ...grpc.ServerOption) *grpc.Server {
 	s := grpc.NewServer(append(o, serverOptions()...)...)

@@ -8,8 +8,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// FalseAlarm makes the detector raise false alarms: it raises the score of inputs that stay
-// rightly classified, so that people learn to ignore it.
+// FalseAlarm makes the detector raise false alarms: it raises the score of
+// inputs that stay rightly classified, so that people learn to ignore it.
 type FalseAlarm struct {
 	attack.Unit
 	Norm  string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`

@@ -11,7 +11,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// guardLoss is what adaptive attacks minimise over a guarded classifier's outputs: a sum of
+// guardLoss is what adaptive attacks minimise over a guarded classifier's
+// outputs: a sum of
 //
 //	margin  max(gap(M(x)), −lead): make the classifier wrong
 //	rebuilt the same of the mean gap of M(x'_s): make the reconstruction wrong too

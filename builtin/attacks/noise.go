@@ -9,8 +9,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Noise is one draw of random noise, scaled to norm eps: what an attack does
-// beyond noise of its own size is its doing. Uniform noise under linf is not
+// Noise is one draw of random noise, scaled to norm eps: what an attack achieves
+// beyond noise of its own size is its own merit. Uniform noise under linf is not
 // scaled: it lies in [−eps, eps] already.
 type Noise struct {
 	attack.Unit

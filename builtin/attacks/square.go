@@ -12,7 +12,8 @@ import (
 
 // Square is random search over square patches (Andriushchenko et al. 2020,
 // arXiv:1912.00049): a patch that lowers the margin is kept. It needs
-// predictions only. Flat inputs are laid out on a grid as square as can be.
+// predictions only. Flat inputs are laid out on a grid that is as square as
+// possible.
 type Square struct {
 	attack.Unit
 	Norm    string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`

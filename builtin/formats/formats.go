@@ -1,5 +1,5 @@
 // Package formats are the file formats that ship in the box: one file each.
-// What they share, and what a format of one's own can use, is in host/dataset.
+// What they share, and what your own format can use, is in host/dataset.
 package formats
 
 import (

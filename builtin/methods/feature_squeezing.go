@@ -12,9 +12,9 @@ import (
 )
 
 // FeatureSqueezing asks the classifier about versions of an input with less
-// detail, one a squeezer: rounded to a number of bits, and smoothed by a median
-// (Xu, Evans and Qi 2018, arXiv:1704.01155, without its non-local means). It
-// needs the classifier's legal range, on which bits are counted.
+// detail, one per squeezer: rounded to a number of bits, and smoothed by a
+// median (Xu, Evans and Qi 2018, arXiv:1704.01155, without its non-local
+// means). It needs the classifier's legal range, on which bits are counted.
 type FeatureSqueezing struct {
 	BitDepth   int `yaml:"bit_depth" check:">= -1, <= 16" doc:"bits of a feature; 0: the paper's, 1 for grey images, 5 for colour, 4 for inputs that are not images; -1: no such version"`
 	MedianSize int `yaml:"median_size" check:">= 0, <= 64" doc:"height and width of the median's window on images; 0 or 1: no such version"`

@@ -12,7 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Contents are what weights.safetensors holds beside the params: the names of
+// Contents are what weights.safetensors holds besides the params: the names of
 // everything that is not a weight are known only here.
 type Contents struct {
 	Noise     *tensor.Tensor            // noise: the stored noise, (samples, latent_dim); nil: none
@@ -107,7 +107,7 @@ func (d *Detector) Gradient() map[string]*tensor.Tensor {
 // Weights are the params' tensors, by name.
 func (d *Detector) Weights() map[string]*tensor.Tensor { return Weights(d.Tensors) }
 
-// Weights leaves out what a detector's file holds beside the params.
+// Weights leaves out what a detector's file holds besides the params.
 func Weights(all []safetensors.Named) map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{}
 	for _, n := range all {

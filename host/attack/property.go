@@ -30,11 +30,12 @@ type Control interface {
 }
 
 // Transferred is an Adaptive attack on another detector of the same classifier,
-// one trained with another seed, that is judged by the detector under test. It is
-// left out where there is no other detector.
+// one trained with another seed, that is judged by the detector under test. It
+// is left out where there is no other detector.
 type Transferred interface {
 	Adaptive
-	// Transferred reports whether the attack is a transfer attack with its options.
+	// Transferred reports whether the attack is a transfer attack with its
+	// options.
 	Transferred() bool
 }
 
@@ -60,7 +61,8 @@ type Counted interface {
 // these only that much eps is no weaker than little.
 type Overshooting interface {
 	Attack
-	// Overshoots reports whether more eps may do worse with the attack's options.
+	// Overshoots reports whether more eps may do worse with the attack's
+	// options.
 	Overshoots() bool
 }
 

@@ -30,8 +30,8 @@ type Options struct {
 	// Classifier, Train (the rows), Epochs and Events are filled in.
 	Train train.Options
 	// Detect says how a detector scores; Classifier and Opinion are filled in.
-	// Without a classifier scoring is encoding and decoding codes, one per row of
-	// Noise, (S, latent), or one without noise where that is nil.
+	// Without a classifier scoring is encoding and decoding codes, one per row
+	// of Noise, (S, latent), or one without noise where that is nil.
 	Detect  detect.Options
 	Noise   *tensor.Tensor
 	Classes int // of the stand-in where there is no classifier; 0: 10
@@ -102,8 +102,8 @@ type Boundary struct {
 	Ratio      float64 `json:"ratio"` // median of the ratios of neighbouring steps
 }
 
-// Asked counts the rows that the classifier sees, next to those that it would see if
-// its answers on clean rows were not kept (as in AdversarialVAE).
+// Asked counts the rows that the classifier sees, next to those that it would
+// see if its answers on clean rows were not kept (as in AdversarialVAE).
 type Asked struct {
 	Training          float64 `json:"training_per_example_and_epoch"`
 	TrainingReference float64 `json:"training_reference"`

@@ -10,7 +10,7 @@ import (
 // be called concurrently.
 //
 // The host goes by what Traits say and by the interfaces that a format has
-// beside this one, never by its name: [StreamFormat], [LabelFormat]. Package
+// besides this one, never by its name: [StreamFormat], [LabelFormat]. Package
 // datasettest has the conformance of formats, own_test.go of builtin/formats one
 // from outside.
 type Format interface {
@@ -121,11 +121,11 @@ type RowLabels interface {
 	Classes() []string
 }
 
-// ArrayLabels is a Reader whose file has the labels beside the rows.
+// ArrayLabels is a Reader whose file has labels as well as rows.
 type ArrayLabels interface {
 	Reader
-	// LabelArray is a vector of labels, one per row, and its name for errors; nil
-	// if none was asked for.
+	// LabelArray is a vector of labels, one per row, and its name for errors;
+	// nil if none was asked for.
 	LabelArray() (a *Array, name string)
 }
 

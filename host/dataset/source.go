@@ -79,8 +79,8 @@ func (s *Source) file(formats registry.Table[Format]) (file, key string) {
 	return file, ""
 }
 
-// format is that of a source that is not a named set: what the key says, which is
-// the name of one, or else what the file is.
+// format is that of a source that is not a named set: what the key says, which
+// is the name of one, or else what the file is.
 func (s *Source) format(baseDir string, formats registry.Table[Format]) (Format, error) {
 	if s.File == "" {
 		key, _ := s.Where()

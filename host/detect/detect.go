@@ -39,9 +39,9 @@ type Score interface {
 // evidence, zeroed by the caller, of the shapes of their counterparts.
 //
 // LogP and LogPT add up: what a score reads of LogPT it answers in LogPT, and
-// the guarded classifier takes it through the temperature. What is read of the logits ZP
-// and ZQ is answered in LogP and LogQ: a score must not depend on a shift of
-// a row of logits, so the two gradients are the same.
+// the guarded classifier takes it through the temperature. What is read of the
+// logits ZP and ZQ is answered in LogP and LogQ: a score must not depend on a
+// shift of a row of logits, so the two gradients are the same.
 type Cotangents struct {
 	LogP, LogPT, LogQ *tensor.Tensor
 	X, Rebuilt        *tensor.Tensor

@@ -47,7 +47,7 @@ type Opinion interface {
 	Form() Form
 	// Params are trained, saved and loaded by name; nil: there are none. Names
 	// must not begin with noise, hidden., normalize., scale. or gradient., which
-	// a detector's file holds beside them.
+	// a detector's file holds besides them.
 	Params() []*nn.Param
 	// NewPass plans a pass on an engine that the caller closes.
 	NewPass(e *kernel.Engine) Pass

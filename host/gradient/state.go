@@ -61,8 +61,8 @@ func (s *Source) State() (json.RawMessage, map[string]*tensor.Tensor, error) {
 	return text, out, err
 }
 
-// Restore implements train.Companion: it takes over the state of a Source with equal
-// options. Nothing is asked or fitted again.
+// Restore implements train.Companion: it takes over the state of a Source with
+// equal options. Nothing is asked or fitted again.
 func (s *Source) Restore(text json.RawMessage, tensors map[string]*tensor.Tensor) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

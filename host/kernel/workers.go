@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// workers are the engine's threads beside the caller's. They park on a
+// workers are the engine's threads besides the caller's. They park on a
 // channel; the work of a call is cut into parts that any free thread takes, so
 // that a worker that wakes late costs nothing.
 type workers struct {

@@ -61,8 +61,9 @@ type Options struct {
 	DrainTimeout time.Duration // for calls under way when Close is called; 0: 5 seconds
 
 	// An idle plugin's health is asked for every HealthEvery (0: 30 seconds,
-	// negative: never), and each answer awaited for HealthTimeout (0: 10 seconds).
-	// One that does not answer twice in a row is killed; the next call starts it again.
+	// negative: never), and each answer awaited for HealthTimeout (0: 10
+	// seconds). One that does not answer twice in a row is killed; the next
+	// call starts it again.
 	HealthEvery, HealthTimeout time.Duration
 
 	// RestartBudget is how often a replica is restarted without one call having

@@ -52,9 +52,9 @@ func (g *Grads) Of(p *Param) *tensor.Tensor {
 	return g.at(i)
 }
 
-// Take is Of for a caller that adds everything at once: if fresh, nothing was added since
-// Zero, and the caller must write all of the gradient instead, whatever it
-// holds. That saves a pass to clear it and one to read it.
+// Take is Of for a caller that adds everything at once: if fresh, nothing was
+// added since Zero, and the caller must write all of the gradient instead,
+// whatever it holds. That saves a pass to clear it and one to read it.
 func (g *Grads) Take(p *Param) (d *tensor.Tensor, fresh bool) {
 	i, ok := g.index[p]
 	if !ok {

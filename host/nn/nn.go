@@ -1,6 +1,6 @@
 // Package nn is the network engine: layers as immutable data, activations in
-// workspaces, gradients beside both. Semantics, defaults and initialisers are
-// Keras 3's; float32, images NHWC.
+// workspaces, gradients separate from both. Semantics, defaults and
+// initialisers are Keras 3's; float32, images NHWC.
 package nn
 
 import (
@@ -24,8 +24,8 @@ type Layer interface {
 	Params() []*Param
 	// Plan claims buffers for a workspace.
 	Plan(p *Plan)
-	// Forward maps (N, in…) to (N, out…). The result is part of w and valid until its
-	// next Forward. x must stay unchanged until Backward.
+	// Forward maps (N, in…) to (N, out…). The result is part of w and valid
+	// until its next Forward. x must stay unchanged until Backward.
 	Forward(w *Workspace, x *tensor.Tensor) *tensor.Tensor
 	// Backward maps the gradient at the last Forward's result to the one at
 	// its input, and adds up params' gradients in g; g == nil: the input's

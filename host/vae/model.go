@@ -1,7 +1,7 @@
-// Package vae is the detector's network: an encoder, two dense heads for the mean
-// and the log-variance of a Gaussian code, and a decoder back to the input.
-// It also holds the plain auto-encoder, which has neither heads nor noise, and
-// the student network of distillation.
+// Package vae is the detector's network: an encoder, two dense heads for the
+// mean and the log-variance of a Gaussian code, and a decoder back to the
+// input. It also holds the plain auto-encoder, which has neither heads nor
+// noise, and the student network of distillation.
 package vae
 
 import (

@@ -9,7 +9,8 @@ import (
 )
 
 // Normalizer maps an input to the auto-encoder's units, (x − Mean)/Std, and
-// back. Images have one pair of numbers per channel, other inputs one per feature.
+// back. Images have one pair of numbers per channel, other inputs one per
+// feature.
 type Normalizer struct {
 	Mean, Std []float64 // one, one per channel (last dimension) or one per feature
 

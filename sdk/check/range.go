@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// What is made of rows beside the legal range.
+// Checks of rows against the legal range.
 const (
 	rangeSlack = 1e-6 // of a range's width: rounding
 	rangeUsed  = 0.02 // share of the width below which rows look like rows of another scale

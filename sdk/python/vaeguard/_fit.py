@@ -33,7 +33,7 @@ class Data(NamedTuple):
 
 
 def fit(server: Server, steps: Iterable[Message], alive: Callable[[], bool]) -> Iterator[Message]:
-    """Trains the classifier of server. alive says whether anybody listens to the events still."""
+    """Trains the classifier of server. alive says whether the events are still received."""
     if not server.model.has("fit"):
         raise Error("unimplemented", "this classifier is not trainable")
     data = gather(steps)
