@@ -136,7 +136,7 @@ func create(target string, mode fs.FileMode) (*os.File, error) {
 		}
 		return f, nil
 	}
-	return nil, fmt.Errorf("no temporary file beside %s", target)
+	return nil, fmt.Errorf("no temporary file next to %s", target)
 }
 
 // Sweep removes the temporary files for path whose writers are dead. Write does

@@ -109,7 +109,7 @@ func readSettings(config sdk.Config) (*settings, error) {
 		fail("/labels", "%d names for %d classes", len(s.Labels), s.Classes)
 	}
 	if (s.Layout == "nchw" || s.Layout == "nhwc") && s.Shape != nil && len(s.Shape) != 3 {
-		fail("/layout", "is %s, but the shape %v has not three dimensions", s.Layout, s.Shape)
+		fail("/layout", "is %s, but the shape %v does not have three dimensions", s.Layout, s.Shape)
 	}
 	if (s.Cert == "") != (s.Key == "") {
 		fail("/cert_file", "want a certificate and its key, or neither")

@@ -28,7 +28,7 @@ func TestSettings(t *testing.T) {
 		{"no such file", `{"url": "https://x", "model": "m", "ca_file": "none.pem"}`, "/ca_file: open"},
 		{"range", `{"url": "http://x", "model": "m", "input_range": [1, 1]}`, "/input_range: [1, 1] is empty"},
 		{"labels", `{"url": "http://x", "model": "m", "classes": 3, "labels": ["a", "b"]}`, "/labels: 2 names for 3 classes"},
-		{"layout", `{"url": "http://x", "model": "m", "shape": [4], "layout": "nchw"}`, "/layout: is nchw, but the shape [4] has not three dimensions"},
+		{"layout", `{"url": "http://x", "model": "m", "shape": [4], "layout": "nchw"}`, "/layout: is nchw, but the shape [4] does not have three dimensions"},
 		{"two faults", `{"url": "http://x", "model": "m", "input_range": [1, 1], "cert_file": "f"}`, "; /cert_file: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

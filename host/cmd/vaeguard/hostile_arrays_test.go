@@ -186,6 +186,6 @@ func hostileImages() []hostile {
 			dir := filepath.Dir(put(t, "data_batch_1.bin", make([]byte, 3072)))
 			_, err := dataset.Read(dir, builtin.Components().Formats, dataset.StreamOptions{})
 			return err
-		}, "3072 bytes are no whole records of 3073"},
+		}, "3072 bytes is not a whole number of records of 3073"},
 	}
 }

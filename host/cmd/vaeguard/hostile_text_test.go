@@ -60,9 +60,9 @@ func hostileSpecs() []hostile {
 		{"plugin.yaml", "pinned file outside the folder", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: [./x]\nfiles: [../../etc/passwd]\n"), "is outside the folder"},
 		{"plugin.yaml", "no program", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: []\nfiles: [x]\n"), "names no program"},
 		{"vaeguard.lock", "truncated", lock(`{"version": 1, "plug`), "unexpected EOF"},
-		{"vaeguard.lock", "trailing bytes", lock(`{"version": 1, "plugins": {}} x`), "something follows after its end"},
+		{"vaeguard.lock", "trailing bytes", lock(`{"version": 1, "plugins": {}} x`), "unexpected data after its end"},
 		{"vaeguard.lock", "another version", lock(`{"version": 9, "plugins": {}}`), "version 9, want 1"},
-		{"vaeguard.lock", "digest that is none", lock(`{"version": 1, "plugins": {"x": {"linux/amd64": {"sha256": "abc", "path": "/x"}}}}`), "is not one"},
+		{"vaeguard.lock", "digest that is not one", lock(`{"version": 1, "plugins": {"x": {"linux/amd64": {"sha256": "abc", "path": "/x"}}}}`), "is not a sha256"},
 		{"config", "schema that points at a file", config(`{"$ref": "file:///etc/passwd"}`, `{}`), "no URLLoader registered"},
 		{"config", "value of another type", config(`{"properties": {"units": {"type": "integer"}}}`, `{"units": "many"}`), "want integer"},
 	}
