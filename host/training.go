@@ -109,8 +109,8 @@ func savedNormalizer(saved *artifact.Detector) (*vae.Normalizer, error) {
 	return vae.RestoreNormalizer(n.Mean, n.Std, saved.Meta.InputShape)
 }
 
-// makeGuard makes the guard around a classifier, with the weights that its
-// training starts from.
+// makeGuard makes the second opinion around a classifier, with the weights that
+// its training starts from.
 func (e *Experiment) makeGuard(ctx context.Context, cl sdk.Classifier, from start) (*guard, error) {
 	s := e.Spec
 	info, err := cl.Info(ctx)

@@ -55,7 +55,7 @@ func affordable(p *attack.Probe, rows []int) []int {
 	return left
 }
 
-// positive is for attacks that cannot do without a bound.
+// positive is for attacks that need a bound.
 func positive(eps float64) error {
 	if eps == 0 {
 		return fmt.Errorf("eps is 0; want a positive number")

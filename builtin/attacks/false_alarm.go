@@ -9,7 +9,7 @@ import (
 )
 
 // FalseAlarm makes the detector raise false alarms: it raises the score of
-// inputs that stay rightly classified, so that people learn to ignore it.
+// inputs that stay correctly classified, so that people learn to ignore it.
 type FalseAlarm struct {
 	attack.Unit
 	Norm  string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`

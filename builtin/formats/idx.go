@@ -90,7 +90,7 @@ func idxType(code byte) (d dataset.Dtype, ok bool) {
 	return d, d.Size > 0
 }
 
-// idxHeader reads the magic number and the lengths, which whoever reads the
+// idxHeader reads the magic number and the lengths, which the reader of the
 // numbers holds against the size of the file.
 func idxHeader(c *dataset.Content) (d dataset.Dtype, shape tensor.Shape, err error) {
 	var magic [4]byte

@@ -101,4 +101,4 @@ func (c *coded) Fit(ctx context.Context, s *train.Section, o train.Options) (*tr
 }
 
 // errNoTraining is for weights that nothing provides.
-var errNoTraining = errors.New("there is neither a section train nor vae.weights: nothing says where the guard's weights come from")
+var errNoTraining = errors.New("there is neither a section train nor vae.weights: nothing says where the auto-encoder's weights come from")

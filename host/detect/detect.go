@@ -20,7 +20,7 @@ type Evidence struct {
 	// order of detector.hidden_layers.
 	HiddenP, HiddenQ []*tensor.Tensor
 	HiddenWeights    []float64
-	// Clip is the floor of the probabilities behind the logarithms above,
+	// Clip is the floor of the probabilities in the logarithms above,
 	// which then no longer add up to one; 0: none.
 	Clip float64
 }

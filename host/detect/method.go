@@ -61,7 +61,7 @@ type Form struct {
 	Rebuilt int
 	// Logits says that the pass predicts by itself: logits of the input.
 	Logits bool
-	// Code is the width of the code behind the versions, which results may
+	// Code is the width of the code of the versions, which results may
 	// include; 0: none.
 	Code int
 }
@@ -112,7 +112,7 @@ type Approximate interface{ Approximate() bool }
 type Described interface{ Describe() []nn.LayerInfo }
 
 // Coded is a Method whose opinion is that of the auto-encoder in the spec's
-// section vae, which it cannot do without.
+// section vae, which it requires.
 type Coded interface{ Coding() vae.Coding }
 
 // Hardenable is a Method whose training knows the option harden.

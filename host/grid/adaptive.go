@@ -165,8 +165,8 @@ func common(list []*scored) [][]int {
 	return out
 }
 
-// evasion compares the smallest perturbations on the rows that all attacks on
-// the guard share. Medians are means over the seeds.
+// evasion compares the smallest perturbations on the rows that all adaptive
+// attacks share. Medians are means over the seeds.
 func (b *Bench) evasion(detector, norm string, attacks []AttackResult, runs map[string]map[uint64]*scored) *Evasion {
 	e := &Evasion{Norm: norm, Seeds: []uint64{}, Ratio: nan, AtLeast: nan}
 	var fools, evades float64

@@ -95,7 +95,7 @@ func (s *Step) Weight(i int) float64 {
 	return s.Weights[i]
 }
 
-// Examples is the number of examples behind the rows.
+// Examples is the number of examples of the rows.
 func (s *Step) Examples() int {
 	if s.Count == 0 {
 		return s.N()

@@ -29,7 +29,7 @@ type Progress struct {
 	Epoch       int       `json:"epoch"`       // whole epochs made
 	Step        int       `json:"step"`        // steps made in the epoch after
 	Sums        []float64 `json:"sums"`        // of that epoch's metrics, weighted by rows
-	Rows        int       `json:"rows"`        // behind the sums
+	Rows        int       `json:"rows"`        // rows in the sums
 	History     []Record  `json:"history"`
 	Best        float64   `json:"best"`       // of early stopping's metric
 	BestEpoch   int       `json:"best_epoch"` // from 1; 0: none yet

@@ -68,7 +68,7 @@ func (p *Pass) Batch() int { return p.batch }
 // Samples is the largest number of codes per instance.
 func (p *Pass) Samples() int { return p.samples }
 
-// Mode is what NewPass was told.
+// Mode is the mode given to NewPass.
 func (p *Pass) Mode() nn.Mode { return p.enc.Mode }
 
 // ParamsOnly makes Backward leave out the gradient at x, and return nil, which

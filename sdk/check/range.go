@@ -57,8 +57,8 @@ func (p *probe) ranges(context.Context) error {
 	return nil
 }
 
-// scaleOf names the usual mistake behind data of least to most, where lo to hi
-// is legal.
+// scaleOf names the usual mistake that gives data of least to most, where lo to
+// hi is legal.
 func scaleOf(least, most, lo, hi float64) string {
 	switch {
 	case least >= 0 && most > 2 && most <= 255 && lo >= -1 && hi <= 1:

@@ -21,7 +21,7 @@ type Options struct {
 	Seed  uint64
 }
 
-// Run is the conformance suite: it puts c behind a real connection, configures
+// Run is the conformance suite: it serves c over a real connection, configures
 // and trains it if it is asked to, and runs all checks of package check. A
 // failed check fails the test; a warning is logged.
 func Run(t *testing.T, c sdk.Classifier, o Options) {

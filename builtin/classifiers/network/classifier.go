@@ -1,4 +1,4 @@
-// Package network is a trainable classifier made of layers: the model behind
+// Package network is a trainable classifier made of layers: the model of
 // the plugins mlp and cnn. It answers logits with exact gradients, offers its
 // hidden layers, and gives the same bits for the same seed, whatever the batch
 // and the number of threads.

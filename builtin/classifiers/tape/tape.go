@@ -57,8 +57,8 @@ type Pool[S Session] struct {
 	tapes uint64
 }
 
-// Take lends a session for a forward pass: the last used of those whose tape
-// nobody waits for, else a new one, else, after [Spare] of them, the free one
+// Take lends a session for a forward pass: the last used of those whose tape no
+// pullback waits for, else a new one, else, after [Spare] of them, the free one
 // that was used longest ago. Errors are those of New.
 func (p *Pool[S]) Take() (S, error) {
 	p.mu.Lock()
