@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -153,7 +154,19 @@ func headerChecks(s *Spec, c Components) []spec.Check {
 	return []spec.Check{
 		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkShapes(d, c) }},
 		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkCalibration(d, c) }},
+		{Find: s.checkTransfer},
 	}
+}
+
+// checkTransfer finds that there is no detector to make transfer attacks on.
+func (s *Spec) checkTransfer(d *spec.Document, _ spec.Errors) spec.Errors {
+	if s.Evaluate.Transfer == "" {
+		return nil
+	}
+	if _, err := artifact.Resolve(d.Abs(s.Evaluate.Transfer)); err != nil {
+		return spec.Errors{d.Errorf("evaluate.transfer_from", "%v", err)}
+	}
+	return nil
 }
 
 // checkShapes is lint's shape inference: it makes the method's opinion for the

@@ -1,13 +1,17 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/atomicfile"
@@ -29,17 +33,68 @@ type EvaluateOptions struct {
 	Labels      []int                // of X
 	Attacks     []registry.Component // nil: the spec's
 	Corruptions []registry.Component // nil: the spec's
-	Transfer    *Detector            // of another seed, on which transfer attacks are made; nil: they are left out
+	Transfer    *Detector            // of another seed for the same classifier, on which transfer attacks are made; nil: the spec's
 }
 
 // Evaluate attacks the classifier and the guarded classifier and measures what
 // is detected and what evades.
-func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (*evaluate.Report, *evaluate.Details, error) {
+func (d *Detector) Evaluate(ctx context.Context, o EvaluateOptions) (_ *evaluate.Report, _ *evaluate.Details, err error) {
+	if o.Transfer == nil {
+		if o.Transfer, err = d.openTransfer(ctx, o); err != nil {
+			return nil, nil, err
+		}
+		if o.Transfer != nil {
+			defer func() { err = errors.Join(err, o.Transfer.Close()) }()
+		}
+	}
+	if o.Transfer != nil {
+		if err := d.sameClassifier(ctx, o.Transfer); err != nil {
+			return nil, nil, err
+		}
+	}
 	eo, err := d.Judging(ctx, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	return evaluate.Run(ctx, eo)
+}
+
+// openTransfer opens the detector of evaluate.transfer_from if an attack is
+// made on it; nil: none is.
+func (d *Detector) openTransfer(ctx context.Context, o EvaluateOptions) (*Detector, error) {
+	s := d.Experiment.Spec
+	attacks := o.Attacks
+	if attacks == nil {
+		attacks = s.Attacks
+	}
+	if s.Evaluate.Transfer == "" || !slices.ContainsFunc(attacks, func(c registry.Component) bool {
+		return attack.IsTransferred(registry.As[attack.Attack](c))
+	}) {
+		return nil, nil
+	}
+	other, err := OpenContext(ctx, s.Abs(s.Evaluate.Transfer), d.Experiment.c, OpenOptions{Options: d.Experiment.o})
+	if err != nil {
+		return nil, s.Errorf("evaluate.transfer_from", "%v", err)
+	}
+	return other, nil
+}
+
+// sameClassifier refuses a detector of another classifier: attacks on it say
+// nothing of this one.
+func (d *Detector) sameClassifier(ctx context.Context, other *Detector) error {
+	was, err := other.Classifier.Info(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := d.Classifier.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if was.Digest != info.Digest || was.Name != info.Name {
+		return fmt.Errorf("transfer attacks want a detector of the same classifier: %s guards %s %s, this one %s %s",
+			other.Saved.Dir, was.Name, cmp.Or(was.Digest, "without a digest"), info.Name, cmp.Or(info.Digest, "without a digest"))
+	}
+	return nil
 }
 
 // Judging returns the options of an evaluation of the detector.

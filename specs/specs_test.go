@@ -1,12 +1,17 @@
 package specs_test
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/grid"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 	"github.com/vaeguard/vaeguard/specs"
 )
@@ -70,5 +75,44 @@ func TestSpecs(t *testing.T) {
 				t.Errorf("%d parameters, want %d", params, w.params)
 			}
 		})
+	}
+}
+
+// The experiments and grids of the tracks are sound, each detector of each set
+// among them. Their data need not be there.
+func TestTracks(t *testing.T) {
+	files, err := filepath.Glob("tracks/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	grids := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := builtin.Components()
+		if !strings.Contains(string(text), "\nkind: Grid\n") {
+			if _, err := host.ParseSpec(file, text, c); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		grids++
+		if _, err := host.ParseSpec(file, text, c); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), `kind: want Experiment, got "Grid"`) {
+			t.Errorf("a grid read as an experiment: %v", err)
+		}
+		g, err := grid.Load(file, nil, c.Tables())
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		_, err = grid.Open(g, grid.Options{Components: c})
+		if faults := (spec.Errors)(nil); errors.As(err, &faults) {
+			t.Error(err)
+		}
+	}
+	if grids < 4 {
+		t.Errorf("only %d grids", grids)
 	}
 }

@@ -35,13 +35,19 @@ func TestKnownValues(t *testing.T) {
 	// JS = ln 2 − H(¾).
 	p, q := []float64{0.75, 0.25}, []float64{0.25, 0.75}
 	const kl = 0.5493061443340549
-	js := math.Ln2 + 0.75*math.Log(0.75) + 0.25*math.Log(0.25)
-	for name, want := range map[string]float64{
+	js := func(temperature float64) float64 {
+		a, b := math.Pow(0.75, 1/temperature), math.Pow(0.25, 1/temperature)
+		a, b = a/(a+b), b/(a+b)
+		return math.Ln2 + a*math.Log(a) + b*math.Log(b)
+	}
+	values := map[string]float64{
 		"kl":                   kl + 3*kl, // with the hidden layer's weight of 3
 		"reverse_kl":           kl,
 		"symmetric_kl":         kl,
 		"hidden_kl":            3 * kl,
-		"js":                   js,
+		"js":                   js(1),
+		"js_10":                js(10),
+		"js_40":                js(40),
 		"ce_top":               math.Log(4),
 		"cross_entropy":        0.75*math.Log(4) - 0.25*math.Log(0.75),
 		"margin":               math.Log(3),
@@ -49,15 +55,16 @@ func TestKnownValues(t *testing.T) {
 		"squeeze_l1":           1,
 		"reconstruction_error": (0.25 + 4) / 2,
 		"max_softmax":          0.25,
-	} {
-		s, err := Table().Lookup(name)
-		if err != nil {
-			t.Fatal(err)
+	}
+	for _, e := range Table().Entries() {
+		want, ok := values[e.Name]
+		if !ok {
+			t.Errorf("%s has no expected value", e.Name)
 		}
 		got := make([]float64, 1)
-		s.Score(got, pair(p, q))
+		e.Default.Score(got, pair(p, q))
 		if math.Abs(got[0]-want) > 1e-6 {
-			t.Errorf("%s = %.9g, want %.9g", name, got[0], want)
+			t.Errorf("%s = %.9g, want %.9g", e.Name, got[0], want)
 		}
 	}
 }

@@ -188,3 +188,8 @@ func errorText(err error) string {
 	}
 	return text
 }
+
+// options are the facade's, from the global flags.
+func (a *app) options() host.Options {
+	return host.Options{Threads: a.threads, Logger: a.logger(), Progress: a.report()}
+}

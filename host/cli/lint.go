@@ -71,20 +71,3 @@ func (a *app) lintCommand() *cobra.Command {
 	c.Flags().BoolVar(&plugins, "plugins", false, "also start the classifier and check its config")
 	return c
 }
-
-func (a *app) schemaCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of specs, for editors",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := a.stdout.Write(host.Schema(a.c))
-			return err
-		},
-	}
-}
-
-// options are the facade's, from the global flags.
-func (a *app) options() host.Options {
-	return host.Options{Threads: a.threads, Logger: a.logger(), Progress: a.report()}
-}

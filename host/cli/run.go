@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -76,65 +75,6 @@ func (a *app) runCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted run; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing run aside")
 	c.Flags().BoolVar(&dry, "dry-run", false, "print layers, parameters and estimates; write nothing")
-	return c
-}
-
-func (a *app) demoCommand() *cobra.Command {
-	o := host.RunOptions{Out: "vaeguard-demo"}
-	c := &cobra.Command{
-		Use:   "demo",
-		Short: "Run the whole experiment on embedded data, in under a minute",
-		Long: "demo trains a small CNN as a plugin, trains a detector for it, calibrates the detector's threshold, attacks the\n" +
-			"classifier, and reports what is detected and corrected, on images embedded in this program.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := host.Load("demo", nil, a.c, a.options())
-			if err != nil {
-				return err
-			}
-			o.Reproduce = "vaeguard demo --out " + quote(o.Out)
-			o.Command = o.Reproduce + " --resume"
-			report, err := e.Run(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			return a.printReport(report, o.Out)
-		},
-	}
-	c.Flags().StringVar(&o.Out, "out", o.Out, "run directory")
-	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted demo")
-	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
-	return c
-}
-
-func (a *app) trainCommand() *cobra.Command {
-	var s specFlags
-	var o host.TrainOptions
-	c := &cobra.Command{
-		Use:   "train SPEC --out DETECTOR",
-		Short: "Train and calibrate a detector",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if o.Out == "" {
-				return usagef("train needs --out DETECTOR")
-			}
-			e, err := host.Load(args[0], s.set, a.c, a.options())
-			if err != nil {
-				return err
-			}
-			o.Command = s.resume("train", args[0], o.Out)
-			d, err := e.TrainTo(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, d.Close()) }()
-			return a.printDetector(cmd.Context(), d)
-		},
-	}
-	s.add(c, "set")
-	c.Flags().StringVar(&o.Out, "out", "", "directory to write the detector to")
-	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; start one if there is none")
-	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
 	return c
 }
 

@@ -11,7 +11,7 @@ import (
 //
 // The host goes by what Traits say and by the interfaces that a format has
 // besides this one, never by its name: [StreamFormat], [LabelFormat]. Package
-// datasettest has the conformance of formats, own_test.go of builtin/formats one
+// datasettest has the conformance of formats, examples/own-format one
 // from outside.
 type Format interface {
 	// Traits say how files of the format are recognised and which keys of a

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/registry"
 )
@@ -90,6 +91,9 @@ func Parse(name string, data []byte, dst any, o Options) (*Document, error) {
 	doc := newDocument(name, root, o.Tables)
 	d := &decoder{file: name, tables: o.Tables, names: doc.names, foreign: o.Foreign, errs: errs}
 	d.structure(v.Elem(), root, "", true)
+	if other := d.errs.otherKind(root); other != nil {
+		return nil, other
+	}
 	if root.shape == mapping {
 		d.errs = doc.check(o.Checks, d.errs)
 	}
@@ -99,6 +103,22 @@ func Parse(name string, data []byte, dst any, o Options) (*Document, error) {
 	doc.foreign = d.ignored
 	doc.remember(v.Elem())
 	return doc, nil
+}
+
+// otherKind is the one fault of a file that declares something else, such as a
+// Grid where an Experiment is wanted: its keys are not faults one by one. A
+// misspelt kind is a fault among others.
+func (e Errors) otherKind(root *node) Errors {
+	if root.shape != mapping || root.get("kind") == nil {
+		return nil
+	}
+	for _, f := range e {
+		misspelt := strings.Contains(f.Message, "did you mean") || strings.Count(strings.ToLower(f.Message), strings.ToLower(root.get("kind").text)) > 1
+		if f.Path == "kind" && !misspelt {
+			return Errors{f}
+		}
+	}
+	return nil
 }
 
 // check runs the checks that have sense and adds to what was found.

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 
@@ -71,4 +74,40 @@ func mix(adv, out string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// TestVerbsHaveScripts: each verb is run by a script, with what it prints.
+func TestVerbsHaveScripts(t *testing.T) {
+	var help bytes.Buffer
+	if code := cli.Run(t.Context(), builtin.Components(), []string{"--help"}, nil, &help, os.Stderr); code != 0 {
+		t.Fatalf("exit status %d", code)
+	}
+	_, verbs, _ := strings.Cut(help.String(), "Available Commands:\n")
+	verbs, _, _ = strings.Cut(verbs, "\n\n")
+	files, err := filepath.Glob(filepath.Join(scripts, "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, b...)
+	}
+	n := 0
+	for line := range strings.Lines(verbs) {
+		name := strings.Fields(line)[0]
+		if name == "help" || name == "completion" { // cobra's
+			continue
+		}
+		n++
+		if !regexp.MustCompile(`(?m)exec vaeguard ` + name + `( |$)`).Match(text) {
+			t.Errorf("no script runs vaeguard %s", name)
+		}
+	}
+	if n < 15 {
+		t.Errorf("only %d verbs in:\n%s", n, help.String())
+	}
 }

@@ -1,10 +1,9 @@
-package formats_test
+package main
 
 import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,52 +17,8 @@ import (
 	"github.com/vaeguard/vaeguard/host/cli/clitest"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/dataset/datasettest"
-	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
-
-// Raw32 is a format from outside: a line of JSON with the shape, then float32s
-// in little-endian order, such as {"raw32": [3, 64]}.
-type Raw32 struct{}
-
-var _ dataset.StreamFormat = Raw32{}
-
-// Traits implements dataset.Format.
-func (Raw32) Traits() dataset.Traits {
-	return dataset.Traits{Extensions: []string{".raw32"}, Magic: []string{`{"raw32":`}}
-}
-
-// Open implements dataset.Format.
-func (f Raw32) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
-	return dataset.OpenStreamed(f, path, o)
-}
-
-// Stream implements dataset.StreamFormat.
-func (Raw32) Stream(c *dataset.Content, _ dataset.ReadOptions) (dataset.Reader, error) {
-	line, err := c.ReadSlice('\n') // bounded by the buffer
-	if err != nil {
-		return nil, fmt.Errorf("%s: no line with the shape: %w", c.Name, err)
-	}
-	var header struct {
-		Shape tensor.Shape `json:"raw32"`
-	}
-	if err := json.Unmarshal(line, &header); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Name, err)
-	}
-	r, err := dataset.NewNumbers(c, dataset.Dtype{Kind: 'f', Size: 4}, header.Shape)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-// components are what ships and the format.
-func components() host.Components {
-	c := builtin.Components()
-	c.Formats = c.Formats.With(registry.Entry[dataset.Format]{Name: "raw32", Default: Raw32{},
-		Doc: "a line of JSON with the shape, then float32s (.raw32): {\"raw32\": [3, 64]}"})
-	return c
-}
 
 // raw32 is x as such a file.
 func raw32(x *tensor.Tensor) []byte {
@@ -78,10 +33,13 @@ func raw32(x *tensor.Tensor) []byte {
 	return b.Bytes()
 }
 
-// TestMain makes the test binary the command line with the format, and the
-// plugins that it starts.
-func TestMain(m *testing.M) { clitest.Main(m, components(), nil) }
+// TestMain makes the test binary the program of the script, and the plugins
+// that it starts.
+func TestMain(m *testing.M) {
+	clitest.Main(m, components(), map[string]func(){"own-format": main})
+}
 
+// TestRaw32 holds the format to what the host expects of every format.
 func TestRaw32(t *testing.T) {
 	datasettest.Table(t, components().Formats)
 	x := tensor.From([]float32{1, -2, 3, 0.5, 0, 7}, 3, 2)
@@ -121,9 +79,9 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestOwnFormat runs testdata/own.txtar on digits in the format.
-func TestOwnFormat(t *testing.T) {
-	clitest.Run(t, "testdata", nil, func(e *testscript.Env) error {
+// TestProgram runs the script on digits in the format.
+func TestProgram(t *testing.T) {
+	clitest.Run(t, "testdata", []string{"guard.yaml"}, func(e *testscript.Env) error {
 		for _, split := range []string{"train", "calibration", "test"} {
 			d, err := dataset.Open(dataset.Source{Dataset: "digits", Split: split}, "", datasets.Table(), formats.Table())
 			if err != nil {

@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	o := host.RunOptions{Out: "vaeguard-demo"}
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the whole experiment on embedded data, in under a minute",
+		Long: "demo trains a small CNN as a plugin, trains a detector for it, calibrates the detector's threshold, attacks the\n" +
+			"classifier, and reports what is detected and corrected, on images embedded in this program.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := host.Load("demo", nil, a.c, a.options())
+			if err != nil {
+				return err
+			}
+			o.Reproduce = "vaeguard demo --out " + quote(o.Out)
+			o.Command = o.Reproduce + " --resume"
+			report, err := e.Run(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			return a.printReport(report, o.Out)
+		},
+	}
+	c.Flags().StringVar(&o.Out, "out", o.Out, "run directory")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted demo")
+	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
+	return c
+}

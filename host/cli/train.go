@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+)
+
+func (a *app) trainCommand() *cobra.Command {
+	var s specFlags
+	var o host.TrainOptions
+	c := &cobra.Command{
+		Use:   "train SPEC --out DETECTOR",
+		Short: "Train and calibrate a detector",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.Out == "" {
+				return usagef("train needs --out DETECTOR")
+			}
+			e, err := host.Load(args[0], s.set, a.c, a.options())
+			if err != nil {
+				return err
+			}
+			o.Command = s.resume("train", args[0], o.Out)
+			d, err := e.TrainTo(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, d.Close()) }()
+			return a.printDetector(cmd.Context(), d)
+		},
+	}
+	s.add(c, "set")
+	c.Flags().StringVar(&o.Out, "out", "", "directory to write the detector to")
+	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; start one if there is none")
+	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
+	return c
+}
