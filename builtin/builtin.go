@@ -1,5 +1,5 @@
-// Package builtin is what ships in the box: one file a component, one table a
-// kind, handed to the host as a value.
+// Package builtin is what ships in the box: one file per component, one table
+// per kind, handed to the host as a value.
 package builtin
 
 import (

@@ -120,7 +120,7 @@ func excused(file, word string, used map[string]bool) bool {
 // literal is a string of the source.
 type literal struct{ text, at string }
 
-// literals are the string literals of a file but for struct tags and imports.
+// literals are the string literals of a file except struct tags and imports.
 func literals(path string) ([]literal, error) {
 	set := token.NewFileSet()
 	f, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)

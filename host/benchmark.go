@@ -23,11 +23,11 @@ type BenchOptions struct {
 	Progress  func(part string)
 }
 
-// Bench measures the experiment's network and its classifier on synthetic
-// data: see package bench. The training is the one that the spec declares, but
-// for its data and early stopping. A classifier that has no weights yet is
-// trained for one epoch on noise, in a temporary folder: what it computes costs
-// the same.
+// Bench measures the experiment's network and its classifier on synthetic data:
+// see package bench. The training is the one that the spec declares, except for
+// its data and early stopping. A classifier that has no weights yet is trained
+// for one epoch on noise, in a temporary folder: what it computes costs the
+// same.
 func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, error) {
 	s := e.Spec
 	switch {

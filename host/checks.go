@@ -119,7 +119,7 @@ func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
 		errs = append(errs, d.Errorf("train", "there is no vae to train; add the section vae"))
 	}
 	if h, ok := m.(detect.Hardenable); s.Train != nil && s.Train.Harden != nil && !(ok && h.Hardenable()) {
-		errs = append(errs, d.Errorf("train.harden", "method %s rebuilds nothing that could be hardened", s.Detector.Method.Name))
+		errs = append(errs, d.Errorf("train.harden", "method %s reconstructs nothing that could be hardened", s.Detector.Method.Name))
 	}
 	if c, ok := m.(detect.Checker); ok && !found.Below("vae") && !found.Below("train") {
 		for _, f := range c.Check(s.VAE, s.Train) {

@@ -18,7 +18,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Detector is a guard at work: a detector with its classifier running. Its
+// Detector is a detector in use, with its classifier running. Its
 // methods may be called concurrently.
 type Detector struct {
 	*detect.Detector
@@ -163,7 +163,7 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 	return d, nil
 }
 
-// assemble makes the detector of a guard.
+// assemble makes the detector of a second opinion.
 func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, g *guard, state detect.State) (*Detector, error) {
 	s := e.Spec.Detector
 	o := detect.Options{
@@ -260,7 +260,7 @@ func (d *Detector) Scale(x *tensor.Tensor) *tensor.Tensor {
 	return y
 }
 
-// Threshold is the one in use; its zero value if there is none.
+// Threshold is the one in use; the zero value if there is none.
 func (d *Detector) Threshold() detect.Threshold {
 	if t := d.State().Threshold; t != nil {
 		return *t
@@ -268,7 +268,7 @@ func (d *Detector) Threshold() detect.Threshold {
 	return detect.Threshold{}
 }
 
-// ClassNames are the names of the classes, in order; nil if nobody named them.
+// ClassNames are the names of the classes, in order; nil if they have no names.
 func (d *Detector) ClassNames() []string {
 	if d.Saved == nil {
 		return nil

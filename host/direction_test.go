@@ -58,7 +58,7 @@ var allowed = map[string][]string{
 	"host/oracle":   append([]string{"host/kernel", "sdk"}, author...),
 }
 
-// author is what the author of a plugin gets beside package sdk: nothing of
+// author is what the author of a plugin gets besides package sdk: nothing of
 // the host's end.
 var author = []string{"sdk/tensor", "sdk/proto", "sdk/wire", "sdk/secret"}
 

@@ -97,7 +97,7 @@ func (d *Detector) sameClassifier(ctx context.Context, other *Detector) error {
 	return nil
 }
 
-// Judging are the options of an evaluation of the detector.
+// Judging returns the options of an evaluation of the detector.
 func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Options, error) {
 	s := d.Experiment.Spec
 	var classes, features []string
@@ -165,7 +165,7 @@ func sha(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// ReportOptions are what a report shows beside the evaluation.
+// ReportOptions are what a report shows besides the evaluation.
 type ReportOptions struct {
 	History []train.Record // training curves; nil: not shown
 	Command string         // shell command that reproduces it; "": not shown

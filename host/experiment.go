@@ -18,8 +18,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Options are what all of the facade's entry points share. The zero value is
-// silent and uses all cores.
+// Options are what all of the facade's entry points share. The zero value
+// reports nothing and uses all cores.
 type Options struct {
 	Threads int          // of the host's arithmetic; 0: GOMAXPROCS
 	Logger  hclog.Logger // nil: none
@@ -73,8 +73,8 @@ func Load(name string, set []string, c Components, o Options) (*Experiment, erro
 	return newExperiment(s, c, o), nil
 }
 
-// LoadForLint is Load, but that a plugin which cannot be found, or whose config
-// does not fit it, is among the faults.
+// LoadForLint is Load that also reports a plugin which cannot be found, or
+// whose config does not fit it.
 func LoadForLint(name string, set []string, c Components, o Options) (*Experiment, error) {
 	s, err := read(name, set, c, func(s *Spec) []spec.Check { return append(allChecks(s, c), pluginChecks(s, c)...) })
 	if err != nil {
@@ -96,7 +96,7 @@ func (e *Experiment) With(change func(*Spec)) *Experiment {
 	return &Experiment{Spec: &s, c: e.c, o: e.o, rows: e.rows}
 }
 
-// Describe lists the layers of the spec's opinion, none if it has none. Without
+// Describe lists the layers of the spec's opinion, if it has any. Without
 // data at hand the shape of an example is that of the decoder's end.
 func (e *Experiment) Describe() ([]nn.LayerInfo, error) {
 	in, classes := e.Spec.inputShape(e.Spec.Document, e.c)

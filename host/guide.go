@@ -15,14 +15,14 @@ import (
 // Guide documents all that a spec can say with the given components: its keys,
 // the components, the plugins (shipped ones and those that are found), the
 // sources of gradients and the ready specs. The error joins what is wrong with
-// folders of plugins, which are left out; the guide is good all the same.
+// folders of plugins, which are left out; the guide is usable all the same.
 func Guide(c Components) (spec.Guide, error) {
 	plugins, err := c.pluginKind()
 	return spec.Guide{Root: Spec{}, Tables: c.Tables(), Kinds: []spec.Kind{plugins, c.gradientKind(), c.specKind()}}, err
 }
 
-// Explain documents what spec.Guide.Explain does. Folders of plugins that cannot
-// be read are of no account.
+// Explain documents what spec.Guide.Explain does. Folders of plugins that
+// cannot be read are ignored.
 func Explain(name string, c Components) (string, error) {
 	g, _ := Guide(c)
 	return g.Explain(name)
@@ -39,7 +39,7 @@ func (c Components) pluginKind() (spec.Kind, error) {
 		kind.Topics = append(kind.Topics, spec.Topic{
 			Name: e.Name, Summary: fmt.Sprintf("%s (%s, shipped)", spec.Summary(e.Doc), version),
 			Page: func() string {
-				p := pluginPage{name: e.Name, doc: e.Doc, from: fmt.Sprintf("Shipped in this program, version %s.", version), schema: shippedSchema(e.Name, c), silent: "It takes no classifier.config."}
+				p := pluginPage{name: e.Name, doc: e.Doc, from: fmt.Sprintf("Shipped in this program, version %s.", version), schema: shippedSchema(e.Name, c), noSchema: "It takes no classifier.config."}
 				if e.Default.Train != nil {
 					p.train = spec.OptionTable(e.Default.Train, c.Tables()...)
 				}
@@ -69,7 +69,7 @@ func foundTopic(p launch.Plugin) spec.Topic {
 		Page: func() string {
 			return pluginPage{
 				name: p.Name, doc: summary, from: fmt.Sprintf("A plugin in %s, version %s.", p.Dir, m.Version), schema: m.Schema(),
-				silent: "Its plugin.yaml does not say what classifier.config may hold.",
+				noSchema: "Its plugin.yaml does not say what classifier.config may hold.",
 			}.String()
 		},
 	}
@@ -79,7 +79,7 @@ func foundTopic(p launch.Plugin) spec.Topic {
 type pluginPage struct {
 	name, doc, from string
 	schema          []byte // of classifier.config; nil: it tells none
-	silent          string // what that means
+	noSchema        string // what that means
 	train           string // table of classifier.train's options; "": none is known
 }
 
@@ -94,7 +94,7 @@ func (p pluginPage) String() string {
 			example += ", config: " + config
 		}
 	} else {
-		b.WriteString(p.silent + "\n\n")
+		b.WriteString(p.noSchema + "\n\n")
 	}
 	if p.train != "" {
 		fmt.Fprintf(&b, "Options of classifier.train:\n\n%s\n", p.train)

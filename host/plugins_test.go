@@ -18,7 +18,7 @@ func TestManifest(t *testing.T) {
 	_, err = host.ReadManifest([]byte("name: own\nversoin: 1\ncommand: []\nfiles: [../x]\ninput_shape: [0]\nconfig: {pattern: '('}\n"))
 	const want = `plugin.yaml:2:1: unknown key "versoin"; did you mean "version"?
 plugin.yaml:3:1: command: names no program
-plugin.yaml:4:9: files[0]: "../x" leads out of the folder
+plugin.yaml:4:9: files[0]: "../x" is outside the folder
 plugin.yaml:5:15: input_shape[0]: must be >= 1, got 0
 ` + "plugin.yaml:6:1: config: not a JSON Schema (draft-07): pattern \"(\": error parsing regexp: missing closing ): `(`"
 	if err == nil || err.Error() != want {

@@ -28,7 +28,7 @@ type RunOptions struct {
 	Resume    bool   // continue what an interrupted run left
 	Force     bool   // move an existing run aside
 	Command   string // shell command that resumes it, for the message after an interruption
-	Reproduce string // shell command that does it all again, for the report; "": the report has none
+	Reproduce string // shell command that reproduces the run, for the report; "": the report has none
 	// Classifier is a folder that StartClassifier trained a classifier into,
 	// which is guarded as it is; "": the run trains its own. Without a section
 	// classifier.train it changes nothing.
@@ -91,8 +91,8 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	return report, run.Event("done", map[string]any{"report": "report.json"})
 }
 
-// TrainTo trains and calibrates a detector into a directory. What it needs
-// to resume lies in a run directory beside it, OUT.partial, until it is done.
+// TrainTo trains and calibrates a detector into a directory. What it needs to
+// resume is kept in a run directory next to it, OUT.partial, until it is done.
 func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, err error) {
 	defer func() { err = e.Spec.Unexpanded(err) }()
 	if faults := e.Spec.Require("train", "data.train", "classifier"); len(faults) > 0 {
@@ -235,7 +235,7 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 	return d, run.Event("saved", map[string]any{"detector": d.Digest(), "threshold": d.Threshold().Value})
 }
 
-// calibrated is the detector of a trained guard, with its threshold.
+// calibrated is the detector of a trained opinion, with its threshold.
 func (e *Experiment) calibrated(ctx context.Context, cl *launch.Classifier, g *guard) (*Detector, error) {
 	d, err := e.assemble(ctx, cl, g, detect.State{})
 	if err != nil || e.Spec.Threshold == nil {

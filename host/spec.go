@@ -26,7 +26,7 @@ type Spec struct {
 	APIVersion  string               `yaml:"api_version" enum:"vaeguard/v1" required:"true" doc:"format of this file"`
 	Kind        string               `yaml:"kind" enum:"Experiment" required:"true" doc:"what the file declares"`
 	Name        string               `yaml:"name" required:"true" doc:"names the run"`
-	Seed        uint64               `yaml:"seed" doc:"of every random choice; same seed, same bits"`
+	Seed        uint64               `yaml:"seed" doc:"seed of every random choice; same seed, same bits"`
 	Compat      string               `yaml:"compat" enum:"|alibi_detect_0_2_0" doc:"short for the options that reproduce a reference implementation"`
 	Data        dataset.Section      `yaml:"data" doc:"rows by role"`
 	Classifier  Classifier           `yaml:"classifier" doc:"the model to guard"`
@@ -86,7 +86,7 @@ func read(name string, set []string, c Components, checks func(*Spec) []spec.Che
 			return nil, fmt.Errorf("%s is a folder; want a spec", name)
 		}
 		if readErr != nil {
-			return nil, fmt.Errorf("open %s: no such spec; there is no ready one of that name either: see vaeguard list spec", name)
+			return nil, fmt.Errorf("open %s: no such file, and no shipped spec of that name: see vaeguard list spec", name)
 		}
 		s.Document, err = spec.Parse(file, data, s, o)
 	} else {

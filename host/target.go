@@ -18,7 +18,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Target is what an attack is aimed at: a classifier, and the guard around it
+// Target is what an attack is aimed at: a classifier, and the detector around it
 // if there is one.
 type Target struct {
 	Experiment *Experiment
@@ -29,7 +29,7 @@ type Target struct {
 }
 
 // OpenTarget opens a detector or a run, or starts the classifier of a spec,
-// which is trained anew if the spec says so.
+// which is trained again if the spec says so.
 func OpenTarget(ctx context.Context, name string, set []string, c Components, o Options) (*Target, error) {
 	if dir, err := artifact.Resolve(name); err == nil {
 		d, err := OpenContext(ctx, dir, c, OpenOptions{Options: o})
@@ -58,7 +58,7 @@ func OpenTarget(ctx context.Context, name string, set []string, c Components, o 
 	}}, nil
 }
 
-// ClassNames are the names of the target's classes; nil if nobody named them.
+// ClassNames are the names of the target's classes; nil if they have no names.
 func (t *Target) ClassNames() []string {
 	if t.Detector != nil {
 		return t.Detector.ClassNames()
@@ -73,14 +73,14 @@ func (t *Target) ClassNames() []string {
 func (t *Target) Close() error { return t.close() }
 
 // Attack runs an attack. labels may be nil: the classifier's own predictions
-// are attacked. targets are classes to reach, one a row; nil: any but the
+// are attacked. targets are classes to reach, one per row; nil: any but the
 // label. Adaptive attacks need a detector and choose their classes themselves.
 func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets []int, a attack.Attack, seed uint64, progress func(done, total int)) (*attack.Adversarial, error) {
 	o := attack.Options{Seed: seed, Progress: progress, Targets: targets}
 	m := t.Classifier
 	if ad, ok := a.(attack.Adaptive); ok {
 		if t.Detector == nil {
-			return nil, fmt.Errorf("an adaptive attack aims at a guard: name a detector, not a spec")
+			return nil, fmt.Errorf("an adaptive attack targets a detector: name one, not a spec")
 		}
 		if targets != nil {
 			return nil, fmt.Errorf("an adaptive attack chooses the classes itself: leave out the target")

@@ -52,7 +52,7 @@ func (s *Spec) opinion(d *spec.Document, p detect.Parts) (detect.Opinion, error)
 	return o, nil
 }
 
-// start is what a guard's weights begin as, where the spec names a file or
+// start is what a detector's weights begin as, where the spec names a file or
 // another detector. The zero value stands for none.
 type start struct {
 	key        string // vae.weights or vae.from
@@ -110,8 +110,8 @@ func savedNormalizer(saved *artifact.Detector) (*vae.Normalizer, error) {
 	return vae.RestoreNormalizer(n.Mean, n.Std, saved.Meta.InputShape)
 }
 
-// makeGuard makes the guard around a classifier, with the weights that its
-// training starts from.
+// makeGuard makes the second opinion around a classifier, with the weights that
+// its training starts from.
 func (e *Experiment) makeGuard(ctx context.Context, cl sdk.Classifier, from start) (*guard, error) {
 	s := e.Spec
 	info, err := cl.Info(ctx)
@@ -143,7 +143,7 @@ func (e *Experiment) makeGuard(ctx context.Context, cl sdk.Classifier, from star
 	return g, err
 }
 
-// fit trains the guard's opinion, if it is one that is trained. What there is
+// fit trains the detector's opinion, if it is one that is trained. What there is
 // to tell and to keep goes into the run.
 func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from start, run *rundir.Dir) error {
 	s := e.Spec

@@ -17,7 +17,7 @@ type Classifier interface {
 	// capabilities need to be known.
 	Info(ctx context.Context) (Info, error)
 	// Predict maps (N, input…) to (N, classes), of the kind that Info
-	// declares. It must not keep or change x, and gives the answer away: its
+	// declares. It must not keep or change x, and hands over the answer: its
 	// memory is not used again. Each row of the answer depends on the same row
 	// of x alone.
 	Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error)
@@ -91,7 +91,7 @@ type TrainingData struct {
 	ValLabels []int
 }
 
-// FitOptions are the host's wishes for one Fit.
+// FitOptions are what the host asks of one Fit.
 type FitOptions struct {
 	JSON      []byte // {"epochs": 5, "batch_size": 128, …}: the spec's classifier.train
 	Seed      uint64

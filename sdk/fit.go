@@ -48,7 +48,7 @@ func (s *server) Fit(stream grpc.BidiStreamingServer[proto.FitRequest, proto.Fit
 		e := &proto.FitProgress{Epoch: int64(p.Epoch), Step: int64(p.Step), Steps: int64(p.Steps), Metrics: p.Metrics}
 		if err := stream.Send(&proto.FitEvent{Event: &proto.FitEvent_Progress{Progress: e}}); err != nil && lost == nil {
 			lost = err
-			cancel() // nobody listens any more
+			cancel() // the receiver is gone
 		}
 	}}
 	done, err := trainable.Fit(ctx, data, o)
@@ -158,7 +158,7 @@ func (r *rows) add(m *proto.FitRows, announced int) error {
 }
 
 // digestFiles fills in the digests that the author left out, and refuses files
-// that are not where they are said to be.
+// that are not where the classifier says.
 func digestFiles(dir string, files []FitFile) error {
 	for i, f := range files {
 		name := filepath.FromSlash(f.Name)

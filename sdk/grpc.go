@@ -15,11 +15,11 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
-// NewServer is what Serve runs, without the process: a gRPC server that
-// answers the protocol's calls from c, with everything that Serve does for an
-// author: batches are cut to Info.MaxBatch, shapes and finiteness are checked,
-// panics become Internal errors. It is for tests, as package sdktest has them,
-// and for a classifier beside other services. o is added to the options that
+// NewServer is what Serve runs, without the process: a gRPC server that answers
+// the protocol's calls from c, with everything that Serve does for an author:
+// batches are cut to Info.MaxBatch, shapes and finiteness are checked, panics
+// become Internal errors. It is for tests, as package sdktest has them, and for
+// a classifier served alongside other services. o is added to the options that
 // the protocol needs.
 func NewServer(c Classifier, o ...grpc.ServerOption) *grpc.Server {
 	s := grpc.NewServer(append(o, serverOptions()...)...)
@@ -66,7 +66,7 @@ func guardStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, ha
 // and gives every error its code.
 func recovered(err *error) {
 	if p := recover(); p != nil {
-		_, _ = os.Stderr.WriteString("the classifier panicked; the call fails, the plugin goes on:\n" + string(debug.Stack()))
+		_, _ = os.Stderr.WriteString("the classifier panicked; the call fails, the plugin keeps running:\n" + string(debug.Stack()))
 		*err = Errorf(Internal, "the classifier panicked: %v", p)
 	}
 	if _, ok := status.FromError(*err); !ok {

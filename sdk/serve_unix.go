@@ -13,7 +13,7 @@ import (
 func stdoutToStderr() { _ = unix.Dup2(2, 1) }
 
 // endGroup kills the process group if the host made this process its leader,
-// so that no child is left behind.
+// so that no child is left.
 func endGroup() {
 	if syscall.Getpgrp() == syscall.Getpid() {
 		_ = syscall.Kill(0, syscall.SIGKILL)

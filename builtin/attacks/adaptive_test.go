@@ -14,8 +14,8 @@ import (
 
 const eps = .25
 
-// outcome attacks the toy guard and says what share of rows is fooled and
-// what share gets past both.
+// outcome attacks the toy guard and says on what share of rows it succeeds and
+// what share evades.
 func outcome(t *testing.T, a attack.Attack, aware bool, batch int) (fooled, evaded float64, adv *attack.Adversarial) {
 	t.Helper()
 	g, x, y := attacktest.NewGuard(20, 8, 4, 60, 2)
@@ -52,8 +52,8 @@ func outcome(t *testing.T, a attack.Attack, aware bool, batch int) (fooled, evad
 	return fooled, evaded, adv
 }
 
-// An attacker who knows the guard gets past it where one who does not is
-// caught; ball, box and independence of the batch hold as ever.
+// An attacker who knows the detector evades it where one who does not is
+// detected; ball, box and independence of the batch hold as ever.
 func TestAdaptive(t *testing.T) {
 	_, oblivious, _ := outcome(t, &PGD{RandomStart: true, Restarts: 1}, false, 60)
 	for _, e := range Table().Entries() {
@@ -68,9 +68,9 @@ func TestAdaptive(t *testing.T) {
 				a = &c
 			}
 			fooled, evaded, adv := outcome(t, a, true, 60)
-			t.Logf("fooled %.2f, past the guard %.2f; PGD %.2f", fooled, evaded, oblivious)
+			t.Logf("succeeds on %.2f, evades on %.2f; PGD %.2f", fooled, evaded, oblivious)
 			if evaded < oblivious+.05 {
-				t.Errorf("%.2f get past the guard, %.2f by PGD that knows nothing of it", evaded, oblivious)
+				t.Errorf("%.2f evade, %.2f by PGD that knows nothing of the detector", evaded, oblivious)
 			}
 			for i := range adv.X.N() {
 				if d := attack.Linf.Distance(adv.X.Row(i), adv.XAdv.Row(i)); d > eps+attacktest.Tolerance {

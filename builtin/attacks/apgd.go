@@ -14,12 +14,12 @@ import (
 // where progress was too slow.
 type APGD struct {
 	attack.Unit
-	Norm     string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm     string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps      float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps    int     `yaml:"steps" check:">= 2" doc:"gradient steps"`
 	Loss     string  `yaml:"loss" enum:"ce|dlr" doc:"cross-entropy, or difference of logits ratio (3 classes or more)"`
-	Rho      float64 `yaml:"rho" check:"> 0, <= 1" doc:"share of steps that must have improved the loss"`
-	Restarts int     `yaml:"restarts" check:">= 1" doc:"runs on the rows not yet fooled"`
+	Rho      float64 `yaml:"rho" check:"> 0, <= 1" doc:"fraction of steps that must have improved the loss"`
+	Restarts int     `yaml:"restarts" check:">= 1" doc:"runs, each on the rows where no earlier one succeeded"`
 }
 
 var (

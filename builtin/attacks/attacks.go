@@ -24,14 +24,14 @@ func Table() registry.Table[attack.Attack] {
 		registry.Entry[attack.Attack]{Name: "square", Default: &Square{Norm: "linf", Eps: 0.1, Queries: 5000, PInit: 0.8}, Doc: "random search over square patches, from predictions (Andriushchenko et al. 2020)"},
 		registry.Entry[attack.Attack]{Name: "spsa", Default: &SPSA{Norm: "linf", Eps: 0.1, Steps: 50, Samples: 64, Delta: 0.01, LearningRate: 0.1}, Doc: "descent along gradients estimated from predictions (Uesato et al. 2018)"},
 		registry.Entry[attack.Attack]{Name: "hop_skip_jump", Default: &HopSkipJump{Norm: "l2", Steps: 40, Evaluations: 100, Queries: 5000}, Doc: "walk along the boundary, from labels alone (Chen et al. 2020)"},
-		registry.Entry[attack.Attack]{Name: "boundary", Default: &Boundary{Norm: "l2", Steps: 5000, SphericalStep: 0.01, SourceStep: 0.01}, Doc: "random walk behind the boundary, from labels alone (Brendel et al. 2018)"},
+		registry.Entry[attack.Attack]{Name: "boundary", Default: &Boundary{Norm: "l2", Steps: 5000, SphericalStep: 0.01, SourceStep: 0.01}, Doc: "random walk on the far side of the boundary, from labels alone (Brendel et al. 2018)"},
 		registry.Entry[attack.Attack]{Name: "noise", Default: &Noise{Norm: "linf", Eps: 0.1, Distribution: "uniform"}, Doc: "random noise of the same norm: the control that any attack must beat"},
 		registry.Entry[attack.Attack]{Name: "joint", Default: &Joint{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1, Lambdas: []float64{1, 0.1, 10, 100}, Rebuilt: 0.3}, Doc: "adaptive: classification and score together, the weight searched per instance"},
 		registry.Entry[attack.Attack]{Name: "logit_match", Default: &LogitMatch{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1, Restarts: 1}, Doc: "adaptive: input and reconstruction get the logits of a clean example of another class"},
 		registry.Entry[attack.Attack]{Name: "orthogonal", Default: &Orthogonal{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1, Restarts: 1}, Doc: "adaptive: classifier and detector in turn, along orthogonal gradients (Bryniarski et al. 2021)"},
 		registry.Entry[attack.Attack]{Name: "selective", Default: &Orthogonal{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1, Restarts: 1, Keep: true}, Doc: "adaptive: classifier and detector in turn (Bryniarski et al. 2021)"},
-		registry.Entry[attack.Attack]{Name: "false_alarm", Default: &FalseAlarm{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1}, Doc: "adaptive: raise the score of inputs that stay rightly classified"},
-		registry.Entry[attack.Attack]{Name: "transfer", Default: &Transfer{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1, Lambdas: []float64{1, 0.1, 10, 100}}, Doc: "adaptive: joint on a guard of another seed, judged by this one"},
+		registry.Entry[attack.Attack]{Name: "false_alarm", Default: &FalseAlarm{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1}, Doc: "adaptive: raise the score of inputs that stay correctly classified"},
+		registry.Entry[attack.Attack]{Name: "transfer", Default: &Transfer{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1, Lambdas: []float64{1, 0.1, 10, 100}}, Doc: "adaptive: joint on a detector of another seed, judged by this one"},
 		registry.Entry[attack.Attack]{Name: "joint_square", Default: &Blind{Norm: "linf", Eps: 0.1, Queries: 5000, PInit: 0.8, Lambda: 1}, Doc: "adaptive: random search from outputs and scores alone, to unmask gradients"},
 	)
 }
@@ -55,7 +55,7 @@ func affordable(p *attack.Probe, rows []int) []int {
 	return left
 }
 
-// positive is for attacks that cannot do without a bound.
+// positive is for attacks that need a bound.
 func positive(eps float64) error {
 	if eps == 0 {
 		return fmt.Errorf("eps is 0; want a positive number")

@@ -8,16 +8,16 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Blind is Square against the guard from outputs and scores alone. Where it
+// Blind is Square against the detector from outputs and scores alone. Where it
 // gets further than the attacks that follow gradients, those are masked, and
 // what they say does not count.
 type Blind struct {
 	attack.Unit
-	Norm    string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm    string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps     float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Queries int     `yaml:"queries" check:">= 1" doc:"predictions and scores per instance"`
-	PInit   float64 `yaml:"p_init" check:"> 0, <= 1" doc:"share of the features that the first patches change"`
-	Lambda  float64 `yaml:"lambda" check:"> 0" doc:"weight of the score beside the margin"`
+	PInit   float64 `yaml:"p_init" check:"> 0, <= 1" doc:"fraction of the features that the first patches change"`
+	Lambda  float64 `yaml:"lambda" check:"> 0" doc:"weight of the score relative to the margin"`
 }
 
 var (

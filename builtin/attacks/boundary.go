@@ -16,9 +16,9 @@ import (
 // steps that stay on the far side, as in Foolbox 3.
 type Boundary struct {
 	attack.Unit
-	Norm          string  `yaml:"norm" enum:"l2" doc:"of the ball"`
+	Norm          string  `yaml:"norm" enum:"l2" doc:"norm of the ball"`
 	Eps           float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0: the smallest perturbation, however large"`
-	Steps         int     `yaml:"steps" check:">= 1" doc:"of the walk, a label each"`
+	Steps         int     `yaml:"steps" check:">= 1" doc:"steps of the walk, one label each"`
 	SphericalStep float64 `yaml:"spherical_step" check:"> 0" doc:"first sideways step, in units of the distance"`
 	SourceStep    float64 `yaml:"source_step" check:"> 0" doc:"first inward step, in units of the distance"`
 }

@@ -15,14 +15,14 @@ import (
 // that c means the same in any units.
 type CW struct {
 	attack.Unit
-	Norm         string  `yaml:"norm" enum:"l2" doc:"of the ball"`
+	Norm         string  `yaml:"norm" enum:"l2" doc:"norm of the ball"`
 	Eps          float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0: the smallest perturbation, however large"`
-	Steps        int     `yaml:"steps" check:">= 1" doc:"of Adam for each c"`
+	Steps        int     `yaml:"steps" check:">= 1" doc:"steps of Adam for each c"`
 	BinarySearch int     `yaml:"binary_search" check:">= 1" doc:"values of c tried"`
-	LearningRate float64 `yaml:"learning_rate" check:"> 0" doc:"of Adam"`
+	LearningRate float64 `yaml:"learning_rate" check:"> 0" doc:"learning rate of Adam"`
 	InitialConst float64 `yaml:"initial_const" check:"> 0" doc:"first c"`
 	Confidence   float64 `yaml:"confidence" check:">= 0" doc:"κ: margin by which the wrong class must win, in logits"`
-	EarlyAbort   bool    `yaml:"early_abort" doc:"leave a c when a tenth of the steps brought nothing"`
+	EarlyAbort   bool    `yaml:"early_abort" doc:"abandon a c when a tenth of the steps bring no improvement"`
 }
 
 var (

@@ -17,10 +17,10 @@ import (
 // al. 2016, arXiv:1511.04599). On a linear model one step is exact.
 type DeepFool struct {
 	attack.Unit
-	Norm       string  `yaml:"norm" enum:"l2|linf" doc:"of the ball"`
+	Norm       string  `yaml:"norm" enum:"l2|linf" doc:"norm of the ball"`
 	Eps        float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0: the smallest perturbation, however large"`
 	Steps      int     `yaml:"steps" check:">= 1" doc:"linearisations"`
-	Overshoot  float64 `yaml:"overshoot" check:">= 0" doc:"share by which each perturbation is lengthened"`
+	Overshoot  float64 `yaml:"overshoot" check:">= 0" doc:"fraction by which each perturbation is extended"`
 	Candidates int     `yaml:"candidates" check:">= 2" doc:"most likely classes considered"`
 }
 

@@ -15,7 +15,7 @@ import (
 // arXiv:1412.6572.
 type FGSM struct {
 	attack.Unit
-	Norm     string  `yaml:"norm" enum:"linf|l2|l1" doc:"of the ball"`
+	Norm     string  `yaml:"norm" enum:"linf|l2|l1" doc:"norm of the ball"`
 	Eps      float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0 with minimal: the width of the box"`
 	Minimal  bool    `yaml:"minimal" doc:"grow eps from 0 in eps_steps equal steps until the attack succeeds"`
 	EpsSteps int     `yaml:"eps_steps" check:">= 1" doc:"steps of minimal"`

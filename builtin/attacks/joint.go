@@ -9,11 +9,11 @@ import (
 )
 
 // Joint lowers classification margin + λ·score, for each λ in turn on the
-// rows that no earlier one got past the guard. Rebuilt adds the margin on the
+// rows where no earlier one evaded the detector. Rebuilt adds the margin on the
 // reconstruction: agreement on a wrong class is how a discrepancy stays low.
 type Joint struct {
 	attack.Unit
-	Norm    string    `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm    string    `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps     float64   `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps   int       `yaml:"steps" check:">= 1" doc:"gradient steps for each λ"`
 	Step    float64   `yaml:"step" check:"> 0" doc:"first length of a step in units of eps; it falls to a tenth"`
@@ -67,12 +67,12 @@ func (a *Joint) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, 
 	return q.best, nil
 }
 
-// Transfer is Joint aimed at another guard of the same classifier, trained
+// Transfer is Joint aimed at another detector of the same classifier, trained
 // with another seed: what an attacker can do who has the recipe but not the
-// weights. evaluate gives it that guard and judges by its own.
+// weights. evaluate gives it that detector and judges by its own.
 type Transfer struct {
 	attack.Unit
-	Norm    string    `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm    string    `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps     float64   `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps   int       `yaml:"steps" check:">= 1" doc:"gradient steps for each λ"`
 	Step    float64   `yaml:"step" check:"> 0" doc:"first length of a step in units of eps; it falls to a tenth"`

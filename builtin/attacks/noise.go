@@ -9,14 +9,14 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Noise is one draw of random noise, scaled to norm eps: what an attack does
-// beyond noise of its own size is its doing. Uniform noise under linf is not
+// Noise is one draw of random noise, scaled to norm eps: what an attack achieves
+// beyond noise of its own size is its own merit. Uniform noise under linf is not
 // scaled: it lies in [−eps, eps] already.
 type Noise struct {
 	attack.Unit
-	Norm         string  `yaml:"norm" enum:"linf|l2|l1" doc:"of the ball"`
+	Norm         string  `yaml:"norm" enum:"linf|l2|l1" doc:"norm of the ball"`
 	Eps          float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
-	Distribution string  `yaml:"distribution" enum:"uniform|gaussian" doc:"of the noise before it is scaled"`
+	Distribution string  `yaml:"distribution" enum:"uniform|gaussian" doc:"distribution of the noise before scaling"`
 }
 
 var _ attack.Control = (*Noise)(nil)

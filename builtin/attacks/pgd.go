@@ -17,13 +17,13 @@ import (
 // RandomStart it is the basic iterative method (arXiv:1607.02533).
 type PGD struct {
 	attack.Unit
-	Norm        string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm        string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps         float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps       int     `yaml:"steps" check:">= 0" doc:"gradient steps; 0: 40 for linf, 50 for l2"`
 	Step        float64 `yaml:"step" check:">= 0" doc:"length of a step in units of eps; 0: 1/30 for linf, 1/40 for l2"`
 	RandomStart bool    `yaml:"random_start" doc:"begin at a random point of the ball"`
-	Restarts    int     `yaml:"restarts" check:">= 1" doc:"runs on the rows not yet fooled, each with another start"`
-	EarlyStop   bool    `yaml:"early_stop" doc:"leave a row as soon as it is fooled: fewer queries, weaker examples"`
+	Restarts    int     `yaml:"restarts" check:">= 1" doc:"runs, each from another start on the rows where no earlier one succeeded"`
+	EarlyStop   bool    `yaml:"early_stop" doc:"stop at a row as soon as the attack succeeds: fewer queries, weaker examples"`
 }
 
 var (

@@ -11,7 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// pursuit is projected descent with shrinking steps against a guard. Of all
+// pursuit is projected descent with shrinking steps against a detector. Of all
 // iterates of all runs it keeps the misclassified one of lowest score, which
 // is the worst case at every threshold; else the one of lowest loss.
 type pursuit struct {
@@ -60,7 +60,7 @@ func (q *pursuit) offer(i int, y []float32, s attack.Sample, k int) {
 	}
 }
 
-// open are the rows that no run has got past the guard yet.
+// open are the rows where no run has evaded the detector yet.
 func (q *pursuit) open() []int {
 	var rows []int
 	for i, r := range q.rank {

@@ -22,12 +22,12 @@ import (
 // projecting them, and searches the smallest eps by doubling and bisection.
 type SLIDE struct {
 	attack.Unit
-	Norm         string  `yaml:"norm" enum:"l1" doc:"of the ball"`
+	Norm         string  `yaml:"norm" enum:"l1" doc:"norm of the ball"`
 	Eps          float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units; foolbox2: first mean absolute change tried, in widths of the box"`
 	Steps        int     `yaml:"steps" check:">= 1" doc:"gradient steps"`
 	Step         float64 `yaml:"step" check:"> 0" doc:"L1 length of a step in units of eps"`
-	Quantile     float64 `yaml:"quantile" check:">= 0, < 1" doc:"share of features that a step leaves alone"`
-	Dialect      string  `yaml:"dialect" enum:"cleverhans|foolbox2" doc:"whose variant"`
+	Quantile     float64 `yaml:"quantile" check:">= 0, < 1" doc:"fraction of features that a step leaves unchanged"`
+	Dialect      string  `yaml:"dialect" enum:"cleverhans|foolbox2" doc:"which variant"`
 	BinarySearch int     `yaml:"binary_search" check:">= 0" doc:"foolbox2: radii tried; 0: eps alone"`
 }
 

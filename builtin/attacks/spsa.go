@@ -11,15 +11,15 @@ import (
 
 // SPSA estimates the gradient from predictions at random corners around x and
 // descends with Adam (Uesato et al. 2018, arXiv:1802.05666). It costs
-// 2·Samples + 1 predictions a step.
+// 2·Samples + 1 predictions per step.
 type SPSA struct {
 	attack.Unit
-	Norm         string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm         string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps          float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
-	Steps        int     `yaml:"steps" check:">= 1" doc:"of Adam"`
-	Samples      int     `yaml:"samples" check:">= 1" doc:"pairs of predictions a step"`
+	Steps        int     `yaml:"steps" check:">= 1" doc:"steps of Adam"`
+	Samples      int     `yaml:"samples" check:">= 1" doc:"pairs of predictions per step"`
 	Delta        float64 `yaml:"delta" check:"> 0" doc:"size of the random changes, in widths of the box"`
-	LearningRate float64 `yaml:"learning_rate" check:"> 0" doc:"of Adam, in units of eps"`
+	LearningRate float64 `yaml:"learning_rate" check:"> 0" doc:"learning rate of Adam, in units of eps"`
 }
 
 var (

@@ -12,13 +12,14 @@ import (
 
 // Square is random search over square patches (Andriushchenko et al. 2020,
 // arXiv:1912.00049): a patch that lowers the margin is kept. It needs
-// predictions only. Flat inputs are laid out on a grid as square as can be.
+// predictions only. Flat inputs are laid out on a grid that is as square as
+// possible.
 type Square struct {
 	attack.Unit
-	Norm    string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm    string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps     float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Queries int     `yaml:"queries" check:">= 1" doc:"predictions per instance"`
-	PInit   float64 `yaml:"p_init" check:"> 0, <= 1" doc:"share of the features that the first patches change"`
+	PInit   float64 `yaml:"p_init" check:"> 0, <= 1" doc:"fraction of the features that the first patches change"`
 }
 
 var (

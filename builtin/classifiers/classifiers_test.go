@@ -24,7 +24,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-var update = flag.Bool("update", false, "write the config of plugins/*/plugin.yaml anew")
+var update = flag.Bool("update", false, "rewrite the config of plugins/*/plugin.yaml")
 
 func TestMain(m *testing.M) {
 	host.ServeIfPlugin(components())

@@ -62,7 +62,7 @@ func (c *Pixelate) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, sev
 }
 
 // mean is the mean of the pixels of channel k in a rectangle given in shares
-// of height and width, border pixels by the part that lies inside.
+// of height and width, border pixels by the part inside.
 func (p *canvas) mean(top, bottom, left, right float64, k int) float64 {
 	sum, area := 0.0, 0.0
 	t, b, l, r := top*float64(p.h), bottom*float64(p.h), left*float64(p.w), right*float64(p.w)

@@ -14,7 +14,7 @@ func Table() registry.Table[dataset.Set] {
 		registry.Entry[dataset.Set]{Name: "mnist", Default: mnist,
 			Doc: "60,000 + 10,000 grey images of handwritten digits, 28×28×1 in [0, 1], splits train and test (CC BY-SA 3.0); to be installed"},
 		registry.Entry[dataset.Set]{Name: "fashion-mnist-3k", Default: fashion3K,
-			Doc: "2,400 + 600 images of fashion-mnist, equally many a class, splits train and test; embedded"},
+			Doc: "2,400 + 600 images of fashion-mnist, the same number of each class, splits train and test; embedded"},
 		registry.Entry[dataset.Set]{Name: "digits", Default: digits,
 			Doc: "1,797 handwritten digits of 8×8, flat, in [0, 1]; embedded"},
 		registry.Entry[dataset.Set]{Name: "breast_cancer", Default: breastCancer,

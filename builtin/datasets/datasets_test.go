@@ -66,7 +66,7 @@ func TestTables(t *testing.T) {
 		set   table
 		first []float32
 		label int
-		count []int // rows a class
+		count []int // rows per class
 	}{
 		{iris, []float32{5.1, 3.5, 1.4, 0.2}, 0, []int{50, 50, 50}},
 		{wine, []float32{14.23, 1.71, 2.43, 15.6}, 0, []int{59, 71, 48}},

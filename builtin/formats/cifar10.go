@@ -82,7 +82,7 @@ func openCIFAR10(dir, split string) (dataset.Reader, error) {
 			return nil, err
 		}
 		if !info.Mode().IsRegular() || info.Size()%cifarRecord != 0 {
-			return nil, fmt.Errorf("%s: %d bytes are no whole records of %d", f, info.Size(), cifarRecord)
+			return nil, fmt.Errorf("%s: %d bytes is not a whole number of records of %d bytes", f, info.Size(), cifarRecord)
 		}
 		r.n += int(info.Size() / cifarRecord)
 	}

@@ -37,9 +37,9 @@ func (CSV) Stream(c *dataset.Content, o dataset.ReadOptions) (dataset.Reader, er
 	return newCSVRows(c, o.Label)
 }
 
-// ReadLabels implements dataset.LabelFormat: one label a line. A first line
+// ReadLabels implements dataset.LabelFormat: one label per line. A first line
 // that is one more than the n wanted, or where n is unknown the only one that
-// is no number, is a header.
+// is not a number, is a header.
 func (CSV) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
 	c, err := dataset.OpenContent(path)
 	if err != nil {
@@ -56,7 +56,7 @@ func (CSV) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
 			break
 		}
 		if err != nil {
-			return dataset.Array{}, fmt.Errorf("%s: want one label a line: %w", path, err)
+			return dataset.Array{}, fmt.Errorf("%s: want one label per line: %w", path, err)
 		}
 		out = append(out, strings.TrimSpace(record[0]))
 	}
@@ -130,14 +130,14 @@ func newCSVRows(c *dataset.Content, label string) (dataset.Reader, error) {
 			return nil, err
 		}
 		if r.width == 1 {
-			return nil, fmt.Errorf("%s: no column but the labels", c.Name)
+			return nil, fmt.Errorf("%s: no column other than the labels", c.Name)
 		}
 	}
 	return r, nil
 }
 
 // separator looks at the first line only, and waits for no more than that:
-// what is behind it may come much later.
+// what follows it may come much later.
 func separator(c *dataset.Content) rune {
 	text, err := c.Peek(1)
 	for err == nil && !bytes.ContainsRune(text, '\n') {

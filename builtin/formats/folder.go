@@ -29,7 +29,7 @@ const (
 	maxPixels     = 1 << 26
 )
 
-// Folder is a folder of PNG and JPEG images, a subfolder a class.
+// Folder is a folder of PNG and JPEG images, one subfolder per class.
 type Folder struct{}
 
 var _ dataset.Format = Folder{}
@@ -73,7 +73,7 @@ func openFolder(dir string) (dataset.Reader, error) {
 }
 
 // list finds the images. Hidden files and folders are passed over; anything
-// else that is no image is an error.
+// else that is not an image is an error.
 func (r *folderRows) list() error {
 	images, folders, err := r.entries(".")
 	if err != nil {

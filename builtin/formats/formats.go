@@ -1,5 +1,5 @@
 // Package formats are the file formats that ship in the box: one file each.
-// What they share, and what a format of one's own can use, is in host/dataset.
+// What they share, and what your own format can use, is in host/dataset.
 package formats
 
 import (
@@ -19,15 +19,15 @@ func Table() registry.Table[dataset.Format] {
 		registry.Entry[dataset.Format]{Name: "npz", Default: NPZ{},
 			Doc: "several NumPy arrays by name (.npz); x or FILE.npz:KEY names the inputs, y or labels the labels\n\nWithout a name the inputs are the array x, or the only one, and the labels of a file of labels are the array y, or the only one: {file: rows.npz, y: y}, {file: rows.npz, x: images, labels: y.npy}."},
 		registry.Entry[dataset.Format]{Name: "csv", Default: CSV{},
-			Doc: "text in rows and columns (.csv, .tsv) apart by comma, semicolon or tab; label names the column of labels\n\nA first line without numbers, or with the label's name, is a header; without one label is the column's number, from 0: {file: rows.csv, label: species}. Plain or gzip, from a file or standard input."},
+			Doc: "text in rows and columns (.csv, .tsv), separated by comma, semicolon or tab; label names the column of labels\n\nA first line without numbers, or with the label's name, is a header; without one label is the column's number, from 0: {file: rows.csv, label: species}. Plain or gzip, from a file or standard input."},
 		registry.Entry[dataset.Format]{Name: "parquet", Default: Parquet{},
-			Doc: "a table of Apache Parquet (.parquet): a number a column, or columns of lists; label names the column of labels\n\nThe type of a column says what it holds; nulls are bad rows: {file: rows.parquet, label: species}."},
+			Doc: "a table of Apache Parquet (.parquet): one number per column, or columns of lists; label names the column of labels\n\nThe type of a column says what it holds; nulls are bad rows: {file: rows.parquet, label: species}."},
 		registry.Entry[dataset.Format]{Name: "jsonl", Default: JSONL{},
-			Doc: "JSON lines (.jsonl, .ndjson, .json): an array of numbers a line, flat or nested; what standard input holds where no format is named\n\nPlain or gzip. There are no columns: labels come from a file: {file: x.jsonl, labels: y.npy}."},
+			Doc: "JSON lines (.jsonl, .ndjson, .json): one array of numbers per line, flat or nested; the default on standard input\n\nPlain or gzip. There are no columns: labels come from a file: {file: x.jsonl, labels: y.npy}."},
 		registry.Entry[dataset.Format]{Name: "idx", Default: IDX{},
-			Doc: "IDX, as MNIST has it, recognised by its first bytes: bytes become intensities in [0, 1]; labels come from a second file\n\nPlain or gzip, from a file or standard input: {idx: train-images.gz, labels: train-labels.gz}."},
+			Doc: "IDX, the format of MNIST, recognised by its first bytes: bytes become intensities in [0, 1]; labels come from a second file\n\nPlain or gzip, from a file or standard input: {idx: train-images.gz, labels: train-labels.gz}."},
 		registry.Entry[dataset.Format]{Name: "folder", Default: Folder{},
-			Doc: "a folder of PNG and JPEG images of one size, a subfolder a class; intensities in [0, 1], 1 or 3 channels\n\nHidden files are passed over; a folder without subfolders has no labels: {folder: images}."},
+			Doc: "a folder of PNG and JPEG images of one size, one subfolder per class; intensities in [0, 1], 1 or 3 channels\n\nHidden files are ignored; a folder without subfolders has no labels: {folder: images}."},
 		registry.Entry[dataset.Format]{Name: "cifar10", Default: CIFAR10{},
 			Doc: "a folder of CIFAR-10's binary batches, splits train and test; 32×32×3 in [0, 1]\n\n{cifar10: cifar-10-batches-bin, split: train}, from data_batch_1.bin, …, test_batch.bin; class names from batches.meta.txt if it is there."},
 	)

@@ -166,7 +166,7 @@ func TestCIFAR10Refused(t *testing.T) {
 		file []byte
 		want string
 	}{
-		{"truncated", make([]byte, cifarRecord-1), "no whole records"},
+		{"truncated", make([]byte, cifarRecord-1), "not a whole number of records"},
 		{"class", bytes.Repeat([]byte{10}, cifarRecord), "row 0: class 10"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

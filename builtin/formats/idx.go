@@ -9,7 +9,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// IDX is the format of MNIST's files: big-endian numbers behind a header. Bytes
+// IDX is the format of MNIST's files: big-endian numbers after a header. Bytes
 // are read as intensities in [0, 1], other types as they are. Images without
 // channels (N, H, W) become H×W×1.
 type IDX struct{}
@@ -90,7 +90,7 @@ func idxType(code byte) (d dataset.Dtype, ok bool) {
 	return d, d.Size > 0
 }
 
-// idxHeader reads the magic number and the lengths, which whoever reads the
+// idxHeader reads the magic number and the lengths, which the reader of the
 // numbers holds against the size of the file.
 func idxHeader(c *dataset.Content) (d dataset.Dtype, shape tensor.Shape, err error) {
 	var magic [4]byte

@@ -10,8 +10,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// JSONL is JSON lines: an array of numbers a line, flat or nested. It is what
-// standard input holds where nobody says, and takes the shape wanted for that
+// JSONL is JSON lines: one array of numbers per line, flat or nested. It is what
+// standard input holds by default, and takes the shape wanted for that
 // of its rows.
 type JSONL struct{}
 
@@ -32,7 +32,7 @@ func (JSONL) Stream(c *dataset.Content, o dataset.ReadOptions) (dataset.Reader, 
 	return newJSONRows(c, o.Example)
 }
 
-// jsonRows streams JSON lines: an array of numbers a line, flat or nested as
+// jsonRows streams JSON lines: one array of numbers per line, flat or nested as
 // the example is. Blank lines are passed over.
 type jsonRows struct {
 	*dataset.Content
@@ -105,7 +105,7 @@ func (r *jsonRows) readLine() ([]byte, error) {
 			if err == nil || isEOF(err) {
 				break
 			}
-			if len(b) == 0 { // a full buffer has bytes, a failed reader has not
+			if len(b) == 0 { // a full buffer has bytes, a failed reader has none
 				return nil, err
 			}
 		}

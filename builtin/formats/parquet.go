@@ -60,7 +60,7 @@ func (f Parquet) ReadLabels(path, _ string, _ int) (a dataset.Array, err error) 
 	return dataset.Array{Shape: d.X.Shape[:1], Data: d.X.Data}, nil
 }
 
-// parquetRows streams a table: a number a column, or all numbers of columns
+// parquetRows streams a table: one number per column, or all numbers of columns
 // that hold lists, in the order of the schema; by choice one column of labels.
 type parquetRows struct {
 	name     string
@@ -127,7 +127,7 @@ func (r *parquetRows) open(label string) error {
 		}
 	}
 	if width == 0 {
-		return errors.New("no column but the labels")
+		return errors.New("no column other than the labels")
 	}
 	r.shape = tensor.Shape{width}
 	return nil

@@ -32,7 +32,7 @@ func (a Affine) affine(channels int) (gamma, beta *nn.Param) {
 // unit variance: those of the batch in training, moving averages otherwise
 // (Ioffe and Szegedy 2015).
 type BatchNormalization struct {
-	Momentum float64 `yaml:"momentum" doc:"share of the moving averages that a step keeps" check:">= 0, <= 1"`
+	Momentum float64 `yaml:"momentum" doc:"fraction of the moving averages that a step keeps" check:">= 0, <= 1"`
 	Affine   `yaml:",inline"`
 }
 

@@ -11,7 +11,7 @@ import (
 // 1/(1 − Rate), in training; otherwise it does nothing (Srivastava et al.
 // 2014).
 type Dropout struct {
-	Rate float64 `yaml:"rate" doc:"share of numbers that become zero" check:">= 0, < 1" required:"true"`
+	Rate float64 `yaml:"rate" doc:"fraction of numbers that become zero" check:">= 0, < 1" required:"true"`
 }
 
 // Make implements nn.Maker.

@@ -12,7 +12,7 @@ import (
 type Pooling struct {
 	PoolSize nn.Pair `yaml:"pool_size" doc:"height and width of a window"`
 	Strides  nn.Pair `yaml:"strides" doc:"steps between windows; default: pool_size"`
-	Padding  string  `yaml:"padding" doc:"same: windows may reach outside, which does not count; valid: not" enum:"valid|same"`
+	Padding  string  `yaml:"padding" doc:"same: windows may extend past the edges, which do not count; valid: they may not" enum:"valid|same"`
 }
 
 func newPooling() Pooling { return Pooling{PoolSize: nn.Pair{2, 2}, Padding: "valid"} }

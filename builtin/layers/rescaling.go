@@ -10,7 +10,7 @@ import (
 // Rescaling is Scale·x + Offset.
 type Rescaling struct {
 	Scale  float64 `yaml:"scale" doc:"factor of every number" required:"true"`
-	Offset float64 `yaml:"offset" doc:"added after"`
+	Offset float64 `yaml:"offset" doc:"added after scaling"`
 }
 
 // Make implements nn.Maker.

@@ -13,7 +13,7 @@ import (
 // projection is a 1×1 convolution with the strides that lead to the layers'
 // result, or a dense layer for flat shapes.
 type Residual struct {
-	Layers     []nn.Maker    `yaml:"layers" doc:"layers beside the shortcut" required:"true"`
+	Layers     []nn.Maker    `yaml:"layers" doc:"layers parallel to the shortcut" required:"true"`
 	Shortcut   string        `yaml:"shortcut" doc:"identity, or projection to another shape" enum:"identity|projection"`
 	Activation nn.Activation `yaml:"activation" doc:"function of the sum"`
 }

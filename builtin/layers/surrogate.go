@@ -6,7 +6,7 @@ import (
 )
 
 // Surrogate are the layers of a small network that stands in for a classifier
-// without gradients, but for its last: two convolutions of stride 2 and a dense
+// without gradients, except the last: two convolutions of stride 2 and a dense
 // layer for images, two dense layers for features.
 func Surrogate(in tensor.Shape, classes int) []nn.Maker {
 	relu := nn.Activation{Name: "relu"}

@@ -37,7 +37,7 @@ type tap struct {
 }
 
 // taps along a dimension of n elements enlarged by s. Position i of the result
-// lies at (i + ½)/s − ½ of the input, which goes on constantly outside.
+// lies at (i + ½)/s − ½ of the input, which continues constantly outside.
 func taps(n, s int, bilinear bool) []tap {
 	out := make([]tap, n*s)
 	for i := range out {

@@ -55,7 +55,7 @@ func spread(in, k, s int, padding string) span {
 
 // spreadTo is spread with an output padding, 0 ≤ more < s: the sides are those
 // of Keras's compute_conv_transpose_output_shape. Where the windows reach
-// beyond, more is cut behind than before.
+// beyond, more is cut after than before.
 func spreadTo(in, k, s, more int, padding string) span {
 	whole := (in-1)*s + k // what the windows cover
 	if padding == "same" {

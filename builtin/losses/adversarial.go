@@ -21,7 +21,7 @@ import (
 type Adversarial struct {
 	WModel  float64    `yaml:"w_model" check:">= 0" doc:"weight of the divergence of predictions"`
 	WRecon  float64    `yaml:"w_recon" check:">= 0" doc:"weight of the reconstruction term"`
-	CovELBO Covariance `yaml:"cov_elbo" doc:"covariance of the reconstruction term: {sim: σ}, {cov_diag: {floor: σ}} or {cov_full: {shrinkage: s}}; null instead of the mapping: none of it"`
+	CovELBO Covariance `yaml:"cov_elbo" doc:"covariance of the reconstruction term: {sim: σ}, {cov_diag: {floor: σ}} or {cov_full: {shrinkage: s}}; null: none"`
 }
 
 var _ train.Loss = (*Adversarial)(nil)

@@ -1,4 +1,4 @@
-// Package losses holds the losses of the box: what training the guard
+// Package losses holds the losses of the box: what training the detector
 // minimises. One file a loss.
 package losses
 

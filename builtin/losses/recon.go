@@ -10,7 +10,7 @@ import (
 // ELBO is −log N(x; x', Σ) alone, the reconstruction part of a variational
 // auto-encoder's bound; detector.beta adds the latent part.
 type ELBO struct {
-	CovELBO Covariance `yaml:"cov_elbo" doc:"covariance: {sim: σ}, {cov_diag: {floor: σ}} or {cov_full: {shrinkage: s}}; null instead of the mapping: none of it"`
+	CovELBO Covariance `yaml:"cov_elbo" doc:"covariance: {sim: σ}, {cov_diag: {floor: σ}} or {cov_full: {shrinkage: s}}; null: none"`
 }
 
 // MSE is the mean of (x − x')² over rows and features.

@@ -12,11 +12,11 @@ import (
 )
 
 // FeatureSqueezing asks the classifier about versions of an input with less
-// detail, one a squeezer: rounded to a number of bits, and smoothed by a median
-// (Xu, Evans and Qi 2018, arXiv:1704.01155, without its non-local means). It
-// needs the classifier's legal range, on which bits are counted.
+// detail, one per squeezer: rounded to a number of bits, and smoothed by a
+// median (Xu, Evans and Qi 2018, arXiv:1704.01155, without its non-local
+// means). It needs the classifier's legal range, on which bits are counted.
 type FeatureSqueezing struct {
-	BitDepth   int `yaml:"bit_depth" check:">= -1, <= 16" doc:"bits of a feature; 0: the paper's, 1 for grey images, 5 for colour, 4 for what is no image; -1: no such version"`
+	BitDepth   int `yaml:"bit_depth" check:">= -1, <= 16" doc:"bits of a feature; 0: the paper's, 1 for grey images, 5 for colour, 4 for inputs that are not images; -1: no such version"`
 	MedianSize int `yaml:"median_size" check:">= 0, <= 64" doc:"height and width of the median's window on images; 0 or 1: no such version"`
 }
 
@@ -137,7 +137,7 @@ func (BitDepth) Pull(dx, dy, _ []float32, _ tensor.Shape) { add(dx, dy) }
 // Median replaces each pixel of each channel by the median of the Size×Size
 // window whose last row and column, for an even size, are its own; of an even
 // number of values the upper median. Edges reflect, the border pixel included.
-// (As scipy's median_filter does.) What is no image passes unchanged.
+// (As scipy's median_filter does.) What is not an image passes unchanged.
 type Median struct{ Size int }
 
 // Squeeze implements Squeezer.

@@ -8,7 +8,7 @@ import (
 )
 
 // MagNet asks the classifier about one reconstruction, by an auto-encoder that
-// is trained without it, and is alarmed by any of three scores (Meng and Chen
+// is trained without it, and flags what any of three scores flags (Meng and Chen
 // 2017, arXiv:1705.09064).
 type MagNet struct{}
 

@@ -13,7 +13,7 @@ func Table() registry.Table[detect.Method] {
 		registry.Entry[detect.Method]{Name: "vae", Default: VAE{Samples: 10}, Doc: "Sampled reconstructions by a variational auto-encoder, the section vae (alibi-detect's AdversarialVAE)."},
 		registry.Entry[detect.Method]{Name: "ae", Default: AE{}, Doc: "One reconstruction by an auto-encoder whose encoder ends in the code: no heads, no noise (Vacanti and Van Looveren 2020)."},
 		registry.Entry[detect.Method]{Name: "distillation", Default: Distillation{}, Doc: "The opinion of a student, a network trained to predict what the classifier predicts: for models without gradients."},
-		registry.Entry[detect.Method]{Name: "max_softmax", Default: MaxSoftmax{}, Doc: "No second opinion: one less the largest probability (Hendrycks and Gimpel 2017). The baseline that any other must beat."},
+		registry.Entry[detect.Method]{Name: "max_softmax", Default: MaxSoftmax{}, Doc: "No second opinion: one minus the largest probability (Hendrycks and Gimpel 2017). The baseline that any other method must beat."},
 		registry.Entry[detect.Method]{Name: "feature_squeezing", Default: FeatureSqueezing{MedianSize: 2}, Doc: "The classifier's opinion of versions of the input with less detail (Xu, Evans and Qi 2018)."},
 		registry.Entry[detect.Method]{Name: "magnet", Default: MagNet{}, Doc: "As ae, scored by reconstruction error and two divergences; to be trained on reconstruction alone, as with loss mse (Meng and Chen 2017)."},
 	)

@@ -100,5 +100,5 @@ func (c *coded) Fit(ctx context.Context, s *train.Section, o train.Options) (*tr
 	return train.Run(ctx, o)
 }
 
-// errNoTraining is for weights that nobody provides.
-var errNoTraining = errors.New("there is neither a section train nor vae.weights: nothing says where the guard's weights come from")
+// errNoTraining is for weights that nothing provides.
+var errNoTraining = errors.New("there is neither a section train nor vae.weights: nothing says where the auto-encoder's weights come from")

@@ -18,7 +18,7 @@ func Table() registry.Table[train.Metric] {
 		registry.Entry[train.Metric]{Name: "mae", Default: &MAE{}, Doc: "Mean absolute error of the reconstruction, in the input's units."},
 		registry.Entry[train.Metric]{Name: train.NameKL, Default: &train.KL{}, Doc: "KL(P ‖ Q) between the classifier's predictions on an input and on its reconstruction, in nats; no temperature, no clip."},
 		registry.Entry[train.Metric]{Name: "reverse_kl", Default: &ReverseKL{}, Doc: "KL(Q ‖ P), in nats."},
-		registry.Entry[train.Metric]{Name: train.NameAccuracy, Default: &train.Accuracy{}, Doc: "Share of inputs whose reconstruction is predicted like themselves."},
+		registry.Entry[train.Metric]{Name: train.NameAccuracy, Default: &train.Accuracy{}, Doc: "Fraction of inputs whose reconstruction is predicted as the same class."},
 		registry.Entry[train.Metric]{Name: "confidence", Default: &Confidence{}, Doc: "Mean probability of the class predicted on the reconstruction."},
 	)
 }

@@ -41,7 +41,7 @@ func (a Adam) step(lr float64, step int) kernel.AdamStep {
 // first loses learning_rate·weight_decay of itself.
 type AdamW struct {
 	Adam
-	WeightDecay float64 `yaml:"weight_decay" doc:"share of a weight lost per step, times the rate" check:">= 0"`
+	WeightDecay float64 `yaml:"weight_decay" doc:"fraction of a weight lost per step, times the rate" check:">= 0"`
 }
 
 func newAdamW() AdamW { return AdamW{Adam: newAdam(), WeightDecay: 0.004} }

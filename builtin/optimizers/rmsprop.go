@@ -11,7 +11,7 @@ import (
 type RMSprop struct {
 	LearningRate float64 `yaml:"learning_rate" doc:"step size" check:"> 0"`
 	Rho          float64 `yaml:"rho" doc:"decay of the mean square" check:">= 0, < 1"`
-	Momentum     float64 `yaml:"momentum" doc:"share of the last step that goes on" check:">= 0, < 1"`
+	Momentum     float64 `yaml:"momentum" doc:"fraction of the previous update kept" check:">= 0, < 1"`
 	Epsilon      float64 `yaml:"epsilon" doc:"added to the mean square" check:"> 0"`
 }
 

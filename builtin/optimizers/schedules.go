@@ -35,9 +35,9 @@ func (s ExponentialDecay) At(base float64, step, total int) float64 {
 type CosineDecay struct {
 	InitialLearningRate float64 `yaml:"initial_learning_rate" doc:"rate at the start; 0: the optimiser's, or 0 with a warm-up" check:">= 0"`
 	DecaySteps          int     `yaml:"decay_steps" doc:"steps of the decay; 0: the whole training" check:">= 0"`
-	Alpha               float64 `yaml:"alpha" doc:"share of the rate that is left at the end" check:">= 0, <= 1"`
+	Alpha               float64 `yaml:"alpha" doc:"fraction of the rate left at the end" check:">= 0, <= 1"`
 	WarmupTarget        float64 `yaml:"warmup_target" doc:"rate after the warm-up; 0: the optimiser's" check:">= 0"`
-	WarmupSteps         int     `yaml:"warmup_steps" doc:"steps of linear climb" check:">= 0"`
+	WarmupSteps         int     `yaml:"warmup_steps" doc:"steps of linear increase" check:">= 0"`
 }
 
 // At implements nn.Schedule.
@@ -104,7 +104,7 @@ type PolynomialDecay struct {
 	DecaySteps          int     `yaml:"decay_steps" doc:"steps of the decay; 0: the whole training" check:">= 0"`
 	EndLearningRate     float64 `yaml:"end_learning_rate" doc:"rate at the end" check:">= 0"`
 	Power               float64 `yaml:"power" doc:"exponent; 1 is linear" check:"> 0"`
-	Cycle               bool    `yaml:"cycle" doc:"start again with twice, thrice, … the steps"`
+	Cycle               bool    `yaml:"cycle" doc:"restart with two, three, … times the steps"`
 }
 
 // At implements nn.Schedule.

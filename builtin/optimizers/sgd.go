@@ -9,7 +9,7 @@ import (
 // p += v; Nesterov's form is p += μ·v − lr·g.
 type SGD struct {
 	LearningRate float64 `yaml:"learning_rate" doc:"step size" check:"> 0"`
-	Momentum     float64 `yaml:"momentum" doc:"share of the last step that goes on" check:">= 0, < 1"`
+	Momentum     float64 `yaml:"momentum" doc:"fraction of the previous update kept" check:">= 0, < 1"`
 	Nesterov     bool    `yaml:"nesterov" doc:"look ahead along the momentum"`
 }
 

@@ -10,7 +10,7 @@ import (
 // the largest as in feature squeezing (Xu, Evans and Qi 2018,
 // arXiv:1704.01155), whose squeezers stand for the samples.
 type PredictionL1 struct {
-	Reduce string `yaml:"reduce" enum:"mean|max" doc:"over the samples"`
+	Reduce string `yaml:"reduce" enum:"mean|max" doc:"reduction over the samples"`
 }
 
 // ReconstructionError is the mean over features of (x − x'_s)² for l2, of
@@ -24,7 +24,7 @@ var (
 	_ detect.DifferentiableScore = (*ReconstructionError)(nil)
 )
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*PredictionL1) Needs() detect.Needs { return detect.Needs{Q: true} }
 
 // Score implements detect.Score.
@@ -84,7 +84,7 @@ func l1(p, q []float32) float64 {
 	return sum
 }
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*ReconstructionError) Needs() detect.Needs { return detect.Needs{Rebuilt: true} }
 
 // Score implements detect.Score.

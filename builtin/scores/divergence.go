@@ -40,7 +40,7 @@ func (k *KL) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64)
 	}
 }
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*KL) Needs() detect.Needs { return detect.Needs{Q: true} }
 
 // Score implements detect.Score.
@@ -51,7 +51,7 @@ func (*ReverseKL) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []flo
 	divergence{reverse: 1}.grad(c, e, weight)
 }
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*ReverseKL) Needs() detect.Needs { return detect.Needs{Q: true} }
 
 // Score implements detect.Score.
@@ -64,7 +64,7 @@ func (*SymmetricKL) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []f
 	divergence{forward: 0.5, reverse: 0.5}.grad(c, e, weight)
 }
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*SymmetricKL) Needs() detect.Needs { return detect.Needs{Q: true} }
 
 // Score implements detect.Score.
@@ -78,7 +78,7 @@ func (*HiddenKL) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []floa
 	hiddenGrad(c, e, weight)
 }
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*HiddenKL) Needs() detect.Needs { return detect.Needs{Q: true, Hidden: true} }
 
 // divergence is forward·KL(P_T‖Q) + reverse·KL(Q‖P_T).

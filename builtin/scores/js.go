@@ -18,7 +18,7 @@ type JS struct {
 
 var _ detect.DifferentiableScore = (*JS)(nil)
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*JS) Needs() detect.Needs { return detect.Needs{Q: true} }
 
 // Score implements detect.Score.

@@ -28,7 +28,7 @@ var (
 	_ detect.DifferentiableScore = (*MaxSoftmax)(nil)
 )
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*CETop) Needs() detect.Needs { return detect.Needs{Q: true} }
 
 // Score implements detect.Score.
@@ -52,7 +52,7 @@ func (*CETop) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float64
 	}
 }
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*CrossEntropy) Needs() detect.Needs { return detect.Needs{Q: true} }
 
 // Score implements detect.Score.
@@ -86,7 +86,7 @@ func (*CrossEntropy) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []
 	}
 }
 
-// Needs implements detect.Needy.
+// Needs implements detect.Requirer.
 func (*Margin) Needs() detect.Needs { return detect.Needs{Q: true} }
 
 // Score implements detect.Score.
@@ -114,7 +114,7 @@ func (*Margin) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []float6
 	}
 }
 
-// Needs implements detect.Needy: P alone.
+// Needs implements detect.Requirer: P alone.
 func (*MaxSoftmax) Needs() detect.Needs { return detect.Needs{} }
 
 // Score implements detect.Score.

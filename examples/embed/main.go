@@ -1,4 +1,4 @@
-// Command embed is a program of one's own with the guard inside: it scores a
+// Command embed is a program of your own with a detector inside: it scores a
 // batch of inputs and says what each one really is.
 package main
 

@@ -15,7 +15,7 @@ import (
 // predictions alone. The exported fields are the attack's keys in YAML.
 type Brightness struct {
 	attack.Unit
-	Norm  string  `yaml:"norm" enum:"linf" doc:"of the ball: a shift is bounded by its size"`
+	Norm  string  `yaml:"norm" enum:"linf" doc:"norm of the ball: a shift is bounded by its size"`
 	Eps   float64 `yaml:"eps" check:"> 0" doc:"largest shift, in the input's units"`
 	Steps int     `yaml:"steps" check:">= 2" doc:"amounts that are tried, evenly spread over [−eps, eps]"`
 }
@@ -33,7 +33,7 @@ func (a Brightness) Needs() attack.Need { return attack.NeedsPredictions }
 
 // Iterated implements attack.Iterated: it tries amount after amount, and larger
 // ones are worse. So the report has a security curve of the attack, and warns
-// where noise of the same eps fools more.
+// where noise of the same eps succeeds more often.
 func (a Brightness) Iterated() bool { return true }
 
 // MaxQueries implements attack.Counted: each amount is tried once.

@@ -37,7 +37,7 @@ func TestFindsTheWorstShift(t *testing.T) {
 	successes := 0
 	for i, ok := range few.Success {
 		if ok && !many.Success[i] {
-			t.Errorf("row %d is fooled by 2 shifts, and not by 41 that hold them", i)
+			t.Errorf("row %d: 2 shifts succeed, and 41 that include them do not", i)
 		}
 		if ok {
 			successes++
@@ -50,7 +50,7 @@ func TestFindsTheWorstShift(t *testing.T) {
 		}
 	}
 	if successes == 0 {
-		t.Error("no row is fooled by a shift of 3")
+		t.Error("a shift of 3 succeeds on no row")
 	}
 }
 

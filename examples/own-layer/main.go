@@ -1,4 +1,4 @@
-// Command own-layer is vaeguard with one layer more: soft_threshold.
+// Command own-layer is vaeguard with one more layer: soft_threshold.
 package main
 
 import (

@@ -34,7 +34,7 @@ func (m PCA) Make(p detect.Parts) (detect.Opinion, error) {
 	}, nil
 }
 
-// Scores implements detect.Method: any shipped score will do, these by default.
+// Scores implements detect.Method: any shipped score works, these by default.
 func (PCA) Scores() ([]string, detect.FusionRule) {
 	return []string{"kl", "reconstruction_error"}, detect.Fisher
 }

@@ -34,7 +34,7 @@ const (
 // runDetector is where a run keeps its detector.
 const runDetector = "detector"
 
-// Detector is a trained detector as it lies on disk.
+// Detector is a trained detector as stored on disk.
 type Detector struct {
 	Spec    []byte // detector.yaml
 	Tensors []safetensors.Named

@@ -128,7 +128,7 @@ func TestSaveKeepsWhatIsThere(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// A failed save leaves nothing behind.
+	// A failed save leaves no files.
 	d.Tensors = append(d.Tensors, d.Tensors[0])
 	bad := filepath.Join(t.TempDir(), "bad")
 	if err := Save(bad, d, false); err == nil {
@@ -268,7 +268,7 @@ func TestRecalibrate(t *testing.T) {
 	}
 }
 
-// Interrupted before its commit point a calibration has not happened; behind
+// Interrupted before its commit point a calibration has not happened; after
 // it, it has, and the next one tidies up.
 func TestInterruptedRecalibration(t *testing.T) {
 	before, d := save(t)
@@ -297,7 +297,7 @@ func TestInterruptedRecalibration(t *testing.T) {
 		m.Files[CalibrationFile], m.Sizes[CalibrationFile] = digest(pending), int64(len(pending))
 	})
 	if got, err = Load(after); err != nil || !slices.Equal(got.State.Scores, next.Scores) {
-		t.Fatalf("behind the commit point: %v", err)
+		t.Fatalf("after the commit point: %v", err)
 	}
 	if err := Recalibrate(after, next, nil); err != nil {
 		t.Fatal(err)

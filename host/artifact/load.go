@@ -74,7 +74,7 @@ func load(dir string) (*Detector, error) {
 }
 
 // verified reads one file and holds it against meta.json. After a calibration
-// that was interrupted behind its commit point, the new file still has its
+// that was interrupted after its commit point, the new file still has its
 // pending name.
 func verified(dir, name string, m Meta) ([]byte, error) {
 	if !filepath.IsLocal(filepath.FromSlash(name)) {
@@ -93,7 +93,7 @@ func verified(dir, name string, m Meta) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s is missing", name)
 	case errors.Is(err, errNoFile):
-		return nil, fmt.Errorf("%s is no file", name)
+		return nil, fmt.Errorf("%s is not a file", name)
 	case errors.Is(err, errLong):
 		return nil, fmt.Errorf("%s was edited: it has more than its %d bytes", name, size)
 	case err != nil:
@@ -104,7 +104,7 @@ func verified(dir, name string, m Meta) ([]byte, error) {
 	return nil, fmt.Errorf("%s was edited: its sha256 is %s, want %s", name, digest(b), m.Files[name])
 }
 
-// readState rebuilds the calibration and holds that the threshold follows
+// readState restores the calibration and holds that the threshold follows
 // from it.
 func readState(m Meta, content map[string][]byte) (detect.State, error) {
 	s := detect.State{Threshold: m.Threshold.detect()}

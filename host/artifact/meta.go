@@ -109,7 +109,7 @@ func parseMeta(b []byte) (Meta, error) {
 		FormatVersion *int `json:"format_version"`
 	}
 	if err := json.Unmarshal(b, &version); err != nil {
-		return Meta{}, fmt.Errorf("%s is truncated or no JSON: %w", MetaFile, err)
+		return Meta{}, fmt.Errorf("%s is truncated or not JSON: %w", MetaFile, err)
 	}
 	if version.FormatVersion == nil || *version.FormatVersion != FormatVersion {
 		got := "none"

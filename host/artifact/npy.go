@@ -37,7 +37,7 @@ func encodeNPY(rows ...[]float64) []byte {
 // decodeNPY reads what encodeNPY writes and nothing else: a vector is one row.
 func decodeNPY(b []byte) ([][]float64, error) {
 	if len(b) < len(npyMagic)+2 || string(b[:len(npyMagic)]) != npyMagic {
-		return nil, fmt.Errorf("no .npy file of version 1.0")
+		return nil, fmt.Errorf("not a .npy file of version 1.0")
 	}
 	n := int(binary.LittleEndian.Uint16(b[len(npyMagic):]))
 	rest := b[len(npyMagic)+2:]

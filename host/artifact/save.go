@@ -183,7 +183,7 @@ func copyTree(source, dir string, m *Meta) error {
 		case e.IsDir():
 			return os.MkdirAll(target, 0o755)
 		case !e.Type().IsRegular():
-			return fmt.Errorf("classifier file %s is no regular file", path)
+			return fmt.Errorf("classifier file %s is not a regular file", path)
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {

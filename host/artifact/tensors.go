@@ -12,8 +12,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Contents are what weights.safetensors holds beside the params: the names of
-// all that is no weight are known here alone.
+// Contents are what weights.safetensors holds besides the params: the names of
+// everything that is not a weight are known only here.
 type Contents struct {
 	Noise     *tensor.Tensor            // noise: the stored noise, (samples, latent_dim); nil: none
 	Heads     []oracle.Head             // hidden.NAME.kernel
@@ -107,7 +107,7 @@ func (d *Detector) Gradient() map[string]*tensor.Tensor {
 // Weights are the params' tensors, by name.
 func (d *Detector) Weights() map[string]*tensor.Tensor { return Weights(d.Tensors) }
 
-// Weights leaves out what a detector's file holds beside the params.
+// Weights leaves out what a detector's file holds besides the params.
 func Weights(all []safetensors.Named) map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{}
 	for _, n := range all {

@@ -1,10 +1,10 @@
 // Package atomicfile writes files whole or not at all.
 //
-// A file is written beside its target under a temporary name, synced and
+// A file is written next to its target under a temporary name, synced and
 // renamed. A process that is killed on the way leaves the temporary file; the
 // next one that writes the same target removes it. Where the system has flock,
 // the writer holds a lock on its temporary file, so that only the files of dead
-// writers are removed; where it has not, an open file cannot be removed.
+// writers are removed; where it does not, an open file cannot be removed.
 package atomicfile
 
 import (
@@ -136,7 +136,7 @@ func create(target string, mode fs.FileMode) (*os.File, error) {
 		}
 		return f, nil
 	}
-	return nil, fmt.Errorf("no temporary file beside %s", target)
+	return nil, fmt.Errorf("no temporary file next to %s", target)
 }
 
 // Sweep removes the temporary files for path whose writers are dead. Write does

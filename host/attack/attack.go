@@ -20,7 +20,7 @@ type Attack interface {
 	// Needs is the least that the attack must be able to ask of a model.
 	Needs() Need
 	// Perturb returns proposals (n, example…) for x, which it must not
-	// change. m may be a bare classifier or a guard (detect's outputs); o is
+	// change. m may be a bare or a guarded classifier (detect's outputs); o is
 	// what is minimised; b is the ball, box and query budget, to which
 	// Probe.Affords keeps it. Rows are
 	// independent: what row i gets does not depend on the batch that it is
@@ -41,7 +41,7 @@ type Restarter interface {
 	Repeats() int
 }
 
-// Adaptive is an Attack that aims at a guard rather than at the bare
+// Adaptive is an Attack on a guarded classifier rather than on the bare
 // classifier: its model offers detect's outputs.
 type Adaptive interface {
 	Attack

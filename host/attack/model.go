@@ -8,7 +8,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// meter counts the rows sent to a model, whoever sends them.
+// meter counts all rows sent to a model.
 type meter struct {
 	sdk.Forwarder
 	rows, gradients atomic.Int64

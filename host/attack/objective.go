@@ -9,7 +9,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Goal is what an attack on a batch is to reach. Slices hold one entry a row.
+// Goal is what an attack on a batch is to reach. Slices hold one entry per row.
 type Goal struct {
 	Labels  []int          // the class to leave or, if Targeted, to reach
 	Kind    sdk.OutputKind // what the model's output is
@@ -17,7 +17,7 @@ type Goal struct {
 	// Targeted attacks succeed when the prediction is Labels[i], others when
 	// it is anything else.
 	Targeted bool
-	// Threshold is the guard's; +Inf for a bare classifier.
+	// Threshold is the detector's; +Inf for a bare classifier.
 	Threshold float64
 	// Pool are outputs of clean examples with their classes: what logit
 	// matching copies. Nil without one.

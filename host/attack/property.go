@@ -15,30 +15,31 @@ package attack
 // adaptive ones, whose curves need no declaration.
 type Iterated interface {
 	Attack
-	// Iterated reports whether the promise holds with the attack's options.
+	// Iterated reports whether this holds with the attack's options.
 	Iterated() bool
 }
 
-// Control is an Attack that is none: what it proposes owes nothing to the
-// model, and it ought to fool nobody. It is reported as a control, left out of
+// Control is an Attack in name only: what it proposes does not depend on the
+// model, and it should not succeed. It is reported as a control, left out of
 // the verdict, of the worst case and of comparisons between detectors, and an
 // Iterated attack that it outdoes is said not to work.
 type Control interface {
 	Attack
-	// Control reports whether the attack is one with its options.
+	// Control reports whether the attack is a control with its options.
 	Control() bool
 }
 
-// Transferred is an Adaptive attack on another guard of the same classifier,
-// one trained with another seed, that is judged by the guard under test. It is
-// left out where there is no other guard.
+// Transferred is an Adaptive attack on another detector of the same classifier,
+// one trained with another seed, that is judged by the detector under test. It
+// is left out where there is no other detector.
 type Transferred interface {
 	Adaptive
-	// Transferred reports whether the attack is one with its options.
+	// Transferred reports whether the attack is a transfer attack with its
+	// options.
 	Transferred() bool
 }
 
-// Limited is an Attack that is run on few rows, because each costs much.
+// Limited is an Attack that is run on few rows, because each is costly.
 type Limited interface {
 	Attack
 	// RowLimit is the most rows that are attacked; 0: as many as of others.
@@ -57,10 +58,11 @@ type Counted interface {
 // Overshooting is an Attack that may do worse with more eps, such as a single
 // step as long as eps, which goes past what it aims at. Of others the
 // conformance suite (attacktest) expects that more eps is never weaker, of
-// these that much of it is no weaker than little.
+// these only that much eps is no weaker than little.
 type Overshooting interface {
 	Attack
-	// Overshoots reports whether that may happen with the attack's options.
+	// Overshoots reports whether more eps may do worse with the attack's
+	// options.
 	Overshoots() bool
 }
 

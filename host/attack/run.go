@@ -19,12 +19,12 @@ type Options struct {
 	// Box is the legal range. Empty: the classifier's, else the minimum and
 	// maximum of x, with a warning.
 	Box Box
-	// Targets are classes to reach, one a row. Nil: leave the label.
+	// Targets are classes to reach, one per row. Nil: leave the label.
 	Targets  []int
 	Seed     uint64
 	Queries  int // rows sent to the model per instance, in each of the runs; 0: no limit
 	Batch    int // rows attacked together; 0: 100
-	Restarts int // runs on rows not yet fooled; 0: the attack's
+	Restarts int // runs, each on the rows where no earlier one succeeded; 0: the attack's
 	Progress func(done, total int)
 	// Examples are the rows' numbers in their data set, which key their
 	// randomness: rows attacked in pieces get what they would get together.
@@ -38,14 +38,14 @@ type Options struct {
 	Pool       *tensor.Tensor
 	PoolLabels []int
 	// Judge, if not nil, replaces misclassification as what counts as
-	// success: adaptive attacks are judged by the guard. adv holds candidates
+	// success: adaptive attacks are judged by the detector. adv holds candidates
 	// for the given rows.
 	Judge func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error)
 
 	scaled bool // x is in standard deviations already
 }
 
-// Adversarial are the results of a run, one entry a row.
+// Adversarial are the results of a run, one entry per row.
 type Adversarial struct {
 	X, XAdv      *tensor.Tensor
 	Y            []int // the labels; without any, the predictions

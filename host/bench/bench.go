@@ -30,8 +30,8 @@ type Options struct {
 	// Classifier, Train (the rows), Epochs and Events are filled in.
 	Train train.Options
 	// Detect says how a detector scores; Classifier and Opinion are filled in.
-	// Without a classifier scoring is encoding and decoding codes, one a row of
-	// Noise, (S, latent), or one without noise where that is nil.
+	// Without a classifier scoring is encoding and decoding codes, one per row
+	// of Noise, (S, latent), or one without noise where that is nil.
 	Detect  detect.Options
 	Noise   *tensor.Tensor
 	Classes int // of the stand-in where there is no classifier; 0: 10
@@ -91,7 +91,7 @@ type Score struct {
 type Parts struct {
 	VAE       float64 `json:"vae_ms"`       // all that is in no other part: passes, loss, batch
 	Plugin    float64 `json:"plugin_ms"`    // calls of the classifier, in this process where it can be
-	Transport float64 `json:"transport_ms"` // what the same calls take more as a subprocess
+	Transport float64 `json:"transport_ms"` // extra time of the same calls as a subprocess
 	Optimizer float64 `json:"optimizer_ms"`
 }
 
@@ -102,8 +102,8 @@ type Boundary struct {
 	Ratio      float64 `json:"ratio"` // median of the ratios of neighbouring steps
 }
 
-// Asked counts the rows that the classifier sees, beside those that it would if
-// its answers on clean rows were not kept (as in AdversarialVAE).
+// Asked counts the rows that the classifier sees, next to those that it would
+// see if its answers on clean rows were not kept (as in AdversarialVAE).
 type Asked struct {
 	Training          float64 `json:"training_per_example_and_epoch"`
 	TrainingReference float64 `json:"training_reference"`
@@ -111,7 +111,7 @@ type Asked struct {
 	ScoringReference  float64 `json:"scoring_reference"`
 }
 
-// Run measures. It takes some times the Budget, and returns early with the
+// Run measures. It takes a few times the Budget, and returns early with the
 // context's error if that ends.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Model == nil {

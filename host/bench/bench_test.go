@@ -38,7 +38,7 @@ func TestNetworkAlone(t *testing.T) {
 	if r.Allocs != 0 {
 		t.Errorf("a training step allocates %v times in the engine, want 0", r.Allocs)
 	}
-	// 24-32-(8, 8)-32-24: Σ 2·in·out, three times but for the first layer's
+	// 24-32-(8, 8)-32-24: Σ 2·in·out, three times except for the first layer's
 	// gradient at the input; biases count one each.
 	forward := 2*24*32 + 32 + 2*(2*32*8) + 2*8*32 + 32 + 2*32*24 + 24
 	want := float64(3*forward-(2*24*32+32)) / 1e6

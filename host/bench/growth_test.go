@@ -15,7 +15,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 )
 
-var update = flag.Bool("update", false, "measure and draw host/kernel/growth.svg anew")
+var update = flag.Bool("update", false, "measure and redraw host/kernel/growth.svg")
 
 // network is the auto-encoder whose cost is drawn: two strided convolutions
 // and their mirror.

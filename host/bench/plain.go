@@ -37,7 +37,7 @@ func (p *plain) Info(context.Context) (sdk.Info, error) {
 		Lo: []float32{0}, Hi: []float32{1}, Output: sdk.Logits, Gradient: sdk.ExactGradient, Ready: true, BatchInvariant: true}, nil
 }
 
-// Predict implements sdk.Classifier, but for giving its answer away.
+// Predict implements sdk.Classifier, except that the answer stays its own.
 func (p *plain) Predict(_ context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
 	if p.out == nil || p.out.N() != x.N() {
 		p.out, p.dx = tensor.New(x.N(), p.classes), tensor.Batch(x.N(), p.input)

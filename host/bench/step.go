@@ -51,7 +51,7 @@ func newStepper(ctx context.Context, o Options, m *vae.Model, c sdk.Classifier) 
 	}
 	t.Epochs = math.MaxInt32
 	t.Optimizer = &timedOptimizer{Optimizer: t.Optimizer, spent: &s.optimize}
-	t.Events = s.hear
+	t.Events = s.observe
 	go func() {
 		_, s.err = train.Run(s.ctx, t)
 		close(s.ready)
@@ -63,8 +63,8 @@ func newStepper(ctx context.Context, o Options, m *vae.Model, c sdk.Classifier) 
 	return s, nil
 }
 
-// hear is called within the training.
-func (s *stepper) hear(e train.Event) {
+// observe is called within the training.
+func (s *stepper) observe(e train.Event) {
 	if e.Stage != train.StageStep {
 		return
 	}

@@ -141,7 +141,7 @@ func adversarialArrays(adv *attack.Adversarial, meta string) []dataset.Array {
 	for i, v := range adv.Norm {
 		norms[i] = float32(v)
 	}
-	wide := func(v []int) []int64 {
+	int64s := func(v []int) []int64 {
 		out := make([]int64, len(v))
 		for i, x := range v {
 			out[i] = int64(x)
@@ -150,8 +150,8 @@ func adversarialArrays(adv *attack.Adversarial, meta string) []dataset.Array {
 	}
 	return []dataset.Array{
 		floats("x", adv.X), floats("x_adv", adv.XAdv),
-		{Name: "y", Shape: n, Data: wide(adv.Y)}, {Name: "predicted", Shape: n, Data: wide(adv.Predicted)},
-		{Name: "predicted_adv", Shape: n, Data: wide(adv.PredictedAdv)}, {Name: "success", Shape: n, Data: adv.Success},
+		{Name: "y", Shape: n, Data: int64s(adv.Y)}, {Name: "predicted", Shape: n, Data: int64s(adv.Predicted)},
+		{Name: "predicted_adv", Shape: n, Data: int64s(adv.PredictedAdv)}, {Name: "success", Shape: n, Data: adv.Success},
 		{Name: "norm", Shape: n, Data: norms}, {Name: "queries", Shape: n, Data: adv.Queries}, {Name: "meta", Data: meta},
 	}
 }

@@ -180,7 +180,7 @@ func (a *app) progress() *progress {
 	return a.bar
 }
 
-// errorText is what a user reads: several faults a line each.
+// errorText is what a user reads: several faults, one per line.
 func errorText(err error) string {
 	text := err.Error()
 	if !strings.Contains(text, "\n") && exitCode(err) != ExitGate {

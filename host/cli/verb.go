@@ -70,7 +70,7 @@ func (a *app) env() *Env {
 	}
 }
 
-// addVerbs adds verbs to root. A name that is taken, or is no word, panics:
+// addVerbs adds verbs to root. A name that is taken, or is not a word, panics:
 // verbs are literals of a program, as components are.
 func (a *app) addVerbs(root *cobra.Command, verbs []Verb) {
 	for _, v := range verbs {

@@ -10,7 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// maxTexts bounds the elements of a text array: labels, one a row.
+// maxTexts bounds the elements of a text array: labels, one per row.
 const maxTexts = 1 << 24
 
 // Array is one NumPy array, in C order.

@@ -23,7 +23,7 @@ const maxDeflate = 1032
 type Content struct {
 	*bufio.Reader
 	Name string // of the file, for errors; - for standard input
-	Row  int    // rows read so far: whoever reads one counts it
+	Row  int    // rows read so far: the reader of one counts it
 
 	hash   hash.Hash
 	most   int64 // the bytes that can follow from the start, -1 if unknown
@@ -31,7 +31,7 @@ type Content struct {
 }
 
 // OpenContent opens the file at path and undoes gzip, recognised by its
-// first bytes. Only a regular file will do.
+// first bytes. It must be a regular file.
 func OpenContent(path string) (*Content, error) {
 	f, err := OpenRegular(path)
 	if err != nil {

@@ -63,7 +63,7 @@ type Set interface {
 // MaxElements bounds the numbers of one set: 4 GiB of float32.
 const MaxElements = 1 << 30
 
-// RowError is one row that cannot be used, where the rows behind it can.
+// RowError is one row that cannot be used, though the rows after it can.
 type RowError struct {
 	Source string // file name, or - for standard input
 	Row    int    // from 0, in the source's order
@@ -112,7 +112,7 @@ func (d *Data) NumClasses() int {
 // on through the parts of both. Names are a's.
 func Concat(a, b *Data) *Data {
 	if !a.X.Example().Equal(b.X.Example()) || (a.Labels == nil) != (b.Labels == nil) {
-		panic("dataset: concatenation of unlike data")
+		panic("dataset: concatenation of different kinds of data")
 	}
 	out := &Data{Classes: a.Classes, Features: a.Features}
 	n := a.X.N() + b.X.N()

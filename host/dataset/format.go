@@ -10,7 +10,7 @@ import (
 // be called concurrently.
 //
 // The host goes by what Traits say and by the interfaces that a format has
-// beside this one, never by its name: [StreamFormat], [LabelFormat]. Package
+// besides this one, never by its name: [StreamFormat], [LabelFormat]. Package
 // datasettest has the conformance of formats, examples/own-format one
 // from outside.
 type Format interface {
@@ -43,11 +43,11 @@ type LabelFormat interface {
 	ReadLabels(path, key string, n int) (Array, error)
 }
 
-// Traits are what the host knows of a format. The zero value is a file without
-// a name of its own that is asked for by name alone.
+// Traits are what the host knows of a format. The zero value is a format of
+// files that cannot be recognised and are read only where it is named.
 type Traits struct {
-	// Extensions are those of its files: ".csv", in lower case. ".gz" behind
-	// one is passed over.
+	// Extensions are those of its files: ".csv", in lower case. ".gz" after
+	// one is ignored.
 	Extensions []string
 	// Magic are the first bytes of its files, at most MaxMagic, one of which
 	// tells those whose extension is no format's.
@@ -93,17 +93,17 @@ type ReadOptions struct {
 }
 
 // Reader reads the examples of one source in order. It is owned by one
-// goroutine; two readers of one file do not know of each other. What more it
-// can tell it says by [RowLabels], [ArrayLabels], [Featured], [Headed] and
+// goroutine; two readers of one file are independent. It declares what
+// more it knows by [RowLabels], [ArrayLabels], [Featured], [Headed] and
 // [Bounded].
 type Reader interface {
 	// Example is the shape of one row as stored, images as NHWC. It does not
 	// change. Its size is from 1 to MaxElements.
 	Example() tensor.Shape
-	// Count is the number of rows, -1 if only reading tells.
+	// Count is the number of rows, -1 if unknown without reading.
 	Count() int
 	// Next fills dst, of Example's size, with the next row, all numbers finite;
-	// io.EOF ends. After a *RowError the row behind can be read; other errors,
+	// io.EOF ends. After a *RowError the next row can be read; other errors,
 	// which name the source, are final.
 	Next(dst []float32) error
 	// Parts are the digests of the files read, complete once Next gave io.EOF.
@@ -121,11 +121,11 @@ type RowLabels interface {
 	Classes() []string
 }
 
-// ArrayLabels is a Reader whose file has the labels beside the rows.
+// ArrayLabels is a Reader whose file has labels as well as rows.
 type ArrayLabels interface {
 	Reader
-	// LabelArray is a vector of labels, one a row, and its name for errors; nil
-	// if none was asked for.
+	// LabelArray is a vector of labels, one per row, and its name for errors;
+	// nil if none was asked for.
 	LabelArray() (a *Array, name string)
 }
 
@@ -144,11 +144,11 @@ type Headed interface {
 	Header() Header
 }
 
-// Bounded is a Reader that may have held its Count against the size of the
-// file: room for all rows is then claimed at once, and not as they come.
+// Bounded is a Reader that may have checked its Count against the size of the
+// file: memory for all rows is then allocated at once, and not as they come.
 type Bounded interface {
 	Reader
-	// Bounded reports whether it has.
+	// Bounded reports whether it has checked.
 	Bounded() bool
 }
 

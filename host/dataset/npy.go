@@ -160,7 +160,7 @@ func parseNPYHeader(s string) (h npyHeader, err error) {
 		switch key {
 		case "descr":
 			if p.peek() == '[' {
-				return h, errors.New("a structured array, want one number an element")
+				return h, errors.New("a structured array, want one number per element")
 			}
 			if descr := p.str(); p.err == nil {
 				if h.dtype, err = parseDtype(descr); err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Numbers are rows of numbers of one width, one behind another, as a Reader: of
+// Numbers are rows of numbers of one width, one after another, as a Reader: of
 // an array in C order, or of one in Fortran order from memory. A format that
-// has them behind a header of its own reads that and gives the rest to
+// has them after a header of its own reads that and gives the rest to
 // [NewNumbers].
 type Numbers struct {
 	*Content
@@ -24,7 +24,7 @@ type Numbers struct {
 var _ Bounded = (*Numbers)(nil)
 
 // NewNumbers reads the rest of c as numbers of type d in C order, to the end:
-// bytes that trail are an error behind the last row. The first dimension of
+// trailing bytes are an error after the last row. The first dimension of
 // shape counts the rows, the others are an example's. What does not fit the
 // size of the file is an error.
 func NewNumbers(c *Content, d Dtype, shape tensor.Shape) (*Numbers, error) {
@@ -49,7 +49,7 @@ func newNumbers(c *Content, h npyHeader) (*Numbers, error) {
 		return nil, fmt.Errorf("%s: element type %c of %d bytes, want floats, integers or booleans", c.Name, h.dtype.Kind, h.dtype.Size)
 	}
 	if len(h.shape) == 0 {
-		return nil, fmt.Errorf("%s: a scalar, want one row an example", c.Name)
+		return nil, fmt.Errorf("%s: a scalar, want one row per example", c.Name)
 	}
 	if h.shape[0] < 0 {
 		return nil, fmt.Errorf("%s: %d rows", c.Name, h.shape[0])

@@ -91,7 +91,7 @@ func lookup(src Source, named registry.Table[Set]) (set Set, split string, err e
 		return set, "", nil
 	}
 	if !slices.Contains(splits, src.Split) {
-		return nil, "", fmt.Errorf("%s has the splits %s, not %s: use range to part one of them",
+		return nil, "", fmt.Errorf("%s has the splits %s, not %s: use range to split one of them",
 			src.Dataset, strings.Join(splits, " and "), src.Split)
 	}
 	return set, src.Split, nil

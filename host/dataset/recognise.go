@@ -82,7 +82,7 @@ func byMagic(path string, formats registry.Table[Format]) (Format, error) {
 		return nil, err
 	}
 	plain, cut := head(c)
-	cut = errors.Join(cut, c.Close()) // a gzip may end early: whoever reads it says where
+	cut = errors.Join(cut, c.Close()) // a gzip may end early: the reader of it says where
 	for _, e := range formats.Entries() {
 		text := raw
 		if _, ok := e.Default.(StreamFormat); ok {

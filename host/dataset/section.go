@@ -49,7 +49,7 @@ func (s Section) Of(role Role) *Source {
 type Source struct {
 	Dataset   string   `yaml:"dataset" kind:"dataset" doc:"a named set: see list dataset"`
 	File      string   `yaml:"file" format:"path" doc:"rows in a format of list format, by extension or first bytes; .npz:KEY names an array"`
-	Folder    string   `yaml:"folder" format:"path" doc:"of images, a subfolder a class"`
+	Folder    string   `yaml:"folder" format:"path" doc:"folder of images, one subfolder per class"`
 	IDX       string   `yaml:"idx" format:"path" doc:"IDX images, .gz or plain"`
 	CIFAR10   string   `yaml:"cifar10" format:"path" doc:"folder of CIFAR-10's binary batches"`
 	X         string   `yaml:"x" doc:"key of the inputs in a .npz (x, or the only array)"`
@@ -57,10 +57,10 @@ type Source struct {
 	Y         string   `yaml:"y" doc:"key of the labels in the same .npz"`
 	Label     string   `yaml:"label" doc:"column of the labels in a table"`
 	Split     string   `yaml:"split" enum:"|train|validation|calibration|test" doc:"official split, or part of a stratified 60/10/15/15 partition; absent: all rows in file order"`
-	SplitSeed uint64   `yaml:"split_seed" doc:"of the partition's permutation"`
-	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of what split gave"`
+	SplitSeed uint64   `yaml:"split_seed" doc:"seed of the partition's permutation"`
+	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of those that split selects"`
 	Limit     int      `yaml:"limit" check:">= 0" doc:"a class-balanced number of rows; 0: all"`
-	Layout    string   `yaml:"layout" enum:"|nhwc|nchw" doc:"of images in the file"`
+	Layout    string   `yaml:"layout" enum:"|nhwc|nchw" doc:"layout of images in the file"`
 	Rescale   *Rescale `yaml:"rescale" doc:"x·scale + offset"`
 	Reshape   []int    `yaml:"reshape" doc:"shape of one example"`
 	Scale     string   `yaml:"scale" enum:"|standard" doc:"standardise features with data.train's mean and deviation"`

@@ -17,14 +17,14 @@ func (d *Data) origins() []origin {
 		}
 		return out
 	}
-	end := make([]int, len(d.Parts)) // one behind the last row of each part
+	end := make([]int, len(d.Parts)) // one after the last row of each part
 	n := 0
 	for p, part := range d.Parts {
 		n += part.Rows
 		end[p] = n
 	}
 	for i, at := range d.Index {
-		p := sort.SearchInts(end, at+1) // the first part that ends behind it
+		p := sort.SearchInts(end, at+1) // the first part that ends after it
 		part := d.Parts[p]
 		out[i] = origin{part.Digest, at - end[p] + part.Rows}
 	}

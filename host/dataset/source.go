@@ -23,7 +23,7 @@ func newOpened(r Reader) *opened {
 	return o
 }
 
-// openSource opens the rows of a source that is no named set.
+// openSource opens the rows of a source that is not a named set.
 func openSource(src Source, baseDir string, formats registry.Table[Format]) (*opened, error) {
 	if src.Labels == "" {
 		src.Labels = src.Y
@@ -69,7 +69,7 @@ func below(baseDir, path string) string {
 	return filepath.Join(baseDir, path)
 }
 
-// file is the file or folder of a source that is no named set, and the array
+// file is the file or folder of a source that is not a named set, and the array
 // that its path names.
 func (s *Source) file(formats registry.Table[Format]) (file, key string) {
 	if s.File != "" {
@@ -79,8 +79,8 @@ func (s *Source) file(formats registry.Table[Format]) (file, key string) {
 	return file, ""
 }
 
-// format is that of a source that is no named set: what the key says, which is
-// the name of one, or else what the file is.
+// format is that of a source that is not a named set: what the key says, which
+// is the name of one, or else what the file is.
 func (s *Source) format(baseDir string, formats registry.Table[Format]) (Format, error) {
 	if s.File == "" {
 		key, _ := s.Where()

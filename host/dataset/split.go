@@ -46,7 +46,7 @@ func partition(n int, labels []int, part string, seed uint64) ([]int, error) {
 }
 
 // assign deals positions to parts: each goes to the part that lies furthest
-// behind its share, so that every run of positions is parted evenly.
+// behind its share, so that every run of positions is split evenly.
 func assign(n int, visit func(position, part int)) {
 	count := make([]int, len(partShares))
 	for i := range n {

@@ -16,7 +16,8 @@ type StreamOptions struct {
 	// DefaultFormat for standard input.
 	Format string
 	// Example is the shape that every example must have; nil: as stored. Flat
-	// rows of the same size, and images without their single channel, will do.
+	// rows of the same size, and images without their single channel, are
+	// accepted.
 	Example tensor.Shape
 	// Batch is the number of rows read at a time; 0: 64.
 	Batch int

@@ -7,7 +7,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Autoencoder rebuilds inputs. It does not change while a detector uses it:
+// Autoencoder reconstructs inputs. It does not change while a detector uses it:
 // all passes share it.
 type Autoencoder interface {
 	InputShape() tensor.Shape // of one example, in and out
@@ -18,12 +18,13 @@ type Autoencoder interface {
 }
 
 // Coder is an Autoencoder at work in inference mode, for one goroutine; a
-// *vae.Pass is one. What it returns lies in it until the next call. Rows do
+// *vae.Pass is one. Its results are valid until the next call. Rows do
 // not depend on their batch.
 type Coder interface {
-	// Forward rebuilds x, (n, example…), by codes z = μ + exp(½ logvar)·ε with
-	// ε the rows of noise, (n·s, d), sample j of instance i at row i·s + j; a
-	// nil noise means z = μ. rebuilt is (n·s, example…), mu and logvar (n, d).
+	// Forward reconstructs x, (n, example…), by codes z = μ + exp(½ logvar)·ε
+	// with ε the rows of noise, (n·s, d), sample j of instance i at row i·s +
+	// j; a nil noise means z = μ. rebuilt is (n·s, example…), mu and logvar (n,
+	// d).
 	Forward(x, noise *tensor.Tensor) (rebuilt, mu, logvar *tensor.Tensor)
 	// Backward maps the gradient at the last Forward's rebuilt to its x. It
 	// may overwrite dRebuilt.
@@ -108,8 +109,8 @@ func (c *coding) Forward(s *Second, x, noise *tensor.Tensor) {
 	})
 }
 
-// Backward implements Pass. It rebuilds again: no activations are kept between
-// forward and backward.
+// Backward implements Pass. It reconstructs again: no activations are kept
+// between forward and backward.
 func (c *coding) Backward(dx *tensor.Tensor, d *Second, x, noise *tensor.Tensor) {
 	all := d.Rebuilt.N() / max(x.N(), 1)
 	c.each(x, noise, func(lo, hi, from, to int, _, _ *tensor.Tensor) {

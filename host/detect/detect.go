@@ -9,7 +9,7 @@ import "github.com/vaeguard/vaeguard/sdk/tensor"
 type Evidence struct {
 	Samples int            // ≥ 1
 	X       *tensor.Tensor // (n, example…)
-	Rebuilt *tensor.Tensor // (n·s, example…); nil for methods that rebuild nothing
+	Rebuilt *tensor.Tensor // (n·s, example…); nil for methods that reconstruct nothing
 	// LogP and LogQ are log-probabilities of the classifier on X and on
 	// Rebuilt (of the student on X for distillation), LogPT those of P
 	// sharpened by the temperature: (n, classes), (n·s, classes).
@@ -20,7 +20,7 @@ type Evidence struct {
 	// order of detector.hidden_layers.
 	HiddenP, HiddenQ []*tensor.Tensor
 	HiddenWeights    []float64
-	// Clip is the floor of the probabilities behind the logarithms above,
+	// Clip is the floor of the probabilities in the logarithms above,
 	// which then no longer add up to one; 0: none.
 	Clip float64
 }
@@ -39,24 +39,24 @@ type Score interface {
 // evidence, zeroed by the caller, of the shapes of their counterparts.
 //
 // LogP and LogPT add up: what a score reads of LogPT it answers in LogPT, and
-// the guard takes it through the temperature. What is read of the logits ZP
-// and ZQ is answered in LogP and LogQ: a score must not depend on a shift of
-// a row of logits, so the two gradients are the same.
+// the guarded classifier takes it through the temperature. What is read of the
+// logits ZP and ZQ is answered in LogP and LogQ: a score must not depend on a
+// shift of a row of logits, so the two gradients are the same.
 type Cotangents struct {
 	LogP, LogPT, LogQ *tensor.Tensor
 	X, Rebuilt        *tensor.Tensor
 	HiddenP, HiddenQ  []*tensor.Tensor
 }
 
-// Needs says which parts of the evidence a score reads, beside X and P.
+// Needs says which parts of the evidence a score reads, besides X and P.
 type Needs struct {
 	Q       bool // LogQ and ZQ: a second opinion of any kind
-	Rebuilt bool // inputs rebuilt by the method
+	Rebuilt bool // inputs reconstructed by the method
 	Hidden  bool // hidden layers of the classifier
 }
 
-// Requirer is a Score that cannot do with X and P alone. Without the method, Q
-// is assumed to be needed.
+// Requirer is a Score that declares what it reads besides X and P. Of other
+// scores Q is assumed.
 type Requirer interface{ Needs() Needs }
 
 // NeedsOf is what a score reads.
@@ -74,7 +74,7 @@ type DifferentiableScore interface {
 	ScoreGrad(c Cotangents, e Evidence, weight []float64)
 }
 
-// Names of the outputs of a guard seen as a classifier, beside sdk.Output.
+// Names of the outputs of a guarded classifier, besides sdk.Output.
 const (
 	OutputReconstructed = "reconstructed" // log of the mean over samples of the probabilities M(x'), (n, classes)
 	OutputSampled       = "sampled"       // M(x'_s) as the classifier gives it, (n, samples, classes)
@@ -82,7 +82,7 @@ const (
 	OutputRebuilt       = "rebuilt"       // decoder(mean), (n, example…)
 )
 
-// Result is what Detect says of n instances.
+// Result is the result of Detect for n instances.
 type Result struct {
 	Score         []float64 // nil if not asked for
 	PValue        []float64 // nil without calibration scores

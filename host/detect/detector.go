@@ -39,7 +39,7 @@ type Options struct {
 	State State
 }
 
-// State is what a calibration leaves behind.
+// State is the result of a calibration.
 type State struct {
 	Threshold *Threshold  // nil: none, and Detect refuses
 	Scores    []float64   // calibration scores, ascending; nil: no p-values

@@ -11,15 +11,15 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// GuardOptions say what an attacker of the guard sees. The zero value is the
-// strongest one, who knows the detector's stored noise.
+// GuardOptions say what an attacker of the guarded classifier sees. The zero
+// value is the strongest one, who knows the detector's stored noise.
 type GuardOptions struct {
 	// Noise takes the place of the stored one: (samples, latent). Methods
-	// without noise have no use for any of these.
+	// without noise ignore all of these.
 	Noise *tensor.Tensor
-	// Fresh draws new noise for each Forward, as an attacker must who does
-	// not know the stored one (expectation over transformation: Athalye et
-	// al. 2018). Samples is how many; 0: as many as are stored.
+	// Fresh draws new noise for each Forward, as an attacker who does not know
+	// the stored one must (expectation over transformation: Athalye et al.
+	// 2018). Samples is how many; 0: as many as are stored.
 	Fresh   bool
 	Samples int
 	Seed    uint64 // of fresh noise
@@ -27,7 +27,7 @@ type GuardOptions struct {
 
 // Guarded is classifier, auto-encoder and score as one sdk.Forwarder: the
 // named outputs are those of this package and sdk.Output, and the pullback is
-// exact through all three, so that an attack on the guard is an ordinary
+// exact through all three, so that an adaptive attack is an ordinary
 // attack with another objective. Predict is the bare classifier's.
 type Guarded struct {
 	d     *Detector

@@ -16,7 +16,7 @@ import (
 // from. It is a component, as a layer is: its exported fields are options, which
 // it lends to the section detector, and shapes come in Make.
 //
-// What else there is to know of a method it says by implementing Coded,
+// A method declares its further properties by implementing Coded,
 // Hardenable, Checker, Trimmer or Titled.
 type Method interface {
 	// Make builds the opinion for inputs of a shape, with initial params drawn
@@ -47,27 +47,27 @@ type Opinion interface {
 	Form() Form
 	// Params are trained, saved and loaded by name; nil: there are none. Names
 	// must not begin with noise, hidden., normalize., scale. or gradient., which
-	// a detector's file holds beside them.
+	// a detector's file holds besides them.
 	Params() []*nn.Param
 	// NewPass plans a pass on an engine that the caller closes.
 	NewPass(e *kernel.Engine) Pass
 }
 
-// Form says what a pass makes of each input. The zero Form is no opinion at
-// all.
+// Form says what a pass makes of each input. The zero Form is that of no
+// opinion.
 type Form struct {
 	// Rebuilt is the number of other versions of an input that the classifier
 	// is asked about, ≥ 0.
 	Rebuilt int
 	// Logits says that the pass predicts by itself: logits of the input.
 	Logits bool
-	// Code is the width of the code behind the versions, which results may
+	// Code is the width of the code of the versions, which results may
 	// include; 0: none.
 	Code int
 }
 
 // Second is a second opinion on n inputs with s versions each, as a pass fills
-// it in. What the Form does not have is nil, and so is what nobody asks for.
+// it in. What the Form does not have is nil, and so is what is not asked for.
 type Second struct {
 	Rebuilt *tensor.Tensor // (n·s, example…), version j of input i at row i·s + j
 	Logits  *tensor.Tensor // (n, classes)
@@ -103,7 +103,7 @@ type Fitter interface {
 	Fit(ctx context.Context, s *train.Section, o train.Options) (*train.Result, error)
 }
 
-// Approximate is an Opinion whose way back is no gradient: where its versions
+// Approximate is an Opinion whose way back is not a gradient: where its versions
 // have no useful one, it stands in for it (BPDA: Athalye, Carlini and Wagner
 // 2018, arXiv:1802.00420).
 type Approximate interface{ Approximate() bool }
@@ -112,7 +112,7 @@ type Approximate interface{ Approximate() bool }
 type Described interface{ Describe() []nn.LayerInfo }
 
 // Coded is a Method whose opinion is that of the auto-encoder in the spec's
-// section vae, which it cannot do without.
+// section vae, which it requires.
 type Coded interface{ Coding() vae.Coding }
 
 // Hardenable is a Method whose training knows the option harden.
@@ -126,16 +126,16 @@ type Checker interface {
 }
 
 // Trimmer is a Method with options that its training does not depend on:
-// Trimmed is the method without them, for those who look whether a training
-// can be used again.
+// Trimmed is the method without them, to find out whether a training
+// can be reused.
 type Trimmer interface{ Trimmed() Method }
 
-// Titled is a Method with a name of its own in results, as other libraries
-// have it: AdversarialVAE.
+// Titled is a Method with a name of its own in results, that of other
+// libraries: AdversarialVAE.
 type Titled interface{ Title() string }
 
-// None is the opinion of a method that has none: its scores read what the
-// classifier says of the input alone.
+// None is the opinion of a method without one: its scores read only what the
+// classifier says of the input.
 type None struct{}
 
 // Form implements Opinion.

@@ -110,7 +110,7 @@ func (s *state) fuse(raw [][]float64) []float64 {
 	return out
 }
 
-// Calibrate sets the threshold from clean rows that were used for nothing
+// Calibrate sets the threshold from clean rows that were not used for anything
 // else. With several scores one half of them, chosen by a permutation, gives
 // each score's distribution and the other calibrates the fused statistic.
 // x may be nil for a given value and a single score. After an error the

@@ -9,7 +9,7 @@ import (
 // Section is the spec's section detector: how an input is scored. Its method
 // lends it the keys of the method's own options.
 type Section struct {
-	Method          registry.Component   `yaml:"method,inline" kind:"method" default:"vae" doc:"where the second opinion on an input comes from; it brings options of its own"`
+	Method          registry.Component   `yaml:"method,inline" kind:"method" default:"vae" doc:"where the second opinion on an input comes from; each has options of its own"`
 	Score           []registry.Component `yaml:"score" kind:"score" doc:"one score, or a list with fusion; absent: those of the method"`
 	Fusion          FusionRule           `yaml:"fusion" enum:"|fisher|cauchy|tippett" doc:"how several scores become one"`
 	Temperature     float64              `yaml:"temperature" default:"1" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
@@ -46,7 +46,7 @@ func (s *Section) NamedScores() []NamedScore {
 
 // Hidden is one hidden layer of the classifier that the loss compares.
 type Hidden struct {
-	Name   string  `yaml:"name" required:"true" doc:"as the plugin's Describe gives it"`
+	Name   string  `yaml:"name" required:"true" doc:"name of the layer, as the plugin's Describe gives it"`
 	Weight float64 `yaml:"weight" default:"1" check:">= 0" doc:"factor of its KL term"`
 	Units  int     `yaml:"units" default:"20" check:">= 2" doc:"outputs of the softmax head"`
 	Head   string  `yaml:"head" default:"random" enum:"random|trained" doc:"a fixed random projection, or one trained to predict the class"`
@@ -79,7 +79,7 @@ func (s *Section) Validate() error {
 type Rule struct {
 	FPR        *float64 `yaml:"fpr" check:"> 0, < 1" doc:"expected false-alarm rate (split conformal)"`
 	Confidence *float64 `yaml:"confidence" check:"> 0, < 1" doc:"with fpr: the rate holds with this probability over calibration sets"`
-	Percentile *float64 `yaml:"percentile" check:">= 0, <= 100" doc:"of the calibration scores, numpy's linear interpolation"`
+	Percentile *float64 `yaml:"percentile" check:">= 0, <= 100" doc:"percentile of the calibration scores, numpy's linear interpolation"`
 	Value      *float64 `yaml:"value" doc:"the threshold itself"`
 }
 

@@ -14,7 +14,7 @@ import (
 type Threshold struct {
 	Value float64
 	Rule  Rule
-	N     int // calibration scores behind it; 0 for a given value
+	N     int // number of calibration scores; 0 for a given value
 	Rank  int // Value is the Rank-th smallest of them, from 1; 0 for value and percentile
 }
 

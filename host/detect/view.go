@@ -63,7 +63,7 @@ func (v *view) checkRebuilt() error {
 	stride := v.second.Rebuilt.Stride()
 	for i, f := range v.second.Rebuilt.Data {
 		if f-f != 0 { // NaN or an infinity
-			return &RowError{Row: i / stride / v.samples, Message: "its reconstruction is not finite: the input is far outside of what the guard was trained on"}
+			return &RowError{Row: i / stride / v.samples, Message: "its reconstruction is not finite: the input is far from what the detector was trained on"}
 		}
 	}
 	return nil

@@ -149,7 +149,7 @@ func (e *evaluation) checkCurves() {
 }
 
 // checkDescent follows the classifier's gradient on a few rows: the loss must
-// fall, a ball as large as the box must let every row be fooled, and the
+// fall, a ball as large as the box must let every attack succeed, and the
 // gradient must agree with finite differences.
 func (e *evaluation) checkDescent(ctx context.Context) error {
 	const few, steps = 32, 60

@@ -24,7 +24,7 @@ type Details struct {
 type AttackDetails struct {
 	ID, Name    string
 	Adaptive    bool
-	Control     bool  // expected to fool no classifier
+	Control     bool  // expected not to succeed
 	FalseAlarm  bool  // succeeds where a correctly classified row is flagged
 	Rows        []int // of the test set
 	Adversarial *attack.Adversarial

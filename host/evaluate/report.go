@@ -104,7 +104,7 @@ type Detection struct {
 type AttackReport struct {
 	ID          string         `json:"id"`
 	Name        string         `json:"name"`
-	Control     bool           `json:"control,omitempty"` // expected to fool no classifier
+	Control     bool           `json:"control,omitempty"` // expected not to succeed
 	Norm        string         `json:"norm"`
 	Eps         Number         `json:"eps"` // null: no bound
 	Params      map[string]any `json:"params"`

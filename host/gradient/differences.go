@@ -34,7 +34,7 @@ func (p *probe) plan(example tensor.Shape, classes int) {
 }
 
 // differences are central ones: ∂/∂x_j ≈ (f(x + h·e_j) − f(x − h·e_j))/2h for
-// f = Σ dl·logits, h a share of the feature's range. It costs 2·D rows a row;
+// f = Σ dl·logits, h a share of the feature's range. It costs 2·D rows per row;
 // rows without cotangent cost none.
 func (s *Source) differences(ctx context.Context, x, y, dy *tensor.Tensor) (*tensor.Tensor, error) {
 	p, d := &s.probe, x.Stride()

@@ -235,9 +235,9 @@ func (s *Source) judge(b *base) {
 	s.report.HeldOut, s.report.Noisy = on(0), on(1)
 }
 
-// follow makes a step of the surrogate's on what a step of the guard's has asked
-// about and on as many examples of its own: the guard moves to where the
-// surrogate is wrong, and faster than a refit at the end of the epoch could
+// follow makes a step of the surrogate's on what a step of the detector's has
+// asked about and on as many examples of its own: the detector moves to where
+// the surrogate is wrong, and faster than a refit at the end of the epoch could
 // follow.
 func (s *Source) follow(a answer) {
 	n, own := a.x.N(), s.base.out.N()

@@ -11,7 +11,7 @@ import (
 // frame is what is known of the inputs: where they may lie, and how large a
 // small change is.
 type frame struct {
-	lo, hi []float32 // legal range: one number or one a feature; nil: unknown
+	lo, hi []float32 // legal range: one number or one per feature; nil: unknown
 	// spread is the width of each feature's range: of the legal one, else of
 	// the training rows'. Features that never vary get the median of those
 	// that do.

@@ -23,7 +23,7 @@ in the log and in what inspect prints.`, MaxDifferences, MinCosine), Example: "g
 		{Kind: Exact, Text: "The classifier's own gradients; it is an error if it has none.", Example: "gradient: exact"},
 		{Kind: Surrogate, Text: `A small network distilled from the classifier's predictions, whose gradients stand in.
 
-It learns from data.train and noisy copies of it, and again from the guard's reconstructions as training goes on. Predictions are still the
+It learns from data.train and noisy copies of it, and again from the detector's reconstructions as training continues. Predictions are still the
 classifier's own. It is refused if its top class agrees with the classifier's on too few held-out rows.`,
 			Key: "surrogate", Options: SurrogateSection{}, Example: "gradient: surrogate, surrogate: {min_agreement: 0.95}"},
 		{Kind: Difference, Text: `Central differences: two queries for each feature of a row.

@@ -7,8 +7,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// memo holds answers of the classifier on rows of the data, so that nobody
-// asks for them twice. The zero value is an empty one.
+// memo holds answers of the classifier on rows of the data, so that they are
+// not asked for twice. The zero value is an empty one.
 type memo struct {
 	rows  []memoRow
 	index map[uint64]int // of the row's hash; of rows of one hash, the first

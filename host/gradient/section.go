@@ -17,16 +17,16 @@ type Section struct {
 // gradients.
 type SurrogateSection struct {
 	Layers       []nn.Maker `yaml:"layers" kind:"layer" doc:"without the final dense layer"`
-	Noise        float64    `yaml:"noise" default:"0.1" check:">= 0" doc:"standard deviation of the noise on half of its queries, in shares of a feature's range"`
+	Noise        float64    `yaml:"noise" default:"0.1" check:">= 0" doc:"standard deviation of the noise on half of its queries, as a fraction of a feature's range"`
 	RefitEvery   int        `yaml:"refit_every" default:"1" check:">= 0" doc:"epochs between refits on reconstructions; 0: never"`
 	MinAgreement float64    `yaml:"min_agreement" default:"0.9" check:">= 0, <= 1" doc:"top-1 agreement on held-out rows below which it is refused"`
 	MaxQueries   int        `yaml:"max_queries" check:">= 0" doc:"rows sent to the classifier in training, whatever the gradient; 0: no limit"`
-	Epochs       int        `yaml:"epochs" default:"20" check:">= 1" doc:"of distillation"`
+	Epochs       int        `yaml:"epochs" default:"20" check:">= 1" doc:"epochs of distillation"`
 }
 
 // Differences are gradients from queries.
 type Differences struct {
-	Step  float64 `yaml:"step" check:">= 0, <= 1" doc:"of central differences, and deviation of nes, in shares of a feature's range; 0: the least that reaches the answer"`
+	Step  float64 `yaml:"step" check:">= 0, <= 1" doc:"step of central differences and deviation of nes, as a fraction of a feature's range; 0: the smallest that changes the output"`
 	Pairs int     `yaml:"pairs" default:"64" check:">= 1" doc:"antithetic pairs of nes"`
 }
 

@@ -61,7 +61,7 @@ type Options struct {
 type Event struct {
 	Stage       Stage
 	Done, Total int    // rows asked or steps made, while under way
-	Epoch       int    // of the guard's training, from 1, for StageRefit
+	Epoch       int    // of the detector's training, from 1, for StageRefit
 	Message     string // what was decided and why, or ""
 	Warning     bool   // the message is one that the user should act on
 	// Fidelity on what was not seen in fitting: held-out rows; before a
@@ -82,7 +82,7 @@ const (
 	StageChosen Stage = "gradient"          // where gradients come from is settled, or one way was not taken
 )
 
-// Fidelity is how well a surrogate says what the classifier says.
+// Fidelity is how well a surrogate agrees with the classifier.
 type Fidelity struct {
 	Agreement float64 `json:"agreement"` // share of rows with the same top class
 	KL        float64 `json:"kl"`        // mean of KL(classifier ‖ surrogate), nats
@@ -187,7 +187,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// Report is what there is to say. Kind is "" before Prepare.
+// Report describes the gradients so far. Kind is "" before Prepare.
 func (s *Source) Report() Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,7 +327,7 @@ func (s *Source) ask(ctx context.Context, x *tensor.Tensor, count *int64) (*tens
 	return y, nil
 }
 
-// Freeze ends training: nothing is counted, kept or learnt any more.
+// Freeze ends training: nothing more is counted, kept or learnt.
 func (s *Source) Freeze() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

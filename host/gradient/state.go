@@ -12,7 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// progress is the part of a state that is no tensor.
+// progress is the part of a state that is not a tensor.
 type progress struct {
 	Report Report  `json:"report"`
 	Floor  float64 `json:"floor"`
@@ -34,7 +34,7 @@ const (
 	tensorRingY   = "rebuilt_answers"
 )
 
-// State implements train.Companion: all that a continued training needs. It
+// State implements train.Companion: all that a resumed training needs. It
 // shares nothing with the Source.
 func (s *Source) State() (json.RawMessage, map[string]*tensor.Tensor, error) {
 	s.mu.Lock()
@@ -61,8 +61,8 @@ func (s *Source) State() (json.RawMessage, map[string]*tensor.Tensor, error) {
 	return text, out, err
 }
 
-// Restore implements train.Companion: it takes a state of a Source with equal
-// options over. Nothing is asked or fitted again.
+// Restore implements train.Companion: it takes over the state of a Source with
+// equal options. Nothing is asked or fitted again.
 func (s *Source) Restore(text json.RawMessage, tensors map[string]*tensor.Tensor) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -186,7 +186,7 @@ func (s *surrogate) step(f *frame, x, p *tensor.Tensor, seed uint64, rate float6
 	s.grads.ApplyStatistics(s.k)
 }
 
-// matchWeight is the weight of match beside the divergence.
+// matchWeight is the weight of match relative to the divergence.
 const matchWeight = 0.1
 
 // match adds weight times the gradient at logits q of ½·Σ(q − p)², both less

@@ -7,7 +7,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
-// AdaptiveResult joins the attacks on one guard.
+// AdaptiveResult joins the adaptive attacks on one detector.
 type AdaptiveResult struct {
 	Detector string `json:"detector"`
 	// Unions are, for each ball, an attacker who tries every attack on the
@@ -30,8 +30,8 @@ type Union struct {
 }
 
 // Evasion is the median over rows that were right before of the smallest
-// perturbation that fools the bare classifier, and of the smallest that
-// evades classifier and guard; null where most rows never are.
+// perturbation that misleads the bare classifier, and of the smallest that
+// evades classifier and detector; null where most rows never are.
 type Evasion struct {
 	Norm   string          `json:"norm"`
 	Seeds  []uint64        `json:"seeds"`
@@ -165,8 +165,8 @@ func common(list []*scored) [][]int {
 	return out
 }
 
-// evasion compares the smallest perturbations on the rows that all attacks on
-// the guard share. Medians are means over the seeds.
+// evasion compares the smallest perturbations on the rows that all adaptive
+// attacks share. Medians are means over the seeds.
 func (b *Bench) evasion(detector, norm string, attacks []AttackResult, runs map[string]map[uint64]*scored) *Evasion {
 	e := &Evasion{Norm: norm, Seeds: []uint64{}, Ratio: nan, AtLeast: nan}
 	var fools, evades float64
@@ -205,7 +205,7 @@ func (b *Bench) evasion(detector, norm string, attacks []AttackResult, runs map[
 					least[0] = min(least[0], s.norm[k])
 				}
 			}
-			least[0] = min(least[0], least[1]) // what evades the guard fools the classifier
+			least[0] = min(least[0], least[1]) // what evades the detector also misleads the classifier
 			small[0], small[1] = append(small[0], least[0]), append(small[1], least[1])
 		}
 		e.Seeds, e.N = append(e.Seeds, seed), len(rows)

@@ -68,9 +68,9 @@ func get[T any](r *reader, name string) []T {
 }
 
 func ints(r *reader, name string) []int {
-	wide := get[int64](r, name)
-	out := make([]int, len(wide))
-	for i, v := range wide {
+	ints := get[int64](r, name)
+	out := make([]int, len(ints))
+	for i, v := range ints {
 		out[i] = int(v)
 	}
 	return out
@@ -136,7 +136,7 @@ func (b *Bench) scored(c *Cell) (*scored, error) {
 	return s, r.err
 }
 
-// clean reads what a guard said of the clean rows.
+// clean reads what a detector said of the clean rows.
 func (b *Bench) clean(c *Cell) (*detect.Result, error) {
 	s, err := b.scored(c)
 	if err != nil {

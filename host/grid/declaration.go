@@ -15,14 +15,14 @@ type Grid struct {
 	APIVersion  string               `yaml:"api_version" enum:"vaeguard/v1" required:"true" doc:"format of this file"`
 	Kind        string               `yaml:"kind" enum:"Grid" required:"true" doc:"what the file declares"`
 	Name        string               `yaml:"name" required:"true" doc:"names the benchmark"`
-	Title       string               `yaml:"title" doc:"of the results page"`
+	Title       string               `yaml:"title" doc:"title of the results page"`
 	Seeds       []uint64             `yaml:"seeds" required:"true" doc:"each trains a classifier and detectors of its own"`
 	Role        string               `yaml:"role" default:"test" enum:"test|validation" doc:"rows that are attacked and judged: validation for choices, test for results"`
 	Default     string               `yaml:"default" doc:"detector that the others are tested against"`
 	Bootstrap   int                  `yaml:"bootstrap" default:"1000" check:">= 2" doc:"resamples for confidence intervals"`
 	Sets        []SetSpec            `yaml:"sets" required:"true" doc:"data sets, each with its base experiment"`
 	Detectors   []DetectorSpec       `yaml:"detectors" required:"true" doc:"what is compared"`
-	Attacks     []AttackSpec         `yaml:"attacks" required:"true" doc:"attacks on the bare classifier and on the guards"`
+	Attacks     []AttackSpec         `yaml:"attacks" required:"true" doc:"attacks on the bare and on the guarded classifier"`
 	Corruptions []registry.Component `yaml:"corruptions" kind:"corruption" doc:"natural corruptions, on which alarms are measured"`
 
 	CorruptionLimit int `yaml:"corruption_limit" default:"1000" check:">= 0" doc:"class-balanced number of rows to corrupt; 0: all"`
@@ -32,20 +32,20 @@ type Grid struct {
 
 // SetSpec is one data set.
 type SetSpec struct {
-	Name string         `yaml:"name" required:"true" doc:"of the set"`
+	Name string         `yaml:"name" required:"true" doc:"name of the set"`
 	Spec string         `yaml:"spec" required:"true" format:"path" doc:"experiment with the data, the classifier and the base of every detector"`
 	Set  map[string]any `yaml:"set" doc:"overrides by dotted path: {classifier.train.epochs: 3}"`
 }
 
 // DetectorSpec is one detector.
 type DetectorSpec struct {
-	Name   string                    `yaml:"name" required:"true" doc:"of the detector"`
+	Name   string                    `yaml:"name" required:"true" doc:"name of the detector"`
 	Title  string                    `yaml:"title" doc:"what it is, for the results page"`
 	Set    map[string]any            `yaml:"set" doc:"overrides of the base by dotted path: {detector.score: margin}"`
 	PerSet map[string]map[string]any `yaml:"per_set" doc:"further overrides, by set"`
 	Sets   []string                  `yaml:"sets" doc:"sets that it runs on; absent: all"`
 	// External detectors are scored by another program on the grid's rows.
-	External string `yaml:"external" format:"path" doc:"folder of what another program said of the rows: clean.npz and ID.npz of attacks; {set} and {seed} stand for theirs"`
+	External string `yaml:"external" format:"path" doc:"folder of another program's results on the rows: clean.npz and ID.npz of attacks; {set} and {seed} stand for theirs"`
 }
 
 // AttackSpec is one attack. What it is aimed at, the bare classifier or the
@@ -54,7 +54,7 @@ type AttackSpec struct {
 	ID        string             `yaml:"id" required:"true" doc:"names the attack in the results"`
 	Attack    registry.Component `yaml:"attack" kind:"attack" required:"true" doc:"the attack"`
 	Limit     int                `yaml:"limit" check:">= 0" doc:"class-balanced number of rows, the same ones in every cell; 0: all"`
-	From      string             `yaml:"from" doc:"of a transfer attack: detector of the same classifier; absent: the same detector of the next seed"`
+	From      string             `yaml:"from" doc:"source of a transfer attack: a detector of the same classifier; absent: the same detector of the next seed"`
 	Detectors []string           `yaml:"detectors" doc:"detectors that it judges; absent: all"`
 	Sets      []string           `yaml:"sets" doc:"sets that it runs on; absent: all"`
 	Seeds     []uint64           `yaml:"seeds" doc:"seeds that it runs for; absent: all"`
@@ -144,7 +144,7 @@ func (g *Grid) faults() error {
 		}
 		for j, s := range a.Seeds {
 			if !slices.Contains(g.Seeds, s) {
-				fail(fmt.Sprintf("%s.seeds[%d]", at, j), "%d is none of the grid's seeds", s)
+				fail(fmt.Sprintf("%s.seeds[%d]", at, j), "%d is not one of the grid's seeds", s)
 			}
 		}
 		if t := a.Target; t != nil && (t.Class == nil) == (t.Offset == 0) {

@@ -1,6 +1,6 @@
 // Package grid runs benchmarks: detectors against attacks on data sets, for
 // several seeds. Every step is a cell, kept on disk under the hash of all that
-// it depends on, so that a benchmark can stop, go on, and recompute only what
+// it depends on, so that a benchmark can stop, resume, and recompute only what
 // has changed.
 package grid
 
@@ -77,7 +77,7 @@ func Open(g *Grid, o Options) (*Bench, error) {
 	for i, a := range g.Attacks {
 		_, adaptive := registry.As[attack.Attack](a.Attack).(attack.Adaptive)
 		if adaptive && a.Target != nil {
-			faults = append(faults, g.Errorf(fmt.Sprintf("attacks[%d].target", i), "an attack on the guard chooses its classes itself"))
+			faults = append(faults, g.Errorf(fmt.Sprintf("attacks[%d].target", i), "an adaptive attack chooses its classes itself"))
 		}
 	}
 	if len(faults) > 0 {
@@ -147,7 +147,7 @@ func (b *Bench) load(s *set, d *DetectorSpec, seed uint64, progress func(host.Pr
 func (s *set) pick(limit int) []int { return evaluate.Balanced(s.rows.Labels, limit, 0) }
 
 // Run makes the selected cells that are not there yet, and what they need.
-// What is done stays if it is interrupted.
+// What is done is kept if it is interrupted.
 func (b *Bench) Run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(filepath.Join(b.o.Out, "cells"), 0o755); err != nil {
 		return err
@@ -169,7 +169,7 @@ func (b *Bench) Run(ctx context.Context) (err error) {
 
 // opened are the processes that wait for the next cell.
 type opened struct {
-	detector, other *Cell // whose guard is open
+	detector, other *Cell // whose detector is open
 	guard, transfer *host.Detector
 	session         *evaluate.Session
 	classifier      *Cell

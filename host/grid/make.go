@@ -239,7 +239,7 @@ func (b *Bench) makeClean(ctx context.Context, c *Cell) error {
 }
 
 // makeScores scores the rows of an attack on the classifier, or makes and
-// scores those of an attack on the guard.
+// scores those of an adaptive attack.
 func (b *Bench) makeScores(ctx context.Context, c *Cell, r *record) error {
 	clean, err := b.clean(c.need(Clean))
 	if err != nil {
@@ -273,7 +273,7 @@ func (b *Bench) makeScores(ctx context.Context, c *Cell, r *record) error {
 	return writeArrays(filepath.Join(b.dir(c), scoresFile), attackedArrays(d))
 }
 
-// other opens the guard that a transfer attack is made on.
+// other opens the detector that a transfer attack is made on.
 func (b *Bench) other(ctx context.Context, c *Cell) error {
 	if b.open.other != nil && b.open.other.Key == c.Key {
 		return nil

@@ -209,7 +209,7 @@ func inline(yaml string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(yaml, "\n", " ")), " ")
 }
 
-// ran are the seeds behind a figure, and those that are missing.
+// ran are the seeds of a figure, and those that are missing.
 func ran(e Entry) string {
 	text := seeds(e.Seeds)
 	if len(e.NotRun) > 0 {

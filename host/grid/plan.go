@@ -26,7 +26,7 @@ type Kind string
 const (
 	Classifier Kind = "classifier" // data, seed
 	Arrays     Kind = "arrays"     // classifier, attack: adversarial rows
-	Network    Kind = "network"    // classifier, training: the guard's weights
+	Network    Kind = "network"    // classifier, training: the detector's weights
 	Detector   Kind = "detector"   // network, score, calibration
 	Clean      Kind = "clean"      // detector: scores of the clean rows
 	Scores     Kind = "scores"     // detector, arrays
@@ -56,7 +56,7 @@ type Cell struct {
 	absent bool                // an external detector's file is not there
 }
 
-// String names the cell for people.
+// String names the cell for messages.
 func (c Cell) String() string {
 	out := fmt.Sprintf("%s %s seed %d", c.Kind, c.Set, c.Seed)
 	if c.Detector != "" {
@@ -97,7 +97,7 @@ func (c *Cell) seal() *Cell {
 }
 
 // plan lists the cells: seed by seed, first what is aimed at the classifier,
-// then the attacks on the guards.
+// then the adaptive attacks.
 func (b *Bench) plan() error {
 	type place struct {
 		set, detector string
@@ -176,7 +176,7 @@ func (b *Bench) plan() error {
 							from = place{s.name, a.From, seed}
 						}
 						if other = detectors[from]; other == nil || other.Key == guard.Key {
-							continue // there is no other guard to transfer from
+							continue // there is no other detector to transfer from
 						}
 					}
 					b.cells = append(b.cells, b.adaptiveCell(b.cleanCell(guard), a, other))

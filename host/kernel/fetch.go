@@ -4,7 +4,7 @@ import "unsafe"
 
 // stream is memory to be fetched ahead, as the assembly reads it: pieces of 128
 // bytes, from at up to end, step bytes apart. It is a hint: no element is read,
-// and an address may lie behind the memory.
+// and an address may lie after the memory.
 type stream struct {
 	at   uintptr
 	step int

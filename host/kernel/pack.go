@@ -1,6 +1,6 @@
 package kernel
 
-// packAll packs b into panels of nr columns, each all rows deep, zeros behind
+// packAll packs b into panels of nr columns, each all rows deep, zeros after
 // the last column: element (p, j) at d[(j/nr)·nr·rows + p·nr + j%nr].
 func (e *Engine) packAll(d []float32, b Matrix) {
 	nr := e.ops.nr

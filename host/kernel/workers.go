@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// workers are the engine's threads beside the caller's. They park on a
-// channel; the work of a call is cut into parts that whoever is free takes, so
+// workers are the engine's threads besides the caller's. They park on a
+// channel; the work of a call is cut into parts that any free thread takes, so
 // that a worker that wakes late costs nothing.
 type workers struct {
 	list []*worker
@@ -29,7 +29,7 @@ const (
 	running
 )
 
-// job is what a parallel call works on. It lies in the engine: a call
+// job is what a parallel call works on. It is part of the engine: a call
 // allocates nothing.
 type job struct {
 	run        func(e *Engine, j *job, worker, lo, hi int)

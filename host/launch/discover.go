@@ -49,7 +49,7 @@ func DefaultDirs() []string {
 }
 
 // List is all plugins: the shipped ones, then those of Dirs in order. The
-// error joins what is wrong with folders that are none of them.
+// error joins what is wrong with folders that are not plugins.
 func (f Finder) List() ([]Plugin, error) {
 	var found []Plugin
 	var errs []error

@@ -23,7 +23,7 @@ type Error struct {
 }
 
 // Error names the plugin, its path and digest, the cause, how it ended and its
-// last words.
+// last lines.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("plugin " + e.Plugin)
@@ -65,7 +65,7 @@ func (c *Classifier) fault(op string, p *process, err error) error {
 func (v *verified) fault(op string, p *process, err error) error {
 	e := &Error{Op: op, Plugin: v.Name, Path: v.file, SHA256: v.sum, Err: err}
 	if p != nil {
-		e.Exit, e.Stderr = p.run.obituary()
+		e.Exit, e.Stderr = p.run.exitReport()
 		if excess := p.run.exceeded(err, e.Stderr); excess != "" {
 			e.Err = fmt.Errorf("%s: %w", excess, err)
 		}

@@ -148,7 +148,7 @@ func TestChecksAtLoad(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
-		if got := strings.Contains(log.String(), "fails a check"); got != (mode == "warn") {
+		if got := strings.Contains(log.String(), "classifier check failed"); got != (mode == "warn") {
 			t.Errorf("%s logs %q", mode, log.String())
 		}
 		if mode == "off" && log.Len() > 0 {

@@ -13,7 +13,7 @@ import (
 
 // Fit trains the plugin and checks the result. A plugin that crashes starts
 // again from the beginning: same seed, same bytes. Progress may therefore begin
-// anew. Afterwards restarts configure with what the Fit gave, relative to
+// again. Afterwards restarts configure with what the Fit gave, relative to
 // o.OutputDir; call Moved if the files go elsewhere.
 func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
 	info := c.wireInfo()
@@ -41,7 +41,7 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	if err := c.refresh(ctx, first, done.Digest); err != nil {
 		return sdk.FitDone{}, err
 	}
-	for _, r := range c.replicas[1:] { // the others start anew, with the weights
+	for _, r := range c.replicas[1:] { // the others restart, with the weights
 		r.end()
 		if _, err := r.process(ctx); err != nil {
 			return sdk.FitDone{}, err

@@ -11,7 +11,7 @@ import (
 )
 
 // FitFile marks, in the folder of a Fit, that it is finished, and holds the
-// config that it ended with, its secrets apart.
+// config that it ended with, without its secrets.
 const FitFile = "fit.json"
 
 // WriteFit records a finished Fit in its folder.

@@ -61,8 +61,9 @@ type Options struct {
 	DrainTimeout time.Duration // for calls under way when Close is called; 0: 5 seconds
 
 	// An idle plugin's health is asked for every HealthEvery (0: 30 seconds,
-	// negative: never), and each answer awaited for HealthTimeout (0: 10 seconds).
-	// One that is silent twice in a row is killed; the next call starts it anew.
+	// negative: never), and each answer awaited for HealthTimeout (0: 10
+	// seconds). One that does not answer twice in a row is killed; the next
+	// call starts it again.
 	HealthEvery, HealthTimeout time.Duration
 
 	// RestartBudget is how often a replica is restarted without one call having
@@ -106,7 +107,7 @@ func (o *Options) defaults() {
 	}
 }
 
-// Classifier is a plugin at work. Images are NHWC on this side, whatever the
+// Classifier is a running plugin. Images are NHWC on this side, whatever the
 // plugin's layout. It is safe for concurrent use. What the plugin does not
 // offer, by Info, answers with sdk.Unimplemented.
 type Classifier struct {
@@ -155,7 +156,7 @@ func Start(ctx context.Context, o Options) (*Classifier, error) {
 	}
 	c := &Classifier{o: o, cmd: v, config: o.Config}
 	c.life, c.endLife = context.WithCancel(context.Background())
-	v.close() // each process opens and verifies it anew
+	v.close() // each process opens and verifies it again
 	if c.sockets, err = newSocketDir(); err != nil {
 		return nil, v.fault("start", nil, err)
 	}
@@ -198,10 +199,10 @@ func (c *Classifier) verify(ctx context.Context, rows *tensor.Tensor) error {
 		case check.Fail:
 			failed = append(failed, f.String())
 			if c.o.Checks == ChecksWarn {
-				c.o.Logger.Warn("the classifier fails a check", "plugin", c.cmd.Name, "check", f.Name, "message", f.Message)
+				c.o.Logger.Warn("classifier check failed", "plugin", c.cmd.Name, "check", f.Name, "message", f.Message)
 			}
 		case check.Warn:
-			c.o.Logger.Warn("the classifier is suspicious", "plugin", c.cmd.Name, "check", f.Name, "message", f.Message)
+			c.o.Logger.Warn("classifier check warning", "plugin", c.cmd.Name, "check", f.Name, "message", f.Message)
 		}
 	}
 	if len(failed) > 0 && c.o.Checks == ChecksStrict {
@@ -270,7 +271,7 @@ func (c *Classifier) Ping(ctx context.Context) error {
 }
 
 // Close waits for the calls under way, for at most Options.DrainTimeout, and
-// ends the plugin: by request, and by force if it does not listen. It always
+// ends the plugin: by request, and by force if it does not comply. It always
 // returns, and the process group is gone then.
 func (c *Classifier) Close() error {
 	if c.closed.Swap(true) {

@@ -218,7 +218,7 @@ func TestCrashesBeyondTheBudget(t *testing.T) {
 	if !errors.As(err, &e) || e.Op != "predict" || e.Exit != "exit status 7" || !errors.Is(err, sdk.Unavailable) {
 		t.Fatalf("%#v", err)
 	}
-	for _, want := range []string{"plugin rogue (", "sha256:", "it crashed, and was given up after 2 restarts", "exit status 7", "out of luck at call 3"} {
+	for _, want := range []string{"plugin rogue (", "sha256:", "it crashed; gave up after 2 restarts", "exit status 7", "out of luck at call 3"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q lacks %q", err, want)
 		}

@@ -26,7 +26,7 @@ const (
 	watchEvery = 100 * time.Millisecond
 )
 
-// env is what a plugin is told of its limits, if the user has not told it.
+// env is what a plugin is told of its limits, unless the user sets it.
 func (l Limits) env() []string {
 	if l.MemoryMB == 0 {
 		return nil
@@ -63,9 +63,9 @@ func (r *osRunner) exceeded(err error, lines []string) string {
 	}
 	switch {
 	case r.limits.MemoryMB > 0 && says("out of memory", "cannot allocate memory", "memoryerror", "bad_alloc", "pthread_create failed"):
-		return fmt.Sprintf("it met its memory limit of %d MiB (classifier.memory_limit_mb)", r.limits.MemoryMB)
+		return fmt.Sprintf("it reached its memory limit of %d MiB (classifier.memory_limit_mb)", r.limits.MemoryMB)
 	case r.limits.OpenFiles > 0 && says("too many open files"):
-		return fmt.Sprintf("it met its limit of %d open files (classifier.open_files_limit)", r.limits.OpenFiles)
+		return fmt.Sprintf("it reached its limit of %d open files (classifier.open_files_limit)", r.limits.OpenFiles)
 	}
 	return ""
 }

@@ -21,7 +21,7 @@ func TestLimits(t *testing.T) {
 		want   string // of the error; "": none
 	}{
 		{"hog", Limits{MemoryMB: 400}, "memory limit of 400"},
-		{"files", Limits{OpenFiles: 64}, "it met its limit of 64 open files"},
+		{"files", Limits{OpenFiles: 64}, "it reached its limit of 64 open files"},
 		{"files", Limits{}, ""},
 		{"privileges", Limits{}, "privileges can be gained"},
 		{"privileges", Limits{NoNewPrivileges: true, MemoryMB: 400, OpenFiles: 64}, ""},

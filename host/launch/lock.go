@@ -53,7 +53,7 @@ func ReadLock(name string) (*Lock, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: something follows after its end", name)
+		return nil, fmt.Errorf("%s: unexpected data after its end", name)
 	}
 	if l.Version != lockVersion {
 		return nil, fmt.Errorf("%s: version %d, want %d", name, l.Version, lockVersion)
@@ -61,7 +61,7 @@ func ReadLock(name string) (*Lock, error) {
 	for plugin, platforms := range l.Plugins {
 		for platform, p := range platforms {
 			if raw, err := hex.DecodeString(p.SHA256); err != nil || len(raw) != 32 {
-				return nil, fmt.Errorf("%s: plugin %s on %s: sha256 %q is not one", name, plugin, platform, p.SHA256)
+				return nil, fmt.Errorf("%s: plugin %s on %s: %q is not a sha256", name, plugin, platform, p.SHA256)
 			}
 		}
 	}

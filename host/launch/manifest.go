@@ -14,15 +14,15 @@ const ManifestName = "plugin.yaml"
 
 // Manifest is what plugin.yaml says about a plugin before anything is started.
 type Manifest struct {
-	Name    string `yaml:"name" required:"true" doc:"as specs name it"`
-	Version string `yaml:"version" required:"true" doc:"of the plugin"`
-	Summary string `yaml:"summary" doc:"one sentence"`
+	Name    string `yaml:"name" required:"true" doc:"name of the plugin, as used in specs"`
+	Version string `yaml:"version" required:"true" doc:"version of the plugin"`
+	Summary string `yaml:"summary" doc:"description in one sentence"`
 	// Command is the program and its arguments; a program that is in the folder
 	// is that one.
 	Command    []string       `yaml:"command" required:"true" doc:"program and arguments, relative to the folder"`
 	Files      []string       `yaml:"files" doc:"what a pin covers, relative to the folder"`
 	Config     map[string]any `yaml:"config" doc:"JSON Schema (draft-07) of classifier.config"`
-	InputShape tensor.Shape   `yaml:"input_shape" check:">= 1" doc:"of one example, if the plugin fixes it"`
+	InputShape tensor.Shape   `yaml:"input_shape" check:">= 1" doc:"shape of one example, if the plugin fixes it"`
 }
 
 // Validate implements registry.Validator.
@@ -33,7 +33,7 @@ func (m *Manifest) Validate() error {
 	}
 	for i, f := range m.Files {
 		if !filepath.IsLocal(filepath.FromSlash(f)) {
-			faults.Add(fmt.Sprintf("files[%d]", i), "%q leads out of the folder", f)
+			faults.Add(fmt.Sprintf("files[%d]", i), "%q is outside the folder", f)
 		}
 	}
 	return faults.Err()

@@ -46,8 +46,8 @@ func TestKilledBeforeTheHandshake(t *testing.T) {
 // TestScriptFaults starts files that are programs by their mode alone.
 func TestScriptFaults(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"windows", "#!/bin/sh\r\necho\r\n", `names "/bin/sh\r", which is not there: the script has the line ends of Windows`},
-		{"interpreter", "#! /no/such/interpreter -x\n", `names "/no/such/interpreter", which is not there`},
+		{"windows", "#!/bin/sh\r\necho\r\n", `names "/bin/sh\r", which does not exist: the script has Windows line endings`},
+		{"interpreter", "#! /no/such/interpreter -x\n", `names "/no/such/interpreter", which does not exist`},
 		{"text", "hello\n", "it is neither a program for "},
 		{"empty", "", "it is neither a program for "},
 		{"cut", "\x7fELF", "it is neither a program for "},

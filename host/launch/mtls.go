@@ -46,7 +46,7 @@ func mutualTLS() (*tls.Config, string, error) {
 	}
 	config := &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		RootCAs:      x509.NewCertPool(), // nobody, until the handshake says whom
+		RootCAs:      x509.NewCertPool(), // none, until the handshake names one
 		ServerName:   "localhost",
 		MinVersion:   tls.VersionTLS12,
 	}

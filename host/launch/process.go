@@ -115,7 +115,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 // startFault says in the user's words what go-plugin says in its own.
 func (v *verified) startFault(p *process, err error) error {
 	text := err.Error()
-	_, lines := p.run.obituary()
+	_, lines := p.run.exitReport()
 	stderr := strings.Join(lines, "\n")
 	const unrecognized = "Unrecognized remote plugin message: "
 	switch {
@@ -140,9 +140,9 @@ func (v *verified) startFault(p *process, err error) error {
 	case strings.Contains(text, "no such file or directory") && v.interpreter() != "":
 		name, hint := v.interpreter(), ""
 		if strings.HasSuffix(name, "\r") {
-			hint = ": the script has the line ends of Windows"
+			hint = ": the script has Windows line endings"
 		}
-		return v.fault("start", p, fmt.Errorf("its first line names %q, which is not there%s", name, hint))
+		return v.fault("start", p, fmt.Errorf("its first line names %q, which does not exist%s", name, hint))
 	case strings.Contains(text, "unsupported plugin protocol"):
 		return v.fault("handshake", p, errors.New("it does not speak gRPC"))
 	}

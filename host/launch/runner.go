@@ -112,7 +112,7 @@ func (r *osRunner) Start(context.Context) error {
 	}
 	go func() {
 		r.waitErr = r.cmd.Wait()
-		killGroup(r.cmd.Process) // what it left behind
+		killGroup(r.cmd.Process) // what it left running
 		close(r.exited)
 		_ = r.stdin.Close()
 		if r.own != nil {
@@ -174,8 +174,8 @@ func (r *osRunner) dead(d time.Duration) bool {
 	}
 }
 
-// obituary is how the process ended, "" if it has not, and its last lines.
-func (r *osRunner) obituary() (exit string, lines []string) {
+// exitReport is how the process ended, "" if it has not, and its last lines.
+func (r *osRunner) exitReport() (exit string, lines []string) {
 	select {
 	case <-r.exited:
 		select {
@@ -215,7 +215,7 @@ func (r *osRunner) ID() string {
 	}
 }
 
-// Diagnose adds nothing: obituary does.
+// Diagnose adds nothing: exitReport does.
 func (r *osRunner) Diagnose(context.Context) string { return "" }
 
 // PluginToHost leaves addresses as they are: both live on one machine.

@@ -32,7 +32,7 @@ type Process struct {
 	Checks    string  `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
 	Replicas  int     `yaml:"replicas" default:"1" check:">= 1, <= 256" doc:"processes that share the calls"`
 	Timeout   float64 `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
-	Restarts  int     `yaml:"restarts" default:"3" check:">= 0" doc:"crashes that a run survives"`
+	Restarts  int     `yaml:"restarts" default:"3" check:">= 0" doc:"crashes tolerated in a run"`
 	MemoryMB  int     `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
 	OpenFiles int     `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
 	NoNewPriv bool    `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
@@ -104,7 +104,7 @@ func (s Section) ConfigJSON() ([]byte, error) {
 	return json.Marshal(s.Config)
 }
 
-// Deps are what New needs beside the sections.
+// Deps are what New needs besides the sections.
 type Deps struct {
 	Finder  Finder
 	Base    string // folder of the section's relative paths

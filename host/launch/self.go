@@ -18,7 +18,8 @@ type Shipped struct {
 	// New is an unconfigured one.
 	New func() sdk.Classifier
 	// Train holds the defaults of classifier.train, a struct with the tags of
-	// package registry, for explain; nil: it is not trained, or does not tell.
+	// package registry, for explain; nil: it is not trained, or has no
+	// documented options.
 	Train any
 }
 

@@ -40,7 +40,7 @@ func TempDir() (path string, remove func(), err error) {
 	return d.path, d.remove, nil
 }
 
-// newPrivateDir sweeps what dead hosts left behind in temp and makes a folder.
+// newPrivateDir sweeps what dead hosts left in temp and makes a folder.
 func newPrivateDir(temp string) (*socketDir, error) {
 	base, err := privateBase(temp)
 	if err != nil {
@@ -64,7 +64,7 @@ func newPrivateDir(temp string) (*socketDir, error) {
 		}
 		return d, nil
 	}
-	return nil, fmt.Errorf("no folder to be made in %s", base)
+	return nil, fmt.Errorf("cannot make a folder in %s", base)
 }
 
 const lockSuffix = ".lock"
@@ -100,7 +100,7 @@ func sweep(base string) {
 			continue
 		}
 		if tryLock(f) && stillThere(f) {
-			_ = os.RemoveAll(strings.TrimSuffix(name, lockSuffix)) // first: without its lock nobody would find it
+			_ = os.RemoveAll(strings.TrimSuffix(name, lockSuffix)) // first: without its lock it would not be found
 			_ = os.Remove(name)
 		}
 		_ = f.Close()

@@ -14,7 +14,7 @@ func tryLock(f *os.File) bool {
 	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
 }
 
-// isPrivate reports whether path is a folder of this user that nobody else may
+// isPrivate reports whether path is a folder of this user that no other user may
 // enter, and no link.
 func isPrivate(path string) bool {
 	info, err := os.Lstat(path)

@@ -270,6 +270,6 @@ func givenUp(err error, restarts int) error {
 		return err
 	}
 	last := *e
-	last.Err = fmt.Errorf("%w, and was given up after %d restarts", e.Err, restarts)
+	last.Err = fmt.Errorf("%w; gave up after %d restarts", e.Err, restarts)
 	return &last
 }

@@ -11,7 +11,7 @@ import (
 
 // lanes are the open Differentiate streams of one process. A Forward takes one
 // over; its Pullback finds its tape there unless another Forward has taken the
-// lane meanwhile, in which case the forward step is done once more. So nobody
+// lane meanwhile, in which case the forward step is repeated. So no one
 // has to say when a tape is no longer needed, and their number is bounded.
 type lanes struct {
 	rpc    *remote.Client
@@ -32,7 +32,7 @@ type lane struct {
 	// Guarded by lanes.mu.
 	taken  uint64 // which Forward took it last
 	pulled bool   // that one's tape has served a Pullback: most callers pull once
-	tape   uint64 // whose tape is live, 0: nobody's; changes only under mu
+	tape   uint64 // whose tape is live, 0: none; changes only under mu
 }
 
 func newLanes(rpc *remote.Client) *lanes {

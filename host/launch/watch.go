@@ -39,12 +39,12 @@ func (c *Classifier) watch() {
 				continue
 			}
 			silent[i] = 0
-			cause := sdk.Errorf(sdk.Unavailable, "it did not answer while it had nothing to do")
+			cause := sdk.Errorf(sdk.Unavailable, "it did not answer while idle")
 			if p.run.dead(0) {
-				cause = sdk.Errorf(sdk.Unavailable, "it ended while it had nothing to do")
+				cause = sdk.Errorf(sdk.Unavailable, "it exited while idle")
 			}
 			fault := c.fault("ping", p, cause)
-			c.o.Logger.Warn("the plugin is given up; the next call starts it anew", "plugin", c.cmd.Name, "cause", fault)
+			c.o.Logger.Warn("gave up on the plugin; the next call starts it again", "plugin", c.cmd.Name, "cause", fault)
 			r.lost(p, fault)
 		}
 	}

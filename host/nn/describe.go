@@ -7,8 +7,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Described is a Layer that can tell about itself. One that is not goes by
-// the name of its Go type, softThreshold as soft_threshold.
+// Described is a Layer that describes itself. One that does not goes by the
+// name of its Go type, softThreshold as soft_threshold.
 type Described interface {
 	// Kind is the name in the table of layers: "conv2d".
 	Kind() string
@@ -33,7 +33,7 @@ type Multiplied interface {
 // or does nothing outside training. A classifier does not offer it as a hidden
 // layer.
 type NoHiddenOutput interface {
-	// NoHiddenOutput reports whether that is so.
+	// NoHiddenOutput reports whether the layer is left out.
 	NoHiddenOutput() bool
 }
 

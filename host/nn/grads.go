@@ -42,7 +42,7 @@ func (g *Grads) at(i int) *tensor.Tensor {
 	return g.values[i]
 }
 
-// Of is the gradient of p, which whoever holds g may add to. It panics if g
+// Of is the gradient of p, which the holder of g may add to. It panics if g
 // was not made for p.
 func (g *Grads) Of(p *Param) *tensor.Tensor {
 	i, ok := g.index[p]
@@ -52,9 +52,9 @@ func (g *Grads) Of(p *Param) *tensor.Tensor {
 	return g.at(i)
 }
 
-// Take is Of for who adds everything at once: if fresh, nothing was added since
-// Zero, and the caller must write all of the gradient instead, whatever it
-// holds. That saves a pass to clear it and one to read it.
+// Take is Of for a caller that adds everything at once: if fresh, nothing was
+// added since Zero, and the caller must write all of the gradient instead,
+// whatever it holds. That saves a pass to clear it and one to read it.
 func (g *Grads) Take(p *Param) (d *tensor.Tensor, fresh bool) {
 	i, ok := g.index[p]
 	if !ok {

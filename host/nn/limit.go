@@ -7,16 +7,16 @@ import (
 )
 
 // MaxNumbers bounds what one network holds: its params, and one example at
-// any layer. It is 1 GiB of float32, beyond what is trained on processors and
-// below what a slip of a spec asks for.
+// any layer. It is 1 GiB of float32, more than is trained on processors and
+// less than a typing error in a spec asks for.
 const MaxNumbers = 1 << 28
 
 // MaxSide bounds what a layer takes as the height or width of a kernel, a
 // stride, a factor or a margin.
 const MaxSide = 1 << 16
 
-// Fits is an error if a tensor of this shape holds more than MaxNumbers, which
-// is to be asked before it is made. Layers whose shape is a user's number ask;
+// Fits is an error if a tensor of this shape holds more than MaxNumbers, to be
+// checked before it is made. Layers whose shape comes from the user check it;
 // Build does so for the results of all.
 func Fits(shape ...int) error {
 	size := 1

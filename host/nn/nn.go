@@ -1,6 +1,6 @@
 // Package nn is the network engine: layers as immutable data, activations in
-// workspaces, gradients beside both. Semantics, defaults and initialisers are
-// Keras 3's; float32, images NHWC.
+// workspaces, gradients separate from both. Semantics, defaults and
+// initialisers are Keras 3's; float32, images NHWC.
 package nn
 
 import (
@@ -24,13 +24,13 @@ type Layer interface {
 	Params() []*Param
 	// Plan claims buffers for a workspace.
 	Plan(p *Plan)
-	// Forward maps (N, in…) to (N, out…). The result lies in w until its next
-	// Forward. x must stay unchanged until Backward.
+	// Forward maps (N, in…) to (N, out…). The result is part of w and valid
+	// until its next Forward. x must stay unchanged until Backward.
 	Forward(w *Workspace, x *tensor.Tensor) *tensor.Tensor
 	// Backward maps the gradient at the last Forward's result to the one at
 	// its input, and adds up params' gradients in g; g == nil: the input's
-	// only. dy may be overwritten, and must not be the result itself. dx lies in
-	// w. Backward may be repeated until the next Forward.
+	// only. dy may be overwritten, and must not be the result itself. dx is part
+	// of w. Backward may be repeated until the next Forward.
 	Backward(w *Workspace, dy *tensor.Tensor, g *Grads) (dx *tensor.Tensor)
 }
 

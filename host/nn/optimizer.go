@@ -72,7 +72,7 @@ const (
 	stepBase = 1 << 20
 )
 
-// State is a copy of all that a continued training needs, as named tensors:
+// State is a copy of all that a resumed training needs, as named tensors:
 // "step", and "PARAM/SLOT" for every weight.
 func (s *OptimizerState) State() map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{

@@ -15,8 +15,8 @@ type outputter interface {
 }
 
 // AsForwarder gives any classifier the Forwarder's face: its own, or Outputs
-// or Predict with Gradient behind it, or these alone with a nil Pullback. The
-// rebuilt Pullback is for sdk.Output alone and keeps x, which must not change
+// or Predict with Gradient after it, or these alone with a nil Pullback. The
+// derived Pullback is for sdk.Output alone and keeps x, which must not change
 // before it is called.
 func AsForwarder(c sdk.Classifier) sdk.Forwarder {
 	if f, ok := c.(sdk.Forwarder); ok {

@@ -1,11 +1,11 @@
 // Package oracle turns what a classifier answers into named things, once for
-// all who ask: log-probabilities in float64 and the way back from them, the
+// all callers: log-probabilities in float64 and the way back from them, the
 // floor of probabilities, arg-max, softmax heads on hidden layers, and the
 // question itself, with a tape or without.
 //
 // What stays elsewhere: the classifiers that vaeguard trains take the softmax
 // of host/kernel in float32 (host/nn does not know this package), and losses
-// and scores make divergences of the log-probabilities by themselves.
+// and scores compute divergences of the log-probabilities themselves.
 package oracle
 
 import (
@@ -28,7 +28,7 @@ func Level(kind sdk.OutputKind, v float32) (level, slope float64) {
 	return float64(v), 1
 }
 
-// LogProbabilities writes the logarithms of the probabilities behind one row
+// LogProbabilities writes the logarithms of the probabilities of one row
 // of at least one output, sharpened by a temperature > 0: log-softmax of out/T
 // for logits, of ln max(out, Floor)/T for probabilities, which for T = 1 are
 // taken as they are. dst has the length of out.

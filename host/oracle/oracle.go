@@ -137,7 +137,7 @@ func Check(y *tensor.Tensor, n, classes int) error {
 // HasGradient reports whether Gradient can be called.
 func (a Answer) HasGradient() bool { return a.pull != nil }
 
-// Gradient maps cotangents at the output and at the hidden layers, one a head
+// Gradient maps cotangents at the output and at the hidden layers, one per head
 // or none at all, to their summed gradient at the rows asked about.
 func (a Answer) Gradient(ctx context.Context, dOutput *tensor.Tensor, dHidden []*tensor.Tensor) (*tensor.Tensor, error) {
 	cots := a.cotangents()

@@ -29,7 +29,7 @@ func (e *FieldErrors) Add(key, format string, args ...any) {
 	*e = append(*e, FieldError{Key: key, Message: fmt.Sprintf(format, args...)})
 }
 
-// OneOf demands that exactly one of several keys is given; set says which are,
+// OneOf requires that exactly one of several keys is given; set says which are,
 // in the order of names. Two of them are reported at the second.
 func (e *FieldErrors) OneOf(names []string, set ...bool) {
 	var have []string

@@ -1,4 +1,4 @@
-// Package registry is the table behind everything that can be named in YAML:
+// Package registry is the table of everything that can be named in YAML:
 // it drives parsing, lint, `list`, `explain`, the documentation and the JSON
 // Schema.
 //
@@ -121,7 +121,7 @@ func (t Table[T]) Names() []string {
 	return names
 }
 
-// Any is a Table with its type forgotten: what the decoder works on.
+// Any is a Table without its type parameter: what the decoder works on.
 type Any interface {
 	Kind() string
 	Names() []string

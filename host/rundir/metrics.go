@@ -9,7 +9,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/atomicfile"
 )
 
-// metricsFile is metrics.csv: one row an epoch, columns in order of name.
+// metricsFile is metrics.csv: one row per epoch, columns in order of name.
 type metricsFile struct {
 	path  string
 	rows  []map[string]string

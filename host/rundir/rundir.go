@@ -40,8 +40,8 @@ type Dir struct {
 }
 
 // Create makes or, to resume, opens a run directory and locks it. An
-// existing one is an error unless resume; force moves it aside first. To resume
-// what was killed before it had a directory is to start.
+// existing one is an error unless resume; force moves it aside first. Resuming
+// a run that was killed before it had a directory starts it.
 func Create(path string, resume, force bool) (*Dir, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -59,7 +59,7 @@ func Create(path string, resume, force bool) (*Dir, error) {
 			return nil, fmt.Errorf("%s exists: continue it with --resume, or move it aside with --force", path)
 		}
 	case err == nil && foreign(path):
-		return nil, fmt.Errorf("%s is not empty and no run: there is nothing to resume", path)
+		return nil, fmt.Errorf("%s is not empty and not a run: there is nothing to resume", path)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func errInUse(path string) error {
 	return fmt.Errorf("%s is in use by another vaeguard process", path)
 }
 
-// foreign reports whether a folder holds something and is no run: one has its
+// foreign reports whether a folder holds something and is not a run: one has its
 // lock and, if it was copied without it, its events, unless it was killed right
 // after its making.
 func foreign(path string) bool {
@@ -207,8 +207,8 @@ func (d *Dir) Close() {
 	_ = d.lock.Unlock()
 }
 
-// Remove deletes a closed run. What foreign knows a run by goes last, so that
-// what is left by a kill can be resumed.
+// Remove deletes a closed run. The files that mark a run go last, so that
+// one left by a kill can be resumed.
 func (d *Dir) Remove() error {
 	entries, err := os.ReadDir(d.Path)
 	if err != nil {

@@ -84,7 +84,7 @@ func TestNoRunIsResumed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Create(path, true, false); err == nil || !strings.Contains(err.Error(), "no run: there is nothing to resume") {
+	if _, err := Create(path, true, false); err == nil || !strings.Contains(err.Error(), "not a run: there is nothing to resume") {
 		t.Errorf("%v", err)
 	}
 	entries, err := os.ReadDir(path)

@@ -190,7 +190,7 @@ func (d *decoder) value(v reflect.Value, n *node, path string, f *field) {
 		return
 	}
 	if f.secret && (n.raw == "" || !soleVariable(n.raw)) {
-		d.fail(n, path, "a secret is not written down; want ${VARIABLE}")
+		d.fail(n, path, "a secret cannot be given as a literal; want ${VARIABLE}")
 		return
 	}
 	if dec := asDecoder(v); dec != nil {

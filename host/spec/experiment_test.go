@@ -50,7 +50,7 @@ type experiment struct {
 	APIVersion  string               `yaml:"api_version" enum:"vaeguard/v1" required:"true" doc:"format of this file"`
 	Kind        string               `yaml:"kind" enum:"Experiment" required:"true" doc:"what the file declares"`
 	Name        string               `yaml:"name" required:"true" doc:"names the run"`
-	Seed        uint64               `yaml:"seed" doc:"of every random choice; same seed, same bits"`
+	Seed        uint64               `yaml:"seed" doc:"seed of every random choice; same seed, same bits"`
 	Compat      string               `yaml:"compat" enum:"|alibi_detect_0_2_0" doc:"short for the options that reproduce a reference implementation"`
 	Data        data                 `yaml:"data" doc:"rows by role"`
 	Classifier  classifier           `yaml:"classifier" doc:"the model to guard"`
@@ -87,7 +87,7 @@ type data struct {
 type rowSource struct {
 	Dataset   string   `yaml:"dataset" kind:"dataset" doc:"a named set: see list dataset"`
 	File      string   `yaml:"file" format:"path" doc:".npy, .npz, .csv or .parquet"`
-	Folder    string   `yaml:"folder" format:"path" doc:"of images, a subfolder a class"`
+	Folder    string   `yaml:"folder" format:"path" doc:"folder of images, one subfolder per class"`
 	IDX       string   `yaml:"idx" format:"path" doc:"IDX images, .gz or plain"`
 	CIFAR10   string   `yaml:"cifar10" format:"path" doc:"folder of CIFAR-10's binary batches"`
 	X         string   `yaml:"x" doc:"key of the inputs in a .npz (x, or the only array)"`
@@ -95,10 +95,10 @@ type rowSource struct {
 	Y         string   `yaml:"y" doc:"key of the labels in the same .npz"`
 	Label     string   `yaml:"label" doc:"column of the labels in a table"`
 	Split     string   `yaml:"split" enum:"|train|validation|calibration|test" doc:"official split, or part of a stratified 60/10/15/15 partition; absent: all rows in file order"`
-	SplitSeed uint64   `yaml:"split_seed" doc:"of the partition's permutation"`
-	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of what split gave"`
+	SplitSeed uint64   `yaml:"split_seed" doc:"seed of the partition's permutation"`
+	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of those that split selects"`
 	Limit     int      `yaml:"limit" check:">= 0" doc:"a class-balanced number of rows; 0: all"`
-	Layout    string   `yaml:"layout" enum:"|nhwc|nchw" doc:"of images in the file"`
+	Layout    string   `yaml:"layout" enum:"|nhwc|nchw" doc:"layout of images in the file"`
 	Rescale   *rescale `yaml:"rescale" doc:"x·scale + offset"`
 	Reshape   []int    `yaml:"reshape" doc:"shape of one example"`
 	Scale     string   `yaml:"scale" enum:"|standard" doc:"standardise features with data.train's mean and deviation"`
@@ -125,7 +125,7 @@ type classifier struct {
 	Checks      string       `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
 	Replicas    int          `yaml:"replicas" default:"1" check:">= 1, <= 256" doc:"processes that share the calls"`
 	Timeout     float64      `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
-	Restarts    int          `yaml:"restarts" default:"3" check:">= 0" doc:"crashes that a run survives"`
+	Restarts    int          `yaml:"restarts" default:"3" check:">= 0" doc:"crashes tolerated in a run"`
 	MemoryMB    int          `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
 	OpenFiles   int          `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
 	NoNewPriv   bool         `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
@@ -134,16 +134,16 @@ type classifier struct {
 // surrogate is a small network distilled from a classifier without gradients.
 type surrogate struct {
 	Layers       []registry.Component `yaml:"layers" kind:"layer" doc:"without the final dense layer"`
-	Noise        float64              `yaml:"noise" default:"0.1" check:">= 0" doc:"standard deviation of the noise on half of its queries, in shares of a feature's range"`
+	Noise        float64              `yaml:"noise" default:"0.1" check:">= 0" doc:"standard deviation of the noise on half of its queries, as a fraction of a feature's range"`
 	RefitEvery   int                  `yaml:"refit_every" default:"1" check:">= 0" doc:"epochs between refits on reconstructions; 0: never"`
 	MinAgreement float64              `yaml:"min_agreement" default:"0.9" check:">= 0, <= 1" doc:"top-1 agreement on held-out rows below which it is refused"`
 	MaxQueries   int                  `yaml:"max_queries" check:">= 0" doc:"rows sent to the classifier in training, whatever the gradient; 0: no limit"`
-	Epochs       int                  `yaml:"epochs" default:"20" check:">= 1" doc:"of distillation"`
+	Epochs       int                  `yaml:"epochs" default:"20" check:">= 1" doc:"epochs of distillation"`
 }
 
 // differences are gradients from queries.
 type differences struct {
-	Step  float64 `yaml:"step" check:">= 0, <= 1" doc:"of central differences, and deviation of nes, in shares of a feature's range; 0: the least that reaches the answer"`
+	Step  float64 `yaml:"step" check:">= 0, <= 1" doc:"step of central differences and deviation of nes, as a fraction of a feature's range; 0: the smallest that changes the output"`
 	Pairs int     `yaml:"pairs" default:"64" check:">= 1" doc:"antithetic pairs of nes"`
 }
 
@@ -174,7 +174,7 @@ type detector struct {
 
 // hidden is one hidden layer of the classifier that the loss compares.
 type hidden struct {
-	Name   string  `yaml:"name" required:"true" doc:"as the plugin's Describe gives it"`
+	Name   string  `yaml:"name" required:"true" doc:"name of the layer, as the plugin's Describe gives it"`
 	Weight float64 `yaml:"weight" default:"1" check:">= 0" doc:"factor of its KL term"`
 	Units  int     `yaml:"units" default:"20" check:">= 2" doc:"outputs of the softmax head"`
 	Head   string  `yaml:"head" default:"random" enum:"random|trained" doc:"a fixed random projection, or one trained to predict the class"`
@@ -188,7 +188,7 @@ type student struct {
 // training says how the auto-encoder is trained.
 type training struct {
 	Loss            registry.Component  `yaml:"loss" default:"adversarial" kind:"loss" doc:"what is minimised"`
-	Optimizer       registry.Component  `yaml:"optimizer" default:"adam" kind:"optimizer" doc:"how"`
+	Optimizer       registry.Component  `yaml:"optimizer" default:"adam" kind:"optimizer" doc:"update rule"`
 	Schedule        *registry.Component `yaml:"learning_rate_schedule" kind:"schedule" doc:"the learning rate over steps"`
 	Epochs          int                 `yaml:"epochs" default:"20" check:">= 1" doc:"passes over data.train"`
 	BatchSize       int                 `yaml:"batch_size" default:"64" check:">= 1, <= 1048576" doc:"rows per step"`
@@ -197,9 +197,9 @@ type training struct {
 	EarlyStopping   *earlyStopping      `yaml:"early_stopping" doc:"stop when a metric no longer improves; best weights are restored"`
 	LogMetrics      []string            `yaml:"log_metrics" kind:"metric" doc:"further metrics to report: see list metric"`
 	Recon           string              `yaml:"recon" default:"elbo" enum:"elbo|mse" doc:"form of the reconstruction term"`
-	ELBOReduction   string              `yaml:"elbo_reduction" default:"mean" enum:"mean|sum" doc:"over the batch"`
-	LatentReduction string              `yaml:"latent_reduction" default:"mean" enum:"mean|sum" doc:"over the code's dimensions"`
-	Harden          *harden             `yaml:"harden" doc:"train against attacks on the guard itself"`
+	ELBOReduction   string              `yaml:"elbo_reduction" default:"mean" enum:"mean|sum" doc:"reduction over the batch"`
+	LatentReduction string              `yaml:"latent_reduction" default:"mean" enum:"mean|sum" doc:"reduction over the code's dimensions"`
+	Harden          *harden             `yaml:"harden" doc:"train against attacks on the guarded classifier"`
 	InputNoise      float64             `yaml:"input_noise" check:">= 0" doc:"standard deviation of Gaussian noise on the encoder's input"`
 	Checkpoint      checkpoint          `yaml:"checkpoint" doc:"how often the run is saved"`
 }
@@ -219,17 +219,17 @@ type earlyStopping struct {
 
 // harden is adversarial training of the guard.
 type harden struct {
-	Norm    string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"of the ball"`
+	Norm    string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"norm of the ball"`
 	Eps     float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
-	Steps   int     `yaml:"steps" default:"2" check:">= 1" doc:"of the inner attack"`
+	Steps   int     `yaml:"steps" default:"2" check:">= 1" doc:"steps of the inner attack"`
 	Through string  `yaml:"through" default:"guard" enum:"guard|classifier" doc:"what the inner attack differentiates"`
-	Weight  float64 `yaml:"weight" default:"0.5" check:">= 0, <= 1" doc:"share of the adversarial half of the loss"`
+	Weight  float64 `yaml:"weight" default:"0.5" check:">= 0, <= 1" doc:"weight of the adversarial half of the loss"`
 	Also    []ball  `yaml:"also" doc:"further balls: the rows of a batch take norm and these in turn"`
 }
 
 // ball is a set of perturbations.
 type ball struct {
-	Norm string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"of the ball"`
+	Norm string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"norm of the ball"`
 	Eps  float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
 }
 
@@ -238,7 +238,7 @@ type ball struct {
 type threshold struct {
 	FPR        *float64 `yaml:"fpr" check:"> 0, < 1" doc:"expected false-alarm rate (split conformal)"`
 	Confidence *float64 `yaml:"confidence" check:"> 0, < 1" doc:"with fpr: the rate holds with this probability over calibration sets"`
-	Percentile *float64 `yaml:"percentile" check:">= 0, <= 100" doc:"of the calibration scores, numpy's linear interpolation"`
+	Percentile *float64 `yaml:"percentile" check:">= 0, <= 100" doc:"percentile of the calibration scores, numpy's linear interpolation"`
 	Value      *float64 `yaml:"value" doc:"the threshold itself"`
 }
 

@@ -33,7 +33,7 @@ type Options struct {
 // Check finds faults between the keys of a file. Document.Errorf makes errors
 // with positions.
 type Check struct {
-	// Sound are the sections without whose soundness the check has no sense. It
+	// Sound are the sections that must be sound for the check to make sense. It
 	// is left out where decoding, or a check without Sound, found a fault there.
 	Sound []string
 	// Find gets what was found before it.
@@ -68,7 +68,7 @@ func readFile(file string) ([]byte, error) {
 // Parse reads YAML into dst, a non-nil pointer to a struct whose tags follow
 // package registry, and default:"…", the value in YAML that an absent key
 // stands for. name stands for the file in errors. All faults come back at once,
-// as Errors by place; dst is then partly filled and of no use.
+// as Errors by place; dst is then partly filled and must not be used.
 func Parse(name string, data []byte, dst any, o Options) (*Document, error) {
 	v := reflect.ValueOf(dst)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// maxName bounds a name in bytes: with a number behind it, it names a folder.
+// maxName bounds a name in bytes: with a number after it, it names a folder.
 const maxName = 200
 
 // CheckName is an error if a name cannot be that of a folder.

@@ -16,7 +16,7 @@ const (
 	text
 	list
 	mapping
-	broken // already reported; what reads it stays silent
+	broken // already reported; its readers report nothing more
 )
 
 // node is a value of a file before it meets a field: one tree for YAML, JSON
@@ -26,7 +26,7 @@ type node struct {
 	text  string // of a scalar, variables expanded
 	raw   string // as written, where that held a ${VAR}; else empty
 	quote bool   // written in quotes, or as a block
-	hint  string // why a text that looks like a number is none
+	hint  string // why a text that looks like a number is not one
 
 	pos   Position // of a scalar; of the key for what is larger
 	file  string   // where it stands, if not in the file itself: "--set …"

@@ -15,7 +15,7 @@ var (
 
 // resolve gives a plain scalar its type. It takes only what every YAML
 // version reads alike: 010 (8 or 10?), 1_000, 0x10 and yes stay strings, with
-// a hint for whoever wanted a number or a truth value.
+// a hint where a number or a truth value was wanted.
 func resolve(s string) (shape, string, string) {
 	switch s {
 	case "", "~", "null", "Null", "NULL":

@@ -40,7 +40,7 @@ func override(root *node, set string, lookup func(string) (string, bool)) Errors
 				*at = node{shape: list, file: file}
 			}
 			if at.shape != list {
-				return fail("%s is no list", place(st[:i]))
+				return fail("%s is not a list", place(st[:i]))
 			}
 			if s.index > len(at.items) {
 				return fail("%s has %d entries", place(st[:i]), len(at.items))

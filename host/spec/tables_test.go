@@ -87,7 +87,7 @@ func (p pair) EncodeValue() any {
 }
 
 type budget struct {
-	Norm string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps  float64 `yaml:"eps" check:">= 0" doc:"radius"`
 }
 

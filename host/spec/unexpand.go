@@ -25,7 +25,8 @@ func (d *Document) Unexpand(message string) string {
 	return d.root.conceal(message)
 }
 
-// Unexpanded is err with Unexpand's message; what it is stays what it is.
+// Unexpanded is err with Unexpand's message; errors.Is and errors.As work as on
+// err.
 func (d *Document) Unexpanded(err error) error {
 	if err == nil {
 		return nil

@@ -63,7 +63,7 @@ func expand(s string, lookup func(string) (string, bool)) (out string, changed b
 		return parts[2][1:]
 	})
 	if fault == "" && strings.Contains(variable.ReplaceAllString(s, ""), "${") {
-		fault = "${ begins no variable here; write ${NAME}, ${NAME:default}, or $${NAME} for the text itself"
+		fault = "${ does not begin a variable here; write ${NAME}, ${NAME:default}, or $${NAME} for the text itself"
 	}
 	return out, changed, fault
 }

@@ -73,15 +73,15 @@ func (w *writer) field(v, def reflect.Value, f *field, path string) *yaml.Node {
 		return nil
 	}
 	zeroDefault := f.preset == "" && (!def.IsValid() || def.IsZero())
-	if v.IsZero() && zeroDefault && w.silent(v, f) {
+	if v.IsZero() && zeroDefault && w.unwritten(v, f) {
 		return nil
 	}
 	return w.value(v, def, f, path)
 }
 
-// silent reports whether a zero value whose default is zero goes unwritten:
+// unwritten reports whether a zero value whose default is zero goes unwritten:
 // because it means absent, or because reading it would be an error.
-func (w *writer) silent(v reflect.Value, f *field) bool {
+func (w *writer) unwritten(v reflect.Value, f *field) bool {
 	if asDecoder(v) != nil {
 		return false
 	}

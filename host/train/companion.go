@@ -9,21 +9,21 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Companion is a Classifier that learns beside the guard, as one whose
+// Companion is a Classifier that learns along with the detector, as one whose
 // gradients are those of a surrogate does. Run calls its methods from one
 // goroutine.
 type Companion interface {
 	sdk.Classifier
 	// Prepare is called once before a training that needs gradients, after
-	// Restore in a continued one.
+	// Restore in a resumed one.
 	Prepare(ctx context.Context) error
-	// Step is called behind each step that was made: what Forward saw since the
+	// Step is called after each step that was made: what Forward saw since the
 	// last call belongs to it. What it saw in a step that failed counts for
 	// nothing.
 	Step()
-	// Epoch is called behind the last step of an epoch, counted from 1.
+	// Epoch is called after the last step of an epoch, counted from 1.
 	Epoch(ctx context.Context, epoch int) error
-	// State is all that a continued training needs, shared with nobody.
+	// State is all that a resumed training needs, shared with no one.
 	State() (json.RawMessage, map[string]*tensor.Tensor, error)
 	// Restore takes a State back. Run calls it again once the training rows
 	// have been asked about, so that counts are those of the state.

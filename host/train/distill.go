@@ -55,7 +55,7 @@ func newPupil(ctx context.Context, o *Options) (*pupil, error) {
 	p.setup.plain = NewDivergence(sdk.Logits, 1, 0)
 	for _, m := range o.metrics() {
 		if !m.Metric.UsesClassifier() {
-			return nil, fmt.Errorf("train.log_metrics: %s compares inputs with reconstructions, which method distillation has not", m.Name)
+			return nil, fmt.Errorf("train.log_metrics: %s compares inputs with reconstructions, which method distillation does not have", m.Name)
 		}
 	}
 	p.metrics = add(own(), o.metrics())

@@ -16,7 +16,7 @@ type Estimate struct {
 	MemoryMiB    int           `json:"memory_mib"`
 }
 
-// assumedGFLOPS is the arithmetic rate behind Estimate.Time: a cautious one for
+// assumedGFLOPS is the arithmetic rate of Estimate.Time: a cautious one for
 // two current cores. `vaeguard bench` measures the machine's own.
 const assumedGFLOPS = 150
 

@@ -20,10 +20,10 @@ type Event struct {
 	// Metrics are means over the epoch so far, in a fixed order, loss first.
 	Metrics []Value
 	Rate    float64 // learning rate of the step
-	Seconds float64 // of training, those before a resume included
+	Seconds float64 // of training, including those before a resume
 	// Improved marks an epoch with the best value of early stopping's metric.
 	Improved bool
-	// Warning is what the user should know, or "".
+	// Warning is for the user, or "".
 	Warning string
 }
 
@@ -58,13 +58,13 @@ type Result struct {
 	BestEpoch int  // whose weights were restored; 0: the last one's were kept
 	Stopped   bool // early
 	// Underflows counts rows in which the classifier gave a probability of 0
-	// where it had not on the original: their gradients were bounded.
+	// where it did not on the original: their gradients were bounded.
 	Underflows int
 	Seconds    float64
 }
 
-// BatchError is a training that a batch broke. The model is as the last whole
-// step left it.
+// BatchError is a training that failed on a batch. The model is as the last
+// complete step left it.
 type BatchError struct {
 	Epoch, Step int   // from 1
 	Rows        []int // of the training rows

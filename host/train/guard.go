@@ -35,7 +35,7 @@ type guard struct {
 	m          *vae.Model
 	obj        Objective
 	asks       bool        // the loss reads the classifier
-	classifier *classifier // nil: nobody asks it
+	classifier *classifier // nil: not needed
 	metrics    []NamedMetric
 	rows       []float64
 

@@ -19,7 +19,7 @@ type attacker struct {
 	g      *guard
 	h      *Harden
 	balls  []Ball
-	lo, hi []float32 // the box: one number or one a feature
+	lo, hi []float32 // the box: one number or one per feature
 	both   view      // (2n): clean rows, then attacked ones
 	start  view
 	noise  view

@@ -1,4 +1,4 @@
-// Package train fits the guard's network: the loop with its events, metrics,
+// Package train fits the detector's network: the loop with its events, metrics,
 // early stopping and checkpoints, hardened training, and the distillation of a
 // student. The classifier stays untouched; its predictions on the training
 // rows are computed once.
@@ -95,7 +95,7 @@ func (s *Step) Weight(i int) float64 {
 	return s.Weights[i]
 }
 
-// Examples is the number of examples behind the rows.
+// Examples is the number of examples of the rows.
 func (s *Step) Examples() int {
 	if s.Count == 0 {
 		return s.N()

@@ -6,20 +6,20 @@ import (
 	"github.com/vaeguard/vaeguard/host/oracle"
 )
 
-// Metric is a quantity that training reports beside the loss. It is a
+// Metric is a quantity that training reports in addition to the loss. It is a
 // component without options.
 type Metric interface {
 	// UsesClassifier reports whether Rows reads P and Q.
 	UsesClassifier() bool
-	// Rows writes one number a row; what is reported is their weighted mean.
+	// Rows writes one number per row; what is reported is their weighted mean.
 	Rows(dst []float64, s *Step, setup Setup)
 }
 
-// Gain is a Metric of which more is better: early stopping without a mode
+// Gain is a Metric for which larger is better: early stopping without a mode
 // looks for its largest value, and for the smallest of others.
 type Gain interface {
 	Metric
-	// LargerIsBetter reports whether that is so.
+	// LargerIsBetter reports whether larger values are better.
 	LargerIsBetter() bool
 }
 
@@ -39,7 +39,7 @@ const (
 // whether they are asked for or not.
 func own() []NamedMetric { return []NamedMetric{{NameKL, KL{}}, {NameAccuracy, Accuracy{}}} }
 
-// add appends metrics, but for those whose name is there already.
+// add appends metrics, except those whose name is there already.
 func add(list, more []NamedMetric) []NamedMetric {
 	for _, m := range more {
 		if !slices.ContainsFunc(list, func(n NamedMetric) bool { return n.Name == m.Name }) {

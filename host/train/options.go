@@ -38,10 +38,10 @@ type Options struct {
 	Beta float64
 	// Hidden are the heads on hidden layers that the loss compares.
 	Hidden  []oracle.Head
-	Metrics []NamedMetric // beside loss and log_metrics, and kl and accuracy where the classifier is asked
+	Metrics []NamedMetric // besides loss and log_metrics, and kl and accuracy where the classifier is asked
 	Seed    uint64        // same seed, same bits
 
-	// Events is told of progress; nil: nobody is. It must not keep the event's
+	// Events receives progress; nil: none. It must not keep the event's
 	// slices.
 	Events func(Event)
 	// Save is handed the state at the end of every epoch, every

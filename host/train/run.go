@@ -14,7 +14,7 @@ import (
 // Run trains an auto-encoder. When the context ends it finishes the batch,
 // hands over a checkpoint and returns the context's error. A loss that is not
 // a number ends it with a *BatchError; whatever the error, the model is as the
-// last whole step left it.
+// last complete step left it.
 //
 // The same options give the same bits for any number of threads of the
 // engine, provided that the classifier's answers have them; so does a
@@ -118,7 +118,7 @@ func (r *loop) epoch(ctx context.Context, g *gatherer) error {
 		return perm[step*r.o.BatchSize : min((step+1)*r.o.BatchSize, len(perm))]
 	}
 	before := r.p.Underflows
-	whole := context.WithoutCancel(ctx) // a batch is finished, come what may
+	whole := context.WithoutCancel(ctx) // a batch is finished even if cancelled
 	if r.p.Step < r.steps {
 		g.start(rowsOf(r.p.Step))
 	}
@@ -189,7 +189,7 @@ func (r *loop) step(ctx context.Context, b *batch) error {
 }
 
 // smallParam is the size up to which a param's gradient is looked at for
-// numbers that are none: all biases, through which whatever breaks a kernel's
+// NaN or infinite numbers: all biases, through which whatever breaks a kernel's
 // gradient goes too.
 const smallParam = 4096
 

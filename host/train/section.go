@@ -5,10 +5,10 @@ import (
 	"github.com/vaeguard/vaeguard/host/registry"
 )
 
-// Section is the spec's section train: how the guard's network is trained.
+// Section is the spec's section train: how the detector's network is trained.
 type Section struct {
 	Loss            Loss                 `yaml:"loss" default:"adversarial" kind:"loss" doc:"what is minimised"`
-	Optimizer       nn.Optimizer         `yaml:"optimizer" default:"adam" kind:"optimizer" doc:"how"`
+	Optimizer       nn.Optimizer         `yaml:"optimizer" default:"adam" kind:"optimizer" doc:"update rule"`
 	Schedule        nn.Schedule          `yaml:"learning_rate_schedule" kind:"learning-rate schedule" doc:"the learning rate over steps"`
 	Epochs          int                  `yaml:"epochs" default:"20" check:">= 1" doc:"passes over data.train"`
 	BatchSize       int                  `yaml:"batch_size" default:"64" check:">= 1, <= 1048576" doc:"rows per step"`
@@ -17,9 +17,9 @@ type Section struct {
 	EarlyStopping   *EarlyStopping       `yaml:"early_stopping" doc:"stop when a metric no longer improves; best weights are restored"`
 	LogMetrics      []registry.Component `yaml:"log_metrics" kind:"metric" doc:"further metrics to report: see list metric"`
 	Recon           string               `yaml:"recon" default:"elbo" enum:"elbo|mse" doc:"form of the reconstruction term"`
-	ELBOReduction   string               `yaml:"elbo_reduction" default:"mean" enum:"mean|sum" doc:"over the batch"`
-	LatentReduction string               `yaml:"latent_reduction" default:"mean" enum:"mean|sum" doc:"over the code's dimensions"`
-	Harden          *Harden              `yaml:"harden" doc:"train against attacks on the guard itself"`
+	ELBOReduction   string               `yaml:"elbo_reduction" default:"mean" enum:"mean|sum" doc:"reduction over the batch"`
+	LatentReduction string               `yaml:"latent_reduction" default:"mean" enum:"mean|sum" doc:"reduction over the code's dimensions"`
+	Harden          *Harden              `yaml:"harden" doc:"train against attacks on the guarded classifier"`
 	InputNoise      float64              `yaml:"input_noise" check:">= 0" doc:"standard deviation of Gaussian noise on the encoder's input"`
 	Checkpoint      Checkpoint           `yaml:"checkpoint" doc:"how often the run is saved"`
 }
@@ -38,30 +38,30 @@ type EarlyStopping struct {
 	Mode     string  `yaml:"mode" enum:"|min|max" doc:"which way is better"` // "": max for a Gain, else min
 }
 
-// Harden is adversarial training of the guard: each step, an inner attack
+// Harden is adversarial training of the auto-encoder: each step, an inner attack
 // finds x + δ that maximises CE(M(G(x + δ)), argmax M(x)), and the loss is
 // shared between x and x + δ.
 type Harden struct {
-	Norm string `yaml:"norm" default:"linf" enum:"linf|l2" doc:"of the ball"`
+	Norm string `yaml:"norm" default:"linf" enum:"linf|l2" doc:"norm of the ball"`
 	// Eps ramps up over the first third of the training.
 	Eps float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
 	// Steps are ¾ eps each; a single one is 1¼ eps.
-	Steps   int     `yaml:"steps" default:"2" check:">= 1" doc:"of the inner attack"`
+	Steps   int     `yaml:"steps" default:"2" check:">= 1" doc:"steps of the inner attack"`
 	Through string  `yaml:"through" default:"guard" enum:"guard|classifier" doc:"what the inner attack differentiates"` // M∘G or M
-	Weight  float64 `yaml:"weight" default:"0.5" check:">= 0, <= 1" doc:"share of the adversarial half of the loss"`
+	Weight  float64 `yaml:"weight" default:"0.5" check:">= 0, <= 1" doc:"weight of the adversarial half of the loss"`
 	// Also are further balls. Row i of a batch is attacked in ball i modulo
-	// their number, the first being that of Norm and Eps, so that the guard
+	// their number, the first being that of Norm and Eps, so that it
 	// withstands each of them (Tramèr and Boneh 2019, arXiv:1904.13000, train
 	// on a mean over balls).
 	Also []Ball `yaml:"also" doc:"further balls: the rows of a batch take norm and these in turn"`
-	// Lo and Hi are the box, one number or one a feature; nil: the
+	// Lo and Hi are the box, one number or one per feature; nil: the
 	// classifier's legal range, else that of the training rows.
 	Lo, Hi []float32 `yaml:"-"`
 }
 
 // Ball is a set of perturbations around an input.
 type Ball struct {
-	Norm string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"of the ball"`
+	Norm string  `yaml:"norm" default:"linf" enum:"linf|l2" doc:"norm of the ball"`
 	Eps  float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
 }
 

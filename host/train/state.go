@@ -10,7 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// State is all that a training needs to go on as if it had never stopped. It
+// State is all that a training needs to continue as if it had never stopped. It
 // shares nothing with the training that made it.
 type State struct {
 	// Tensors are the params (params/NAME), those of the best epoch
@@ -21,15 +21,15 @@ type State struct {
 }
 
 // Progress is the part of a State that is written as JSON. Every random number
-// is keyed by seed, epoch and example, so that the position is all there is to
-// say about them.
+// is keyed by seed, epoch and example, so that the position is all that needs
+// saving.
 type Progress struct {
 	Version     int       `json:"version"`
 	Fingerprint string    `json:"fingerprint"` // of the options
 	Epoch       int       `json:"epoch"`       // whole epochs made
 	Step        int       `json:"step"`        // steps made in the epoch after
 	Sums        []float64 `json:"sums"`        // of that epoch's metrics, weighted by rows
-	Rows        int       `json:"rows"`        // behind the sums
+	Rows        int       `json:"rows"`        // rows in the sums
 	History     []Record  `json:"history"`
 	Best        float64   `json:"best"`       // of early stopping's metric
 	BestEpoch   int       `json:"best_epoch"` // from 1; 0: none yet
@@ -37,7 +37,7 @@ type Progress struct {
 	Stopped     bool      `json:"stopped"`    // early
 	Underflows  int       `json:"underflows"`
 	Seconds     float64   `json:"seconds"`
-	// Companion is the part of a Companion's state that is no tensor.
+	// Companion is the part of a Companion's state that is not a tensor.
 	Companion json.RawMessage `json:"companion,omitempty"`
 }
 
@@ -59,7 +59,7 @@ func (s *State) IsBest() bool {
 // Params are the state's params by name.
 func (s *State) Params() map[string]*tensor.Tensor { return strip(s.Tensors, prefixParams) }
 
-// MarshalProgress writes the part of the state that is no tensor.
+// MarshalProgress writes the part of the state that is not a tensor.
 func (s *State) MarshalProgress() ([]byte, error) { return json.MarshalIndent(s.Progress, "", "  ") }
 
 // ReadState puts a state together from its two parts.
@@ -125,7 +125,7 @@ func (l *loop) restore(s *State) error {
 		return fmt.Errorf("checkpoint has %d sums, want %d", n, len(l.names))
 	}
 	if s.Progress.Epoch < 0 || s.Progress.Step < 0 || s.Progress.Epoch > l.o.Epochs || s.Progress.Step >= l.steps {
-		return fmt.Errorf("checkpoint is at epoch %d, step %d, which this training has not", s.Progress.Epoch, s.Progress.Step)
+		return fmt.Errorf("checkpoint is at epoch %d, step %d, which this training does not have", s.Progress.Epoch, s.Progress.Step)
 	}
 	values := s.Params()
 	if err := checkParams(l.params, values, prefixParams); err != nil {

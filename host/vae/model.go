@@ -1,7 +1,7 @@
-// Package vae is the guard's network: an encoder, two dense heads for the mean
-// and the log-variance of a Gaussian code, and a decoder back to the input.
-// It also holds the plain auto-encoder, which has neither heads nor noise, and
-// the student network of distillation.
+// Package vae is the detector's network: an encoder, two dense heads for the
+// mean and the log-variance of a Gaussian code, and a decoder back to the
+// input. It also holds the plain auto-encoder, which has neither heads nor
+// noise, and the student network of distillation.
 package vae
 
 import (
@@ -107,13 +107,13 @@ func Build(o Options, seed uint64) (*Model, error) {
 	code := m.Encoder.Out().Size()
 	if m.Coding == Sampled {
 		if err := nn.Fits(code, o.LatentDim); err != nil {
-			return nil, fmt.Errorf("vae.latent_dim: a code %d wide of an encoder's result %d wide: %w", o.LatentDim, code, err)
+			return nil, fmt.Errorf("vae.latent_dim: a code of width %d from an encoder output of width %d: %w", o.LatentDim, code, err)
 		}
 		r := source(seed, streamHeads)
 		m.mean = newHead("mean", code, o.LatentDim, kernel.Act{}, r)
 		m.logVar = newHead("log_var", code, o.LatentDim, m.LogVar.act(), r)
 	} else if code != o.LatentDim {
-		return nil, o.misfit("vae.encoder", m.Encoder, tensor.Shape{o.LatentDim}, fmt.Sprintf("want the code itself, %d wide (without heads the encoder ends in it)", o.LatentDim))
+		return nil, o.misfit("vae.encoder", m.Encoder, tensor.Shape{o.LatentDim}, fmt.Sprintf("want the code itself, of width %d (without heads the encoder ends in it)", o.LatentDim))
 	}
 	if m.Decoder, err = nn.Build(o.Decoder, tensor.Shape{o.LatentDim}, source(seed, streamDecoder)); err != nil {
 		return nil, &PartError{"vae.decoder", err}

@@ -9,11 +9,12 @@ import (
 )
 
 // Normalizer maps an input to the auto-encoder's units, (x − Mean)/Std, and
-// back. Images have one pair of numbers a channel, other inputs one a feature.
+// back. Images have one pair of numbers per channel, other inputs one per
+// feature.
 type Normalizer struct {
-	Mean, Std []float64 // one, one a channel (last dimension) or one a feature
+	Mean, Std []float64 // one, one per channel (last dimension) or one per feature
 
-	mean, std      []float32 // one a feature
+	mean, std      []float32 // one per feature
 	shift, inverse []float32 // x·inverse + shift
 	zero           []float32
 }

@@ -68,7 +68,7 @@ func (p *Pass) Batch() int { return p.batch }
 // Samples is the largest number of codes per instance.
 func (p *Pass) Samples() int { return p.samples }
 
-// Mode is what NewPass was told.
+// Mode is the mode given to NewPass.
 func (p *Pass) Mode() nn.Mode { return p.enc.Mode }
 
 // ParamsOnly makes Backward leave out the gradient at x, and return nil, which
@@ -126,7 +126,7 @@ func (p *Pass) Raw() *tensor.Tensor { return p.raw }
 
 // Sample draws the codes z = μ + exp(½ logvar)·ε of the last Encode: noise is
 // (n·s, d), sample j of instance i at row i·s + j; nil (and always for method
-// ae): z = μ, one a row.
+// ae): z = μ, one per row.
 func (p *Pass) Sample(noise *tensor.Tensor) (z *tensor.Tensor) {
 	n := p.mu.t.N()
 	mu, logvar := &p.mu.t, &p.logvar.t

@@ -135,7 +135,7 @@ func TestBuildErrors(t *testing.T) {
 		"empty": {Options{Section: Section{LatentDim: 4}, Input: tensor.Shape{2, 2, 1}},
 			"vae.decoder ends as 4, the classifier takes 2×2×1: append what leads from 4 to 2×2×1"},
 		"ae": {Options{Section: Section{LatentDim: 2, Encoder: []nn.Maker{full{3}}, Decoder: []nn.Maker{full{4}}}, Input: tensor.Shape{4}, Coding: Plain},
-			"vae.encoder layer 0: full_layer ends as 3, want the code itself, 2 wide (without heads the encoder ends in it): append what leads from 3 to 2"},
+			"vae.encoder layer 0: full_layer ends as 3, want the code itself, of width 2 (without heads the encoder ends in it): append what leads from 3 to 2"},
 	} {
 		c.o.Bridge = func(have, want tensor.Shape) string { return fmt.Sprintf("what leads from %v to %v", have, want) }
 		_, err := Build(c.o, 1)

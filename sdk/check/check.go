@@ -1,4 +1,4 @@
-// Package check asks a classifier whether it is what it says: the checks at
+// Package check tests whether a classifier is what it declares: the checks at
 // load, also run by `vaeguard plugin check` and by sdktest.Run.
 package check
 
@@ -111,7 +111,7 @@ type probe struct {
 	data     *tensor.Tensor // all rows of the data, or nil
 	picked   []int          // the numbers of x's in data
 	x, y     *tensor.Tensor // probeRows rows and their outputs
-	drawn    bool           // x was drawn, it is no data
+	drawn    bool           // x was drawn, it is not data
 	bad      bool           // the outputs themselves are wrong: a gradient would be too
 	findings []Finding
 }

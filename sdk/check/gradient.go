@@ -92,9 +92,9 @@ func (p *probe) gradient(ctx context.Context) error {
 	if !found {
 		suggests := ""
 		if p.drawn {
-			suggests = "a saturated model, or one of another range than it declares; check it with rows of the data"
+			suggests = "a saturated model, or one with another range than it declares; check it with rows of the data"
 		}
-		p.add("gradient", Warn, "inconclusive: all derivatives are under the noise floor of float32", suggests)
+		p.add("gradient", Warn, "inconclusive: all derivatives are below the noise floor of float32", suggests)
 		return nil
 	}
 	message := fmt.Sprintf("median relative error %.2g, cosine %.4f over %d derivatives", best.relative, best.cosine, len(all[best.step].diff))

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// What is made of rows beside the legal range.
+// Checks of rows against the legal range.
 const (
 	rangeSlack = 1e-6 // of a range's width: rounding
 	rangeUsed  = 0.02 // share of the width below which rows look like rows of another scale
@@ -57,8 +57,8 @@ func (p *probe) ranges(context.Context) error {
 	return nil
 }
 
-// scaleOf names the usual mistake behind data of least to most, where lo to hi
-// is legal.
+// scaleOf names the usual mistake that gives data of least to most, where lo to
+// hi is legal.
 func scaleOf(least, most, lo, hi float64) string {
 	switch {
 	case least >= 0 && most > 2 && most <= 255 && lo >= -1 && hi <= 1:
@@ -68,7 +68,7 @@ func scaleOf(least, most, lo, hi float64) string {
 	case least < 0 && lo == 0 && hi == 1 && most <= 1:
 		return "pixels of -1 to 1 for a model of 0 to 1"
 	case least < lo && most < hi+(hi-lo) && least > -10 && most < 10:
-		return "standardised rows for a model of raw ones: the scaling belongs into the model, or the range is that of the scaled rows"
+		return "standardised rows for a model of raw ones: the scaling belongs in the model, or the range is that of the scaled rows"
 	}
 	return ""
 }

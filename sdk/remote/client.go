@@ -1,5 +1,5 @@
 // Package remote is the host's end of a classifier plugin's connection. It is
-// for whoever calls a plugin; whoever writes one needs package sdk alone.
+// for programs that call a plugin; plugin authors need package sdk only.
 package remote
 
 import (

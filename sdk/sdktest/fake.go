@@ -1,6 +1,6 @@
 // Package sdktest tests classifiers: Run is the conformance suite that the
 // author of a plugin runs, Fake a small classifier with exact gradients for the
-// tests of what is built on classifiers, and Pair puts any classifier behind a
+// tests of what is built on classifiers, and Pair serves any classifier over a
 // real connection.
 package sdktest
 

@@ -14,7 +14,7 @@ import (
 )
 
 // Pair serves c on a real gRPC server in memory and returns the host's end of
-// it. Everything that crosses the boundary of a process is crossed. It ends
+// it. Everything is encoded and decoded as between processes. It ends
 // with the test.
 func Pair(t testing.TB, c sdk.Classifier) *remote.Client {
 	t.Helper()

@@ -21,9 +21,9 @@ type Options struct {
 	Seed  uint64
 }
 
-// Run is the conformance suite: it puts c behind a real connection, configures
+// Run is the conformance suite: it serves c over a real connection, configures
 // and trains it if it is asked to, and runs all checks of package check. A
-// failed check fails the test; a suspicious one is logged.
+// failed check fails the test; a warning is logged.
 func Run(t *testing.T, c sdk.Classifier, o Options) {
 	t.Helper()
 	ctx := t.Context()
@@ -72,7 +72,7 @@ func Run(t *testing.T, c sdk.Classifier, o Options) {
 				case check.Fail:
 					t.Error(f)
 				case check.Warn:
-					t.Log("suspicious: ", f)
+					t.Log("warning: ", f)
 				}
 			}
 		})

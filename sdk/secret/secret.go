@@ -1,5 +1,5 @@
 // Package secret finds the values of a plugin's config that its JSON Schema
-// marks with "secret": true, so that they are written nowhere.
+// marks with "secret": true, so that they are not written anywhere.
 package secret
 
 import (
@@ -29,7 +29,7 @@ func Redact(schema, config []byte) []byte {
 }
 
 // Values are the texts in config that schema marks "secret": true, in a fixed
-// order: what may stand in nothing that is written.
+// order: what must not appear in anything that is written.
 func Values(schema, config []byte) []string {
 	var doc any
 	if json.Unmarshal(config, &doc) != nil {

@@ -29,7 +29,7 @@ func (s Shape) Equal(t Shape) bool { return slices.Equal(s, t) }
 // Clone returns a copy that shares nothing with s.
 func (s Shape) Clone() Shape { return slices.Clone(s) }
 
-// String writes a shape as people do: 28×28×1.
+// String writes a shape as in 28×28×1.
 func (s Shape) String() string {
 	if len(s) == 0 {
 		return "scalar"

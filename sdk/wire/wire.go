@@ -14,7 +14,7 @@ const PluginName = "classifier"
 // it died. The value is "stdin". A plugin takes it out of its environment.
 const DeathWatchEnv = "VAEGUARD_DEATH_WATCH"
 
-// Windows and buffers of both ends, in bytes. They take a third off the time
+// Windows and buffers of both ends, in bytes. They save a third of the time
 // of a large Predict.
 const (
 	StreamWindow     = 8 << 20
@@ -22,13 +22,13 @@ const (
 	BufferSize       = 1 << 20
 )
 
-// Limits on what a message may claim before memory is given to it.
+// Limits on what a message may claim, checked before memory is allocated.
 const (
 	MaxRank     = 8
 	MaxElements = 1 << 29 // 2 GiB of float32: gRPC's own limit
 )
 
-// FitMessage is the most bytes of rows in one message of a Fit.
+// FitMessage is the largest number of bytes of rows in one message of a Fit.
 const FitMessage = 4 << 20
 
 // Handshake is what host and plugin must agree on before anything else:

@@ -1,4 +1,4 @@
-// Package cnn is the classifier behind the plugin cnn: convolutions that
+// Package cnn is the classifier of the plugin cnn: convolutions that
 // vaeguard trains.
 package cnn
 
@@ -24,11 +24,11 @@ const (
 type Config struct {
 	Layers          []nn.Maker    `yaml:"layers" doc:"the layers before the last"`
 	Filters         []int         `yaml:"filters" check:">= 1" doc:"short form: filters of each convolution; default [32, 64]"`
-	KernelSize      nn.Pair       `yaml:"kernel_size" doc:"of the short form's convolutions"`
-	PoolSize        nn.Pair       `yaml:"pool_size" doc:"of the short form's poolings"`
+	KernelSize      nn.Pair       `yaml:"kernel_size" doc:"kernel size of the short form's convolutions"`
+	PoolSize        nn.Pair       `yaml:"pool_size" doc:"window of the short form's pooling layers"`
 	Hidden          *[]int        `yaml:"hidden" doc:"short form: widths of the dense layers; default [128]"`
-	Activation      nn.Activation `yaml:"activation" doc:"of the short form's layers"`
-	Dropout         float64       `yaml:"dropout" check:">= 0, < 1" doc:"rate after each pooling and dense layer of the short form"`
+	Activation      nn.Activation `yaml:"activation" doc:"activation of the short form's layers"`
+	Dropout         float64       `yaml:"dropout" check:">= 0, < 1" doc:"dropout rate after each pooling and dense layer of the short form"`
 	network.Options `yaml:",inline"`
 }
 

@@ -1,4 +1,4 @@
-// Package mlp is the classifier behind the plugin mlp: dense layers that
+// Package mlp is the classifier of the plugin mlp: dense layers that
 // vaeguard trains.
 package mlp
 
@@ -22,9 +22,9 @@ const (
 type Config struct {
 	Layers          []nn.Maker    `yaml:"layers" doc:"the layers before the last"`
 	Hidden          *[]int        `yaml:"hidden" doc:"short form: widths of dense layers; []: softmax regression; default [128]"`
-	Activation      nn.Activation `yaml:"activation" doc:"of the short form's layers"`
-	Dropout         float64       `yaml:"dropout" check:">= 0, < 1" doc:"rate after each of the short form's layers"`
-	KernelL2        float64       `yaml:"kernel_l2" check:">= 0" doc:"regulariser of the short form's layers"`
+	Activation      nn.Activation `yaml:"activation" doc:"activation of the short form's layers"`
+	Dropout         float64       `yaml:"dropout" check:">= 0, < 1" doc:"dropout rate after each of the short form's layers"`
+	KernelL2        float64       `yaml:"kernel_l2" check:">= 0" doc:"L2 penalty on the kernels of the short form's layers"`
 	network.Options `yaml:",inline"`
 }
 

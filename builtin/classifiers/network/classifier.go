@@ -1,4 +1,4 @@
-// Package network is a trainable classifier made of layers: the model behind
+// Package network is a trainable classifier made of layers: the model of
 // the plugins mlp and cnn. It answers logits with exact gradients, offers its
 // hidden layers, and gives the same bits for the same seed, whatever the batch
 // and the number of threads.
@@ -73,10 +73,10 @@ func (c *Classifier) Configure(_ context.Context, config sdk.Config) error {
 		fault("/classes", "is %d, the data has %d", classes, config.Classes)
 	}
 	if len(shape) == 0 {
-		fault("/input_shape", "is missing, and there is no data to tell it")
+		fault("/input_shape", "is missing, and there is no data to infer it from")
 	}
 	if classes < 1 {
-		fault("/classes", "is missing, and there is no data to tell it")
+		fault("/classes", "is missing, and there is no data to infer it from")
 	}
 	if k := len(o.Range.Lo); k > 1 && k != shape.Size() {
 		fault("/range", "has %d numbers, want one or %d", k, shape.Size())

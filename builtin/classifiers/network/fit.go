@@ -28,8 +28,8 @@ type Training struct {
 	Optimizer            nn.Optimizer   `yaml:"optimizer" doc:"update rule; default: adam"`
 	LearningRate         float64        `yaml:"learning_rate" doc:"0: the optimizer's own" check:">= 0"`
 	LearningRateSchedule nn.Schedule    `yaml:"learning_rate_schedule" doc:"learning rate over time"`
-	ClipNorm             float64        `yaml:"clip_norm" doc:"largest L2 norm of a weight's gradient; 0: any" check:">= 0"`
-	EarlyStopping        *EarlyStopping `yaml:"early_stopping" doc:"end when nothing improves, with the best weights"`
+	ClipNorm             float64        `yaml:"clip_norm" doc:"largest L2 norm of a weight's gradient; 0: no limit" check:">= 0"`
+	EarlyStopping        *EarlyStopping `yaml:"early_stopping" doc:"stop when nothing improves, and keep the best weights"`
 }
 
 // EarlyStopping ends a training without improvement.
@@ -53,7 +53,7 @@ func DefaultTraining() Training {
 const weightsFile = "weights.safetensors"
 
 // Fit implements sdk.Trainable: cross-entropy on logits, the rows shuffled
-// anew each epoch. It starts from the config's weights, or afresh from the
+// again each epoch. It starts from the config's weights, or afresh from the
 // seed.
 func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
 	t := DefaultTraining()

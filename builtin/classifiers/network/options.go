@@ -10,10 +10,10 @@ import (
 
 // Options are the settings that every kind of network has.
 type Options struct {
-	Weights    string `yaml:"weights" format:"path" doc:"a safetensors file with the weights; training goes on from there"`
+	Weights    string `yaml:"weights" format:"path" doc:"a safetensors file with the weights; training continues from there"`
 	Scale      string `yaml:"scale" enum:"none|standard" doc:"standard: inputs get zero mean and unit deviation, fitted on the training data, per channel of images, else per feature"`
 	Range      Range  `yaml:"range" doc:"legal inputs: [lowest, highest], each a number or one per feature"`
-	InputShape []int  `yaml:"input_shape" check:">= 1" doc:"of one example; default: the data's"`
+	InputShape []int  `yaml:"input_shape" check:">= 1" doc:"shape of one example; default: the data's"`
 	Classes    int    `yaml:"classes" check:">= 0" doc:"number of classes; 0: the data's"`
 }
 

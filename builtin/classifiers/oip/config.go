@@ -22,8 +22,8 @@ const schema = `{
     "model": {"type": "string", "minLength": 1, "description": "the model's name on the server"},
     "version": {"type": "string", "description": "its version; default: the server chooses"},
     "input": {"type": "string", "description": "the tensor that takes the rows; default: the model's only input"},
-    "output": {"type": "string", "description": "the tensor that answers; default: the model's only output, or its only one of floats"},
-    "kind": {"enum": ["auto", "logits", "probabilities"], "default": "auto", "description": "what the answers are; auto: read off two rows"},
+    "output": {"type": "string", "description": "the output tensor; default: the model's only output, or its only float output"},
+    "kind": {"enum": ["auto", "logits", "probabilities"], "default": "auto", "description": "what the output holds; auto: inferred from two rows"},
     "classes": {"type": "integer", "minimum": 2, "description": "number of classes; default: as many as the model answers"},
     "labels": {"type": "array", "items": {"type": "string"}, "minItems": 2, "description": "names of the classes, in the model's order"},
     "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "description": "one row as the model takes it, without the batch; default: by the model's metadata and the data"},
@@ -32,18 +32,18 @@ const schema = `{
     "dtype": {"enum": ["auto", "FP32", "FP64", "UINT8"], "default": "auto", "description": "type of the numbers sent; default: by the model's metadata, else FP32"},
     "rounding": {"enum": ["exact", "nearest"], "default": "exact", "description": "for UINT8: refuse numbers that are not whole, or round them"},
     "max_batch": {"type": "integer", "minimum": 1, "description": "rows per request; default: 128, or the batch that the model fixes"},
-    "encoding": {"enum": ["auto", "binary", "json"], "default": "auto", "description": "of tensors over REST; auto: binary if the server announces binary_tensor_data"},
+    "encoding": {"enum": ["auto", "binary", "json"], "default": "auto", "description": "encoding of tensors over REST; auto: binary if the server announces binary_tensor_data"},
     "ca_file": {"type": "string", "format": "path", "description": "PEM file with the authorities to trust; default: the system's"},
     "cert_file": {"type": "string", "format": "path", "description": "PEM file with the client's certificate"},
     "key_file": {"type": "string", "format": "path", "description": "PEM file with its key"},
     "server_name": {"type": "string", "description": "name to expect in the server's certificate; default: the URL's host"},
-    "token": {"type": "string", "minLength": 1, "secret": true, "description": "sent as Authorization: Bearer"},
+    "token": {"type": "string", "minLength": 1, "secret": true, "description": "secret sent as Authorization: Bearer"},
     "token_in_clear": {"type": "boolean", "default": false, "description": "allow the token over http:// and grpc:// to other machines"},
     "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": 3600, "default": 10, "description": "seconds for one request"},
-    "retries": {"type": "integer", "minimum": 0, "maximum": 20, "default": 4, "description": "tries after the first, where the server is busy, gone or cut off"},
+    "retries": {"type": "integer", "minimum": 0, "maximum": 20, "default": 4, "description": "retries where the server is busy, unavailable or drops the connection"},
     "backoff": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 0.2, "description": "seconds before the first retry; doubles each time, up to 10"},
-    "deadline": {"type": "number", "exclusiveMinimum": 0, "maximum": 3600, "default": 60, "description": "seconds for all tries and pauses of one request; keep it below classifier.timeout"},
-    "max_response_mb": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 64, "description": "largest answer that is read"}
+    "deadline": {"type": "number", "exclusiveMinimum": 0, "maximum": 3600, "default": 60, "description": "seconds for all attempts and pauses of one request; keep it below classifier.timeout"},
+    "max_response_mb": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 64, "description": "largest response that is read"}
   }
 }`
 
@@ -109,10 +109,10 @@ func readSettings(config sdk.Config) (*settings, error) {
 		fail("/labels", "%d names for %d classes", len(s.Labels), s.Classes)
 	}
 	if (s.Layout == "nchw" || s.Layout == "nhwc") && s.Shape != nil && len(s.Shape) != 3 {
-		fail("/layout", "is %s, but the shape %v has not three dimensions", s.Layout, s.Shape)
+		fail("/layout", "is %s, but the shape %v does not have three dimensions", s.Layout, s.Shape)
 	}
 	if (s.Cert == "") != (s.Key == "") {
-		fail("/cert_file", "a certificate and its key come together")
+		fail("/cert_file", "want a certificate and its key, or neither")
 	}
 	if s.at != nil && !s.tls() {
 		for _, f := range [][2]string{{"ca_file", s.CA}, {"cert_file", s.Cert}, {"server_name", s.ServerName}} {
@@ -121,11 +121,11 @@ func readSettings(config sdk.Config) (*settings, error) {
 			}
 		}
 		if s.Token != "" && !s.InClear && !loopback(s.at.Hostname()) {
-			fail("/token", "would cross the network in clear; want https:// or grpcs://, or token_in_clear: true")
+			fail("/token", "would cross the network in clear text; want https:// or grpcs://, or token_in_clear: true")
 		}
 	}
 	if strings.ContainsFunc(s.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		fail("/token", "the value, a secret, has characters that no header takes")
+		fail("/token", "the value, a secret, has characters that a header cannot hold")
 	}
 	if len(d) > 0 {
 		return nil, d

@@ -23,12 +23,12 @@ func TestSettings(t *testing.T) {
 		{"gRPC without port", `{"url": "grpc://x", "model": "m"}`, "/url: \"grpc://x\": gRPC wants host and port alone"},
 		{"gRPC with path", `{"url": "grpc://x:1/y", "model": "m"}`, "gRPC wants host and port alone"},
 		{"token in clear", `{"url": "http://example.org", "model": "m", "token": "t"}`, "/token: would cross the network in clear"},
-		{"token with line feed", `{"url": "https://x", "model": "m", "token": "a\nb"}`, "/token: the value, a secret, has characters that no header takes"},
+		{"token with line feed", `{"url": "https://x", "model": "m", "token": "a\nb"}`, "/token: the value, a secret, has characters that a header cannot hold"},
 		{"certificate without TLS", `{"url": "http://x", "model": "m", "ca_file": "f"}`, "/ca_file: has no meaning for http://"},
 		{"no such file", `{"url": "https://x", "model": "m", "ca_file": "none.pem"}`, "/ca_file: open"},
 		{"range", `{"url": "http://x", "model": "m", "input_range": [1, 1]}`, "/input_range: [1, 1] is empty"},
 		{"labels", `{"url": "http://x", "model": "m", "classes": 3, "labels": ["a", "b"]}`, "/labels: 2 names for 3 classes"},
-		{"layout", `{"url": "http://x", "model": "m", "shape": [4], "layout": "nchw"}`, "/layout: is nchw, but the shape [4] has not three dimensions"},
+		{"layout", `{"url": "http://x", "model": "m", "shape": [4], "layout": "nchw"}`, "/layout: is nchw, but the shape [4] does not have three dimensions"},
 		{"two faults", `{"url": "http://x", "model": "m", "input_range": [1, 1], "cert_file": "f"}`, "; /cert_file: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestDiscovery(t *testing.T) {
 		{name: "channels last", metadata: strings.Replace(one, "[-1,6]", "[-1,8,9,3]", 1), data: tensor.Shape{8, 9, 3}, answer: answer(3), row: tensor.Shape{8, 9, 3}, layout: sdk.NHWC},
 		{name: "open shape, no data", metadata: strings.Replace(one, "[-1,6]", "[-1,3,-1,-1]", 1), want: "/shape: a row has the shape [3 -1 -1], where −1 is open"},
 		{name: "huge shape", metadata: strings.Replace(one, "[-1,6]", "[-1,60000000,60000000]", 1), want: "/shape: "},
-		{name: "not ready", metadata: `"ready":false,` + one, want: `model "model": the server says that it is not ready`},
+		{name: "not ready", metadata: `"ready":false,` + one, want: `model "model": the server reports that it is not ready`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conf := config(t, serveREST(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

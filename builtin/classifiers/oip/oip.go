@@ -1,4 +1,4 @@
-// Package oip is the classifier behind the plugin oip: a model on a server that
+// Package oip is the classifier of the plugin oip: a model on a server that
 // speaks the Open Inference Protocol, version 2 (Triton, KServe, MLServer and
 // others), over REST, with binary tensors where the server has them, or gRPC.
 // It answers and has no gradients.
@@ -188,7 +188,7 @@ func connect(ctx context.Context, config sdk.Config, s *settings) (_ *link, _ sd
 	case err != nil:
 		return nil, sdk.Info{}, err
 	case !d.ready:
-		return nil, sdk.Info{}, sdk.Errorf(sdk.FailedPrecondition, "%s, %s: the server says that it is not ready", l.caller.server, l.caller.model)
+		return nil, sdk.Info{}, sdk.Errorf(sdk.FailedPrecondition, "%s, %s: the server reports that it is not ready", l.caller.server, l.caller.model)
 	}
 	p, err := s.plan(d, config.InputShape)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// options are a config's keys beside url and model, which is "model".
+// options are a config's keys besides url and model, which is "model".
 type options map[string]any
 
 // config is a config for a server.

@@ -121,7 +121,7 @@ func (s *settings) dims(in port, p *plan, data tensor.Shape) ([]int, error) {
 	case s.Shape != nil:
 		dims = s.Shape
 	case dims == nil && len(data) == 0:
-		return nil, diagnose("/shape", "the server does not tell the shape of a row, and there is no data to tell it")
+		return nil, diagnose("/shape", "the server does not tell the shape of a row, and there is no data to infer it from")
 	case dims == nil:
 		dims = slices.Repeat([]int{-1}, len(data))
 	}
@@ -168,7 +168,7 @@ func (p *plan) meet(dims []int, data tensor.Shape) error {
 	switch {
 	case len(data) == 0:
 		if slices.Min(dims) < 1 {
-			return diagnose("/shape", "a row has the shape %v, where −1 is open, and there is no data to tell it", dims)
+			return diagnose("/shape", "a row has the shape %v, where −1 is open, and there is no data to infer it from", dims)
 		}
 		want = dims
 	case fits(dims, want):

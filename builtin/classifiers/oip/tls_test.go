@@ -41,7 +41,7 @@ func TestTLS(t *testing.T) {
 			for name, want := range map[string]string{
 				"ca_file":     "certificate signed by unknown authority",
 				"server_name": "doesn't contain any IP SANs",
-				"cert_file":   "a certificate and its key come together",
+				"cert_file":   "want a certificate and its key, or neither",
 			} {
 				o := options{}
 				for k, v := range good {

@@ -1,4 +1,4 @@
-// Package onnx is the classifier behind the plugin onnx: it runs a model from
+// Package onnx is the classifier of the plugin onnx: it runs a model from
 // an ONNX file (opsets 7 to 24), with its gradients, on the kernels of vaeguard.
 //
 // A file becomes a graph (parse, compile), whatever does not depend on the
@@ -40,12 +40,12 @@ const schema = `{
   "required": ["model"],
   "properties": {
     "model": {"type": "string", "minLength": 1, "format": "path", "examples": ["model.onnx"], "description": "the ONNX file"},
-    "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": {"type": "string", "minLength": 1}, "uniqueItems": true, "description": "the input that rows of the data enter, or those that are columns of a table, in order; default: the only one without a value"},
+    "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": {"type": "string", "minLength": 1}, "uniqueItems": true, "description": "the input that takes the rows of the data, or the inputs that are columns of a table, in order; default: the only one without a value"},
     "inputs": {"type": "object", "description": "values of the other inputs: a number, a list of numbers, or a shape and what fills it; where the file has a free batch, for each row",
       "additionalProperties": {"type": ["number", "boolean", "array", "object"], "items": {"type": "number"}, "additionalProperties": false, "required": ["shape", "fill"],
         "properties": {"shape": {"type": "array", "items": {"type": "integer", "minimum": 0}}, "fill": {"type": ["number", "boolean", "array"], "items": {"type": "number"}}}}},
-    "output": {"type": "string", "description": "the tensor that answers; default: the output that looks like scores"},
-    "kind": {"enum": ["auto", "logits", "probabilities"], "default": "auto", "description": "what the answers are; unless probabilities, a softmax at the end is left out"},
+    "output": {"type": "string", "description": "the output tensor; default: the output that looks like scores"},
+    "kind": {"enum": ["auto", "logits", "probabilities"], "default": "auto", "description": "what the output holds; unless probabilities, a final softmax is left out"},
     "gradient": {"enum": ["auto", "required", "none"], "default": "auto", "description": "required: refuse a model without a gradient and say why; none: declare none, though there is one"},
     "layout": {"enum": ["auto", "nchw", "nhwc", "flat"], "default": "auto", "description": "order of the dimensions of the model's input"},
     "input_range": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "legal inputs: [lowest, highest]"},

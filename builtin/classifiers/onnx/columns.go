@@ -49,7 +49,7 @@ func (m *model) join(names entries) (string, error) {
 		}
 		p := m.inputs[at]
 		if kindOf(p.elem) == opaque {
-			return "", bad("is not of numbers: a guard reads numbers alone")
+			return "", bad("is not of numbers: a detector reads numbers only")
 		}
 		if len(p.dims) < 1 || len(p.dims) > 2 || p.dims[0] > 1 || len(p.dims) == 2 && (p.dims[1] < 1 || p.dims[1] > maxGiven) {
 			return "", bad(fmt.Sprintf("has the shape %v, want (N, columns)", p.dims))

@@ -111,7 +111,7 @@ func oneHotEncoder(c *call) []*value {
 		if k, ok := at[v]; ok {
 			out.f[i*len(categories)+k] = 1
 		} else if c.n.int("zeros", 1) == 0 {
-			c.fail("%d is none of its categories", v)
+			c.fail("%d is not one of its categories", v)
 		}
 	}
 	return []*value{out}

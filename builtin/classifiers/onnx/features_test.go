@@ -28,7 +28,7 @@ func TestFeatures(t *testing.T) {
 		{"Imputer", integers(1, 0, 3), attrs{"imputed_value_int64s": whole(7, 8, 9)}, "[] [1 8 3]"},
 		{"Imputer", numbers(1, 2), attrs{"imputed_value_floats": reals(7, 8, 9)}, "3 numbers"},
 		{"OneHotEncoder", numbers(2, 5, 1), attrs{"cats_int64s": whole(1, 2)}, "[0 1 0 0 1 0] []"},
-		{"OneHotEncoder", integers(5), attrs{"cats_int64s": whole(1, 2), "zeros": whole(0)}, "5 is none of its categories"},
+		{"OneHotEncoder", integers(5), attrs{"cats_int64s": whole(1, 2), "zeros": whole(0)}, "5 is not one of its categories"},
 		{"OneHotEncoder", integers(5), attrs{"cats_strings": attr{strings: []string{"a"}}}, "strings are not supported"},
 		{"LabelEncoder", integers(1, 4, 2), attrs{"keys_int64s": whole(1, 2), "values_floats": reals(0.5, 0.25), "default_float": real32(9)}, "[0.5 9 0.25] []"},
 		{"LabelEncoder", numbers(1, nan, 3), attrs{"keys_floats": reals(1, nan), "values_int64s": whole(10, 20)}, "[] [10 20 -1]"},

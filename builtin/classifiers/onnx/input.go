@@ -27,7 +27,7 @@ func (m *model) entry(p port, layout string, data tensor.Shape) (*entry, error) 
 	e := &entry{name: p.name, batch: -1, elem: p.elem}
 	switch {
 	case p.elem == typeString:
-		return nil, fmt.Errorf("input %q is of strings: a guard reads numbers; export the part of the model behind its text processing", p.name)
+		return nil, fmt.Errorf("input %q is of strings: a detector reads numbers; export the part of the model after its text processing", p.name)
 	case p.elem == 0:
 		return nil, fmt.Errorf("input %q is not a tensor", p.name)
 	case kindOf(p.elem) == opaque:
@@ -38,7 +38,7 @@ func (m *model) entry(p port, layout string, data tensor.Shape) (*entry, error) 
 	dims := p.dims
 	if !p.said { // any shape: that of the data
 		if len(data) == 0 {
-			return nil, fmt.Errorf("the shape of input %q is not in the file, and there is no data to tell it; plugin check takes it as --shape", p.name)
+			return nil, fmt.Errorf("the shape of input %q is not in the file, and there is no data to infer it from; plugin check takes it as --shape", p.name)
 		}
 		dims = slices.Repeat([]int{-1}, len(data)+1)
 	}
@@ -121,7 +121,7 @@ func (e *entry) meet(data tensor.Shape) error {
 	switch {
 	case len(data) == 0:
 		if slices.Min(e.shape) < 1 {
-			return fmt.Errorf("input %q has the shape %v: −1 is not fixed in the file, and there is no data to tell it; plugin check takes it as --shape", e.name, e.shape)
+			return fmt.Errorf("input %q has the shape %v: −1 is not fixed in the file, and there is no data to infer it from; plugin check takes it as --shape", e.name, e.shape)
 		}
 		want = e.shape
 	case fits(e.shape, want):

@@ -49,7 +49,7 @@ type attr struct {
 	strings []string
 }
 
-// node is an operator of the graph. It does not change once loaded, but for
+// node is an operator of the graph. It does not change once loaded, except for
 // what once guards.
 type node struct {
 	name, op, domain string

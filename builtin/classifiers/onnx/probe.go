@@ -105,7 +105,7 @@ func (p *program) tryBatches(ctx context.Context, s *session, x *tensor.Tensor) 
 	}
 	p.loose = 0
 	if together == nil && worst > tolerated && p.entry.batch < 1 && !p.single && !p.dynamic() {
-		return fmt.Errorf("a row's answer depends on the other rows of its batch, by up to %.2g: a guard would judge rows by their neighbours. "+
+		return fmt.Errorf("a row's answer depends on the other rows of its batch, by up to %.2g: a detector would judge rows by their neighbours. "+
 			"Does the model normalise over the batch, or take a softmax over it? Export it in evaluation mode; or with max_batch: 1 each row is asked alone", worst)
 	}
 	p.fixed, p.step = true, exported

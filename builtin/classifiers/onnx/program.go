@@ -28,7 +28,7 @@ type program struct {
 	same     bool   // rows gave the same bits in other batches
 	step     int    // rows per evaluation
 	loose    int    // reshapes take any batch in the place of this one; 0: as they are
-	single   bool   // one row an evaluation will do
+	single   bool   // one row per evaluation is enough
 	fixed    bool   // always step rows
 }
 

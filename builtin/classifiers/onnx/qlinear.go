@@ -71,7 +71,7 @@ func qLinearConv(c *call) []*value {
 }
 
 // matMulSums is the product of inputs a and b, whose zero points are inputs
-// too, as int32. Those of a are one or one a row, those of b one or one a
+// too, as int32. Those of a are one or one per row, those of b one or one a
 // column.
 func (c *call) matMulSums(a, aZero, b, bZero int) *value {
 	x, y := c.centred(c.any(a), aZero, -2), c.centred(c.any(b), bZero, -1)
@@ -85,7 +85,7 @@ func qLinearMatMul(c *call) []*value {
 	return []*value{c.requantized(c.matMulSums(0, 2, 3, 5), f, -1, c.grid(6, 7, typeUint8))}
 }
 
-// worth turns sums into reals: sum·factor, one for all or one a column.
+// worth turns sums into reals: sum·factor, one for all or one per column.
 func (c *call) worth(sums *value, factor []float32) *value {
 	return c.combine(c.toFloat(sums), &value{kind: float, shape: []int{len(factor)}, f: factor}, mul())
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
-// What a guard cannot use is refused here, with the cause and the way out: it
+// What a detector cannot use is refused here, with the cause and the way out: it
 // wants one row of scores for each example, one class of several.
 
 // classifiers are operators that answer a label and, as their second output,
@@ -23,9 +23,9 @@ func (m *model) labelsOnly(by map[string]*node) string {
 		}
 		advice := "export it with its scores (scikit-learn: predict_proba; skl2onnx: do not drop the output \"probabilities\")"
 		if name := scoresBehind(by, p.name); name != "" {
-			advice = fmt.Sprintf("the scores behind it are a tensor of the file: output: %s", name)
+			advice = fmt.Sprintf("the scores it is computed from are a tensor of the file: output: %s", name)
 		}
-		return fmt.Sprintf("the model answers labels alone, %s, and a guard compares scores: %s", m.outputNames(), advice)
+		return fmt.Sprintf("the model answers labels alone, %s, and a detector compares scores: %s", m.outputNames(), advice)
 	}
 	return ""
 }
@@ -104,7 +104,7 @@ func (h *head) refuse() string {
 	labels := max(len(n.attrs["classlabels_ints"].ints), len(n.attrs["classlabels_int64s"].ints), len(n.attrs["classlabels_strings"].strings))
 	switch {
 	case classifiers[n.op] && len(n.out) > 0 && n.out[0] == h.target:
-		return fmt.Sprintf("%q holds labels, and a guard compares scores%s", h.target, pick(len(n.out) > 1, fmt.Sprintf(": output: %s", n.out[min(1, len(n.out)-1)]), ""))
+		return fmt.Sprintf("%q holds labels, and a detector compares scores%s", h.target, pick(len(n.out) > 1, fmt.Sprintf(": output: %s", n.out[min(1, len(n.out)-1)]), ""))
 	case classifiers[n.op] && labels == 1:
 		return fmt.Sprintf("%v knows one class: there is nothing to tell apart", n)
 	case n.op == "SVMClassifier" && labels > 2 && len(n.attrs["vectors_per_class"].ints) > 0 && len(n.attrs["prob_a"].floats) == 0:
@@ -128,7 +128,7 @@ func (h *head) judge(p *program, v *value) error {
 			way = fmt.Sprintf("output: %s and kind: logits", h.last.in[0])
 		}
 		return sdk.Diagnostics{{Pointer: "/kind", Message: fmt.Sprintf("the %d numbers of the answer are logistic functions each of its own (%v): several labels may hold at once, "+
-			"and a guard is for one class of several. Where exactly one holds, say %s", p.classes, h.last, way)}}
+			"and a detector is for one class of several. Where exactly one holds, say %s", p.classes, h.last, way)}}
 	}
 	n := h.last
 	if n == nil || n.domain != "" || n.op != "Softmax" && n.op != "LogSoftmax" {

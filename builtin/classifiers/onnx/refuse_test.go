@@ -65,7 +65,7 @@ func TestRefused(t *testing.T) {
 		json  string
 		want  string
 	}{
-		{"several labels", scored(one("Sigmoid")), "", "several labels may hold at once, and a guard is for one class of several. Where exactly one holds, say output: z and kind: logits"},
+		{"several labels", scored(one("Sigmoid")), "", "several labels may hold at once, and a detector is for one class of several. Where exactly one holds, say output: z and kind: logits"},
 		{"softmax over the batch", scored(one("Softmax", wholeAttr("axis", 0))), "", "is over axis 0 of shape [3 3], not over the classes"},
 		{"normalised over the batch", scored([][]byte{nodeOf("ReduceMax", []string{"z"}, []string{"m"}, intsAttr("axes", 0)), nodeOf("Sub", []string{"z", "m"}, []string{"y"})}), "", "depends on the other rows of its batch"},
 		{"one class", column, "", "there is one class"},
@@ -73,7 +73,7 @@ func TestRefused(t *testing.T) {
 		{"labels by ArgMax", scored([][]byte{nodeOf("ArgMax", []string{"z"}, []string{"label"}, wholeAttr("axis", 1), wholeAttr("keepdims", 0))}, label), "", "output: z"},
 		{"labels of a classifier", scored([][]byte{classifierOf(0, 1, 2)}, label), "", "output: y"},
 		{"labels alone", scored([][]byte{nodeOf("Cast", []string{"z"}, []string{"label"}, castTo(typeInt64))}, label), "", "export it with its scores"},
-		{"the label by name", scored([][]byte{classifierOf(0, 1, 2)}, label, portOf("y", typeFloat, -1, 3)), `"output": "label"`, `"label" holds labels, and a guard compares scores: output: y`},
+		{"the label by name", scored([][]byte{classifierOf(0, 1, 2)}, label, portOf("y", typeFloat, -1, 3)), `"output": "label"`, `"label" holds labels, and a detector compares scores: output: y`},
 		{"whole numbers by name", scored([][]byte{nodeOf("ArgMax", []string{"z"}, []string{"label"}, wholeAttr("axis", 1))}, label), `"output": "label"`, "holds whole numbers or labels"},
 		{"a regression", scored([][]byte{inDomain(domainML, nodeOf("LinearRegressor", []string{"x"}, []string{"y"}, floatsAttr("coefficients", 1, 2, 3)))}), "", "is a regression"},
 		{"one answer for the batch", scored(one("ReduceMean", intsAttr("axes", 0), wholeAttr("keepdims", 0))), "", "want (1, classes)"},

@@ -11,7 +11,7 @@ type tap struct {
 	w  float32
 }
 
-// resize samples a tensor anew along its axes: nearest, linear or cubic.
+// resize resamples a tensor along its axes: nearest, linear or cubic.
 func resize(c *call) []*value {
 	v := c.any(0)
 	if mode := c.n.text("mode", "nearest"); v.kind == integer && mode != "nearest" { // mixed as floats, then cut off

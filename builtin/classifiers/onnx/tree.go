@@ -159,7 +159,7 @@ func (c *call) plant() *forest {
 		}
 	}
 	seen := map[int64]bool{}
-	for i := range n { // each tree has one node that is nobody's child; then there is no loop
+	for i := range n { // each tree has one node that is no node's child; then there is no loop
 		if !child[i] {
 			if seen[trees[i]] {
 				c.fail("tree %d has two roots", trees[i])

@@ -1,4 +1,4 @@
-// Package tape keeps what a forward pass leaves behind until a pullback asks
+// Package tape keeps what a forward pass leaves until a pullback asks
 // for it. A classifier that offers gradients answers each call in a session
 // of a [Pool]: an engine, the room for its activations, and a [Mark] that says
 // which pass these belong to. A pullback looks for the session of its pass; if
@@ -57,8 +57,8 @@ type Pool[S Session] struct {
 	tapes uint64
 }
 
-// Take lends a session for a forward pass: the last used of those whose tape
-// nobody waits for, else a new one, else, after [Spare] of them, the free one
+// Take lends a session for a forward pass: the last used of those whose tape no
+// pullback waits for, else a new one, else, after [Spare] of them, the free one
 // that was used longest ago. Errors are those of New.
 func (p *Pool[S]) Take() (S, error) {
 	p.mu.Lock()

@@ -35,7 +35,7 @@ type Column struct {
 type Cell struct {
 	Column int
 	Null   bool
-	Number float64 // if the column is no text; booleans are 0 and 1
+	Number float64 // if the column is not text; booleans are 0 and 1
 	Text   string  // if it is
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// entry is one tensor as the header declares it: bytes begin ≤ i < end behind
+// entry is one tensor as the header declares it: bytes begin ≤ i < end after
 // the header.
 type entry struct {
 	name       string

@@ -23,7 +23,7 @@ const (
 	maxRank = 16
 	// dtype is the one element type: IEEE 754 binary32.
 	dtype = "F32"
-	// metadataKey is the header's key that is no tensor.
+	// metadataKey is the header's key that is not a tensor.
 	metadataKey = "__metadata__"
 	// chunk is how many numbers are converted at a time.
 	chunk = 1 << 14

@@ -56,7 +56,7 @@ func Encode(w io.Writer, tensors []Named, metadata map[string]string) error {
 }
 
 // formatHeader writes the JSON header, padded with spaces to a multiple of 8
-// so that the numbers behind it are aligned.
+// so that the numbers after it are aligned.
 func formatHeader(tensors []Named, metadata map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')

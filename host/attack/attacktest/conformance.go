@@ -62,10 +62,10 @@ func Norms(a attack.Attack) []attack.Norm {
 //   - more eps is never weaker, at a quarter, half, once and twice o.Eps: of an
 //     attack whose proposals depend on the seed by at most Chance, and of an
 //     Overshooting one than the least alone;
-//   - what needs gradients refuses a model without, and nothing else does.
+//   - what needs gradients refuses a model without them, and nothing else does.
 //
 // A bare attack has a small network as its model, an Adaptive one a Guard.
-// o.Eps 0 is a radius that fools some of their rows.
+// o.Eps 0 is a radius at which the attack succeeds on some of their rows.
 func Run(t *testing.T, a attack.Attack, o attack.Options) {
 	t.Helper()
 	norm, _ := a.Ball()

@@ -13,9 +13,9 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Guard is a toy of a guard whose every part is known: clean rows lie near a
-// plane, the reconstruction is the projection onto it, and the score is
-// KL(M(x) ‖ M(x')). It has detect's outputs and exact gradients.
+// Guard is a toy detector around a classifier whose every part is known: clean
+// rows lie near a plane, the reconstruction is the projection onto it, and the
+// score is KL(M(x) ‖ M(x')). It has detect's outputs and exact gradients.
 type Guard struct {
 	M         *MLP
 	Threshold float64
@@ -23,7 +23,7 @@ type Guard struct {
 	basis     [][]float64 // orthonormal
 }
 
-// NewGuard makes a guard of dim-dimensional plane and n clean rows near it
+// NewGuard makes a Guard of dim-dimensional plane and n clean rows near it
 // with their labels: the classifier's own.
 func NewGuard(features, dim, classes, n int, seed uint64) (*Guard, *tensor.Tensor, []int) {
 	r := rand.New(rand.NewPCG(seed, 3))

@@ -14,7 +14,7 @@ import (
 
 // Linear is the classifier z = W·x + b: attacks on it have closed forms.
 type Linear struct {
-	W      [][]float32 // one row of weights a class
+	W      [][]float32 // one row of weights per class
 	B      []float32
 	Lo, Hi []float32
 }

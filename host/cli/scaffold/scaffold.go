@@ -27,7 +27,7 @@ var nameForm = regexp.MustCompile(`^[a-z][a-z0-9]*([-_][a-z0-9]+)*$`)
 
 // Write writes a plugin called name, in one of Languages, into the folder dir,
 // which must not exist or be empty. The error says what was wanted of a name,
-// a language or a folder that will not do; nothing is written then.
+// a language or a folder that does not fit; nothing is written then.
 func Write(dir, name, lang string) error {
 	if !nameForm.MatchString(name) || len(name) > 60 {
 		return fmt.Errorf("plugin name %q: want at most 60 lower-case letters, digits, - and _, beginning with a letter", name)

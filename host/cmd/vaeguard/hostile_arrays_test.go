@@ -140,7 +140,7 @@ func hostileArrays() []hostile {
 		{"idx", "truncated", read("x.idx3-ubyte", append(idx(2, 2, 2), make([]byte, 7)...)), "truncated in row 1"},
 		{"idx", "trailing bytes", read("x.idx3-ubyte", append(idx(2, 2, 2), make([]byte, 9)...)), "trailing bytes after row 2"},
 		{"idx", "shape whose size overflows", read("x.idx3-ubyte", idx(1<<31, 1<<31, 1<<31)), "more than 1073741824 elements"},
-		{"idx", "gzip bomb: 256 MiB behind 8 pixels", read("x.idx3-ubyte.gz", packed(append(idx(2, 2, 2), make([]byte, 8)...), 256<<20)), "trailing bytes after row 2"},
+		{"idx", "gzip bomb: 256 MiB after 8 pixels", read("x.idx3-ubyte.gz", packed(append(idx(2, 2, 2), make([]byte, 8)...), 256<<20)), "trailing bytes after row 2"},
 		{"idx", "gzip cut short", read("x.idx3-ubyte.gz", packed(append(idx(2, 2, 2), make([]byte, 8)...), 0)[:20]), "truncated in row 0"},
 	}
 }
@@ -186,6 +186,6 @@ func hostileImages() []hostile {
 			dir := filepath.Dir(put(t, "data_batch_1.bin", make([]byte, 3072)))
 			_, err := dataset.Read(dir, builtin.Components().Formats, dataset.StreamOptions{})
 			return err
-		}, "3072 bytes are no whole records of 3073"},
+		}, "3072 bytes is not a whole number of records of 3073"},
 	}
 }

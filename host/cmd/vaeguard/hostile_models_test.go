@@ -180,7 +180,7 @@ func hostileDetectors(t *testing.T) []hostile {
 			if err := os.Mkdir(filepath.Join(dir, artifact.WeightsFile), 0o755); err != nil {
 				t.Fatal(err)
 			}
-		}), "weights.safetensors is no file"},
+		}), "weights.safetensors is not a file"},
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package datasettest has the conformance of file formats: what host/dataset
-// relies on of a [dataset.Format], whoever wrote it.
+// relies on of any [dataset.Format].
 package datasettest
 
 import (
@@ -23,7 +23,7 @@ type Sample struct {
 	// Path is the file or folder. It has an extension of the format if there
 	// is one, is not gzipped, and is not changed.
 	Path string
-	// Source are the keys to read it with, but for where it is: label, x, ….
+	// Source are the keys to read it with, except where it is: label, x, ….
 	Source dataset.Source
 	// X and Labels are what it holds, (N, example…) and N class indices; nil
 	// Labels: it has none.

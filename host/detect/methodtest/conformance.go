@@ -310,7 +310,7 @@ func (s *subject) trained(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.fit(over, t, s.opinion(t, 1)); err == nil {
-		t.Error("Fit goes on when its context has ended")
+		t.Error("Fit continues when its context has ended")
 	}
 	for _, o := range []detect.Opinion{a, b} {
 		if err := s.fit(t.Context(), t, o); err != nil {

@@ -13,7 +13,7 @@ import (
 
 // Manifest holds a plugin.yaml to what the classifier says of itself: name,
 // version, summary and the schema of its config, which lint and editors read
-// without starting anything. update writes the schema anew first; it must come
+// without starting anything. update writes the schema first; it must come
 // last in the file.
 func Manifest(t *testing.T, file string, c sdk.Classifier, summary string, update bool) {
 	t.Helper()

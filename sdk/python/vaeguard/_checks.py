@@ -1,4 +1,4 @@
-"""Whether a classifier is what it says."""
+"""Checks whether a classifier is what it declares."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Data(NamedTuple):
 
 
 def fit(server: Server, steps: Iterable[Message], alive: Callable[[], bool]) -> Iterator[Message]:
-    """Trains the classifier of server. alive says whether anybody listens to the events still."""
+    """Trains the classifier of server. alive says whether the events are still received."""
     if not server.model.has("fit"):
         raise Error("unimplemented", "this classifier is not trainable")
     data = gather(steps)
@@ -43,7 +43,7 @@ def fit(server: Server, steps: Iterable[Message], alive: Callable[[], bool]) -> 
 
     def progress(epoch: int, step: int, steps: int, **metrics: float) -> None:
         if not alive():
-            raise Error("unavailable", "nobody listens any more")
+            raise Error("unavailable", "the receiver is gone")
         entries = [{"key": k, "value": float(v)} for k, v in sorted(metrics.items())]
         with arrived:
             events.append({"progress": {"epoch": epoch, "step": step, "steps": steps, "metrics": entries}})

@@ -43,12 +43,12 @@ def gradient(
     drawn: bool,
     r: np.random.RandomState,
 ) -> None:
-    """Adds whether the gradient is one. drawn: x are no rows of data, but random ones of the legal range."""
+    """Adds whether the gradient is one. drawn: x are not rows of data, but random ones of the legal range."""
     scale = _scale(x, lo, hi, drawn)
     x = _inside(x + r.uniform(-JITTER, JITTER, x.shape) * scale, scale, lo, hi)  # parts equal pixels, where a max pooling has two slopes
     weights = r.randn(*y.shape)
     if y.shape[1] > 1:
-        weights = weights - weights.mean(1, keepdims=True)  # what moves all classes alike is no matter
+        weights = weights - weights.mean(1, keepdims=True)  # what moves all classes alike does not matter
     v: Floats = weights.astype(np.float32)
     dx: Doubles = client.gradient(x, {OUTPUT: v}).astype(np.float64)
     signs = r.choice([-1.0, 1.0], (DIRECTIONS, *x.shape))
@@ -58,7 +58,7 @@ def gradient(
         if fit and (best is None or (fit.ok, -fit.error) > (best.ok, -best.error)):
             best = fit
     if best is None:
-        out.add("warn", "gradient", "inconclusive: all derivatives are under the noise floor of float32")
+        out.add("warn", "gradient", "inconclusive: all derivatives are below the noise floor of float32")
         return
     text = f"median relative error {best.error:.2g}, cosine {best.cosine:.4f} over {len(best.gradient)} derivatives"
     if best.ok:

@@ -85,7 +85,7 @@ def encode(schema: Schema, values: Mapping[str, Any]) -> bytes:
 def decode(schema: Schema, message: Bytes) -> Message:
     """A message as a dict. Repeated fields are always there, others only if they came.
 
-    Raises Error, invalid_argument, for what is no such message. A tensor's data is a view of it.
+    Raises Error, invalid_argument, for anything else. A tensor's data is a view of it.
     """
     out: Message = {}
     for name, kind in schema.values():

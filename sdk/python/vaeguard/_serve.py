@@ -71,7 +71,7 @@ def serve(classifier: Classifier) -> NoReturn:
         server.stop(0.2).wait(1)
         shutil.rmtree(folder, ignore_errors=True)
         sys.stderr.flush()
-        os._exit(0)  # whatever threads the model left behind
+        os._exit(0)  # whatever threads the model left running
 
 
 def _server(classifier: Classifier, stop: threading.Event) -> Any:

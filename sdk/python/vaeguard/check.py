@@ -1,6 +1,6 @@
 """Check a plugin without vaeguard: python -m vaeguard.check model.py
 
-Runs model.py up to its serve, puts the classifier behind a real gRPC connection
+Runs model.py up to its serve, serves the classifier over a real gRPC connection
 in this process, and asks whether it is what it says: shapes, finiteness, sums of
 probabilities, the same answer twice and in another batch, gradients against
 central differences. Exit status 0: nothing failed; 1: a check failed; 2: usage.

@@ -3,7 +3,7 @@
     import vaeguard.sklearn
     vaeguard.sklearn.serve(model)
 
-Gradients are exact for linear models and MLPClassifier, also behind scalers in
+Gradients are exact for linear models and MLPClassifier, also after scalers in
 a Pipeline; everything else, such as forests and boosted trees, is predict-only
 and answers probabilities. serve_function takes any predict function.
 """

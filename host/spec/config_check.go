@@ -81,7 +81,7 @@ func (c *checker) check(s *jsonSchema, n *node, path string, depth int) {
 		return
 	}
 	if s.Secret && !(n.raw != "" && soleVariable(n.raw)) {
-		c.fail(n, path, "a secret is not written down; want ${VARIABLE}")
+		c.fail(n, path, "a secret cannot be given as a literal; want ${VARIABLE}")
 		return
 	}
 	if want := s.types(); len(want) > 0 && !slices.ContainsFunc(want, n.is) {

@@ -11,7 +11,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// guardLoss is what adaptive attacks minimise over a guard's outputs: a sum of
+// guardLoss is what adaptive attacks minimise over a guarded classifier's
+// outputs: a sum of
 //
 //	margin  max(gap(M(x)), −lead): make the classifier wrong
 //	rebuilt the same of the mean gap of M(x'_s): make the reconstruction wrong too
@@ -33,7 +34,7 @@ type guardLoss struct {
 	poolLabels                    []int
 }
 
-var errNoGuard = errors.New("this attack aims at a guard: evaluate it on a calibrated detector")
+var errNoGuard = errors.New("this attack targets a detector: evaluate it on a calibrated one")
 
 func newGuardLoss(g attack.Goal) (*guardLoss, error) {
 	if math.IsInf(g.Threshold, 1) || math.IsNaN(g.Threshold) {

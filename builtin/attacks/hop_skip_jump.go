@@ -15,7 +15,7 @@ import (
 // arXiv:1904.02144).
 type HopSkipJump struct {
 	attack.Unit
-	Norm        string  `yaml:"norm" enum:"l2|linf" doc:"of the ball"`
+	Norm        string  `yaml:"norm" enum:"l2|linf" doc:"norm of the ball"`
 	Eps         float64 `yaml:"eps" check:">= 0" doc:"radius, in the input's units; 0: the smallest perturbation, however large"`
 	Steps       int     `yaml:"steps" check:">= 1" doc:"walks along the boundary"`
 	Evaluations int     `yaml:"evaluations" check:">= 1" doc:"labels for the first estimate of the normal; they grow with the root of the step"`

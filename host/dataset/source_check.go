@@ -19,7 +19,7 @@ func (s *Source) Check(baseDir string, formats registry.Table[Format], look bool
 	kind, _ := s.Where()
 	var t Traits // a named set has none
 	if s.Dataset == "" {
-		f, err := s.told(formats)
+		f, err := s.named(formats)
 		if f == nil && err == nil {
 			if !look {
 				return nil
@@ -39,8 +39,8 @@ func (s *Source) Check(baseDir string, formats registry.Table[Format], look bool
 	return faults.Err()
 }
 
-// told is the format that the key or the extension tells, nil if neither does.
-func (s *Source) told(formats registry.Table[Format]) (Format, error) {
+// named is the format that the key or the extension names, nil if neither does.
+func (s *Source) named(formats registry.Table[Format]) (Format, error) {
 	if s.File == "" {
 		return s.format("", formats)
 	}
@@ -52,7 +52,7 @@ func (s *Source) checkKeys(faults *registry.FieldErrors, t Traits, formats regis
 	kind, _ := s.Where()
 	for _, k := range []struct{ key, value string }{{"x", s.X}, {"y", s.Y}} {
 		if k.value != "" && !t.Arrays {
-			faults.Add(k.key, "names an array of a %s, and the source is none", Words(formats, func(f Format) bool { return f.Traits().Arrays }))
+			faults.Add(k.key, "names an array of a %s, which the source is not", Words(formats, func(f Format) bool { return f.Traits().Arrays }))
 		}
 	}
 	if s.Label != "" && !t.Table {

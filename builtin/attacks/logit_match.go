@@ -12,11 +12,11 @@ import (
 // another class, the nearest one (after Tramèr et al. 2020, arXiv:2002.08347).
 type LogitMatch struct {
 	attack.Unit
-	Norm     string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm     string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps      float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps    int     `yaml:"steps" check:">= 1" doc:"gradient steps"`
 	Step     float64 `yaml:"step" check:"> 0" doc:"first length of a step in units of eps; it falls to a tenth"`
-	Restarts int     `yaml:"restarts" check:">= 1" doc:"runs on rows not yet past the guard"`
+	Restarts int     `yaml:"restarts" check:">= 1" doc:"runs, each on the rows where no earlier one evaded the detector"`
 	Fresh    bool    `yaml:"fresh_noise" doc:"the attacker does not know the detector's noise and draws its own at each step (EOT)"`
 }
 

@@ -36,7 +36,7 @@ x.yaml:7:87: classifier.config.layers[3]: want a string or a mapping, got 3
 x.yaml:7:91: classifier.config.layers[4]: unknown key "dens"; did you mean "dense"?
 x.yaml:8:11: classifier.config.rate: must be < 1, got 1
 x.yaml:9:11: classifier.config.mode: want fast or exact, got "exakt"; did you mean "exact"?
-x.yaml:10:12: classifier.config.token: a secret is not written down; want ${VARIABLE}
+x.yaml:10:12: classifier.config.token: a secret cannot be given as a literal; want ${VARIABLE}
 x.yaml:11:14: classifier.config.weights: want a string, got 7`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 const badBatchFile = "bad-batch.npz"
 
 // DumpBatch writes the batch of a *train.BatchError into the run, and adds to
-// the error where it lies. x are the training rows. Other errors stay as they
+// the error where it is. x are the training rows. Other errors stay as they
 // are.
 func (d *Dir) DumpBatch(x *tensor.Tensor, err error) error {
 	var bad *train.BatchError
@@ -37,5 +37,5 @@ func (d *Dir) DumpBatch(x *tensor.Tensor, err error) error {
 	if writeErr != nil {
 		return errors.Join(err, writeErr)
 	}
-	return fmt.Errorf("%w; the batch is in %s, earlier checkpoints are as they were", err, path)
+	return fmt.Errorf("%w; the batch is in %s, earlier checkpoints are unchanged", err, path)
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// FalseAlarm makes the guard cry wolf: it raises the score of inputs that stay
-// rightly classified, so that people learn to ignore it.
+// FalseAlarm makes the detector raise false alarms: it raises the score of
+// inputs that stay correctly classified, so that people learn to ignore it.
 type FalseAlarm struct {
 	attack.Unit
-	Norm  string  `yaml:"norm" enum:"linf|l2" doc:"of the ball"`
+	Norm  string  `yaml:"norm" enum:"linf|l2" doc:"norm of the ball"`
 	Eps   float64 `yaml:"eps" check:"> 0" doc:"radius, in the input's units"`
 	Steps int     `yaml:"steps" check:">= 1" doc:"gradient steps"`
 	Step  float64 `yaml:"step" check:"> 0" doc:"first length of a step in units of eps; it falls to a tenth"`

@@ -20,7 +20,7 @@ type backward struct {
 	atMean     *tensor.Tensor // at decoder(mean), or nil
 }
 
-// pull maps cotangents of the guard's outputs to the gradient at x.
+// pull maps cotangents of the guarded classifier's outputs to the gradient at x.
 func (g *Guarded) pull(ctx context.Context, p *pass, v *view, st *state, cots map[string]*tensor.Tensor) (*tensor.Tensor, error) {
 	d := g.d
 	b := backward{x: zeros(v.x), outP: zeros(v.outP)}
