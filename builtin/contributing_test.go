@@ -21,7 +21,7 @@ import (
 // each of them, and pass when they are made up for.
 func TestContributing(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the module anew")
+		t.Skip("builds the module again")
 	}
 	files, err := filepath.Glob("testdata/contributing/*.txtar")
 	if err != nil {

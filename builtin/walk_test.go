@@ -126,7 +126,7 @@ func (e edit) apply(t *testing.T, dir string) {
 	}
 }
 
-// counted holds that a component is a file and a line: beside its own new
+// counted holds that a component is a file and a line: besides its own new
 // folder or file, and what that embeds, one line of one file of the repository
 // is touched, and the import of a package of its own.
 func (w walk) counted(t *testing.T) {
