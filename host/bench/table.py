@@ -217,7 +217,7 @@ def report(data):
     for threads in (1, 2):
         rs = [r["train_step"] for r in data["boundary"]["mnist-cnn"] if r["threads"] == threads]
         if rs:
-            table.row(f"mnist-cnn, {threads} thread{'s' * (threads > 1)}, ms a step with the classifier as a subprocess (AdversarialVAE published 322 and 261)",
+            table.row(f"mnist-cnn, {threads} thread{'s' * (threads > 1)}, ms per step with the classifier as a subprocess (AdversarialVAE published 322 and 261)",
                       f"{min(t['best_ms'] for t in rs):.0f} ({statistics.median(t['ms'] for t in rs):.0f})")
     allocs = {n: min(r["allocs_per_step"] for r in rs) for n, rs in {**data["one"], **data["boundary"]}.items() if rs}
     table.row("allocations per training step in the engine", ", ".join(f"{n} {v:g}" for n, v in allocs.items()), "0", "", not any(allocs.values()))

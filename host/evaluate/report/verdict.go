@@ -39,7 +39,7 @@ func judge(r *evaluate.Report) verdict {
 		return judgeAdaptive(r, evaded)
 	}
 	if len(list) == 0 {
-		v.Headline = "No attack fooled the classifier: nothing can be said about the detector"
+		v.Headline = "No attack succeeded on the classifier: nothing can be said about the detector"
 		v.Sentences = []string{fmt.Sprintf("The false-alarm rate on clean inputs is %s.", percent(r.Clean.FPR))}
 		return v
 	}
@@ -123,10 +123,10 @@ func evasion(evaded float64) string {
 
 func detection(worst, best evaluate.AttackReport, r *evaluate.Report) string {
 	if worst.ID == best.ID {
-		return fmt.Sprintf("Of the inputs on which %s fooled the classifier, %s are detected; the false-alarm rate on clean inputs is %s.",
+		return fmt.Sprintf("Of the inputs on which %s succeeded, %s are detected; the false-alarm rate on clean inputs is %s.",
 			worst.ID, percent(float64(worst.Detected)), percent(r.Clean.FPR))
 	}
-	return fmt.Sprintf("Of the inputs that fooled the classifier, between %s (%s, the hardest to detect) and %s (%s) are detected; the false-alarm rate on clean inputs is %s.",
+	return fmt.Sprintf("Of the inputs on which an attack succeeded, between %s (%s, the hardest to detect) and %s (%s) are detected; the false-alarm rate on clean inputs is %s.",
 		percent(float64(worst.Detected)), worst.ID, percent(float64(best.Detected)), best.ID, percent(r.Clean.FPR))
 }
 
