@@ -3,6 +3,7 @@ package builtin_test
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -218,7 +219,7 @@ func goTest(t *testing.T, dir string, walks []walk) map[string]outcome {
 	cmd := exec.Command("go", append(args, pkgs...)...)
 	cmd.Dir = dir
 	out, err := cmd.Output()
-	if _, failed := err.(*exec.ExitError); err != nil && !failed {
+	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
 		t.Fatal(err)
 	}
 	results := make(map[string]outcome)
