@@ -61,7 +61,7 @@ def handlers(classifier: Classifier) -> grpc.GenericRpcHandler:
 
 
 def _abort(context: Any, e: BaseException) -> NoReturn:
-    """Ends a call with the kind and message of e, by an exception; the traceback of any other exception than Error goes to the host's log."""
+    """Ends a call with the kind and message of e, by an exception; the traceback of any but an Error goes to the host's log."""
     import grpc
 
     if not isinstance(e, Error):
