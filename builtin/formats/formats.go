@@ -1,5 +1,7 @@
 // Package formats are the file formats that ship in the box: one file each.
 // What they share, and what your own format can use, is in host/dataset.
+//
+// To add one, write a dataset.Format in a file of its own and name it in Table.
 package formats
 
 import (

@@ -2,8 +2,9 @@
 // classifier's opinion of it and of its reconstruction. Sums are float64 and
 // run row by row, so that a score has the same bits in any batch.
 //
-// To add one, write a struct with its options and a Score method in a file of
-// its own, and name it in Table.
+// To add one, write a struct with its options and the methods Needs, Score and
+// ScoreGrad (detect.Requirer, detect.DifferentiableScore) in a file of its own,
+// and name it in Table.
 package scores
 
 import (

@@ -1,6 +1,6 @@
 // Package report shows an evaluation to people: one HTML file that opens
 // offline, with its plots and pictures inside. It is made of sections, whose
-// table is in section.go.
+// table is in sections.go.
 package report
 
 import (

@@ -39,8 +39,9 @@ type Page struct {
 	Options Options
 }
 
-// sections are the parts of the page from top to bottom, a file and a template
-// of its name each. Those of Options.Sections come before the provenance.
+// sections are the parts of the page from top to bottom, a file each and a
+// template of its name; those that are charts alone share charts.html. Those of
+// Options.Sections come before the provenance.
 func sections() []Section {
 	return []Section{
 		{"verdict", "", verdictHTML, verdictData},
