@@ -47,7 +47,7 @@ func ExampleCSV() {
 func ExampleCSV_error() {
 	_, err := dataset.Read("-", formats.Table(), dataset.StreamOptions{Format: "csv", Stdin: strings.NewReader("a,b\n1,2\n3,x\n")})
 	fmt.Println(err)
-	// Output: reading -: -: row 1: line 3: column "b": "x" is not a number
+	// Output: -: row 1: line 3: column "b": "x" is not a number
 }
 
 // A row a line, of the shape that is wanted: what a pipe hands to detect.

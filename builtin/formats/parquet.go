@@ -52,7 +52,7 @@ func (f Parquet) ReadLabels(path, _ string, _ int) (a dataset.Array, err error) 
 	}
 	d, err := dataset.ReadAll(r)
 	if err := errors.Join(err, r.Close()); err != nil {
-		return dataset.Array{}, fmt.Errorf("reading %s: %w", path, err)
+		return dataset.Array{}, dataset.Named(path, err)
 	}
 	if n := d.X.Stride(); n != 1 {
 		return dataset.Array{}, fmt.Errorf("%s: %d columns, want one of labels", path, n)

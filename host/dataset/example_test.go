@@ -18,7 +18,7 @@ import (
 func ExampleRead_truncated() {
 	_, err := dataset.Read("-", formats(), dataset.StreamOptions{Format: "f32", Stdin: bytes.NewReader(threeRows[:20])})
 	fmt.Println(err)
-	// Output: reading -: -: truncated in row 2
+	// Output: -: truncated in row 2
 }
 
 // Rows come in batches, in memory that does not grow with the file. A row that

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -194,6 +195,15 @@ func (s *Stream) ReadRow(dst []float32) error {
 // Close closes the file.
 func (s *Stream) Close() error { return s.source.Close() }
 
+// Named is err with the name of what was read, once: readers that know their
+// name say it themselves.
+func Named(path string, err error) error {
+	if strings.HasPrefix(err.Error(), path+":") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
 // Read reads a whole file, folder, array of a file or standard input, as
 // OpenStream would, with its labels where the rows carry them (a folder of
 // folders, CIFAR-10, the column o.Label). A bad row is an error.
@@ -204,7 +214,7 @@ func Read(path string, formats registry.Table[Format], o StreamOptions) (*Data, 
 	}
 	d, err := source.collect()
 	if err := errors.Join(err, source.Close()); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return nil, Named(path, err)
 	}
 	if o.Example != nil {
 		if !fits(d.X.Example(), o.Example) {
