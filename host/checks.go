@@ -60,6 +60,9 @@ func (s *Spec) applyScores(d *spec.Document, c Components) spec.Errors {
 	if err != nil {
 		return spec.Errors{d.Errorf("detector.method", "%v", err)}
 	}
+	if len(named) == 0 {
+		return spec.Errors{d.Errorf("detector", "missing key \"score\": method %s has none of its own", s.Detector.Method.Name)}
+	}
 	s.Detector.Score = named
 	if s.Detector.Fusion == detect.NoFusion {
 		s.Detector.Fusion = fusion

@@ -185,6 +185,9 @@ func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, g *gua
 // none, or one that it cannot have had: files of a while ago name the same score
 // for every method whose spec named none. Where only a person can tell, it warns.
 func (e *Experiment) mendScores(o *detect.Options) error {
+	if o.Scores != nil && (e.Spec.Ignored() == nil || o.State.Threshold == nil || len(o.Scores) > 1) {
+		return nil
+	}
 	named, fusion, err := e.Spec.ownScores(e.Spec.Document, e.c)
 	if err != nil {
 		return err
@@ -194,7 +197,7 @@ func (e *Experiment) mendScores(o *detect.Options) error {
 		o.Scores, o.Fusion = own, fusion
 		return nil
 	}
-	if e.Spec.Ignored() == nil || o.State.Threshold == nil || len(o.Scores) > 1 || o.Scores[0].Name == own[0].Name {
+	if len(own) == 0 || o.Scores[0].Name == own[0].Name {
 		return nil
 	}
 	fused := len(own) > 1 && len(o.State.Reference) == len(own)

@@ -28,9 +28,12 @@ type Options struct {
 	Progress func(Progress)
 }
 
+// StageDetector is the stage of Progress that trains the detector's opinion.
+const StageDetector = "detector"
+
 // Progress is one report of long work.
 type Progress struct {
-	Stage   string // "classifier", "detector", "calibrate", "attack fgsm", …
+	Stage   string // "classifier", StageDetector, "calibrate", "attack fgsm", …
 	Done    int    // steps done of Total
 	Total   int
 	Epoch   int // 0 where there are none
@@ -119,6 +122,9 @@ func (s *Spec) describe(in tensor.Shape, classes int) ([]nn.LayerInfo, error) {
 		}
 	}
 	opinion, err := s.opinion(s.Document, detect.Parts{Input: in, Classes: classes})
+	if err != nil && in == nil { // whatever a method says of no shape
+		return nil, s.Errorf("data", "the shape of the data is not known")
+	}
 	if err != nil {
 		return nil, err
 	}

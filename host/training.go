@@ -64,8 +64,9 @@ type start struct {
 // detector: what is saved of it stands on its own.
 func (e *Experiment) settled() (*Experiment, start, error) {
 	v := e.Spec.VAE
+	_, coded := e.Spec.Detector.Chosen().(detect.Coded)
 	switch {
-	case v == nil:
+	case v == nil || !coded: // a section that the method has no use for
 		return e, start{}, nil
 	case v.From != "":
 		return e.from(v.From)
@@ -130,6 +131,9 @@ func (e *Experiment) makeGuard(ctx context.Context, cl sdk.Classifier, from star
 	}
 	if g.opinion, err = s.opinion(s.Document, detect.Parts{Input: info.InputShape, Classes: info.NumClasses, Info: &info, Normalizer: g.normalizer}); err != nil {
 		return nil, err
+	}
+	if err := artifact.CheckNames(g.opinion.Params()); err != nil {
+		return nil, s.Errorf("detector.method", "%s: %v", s.Detector.Method.Name, err)
 	}
 	if from.weights != nil {
 		if err := nn.Load(g.opinion.Params(), from.weights); err != nil {
@@ -205,10 +209,10 @@ func (e *Experiment) trainEvents(run *rundir.Dir) func(train.Event) {
 		case train.StagePredict:
 			e.o.progress(Progress{Stage: "predict", Done: ev.Step, Total: ev.Steps, Ended: ev.Step == ev.Steps})
 		case train.StageStep:
-			e.o.progress(Progress{Stage: "detector", Done: (ev.Epoch-1)*ev.Steps + ev.Step, Total: ev.Epochs * ev.Steps,
+			e.o.progress(Progress{Stage: StageDetector, Done: (ev.Epoch-1)*ev.Steps + ev.Step, Total: ev.Epochs * ev.Steps,
 				Epoch: ev.Epoch, Epochs: ev.Epochs, Metrics: values})
 		case train.StageEpoch:
-			e.o.progress(Progress{Stage: "detector", Done: ev.Epoch * ev.Steps, Total: ev.Epochs * ev.Steps,
+			e.o.progress(Progress{Stage: StageDetector, Done: ev.Epoch * ev.Steps, Total: ev.Epochs * ev.Steps,
 				Epoch: ev.Epoch, Epochs: ev.Epochs, Ended: true, Metrics: values})
 			run.Record(train.Record{Epoch: ev.Epoch, Metrics: ev.Metrics, Rate: ev.Rate, Seconds: ev.Seconds, Improved: ev.Improved})
 		}

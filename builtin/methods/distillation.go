@@ -64,7 +64,7 @@ func (o *student) Describe() []nn.LayerInfo { return o.s.Describe() }
 // Fit implements detect.Fitter.
 func (o *student) Fit(ctx context.Context, s *train.Section, t train.Options) (*train.Result, error) {
 	if s == nil {
-		return nil, errNoTraining
+		return nil, errors.New("there is no section train: nothing says how the student is trained")
 	}
 	t.Student = o.s
 	return train.Distill(ctx, t)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -351,5 +352,28 @@ func TestNPYIsNumpys(t *testing.T) {
 	rows, err := decodeNPY(encodeNPY([]float64{1, 2, 3}, []float64{4, 5, 6}))
 	if err != nil || len(rows) != 2 || rows[1][2] != 6 {
 		t.Errorf("%v, %v", rows, err)
+	}
+}
+
+// A param must be told from the other parts of a detector's file.
+func TestCheckNames(t *testing.T) {
+	for _, c := range []struct {
+		names []string
+		want  string
+	}{
+		{[]string{"encoder.0.kernel", "noisy", "scales"}, ""},
+		{[]string{"a", "a"}, "given twice"},
+		{[]string{""}, "empty"},
+		{[]string{"scale.w"}, `a param is called "scale.w"`},
+		{[]string{"noise"}, "other parts of a detector's file"},
+		{[]string{"hidden.x"}, "other parts"},
+	} {
+		var params []*nn.Param
+		for _, n := range c.names {
+			params = append(params, &nn.Param{Name: n})
+		}
+		if err := CheckNames(params); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.names, err, c.want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -33,6 +34,23 @@ const (
 	prefixHead      = "hidden."
 	suffixHead      = ".kernel"
 )
+
+// CheckNames refuses params that a detector's file could not keep apart: two of
+// one name, or one that is named as something else in the file.
+func CheckNames(params []*nn.Param) error {
+	seen := make(map[string]bool, len(params))
+	for _, p := range params {
+		switch {
+		case p.Name == "" || seen[p.Name]:
+			return fmt.Errorf("the name of a param, %q, is empty or given twice", p.Name)
+		case !isWeight(p.Name):
+			return fmt.Errorf("a param is called %q: noise, %s…, %s…, %s… and %s… are names of other parts of a detector's file",
+				p.Name, prefixNormalize, prefixScale, prefixGradient, prefixHead)
+		}
+		seen[p.Name] = true
+	}
+	return nil
+}
 
 // Tensors lists params, under their own names, and the contents.
 func Tensors(params []*nn.Param, c Contents) []safetensors.Named {
@@ -111,11 +129,18 @@ func (d *Detector) Weights() map[string]*tensor.Tensor { return Weights(d.Tensor
 func Weights(all []safetensors.Named) map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{}
 	for _, n := range all {
-		switch part, _, _ := strings.Cut(n.Name, "."); part + "." {
-		case noiseTensor + ".", prefixNormalize, prefixScale, prefixGradient, prefixHead:
-		default:
+		if isWeight(n.Name) {
 			out[n.Name] = n.Tensor
 		}
 	}
 	return out
+}
+
+// isWeight reports whether a name is none of those of the other contents.
+func isWeight(name string) bool {
+	switch part, _, _ := strings.Cut(name, "."); part + "." {
+	case noiseTensor + ".", prefixNormalize, prefixScale, prefixGradient, prefixHead:
+		return false
+	}
+	return true
 }

@@ -20,6 +20,9 @@ type progress struct {
 	w     io.Writer
 	bars  *mpb.Progress // nil elsewhere than on a terminal
 	quiet bool
+
+	mu   sync.Mutex
+	open []*mpb.Bar
 }
 
 func newProgress(w io.Writer, quiet bool) *progress {
@@ -30,11 +33,19 @@ func newProgress(w io.Writer, quiet bool) *progress {
 	return p
 }
 
-// Wait ends drawing: what is printed afterwards stands below the bars.
+// Wait ends drawing: what is printed afterwards stands below the bars. Bars of
+// work that ended early, or failed, stay where they were.
 func (p *progress) Wait() {
-	if p.bars != nil {
-		p.bars.Wait()
+	if p.bars == nil {
+		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.open {
+		b.Abort(false) // nothing if it is complete; mpb would wait for it for ever
+	}
+	p.open = nil
+	p.bars.Wait()
 }
 
 // Note prints one line.
@@ -77,6 +88,9 @@ func (p *progress) Task(name string, steps int) *task {
 					return "  " + t.metrics
 				}),
 			))
+		p.mu.Lock()
+		p.open = append(p.open, t.bar)
+		p.mu.Unlock()
 	}
 	return t
 }

@@ -106,6 +106,7 @@ func (a *app) added(v Verb) *cobra.Command {
 
 // arity is how many arguments a Verb's Args allow; most -1: any number.
 func arity(args string) (least, most int) {
+	args = strings.ReplaceAll(strings.ReplaceAll(args, " …", "…"), " ...", "...") // also of "[FILE ...]"
 	for word := range strings.FieldsSeq(args) {
 		inner, optional := strings.CutPrefix(word, "[")
 		inner = strings.TrimSuffix(inner, "]")

@@ -37,7 +37,7 @@ func (o *opened) collect() (*Data, error) {
 	data := make([]float32, 0, room)
 	row := make([]float32, size)
 	var texts []string
-	n := 0
+	n, bare := 0, -1 // bare: the first row without a label
 	with, _ := o.Reader.(RowLabels)
 	for {
 		err := o.Next(row)
@@ -54,12 +54,17 @@ func (o *opened) collect() (*Data, error) {
 		if with != nil {
 			if s := with.Label(); s != "" {
 				texts = append(texts, s)
+			} else if bare < 0 {
+				bare = n
 			}
 		}
 		n++
 	}
 	if n == 0 {
 		return nil, errors.New("no rows")
+	}
+	if len(texts) > 0 && bare >= 0 {
+		return nil, fmt.Errorf("row %d has no label, and %d of %d rows have one", bare, len(texts), n)
 	}
 	d := &Data{X: tensor.From(data, append([]int{n}, o.Example()...)...)}
 	if f, ok := o.Reader.(Featured); ok {

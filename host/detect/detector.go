@@ -144,7 +144,16 @@ func (d *Detector) checkMethod() error {
 		}
 	}
 	d.samples = max(1, d.form.Rebuilt)
-	if _, noisy := o.Opinion.(Noisy); !noisy {
+	_, noisy := o.Opinion.(Noisy)
+	switch f := d.form; {
+	case f.Logits && f.Rebuilt > 0:
+		return fmt.Errorf("its form is %+v: it predicts by itself or reconstructs, not both", f)
+	case f.Code > 0 && f.Rebuilt == 0:
+		return fmt.Errorf("its form is %+v: a code without a reconstruction", f)
+	case f.Code > 0 && f.Rebuilt > 1 && !noisy:
+		return fmt.Errorf("its form is %+v: a code has one reconstruction, or one for each draw of noise (detect.Noisy)", f)
+	}
+	if !noisy {
 		d.o.Noise = nil
 		return nil
 	}

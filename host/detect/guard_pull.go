@@ -66,7 +66,7 @@ func (g *Guarded) seed(p *pass, b *backward, v *view, st *state, name string, t 
 	case OutputScore:
 		return g.seedScore(p, b, v, st, t)
 	case OutputRebuilt:
-		b.atMean = t
+		b.atMean = t.Clone() // a pass may overwrite it
 	}
 	return nil
 }

@@ -55,6 +55,9 @@ type Opinion interface {
 
 // Form says what a pass makes of each input. The zero Form is that of no
 // opinion.
+//
+// An opinion that predicts by itself reconstructs nothing. One with a code has one
+// reconstruction, or one for each draw of noise if it is Noisy.
 type Form struct {
 	// Rebuilt is the number of other versions of an input that the classifier
 	// is asked about, ≥ 0.

@@ -59,7 +59,7 @@ func (h Hidden) Trained() bool { return h.Head == "trained" }
 func (s *Section) Validate() error {
 	var faults registry.FieldErrors
 	if len(s.Score) > 1 && s.Fusion == NoFusion {
-		faults.Add("score", `several scores need "fusion": fisher or cauchy`)
+		faults.Add("score", `several scores need "fusion": fisher, cauchy or tippett`)
 	}
 	if s.Score != nil && len(s.Score) == 0 {
 		faults.Add("score", "want at least one score")

@@ -147,7 +147,7 @@ func (b *Bench) stage(name string) func(done, total int) {
 func (b *Bench) makeDetector(ctx context.Context, c *Cell, r *record, clock *clock) error {
 	steps := 0
 	e, err := b.load(c.set, c.guard, c.Seed, func(p host.Progress) {
-		if p.Stage == "guard" {
+		if p.Stage == host.StageDetector {
 			steps = max(steps, p.Done)
 			clock.tick()
 		}

@@ -322,7 +322,7 @@ func (c classifier) Validate() error {
 // Validate implements registry.Validator.
 func (d *detector) Validate() error {
 	if len(d.Score) > 1 && d.Fusion == "" {
-		return registry.FieldError{Key: "score", Message: `several scores need "fusion": fisher or cauchy`}
+		return registry.FieldError{Key: "score", Message: `several scores need "fusion": fisher, cauchy or tippett`}
 	}
 	return nil
 }
