@@ -59,8 +59,9 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 			return m, nil
 		},
 		Train:  train.Options{Section: section, Setup: s.setup(), Seed: s.Seed},
-		Detect: detect.Options{Method: s.Detector.Method.Name, Scores: s.Detector.NamedScores(), Temperature: s.Detector.Temperature, Clip: s.Detector.ProbabilityClip, Seed: s.Seed},
+		Detect: s.Detector.Options(),
 	}
+	b.Detect.Seed = s.Seed
 	opinion, err := s.opinion(s.Document, detect.Parts{Input: in, Classes: classes})
 	if err != nil {
 		return nil, err

@@ -155,7 +155,7 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 		}
 		g.heads = append(g.heads, oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: k})
 	}
-	d, err := e.assemble(ctx, cl, g, saved.State)
+	d, err := g.detector(ctx, e, cl, saved.State)
 	if err != nil {
 		return nil, err
 	}
@@ -163,14 +163,11 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 	return d, nil
 }
 
-// assemble makes the detector of a second opinion.
-func (e *Experiment) assemble(ctx context.Context, cl *launch.Classifier, g *guard, state detect.State) (*Detector, error) {
-	s := e.Spec.Detector
-	o := detect.Options{
-		Method: s.Method.Name, Opinion: g.opinion, Classifier: modelOf(cl, g.source), Noise: g.noise,
-		Scores: s.NamedScores(), Fusion: s.Fusion, Temperature: s.Temperature, Clip: s.ProbabilityClip,
-		Hidden: g.heads, Seed: e.Spec.Seed, Threads: e.o.Threads, State: state,
-	}
+// detector is the second opinion at work beside its classifier.
+func (g *guard) detector(ctx context.Context, e *Experiment, cl *launch.Classifier, state detect.State) (*Detector, error) {
+	o := e.Spec.Detector.Options()
+	o.Classifier, o.Opinion, o.Noise, o.Hidden = modelOf(cl, g.source), g.opinion, g.noise, g.heads
+	o.State, o.Seed, o.Threads = state, e.Spec.Seed, e.o.Threads
 	if err := e.mendScores(&o); err != nil {
 		return nil, err
 	}

@@ -237,7 +237,7 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 
 // calibrated is the detector of a trained opinion, with its threshold.
 func (e *Experiment) calibrated(ctx context.Context, cl *launch.Classifier, g *guard) (*Detector, error) {
-	d, err := e.assemble(ctx, cl, g, detect.State{})
+	d, err := g.detector(ctx, e, cl, detect.State{})
 	if err != nil || e.Spec.Threshold == nil {
 		return d, err
 	}

@@ -44,6 +44,12 @@ func (s *Section) NamedScores() []NamedScore {
 	return out
 }
 
+// Options are what the section says of a detector: its method's name, scores,
+// fusion, temperature and clip. The rest is for the caller to fill in.
+func (s *Section) Options() Options {
+	return Options{Method: s.Method.Name, Scores: s.NamedScores(), Fusion: s.Fusion, Temperature: s.Temperature, Clip: s.ProbabilityClip}
+}
+
 // Hidden is one hidden layer of the classifier that the loss compares.
 type Hidden struct {
 	Name   string  `yaml:"name" required:"true" doc:"name of the layer, as the plugin's Describe gives it"`

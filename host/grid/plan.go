@@ -288,7 +288,9 @@ func (b *Bench) detectorCell(c *Cell, d *DetectorSpec) (*Cell, error) {
 	}
 	cell := &Cell{Kind: Detector, Set: c.Set, Seed: c.Seed, Detector: d.Name, needs: []*Cell{c}, set: c.set, guard: d}
 	cell.Inputs = guardInputs(e, c.set)
-	if split(e.Spec) {
+	// Weights are a cell of their own where this spec trains an auto-encoder.
+	_, coded := e.Spec.Detector.Chosen().(detect.Coded)
+	if coded && e.Spec.Train != nil && e.Spec.VAE != nil && e.Spec.VAE.From == "" {
 		net := *cell
 		net.Kind = Network
 		net.Inputs = guardInputs(e.With(forNetwork), c.set)
@@ -296,12 +298,6 @@ func (b *Bench) detectorCell(c *Cell, d *DetectorSpec) (*Cell, error) {
 		cell.needs = append(cell.needs, net.seal())
 	}
 	return cell.seal(), nil
-}
-
-// split reports whether weights and score are cells of their own.
-func split(s *host.Spec) bool {
-	_, coded := s.Detector.Chosen().(detect.Coded)
-	return coded && s.Train != nil && s.VAE != nil && s.VAE.From == ""
 }
 
 // forNetwork leaves what training depends on.
