@@ -1,0 +1,123 @@
+package dataset
+
+// Cell is one value of a table, as its file has it.
+type Cell struct {
+	Kind   CellKind
+	Number float64 // of a CellNumber
+	Text   string  // of a CellText; of a number in a text file the text as it stands, else ""
+}
+
+// CellKind tells what a cell holds.
+type CellKind uint8
+
+// The kinds of cells. Text files hold text alone; CellText then may well be a
+// number written out, which is for whoever knows the column to say.
+const (
+	CellMissing CellKind = iota // no value: empty, null
+	CellNumber
+	CellText
+)
+
+// Column is one column of a file's table.
+type Column struct {
+	Name string   // "" if it has none
+	Kind CellKind // CellText: text, also numbers written out; CellNumber: numbers alone; CellMissing: not known before the cells
+	Size int      // of a column of lists: their length; 0: single values
+}
+
+// Records reads a table record by record, whatever its columns mean: what
+// formats of tables implement. NewTable makes rows of it.
+type Records interface {
+	// Columns are those of the file, in its order. Header says whether their
+	// names come from the file.
+	Columns() []Column
+	Header() bool
+	// Record is the next record, one cell a column (the entries of lists each);
+	// valid until the next call. io.EOF ends. After a *RowError the next record
+	// can be read; other errors, which name the source, are final.
+	Record() ([]Cell, error)
+	// Count, Parts and Close are those of a Reader.
+	Count() int
+	Parts() []Part
+	Close() error
+}
+
+// FeatureKind is what the values of a feature are.
+type FeatureKind string
+
+// The kinds of features.
+const (
+	KindNumber   FeatureKind = "number"
+	KindInteger  FeatureKind = "integer"  // whole numbers
+	KindCategory FeatureKind = "category" // one of a list of names, coded by position
+)
+
+// Feature is one column of the rows that a table gives.
+type Feature struct {
+	Name       string      `json:"name"`
+	Kind       FeatureKind `json:"kind"`
+	Categories []string    `json:"categories,omitempty"` // of a category, in the order of their codes
+	Missing    bool        `json:"missing,omitempty"`    // may have no value: the row then has NaN there
+}
+
+// ColumnRule is what the section data says of one column.
+type ColumnRule struct {
+	Integer    bool
+	Categories []string
+	Missing    bool // a value may be absent
+	Ignore     bool // is no feature
+}
+
+// Schema says what the columns of a table are for.
+type Schema struct {
+	Label string // column of labels; "": none
+	ID    string // column that names a row; "": none
+	// Features are those of every row, in order, matched by name whatever the
+	// order of the file, by position where the file has no names; nil: each column
+	// of the file that is nothing else, in its order.
+	Features []Feature
+	// Rules are those of columns by name, where Features are not known yet.
+	Rules map[string]ColumnRule
+	// Keep are columns to hand through, by name.
+	Keep []string
+}
+
+// Tabled is a Reader of a table.
+type Tabled interface {
+	Reader
+	// Schema is what the columns are for, Features never nil.
+	Schema() Schema
+	// Notices are what a user should hear: columns left out, and why.
+	Notices() []string
+}
+
+// Trace tells where the row came from that a Reader gave last, or that was
+// bad.
+type Trace struct {
+	ID   string // of the schema's column ID
+	File string // of a folder: the path below it, with slashes
+	Kept []Cell // of the schema's Keep
+}
+
+// Traced is a Reader whose rows can be traced.
+type Traced interface {
+	Reader
+	// Trace is that of the last row; Kept is valid until the next.
+	Trace() Trace
+}
+
+// Imaged is a Reader of images, always height × width × channels.
+type Imaged interface {
+	Reader
+	// White is the value of full intensity.
+	White() float64
+}
+
+// Varied is a Reader of images that need not have the size and the channels of
+// Example. Next then takes those that have, and is a *RowError for others.
+type Varied interface {
+	Imaged
+	// NextImage is the next image, (height, width, channels) with 1 or 3 channels;
+	// valid until the next call. Errors are those of Next.
+	NextImage() (data []float32, shape [3]int, err error)
+}
