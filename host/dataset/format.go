@@ -82,8 +82,15 @@ type ReadOptions struct {
 	// Labels names an array of labels, or a file: one that is no array's name
 	// is left to the caller.
 	Labels string
-	// Label names the column of labels; empty: none.
+	// Label names the column of labels; empty: none. With a Schema it is that
+	// one's.
 	Label string
+	// Schema says what the columns of a table are for; nil: all but the label are
+	// numbers.
+	Schema *Schema
+	// Header says whether the first line of a text table is a header; nil: the
+	// names that are known tell, and where they do not it is an error.
+	Header *bool
 	// Split is one of Traits.Splits; empty: all rows.
 	Split string
 	// Example is the shape wanted; nil: as stored. It is for formats whose files
