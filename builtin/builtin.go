@@ -14,6 +14,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/metrics"
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/builtin/scores"
+	"github.com/vaeguard/vaeguard/builtin/steps"
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/specs"
 )
@@ -32,6 +33,7 @@ func Components() host.Components {
 		Corruptions: corruptions.Table(),
 		Datasets:    datasets.Table(),
 		Formats:     formats.Table(),
+		Steps:       steps.Table(),
 		Surrogate:   layers.Surrogate,
 		Classifiers: classifiers.Table(),
 		Specs:       specs.FS,

@@ -12,6 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -34,6 +35,7 @@ type Components struct {
 	Corruptions registry.Table[evaluate.Corruption]
 	Datasets    registry.Table[dataset.Set]
 	Formats     registry.Table[dataset.Format]
+	Steps       registry.Table[signature.Step]
 	// Surrogate are the layers of a surrogate whose section names none, for
 	// examples of a shape; nil: none but its last.
 	Surrogate func(in tensor.Shape, classes int) []nn.Maker
@@ -49,7 +51,7 @@ type Components struct {
 
 // Tables are the tables for parsing, lint, list, explain and schema.
 func (c Components) Tables() []registry.Any {
-	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Methods, c.Scores, c.Attacks, c.Corruptions, c.Datasets, c.Formats}
+	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Methods, c.Scores, c.Attacks, c.Corruptions, c.Datasets, c.Formats, c.Steps}
 }
 
 // ServeIfPlugin serves a shipped classifier and exits if a host started this

@@ -110,8 +110,8 @@ func reopen(saved *artifact.Detector, c Components, o OpenOptions) (*Experiment,
 		return nil, fmt.Errorf("detector %s: %w", saved.Dir, err)
 	}
 	e := newExperiment(s, c, o.Options)
-	if a := saved.Scale(); a != nil {
-		e.rows.standard = &dataset.Standard{Mean: a.Mean, Std: a.Std}
+	if e.rows.door, err = savedDoor(s, saved); err != nil {
+		return nil, fmt.Errorf("detector %s: %w", saved.Dir, err)
 	}
 	return e, nil
 }
@@ -208,22 +208,29 @@ func (e *Experiment) mendScores(o *detect.Options) error {
 	return nil
 }
 
-// Detect scores, flags and corrects x, (N, example…), in the classifier's
-// shape and units. A detector without threshold is an error.
+// Detect scores, flags and corrects x, raw rows (N, example…) as files hold
+// them: they go through the detector's door. A detector without threshold is an
+// error.
 func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor) (*detect.Result, error) {
 	return d.DetectInclude(ctx, x, detect.Include{})
 }
 
 // DetectInclude is Detect with optional parts of the result.
 func (d *Detector) DetectInclude(ctx context.Context, x *tensor.Tensor, include detect.Include) (*detect.Result, error) {
-	return d.Detector.Detect(ctx, d.Scale(x), include)
+	rows, err := d.Prepare(x)
+	if err != nil {
+		return nil, err
+	}
+	return d.Detector.Detect(ctx, rows.X, include)
 }
 
-// Recalibrate sets a new threshold from rows x, which are nil for a given
-// value, and saves it: in place, or as a new detector in out.
-func (d *Detector) Recalibrate(ctx context.Context, x *tensor.Tensor, rule detect.Rule, out string) error {
-	if x != nil {
-		x = d.Scale(x)
+// Recalibrate sets a new threshold from the scores of rows, as Read or Prepare
+// give them, nil for a given value, and saves it: in place, or as a new detector
+// in out.
+func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule detect.Rule, out string) error {
+	var x *tensor.Tensor
+	if rows != nil {
+		x = rows.X
 	}
 	if _, err := d.Calibrate(ctx, x, rule); err != nil {
 		return err
@@ -248,18 +255,6 @@ func (d *Detector) Recalibrate(ctx context.Context, x *tensor.Tensor, rule detec
 	return nil
 }
 
-// Scale maps raw features as the experiment's `scale: standard` does; x
-// itself if there is none.
-func (d *Detector) Scale(x *tensor.Tensor) *tensor.Tensor {
-	s := d.Experiment.rows.standard
-	if s == nil || x.Stride() != len(s.Mean) {
-		return x
-	}
-	y := x.Clone()
-	s.Apply(y)
-	return y
-}
-
 // Threshold is the one in use; the zero value if there is none.
 func (d *Detector) Threshold() detect.Threshold {
 	if t := d.State().Threshold; t != nil {
@@ -270,6 +265,9 @@ func (d *Detector) Threshold() detect.Threshold {
 
 // ClassNames are the names of the classes, in order; nil if they have no names.
 func (d *Detector) ClassNames() []string {
+	if door := d.Experiment.rows.door; door != nil && len(door.Classes) > 0 {
+		return door.Classes
+	}
 	if d.Saved == nil {
 		return nil
 	}

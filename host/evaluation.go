@@ -24,13 +24,11 @@ import (
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // EvaluateOptions say what a detector is evaluated on.
 type EvaluateOptions struct {
-	X           *tensor.Tensor       // clean rows; nil: the spec's data.test
-	Labels      []int                // of X
+	Rows        *dataset.Data        // clean rows with labels, as Read gives them; nil: the spec's data.test
 	Attacks     []registry.Component // nil: the spec's
 	Corruptions []registry.Component // nil: the spec's
 	Transfer    *Detector            // of another seed for the same classifier, on which transfer attacks are made; nil: the spec's
@@ -101,12 +99,16 @@ func (d *Detector) sameClassifier(ctx context.Context, other *Detector) error {
 func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Options, error) {
 	s := d.Experiment.Spec
 	var classes, features []string
-	if o.X == nil {
-		rows, err := d.Experiment.Rows(dataset.RoleTest)
-		if err != nil {
+	rows := o.Rows
+	if rows == nil {
+		var err error
+		if rows, err = d.Experiment.Rows(dataset.RoleTest); err != nil {
 			return evaluate.Options{}, err
 		}
-		o.X, o.Labels, classes, features = rows.X, rows.Labels, rows.Classes, rows.Features
+	}
+	classes, features = rows.Classes, rows.Features
+	if door, err := d.Experiment.Door(); err == nil && door.Columns() != nil {
+		features = door.Columns()
 	}
 	if o.Attacks == nil {
 		o.Attacks = s.Attacks
@@ -114,9 +116,9 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 	if o.Corruptions == nil {
 		o.Corruptions = s.Corruptions
 	}
-	reference := o.X // whose range bounds attacks if the classifier declares none
-	if rows, err := d.Experiment.Rows(dataset.RoleTrain); err == nil {
-		reference = rows.X
+	reference := rows.X // whose range bounds attacks if the classifier declares none
+	if train, err := d.Experiment.Rows(dataset.RoleTrain); err == nil {
+		reference = train.X
 	}
 	info, err := d.Classifier.Info(ctx)
 	if err != nil {
@@ -137,7 +139,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		},
 		Threshold: threshold.Value, PromisedFPR: deref(threshold.Rule.FPR), PromisedConfidence: deref(threshold.Rule.Confidence), CalibrationRows: threshold.N,
 		Method: s.Detector.Method.Name, Digest: d.Digest(),
-		X: o.X, Labels: o.Labels, ClassNames: classes, Feature: features,
+		X: rows.X, Labels: rows.Labels, ClassNames: classes, Feature: features,
 		Box:        box,
 		Deviations: attack.Deviations(reference),
 		Section:    s.Evaluate, Seed: s.Seed, Version: Version(),

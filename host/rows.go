@@ -6,41 +6,32 @@ import (
 	"reflect"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // rows are what was read of an experiment's data.
 type rows struct {
-	of       map[dataset.Role]*dataset.Data
-	standard *dataset.Standard // of `scale: standard`, fitted on data.train; nil: none
+	of   map[dataset.Role]*dataset.Data
+	door *signature.Door // nil: nobody has asked for it
 }
 
 func newRows() *rows { return &rows{of: map[dataset.Role]*dataset.Data{}} }
 
-// Rows reads the rows of a role, once. Rows that serve two of the roles read
-// so far are an error unless data.allow_overlap.
+// Rows reads the rows of a role, once, as the guard and the classifier take
+// them. Rows that serve two of the roles read so far are an error unless
+// data.allow_overlap.
 func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
 	if d, ok := e.rows.of[role]; ok {
 		return d, nil
 	}
-	src := e.Spec.Data.Of(role)
-	if src == nil {
+	if e.Spec.Data.Of(role) == nil {
 		return nil, e.Spec.Errorf("data", "there is no data.%s", role)
 	}
-	d, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats)
+	d, err := e.read(role)
 	if err != nil {
-		return nil, fmt.Errorf("data.%s: %w", role, err)
-	}
-	if src.Standard() {
-		if err := e.standardize(role, d); err != nil {
-			return nil, err
-		}
-	}
-	if t := e.rows.of[dataset.RoleTrain]; t != nil && t.Classes != nil && d.Labels != nil {
-		if err := d.UseClasses(t.Classes); err != nil {
-			return nil, fmt.Errorf("data.%s: %w", role, err)
-		}
+		return nil, err
 	}
 	for _, other := range dataset.Roles {
 		before, ok := e.rows.of[other]
@@ -61,26 +52,39 @@ func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
 	return d, nil
 }
 
-// standardize scales d with the mean and deviation of data.train.
-func (e *Experiment) standardize(role dataset.Role, d *dataset.Data) error {
-	if e.rows.standard == nil {
-		fit := d
-		if role != dataset.RoleTrain {
-			src := e.Spec.Data.Train
-			if src == nil {
-				return e.Spec.Errorf("data."+string(role)+".scale", "standard needs data.train to fit on")
-			}
-			raw, err := dataset.Open(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats)
-			if err != nil {
-				return fmt.Errorf("data.train: %w", err)
-			}
-			fit = raw
+// read reads the rows of a role through the door, which it makes first.
+func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
+	if e.rows.door == nil {
+		first := e.Spec.Data.Describing()
+		if first == role {
+			return e.learn(role)
 		}
-		fitted := dataset.Standardize(fit)
-		e.rows.standard = &fitted
+		d, err := e.learn(first)
+		if err != nil {
+			return nil, err
+		}
+		e.rows.of[first] = d
 	}
-	e.rows.standard.Apply(d.X)
-	return nil
+	src := *e.Spec.Data.Of(role)
+	at := "data." + string(role)
+	door := e.rows.door.For(src)
+	schema := door.Schema()
+	if src.Label != "" {
+		schema.Label = src.Label
+	}
+	if src.ID != "" {
+		schema.ID = src.ID
+	}
+	d, err := dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, dataset.OpenOptions{Schema: schema, Door: door})
+	if err != nil {
+		return nil, e.Spec.faultsAt(at, err)
+	}
+	if door.Classes != nil && d.Labels != nil {
+		if err := d.UseClasses(door.Classes); err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+	}
+	return d, nil
 }
 
 // Sharing is the experiment with the rows that another one has read, if both
@@ -130,17 +134,17 @@ func (e *Experiment) trainRows() (*tensor.Tensor, error) {
 	return d.X, nil
 }
 
-// inputShape finds the shape of one example, and the number of classes, without
-// reading rows: from the headers of the data, of any role.
+// inputShape finds the shape of one prepared example, and the number of classes,
+// without reading rows: from the headers of the data, of any role.
 func (s *Spec) inputShape(d *spec.Document, c Components) (tensor.Shape, int) {
 	for _, role := range []dataset.Role{dataset.RoleTrain, dataset.RoleCalibration, dataset.RoleTest, dataset.RoleValidation} {
 		src := s.Data.Of(role)
 		if src == nil {
 			continue
 		}
-		h, err := dataset.ReadHeader(*src, d.Abs("."), c.Datasets, c.Formats)
-		if err == nil && len(h.Example) > 0 {
-			return h.Example, h.Classes
+		door, h, err := s.door(d, *src, c)
+		if err == nil && len(door.Out()) > 0 {
+			return door.Out(), h.Classes
 		}
 	}
 	return nil, 0

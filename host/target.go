@@ -69,6 +69,61 @@ func (t *Target) ClassNames() []string {
 	return nil
 }
 
+// The spaces that adversarial rows can be in: what meta of adv.npz says.
+const (
+	SpaceRaw   = "raw"   // as files have them
+	SpaceGuard = "guard" // as the guard takes them
+)
+
+// ToRaw brings the rows of an attack back to raw ones, as the files are that they
+// came from, where each step of the preparation can be undone, and says in which
+// space they are then. What was found out about them is found out anew as they
+// would come in again, rounded.
+func (t *Target) ToRaw(ctx context.Context, adv *attack.Adversarial, targets []int) (space string, err error) {
+	door, err := t.Experiment.Door()
+	if err != nil {
+		return SpaceGuard, nil //nolint:nilerror // there are no rows that could say what raw ones are
+	}
+	if door.Identity() {
+		return SpaceRaw, nil
+	}
+	if !door.Restorable() {
+		return SpaceGuard, nil
+	}
+	again := func(x *tensor.Tensor) (raw *tensor.Tensor, classes []int, err error) {
+		if raw, err = door.Undo(x); err != nil {
+			return nil, nil, err
+		}
+		rows, err := door.Prepare(raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		z, err := t.Classifier.Predict(ctx, rows)
+		if err != nil {
+			return nil, nil, err
+		}
+		classes = make([]int, z.N())
+		for i := range classes {
+			classes[i] = oracle.Argmax(z.Row(i))
+		}
+		return raw, classes, nil
+	}
+	if adv.X, adv.Predicted, err = again(adv.X); err != nil {
+		return "", err
+	}
+	if adv.XAdv, adv.PredictedAdv, err = again(adv.XAdv); err != nil {
+		return "", err
+	}
+	for i, ok := range adv.Success {
+		reached := adv.PredictedAdv[i] != adv.Y[i]
+		if targets != nil {
+			reached = adv.PredictedAdv[i] == targets[i]
+		}
+		adv.Success[i] = ok && reached
+	}
+	return SpaceRaw, nil
+}
+
 // Close ends the classifier.
 func (t *Target) Close() error { return t.close() }
 

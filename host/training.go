@@ -273,13 +273,19 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 		mean, std := g.normalizer.Float32()
 		contents.Normalize = &artifact.Affine{Mean: mean, Std: std}
 	}
-	if a := e.rows.standard; a != nil {
-		contents.Scale = &artifact.Affine{Mean: a.Mean, Std: a.Std}
+	door, err := e.Door()
+	if err != nil {
+		return err
 	}
+	contents.Prepare = door.Tensors()
 	meta := artifact.Meta{
 		Name: e.Spec.Title(), Method: e.Spec.Detector.Method.Name, Seeds: map[string]uint64{"spec": e.Spec.Seed},
 		InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Gradient: d.gradientReport(),
 		LatentDim: g.opinion.Form().Code, Data: map[string]string{},
+	}
+	sig := door.Signature
+	if meta.Signature = &sig; len(info.Classes) > 0 {
+		sig.Classes = info.Classes
 	}
 	if d.Gradient != nil {
 		contents.Gradient = d.Gradient.Saved()

@@ -114,6 +114,9 @@ func idxHeader(c *dataset.Content) (d dataset.Dtype, shape tensor.Shape, err err
 // intensities are bytes in [0, 1].
 type intensities struct{ *dataset.Numbers }
 
+// White implements dataset.Imaged.
+func (intensities) White() float64 { return 1 }
+
 // Next implements dataset.Reader.
 func (r intensities) Next(dst []float32) error {
 	err := r.Numbers.Next(dst)

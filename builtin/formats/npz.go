@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"encoding/json"
 	"errors"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -52,6 +53,41 @@ type npzRows struct {
 	file  *dataset.NPZ
 	y     *dataset.Array
 	yName string
+
+	prepared bool
+}
+
+// Prepared implements signature.Spaced: rows that an attack wrote as the guard
+// takes them, where they could not be brought back to raw ones.
+func (r *npzRows) Prepared() bool { return r.prepared }
+
+// guardSpace reports whether the file's meta says that its rows are prepared.
+// Files of attacks of a while ago say nothing of a space, and theirs are.
+func guardSpace(z *dataset.NPZ) bool {
+	if !z.Has("meta") {
+		return false
+	}
+	a, err := z.Array("meta")
+	if err != nil {
+		return false
+	}
+	var text string
+	switch v := a.Data.(type) {
+	case string:
+		text = v
+	case []string:
+		if len(v) == 1 {
+			text = v[0]
+		}
+	}
+	var meta struct {
+		Attack string `json:"attack"`
+		Space  string `json:"space"`
+	}
+	if json.Unmarshal([]byte(text), &meta) != nil {
+		return false
+	}
+	return meta.Space == "guard" || meta.Space == "" && meta.Attack != ""
 }
 
 var _ dataset.ArrayLabels = (*npzRows)(nil)
@@ -69,7 +105,7 @@ func newNPZRows(z *dataset.NPZ, path string, o dataset.ReadOptions) (*npzRows, e
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	r := &npzRows{Numbers: x, file: z}
+	r := &npzRows{Numbers: x, file: z, prepared: guardSpace(z)}
 	if z.Has(o.Labels) {
 		y, err := z.Array(o.Labels)
 		if err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host"
-	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 )
 
@@ -36,25 +35,25 @@ func run(ctx context.Context, dir, rows string, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	batch, err := dataset.Read(rows, components.Formats, dataset.StreamOptions{Example: d.InputShape()})
+	batch, err := d.Read(rows, host.ReadOptions{}) // prepared as the detector's spec says
 	if err != nil {
 		return err
 	}
 	// A detector may be used by many goroutines at once, as the handlers of a
 	// server would: here one judges the first half, one the rest.
-	x := batch.X
-	half := x.N() / 2
+	n := batch.X.N()
+	half := n / 2
 	var results [2]*detect.Result
 	var errs [2]error
 	var wg sync.WaitGroup
-	for i, part := range [2][2]int{{0, half}, {half, x.N()}} {
-		wg.Go(func() { results[i], errs[i] = d.Detect(ctx, x.Rows(part[0], part[1])) })
+	for i, part := range [2][2]int{{0, half}, {half, n}} {
+		wg.Go(func() { results[i], errs[i] = d.DetectRows(ctx, batch.Slice(part[0], part[1]), detect.Include{}) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	n := 0
+	n = 0
 	for _, r := range results {
 		for i, flagged := range r.Adversarial {
 			verdict := "clean"

@@ -13,7 +13,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/cli"
-	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/detect"
 )
 
 // histogram is the verb. Its flags are variables here, set before Run is called.
@@ -74,11 +74,11 @@ func score(ctx context.Context, e *cli.Env, dir, data string) (_ *spread, err er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rows, err := dataset.Read(data, e.Components.Formats, dataset.StreamOptions{Example: d.InputShape(), Stdin: e.Stdin})
+	rows, err := d.Read(data, host.ReadOptions{Stdin: e.Stdin})
 	if err != nil {
 		return nil, err
 	}
-	r, err := d.Detect(ctx, rows.X)
+	r, err := d.DetectRows(ctx, rows, detect.Include{})
 	if err != nil {
 		return nil, err
 	}

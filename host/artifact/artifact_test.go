@@ -173,8 +173,8 @@ func TestLoadRefuses(t *testing.T) {
 		"edited spec":           {edit(SpecFile, "x", "y"), "detector.yaml was edited"},
 		"edited classifier":     {edit("classifier/model.safetensors", "w", "W"), "classifier/model.safetensors was edited"},
 		"edited meta":           {edit(MetaFile, `"samples": 4`, `"samples": 5`), "meta.json was edited"},
-		"version":               {edit(MetaFile, `"format_version": 1`, `"format_version": 9`), "format version 9, this program reads 1"},
-		"no version":            {edit(MetaFile, `"format_version": 1,`, ``), "format version none"},
+		"version":               {edit(MetaFile, `"format_version": 2`, `"format_version": 9`), "format version 9, this program reads 2"},
+		"no version":            {edit(MetaFile, `"format_version": 2,`, ``), "format version none"},
 		"missing": {func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, WeightsFile)); err != nil {
 				t.Fatal(err)
@@ -332,7 +332,7 @@ func FuzzParseMeta(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"format_version": 1}`))
+	f.Add([]byte(`{"format_version": 2}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := parseMeta(b)
 		if err != nil {

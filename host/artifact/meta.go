@@ -9,13 +9,17 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// FormatVersion is the version of the folder that this program writes and
-// reads.
-const FormatVersion = 1
+// FormatVersion is the version of the folder that this program writes. It reads
+// version 1 too, whose detectors have no signature.
+const (
+	FormatVersion    = 2
+	oldFormatVersion = 1
+)
 
 // Meta is meta.json.
 type Meta struct {
@@ -23,14 +27,16 @@ type Meta struct {
 	Name          string            `json:"name"`   // of the spec
 	Method        string            `json:"method"` // vae, ae, …
 	Threshold     *Threshold        `json:"threshold"`
-	Seeds         map[string]uint64 `json:"seeds"` // by purpose
-	InputShape    tensor.Shape      `json:"input_shape"`
-	LatentDim     int               `json:"latent_dim,omitempty"`
-	Samples       int               `json:"samples,omitempty"`
-	Classifier    Classifier        `json:"classifier"`
-	Gradient      *gradient.Report  `json:"gradient,omitempty"` // nil: the classifier's own
-	Data          map[string]string `json:"data"`               // sha256 of what each role's rows were read from
-	Versions      map[string]string `json:"versions"`           // of vaeguard and Go
+	Seeds         map[string]uint64 `json:"seeds"`       // by purpose
+	InputShape    tensor.Shape      `json:"input_shape"` // of rows as the guard takes them
+	// Signature says what a raw row is; nil in format version 1.
+	Signature  *signature.Signature `json:"signature,omitempty"`
+	LatentDim  int                  `json:"latent_dim,omitempty"`
+	Samples    int                  `json:"samples,omitempty"`
+	Classifier Classifier           `json:"classifier"`
+	Gradient   *gradient.Report     `json:"gradient,omitempty"` // nil: the classifier's own
+	Data       map[string]string    `json:"data"`               // sha256 of what each role's rows were read from
+	Versions   map[string]string    `json:"versions"`           // of vaeguard and Go
 	// Base is the folder that relative paths of the spec start from, as it was
 	// when the detector was made; where it is gone, the detector's own.
 	Base  string            `json:"base,omitempty"`
@@ -111,7 +117,7 @@ func parseMeta(b []byte) (Meta, error) {
 	if err := json.Unmarshal(b, &version); err != nil {
 		return Meta{}, fmt.Errorf("%s is truncated or not JSON: %w", MetaFile, err)
 	}
-	if version.FormatVersion == nil || *version.FormatVersion != FormatVersion {
+	if version.FormatVersion == nil || *version.FormatVersion != FormatVersion && *version.FormatVersion != oldFormatVersion {
 		got := "none"
 		if version.FormatVersion != nil {
 			got = fmt.Sprint(*version.FormatVersion)

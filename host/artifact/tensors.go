@@ -19,7 +19,7 @@ type Contents struct {
 	Noise     *tensor.Tensor            // noise: the stored noise, (samples, latent_dim); nil: none
 	Heads     []oracle.Head             // hidden.NAME.kernel
 	Normalize *Affine                   // normalize.mean, normalize.std: of vae.normalize; nil: none
-	Scale     *Affine                   // scale.mean, scale.std: of `scale: standard`; nil: none
+	Prepare   map[string]*tensor.Tensor // scale.…, columns.…, prepare.…: what the steps of data learnt, under their full names
 	Gradient  map[string]*tensor.Tensor // gradient.…: of a gradient source, under their full names
 }
 
@@ -29,7 +29,9 @@ type Affine struct{ Mean, Std []float32 }
 const (
 	noiseTensor     = "noise"
 	prefixNormalize = "normalize."
-	prefixScale     = "scale."
+	prefixScale     = "scale." // of a step of the preparation, as the two below
+	prefixColumns   = "columns."
+	prefixPrepare   = "prepare."
 	prefixGradient  = gradient.SavedPrefix
 	prefixHead      = "hidden."
 	suffixHead      = ".kernel"
@@ -44,8 +46,8 @@ func CheckNames(params []*nn.Param) error {
 		case p.Name == "" || seen[p.Name]:
 			return fmt.Errorf("the name of a param, %q, is empty or given twice", p.Name)
 		case !isWeight(p.Name):
-			return fmt.Errorf("a param is called %q: noise, %s…, %s…, %s… and %s… are names of other parts of a detector's file",
-				p.Name, prefixNormalize, prefixScale, prefixGradient, prefixHead)
+			return fmt.Errorf("a param is called %q: noise, %s…, %s…, %s…, %s…, %s… and %s… are names of other parts of a detector's file",
+				p.Name, prefixNormalize, prefixScale, prefixColumns, prefixPrepare, prefixGradient, prefixHead)
 		}
 		seen[p.Name] = true
 	}
@@ -65,17 +67,14 @@ func Tensors(params []*nn.Param, c Contents) []safetensors.Named {
 	for _, h := range c.Heads {
 		add(prefixHead+h.Name+suffixHead, h.Kernel)
 	}
-	for _, a := range []struct {
-		prefix string
-		*Affine
-	}{{prefixNormalize, c.Normalize}, {prefixScale, c.Scale}} {
-		if a.Affine != nil {
-			add(a.prefix+"mean", tensor.From(a.Mean, len(a.Mean)))
-			add(a.prefix+"std", tensor.From(a.Std, len(a.Std)))
-		}
+	if a := c.Normalize; a != nil {
+		add(prefixNormalize+"mean", tensor.From(a.Mean, len(a.Mean)))
+		add(prefixNormalize+"std", tensor.From(a.Std, len(a.Std)))
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Gradient)) {
-		add(name, c.Gradient[name])
+	for _, all := range []map[string]*tensor.Tensor{c.Prepare, c.Gradient} {
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			add(name, all[name])
+		}
 	}
 	return out
 }
@@ -100,9 +99,6 @@ func (d *Detector) HeadKernel(layer string) *tensor.Tensor {
 // Normalize are the numbers of vae.normalize, nil if there are none.
 func (d *Detector) Normalize() *Affine { return d.affine(prefixNormalize) }
 
-// Scale are the numbers of `scale: standard`, nil if there are none.
-func (d *Detector) Scale() *Affine { return d.affine(prefixScale) }
-
 func (d *Detector) affine(prefix string) *Affine {
 	mean, std := d.Tensor(prefix+"mean"), d.Tensor(prefix+"std")
 	if mean == nil || std == nil {
@@ -111,12 +107,21 @@ func (d *Detector) affine(prefix string) *Affine {
 	return &Affine{mean.Data, std.Data}
 }
 
+// Prepare are the tensors that the steps of data learnt, under their full names.
+func (d *Detector) Prepare() map[string]*tensor.Tensor {
+	return d.prefixed(prefixScale, prefixColumns, prefixPrepare)
+}
+
 // Gradient are the tensors of a gradient source, under their full names.
-func (d *Detector) Gradient() map[string]*tensor.Tensor {
+func (d *Detector) Gradient() map[string]*tensor.Tensor { return d.prefixed(prefixGradient) }
+
+func (d *Detector) prefixed(prefixes ...string) map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{}
 	for _, n := range d.Tensors {
-		if strings.HasPrefix(n.Name, prefixGradient) {
-			out[n.Name] = n.Tensor
+		for _, p := range prefixes {
+			if strings.HasPrefix(n.Name, p) {
+				out[n.Name] = n.Tensor
+			}
 		}
 	}
 	return out
@@ -139,7 +144,7 @@ func Weights(all []safetensors.Named) map[string]*tensor.Tensor {
 // isWeight reports whether a name is none of those of the other contents.
 func isWeight(name string) bool {
 	switch part, _, _ := strings.Cut(name, "."); part + "." {
-	case noiseTensor + ".", prefixNormalize, prefixScale, prefixGradient, prefixHead:
+	case noiseTensor + ".", prefixNormalize, prefixScale, prefixColumns, prefixPrepare, prefixGradient, prefixHead:
 		return false
 	}
 	return true

@@ -19,11 +19,12 @@ import (
 
 // attackFlags are the flags of attack.
 type attackFlags struct {
-	attack, data, labels, out string
-	set, setSpec              []string
-	seed                      uint64
-	limit                     int
-	target                    int // class; -1: none
+	attack, out  string
+	rows         dataFlags
+	set, setSpec []string
+	seed         uint64
+	limit        int
+	target       int // class; -1: none
 }
 
 func (a *app) attackCommand() *cobra.Command {
@@ -39,8 +40,11 @@ func (a *app) attackCommand() *cobra.Command {
 			if f.target < -1 {
 				return usagef("--target %d: want a class, from 0", f.target)
 			}
-			if f.labels != "" && f.data == "" {
+			if f.rows.labels != "" && f.rows.data == "" {
 				return usagef("--labels needs --data")
+			}
+			if _, err := f.rows.options(a); err != nil {
+				return err
 			}
 			chosen, err := host.ParseAttack(f.attack, f.set, a.c)
 			if err != nil {
@@ -52,8 +56,7 @@ func (a *app) attackCommand() *cobra.Command {
 	c.Flags().StringVar(&f.attack, "attack", "", "name of the attack: see vaeguard list attack")
 	c.Flags().StringArrayVar(&f.set, "set", nil, "set an option of the attack: eps=0.1")
 	c.Flags().StringArrayVar(&f.setSpec, "set-spec", nil, "override a value of the spec: seed=3")
-	c.Flags().StringVar(&f.data, "data", "", "rows to attack (default: the spec's data.test)")
-	c.Flags().StringVar(&f.labels, "labels", "", "labels of --data (default: the classifier's predictions)")
+	f.rows.add(c.Flags(), a.c.Formats, "rows to attack (default: the spec's data.test)", "labels of --data: a file (default: its own, else the classifier's predictions)")
 	c.Flags().StringVar(&f.out, "out", "", ".npz file to write")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the attack's randomness")
 	c.Flags().IntVar(&f.limit, "limit", 0, "number of rows to attack, from the first; 0: all")
@@ -62,36 +65,19 @@ func (a *app) attackCommand() *cobra.Command {
 }
 
 func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chosen attack.Attack) (err error) {
-	var x *tensor.Tensor
-	var y []int
-	if f.data != "" {
-		if x, err = a.readRows(f.data, nil); err != nil {
-			return err
-		}
-	}
 	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, a.options())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	if f.labels != "" {
-		if y, err = a.readLabels(f.labels, x.N(), t.ClassNames()); err != nil {
-			return err
-		}
+	rows, err := a.attacked(t, f)
+	if err != nil {
+		return err
 	}
-	if x == nil {
-		rows, err := t.Experiment.Rows(dataset.RoleTest)
-		if err != nil {
-			return err
-		}
-		x, y = rows.X, rows.Labels
+	if f.limit > 0 && f.limit < rows.X.N() {
+		rows = rows.Slice(0, f.limit)
 	}
-	if f.limit > 0 && f.limit < x.N() {
-		x = x.Rows(0, f.limit)
-		if y != nil {
-			y = y[:f.limit]
-		}
-	}
+	x, y := rows.X, rows.Labels
 	task := a.progress().Task("attack "+f.attack, x.N())
 	var targets []int
 	if f.target >= 0 {
@@ -104,7 +90,11 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 	}
 	task.Done()
 	a.progress().Wait()
-	meta, err := json.Marshal(map[string]any{"attack": f.attack, "norm": adv.Ball, "eps": finite(adv.Eps), "seed": f.seed, "set": f.set, "version": host.Version()})
+	space, err := t.ToRaw(ctx, adv, targets)
+	if err != nil {
+		return err
+	}
+	meta, err := json.Marshal(map[string]any{"attack": f.attack, "norm": adv.Ball, "eps": finite(adv.Eps), "seed": f.seed, "set": f.set, "version": host.Version(), "space": space})
 	if err != nil {
 		return err
 	}
@@ -125,6 +115,18 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 		fmt.Fprintln(a.stderr, "warning: "+w)
 	}
 	return nil
+}
+
+// attacked are the rows to attack, as the guard takes them.
+func (a *app) attacked(t *host.Target, f attackFlags) (*dataset.Data, error) {
+	if f.rows.data == "" {
+		return t.Experiment.Rows(dataset.RoleTest)
+	}
+	o, err := f.rows.options(a)
+	if err != nil {
+		return nil, err
+	}
+	return t.Experiment.Read(f.rows.data, o)
 }
 
 // finite is v, or nil where JSON has no number for it.

@@ -8,12 +8,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 func (a *app) calibrateCommand() *cobra.Command {
-	var data, out string
+	var out string
+	var rows dataFlags
 	var fpr, confidence, percentile, value float64
 	c := &cobra.Command{
 		Use:   "calibrate DETECTOR --data X",
@@ -46,30 +47,34 @@ func (a *app) calibrateCommand() *cobra.Command {
 				}
 				rule.Confidence = &confidence
 			}
-			if data == "" && rule.Value == nil {
+			if rows.data == "" && rule.Value == nil {
 				return usagef("calibrate needs --data, rows to score")
 			}
 			if _, err := os.Lstat(out); out != "" && err == nil {
 				return fmt.Errorf("%s exists: choose another --out", out)
 			}
-			var x *tensor.Tensor
-			if data != "" {
-				if x, err = a.readRows(data, nil); err != nil {
-					return err
-				}
+			o, err := rows.options(a)
+			if err != nil {
+				return err
 			}
 			d, err := host.OpenContext(cmd.Context(), args[0], a.c, host.OpenOptions{Options: a.options()})
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, d.Close()) }()
+			var x *dataset.Data
+			if rows.data != "" {
+				if x, err = d.Read(rows.data, o); err != nil {
+					return err
+				}
+			}
 			if err := d.Recalibrate(cmd.Context(), x, rule, out); err != nil {
 				return err
 			}
 			return a.printDetector(cmd.Context(), d)
 		},
 	}
-	c.Flags().StringVar(&data, "data", "", "rows to score")
+	rows.add(c.Flags(), a.c.Formats, "rows to score", "")
 	c.Flags().Float64Var(&fpr, "fpr", 0.05, "false-alarm rate")
 	c.Flags().Float64Var(&confidence, "confidence", 0.95, "with --fpr: probability with which the rate holds")
 	c.Flags().Float64Var(&percentile, "percentile", 95, "percentile of the scores")

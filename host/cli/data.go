@@ -4,36 +4,62 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/pflag"
+
+	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// readRows reads what --data names, whole. example is the shape wanted, nil:
-// as stored.
+// dataFlags say which rows a verb works on and how they are read.
+type dataFlags struct {
+	data, labels, label, format, header string
+	prepared                            bool
+}
+
+// add declares the flags. data says what --data is for; labels says what
+// --labels is for, "" leaves it out.
+func (f *dataFlags) add(fs *pflag.FlagSet, formats registry.Table[dataset.Format], data, labels string) {
+	fs.StringVar(&f.data, "data", "", data+": "+rowsHelp(formats)+", or - for standard input")
+	if labels != "" {
+		fs.StringVar(&f.labels, "labels", "", labels)
+	}
+	fs.StringVar(&f.label, "label", "", "column of --data that holds labels (default: the detector's)")
+	fs.StringVar(&f.format, "input-format", "", inputFormatHelp(formats))
+	fs.StringVar(&f.header, "header", "", "true or false: whether the first line of a table of text is a header, where its names do not tell")
+	fs.BoolVar(&f.prepared, "prepared", false, "the rows of --data are as the guard takes them: they are not prepared again")
+}
+
+// options are the flags as the host wants them.
+func (f *dataFlags) options(a *app) (host.ReadOptions, error) {
+	o := host.ReadOptions{Format: f.format, Label: f.label, Labels: f.labels, Prepared: f.prepared, Stdin: a.stdin}
+	switch f.header {
+	case "":
+	case "true", "false":
+		is := f.header == "true"
+		o.Header = &is
+	default:
+		return o, usagef("--header %q: want true or false", f.header)
+	}
+	return o, nil
+}
+
+// notices tells what a reader of rows has to say.
+func (a *app) notices(lines []string) {
+	for _, l := range lines {
+		fmt.Fprintln(a.stderr, "notice: "+l)
+	}
+}
+
+// readRows reads rows that nothing prepares: those of a classifier alone, in its
+// own units. example is the shape wanted, nil: as stored.
 func (a *app) readRows(path string, example tensor.Shape) (*tensor.Tensor, error) {
 	d, err := dataset.Read(path, a.c.Formats, dataset.StreamOptions{Example: example, Stdin: a.stdin})
 	if err != nil {
 		return nil, err
 	}
 	return d.X, nil
-}
-
-// readLabels reads the labels of n rows. Labels written as names are numbered
-// as the detector's classes are; classes may be nil.
-func (a *app) readLabels(path string, n int, classes []string) ([]int, error) {
-	labels, names, err := dataset.ReadLabels(path, n, a.c.Formats)
-	if err != nil || names == nil || classes == nil {
-		return labels, err
-	}
-	d := dataset.Data{Labels: labels, Classes: names, Index: make([]int, len(labels))}
-	for i := range d.Index {
-		d.Index[i] = i
-	}
-	if err := d.UseClasses(classes); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return d.Labels, nil
 }
 
 // floats is a tensor as an array of an .npz.

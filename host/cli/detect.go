@@ -20,10 +20,11 @@ import (
 
 // detectFlags are the flags of detect.
 type detectFlags struct {
-	data, format, inputFormat, out, onError string
-	include                                 []string
-	noScore, anyClassifier                  bool
-	batch                                   int
+	rows                   dataFlags
+	format, out, onError   string
+	include                []string
+	noScore, anyClassifier bool
+	batch                  int
 }
 
 func (a *app) detectCommand() *cobra.Command {
@@ -33,7 +34,7 @@ func (a *app) detectCommand() *cobra.Command {
 		Short: "Score, flag and correct inputs",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if f.data == "" {
+			if f.rows.data == "" {
 				return usagef("detect needs --data: a file, a folder of images, or - for standard input")
 			}
 			if f.onError != "skip" && f.onError != "fail" {
@@ -48,11 +49,14 @@ func (a *app) detectCommand() *cobra.Command {
 			}
 			if f.format == "" {
 				f.format = "json"
-				if f.data == "-" {
+				if f.rows.data == "-" {
 					f.format = "jsonl"
 				}
 			}
 			if _, err := newResultWriter(f.format, io.Discard, resultMeta{}); err != nil {
+				return err
+			}
+			if _, err := f.rows.options(a); err != nil {
 				return err
 			}
 			if f.format == "csv" && len(f.include) > 0 {
@@ -72,9 +76,8 @@ func (a *app) detectCommand() *cobra.Command {
 			return atomicfile.Write(f.out, func(w *os.File) error { return a.detectTo(cmd.Context(), d, f, include, w) })
 		},
 	}
-	c.Flags().StringVar(&f.data, "data", "", "rows to score: "+rowsHelp(a.c.Formats)+", or - for standard input")
+	f.rows.add(c.Flags(), a.c.Formats, "rows to score", "")
 	c.Flags().StringVar(&f.format, "format", "", "format of the results: json, jsonl, csv or npz (default json; jsonl for -)")
-	c.Flags().StringVar(&f.inputFormat, "input-format", "", inputFormatHelp(a.c.Formats))
 	c.Flags().StringVar(&f.out, "out", "", "file to write, instead of standard output")
 	c.Flags().StringVar(&f.onError, "on-error", "fail", "on a bad row: fail, or skip it and report its index")
 	c.Flags().StringSliceVar(&f.include, "include", nil, "further results: probabilities, probabilities_reconstructed, reconstruction, latent")
@@ -124,10 +127,15 @@ func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, inc
 		return err
 	}
 	example := d.InputShape()
-	stream, err := dataset.OpenStream(f.data, a.c.Formats, dataset.StreamOptions{Format: f.inputFormat, Example: example, Batch: 1, Stdin: a.stdin})
+	o, err := f.rows.options(a)
 	if err != nil {
 		return err
 	}
+	stream, err := d.Stream(f.rows.data, o)
+	if err != nil {
+		return err
+	}
+	a.notices(stream.About().Notices)
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	index := 0 // of the next row of the input
 	rows := newFeed(ctx, stream, f.batch)
@@ -163,7 +171,7 @@ func (a *app) detectTo(ctx context.Context, d *host.Detector, f detectFlags, inc
 func (a *app) score(ctx context.Context, d *host.Detector, f detectFlags, include detect.Include, results resultWriter, data []float32, first int, example tensor.Shape) error {
 	n := len(data) / example.Size()
 	x := tensor.From(data, append([]int{n}, example...)...)
-	r, err := d.DetectInclude(ctx, x, include)
+	r, err := d.DetectRows(ctx, &dataset.Data{X: x}, include)
 	var bad *detect.RowError
 	if errors.As(err, &bad) && f.onError == "skip" {
 		size := example.Size()

@@ -11,7 +11,8 @@ import (
 )
 
 func (a *app) evaluateCommand() *cobra.Command {
-	var attacks, data, labels, transfer, out string
+	var attacks, transfer, out string
+	var rows dataFlags
 	var gates []string
 	var anyClassifier bool
 	c := &cobra.Command{
@@ -22,8 +23,12 @@ func (a *app) evaluateCommand() *cobra.Command {
 			if out == "" {
 				return usagef("evaluate needs --out DIR")
 			}
-			if (data == "") != (labels == "") {
-				return usagef("evaluate needs --data and --labels together: accuracy cannot be measured without labels")
+			if rows.data == "" && rows.labels != "" {
+				return usagef("--labels needs --data")
+			}
+			read, err := rows.options(a)
+			if err != nil {
+				return err
 			}
 			var parsed []evaluate.Gate
 			for _, text := range gates {
@@ -34,11 +39,6 @@ func (a *app) evaluateCommand() *cobra.Command {
 				parsed = append(parsed, g)
 			}
 			var o host.EvaluateOptions
-			if data != "" {
-				if o.X, err = a.readRows(data, nil); err != nil {
-					return err
-				}
-			}
 			if attacks != "" {
 				if o.Attacks, err = host.ReadAttacks(attacks, a.c); err != nil {
 					return err
@@ -50,9 +50,12 @@ func (a *app) evaluateCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, d.Close()) }()
-			if labels != "" {
-				if o.Labels, err = a.readLabels(labels, o.X.N(), d.ClassNames()); err != nil {
+			if rows.data != "" {
+				if o.Rows, err = d.Read(rows.data, read); err != nil {
 					return err
+				}
+				if o.Rows.Labels == nil {
+					return usagef("%s has no labels, without which accuracy cannot be measured: give --labels, or --label for a column", rows.data)
 				}
 			}
 			if transfer != "" {
@@ -65,7 +68,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			command := evaluateLine(args[0], anyClassifier, [2]string{"attacks", attacks}, [2]string{"data", data}, [2]string{"labels", labels},
+			command := evaluateLine(args[0], anyClassifier, [2]string{"attacks", attacks}, [2]string{"data", rows.data}, [2]string{"labels", rows.labels}, [2]string{"label", rows.label}, [2]string{"input-format", rows.format}, [2]string{"header", rows.header},
 				[2]string{"transfer-from", transfer}, [2]string{"out", out})
 			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command}); err != nil {
 				return err
@@ -88,8 +91,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&attacks, "attacks", "", "YAML file with a list of attacks (default: the spec's)")
-	c.Flags().StringVar(&data, "data", "", "clean rows (default: the spec's data.test)")
-	c.Flags().StringVar(&labels, "labels", "", "labels of --data")
+	rows.add(c.Flags(), a.c.Formats, "clean rows (default: the spec's data.test)", "labels of --data, where it has none itself: a file")
 	c.Flags().StringVar(&transfer, "transfer-from", "", "detector of another seed, on which transfer attacks are made")
 	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit with code 3 if the condition holds: 'attacks.pgd.auc<0.95'")
 	c.Flags().StringVar(&out, "out", "", "directory to write the report to")

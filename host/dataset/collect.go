@@ -20,11 +20,12 @@ func ReadAll(r Reader) (*Data, error) { return newOpened(r).collect() }
 
 // collect is ReadAll.
 func (o *opened) collect() (*Data, error) {
-	size := o.Example().Size()
+	example := o.rows.Example()
+	size := example.Size()
 	room := 0
 	if n := o.Count(); n > 0 {
 		if n > MaxElements/size {
-			return nil, fmt.Errorf("%d rows of %v: more than %d numbers", n, o.Example(), MaxElements)
+			return nil, fmt.Errorf("%d rows of %v: more than %d numbers", n, example, MaxElements)
 		}
 		room = n * size
 		if b, ok := o.Reader.(Bounded); !ok || !b.Bounded() {
@@ -40,7 +41,7 @@ func (o *opened) collect() (*Data, error) {
 	n, bare := 0, -1 // bare: the first row without a label
 	with, _ := o.Reader.(RowLabels)
 	for {
-		err := o.Next(row)
+		err := o.rows.Next(row)
 		if isEOF(err) {
 			break
 		}
@@ -66,7 +67,7 @@ func (o *opened) collect() (*Data, error) {
 	if len(texts) > 0 && bare >= 0 {
 		return nil, fmt.Errorf("row %d has no label, and %d of %d rows have one", bare, len(texts), n)
 	}
-	d := &Data{X: tensor.From(data, append([]int{n}, o.Example()...)...)}
+	d := &Data{X: tensor.From(data, append([]int{n}, example...)...)}
 	if f, ok := o.Reader.(Featured); ok {
 		d.Features = f.Features()
 	}

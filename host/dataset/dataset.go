@@ -45,6 +45,29 @@ type Header struct {
 	Example  tensor.Shape // NHWC
 	Classes  int          // 0 if unknown
 	Labelled bool
+	About    About // what more the rows of a file tell; the zero value for named sets
+}
+
+// About is what a signature is made of besides the shape of an example.
+type About struct {
+	Table   *Schema  // of a table, with its Features; nil: of no table
+	Varied  bool     // images may have their own sizes
+	White   float64  // value of full intensity, 0 if unknown
+	Notices []string // what a user should hear
+}
+
+// AboutReader is what a reader tells without reading rows.
+func AboutReader(r Reader) About {
+	var a About
+	if t, ok := r.(Tabled); ok {
+		s := t.Schema()
+		a.Table, a.Notices = &s, t.Notices()
+	}
+	_, a.Varied = r.(Varied)
+	if w, ok := r.(Imaged); ok {
+		a.White = w.White()
+	}
+	return a
 }
 
 // Set is a named set. It is immutable: methods may be called concurrently.
@@ -91,6 +114,19 @@ func (d *Data) take(rows []int) *Data {
 		for i, r := range rows {
 			out.Labels[i] = d.Labels[r]
 		}
+	}
+	return &out
+}
+
+// Slice is the rows a ≤ i < b of d, sharing their numbers.
+func (d *Data) Slice(a, b int) *Data {
+	out := *d
+	out.X = d.X.Rows(a, b)
+	if d.Index != nil {
+		out.Index = d.Index[a:b]
+	}
+	if d.Labels != nil {
+		out.Labels = d.Labels[a:b]
 	}
 	return &out
 }

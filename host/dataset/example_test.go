@@ -51,7 +51,7 @@ func ExampleOpenStream() {
 }
 
 // Open reads what the section data of a spec says: here a range of a file's
-// rows, rescaled.
+// rows, raw. Package signature prepares them.
 func ExampleOpen() {
 	dir, err := os.MkdirTemp("", "rows")
 	if err != nil {
@@ -61,13 +61,13 @@ func ExampleOpen() {
 	if err := os.WriteFile(filepath.Join(dir, "x.f32"), threeRows, 0o600); err != nil {
 		log.Fatal(err)
 	}
-	src := dataset.Source{File: "x.f32", Range: []int{1, 3}, Rescale: &dataset.Rescale{Scale: 10, Offset: 1}}
+	src := dataset.Source{File: "x.f32", Range: []int{1, 3}}
 	d, err := dataset.Open(src, dir, registry.NewTable[dataset.Set]("dataset"), formats())
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(d.X.Data, "of rows", d.Index)
-	// Output: [6 21 -19 1] of rows [1 2]
+	// Output: [0.5 2 -2 0] of rows [1 2]
 }
 
 // Keys that do not go together are found without reading anything.
@@ -121,19 +121,6 @@ func ExampleWriteNPZFile() {
 	}
 	fmt.Println(z.Keys(), labels)
 	// Output: [x y] [0 1 1]
-}
-
-// Features of different units are brought to mean 0 and deviation 1, by the
-// figures of the training rows.
-func ExampleStandardize() {
-	fit := dataset.Standardize(&dataset.Data{X: tensor.From([]float32{0, 100, 4, 300}, 2, 2)})
-	fmt.Println(fit.Mean, fit.Std)
-	x := tensor.From([]float32{2, 400}, 1, 2)
-	fit.Apply(x)
-	fmt.Println(x.Data)
-	// Output:
-	// [2 200] [2 100]
-	// [0 2]
 }
 
 // Two files may number the same classes differently: names decide.

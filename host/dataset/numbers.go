@@ -74,6 +74,15 @@ func (r *Numbers) Count() int { return r.n }
 // Bounded implements Bounded: a stream has no size to hold the rows against.
 func (r *Numbers) Bounded() bool { return r.most >= 0 }
 
+// White is the value of full intensity, were the rows images: the largest of
+// unsigned numbers of 8 and 16 bits, 0 for others.
+func (r *Numbers) White() float64 {
+	if d := r.h.dtype; d.Kind == 'u' && d.Size <= 2 {
+		return float64(int(1)<<(8*d.Size) - 1)
+	}
+	return 0
+}
+
 // Next implements Reader.
 func (r *Numbers) Next(dst []float32) error {
 	if r.Row == r.n {

@@ -11,16 +11,49 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
+// Door is the one way in for rows, from what files hold to what the guard
+// takes. Package signature has it.
+type Door interface {
+	// Enter settles what the rows of r become. It reads none. Rows that can never
+	// fit are an error that says what was wanted.
+	Enter(r Reader) (Entered, error)
+	// Raw is the shape of a row before the door, nil if rows may differ or it is
+	// not known.
+	Raw() tensor.Shape
+}
+
+// Entered are rows that came through a door.
+type Entered interface {
+	// Example is the shape of one, without a 0.
+	Example() tensor.Shape
+	// Next fills dst with the next row, as a Reader's does.
+	Next(dst []float32) error
+}
+
+// OpenOptions say how rows are read. The zero value reads them raw, as the
+// source has them.
+type OpenOptions struct {
+	Schema *Schema // what the columns of a table are for; nil: what the source says
+	Door   Door    // nil: none
+}
+
 // Open reads the rows of one role: the source, of it the split, of that the
-// range, of that a class-balanced limit; then each example is reshaped, brought
-// from nchw to nhwc and rescaled, in this order. Relative paths start at
-// baseDir; named are the sets and formats those of files. Classes is filled where there are labels: classes without names are
-// called "0", "1", …. Standardisation is not applied: it needs data.train (Standardize).
-func Open(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format]) (*Data, error) {
+// range, of that a class-balanced limit. Relative paths start at baseDir; named
+// are the sets and formats those of files. Classes is filled where there are
+// labels: classes without names are called "0", "1", …. What the source says of
+// preparation is the door's to do, and an error without one.
+func Open(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format], opts ...OpenOptions) (*Data, error) {
+	var o OpenOptions
+	if len(opts) > 0 {
+		o = opts[0]
+	}
 	if err := checkOne(src); err != nil {
 		return nil, err
 	}
-	d, official, err := load(src, baseDir, named, formats)
+	if o.Door == nil && src.Prepared() {
+		return nil, errors.New("reshape, layout, rescale and scale are steps of a door: open the source through one")
+	}
+	d, official, err := load(src, baseDir, named, formats, o)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +65,7 @@ func Open(src Source, baseDir string, named registry.Table[Set], formats registr
 	if rows != nil {
 		d = d.take(rows)
 	}
-	return d, d.shape(src)
+	return d, nil
 }
 
 // nameClasses calls classes without names by their numbers.
@@ -63,20 +96,25 @@ func checkOne(src Source) error {
 }
 
 // load reads all rows, or those of an official split.
-func load(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format]) (d *Data, official bool, err error) {
+func load(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format], o OpenOptions) (d *Data, official bool, err error) {
 	if src.Dataset == "" {
-		o, err := openSource(src, baseDir, formats)
+		from, err := openSource(src, baseDir, formats, o.Schema)
 		if err != nil {
 			return nil, false, err
 		}
-		d, err := o.collect()
-		return d, o.official, errors.Join(err, o.Close())
+		if err := from.enter(o.Door); err != nil {
+			return nil, false, errors.Join(err, from.Close())
+		}
+		d, err := from.collect()
+		return d, from.official, errors.Join(err, from.Close())
 	}
 	set, split, err := lookup(src, named)
 	if err != nil {
 		return nil, false, err
 	}
-	d, err = set.Load(split)
+	if d, err = set.Load(split); err == nil && o.Door != nil {
+		err = d.enter(o.Door)
+	}
 	return d, set.Splits() != nil, err
 }
 
@@ -129,66 +167,18 @@ func pick(src Source, d *Data, official bool) ([]int, error) {
 	return rows, nil
 }
 
-// exampleShape is the shape of one example after reshape and layout.
-func exampleShape(src Source, stored tensor.Shape) (tensor.Shape, error) {
-	s := stored
-	if src.Reshape != nil {
-		s = tensor.Shape(src.Reshape)
-		if err := s.Valid(1, MaxElements); err != nil {
-			return nil, fmt.Errorf("reshape: %w", err)
-		}
-		if s.Size() != stored.Size() {
-			return nil, fmt.Errorf("reshape: %v has %d numbers, an example of %v has %d", s, s.Size(), stored, stored.Size())
-		}
+// ReadHeader is what Open would give without a door, as far as it can be told
+// without reading rows. Faults that Open would find in the options are errors
+// here.
+func ReadHeader(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format], opts ...OpenOptions) (Header, error) {
+	var o OpenOptions
+	if len(opts) > 0 {
+		o = opts[0]
 	}
-	if src.Layout == "nchw" {
-		if len(s) != 3 {
-			return nil, fmt.Errorf("layout nchw: examples are %v, want channels × height × width", s)
-		}
-		s = tensor.Shape{s[1], s[2], s[0]}
-	}
-	return s, nil
-}
-
-// shape reshapes, transposes and rescales the rows of d in place.
-func (d *Data) shape(src Source) error {
-	s, err := exampleShape(src, d.X.Example())
-	if err != nil {
-		return err
-	}
-	n := d.X.N()
-	if src.Layout == "nchw" {
-		h, w, c := s[0], s[1], s[2]
-		from := make([]float32, h*w*c)
-		for i := range n {
-			row := d.X.Row(i)
-			copy(from, row) // (C, H, W)
-			for p := range h * w {
-				for k := range c {
-					row[p*c+k] = from[k*h*w+p] // (H, W, C)
-				}
-			}
-		}
-	}
-	d.X = d.X.Reshape(append([]int{n}, s...)...)
-	if r := src.Rescale; r != nil {
-		for i, v := range d.X.Data {
-			d.X.Data[i] = float32(float64(float64(v)*r.Scale) + r.Offset)
-		}
-		if err := BadNumber(d.X.Data, Numbered); err != nil {
-			return fmt.Errorf("rescale: %w", err)
-		}
-	}
-	return nil
-}
-
-// ReadHeader is what Open would give, as far as it can be told without
-// reading rows. Faults that Open would find in the options are errors here.
-func ReadHeader(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format]) (Header, error) {
 	if err := checkOne(src); err != nil {
 		return Header{}, err
 	}
-	h, official, err := header(src, baseDir, named, formats)
+	h, official, err := header(src, baseDir, named, formats, o.Schema)
 	if err != nil {
 		return h, err
 	}
@@ -206,12 +196,11 @@ func ReadHeader(src Source, baseDir string, named registry.Table[Set], formats r
 	if src.Limit > 0 && h.Rows >= 0 {
 		h.Rows = min(h.Rows, src.Limit)
 	}
-	h.Example, err = exampleShape(src, h.Example)
-	return h, err
+	return h, nil
 }
 
 // header describes the whole source, or an official split.
-func header(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format]) (h Header, official bool, err error) {
+func header(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format], schema *Schema) (h Header, official bool, err error) {
 	if src.Dataset != "" {
 		set, split, err := lookup(src, named)
 		if err != nil {
@@ -220,7 +209,7 @@ func header(src Source, baseDir string, named registry.Table[Set], formats regis
 		h, err = set.Header(split)
 		return h, set.Splits() != nil, err
 	}
-	o, err := openSource(src, baseDir, formats)
+	o, err := openSource(src, baseDir, formats, schema)
 	if err != nil {
 		return Header{}, false, err
 	}
@@ -233,5 +222,6 @@ func header(src Source, baseDir string, named registry.Table[Set], formats regis
 		h.Classes = len(r.Classes())
 		h.Labelled = h.Labelled || h.Classes > 0
 	}
+	h.About = AboutReader(o.Reader)
 	return h, o.official, o.Close()
 }

@@ -28,6 +28,10 @@ type Section struct {
 	Calibration  *Source `yaml:"calibration" doc:"sets the threshold: clean, held out, drawn like the data to come"`
 	Test         *Source `yaml:"test" doc:"judges the detector"`
 	AllowOverlap bool    `yaml:"allow_overlap" doc:"rows may serve two roles"`
+
+	Columns map[string]ColumnSpec `yaml:"columns" doc:"columns of tables, by name; one without a word here is a number that must be there"`
+	Prepare []registry.Component  `yaml:"prepare" kind:"step" doc:"from rows as files have them to the rows that the guard and the classifier take, in order: see list step"`
+	Classes []any                 `yaml:"classes" doc:"the classes, in order: what labels in files say; absent: what they say, sorted"`
 }
 
 // Of is the source of a role, nil if there is none.
@@ -45,6 +49,29 @@ func (s Section) Of(role Role) *Source {
 	return nil
 }
 
+// Describing is the role whose source says what a row is: train, or else the
+// first that there is; "": there is none.
+func (s Section) Describing() Role {
+	for _, role := range []Role{RoleTrain, RoleCalibration, RoleTest, RoleValidation} {
+		if s.Of(role) != nil {
+			return role
+		}
+	}
+	return ""
+}
+
+// ClassNames are the declared classes as text, nil if none are.
+func (s Section) ClassNames() []string {
+	if s.Classes == nil {
+		return nil
+	}
+	out := make([]string, len(s.Classes))
+	for i, v := range s.Classes {
+		out[i] = Canonical(v)
+	}
+	return out
+}
+
 // Source is where rows come from: one of dataset, file, folder, idx, cifar10.
 type Source struct {
 	Dataset   string   `yaml:"dataset" kind:"dataset" doc:"a named set: see list dataset"`
@@ -56,24 +83,31 @@ type Source struct {
 	Labels    string   `yaml:"labels" doc:"labels: a file, or a key of the same .npz"`
 	Y         string   `yaml:"y" doc:"key of the labels in the same .npz"`
 	Label     string   `yaml:"label" doc:"column of the labels in a table"`
+	ID        string   `yaml:"id" doc:"column of a table that names a row: no feature, and told beside its verdict"`
+	Header    *bool    `yaml:"header" doc:"whether the first line of a table of text is a header; absent: known names tell"`
 	Split     string   `yaml:"split" enum:"|train|validation|calibration|test" doc:"official split, or part of a stratified 60/10/15/15 partition; absent: all rows in file order"`
 	SplitSeed uint64   `yaml:"split_seed" doc:"seed of the partition's permutation"`
 	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of those that split selects"`
 	Limit     int      `yaml:"limit" check:">= 0" doc:"a class-balanced number of rows; 0: all"`
 	Layout    string   `yaml:"layout" enum:"|nhwc|nchw" doc:"layout of images in the file"`
-	Rescale   *Rescale `yaml:"rescale" doc:"x·scale + offset"`
+	Rescale   *Rescale `yaml:"rescale" doc:"x·scale + offset: short for a step of prepare, before the others"`
 	Reshape   []int    `yaml:"reshape" doc:"shape of one example"`
-	Scale     string   `yaml:"scale" enum:"|standard" doc:"standardise features with data.train's mean and deviation"`
+	Scale     string   `yaml:"scale" enum:"|standard" doc:"standardise features with data.train's mean and deviation: short for a step of prepare, after the others"`
 }
 
 // Rescale is x·Scale + Offset.
 type Rescale struct {
-	Scale  float64 `yaml:"scale" default:"1" doc:"factor"`
-	Offset float64 `yaml:"offset" doc:"added after the factor"`
+	Scale  Values `yaml:"scale" default:"1" doc:"factor: a number, or a list with one a channel or column"`
+	Offset Values `yaml:"offset" default:"0" doc:"added after the factor: a number, or a list as scale"`
 }
 
 // Standard reports whether the source is standardised.
 func (s *Source) Standard() bool { return s.Scale == "standard" }
+
+// Prepared reports whether the source says how its rows are prepared.
+func (s *Source) Prepared() bool {
+	return s.Layout != "" || s.Rescale != nil || s.Reshape != nil || s.Standard()
+}
 
 // places are the keys that say where rows are, and their values.
 func (s *Source) places() (keys []string, values []string) {

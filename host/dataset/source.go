@@ -2,29 +2,77 @@ package dataset
 
 import (
 	"errors"
+	"io"
 	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // opened is a source of rows and where their labels are, if anywhere.
 type opened struct {
 	Reader
-	y        *Array // labels beside the rows
-	yName    string // of the file that y was read from
-	official bool   // the format has splits of its own
+	rows     Entered // those of Reader, through a door if there is one
+	y        *Array  // labels beside the rows
+	yName    string  // of the file that y was read from
+	official bool    // the format has splits of its own
 }
 
 func newOpened(r Reader) *opened {
-	o := &opened{Reader: r}
+	o := &opened{Reader: r, rows: r}
 	if with, ok := r.(ArrayLabels); ok {
 		o.y, o.yName = with.LabelArray()
 	}
 	return o
 }
 
+// enter sends the rows through a door; nil: none.
+func (o *opened) enter(d Door) (err error) {
+	if d != nil {
+		o.rows, err = d.Enter(o.Reader)
+	}
+	return err
+}
+
+// enter sends rows that are in memory through a door.
+func (d *Data) enter(door Door) error {
+	from := &memory{data: d}
+	rows, err := door.Enter(from)
+	if err != nil {
+		return err
+	}
+	x := tensor.Batch(d.X.N(), rows.Example())
+	for i := range x.N() {
+		if err := rows.Next(x.Row(i)); err != nil {
+			return err
+		}
+	}
+	d.X = x
+	return nil
+}
+
+// memory reads rows that are in memory.
+type memory struct {
+	data *Data
+	at   int
+}
+
+func (m *memory) Example() tensor.Shape { return m.data.X.Example() }
+func (m *memory) Count() int            { return m.data.X.N() }
+func (m *memory) Parts() []Part         { return m.data.files() }
+func (m *memory) Close() error          { return nil }
+
+func (m *memory) Next(dst []float32) error {
+	if m.at == m.data.X.N() {
+		return io.EOF
+	}
+	copy(dst, m.data.X.Row(m.at))
+	m.at++
+	return nil
+}
+
 // openSource opens the rows of a source that is not a named set.
-func openSource(src Source, baseDir string, formats registry.Table[Format]) (*opened, error) {
+func openSource(src Source, baseDir string, formats registry.Table[Format], schema *Schema) (*opened, error) {
 	if src.Labels == "" {
 		src.Labels = src.Y
 	} else if src.Y != "" {
@@ -38,7 +86,10 @@ func openSource(src Source, baseDir string, formats registry.Table[Format]) (*op
 	if err != nil {
 		return nil, err
 	}
-	o := ReadOptions{Key: key, Labels: src.Labels, Label: src.Label}
+	if schema == nil {
+		schema = &Schema{Label: src.Label, ID: src.ID}
+	}
+	o := ReadOptions{Key: key, Labels: src.Labels, Label: schema.Label, Schema: schema, Header: src.Header}
 	official := f.Traits().Splits != nil
 	if official {
 		o.Split = src.Split

@@ -3,8 +3,6 @@ package dataset
 import (
 	"slices"
 	"testing"
-
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 func TestPartition(t *testing.T) {
@@ -50,18 +48,6 @@ func TestBalanced(t *testing.T) {
 		if got := balanced(rows, labels, n); !slices.Equal(got, want) {
 			t.Errorf("balanced %d = %v, want %v", n, got, want)
 		}
-	}
-}
-
-func TestStandardize(t *testing.T) {
-	d := &Data{X: tensor.From([]float32{1, 5, 3, 5}, 2, 2)}
-	s := Standardize(d)
-	if !slices.Equal(s.Mean, []float32{2, 5}) || !slices.Equal(s.Std, []float32{1, 1}) {
-		t.Errorf("mean %v, std %v", s.Mean, s.Std)
-	}
-	s.Apply(d.X)
-	if !slices.Equal(d.X.Data, []float32{-1, 0, 1, 0}) {
-		t.Errorf("standardised %v", d.X.Data)
 	}
 }
 

@@ -24,6 +24,14 @@ type StreamOptions struct {
 	Batch int
 	// Label names the column of a table that holds labels, to be left out.
 	Label string
+	// Schema says what the columns of a table are for; nil: all but Label are
+	// numbers.
+	Schema *Schema
+	// Header says whether the first line of a table of text is a header; nil: the
+	// names that are known tell.
+	Header *bool
+	// Door prepares the rows; nil: none.
+	Door Door
 	// Stdin is what the path "-" reads; nil: os.Stdin.
 	Stdin io.Reader
 }
@@ -52,11 +60,14 @@ func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := source.enter(o.Door); err != nil {
+		return nil, errors.Join(Named(path, err), source.Close())
+	}
 	s := &Stream{source: source, batch: o.Batch, example: o.Example}
 	if s.batch == 0 {
 		s.batch = 64
 	}
-	stored := source.Example()
+	stored := source.rows.Example()
 	if s.example == nil {
 		s.example = stored
 	}
@@ -72,7 +83,13 @@ func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*
 const maxBatch = 1 << 26
 
 func (o StreamOptions) open(path string, formats registry.Table[Format]) (*opened, error) {
-	ro := ReadOptions{Label: o.Label, Example: o.Example}
+	ro := ReadOptions{Label: o.Label, Schema: o.Schema, Header: o.Header, Example: o.Example}
+	if o.Schema != nil {
+		ro.Label = o.Schema.Label
+	}
+	if o.Door != nil {
+		ro.Example = o.Door.Raw()
+	}
 	if path == "-" {
 		r, err := o.stdin(formats, ro)
 		if err != nil {
@@ -150,12 +167,12 @@ func (s *Stream) Next() (Rows, error) {
 	}
 	if s.source.Count() == 0 {
 		// No row: an example's size is but a claim.
-		s.failed = s.source.Next(nil)
+		s.failed = s.source.rows.Next(nil)
 		return out, s.failed
 	}
 	x := tensor.Batch(s.batch, s.example)
 	for len(out.Index)+len(out.Bad) < s.batch {
-		err := s.source.Next(x.Row(len(out.Index)))
+		err := s.source.rows.Next(x.Row(len(out.Index)))
 		var bad *RowError
 		switch {
 		case err == nil:
@@ -182,7 +199,7 @@ func (s *Stream) ReadRow(dst []float32) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	err := s.source.Next(dst)
+	err := s.source.rows.Next(dst)
 	var bad *RowError
 	if err != nil && !errors.As(err, &bad) {
 		s.failed = err
@@ -191,6 +208,9 @@ func (s *Stream) ReadRow(dst []float32) error {
 	s.at++
 	return err
 }
+
+// About is what the source tells without reading rows.
+func (s *Stream) About() About { return AboutReader(s.source.Reader) }
 
 // Close closes the file.
 func (s *Stream) Close() error { return s.source.Close() }
@@ -212,7 +232,10 @@ func Read(path string, formats registry.Table[Format], o StreamOptions) (*Data, 
 	if err != nil {
 		return nil, err
 	}
-	d, err := source.collect()
+	var d *Data
+	if err = source.enter(o.Door); err == nil {
+		d, err = source.collect()
+	}
 	if err := errors.Join(err, source.Close()); err != nil {
 		return nil, Named(path, err)
 	}

@@ -106,14 +106,16 @@ type Traced interface {
 	Trace() Trace
 }
 
-// Imaged is a Reader of images, always height × width × channels.
+// Imaged is a Reader of images, or of arrays that may be.
 type Imaged interface {
 	Reader
-	// White is the value of full intensity.
+	// White is the value of full intensity, 0 if it is not known: 1 of formats
+	// that give intensities, 255 of bytes.
 	White() float64
 }
 
-// Varied is a Reader of images that need not have the size and the channels of
+// Varied is a Reader of image files, always height × width × channels, that
+// need not have the size and the channels of
 // Example. Next then takes those that have, and is a *RowError for others.
 type Varied interface {
 	Imaged

@@ -215,7 +215,7 @@ func (b *Bench) judge(ctx context.Context, c *Cell, clean *detect.Result) error 
 		return err
 	}
 	b.open.guard, b.open.detector = d, c
-	o, err := d.Judging(ctx, host.EvaluateOptions{X: c.set.rows.X, Labels: c.set.rows.Labels})
+	o, err := d.Judging(ctx, host.EvaluateOptions{Rows: c.set.rows})
 	if err != nil {
 		return err
 	}

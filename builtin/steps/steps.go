@@ -1,0 +1,24 @@
+// Package steps holds the shipped steps of data.prepare: what brings raw rows,
+// as files have them, to the rows that the guard and the classifier take. Each
+// goes row by row, so that a row has the same bits in any batch.
+//
+// To add one, write a struct with its options and the method Bind
+// (signature.Step; signature.Fitter if it learns from data.train,
+// signature.Undoable if it can be undone) in a file of its own, and name it in
+// Table.
+package steps
+
+import (
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/signature"
+)
+
+// Table lists the shipped steps.
+func Table() registry.Table[signature.Step] {
+	return registry.NewTable("step",
+		registry.Entry[signature.Step]{Name: "rescale", Default: signature.Rescale{},
+			Doc: "x·scale + offset, with one number for all or one a channel or column\n\nThe usual normalisation of images, (x/255 − mean)/std, is a scale of 1/(255·std) and an offset of −mean/std each."},
+		registry.Entry[signature.Step]{Name: "standard", Default: signature.Standard{},
+			Doc: "zero mean and unit deviation over data.train, feature by feature; one-hot categories stay 0 and 1"},
+	)
+}

@@ -1,0 +1,503 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Door prepares raw rows as a spec says and data.train taught. It is immutable
+// but for Fit and Restore; then its methods may be called concurrently.
+type Door struct {
+	Signature
+	chain []link
+	taken map[string]State // of the steps that learn, by key; shared between the doors of the roles
+	out   tensor.Shape     // of prepared rows, nil if it is not known
+	spec  dataset.Section
+	src   dataset.Source
+
+	extent *extent // watched while the door learns; nil: not
+}
+
+// link is a step and the key of what it learnt.
+type link struct {
+	key  string
+	step Step
+	// array says that the step is about how arrays store a row: image files are
+	// not stored so.
+	array bool
+}
+
+// Keys of steps that are none of data.prepare. Those of prepare are prepare.N.
+const (
+	keyColumns  = "columns"
+	keyStorage  = "storage"
+	keyRescale  = "rescale"
+	keyStandard = "scale" // so detectors have called it since there are any
+)
+
+// New makes the door of a section data for rows of a source. example is the
+// shape of a raw row and about what else is known of them. Faults are
+// registry.FieldErrors, below data.
+func New(section dataset.Section, src dataset.Source, example tensor.Shape, about dataset.About) (*Door, error) {
+	d := &Door{Signature: describe(example, about, src), taken: map[string]State{}, spec: section, src: src}
+	if section.Columns != nil && d.Features == nil && len(example) == 1 {
+		d.Kind, d.Features = KindTable, numbered(example[0])
+		for i := range d.Features {
+			f := &d.Features[i]
+			c := section.Columns[f.Name]
+			if f.Missing = c.Missing != nil; c.Integer {
+				f.Kind = dataset.KindInteger
+			}
+			if f.Categories = c.Names(); f.Categories != nil {
+				f.Kind = dataset.KindCategory
+			}
+		}
+	}
+	if err := d.checkColumns(); err != nil {
+		return nil, err
+	}
+	d.build()
+	if about.Varied {
+		d.Shape = d.loosest(example)
+	}
+	out, err := d.shapes(d.Shape, about.Varied)
+	if err != nil {
+		return nil, err
+	}
+	if !free(out) {
+		d.out = out
+	}
+	return d, nil
+}
+
+// Of is the door of a detector that was saved: its signature, and out, the shape
+// of prepared rows. The zero signature stands for one of a while ago.
+func Of(s Signature, section dataset.Section, src dataset.Source, out tensor.Shape) *Door {
+	d := &Door{Signature: s, taken: map[string]State{}, spec: section, src: src, out: out}
+	if s.Kind == "" {
+		d.Kind, d.Label, d.ID = KindArray, src.Label, src.ID
+		if len(out) == 3 {
+			d.Kind = KindImage
+		}
+		d.Shape = storage{src.Reshape, src.Layout == "nchw"}.before(out)
+	}
+	d.build()
+	return d
+}
+
+// For is the door for rows of another source of the same section: what is said
+// of the source is that one's, and what was learnt is shared.
+func (d *Door) For(src dataset.Source) *Door {
+	other := *d
+	other.src = src
+	if !sameStorage(src, d.src) {
+		other.Shape = nil // whatever gives rows of the same shape
+	}
+	if !sameRescale(src.Rescale, d.src.Rescale) {
+		other.White, other.Signature.Raw = 0, nil // the source brings its own units to the others'
+	}
+	other.build()
+	return &other
+}
+
+func sameRescale(a, b *dataset.Rescale) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return slices.Equal(a.Scale, b.Scale) && slices.Equal(a.Offset, b.Offset)
+}
+
+func sameStorage(a, b dataset.Source) bool {
+	return a.Layout == b.Layout && slices.Equal(a.Reshape, b.Reshape)
+}
+
+// checkColumns finds columns that data.columns names and the table lacks.
+func (d *Door) checkColumns() error {
+	var faults registry.FieldErrors
+	if d.Features == nil {
+		if d.spec.Columns != nil {
+			faults.Add("columns", "rows of %v have no columns", d.Shape)
+		}
+		return faults.Err()
+	}
+	var have []string
+	for _, f := range d.Features {
+		have = append(have, f.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.spec.Columns)) {
+		c := d.spec.Columns[name]
+		if !slices.Contains(have, name) && !c.Ignore && name != d.Label && name != d.ID {
+			faults.Add("columns."+name, "there is no such column among %s", listed(have))
+		}
+	}
+	return faults.Err()
+}
+
+// listed are some names in words.
+func listed(names []string) string {
+	const most = 12
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// build lines up the steps.
+func (d *Door) build() {
+	d.chain = nil
+	add := func(key string, s Step, array bool) { d.chain = append(d.chain, link{key, s, array}) }
+	if c := d.columns(); c.needed() {
+		add(keyColumns, c, false)
+	}
+	if d.src.Reshape != nil || d.src.Layout == "nchw" {
+		add(keyStorage, storage{d.src.Reshape, d.src.Layout == "nchw"}, true)
+	}
+	if r := d.src.Rescale; r != nil {
+		add(keyRescale, Rescale(*r), false)
+	}
+	for i, c := range d.spec.Prepare {
+		add(fmt.Sprintf("prepare.%d", i), registry.As[Step](c), false)
+	}
+	if d.src.Standard() {
+		add(keyStandard, Standard{}, false)
+	}
+}
+
+func (d *Door) columns() columns {
+	c := columns{features: d.Features}
+	for _, f := range d.Features {
+		c.specs = append(c.specs, d.spec.Columns[f.Name])
+	}
+	return c
+}
+
+// loosest is the shape of images that the steps can take: of any size and number
+// of channels where they make one of it, else that of the example.
+func (d *Door) loosest(example tensor.Shape) tensor.Shape {
+	if len(example) != 3 {
+		return example
+	}
+	h, w, c := example[0], example[1], example[2]
+	for _, s := range []tensor.Shape{{0, 0, 0}, {0, 0, c}, {h, w, 0}} {
+		if out, err := d.shapes(s, true); err == nil && !free(out) {
+			return s
+		}
+	}
+	return example
+}
+
+// shapes is the shape of what the steps make of rows of shape in. images says
+// that they are of image files. Steps that learn are taken to keep a shape, but
+// for that of the columns.
+func (d *Door) shapes(in tensor.Shape, images bool) (tensor.Shape, error) {
+	for _, l := range d.chain {
+		if l.array && images {
+			continue
+		}
+		if c, ok := l.step.(columns); ok {
+			in = tensor.Shape{c.total()}
+			continue
+		}
+		if f, ok := l.step.(Fitter); ok && d.taken[l.key] == nil {
+			if p, ok := f.(Planner); ok {
+				in = p.Plan(in)
+			}
+			continue
+		}
+		b, err := d.bind(l, in)
+		if err != nil {
+			return nil, d.place(l.key, err)
+		}
+		in = b.Out()
+	}
+	return in, nil
+}
+
+// Planner is a Fitter whose rows out have another shape than those in.
+type Planner interface {
+	Fitter
+	// Plan is the shape of rows out for rows in.
+	Plan(in tensor.Shape) tensor.Shape
+}
+
+// place is an error of a step with its key below data.
+func (d *Door) place(key string, err error) error {
+	if n, ok := strings.CutPrefix(key, "prepare."); ok {
+		return registry.FieldErrors{{Key: "prepare[" + n + "]", Message: err.Error()}}
+	}
+	return err
+}
+
+func (d *Door) bind(l link, in tensor.Shape) (Bound, error) {
+	f, ok := l.step.(Fitter)
+	if !ok {
+		return l.step.Bind(in)
+	}
+	if s := d.taken[l.key]; s != nil {
+		return f.BindFitted(in, s)
+	}
+	return f.Bind(in)
+}
+
+// unfitted is the first step that has to learn yet, len(chain) if there is none.
+func (d *Door) unfitted() int {
+	for i, l := range d.chain {
+		if _, ok := l.step.(Fitter); ok && d.taken[l.key] == nil {
+			return i
+		}
+	}
+	return len(d.chain)
+}
+
+// Learns reports whether a step has to learn yet, and so the door cannot be
+// entered.
+func (d *Door) Learns() bool { return d.unfitted() < len(d.chain) }
+
+// Out is the shape of prepared rows, nil if it is not known.
+func (d *Door) Out() tensor.Shape { return d.out }
+
+// Raw implements dataset.Door.
+func (d *Door) Raw() tensor.Shape {
+	if free(d.Shape) {
+		return nil
+	}
+	return d.Shape
+}
+
+// indicators are the positions that hold 0 or 1 of a category before link n.
+func (d *Door) indicators(n int) []int {
+	if n == 0 || d.chain[0].key != keyColumns {
+		return nil
+	}
+	var out []int
+	k := 0
+	c := d.columns()
+	for i := range c.features {
+		w := c.width(i)
+		for j := range w {
+			if w > 1 {
+				out = append(out, k+j)
+			}
+		}
+		k += w
+	}
+	return out
+}
+
+// Columns are the names of the columns of prepared rows: colour=red of a
+// category. nil where they have none.
+func (d *Door) Columns() []string {
+	if !d.Named() {
+		return nil
+	}
+	return d.columns().names()
+}
+
+// Learn fits the steps that learn, going over the rows of data.train: open
+// opens them through the door that it is given, and is called as often as there
+// are steps that learn, before the first of them and between two. The rows of the
+// last call, prepared to the end, are handed back.
+func (d *Door) Learn(open func(dataset.Door) (*dataset.Data, error)) (*dataset.Data, error) {
+	n := d.unfitted()
+	part := *d
+	part.chain, part.out, part.extent = d.chain[:n], nil, &extent{}
+	data, err := open(&part)
+	if err != nil {
+		return nil, err
+	}
+	for ; n < len(d.chain); n++ {
+		l := d.chain[n]
+		in := data.X.Example()
+		if f, ok := l.step.(Fitter); ok && d.taken[l.key] == nil {
+			s, err := f.Fit(in, d.indicators(n), rowsOf(data.X))
+			if err != nil {
+				return nil, d.place(l.key, err)
+			}
+			d.taken[l.key] = s
+		}
+		b, err := d.bind(l, in)
+		if err != nil {
+			return nil, d.place(l.key, err)
+		}
+		if data.X, err = apply(b, data.X); err != nil {
+			return nil, d.place(l.key, err)
+		}
+	}
+	d.out = data.X.Example().Clone()
+	if d.Kind == KindArray && len(d.out) == 3 {
+		d.Kind = KindImage
+	}
+	if d.Kind == KindImage && d.White == 0 {
+		d.White = part.extent.white()
+	}
+	d.Signature.Raw = part.extent.seen()
+	var prepared extent
+	for row := range rowsOf(data.X) {
+		prepared.add(row)
+	}
+	d.Signature.Prepared = prepared.seen()
+	return data, nil
+}
+
+func rowsOf(x *tensor.Tensor) Rows {
+	return func(yield func([]float32) bool) {
+		for i := range x.N() {
+			if !yield(x.Row(i)) {
+				return
+			}
+		}
+	}
+}
+
+// apply is one step on rows in memory.
+func apply(b Bound, x *tensor.Tensor) (*tensor.Tensor, error) {
+	out := tensor.Batch(x.N(), b.Out())
+	for i := range x.N() {
+		if err := b.Apply(out.Row(i), x.Row(i), x.Example()); err != nil {
+			return nil, fmt.Errorf("row %d: %w", i, err)
+		}
+	}
+	return out, nil
+}
+
+// Tensors are what the steps learnt, by names that a detector's file keeps:
+// KEY.NAME.
+func (d *Door) Tensors() map[string]*tensor.Tensor {
+	out := map[string]*tensor.Tensor{}
+	for key, s := range d.taken {
+		for name, t := range s {
+			out[key+"."+name] = t
+		}
+	}
+	return out
+}
+
+// Restore takes what the steps learnt from a detector's file. A step that has
+// nothing there, or what does not fit, is an error.
+func (d *Door) Restore(all map[string]*tensor.Tensor) error {
+	for _, l := range d.chain {
+		f, ok := l.step.(Fitter)
+		if !ok {
+			continue
+		}
+		s := State{}
+		for name, t := range all {
+			if part, ok := strings.CutPrefix(name, l.key+"."); ok {
+				s[part] = t
+			}
+		}
+		if len(s) == 0 {
+			return fmt.Errorf("step %s of the preparation learnt from data.train, and the file has nothing of it", l.key)
+		}
+		for name, t := range s {
+			if slices.ContainsFunc(t.Data, func(v float32) bool { return math.IsInf(float64(v), 0) }) {
+				return fmt.Errorf("step %s of the preparation: %s has an infinite number", l.key, name)
+			}
+		}
+		_ = f
+		d.taken[l.key] = s
+	}
+	if d.Shape == nil || d.Learns() {
+		return nil
+	}
+	out, err := d.shapes(d.Shape, d.Kind == KindImage && free(d.Shape))
+	if err != nil {
+		return err
+	}
+	if d.out != nil && !free(out) && !out.Equal(d.out) {
+		return fmt.Errorf("the preparation makes rows of %v, the detector takes %v", out, d.out)
+	}
+	return nil
+}
+
+// Prepare is x, raw rows (N, example…), as the guard takes them. Rows of another
+// shape than the signature's are an error.
+func (d *Door) Prepare(x *tensor.Tensor) (*tensor.Tensor, error) {
+	in, err := d.admit(x.Example(), false)
+	if err != nil {
+		return nil, err
+	}
+	g, err := d.gate(in, false)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.steps) == 0 {
+		if x.Example().Equal(g.out) {
+			return x, nil
+		}
+		return x.Reshape(append([]int{x.N()}, g.out...)...), nil
+	}
+	out := tensor.Batch(x.N(), g.out)
+	for i := range x.N() {
+		if err := g.row(out.Row(i), x.Row(i), in); err != nil {
+			return nil, fmt.Errorf("row %d: %w", i, err)
+		}
+	}
+	return out, nil
+}
+
+// Identity reports whether prepared rows are the raw ones.
+func (d *Door) Identity() bool { return len(d.chain) == 0 }
+
+// Restorable reports whether prepared rows can be brought back to raw ones.
+func (d *Door) Restorable() bool {
+	_, err := d.undoing()
+	return err == nil
+}
+
+func (d *Door) undoing() ([]Undoable, error) {
+	if len(d.Shape) == 0 || free(d.Shape) {
+		return nil, errors.New("raw rows have no one shape")
+	}
+	g, err := d.gate(d.Shape, false)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Undoable, len(g.steps))
+	for i, b := range g.steps {
+		u, ok := b.(Undoable)
+		if !ok {
+			return nil, fmt.Errorf("step %s cannot be undone", g.keys[i])
+		}
+		out[i] = u
+	}
+	return out, nil
+}
+
+// Undo brings prepared rows back to raw ones, up to rounding. It is an error
+// where a step cannot be undone.
+func (d *Door) Undo(x *tensor.Tensor) (*tensor.Tensor, error) {
+	steps, err := d.undoing()
+	if err != nil {
+		return nil, err
+	}
+	out := tensor.Batch(x.N(), d.Shape)
+	a, b := make([]float32, d.Shape.Size()), make([]float32, d.Shape.Size())
+	for i := range x.N() {
+		copy(a, x.Row(i))
+		for k := len(steps) - 1; k >= 0; k-- {
+			steps[k].Undo(b, a)
+			a, b = b, a
+		}
+		d.whole(a)
+		copy(out.Row(i), a)
+	}
+	return out, nil
+}
+
+// whole rounds the features that are whole numbers.
+func (d *Door) whole(row []float32) {
+	for i, f := range d.Features {
+		if f.Kind == dataset.KindInteger {
+			row[i] = float32(math.Round(float64(row[i])))
+		}
+	}
+}

@@ -1,0 +1,324 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Spaced is a reader of rows that need not be raw.
+type Spaced interface {
+	dataset.Reader
+	// Prepared reports whether the rows are what the guard takes.
+	Prepared() bool
+}
+
+// Enter implements dataset.Door.
+func (d *Door) Enter(r dataset.Reader) (dataset.Entered, error) {
+	if s, ok := r.(Spaced); ok && s.Prepared() {
+		return Prepared{d}.Enter(r)
+	}
+	v, varied := r.(dataset.Varied)
+	in, err := d.admit(r.Example(), varied)
+	if err != nil {
+		return nil, err
+	}
+	g, err := d.gate(in, varied)
+	if err != nil {
+		return nil, err
+	}
+	e := &entered{gate: g, in: in, from: r, factor: d.factor(r), extent: d.extent, units: d.units}
+	if varied {
+		if free(in) || d.Kind == KindImage {
+			e.images = v
+		}
+	}
+	return e, nil
+}
+
+// admit is the shape of the raw rows that a source stores as stored.
+func (d *Door) admit(stored tensor.Shape, varied bool) (tensor.Shape, error) {
+	switch {
+	case varied && free(d.Shape):
+		return d.Shape, nil
+	case varied && d.out != nil && len(d.out) == 3 && d.hasStorage():
+		return stored, nil // the gate says whether it fits
+	case d.Shape == nil:
+		return stored, nil
+	case fits(stored, d.Shape):
+		if free(d.Shape) {
+			return stored, nil
+		}
+		return d.Shape, nil
+	}
+	if s := d.src.Reshape; s != nil && stored.Size() == d.Shape.Size() && fits(stored, s) {
+		return d.Shape, nil
+	}
+	if varied && len(stored) == 3 && len(d.Shape) == 3 && d.Shape[2] == 3 && stored[2] == 1 {
+		return d.Shape, nil
+	}
+	message := fmt.Sprintf("examples are %v, want %v", stored, d.Shape)
+	if d.out != nil && !d.out.Equal(d.Shape) && fits(stored, d.out) {
+		message += ", as files have them; these are like prepared ones: say so (--prepared) if they are"
+	}
+	return nil, errors.New(message)
+}
+
+func (d *Door) hasStorage() bool {
+	for _, l := range d.chain {
+		if l.array {
+			return true
+		}
+	}
+	return false
+}
+
+// factor is what a reader's intensities are multiplied with to be in the
+// signature's units; 1 where nothing is known.
+func (d *Door) factor(r dataset.Reader) factor {
+	i, ok := r.(dataset.Imaged)
+	if !ok || d.White == 0 || i.White() == 0 {
+		return factor{1, 1}
+	}
+	return factor{d.White, i.White()}
+}
+
+// factor is to/from.
+type factor struct{ to, from float64 }
+
+// apply scales intensities so that the bytes of an image have the same bits
+// whichever format they come from: v/255 in units of 1, the byte itself in units
+// of 255.
+func (f factor) apply(row []float32) {
+	switch {
+	case f.to == f.from:
+	case f.to == 1:
+		for i, v := range row {
+			row[i] = v / float32(f.from)
+		}
+	default:
+		for i, v := range row {
+			w := float64(v) * f.to / f.from
+			if n := math.Round(w); math.Abs(w-n) < 1e-3*min(1, f.to/255) {
+				w = n
+			}
+			row[i] = float32(w)
+		}
+	}
+}
+
+// extent watches what numbers range over.
+type extent struct {
+	Range
+	any bool
+}
+
+func (e *extent) add(row []float32) {
+	for _, v := range row {
+		if v != v {
+			continue
+		}
+		if !e.any {
+			e.Range, e.any = Range{v, v, true}, true
+		}
+		e.Low, e.High = min(e.Low, v), max(e.High, v)
+		e.Whole = e.Whole && v == float32(math.Trunc(float64(v)))
+	}
+}
+
+// seen is the range, nil of nothing.
+func (e *extent) seen() *Range {
+	if !e.any {
+		return nil
+	}
+	r := e.Range
+	return &r
+}
+
+// white is the value of full intensity of images in that range: 1 of what is
+// from 0 to 1, 255 of whole numbers up to it; 0: it is not known.
+func (e *extent) white() float64 {
+	switch {
+	case !e.any || e.Low < 0 || e.High == 0:
+		return 0
+	case e.High <= 1:
+		return 1
+	case e.High <= 255 && e.Whole:
+		return 255
+	}
+	return 0
+}
+
+// units refuses a row that is in other units than data.train beyond doubt: one
+// of fractions within the range of prepared rows where raw ones are whole numbers
+// over a much wider one, and an image of whole numbers where white is 1.
+func (d *Door) units(row []float32) error {
+	if d.Signature.Raw == nil || d.Identity() && d.Kind != KindImage {
+		return nil
+	}
+	var e extent
+	e.add(row)
+	switch p := d.Signature.Prepared; {
+	case !e.any:
+	case p != nil && d.Signature.Raw.Whole && !e.Whole && e.Low >= p.Low && e.High <= p.High && d.Signature.Raw.span() >= 4*p.span():
+		return fmt.Errorf("fractions from %v to %v, and raw rows are whole numbers from %v to %v: are these prepared already (--prepared)?", e.Low, e.High, d.Signature.Raw.Low, d.Signature.Raw.High)
+	case d.Kind == KindImage && d.White == 1 && e.Whole && e.High >= 2:
+		return fmt.Errorf("whole numbers up to %v, and white is 1 in raw images: divide them by 255, or give bytes (uint8), whose white is known", e.High)
+	}
+	return nil
+}
+
+// gate is a door opened for rows of one shape, or of those that a shape with a 0
+// stands for.
+type gate struct {
+	steps []Bound
+	keys  []string
+	out   tensor.Shape
+}
+
+// gate binds the steps. images leaves out those about arrays.
+func (d *Door) gate(in tensor.Shape, images bool) (*gate, error) {
+	g := &gate{out: in}
+	for _, l := range d.chain {
+		if l.array && images {
+			continue
+		}
+		b, err := d.bind(l, g.out)
+		if err != nil {
+			return nil, d.place(l.key, err)
+		}
+		g.steps, g.keys, g.out = append(g.steps, b), append(g.keys, l.key), b.Out()
+	}
+	if free(g.out) {
+		return nil, fmt.Errorf("images of any size, which data.prepare does not bring to one: put resize there")
+	}
+	if d.out != nil && !g.out.Equal(d.out) {
+		if len(g.steps) > 0 || !fits(g.out, d.out) {
+			return nil, fmt.Errorf("examples are %v, want %v", g.out, d.out)
+		}
+		g.out = d.out
+	}
+	return g, nil
+}
+
+// row prepares one row.
+func (g *gate) row(dst, src []float32, in tensor.Shape) error {
+	if len(g.steps) == 0 {
+		copy(dst, src)
+		return nil
+	}
+	for i, b := range g.steps {
+		to := dst
+		shape := shapeOut(b, in)
+		if i < len(g.steps)-1 {
+			to = make([]float32, shape.Size())
+		}
+		if err := b.Apply(to, src, in); err != nil {
+			return err
+		}
+		src, in = to, shape
+	}
+	return dataset.BadNumber(dst, dataset.Numbered)
+}
+
+// entered are the rows of a reader behind the door.
+type entered struct {
+	*gate
+	in     tensor.Shape
+	from   dataset.Reader
+	images dataset.Varied // nil: rows have the shape in
+	factor factor
+	extent *extent // nil: not watched
+	units  func([]float32) error
+	raw    []float32
+	row    int
+}
+
+// Example implements dataset.Entered.
+func (e *entered) Example() tensor.Shape { return e.out }
+
+// Next implements dataset.Entered.
+func (e *entered) Next(dst []float32) error {
+	raw, shape, err := e.next()
+	var bad *dataset.RowError
+	if err != nil && !errors.As(err, &bad) {
+		return err
+	}
+	e.row++
+	if err != nil {
+		return err
+	}
+	if e.extent != nil {
+		e.extent.add(raw)
+	}
+	e.factor.apply(raw)
+	if err := e.units(raw); err != nil {
+		return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
+	}
+	if err := e.gate.row(dst, raw, shape); err != nil {
+		return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
+	}
+	return nil
+}
+
+// next is the next raw row and its shape.
+func (e *entered) next() ([]float32, tensor.Shape, error) {
+	if e.images == nil {
+		if e.raw == nil {
+			if e.from.Count() == 0 {
+				return nil, nil, e.from.Next(nil) // an example's size is but a claim
+			}
+			e.raw = make([]float32, e.in.Size())
+		}
+		return e.raw, e.in, e.from.Next(e.raw)
+	}
+	data, size, err := e.images.NextImage()
+	if err != nil {
+		return nil, nil, err
+	}
+	shape := tensor.Shape(size[:])
+	if fits(shape, e.in) {
+		return data, shape, nil
+	}
+	if c := e.in[2]; c == 3 && shape[2] == 1 && fits(tensor.Shape{shape[0], shape[1], 3}, e.in) {
+		e.raw = e.raw[:0]
+		for _, v := range data {
+			e.raw = append(e.raw, v, v, v)
+		}
+		return e.raw, tensor.Shape{shape[0], shape[1], 3}, nil
+	}
+	cure := "resize in data.prepare brings images to one size"
+	if shape[0] == e.in[0] && shape[1] == e.in[1] {
+		cure = "color in data.prepare brings images to one number of channels"
+	}
+	return nil, nil, &dataset.RowError{Source: e.name(), Row: e.row, Err: fmt.Errorf("an image of %v, want %v: %s", shape, e.in, cure)}
+}
+
+// name is what the reader calls itself, for errors.
+func (e *entered) name() string {
+	if n, ok := e.from.(interface{ SourceName() string }); ok {
+		return n.SourceName()
+	}
+	return "data"
+}
+
+// Prepared is the door's way in for rows that are prepared already.
+type Prepared struct{ Door *Door }
+
+// Raw implements dataset.Door.
+func (p Prepared) Raw() tensor.Shape { return p.Door.out }
+
+// Enter implements dataset.Door.
+func (p Prepared) Enter(r dataset.Reader) (dataset.Entered, error) {
+	out := p.Door.out
+	if out == nil {
+		out = r.Example()
+	}
+	if !fits(r.Example(), out) {
+		return nil, fmt.Errorf("examples are %v, want prepared ones of %v", r.Example(), out)
+	}
+	return &entered{gate: &gate{out: out}, in: out, from: r, factor: factor{1, 1}, units: func([]float32) error { return nil }}, nil
+}
