@@ -155,6 +155,7 @@ func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
 func headerChecks(s *Spec, c Components) []spec.Check {
 	sound := []string{"data", "classifier", "vae", "detector"}
 	return []spec.Check{
+		{Sound: sound[:2], Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkPreprocess(d, c) }},
 		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkShapes(d, c) }},
 		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkCalibration(d, c) }},
 		{Find: s.checkTransfer},
@@ -170,6 +171,21 @@ func (s *Spec) checkTransfer(d *spec.Document, _ spec.Errors) spec.Errors {
 		return spec.Errors{d.Errorf("evaluate.transfer_from", "%v", err)}
 	}
 	return nil
+}
+
+// checkPreprocess finds keys of classifier.preprocess that do not go with the
+// shape of the data.
+func (s *Spec) checkPreprocess(d *spec.Document, c Components) spec.Errors {
+	p := s.Classifier.Model.Preprocess
+	if p == nil {
+		return nil
+	}
+	in, _ := s.inputShape(d, c)
+	if in == nil {
+		return nil // the data is not at hand: the start of the classifier finds out
+	}
+	_, err := p.For(in)
+	return d.Faults("classifier.preprocess", err)
 }
 
 // checkShapes is lint's shape inference: it makes the method's opinion for the

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/preprocess"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -49,6 +51,23 @@ func FindPlugin(nameOrPath string) (launch.Plugin, error) {
 
 // ReadConfig reads a plugin's config, YAML or JSON, as JSON.
 func ReadConfig(file string) ([]byte, error) { return spec.ReadConfig(file, os.LookupEnv) }
+
+// ReadPreprocess reads what a spec has as classifier.preprocess: YAML or JSON, in
+// a file or, if it begins with a brace, as it stands. Errors are spec.Errors, or
+// that of the file.
+func ReadPreprocess(text string) (*preprocess.Section, error) {
+	s := &preprocess.Section{}
+	var err error
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		_, err = spec.Parse("preprocess", []byte(text), s, spec.Options{})
+	} else {
+		_, err = spec.Load(text, s, spec.Options{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
 
 // LintClassifier checks the section classifier against the plugin's own
 // schema and shape: by plugin.yaml, or what a shipped plugin says of itself;
@@ -115,7 +134,8 @@ func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sd
 	if err != nil {
 		return err
 	}
-	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: deps.Config, Logger: e.o.logger(), Checks: launch.ChecksOff, CheckSchema: s.checkSchema})
+	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: deps.Config, Logger: e.o.logger(), Checks: launch.ChecksOff,
+		CheckSchema: s.checkSchema, Preprocess: s.Classifier.Model.Preprocess})
 	var d sdk.Diagnostics
 	if errors.As(err, &d) {
 		var faults spec.Errors
@@ -125,7 +145,7 @@ func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sd
 		return faults
 	}
 	if err != nil {
-		return err
+		return s.placePreprocess(err)
 	}
 	return cl.Close()
 }

@@ -67,10 +67,13 @@ type Configurable interface {
 
 // Config is what the host knows before the model runs.
 type Config struct {
-	JSON       []byte       // the settings; checked against Schema by the SDK
-	BaseDir    string       // folder for relative paths
-	InputShape tensor.Shape // per example, NHWC for images, as the data has it; nil if unknown
-	Classes    int          // number of classes of the data; 0 if unknown
+	JSON    []byte // the settings; checked against Schema by the SDK
+	BaseDir string // folder for relative paths
+	// InputShape is of one example, NHWC for images, as the data has it; nil if
+	// unknown. It is channels first if a spec says so of a model that has not
+	// declared it: classifier.preprocess.layout.
+	InputShape tensor.Shape
+	Classes    int // number of classes of the data; 0 if unknown
 	Seed       uint64
 }
 
