@@ -33,7 +33,10 @@ type EvaluateOptions struct {
 	Labels      []int                // of X
 	Attacks     []registry.Component // nil: the spec's
 	Corruptions []registry.Component // nil: the spec's
-	Transfer    *Detector            // of another seed for the same classifier, on which transfer attacks are made; nil: the spec's
+	// Unconstrained lets attacks make rows that the data's constraints call
+	// impossible, for comparison; the report says so.
+	Unconstrained bool
+	Transfer      *Detector // of another seed for the same classifier, on which transfer attacks are made; nil: the spec's
 }
 
 // Evaluate attacks the classifier and the guarded classifier and measures what
@@ -130,6 +133,14 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 	if err != nil {
 		return evaluate.Options{}, err
 	}
+	constraints, err := d.Experiment.Constraints()
+	if err != nil {
+		return evaluate.Options{}, err
+	}
+	unconstrained := o.Unconstrained && constraints != nil
+	if unconstrained {
+		constraints = nil
+	}
 	eo := evaluate.Options{
 		Name: s.Title(), Guard: d.Detector, Classifier: d.Model(), Gradient: d.gradientReport(),
 		Guarded: func(fresh bool, seed uint64) sdk.Forwarder {
@@ -139,8 +150,8 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		Method: s.Detector.Method.Name, Digest: d.Digest(),
 		X: o.X, Labels: o.Labels, ClassNames: classes, Feature: features,
 		Box:        box,
-		Deviations: attack.Deviations(reference),
-		Section:    s.Evaluate, Seed: s.Seed, Version: Version(),
+		Deviations: attack.Deviations(reference), Constraints: constraints, Unconstrained: unconstrained,
+		Section: s.Evaluate, Seed: s.Seed, Version: Version(),
 		SpecSHA256: sha(s.Resolved()),
 		Progress: func(stage string, done, total int) {
 			d.Experiment.o.progress(Progress{Stage: stage, Done: done, Total: total, Ended: done >= total})

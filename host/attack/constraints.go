@@ -59,32 +59,53 @@ func (c *Constraints) Validate(columns int) error {
 	return nil
 }
 
-// String counts the constraints: "2 immutable columns, 1 integer column".
-func (c *Constraints) String() string {
-	immutable, integer, bounded := 0, 0, 0
-	for _, k := range c.Columns {
+// Count is how many columns and groups are constrained, each column by the
+// first that it is: immutable, integer, in a range. Those of a one-hot group
+// count with it, unless they are immutable.
+type Count struct {
+	Immutable int `json:"immutable"`
+	Integer   int `json:"integer"`
+	Ranges    int `json:"ranges"`
+	Groups    int `json:"one_hot_groups"`
+}
+
+// Count counts the constraints.
+func (c *Constraints) Count() Count {
+	n, grouped := Count{Groups: len(c.Groups)}, make([]bool, len(c.Columns))
+	for _, group := range c.Groups {
+		for _, j := range group {
+			grouped[j] = true
+		}
+	}
+	for j, k := range c.Columns {
 		lo, hi := k.bounds()
 		switch {
 		case k.Immutable:
-			immutable++
+			n.Immutable++
+		case grouped[j]:
 		case k.Integer:
-			integer++
+			n.Integer++
 		case !math.IsInf(lo, -1) || !math.IsInf(hi, 1):
-			bounded++
+			n.Ranges++
 		}
 	}
+	return n
+}
+
+// String is as "2 immutable columns, 1 integer column".
+func (n Count) String() string {
 	var parts []string
-	count := func(n int, one, many string) {
+	say := func(n int, one, many string) {
 		if n == 1 {
 			parts = append(parts, "1 "+one)
 		} else if n > 1 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, many))
 		}
 	}
-	count(immutable, "immutable column", "immutable columns")
-	count(integer, "integer column", "integer columns")
-	count(bounded, "column with a range", "columns with a range")
-	count(len(c.Groups), "one-hot group", "one-hot groups")
+	say(n.Immutable, "immutable column", "immutable columns")
+	say(n.Integer, "integer column", "integer columns")
+	say(n.Ranges, "column with a range", "columns with a range")
+	say(n.Groups, "one-hot group", "one-hot groups")
 	if parts == nil {
 		return "none"
 	}

@@ -211,8 +211,8 @@ func TestValidate(t *testing.T) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
-	c := &Constraints{Columns: []Column{{Immutable: true}, {Integer: true}, {Integer: true}, {Max: 1}, {}, {}}, Groups: [][]int{{4, 5}}}
-	if got, want := c.String(), "1 immutable column, 2 integer columns, 1 column with a range, 1 one-hot group"; got != want {
+	c := &Constraints{Columns: []Column{{Immutable: true}, {Integer: true}, {Integer: true}, {Max: 1}, {Max: 1}, {Integer: true}}, Groups: [][]int{{4, 5}}}
+	if got, want := c.Count().String(), "1 immutable column, 2 integer columns, 1 column with a range, 1 one-hot group"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
