@@ -24,6 +24,9 @@ type Target struct {
 	Experiment *Experiment
 	Classifier sdk.Classifier
 	Detector   *Detector // nil for the target that a spec names
+	// Unconstrained lets Attack make rows that the data's constraints call
+	// impossible, for comparison.
+	Unconstrained bool
 
 	close func() error
 }
@@ -161,8 +164,18 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 		}
 		o.Deviations = attack.Deviations(rows.X)
 	}
+	if !t.Unconstrained {
+		var err error
+		if o.Constraints, err = t.Experiment.Constraints(); err != nil {
+			return nil, err
+		}
+	}
 	return attack.Run(ctx, m, x, labels, a, o)
 }
+
+// Constraints say which rows of the experiment's data are possible, in the space
+// that is attacked; nil: any. Attack, Evaluate and benchmarks take them from here.
+func (e *Experiment) Constraints() (*attack.Constraints, error) { return nil, nil }
 
 // ParseAttack makes an attack from its name and options (eps=0.1).
 func ParseAttack(name string, set []string, c Components) (attack.Attack, error) {

@@ -25,6 +25,8 @@ type attackFlags struct {
 	seed         uint64
 	limit        int
 	target       int // class; -1: none
+
+	unconstrained bool
 }
 
 func (a *app) attackCommand() *cobra.Command {
@@ -61,6 +63,7 @@ func (a *app) attackCommand() *cobra.Command {
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the attack's randomness")
 	c.Flags().IntVar(&f.limit, "limit", 0, "number of rows to attack, from the first; 0: all")
 	c.Flags().IntVar(&f.target, "target", -1, "number of the class to reach; rows already classified as it are not attacked; -1: any class but the label")
+	c.Flags().BoolVar(&f.unconstrained, "unconstrained", false, "let the attack make rows that the data's constraints call impossible, for comparison")
 	return c
 }
 
@@ -70,6 +73,7 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
+	t.Unconstrained = f.unconstrained
 	rows, err := a.attacked(t, f)
 	if err != nil {
 		return err
@@ -94,7 +98,11 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 	if err != nil {
 		return err
 	}
-	meta, err := json.Marshal(map[string]any{"attack": f.attack, "norm": adv.Ball, "eps": finite(adv.Eps), "seed": f.seed, "set": f.set, "version": host.Version(), "space": space})
+	about := map[string]any{"attack": f.attack, "norm": adv.Ball, "eps": finite(adv.Eps), "seed": f.seed, "set": f.set, "version": host.Version(), "space": space}
+	if adv.Illegal != nil {
+		about["constrained"] = true
+	}
+	meta, err := json.Marshal(about)
 	if err != nil {
 		return err
 	}
