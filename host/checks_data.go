@@ -43,9 +43,7 @@ func (s *Spec) checkData(d *spec.Document, c Components, found spec.Errors, lint
 				in = f.Example
 			}
 			if role == dataset.RoleTrain {
-				if classes = f.Classes; classes == 0 && f.Whole {
-					classes = len(f.Seen)
-				}
+				classes = f.Classes
 			}
 		}
 	}

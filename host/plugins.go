@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -70,6 +71,9 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 		faults = append(faults, s.Errorf("classifier", "takes %v, the data has %v", want, in))
 	}
 	faults = append(faults, s.classFaults(p, e.c)...)
+	if start && classes == 0 {
+		classes = s.countClasses(e.c)
+	}
 	if start && len(faults) == 0 {
 		return e.lintStarted(ctx, p, sdk.Config{InputShape: in, Classes: classes})
 	}
@@ -77,6 +81,19 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 		return faults
 	}
 	return nil
+}
+
+// countClasses reads the labels of data.train, to their end if it must; 0: they
+// are not known.
+func (s *Spec) countClasses(c Components) int {
+	if s.Data.Train == nil {
+		return 0
+	}
+	f, err := dataset.ReadFirst(*s.Data.Train, s.Abs("."), c.Datasets, c.Formats, dataset.Enough{Classes: math.MaxInt})
+	if err != nil {
+		return 0
+	}
+	return f.Classes
 }
 
 // classFaults finds more classes in data.train than the plugin has: by

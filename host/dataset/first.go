@@ -11,8 +11,8 @@ import (
 
 // First is what a source tells at little cost: its header and its first rows.
 type First struct {
-	// Header is that of ReadHeader. Its Rows are counted where the rows were read
-	// to their end.
+	// Header is that of ReadHeader. Its Rows, and Classes, are counted where the
+	// rows were read to their end.
 	Header
 	// Seen are the classes that occur, each once, as far as they are known;
 	// numbers are written out. With range they are those of its rows; split and
@@ -101,7 +101,16 @@ func (f *First) labels(src Source, o *opened) error {
 		f.see(name)
 	}
 	f.Whole, f.Labelled = true, true
-	return nil
+	return f.count(labels, names, nil)
+}
+
+// count tells the number of classes that Open would find, if the header does
+// not. All labels are known.
+func (f *First) count(labels []int, names []string, err error) error {
+	if err == nil && f.Classes == 0 {
+		f.Classes = (&Data{Labels: labels, Classes: names}).NumClasses()
+	}
+	return err
 }
 
 // see adds a class.
@@ -132,7 +141,12 @@ func (f *First) read(src Source, o *opened, most int, want Enough) error {
 			if n == 0 {
 				return errors.New("no rows")
 			}
-			f.Whole = f.Whole || with != nil
+			if with != nil {
+				f.Whole = true
+				if err := f.count(classesOf("labels", f.Seen)); err != nil {
+					return err
+				}
+			}
 			f.Rows, err = src.selected(n, o.official)
 			return err
 		}

@@ -44,24 +44,25 @@ func TestReadFirst(t *testing.T) {
 		count        int // -1: not counted
 		seen         string
 		whole        bool
+		classes      int // 0: not known
 	}{
-		{"nothing is asked", 500, 300, dataset.Source{}, dataset.Enough{}, -1, "low", false},
-		{"two classes", 500, 300, dataset.Source{}, dataset.Enough{Classes: 2}, -1, "low high", false},
-		{"one class to the end", 500, 500, dataset.Source{}, dataset.Enough{Classes: 2}, 500, "low", true},
-		{"short", 9, 5, dataset.Source{}, dataset.Enough{}, 9, "low high", true},
-		{"enough rows", 500, 0, dataset.Source{}, dataset.Enough{Rows: few(100)}, -1, "high", false},
-		{"too few rows", 500, 0, dataset.Source{}, dataset.Enough{Rows: few(501)}, 500, "high", true},
-		{"too few rows of a part", 500, 0, dataset.Source{Split: "calibration"}, dataset.Enough{Rows: few(76)}, 75, "high", true},
-		{"a limit", 500, 0, dataset.Source{Limit: 20}, dataset.Enough{Rows: few(21)}, 20, "high", true},
-		{"classes of a range", 500, 300, dataset.Source{Range: []int{300, 400}}, dataset.Enough{Classes: 2}, 100, "high", true},
+		{"nothing is asked", 500, 300, dataset.Source{}, dataset.Enough{}, -1, "low", false, 0},
+		{"two classes", 500, 300, dataset.Source{}, dataset.Enough{Classes: 2}, -1, "low high", false, 0},
+		{"one class to the end", 500, 500, dataset.Source{}, dataset.Enough{Classes: 2}, 500, "low", true, 1},
+		{"short", 9, 5, dataset.Source{}, dataset.Enough{}, 9, "low high", true, 2},
+		{"enough rows", 500, 0, dataset.Source{}, dataset.Enough{Rows: few(100)}, -1, "high", false, 0},
+		{"too few rows", 500, 0, dataset.Source{}, dataset.Enough{Rows: few(501)}, 500, "high", true, 1},
+		{"too few rows of a part", 500, 0, dataset.Source{Split: "calibration"}, dataset.Enough{Rows: few(76)}, 75, "high", true, 1},
+		{"a limit", 500, 0, dataset.Source{Limit: 20}, dataset.Enough{Rows: few(21)}, 20, "high", true, 1},
+		{"classes of a range", 500, 300, dataset.Source{Range: []int{300, 400}}, dataset.Enough{Classes: 2}, 100, "high", true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, err := first(t, c.rows, c.second, c.src, c.want)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f.Rows != c.count || !slices.Equal(f.Seen, strings.Fields(c.seen)) || f.Whole != c.whole {
-				t.Errorf("rows %d, classes %v, whole %v; want %d, %s, %v", f.Rows, f.Seen, f.Whole, c.count, c.seen, c.whole)
+			if f.Rows != c.count || !slices.Equal(f.Seen, strings.Fields(c.seen)) || f.Whole != c.whole || f.Classes != c.classes {
+				t.Errorf("rows %d, classes %v (%d), whole %v; want %d, %s (%d), %v", f.Rows, f.Seen, f.Classes, f.Whole, c.count, c.seen, c.classes, c.whole)
 			}
 		})
 	}
