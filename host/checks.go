@@ -152,13 +152,17 @@ func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
 }
 
 // headerChecks are those that read headers of the data.
-func headerChecks(s *Spec, c Components) []spec.Check {
+//
+// What cannot be read is a fault to lint alone: a run reads all rows before it
+// starts anything, and says the same of them.
+func headerChecks(s *Spec, c Components, lint bool) []spec.Check {
 	sound := []string{"data", "classifier", "vae", "detector"}
 	return []spec.Check{
 		{Sound: sound[:2], Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkPreprocess(d, c) }},
 		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkShapes(d, c) }},
-		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkCalibration(d, c) }},
+		{Sound: []string{"data"}, Find: func(d *spec.Document, found spec.Errors) spec.Errors { return s.checkData(d, c, found, lint) }},
 		{Find: s.checkTransfer},
+		{Find: s.checkHidden},
 	}
 }
 
@@ -199,29 +203,37 @@ func (s *Spec) checkShapes(d *spec.Document, c Components) spec.Errors {
 	if in == nil {
 		return nil // the data is not at hand: train finds out
 	}
-	_, err := s.opinion(d, detect.Parts{Input: in, Classes: classes})
+	o, err := s.opinion(d, detect.Parts{Input: in, Classes: classes})
 	var fault spec.Error
-	if !errors.As(err, &fault) {
+	if errors.As(err, &fault) {
+		return spec.Errors{fault}
+	}
+	if err != nil {
 		return nil
 	}
-	return spec.Errors{fault}
+	return s.checkScores(d, o.Form())
 }
 
-// checkCalibration finds before any training that there are too few
-// calibration rows for the false-alarm rate that is asked for, if the headers
-// of the data tell how many there are.
-func (s *Spec) checkCalibration(d *spec.Document, c Components) spec.Errors {
-	if s.Threshold == nil || s.Data.Calibration == nil {
-		return nil
+// checkScores finds scores that read what the method does not have.
+func (s *Spec) checkScores(d *spec.Document, f detect.Form) spec.Errors {
+	var errs spec.Errors
+	for i, n := range s.Detector.NamedScores() {
+		if err := detect.CheckScore(n, s.Detector.Method.Name, f, true); err != nil {
+			errs = append(errs, d.Errorf(s.Detector.Score[i].Path, "%v", err))
+		}
 	}
-	h, err := dataset.ReadHeader(*s.Data.Calibration, d.Abs("."), c.Datasets, c.Formats)
-	if err != nil || h.Rows < 0 {
-		return nil // train finds out
+	return errs
+}
+
+// checkHidden finds scores of hidden layers where the spec names none.
+func (s *Spec) checkHidden(d *spec.Document, _ spec.Errors) spec.Errors {
+	var errs spec.Errors
+	for _, c := range s.Detector.Score {
+		if n, ok := c.Value.(detect.Score); ok && detect.NeedsOf(n).Hidden && len(s.Detector.HiddenLayers) == 0 {
+			errs = append(errs, d.Errorf(c.Path, "score %s needs detector.hidden_layers", c.Name))
+		}
 	}
-	if err := s.Threshold.Check(h.Rows); err != nil {
-		return spec.Errors{d.Errorf("threshold", "%v", err)}
-	}
-	return nil
+	return errs
 }
 
 // placeError gives an error of building layers its place in the file: section,
@@ -245,15 +257,16 @@ func placeError(d *spec.Document, section string, err error) spec.Error {
 	return d.Errorf(path, "%v", err)
 }
 
-// pluginChecks are what can be said of a spec's plugin without starting it:
-// that it cannot be found, or that its config does not fit it.
-func pluginChecks(s *Spec, c Components) []spec.Check {
+// lintChecks are those that not every verb needs: what can be said of a spec's
+// plugin without starting it, that it cannot be found, or that its config does
+// not fit it, and whether there is something to judge a detector by.
+func lintChecks(s *Spec, c Components) []spec.Check {
 	return []spec.Check{{Sound: []string{"classifier"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors {
 		if !d.Given("classifier") {
 			return nil
 		}
 		return s.pluginFaults(d, c)
-	}}}
+	}}, {Sound: []string{"data"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.testFaults(d, c) }}}
 }
 
 func (s *Spec) pluginFaults(d *spec.Document, c Components) spec.Errors {
@@ -264,7 +277,7 @@ func (s *Spec) pluginFaults(d *spec.Document, c Components) spec.Errors {
 	return s.configFaults(d, c)
 }
 
-// allChecks are those of Load.
-func allChecks(s *Spec, c Components) []spec.Check {
-	return slices.Concat(specChecks(s, c, true), headerChecks(s, c))
+// allChecks are those of Load, and the first of lint.
+func allChecks(s *Spec, c Components, lint bool) []spec.Check {
+	return slices.Concat(specChecks(s, c, true), headerChecks(s, c, lint))
 }

@@ -57,6 +57,9 @@ func (e *Experiment) StartClassifier(ctx context.Context, dir string) (*launch.C
 	if err != nil {
 		return nil, err
 	}
+	if err := e.checkRead(); err != nil {
+		return nil, err
+	}
 	model := e.Spec.Classifier.Model
 	d, err := e.deps(sdk.Config{InputShape: rows.X.Example().Clone(), Classes: len(rows.Classes)})
 	if err != nil {

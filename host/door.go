@@ -61,7 +61,7 @@ func (e *Experiment) learn(role dataset.Role) (*dataset.Data, error) {
 // door is the spec's door for rows of a source, before it has learnt, with the
 // header of the source.
 func (s *Spec) door(d *spec.Document, src dataset.Source, c Components) (*signature.Door, dataset.Header, error) {
-	schema := &dataset.Schema{Label: src.Label, ID: src.ID, Rules: s.Data.Rules()}
+	schema := s.schemaOf(src)
 	h, err := dataset.ReadHeader(src, d.Abs("."), c.Datasets, c.Formats, dataset.OpenOptions{Schema: schema})
 	if err != nil {
 		return nil, h, err
@@ -77,6 +77,11 @@ func (s *Spec) door(d *spec.Document, src dataset.Source, c Components) (*signat
 	}
 	door, err := signature.New(s.Data, src, h.Example, h.About)
 	return door, h, err
+}
+
+// schemaOf is what the spec says of the columns of a source, before one is known.
+func (s *Spec) schemaOf(src dataset.Source) *dataset.Schema {
+	return &dataset.Schema{Label: src.Label, ID: src.ID, Rules: s.Data.Rules()}
 }
 
 // tableOf are the columns of a named set that is a table; nil if it is none.

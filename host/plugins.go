@@ -3,10 +3,12 @@ package host
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/preprocess"
 	"github.com/vaeguard/vaeguard/host/spec"
@@ -87,11 +89,45 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 	if want := p.Manifest.InputShape; in != nil && want != nil && in.Size() != want.Size() {
 		faults = append(faults, s.Errorf("classifier", "takes %v, the data has %v", want, in))
 	}
+	faults = append(faults, s.classFaults(p, e.c)...)
+	if start && classes == 0 {
+		classes = s.countClasses(e.c)
+	}
 	if start && len(faults) == 0 {
 		return e.lintStarted(ctx, p, sdk.Config{InputShape: in, Classes: classes})
 	}
 	if len(faults) > 0 {
 		return faults
+	}
+	return nil
+}
+
+// countClasses reads the labels of data.train, to their end if it must; 0: they
+// are not known.
+func (s *Spec) countClasses(c Components) int {
+	if s.Data.Train == nil {
+		return 0
+	}
+	f, err := dataset.ReadFirst(*s.Data.Train, s.Abs("."), c.Datasets, c.Formats, dataset.Enough{Classes: math.MaxInt})
+	if err != nil {
+		return 0
+	}
+	return f.Classes
+}
+
+// classFaults finds more classes in data.train than the plugin has: by
+// plugin.yaml, or by its config where that has the key classes.
+func (s *Spec) classFaults(p launch.Plugin, c Components) spec.Errors {
+	path, have := "classifier", p.Manifest.Classes
+	if n, ok := s.Classifier.Model.Config["classes"].(int); ok {
+		path, have = "classifier.config.classes", n
+	}
+	f, err := s.first(s.Document, c, dataset.RoleTrain)
+	if have == 0 || err != nil || f == nil {
+		return nil
+	}
+	if n := max(f.Classes, len(f.Seen)); n > have {
+		return spec.Errors{s.Errorf(path, "knows %d classes, data.train has %d", have, n)}
 	}
 	return nil
 }

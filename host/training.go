@@ -161,7 +161,7 @@ func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from 
 	}
 	o := train.Options{
 		Classifier: cl, Setup: s.setup(), Hidden: g.heads, Seed: s.Seed,
-		Save: run.WriteCheckpoint, Resume: resume, Fingerprint: sha(s.Resolved()), Events: e.trainEvents(run),
+		Save: run.WriteCheckpoint, Resume: resume, Fingerprint: s.fingerprint(resume), Events: e.trainEvents(run),
 	}
 	if s.Train != nil {
 		o.Section = *s.Train

@@ -170,7 +170,7 @@ type Info struct {
 	// Lo and Hi are the legal range of an input: one number, one per feature
 	// (in the order of Layout), or nothing if unknown.
 	Lo, Hi     []float32
-	NumClasses int
+	NumClasses int      // 2 or more
 	Classes    []string // names, or nothing
 	Output     OutputKind
 	MaxBatch   int // rows per call; 0: no limit

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -196,6 +197,9 @@ func disagreements(p launch.Plugin, info sdk.Info, preprocessed bool) []check.Fi
 	}
 	if want := p.Manifest.InputShape; want != nil && !want.Equal(info.InputShape) && !(preprocessed && want.Size() == info.InputShape.Size()) {
 		differ("input_shape", want.String(), info.InputShape.String())
+	}
+	if want := p.Manifest.Classes; want != 0 && want != info.NumClasses {
+		differ("classes", strconv.Itoa(want), strconv.Itoa(info.NumClasses))
 	}
 	return append(out, schemaFindings(p.Manifest.Schema(), info.Schema)...)
 }
