@@ -24,6 +24,9 @@ type StreamOptions struct {
 	Batch int
 	// Label names the column of a table that holds labels, to be left out.
 	Label string
+	// Keep names columns of a table that Trace hands through. Sources that are
+	// no tables with names are then refused.
+	Keep []string
 	// Stdin is what the path "-" reads; nil: os.Stdin.
 	Stdin io.Reader
 }
@@ -56,6 +59,9 @@ func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*
 	if s.batch == 0 {
 		s.batch = 64
 	}
+	if _, table := source.Reader.(Tabled); len(o.Keep) > 0 && !table {
+		return nil, errors.Join(fmt.Errorf("%s: no column %q to keep: its columns have no names", path, o.Keep[0]), source.Close())
+	}
 	stored := source.Example()
 	if s.example == nil {
 		s.example = stored
@@ -73,6 +79,9 @@ const maxBatch = 1 << 26
 
 func (o StreamOptions) open(path string, formats registry.Table[Format]) (*opened, error) {
 	ro := ReadOptions{Label: o.Label, Example: o.Example}
+	if len(o.Keep) > 0 {
+		ro.Schema = &Schema{Label: o.Label, Keep: o.Keep}
+	}
 	if path == "-" {
 		r, err := o.stdin(formats, ro)
 		if err != nil {
@@ -190,6 +199,25 @@ func (s *Stream) ReadRow(dst []float32) error {
 	}
 	s.at++
 	return err
+}
+
+// Trace tells where the row came from that ReadRow gave last, or that was bad;
+// the zero value where the source does not say. Kept is valid until the next
+// row.
+func (s *Stream) Trace() Trace {
+	if r, ok := s.source.Reader.(Traced); ok {
+		return r.Trace()
+	}
+	return Trace{}
+}
+
+// Schema is what the columns of a table are for; the zero value for sources
+// that are none.
+func (s *Stream) Schema() Schema {
+	if r, ok := s.source.Reader.(Tabled); ok {
+		return r.Schema()
+	}
+	return Schema{}
 }
 
 // Close closes the file.
