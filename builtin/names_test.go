@@ -28,9 +28,8 @@ var allowed = map[string]map[string]string{
 	"detect/noise.go":     {"noise": "purpose that keys a stream of random numbers"},
 	"cli/calibrate.go":    {"confidence": "flag: that a false-alarm rate holds"},
 	"cli/clitest":         {"jsonl": "command of test scripts, which reads results", "npz": "command of test scripts, which reads results"},
-	"cli/detect.go":       {"adversarial": "detector_type of the results, as other libraries have it", "csv": "format of the results, see cli/results.go", "jsonl": "format of the results, see cli/results.go"},
 	"cli/inspect.go":      {"adversarial": "detector_type of the results, as other libraries have it"},
-	"cli/results.go":      {"csv": resultFormat, "jsonl": resultFormat, "npz": resultFormat},
+	"cli/scoring.go":      {"adversarial": "detector_type of the results, as other libraries have it"},
 	"dataset/section.go":  {"folder": sourceKey, "idx": sourceKey, "cifar10": sourceKey},
 	"evaluate":            {"accuracy": "key of report.json"},
 	"grid":                {"accuracy": "key of results.json, and a column of its page"},
@@ -40,6 +39,7 @@ var allowed = map[string]map[string]string{
 	"classifier.go":       {"kl": "key of progress and events: fidelity of a source of gradients"},
 	"kernel/gen/maps.go":  {"adam": "kernel that the generator writes", "rmsprop": "kernel that the generator writes"},
 	"nn/activation.go":    {"leaky_relu": "activation: nn's own table"},
+	"results":             {"csv": resultFormat, "jsonl": resultFormat, "npz": resultFormat, "parquet": resultFormat},
 	"train/metric.go":     {"kl": "the trainer's own metric, whose name builtin's table has from here", "accuracy": "the trainer's own metric, whose name builtin's table has from here"},
 	"vae/summary.go":      {"dense": "label of vae's own dense head in a listing of layers; nothing goes by it"},
 }
