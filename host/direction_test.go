@@ -26,7 +26,7 @@ var floors = []floor{
 	{"both ends of the wire", "sdk/remote sdk/check host/oracle host/preprocess"},
 	{"rooms that ask the classifier", "sdk/sdktest host/attack host/launch host/train"},
 	{"the second opinion", "host/detect host/gradient host/rundir"},
-	{"what is done with it", "host/artifact host/bench host/evaluate host/attack/attacktest host/detect/methodtest"},
+	{"what is done with it", "host/artifact host/bench host/evaluate host/results host/attack/attacktest host/detect/methodtest"},
 	{"what is told of it", "host/evaluate/report"},
 	{"the host", "host"},
 	{"many runs, and suites that need the host", "host/grid host/classifiertest"},

@@ -155,11 +155,10 @@ func (o ReadOptions) stream(door *signature.Door) dataset.StreamOptions {
 	if o.Label != "" {
 		schema.Label = o.Label
 	}
-	schema.Keep = o.Keep
-	s := dataset.StreamOptions{Format: o.Format, Header: o.Header, Schema: schema, Door: door, Stdin: o.Stdin, Batch: 1}
+	s := dataset.StreamOptions{Format: o.Format, Header: o.Header, Schema: schema, Keep: o.Keep, Door: door, Stdin: o.Stdin, Batch: 1}
 	if o.Prepared {
 		s.Door = signature.Prepared{Door: door}
-		s.Schema = &dataset.Schema{Label: schema.Label, ID: schema.ID, Keep: schema.Keep}
+		s.Schema = &dataset.Schema{Label: schema.Label, ID: schema.ID}
 	}
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/results"
 	"github.com/vaeguard/vaeguard/host/vae"
 )
 
@@ -44,7 +45,7 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 		return err
 	}
 	if a.json {
-		meta := resultMeta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
+		meta := results.Meta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
 			Version: host.Version(), Detector: saved.Digest}
 		if saved.Meta.Threshold != nil {
 			meta.Threshold = saved.Meta.Threshold.Value
