@@ -221,6 +221,7 @@ func (s *Stream) ReadRow(dst []float32) error {
 
 // About is what the source tells without reading rows.
 func (s *Stream) About() About { return AboutReader(s.source.Reader) }
+
 // Trace tells where the row came from that ReadRow gave last, or that was bad;
 // the zero value where the source does not say. Kept is valid until the next
 // row.
