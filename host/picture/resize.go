@@ -71,7 +71,7 @@ func weigh(from, to int, method Method) []taps {
 	curve, support := method.curve()
 	scale := float64(from) / float64(to)
 	stretch := max(scale, 1)
-	support *= stretch
+	support = float64(support * stretch)
 	inverse := 1 / stretch
 	out := make([]taps, to)
 	for i := range out {
