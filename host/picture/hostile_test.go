@@ -130,6 +130,29 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// An LZW strip that never clears its table wrapped a 16-bit count in
+// golang.org/x/image before v0.48, and ended the program.
+func TestEndlessLZW(t *testing.T) {
+	const side, codes, offset = 400, 150_000, 8 // all zero: literals of 9, and soon of 12 bits
+	b := append([]byte("II*\x00"), 0, 0, 0, 0)
+	binary.LittleEndian.PutUint32(b[4:], offset+codes)
+	b = append(b, make([]byte, codes)...)
+	entries := [][2]uint32{{256, side}, {257, side}, {258, 8}, {259, 5}, {262, 1}, {273, offset}, {277, 1}, {278, side}, {279, codes}}
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(entries)))
+	for _, e := range entries {
+		b = binary.LittleEndian.AppendUint32(b, e[0]|4<<16) // tag, and LONG
+		b = binary.LittleEndian.AppendUint32(b, 1)
+		b = binary.LittleEndian.AppendUint32(b, e[1])
+	}
+	b = append(b, 0, 0, 0, 0)
+	if h, w, c, err := picture.Measure(b); h != side || w != side || c != 1 || err != nil {
+		t.Fatalf("%d×%d×%d, %v", h, w, c, err)
+	}
+	if m, err := picture.Decode(b); err == nil && m.Pix[0] != 0 {
+		t.Errorf("the first pixel is %v", m.Pix[0])
+	}
+}
+
 // Frames after the first cost nothing, however many they are, and around the
 // first it is white.
 func TestGIF(t *testing.T) {
