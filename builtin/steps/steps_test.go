@@ -17,6 +17,16 @@ var known = map[string][]struct {
 	in         tensor.Shape
 	rows, want []float32
 }{
+	"resize": {
+		{steps.Resize{Height: 1, Width: 2, Method: "area"}, tensor.Shape{2, 4, 1}, []float32{0, 1, 2, 3, 2, 3, 4, 5}, []float32{1.5, 3.5}},
+		{steps.Resize{Height: 1, Width: 1, Method: "bilinear"}, tensor.Shape{1, 2, 3}, []float32{0, 1, 2, 1, 2, 3}, []float32{.5, 1.5, 2.5}},
+		{steps.Resize{Height: 2, Width: 2, Method: "bicubic"}, tensor.Shape{2, 2, 1}, []float32{1, 2, 3, 4}, []float32{1, 2, 3, 4}},
+	},
+	"color": {
+		{steps.Color{Mode: "rgb"}, tensor.Shape{1, 2, 1}, []float32{.25, 1}, []float32{.25, .25, .25, 1, 1, 1}},
+		{steps.Color{Mode: "grey"}, tensor.Shape{1, 1, 3}, []float32{1, 0, 1}, []float32{27066. / 65536}},
+		{steps.Color{Mode: "grey"}, tensor.Shape{1, 1, 1}, []float32{.5}, []float32{.5}},
+	},
 	"rescale": {
 		{signature.Rescale{Scale: dataset.Values{.5}, Offset: dataset.Values{1}}, tensor.Shape{2}, []float32{2, 4, 0, -2}, []float32{2, 3, 1, 0}},
 		{signature.Rescale{Scale: dataset.Values{2, 3}}, tensor.Shape{1, 2, 2}, []float32{1, 1, 2, 2}, []float32{2, 3, 4, 6}},
