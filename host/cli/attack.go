@@ -24,6 +24,7 @@ type attackFlags struct {
 	seed                      uint64
 	limit                     int
 	target                    int // class; -1: none
+	open                      openFlags
 }
 
 func (a *app) attackCommand() *cobra.Command {
@@ -42,6 +43,9 @@ func (a *app) attackCommand() *cobra.Command {
 			if f.labels != "" && f.data == "" {
 				return usagef("--labels needs --data")
 			}
+			if (f.open.base != "" || len(f.open.classifier) > 0) && len(f.setSpec) > 0 {
+				return usagef("--base and --classifier are for a detector, --set-spec for a spec")
+			}
 			chosen, err := host.ParseAttack(f.attack, f.set, a.c)
 			if err != nil {
 				return UsageError{err}
@@ -58,6 +62,7 @@ func (a *app) attackCommand() *cobra.Command {
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the attack's randomness")
 	c.Flags().IntVar(&f.limit, "limit", 0, "number of rows to attack, from the first; 0: all")
 	c.Flags().IntVar(&f.target, "target", -1, "number of the class to reach; rows already classified as it are not attacked; -1: any class but the label")
+	f.open.add(c)
 	return c
 }
 
@@ -69,7 +74,7 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 			return err
 		}
 	}
-	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, a.options())
+	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, f.open.options(a))
 	if err != nil {
 		return err
 	}

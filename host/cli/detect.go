@@ -24,6 +24,7 @@ type detectFlags struct {
 	include                                 []string
 	noScore, anyClassifier                  bool
 	batch                                   int
+	open                                    openFlags
 }
 
 func (a *app) detectCommand() *cobra.Command {
@@ -58,7 +59,9 @@ func (a *app) detectCommand() *cobra.Command {
 			if f.format == "csv" && len(f.include) > 0 {
 				return usagef("--include: csv has one value per column; use json, jsonl or npz")
 			}
-			d, err := host.OpenContext(cmd.Context(), args[0], a.c, host.OpenOptions{Options: a.options(), AnyClassifier: f.anyClassifier})
+			open := f.open.options(a)
+			open.AnyClassifier = f.anyClassifier
+			d, err := host.OpenContext(cmd.Context(), args[0], a.c, open)
 			if err != nil {
 				return err
 			}
@@ -81,6 +84,7 @@ func (a *app) detectCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "omit instance_score")
 	c.Flags().BoolVar(&f.anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
 	c.Flags().IntVar(&f.batch, "batch", 64, "instances scored together; the results do not depend on it")
+	f.open.add(c)
 	return c
 }
 

@@ -14,6 +14,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var attacks, data, labels, transfer, out string
 	var gates []string
 	var anyClassifier bool
+	var flags openFlags
 	c := &cobra.Command{
 		Use:   "evaluate DETECTOR --out DIR",
 		Short: "Attack the classifier, with and without the detector; write report.json and report.html",
@@ -44,7 +45,8 @@ func (a *app) evaluateCommand() *cobra.Command {
 					return err
 				}
 			}
-			open := host.OpenOptions{Options: a.options(), AnyClassifier: anyClassifier}
+			open := flags.options(a)
+			open.AnyClassifier = anyClassifier
 			d, err := host.OpenContext(cmd.Context(), args[0], a.c, open)
 			if err != nil {
 				return err
@@ -65,7 +67,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			command := evaluateLine(args[0], anyClassifier, [2]string{"attacks", attacks}, [2]string{"data", data}, [2]string{"labels", labels},
+			command := evaluateLine(args[0], anyClassifier, flags, [2]string{"attacks", attacks}, [2]string{"data", data}, [2]string{"labels", labels},
 				[2]string{"transfer-from", transfer}, [2]string{"out", out})
 			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command}); err != nil {
 				return err
@@ -94,12 +96,13 @@ func (a *app) evaluateCommand() *cobra.Command {
 	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit with code 3 if the condition holds: 'attacks.pgd.auc<0.95'")
 	c.Flags().StringVar(&out, "out", "", "directory to write the report to")
 	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
+	flags.add(c)
 	return c
 }
 
 // evaluateLine is the shell command of an evaluation. flags are the names and
 // values of those that decide what the report says; empty ones are left out.
-func evaluateLine(detector string, anyClassifier bool, flags ...[2]string) string {
+func evaluateLine(detector string, anyClassifier bool, open openFlags, flags ...[2]string) string {
 	text := "vaeguard evaluate " + quote(detector)
 	for _, f := range flags {
 		if f[1] != "" {
@@ -109,5 +112,5 @@ func evaluateLine(detector string, anyClassifier bool, flags ...[2]string) strin
 	if anyClassifier {
 		text += " --any-classifier"
 	}
-	return text
+	return text + open.line()
 }

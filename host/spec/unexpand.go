@@ -16,6 +16,20 @@ func (d *Document) Written(path string) string {
 	return n.text
 }
 
+// Texts are the texts of the file, variables expanded, by dotted path.
+func (d *Document) Texts() map[string]string {
+	out := map[string]string{}
+	if d == nil {
+		return out
+	}
+	for path := range d.positions {
+		if n := d.root.at(path); n != nil && n.shape == text {
+			out[path] = n.text
+		}
+	}
+	return out
+}
+
 // Unexpand is a message with the file's variables as the file has them, where
 // their values can be told from other words.
 func (d *Document) Unexpand(message string) string {

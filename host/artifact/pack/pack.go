@@ -80,18 +80,36 @@ func (f File) perm() os.FileMode {
 	return 0o644
 }
 
-// Is reports whether path is a pack: a file, or a folder with a manifest. A
-// file is looked at no further, since no detector is one.
+// Is reports whether path is a pack: a file that begins as one, or is named as
+// one, or a folder with a manifest.
 func Is(path string) bool {
 	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return false
+	case info.IsDir():
+		_, err = os.Lstat(filepath.Join(path, ManifestName))
+		return err == nil
+	case !info.Mode().IsRegular():
+		return false
+	case filepath.Ext(path) == Extension:
+		return true
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
-	if !info.IsDir() {
-		return info.Mode().IsRegular()
-	}
-	_, err = os.Lstat(filepath.Join(path, ManifestName))
-	return err == nil
+	defer func() { _ = f.Close() }() // only read from
+	head := make([]byte, len(ManifestName)+1)
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head) == ManifestName+"\x00"
+}
+
+// Named reports whether a name to write to asks for a pack, and whether for a
+// folder: X.vg is a tar, X/ a folder.
+func Named(out string) (is, folder bool) {
+	folder = out != "" && os.IsPathSeparator(out[len(out)-1])
+	return folder || filepath.Ext(out) == Extension, folder
 }
 
 // encode is the bytes of pack.json.

@@ -67,7 +67,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !Is(out) {
-			t.Errorf("%s is no pack", out)
+			t.Errorf("%s is not taken for a pack", out)
 		}
 		if _, err := Write(out, folder, m, files); err == nil || !strings.Contains(err.Error(), "it exists") {
 			t.Errorf("written over: %v", err)
@@ -305,6 +305,28 @@ func TestFolderRefuses(t *testing.T) {
 	to := t.TempDir()
 	if _, err := Extract(dir, to); err != nil || len(tree(t, to)) != 3 {
 		t.Errorf("%v, files %q", err, tree(t, to))
+	}
+}
+
+// TestIs: what is taken for a pack, and which names ask for one.
+func TestIs(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"short": "pack", "spec.yaml": "name: x\n", "x.vg": ""} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := Is(file); got != (name == "x.vg") {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if Is(dir) || Is(filepath.Join(dir, "none")) {
+		t.Error("a folder, or nothing, is taken for a pack")
+	}
+	for out, want := range map[string][2]bool{"x.vg": {true, false}, "x/": {true, true}, "x": {false, false}, "": {false, false}, "x.vg/": {true, true}} {
+		if is, folder := Named(out); is != want[0] || folder != want[1] {
+			t.Errorf("%q: %v, %v", out, is, folder)
+		}
 	}
 }
 
