@@ -27,8 +27,9 @@ const (
 // Packed is what Pack wrote.
 type Packed struct {
 	Manifest pack.Manifest
-	// Digest is the packed detector's identity. It is that of the original
-	// unless that named absolute paths, which a pack does not.
+	// Digest is the packed detector's identity. It is that of the original, Was,
+	// unless that named absolute paths, which a pack does not, or the caller gave
+	// other values than places for its classifier.
 	Digest, Was string
 	// LeftOut are files and folders of a plugin's folder that were not packed.
 	LeftOut []string
@@ -80,6 +81,9 @@ func Pack(ctx context.Context, detector, out string, c Components, o OpenOptions
 		return nil, err
 	}
 	b.needs(parts)
+	if b.given, err = b.lasting(o.Classifier); err != nil {
+		return nil, err
+	}
 	digest, err := b.detector(c)
 	if err != nil {
 		return nil, err
@@ -120,6 +124,23 @@ type bundle struct {
 	sources []pack.Source
 	leftOut []string
 	places  map[string]string // by key of the section classifier, in the pack
+	given   []string          // overrides that the packed spec is to have
+}
+
+// lasting are a caller's overrides if any says more than where a part is: those
+// the manifest cannot say.
+func (b *bundle) lasting(given []string) ([]string, error) {
+	set, err := givenOverrides(given)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range set {
+		key, _, _ := strings.Cut(strings.TrimPrefix(one, "classifier."), "=")
+		if _, ok := b.places[key]; !ok && one != noPin {
+			return set, nil
+		}
+	}
+	return nil, nil
 }
 
 // add packs a part of the classifier.
@@ -198,158 +219,11 @@ func (b *bundle) place(key, name string) {
 	b.m.Places = append(b.m.Places, pack.Place{Key: key, Path: name})
 }
 
-// addFolder packs a folder, without what is no part of it: detectors, runs and
-// packs that lie in it, and what is hidden or a cache. A link that stays in the
-// folder becomes the file that it names.
-func (b *bundle) addFolder(p part, name string) error {
-	root, err := filepath.EvalSymlinks(p.file)
-	if err != nil {
-		return err
-	}
-	own, err := resolved(b.s.dir)
-	if err != nil {
-		return err
-	}
-	out, err := resolved(b.out)
-	if err != nil {
-		return err
-	}
-	b.place(p.key, name)
-	var files int
-	var size int64
-	return filepath.WalkDir(root, func(file string, d os.DirEntry, err error) error {
-		if err != nil || file == root {
-			return err
-		}
-		if file == own || file == out || foreign(file, d) {
-			rel, err := filepath.Rel(root, file)
-			b.leftOut = append(b.leftOut, filepath.ToSlash(rel))
-			if d.IsDir() && err == nil {
-				return filepath.SkipDir
-			}
-			return err
-		}
-		if d.IsDir() {
-			return nil
-		}
-		source := file
-		if d.Type()&os.ModeSymlink != 0 {
-			if source, err = filepath.EvalSymlinks(file); err != nil {
-				return err
-			}
-			if rel, err := filepath.Rel(root, source); err != nil || !filepath.IsLocal(rel) {
-				return fmt.Errorf("%s is a link out of the folder, and a pack has no links: put the file in its place", file)
-			}
-		}
-		info, err := os.Stat(source)
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is neither a file nor a folder", file)
-		}
-		files, size = files+1, size+info.Size()
-		if files > pack.MaxFiles || size > pack.MaxBytes {
-			return fmt.Errorf("%s has more than %d files or %d bytes, the most that a pack may have", p.file, pack.MaxFiles, int64(pack.MaxBytes))
-		}
-		rel, err := filepath.Rel(root, file)
-		if err != nil {
-			return err
-		}
-		b.sources = append(b.sources, pack.Source{Name: name + "/" + filepath.ToSlash(rel), Path: source, Program: info.Mode()&0o111 != 0})
-		return nil
-	})
-}
-
-// foreign reports whether an entry of a plugin's folder is no part of the plugin.
-func foreign(file string, d os.DirEntry) bool {
-	name := d.Name()
-	if strings.HasPrefix(name, ".") || name == "__pycache__" || name == launch.LockName {
-		return true
-	}
-	if !d.IsDir() {
-		return filepath.Ext(name) == pack.Extension
-	}
-	has := func(name string) bool { _, err := os.Lstat(filepath.Join(file, name)); return err == nil }
-	return has(artifact.MetaFile) && has(artifact.SpecFile) || has("spec.yaml") && has("events.jsonl") || has(pack.ManifestName)
-}
-
-// lock pins the packed plugin: on this platform as it is now, and on others as
-// the lock beside the spec did, if it still means the same files.
-func (b *bundle) lock() error {
-	model := b.e.Spec.Classifier.Model
-	if len(b.places) == 0 || b.plugin.Shipped {
-		return nil
-	}
-	now, err := b.plugin.Command.Digest()
-	if err != nil {
-		return err
-	}
-	words := slices.Clone(model.Command)
-	for i := range words {
-		if to, ok := b.places[fmt.Sprintf("command[%d]", i)]; ok {
-			words[i] = to
-		}
-	}
-	name, was := b.places["path"], model.Path+model.Plugin
-	sum := now.SHA256
-	if len(words) > 0 {
-		name, was = strings.Join(words, " "), strings.Join(model.Command, " ")
-		if sum, err = b.renamedDigest(words); err != nil {
-			return err
-		}
-	}
-	if name == "" {
-		return nil // a program of the system: nothing of it is here
-	}
-	old, err := launch.ReadLock(filepath.Join(b.e.Spec.Abs("."), launch.LockName))
-	if err != nil {
-		return err
-	}
-	pins := map[string]launch.Locked{}
-	if sum == now.SHA256 {
-		for platform, l := range old.Plugins[was] {
-			pins[platform] = launch.Locked{SHA256: l.SHA256, Path: path.Base(l.Path)}
-		}
-	}
-	pins[launch.Platform()] = launch.Locked{SHA256: sum, Path: filepath.Base(now.Path)}
-	text, err := (&launch.Lock{Plugins: map[string]map[string]launch.Locked{name: pins}}).Encode()
-	if err != nil {
-		return err
-	}
-	b.sources = append(b.sources, pack.Source{Name: launch.LockName, Data: text})
-	return nil
-}
-
-// renamedDigest is the digest of a command whose words name files of the pack:
-// their names are part of it.
-func (b *bundle) renamedDigest(words []string) (string, error) {
-	work, remove, err := launch.TempDir()
-	if err != nil {
-		return "", err
-	}
-	defer remove()
-	for _, s := range b.sources {
-		if !strings.HasPrefix(s.Name, packedCommand+"/") {
-			continue
-		}
-		to := filepath.Join(work, filepath.FromSlash(s.Name))
-		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-			return "", err
-		}
-		if err := os.Symlink(s.Path, to); err != nil {
-			return "", err
-		}
-	}
-	d, err := launch.Argv(words, work).Digest()
-	return d.SHA256, err
-}
-
 // detector packs the detector, byte for byte unless it names absolute paths, and
 // gives its digest.
 func (b *bundle) detector(c Components) (string, error) {
 	dir := b.s.dir
-	set := b.absolutes()
+	set := append(b.given, b.absolutes()...)
 	if len(set) > 0 || filepath.IsAbs(b.s.Meta.Base) {
 		work, remove, err := launch.TempDir()
 		if err != nil {
@@ -378,7 +252,7 @@ func (b *bundle) detector(c Components) (string, error) {
 // absolutes are overrides of what the detector's own spec names by absolute
 // paths: where the pack has it, else by its name alone.
 func (b *bundle) absolutes() []string {
-	own, err := parseStored(b.s, b.e.Spec.Abs(artifact.SpecFile), nil, b.e.c)
+	own, err := parseStored(b.s, b.e.Spec.Abs(artifact.SpecFile), b.given, b.e.c)
 	if err != nil {
 		return nil // it was read before
 	}

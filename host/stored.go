@@ -274,8 +274,15 @@ func (s *stored) overrides(o OpenOptions) ([]string, error) {
 			}
 		}
 	}
-	pinned := slices.ContainsFunc(o.Classifier, func(one string) bool { return strings.HasPrefix(strings.TrimSpace(one), "sha256=") })
-	for _, one := range o.Classifier {
+	given, err := givenOverrides(o.Classifier)
+	return append(set, given...), err
+}
+
+// givenOverrides are those that a caller gives, KEY=VALUE.
+func givenOverrides(given []string) ([]string, error) {
+	var set []string
+	pinned := slices.ContainsFunc(given, func(one string) bool { return strings.HasPrefix(strings.TrimSpace(one), "sha256=") })
+	for _, one := range given {
 		key, value, ok := strings.Cut(one, "=")
 		if key = strings.TrimSpace(key); !ok || key == "" {
 			return nil, spec.Errors{{File: "--classifier " + one, Message: "want KEY=VALUE, such as config.model=net.onnx"}}

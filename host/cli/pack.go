@@ -58,7 +58,7 @@ func (a *app) printPacked(p *host.Packed, out string) error {
 		fmt.Fprintf(a.stderr, "left out of the plugin's folder: %q\n", name)
 	}
 	if p.Digest != p.Was {
-		fmt.Fprintf(a.stderr, "the detector named absolute paths, which the packed one does not: its digest is no longer %s\n", p.Was)
+		fmt.Fprintf(a.stderr, "the packed spec is not the original, which named absolute paths or another classifier: its digest is no longer %s\n", p.Was)
 	}
 	return nil
 }

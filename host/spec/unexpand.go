@@ -16,17 +16,21 @@ func (d *Document) Written(path string) string {
 	return n.text
 }
 
-// Texts are the texts of the file, variables expanded, by dotted path.
+// Texts are the texts of the file and its overrides, variables expanded, by
+// dotted path.
 func (d *Document) Texts() map[string]string {
 	out := map[string]string{}
 	if d == nil {
 		return out
 	}
-	for path := range d.positions {
-		if n := d.root.at(path); n != nil && n.shape == text {
+	var walk func(path string, n *node)
+	walk = func(path string, n *node) {
+		if n.shape == text {
 			out[path] = n.text
 		}
+		n.each(path, dotted, walk)
 	}
+	walk("", d.root)
 	return out
 }
 
