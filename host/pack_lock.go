@@ -75,7 +75,10 @@ func (b *bundle) renamedDigest(words []string) (string, error) {
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 			return "", err
 		}
-		if err := os.Symlink(s.Path, to); err != nil {
+		if os.Link(s.Path, to) == nil {
+			continue
+		}
+		if err := os.Symlink(s.Path, to); err != nil { // on another volume
 			return "", err
 		}
 	}

@@ -177,6 +177,9 @@ func (m Manifest) check() error {
 		total += f.Size
 	}
 	for _, p := range m.Places {
+		if p.Key == "" || strings.ContainsFunc(p.Key, func(r rune) bool { return r <= ' ' || r == '=' || r == 0x7f }) {
+			return fmt.Errorf("%q is no key", p.Key)
+		}
 		if err := checkName(p.Path); err != nil {
 			return err
 		}
@@ -185,15 +188,6 @@ func (m Manifest) check() error {
 		}
 	}
 	return nil
-}
-
-// bytes is the size of all files together.
-func (m Manifest) bytes() int64 {
-	total := int64(0)
-	for _, f := range m.Files {
-		total += f.Size
-	}
-	return total
 }
 
 // names finds names that some file system cannot keep apart.

@@ -203,6 +203,7 @@ func TestExtractRefuses(t *testing.T) {
 		"overflow":        {changed(func(m *Manifest) { m.Files[0].Size, m.Files[1].Size = 1<<62, 1<<62 }), "the most that is allowed"},
 		"larger than it":  {changed(func(m *Manifest) { m.Files[0].Size = 1 << 30 }), "truncated"},
 		"place":           {changed(func(m *Manifest) { m.Places = []Place{{"path", "c"}} }), "not in the pack"},
+		"key of a place":  {changed(func(m *Manifest) { m.Places = []Place{{"command=[sh]", "a"}} }), "is no key"},
 		"place outside":   {changed(func(m *Manifest) { m.Places = []Place{{"path", "/bin/sh"}} }), "absolute"},
 		"size":            {makeTar(t, list(t, nil, a, b), entry{name: "a", text: "12"}, b), "a has 2 bytes, want 1"},
 		"edited":          {makeTar(t, list(t, nil, a, b), entry{name: "a", text: "9"}, b), "a was edited"},
