@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -171,7 +172,7 @@ func (s *Spec) checkTransfer(d *spec.Document, _ spec.Errors) spec.Errors {
 	if s.Evaluate.Transfer == "" {
 		return nil
 	}
-	if _, err := artifact.Resolve(d.Abs(s.Evaluate.Transfer)); err != nil {
+	if _, err := artifact.Resolve(d.Abs(s.Evaluate.Transfer)); err != nil && !pack.Is(d.Abs(s.Evaluate.Transfer)) {
 		return spec.Errors{d.Errorf("evaluate.transfer_from", "%v", err)}
 	}
 	return nil

@@ -21,7 +21,7 @@ type floor struct {
 // here first: where it stands says what may use it.
 var floors = []floor{
 	{"ground: imports nothing of the module", "sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg builtin/formats/parquet builtin/classifiers/oip/inference builtin/classifiers/tape host/cli/scaffold specs"},
-	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/picture host/artifact/safetensors"},
+	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/picture host/artifact/safetensors host/artifact/pack"},
 	{"networks and the contract of plugins", "sdk host/signature host/vae host/nn/nntest host/dataset/datasettest"},
 	{"both ends of the wire", "sdk/remote sdk/check host/oracle host/preprocess"},
 	{"rooms that ask the classifier", "sdk/sdktest host/attack host/launch host/train"},

@@ -140,10 +140,7 @@ func (s *Spec) configFaults(d *spec.Document, c Components) spec.Errors {
 	if err != nil {
 		return nil // the start says so
 	}
-	schema := p.Manifest.Schema()
-	if p.Shipped {
-		schema = shippedSchema(p.Name, c)
-	}
+	schema := schemaOf(p, c)
 	if len(schema) == 0 {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -31,17 +32,21 @@ type Target struct {
 	close func() error
 }
 
-// OpenTarget opens a detector or a run, or starts the classifier of a spec,
-// which is trained again if the spec says so.
-func OpenTarget(ctx context.Context, name string, set []string, c Components, o Options) (*Target, error) {
-	if dir, err := artifact.Resolve(name); err == nil {
-		d, err := OpenContext(ctx, dir, c, OpenOptions{Options: o})
+// OpenTarget opens a detector, a run or a pack, or starts the classifier of a
+// spec, which is trained again if the spec says so. Of o a spec takes Options
+// alone: the rest is an error.
+func OpenTarget(ctx context.Context, name string, set []string, c Components, o OpenOptions) (*Target, error) {
+	if _, err := artifact.Resolve(name); err == nil || pack.Is(name) {
+		d, err := OpenContext(ctx, name, c, o)
 		if err != nil {
 			return nil, err
 		}
 		return &Target{Experiment: d.Experiment, Classifier: d.Model(), Detector: d, close: d.Close}, nil
 	}
-	e, err := Load(name, set, c, o)
+	if o.Base != "" || len(o.Classifier) > 0 || o.AnyClassifier {
+		return nil, fmt.Errorf("%s is a spec: what replaces places of a detector's classifier is for a detector", name)
+	}
+	e, err := Load(name, set, c, o.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,8 @@ type Pullback func(ctx context.Context, cotangents map[string]*tensor.Tensor) (d
 type Configurable interface {
 	// Schema is the JSON Schema (draft-07) of Config.JSON. Strings with
 	// "format": "path" are relative to Config.BaseDir; "secret": true marks
-	// values that must not be written anywhere.
+	// values that must not be written anywhere, "private": true paths of files
+	// that belong to the machine, such as keys: they are not packed.
 	Schema() []byte
 	// Configure is called once, before Info is asked in full. An error that
 	// wraps or is a Diagnostics names the fields at fault.

@@ -25,6 +25,7 @@ type attackFlags struct {
 	seed         uint64
 	limit        int
 	target       int // class; -1: none
+	open         openFlags
 
 	unconstrained bool
 }
@@ -48,6 +49,9 @@ func (a *app) attackCommand() *cobra.Command {
 			if _, err := f.rows.options(a); err != nil {
 				return err
 			}
+			if (f.open.base != "" || len(f.open.classifier) > 0) && len(f.setSpec) > 0 {
+				return usagef("--base and --classifier are for a detector, --set-spec for a spec")
+			}
 			chosen, err := host.ParseAttack(f.attack, f.set, a.c)
 			if err != nil {
 				return UsageError{err}
@@ -64,11 +68,12 @@ func (a *app) attackCommand() *cobra.Command {
 	c.Flags().IntVar(&f.limit, "limit", 0, "number of rows to attack, from the first; 0: all")
 	c.Flags().IntVar(&f.target, "target", -1, "number of the class to reach; rows already classified as it are not attacked; -1: any class but the label")
 	c.Flags().BoolVar(&f.unconstrained, "unconstrained", false, "let the attack make rows that the data's constraints call impossible, for comparison")
+	f.open.add(c)
 	return c
 }
 
 func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chosen attack.Attack) (err error) {
-	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, a.options())
+	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, f.open.options(a))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 // detectFlags are the flags of detect.
 type detectFlags struct {
 	rows                   dataFlags
+	open                   openFlags
 	format, out, onError   string
 	include, keep          []string
 	noScore, anyClassifier bool
@@ -57,7 +58,9 @@ func (a *app) detectCommand() *cobra.Command {
 			if err := format.Check(results.Options{Meta: results.Meta{Keep: f.keep}, Include: include}); err != nil {
 				return UsageError{err}
 			}
-			d, err := host.OpenContext(cmd.Context(), args[0], a.c, host.OpenOptions{Options: a.options(), AnyClassifier: f.anyClassifier})
+			open := f.open.options(a)
+			open.AnyClassifier = f.anyClassifier
+			d, err := host.OpenContext(cmd.Context(), args[0], a.c, open)
 			if err != nil {
 				return err
 			}
@@ -81,6 +84,7 @@ func (a *app) detectCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "omit instance_score")
 	c.Flags().BoolVar(&f.anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
 	c.Flags().IntVar(&f.batch, "batch", 64, "instances scored together; the results do not depend on it")
+	f.open.add(c)
 	return c
 }
 

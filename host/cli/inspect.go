@@ -20,15 +20,15 @@ func (a *app) inspectCommand() *cobra.Command {
 		Short: "Verify a detector and describe it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			saved, err := artifact.Load(args[0])
+			s, err := host.Inspect(args[0], a.c)
 			if err != nil {
 				return err
 			}
-			e, err := host.Reopen(saved, a.c)
-			if err != nil {
+			if err := a.printSaved(s.Experiment, s.Saved); err != nil || s.Pack == nil || a.json {
 				return err
 			}
-			return a.printSaved(e, saved)
+			printNeeds(a.stdout, s.Pack)
+			return nil
 		},
 	}
 }
