@@ -180,7 +180,24 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 
 // Constraints say which rows of the experiment's data are possible, in the space
 // that is attacked; nil: any. Attack, Evaluate and benchmarks take them from here.
-func (e *Experiment) Constraints() (*attack.Constraints, error) { return nil, nil }
+func (e *Experiment) Constraints() (*attack.Constraints, error) {
+	if e.Spec.Data.Columns == nil {
+		return nil, nil
+	}
+	door, err := e.Door()
+	if err != nil {
+		return nil, err
+	}
+	limits, groups, err := door.Limits()
+	if err != nil || limits == nil {
+		return nil, err
+	}
+	c := &attack.Constraints{Groups: groups}
+	for _, l := range limits {
+		c.Columns = append(c.Columns, attack.Column(l))
+	}
+	return c, nil
+}
 
 // ParseAttack makes an attack from its name and options (eps=0.1).
 func ParseAttack(name string, set []string, c Components) (attack.Attack, error) {
