@@ -82,8 +82,8 @@ type ReadOptions struct {
 	// Labels names an array of labels, or a file: one that is no array's name
 	// is left to the caller.
 	Labels string
-	// Label names the column of labels; empty: none. With a Schema it is that
-	// one's.
+	// Label names the column of labels, which must be there; empty: none is
+	// asked for, and that of the Schema is left out where it is.
 	Label string
 	// Schema says what the columns of a table are for; nil: all but the label are
 	// numbers.
@@ -109,8 +109,9 @@ type Reader interface {
 	Example() tensor.Shape
 	// Count is the number of rows, -1 if unknown without reading.
 	Count() int
-	// Next fills dst, of Example's size, with the next row, all numbers finite;
-	// io.EOF ends. After a *RowError the next row can be read; other errors,
+	// Next fills dst, of Example's size, with the next row, all numbers finite
+	// but for the NaN of a value that is missing where a Tabled lets it; io.EOF
+	// ends. After a *RowError the next row can be read; other errors,
 	// which name the source, are final.
 	Next(dst []float32) error
 	// Parts are the digests of the files read, complete once Next gave io.EOF.
