@@ -39,7 +39,7 @@ var samples = map[string]func(t *testing.T) []datasettest.Sample{
 	"csv": func(t *testing.T) []datasettest.Sample {
 		x := tensor.From([]float32{1, 2.5, 3, -4, 50, 6}, 3, 2)
 		return []datasettest.Sample{
-			{Path: write(t, "bare.csv", []byte("1,2.5\n3,-4\n5e1,6\n")), X: x},
+			{Path: write(t, "plain.csv", []byte("a,b\n1,2.5\n3,-4\n5e1,6\n")), X: x},
 			{Path: write(t, "iris.csv", []byte(irisCSV)), Source: dataset.Source{Label: "species"}, X: x, Labels: []int{0, 1, 0}},
 			{Path: write(t, "iris.tsv", bytes.ReplaceAll([]byte(irisCSV), []byte(","), []byte("\t"))), Source: dataset.Source{Label: "species"}, X: x, Labels: []int{0, 1, 0}},
 		}

@@ -21,7 +21,7 @@ func Table() registry.Table[dataset.Format] {
 		registry.Entry[dataset.Format]{Name: "npz", Default: NPZ{},
 			Doc: "several NumPy arrays by name (.npz); x or FILE.npz:KEY names the inputs, y or labels the labels\n\nWithout a name the inputs are the array x, or the only one, and the labels of a file of labels are the array y, or the only one: {file: rows.npz, y: y}, {file: rows.npz, x: images, labels: y.npy}."},
 		registry.Entry[dataset.Format]{Name: "csv", Default: CSV{},
-			Doc: "text in rows and columns (.csv, .tsv), separated by comma, semicolon or tab; label names the column of labels\n\nA first line without numbers, or with the label's name, is a header; without one label is the column's number, from 0: {file: rows.csv, label: species}. Plain or gzip, from a file or standard input."},
+			Doc: "text in rows and columns (.csv, .tsv), separated by tab, comma, semicolon or spaces; label names the column of labels\n\nColumns go by name, in any order. The first line is a header where names that are known stand in it, or more words than there are columns of words; what neither tells is an error, and header: true or false says it. Without a header label is the column's number, from 0: {file: rows.csv, label: \"4\", header: false}. Plain or gzip, from a file or standard input."},
 		registry.Entry[dataset.Format]{Name: "parquet", Default: Parquet{},
 			Doc: "a table of Apache Parquet (.parquet): one number per column, or columns of lists; label names the column of labels\n\nThe type of a column says what it holds; nulls are bad rows: {file: rows.parquet, label: species}."},
 		registry.Entry[dataset.Format]{Name: "jsonl", Default: JSONL{},

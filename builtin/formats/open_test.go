@@ -60,46 +60,6 @@ const irisCSV = `length,width,species
 5e1,6,setosa
 `
 
-func TestOpenCSV(t *testing.T) {
-	d := mustOpen(t, dataset.Source{File: write(t, "t.csv", []byte(irisCSV)), Label: "species"})
-	if want := []float32{1, 2.5, 3, -4, 50, 6}; !slices.Equal(d.X.Data, want) || !d.X.Shape.Equal(tensor.Shape{3, 2}) {
-		t.Errorf("x = %v %v, want %v", d.X.Shape, d.X.Data, want)
-	}
-	if !slices.Equal(d.Labels, []int{0, 1, 0}) || !slices.Equal(d.Classes, []string{"setosa", "virginica"}) {
-		t.Errorf("labels %v of %v", d.Labels, d.Classes)
-	}
-	if !slices.Equal(d.Features, []string{"length", "width"}) {
-		t.Errorf("features %v", d.Features)
-	}
-	d = mustOpen(t, dataset.Source{File: write(t, "t.csv", []byte("\uFEFF1;2;0\n3;4;1\n")), Label: "2"})
-	if want := []float32{1, 2, 3, 4}; !slices.Equal(d.X.Data, want) || !slices.Equal(d.Labels, []int{0, 1}) || !slices.Equal(d.Classes, []string{"0", "1"}) {
-		t.Errorf("without header: x %v, labels %v", d.X.Data, d.Labels)
-	}
-}
-
-func TestCSVRefused(t *testing.T) {
-	for _, c := range []struct{ name, text, label, want string }{
-		{"mixed", "a,b\n1,2\n3,low\n", "", `row 1: line 3: column "b": "low" is not a number`},
-		{"nan", "a,b\n1,NaN\n", "", `row 0: line 2: column "b": "NaN": want finite`},
-		{"overflow", "a\n1e39\n", "", `column "a": "1e39": want finite`},
-		{"empty cell", "a,b\n1,\n", "", `column "b": no value`},
-		{"short row", "a,b\n1\n", "", "1 columns, want 2"},
-		{"no such column", "a,b\n1,2\n", "c", `no column "c"; it has a, b`},
-		{"no header", "1,2\n", "c", "has no header"},
-		{"quotes", "a,b\n\"1,2\n", "", "row 0"},
-		{"empty", "", "", "empty"},
-		{"header only", "a,b\n", "", "no rows"},
-		{"fractional label", "a,y\n1,0.5\n", "y", `label "0.5", want class indices from 0 or names`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := open(dataset.Source{File: write(t, "t.csv", []byte(c.text)), Label: c.label})
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
-	}
-}
-
 func TestOpenNPZ(t *testing.T) {
 	d := mustOpen(t, dataset.Source{File: numpy("deflated.npz"), X: "images", Y: "y"})
 	if !d.X.Shape.Equal(tensor.Shape{4, 2, 3}) || !slices.Equal(d.Labels, []int{0, 1, 2, 1}) {

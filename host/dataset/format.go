@@ -82,8 +82,8 @@ type ReadOptions struct {
 	// Labels names an array of labels, or a file: one that is no array's name
 	// is left to the caller.
 	Labels string
-	// Label names the column of labels, which must be there; empty: none is
-	// asked for, and that of the Schema is left out where it is.
+	// Label names the column of labels; empty: the Schema's, if that has one. It
+	// must be there, but for the Schema's where Features are known.
 	Label string
 	// Schema says what the columns of a table are for; nil: all but the label are
 	// numbers.

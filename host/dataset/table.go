@@ -91,7 +91,7 @@ type ColumnRule struct {
 type Schema struct {
 	// Label is the column of labels, ID the one that names a row; empty: none. In a
 	// file without names they are numbers of columns, from 0. Where Features are
-	// known a file may lack them, but for the label that ReadOptions.Label names.
+	// known a file may lack them.
 	Label string
 	ID    string
 	// Features are those of every row, in order, matched by name whatever the

@@ -29,8 +29,8 @@ func newField(cell int, f Feature) field {
 	if f.Kind == KindCategory {
 		d.codes = make(map[string]int, len(f.Categories))
 		for i, c := range f.Categories {
-			if _, ok := d.codes[Canonical(c)]; !ok {
-				d.codes[Canonical(c)] = i
+			if _, ok := d.codes[canonical(c)]; !ok {
+				d.codes[canonical(c)] = i
 			}
 		}
 	}
@@ -57,7 +57,7 @@ func (f *field) value(c *Cell) (float32, error) {
 			if d.Missing {
 				return nan, nil
 			}
-			return 0, errMissing
+			return 0, c.noValue()
 		}
 		if d.codes != nil {
 			return 0, fmt.Errorf("%.40q is none of %s", c.name(), list(d.Categories))
@@ -78,7 +78,7 @@ func (d *domain) code(c *Cell) (int, bool) {
 	if c.Kind == CellMissing {
 		return 0, false
 	}
-	code, ok := d.codes[Canonical(c.name())]
+	code, ok := d.codes[canonical(c.name())]
 	if !ok && c.Kind == CellNumber && c.Text != "" { // a truth value written out
 		code, ok = d.codes[numeral(c.Number)]
 	}
@@ -104,7 +104,7 @@ func (c *Cell) number() (float32, error) {
 				return 0, nil
 			}
 			if c.missing() {
-				return 0, errMissing
+				return 0, c.noValue()
 			}
 			return 0, fmt.Errorf("%.40q %w", text, errText)
 		}
@@ -114,7 +114,7 @@ func (c *Cell) number() (float32, error) {
 		return f, nil
 	}
 	if c.missing() {
-		return 0, errMissing
+		return 0, c.noValue()
 	}
 	return 0, fmt.Errorf("%.40q: want finite numbers of float32", c.name())
 }
@@ -129,6 +129,14 @@ func (c *Cell) missing() bool {
 		return c.Number != c.Number
 	}
 	return IsMissing(c.Text)
+}
+
+// noValue says that a missing value is, in the file's words.
+func (c *Cell) noValue() error {
+	if text := c.name(); text != "" {
+		return fmt.Errorf("%q: %w", text, errMissing)
+	}
+	return errMissing
 }
 
 // IsMissing reports whether text stands for a value that is missing: empty, NA,
@@ -163,10 +171,10 @@ func numeral(v float64) string {
 
 var decimal = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$`)
 
-// Canonical is one way of writing a label or a category: without spaces around
+// canonical is one way of writing a label or a category: without spaces around
 // it, and where it is a number as short as that goes, so that 1, 1.0 and 1e0
 // agree.
-func Canonical(text string) string {
+func canonical(text string) string {
 	text = strings.TrimSpace(text)
 	if !decimal.MatchString(text) {
 		return text

@@ -28,8 +28,8 @@ func (t *table) match(o ReadOptions) error {
 	label := o.Label
 	if label == "" {
 		label = t.schema.Label
-		t.required = label != "" && t.schema.Features == nil
 	}
+	t.required = label != "" && (t.schema.Features == nil || label != t.schema.Label)
 	match := t.byPosition
 	if t.Header() {
 		match = t.byName

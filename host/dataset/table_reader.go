@@ -20,7 +20,7 @@ import (
 // a label or id that is named by its number; of the Example wanted; or else of
 // the first record's.
 func NewTable(r Records, name string, o ReadOptions) (Reader, error) {
-	t := &table{Records: r, name: name, label: -1, id: -1, required: o.Label != ""}
+	t := &table{Records: r, name: name, label: -1, id: -1}
 	if o.Schema != nil {
 		t.schema = *o.Schema
 	}

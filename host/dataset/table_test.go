@@ -162,7 +162,7 @@ func TestNewTableRefused(t *testing.T) {
 		{"a first row too short", fake{lines: []string{"1", "1 2"}}, ReadOptions{Schema: &Schema{Features: []Feature{{Name: "x"}, {Name: "y"}}}}, "t: row 0: line 1: 1 columns, want 2: x, y"},
 		{"a first row too long", fake{lines: []string{"1 2 3"}}, ReadOptions{Example: tensor.Shape{2}}, "t: row 0: line 1: 3 columns, want 2"},
 		{"text", fake{names: "a", lines: []string{"red"}}, ReadOptions{}, `t: row 0: line 1: column "a": "red" is not a number; data.columns: {a: {categories: [...]}} says which words it has, {a: {ignore: true}} leaves it out, id: a names rows by it`},
-		{"missing", fake{names: "a", lines: []string{"NaN"}}, ReadOptions{}, `column "a": no value; data.columns: {a: {missing: median}} accepts it`},
+		{"missing", fake{names: "a", lines: []string{"NaN"}}, ReadOptions{}, `column "a": "NaN": no value; data.columns: {a: {missing: median}} accepts it`},
 		{"null", fake{names: "my_a", lines: []string{"_"}}, ReadOptions{}, `column "my a": no value; data.columns: {"my a": {missing: median}}`},
 		{"infinite", fake{names: "a", lines: []string{"inf"}}, ReadOptions{}, `column "a": "inf": want finite numbers`},
 		{"beyond float32", fake{names: "a", lines: []string{"1e39#"}}, ReadOptions{}, "want finite numbers of float32"},
@@ -214,8 +214,8 @@ func TestCanonical(t *testing.T) {
 		" 1.0 ": "1", "1e0": "1", "+1": "1", "-0": "0", "007": "7", ".5": "0.5", "a b": "a b", "nan": "nan", "Inf": "Inf", "0x10": "0x10",
 		"9007199254740993": "9007199254740993", "1e300": "1e300", "": "",
 	} {
-		if got := Canonical(in); got != want {
-			t.Errorf("Canonical(%q) = %q, want %q", in, got, want)
+		if got := canonical(in); got != want {
+			t.Errorf("canonical(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

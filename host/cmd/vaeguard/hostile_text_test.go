@@ -79,7 +79,7 @@ func hostileTables() []hostile {
 	return []hostile{
 		{"csv", "empty", read("t.csv", ""), "empty"},
 		{"csv", "word among numbers", read("t.csv", "a,b\n1,2\n3,low\n"), `row 1: line 3: column "b": "low" is not a number`},
-		{"csv", "NaN", read("t.csv", "a,b\n1,NaN\n"), `column "b": "NaN": want finite`},
+		{"csv", "NaN", read("t.csv", "a,b\n1,NaN\n"), `column "b": "NaN": no value`},
 		{"csv", "beyond float32", read("t.csv", "a\n1e39\n"), "want finite"},
 		{"csv", "empty cell", read("t.csv", "a,b\n1,\n"), "no value"},
 		{"csv", "short row", read("t.csv", "a,b\n1\n"), "1 columns, want 2"},
