@@ -25,7 +25,7 @@ func Table() registry.Table[dataset.Format] {
 		registry.Entry[dataset.Format]{Name: "parquet", Default: Parquet{},
 			Doc: "a table of Apache Parquet (.parquet): one number per column, or columns of lists; label names the column of labels\n\nThe type of a column says what it holds; nulls are bad rows: {file: rows.parquet, label: species}."},
 		registry.Entry[dataset.Format]{Name: "jsonl", Default: JSONL{},
-			Doc: "JSON lines (.jsonl, .ndjson, .json): one array of numbers per line, flat or nested; the default on standard input\n\nPlain or gzip. There are no columns: labels come from a file: {file: x.jsonl, labels: y.npy}."},
+			Doc: "JSON (.jsonl, .ndjson, .json): one object or one array of numbers per line, or all of them in one array; the default on standard input\n\nKeys of objects are names of columns, in any order, null is no value, and label names the column of labels: {file: x.jsonl, label: species}. Arrays are flat or nested, and go by position; their labels may come from a file: {file: x.jsonl, labels: y.npy}. Plain or gzip."},
 		registry.Entry[dataset.Format]{Name: "idx", Default: IDX{},
 			Doc: "IDX, the format of MNIST, recognised by its first bytes: bytes become intensities in [0, 1]; labels come from a second file\n\nPlain or gzip, from a file or standard input: {idx: train-images.gz, labels: train-labels.gz}."},
 		registry.Entry[dataset.Format]{Name: "folder", Default: Folder{},

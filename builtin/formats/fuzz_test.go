@@ -73,9 +73,17 @@ func fuzzOnce(t *testing.T, format dataset.StreamFormat, b []byte, o dataset.Rea
 }
 
 func FuzzJSONLines(f *testing.F) {
-	f.Add([]byte("[[1,2],[3,4]]\n[1,2,3,4]\n"))
-	f.Add([]byte("[1]\n[null]\n\n[[[2]]]"))
-	fuzzStream(f, JSONL{})
+	for _, text := range []string{
+		"[[1,2],[3,4]]\n[1,2,3,4]\n", "[1]\n[null]\n\n[[[2]]]", `{"a":1,"b":2,"c":"x"}` + "\n[1,2,1]\n", `[{"a":[1,2]},{"a":null}]`,
+		"[\n[1,2],\n[3,\"4\"]]", `{"a":NaN,"b":{"x":[{}]},"c":"\u00e9\"","y":true}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, o := range []dataset.ReadOptions{{}, {Label: "y"}, {Label: "1"}, {Schema: mixedSchema}, {Schema: &dataset.Schema{Rules: map[string]dataset.ColumnRule{"0": {Missing: true}}}}} {
+			fuzzOnce(t, JSONL{}, b, o)
+		}
+	})
 }
 
 func FuzzIDX(f *testing.F) {

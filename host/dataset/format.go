@@ -64,6 +64,9 @@ type Traits struct {
 	Arrays bool
 	// Table says that columns have names, or numbers: label names one.
 	Table bool
+	// Objects says that rows may have names of columns as well as none: label
+	// names a column, and labels may come from a file too.
+	Objects bool
 	// Labelled says that rows bring their labels. Those of other formats, but
 	// for tables, may come from a file of labels.
 	Labelled bool

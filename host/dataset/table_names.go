@@ -152,6 +152,25 @@ func (t *table) inOrder(used []bool) error {
 	return nil
 }
 
+// Columns are those that the features come from: the entries NAME[0], NAME[1] …
+// in a row are a column of lists.
+func (s *Schema) Columns() []Column {
+	var out []Column
+	for _, f := range s.Features {
+		name, place := splitPlace(f.Name)
+		last := len(out) - 1
+		switch {
+		case name == "" || place > 0 && (last < 0 || out[last].Name != name || out[last].Size != place):
+			out = append(out, Column{Name: f.Name})
+		case place == 0:
+			out = append(out, Column{Name: name, Size: 1})
+		default:
+			out[last].Size++
+		}
+	}
+	return out
+}
+
 // splitPlace parts NAME[PLACE]; name is empty if it is none.
 func splitPlace(s string) (name string, place int) {
 	open := strings.LastIndexByte(s, '[')

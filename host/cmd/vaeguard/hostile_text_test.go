@@ -91,6 +91,6 @@ func hostileTables() []hostile {
 		{"jsonl", "beyond float32", read("t.jsonl", "[1,1e400]\n"), "row 0: line 1: column 1: \"1e400\": want finite numbers"},
 		{"jsonl", "cut in a row", read("t.jsonl", "[1,2]\n[1,"), "row 1: line 2: column 1: no value"},
 		{"jsonl", "100,000 lists in each other", read("t.jsonl", strings.Repeat("[", 100_000)), "line 1: want a JSON array of numbers"},
-		{"jsonl", "object", read("t.jsonl", "{\"x\": 1}\n"), "line 1: want a JSON array of numbers"},
+		{"jsonl", "object with a word", read("t.jsonl", "{\"x\": \"y\"}\n"), `row 0: line 1: column "x": "y" is not a number`},
 	}
 }
