@@ -23,7 +23,7 @@ func Table() registry.Table[dataset.Format] {
 		registry.Entry[dataset.Format]{Name: "csv", Default: CSV{},
 			Doc: "text in rows and columns (.csv, .tsv), separated by tab, comma, semicolon or spaces; label names the column of labels\n\nColumns go by name, in any order. The first line is a header where names that are known stand in it, or more words than there are columns of words; what neither tells is an error, and header: true or false says it. Without a header label is the column's number, from 0: {file: rows.csv, label: \"4\", header: false}. Plain or gzip, from a file or standard input."},
 		registry.Entry[dataset.Format]{Name: "parquet", Default: Parquet{},
-			Doc: "a table of Apache Parquet (.parquet): one number per column, or columns of lists; label names the column of labels\n\nThe type of a column says what it holds; nulls are bad rows: {file: rows.parquet, label: species}."},
+			Doc: "a table of Apache Parquet (.parquet): one number per column, or columns of lists; label names the column of labels\n\nColumns go by name, in any order, and their types say what they hold: numbers of any width, decimals, truth values, text; nulls are no value: {file: rows.parquet, label: species}."},
 		registry.Entry[dataset.Format]{Name: "jsonl", Default: JSONL{},
 			Doc: "JSON (.jsonl, .ndjson, .json): one object or one array of numbers per line, or all of them in one array; the default on standard input\n\nKeys of objects are names of columns, in any order, null is no value, and label names the column of labels: {file: x.jsonl, label: species}. Arrays are flat or nested, and go by position; their labels may come from a file: {file: x.jsonl, labels: y.npy}. Plain or gzip."},
 		registry.Entry[dataset.Format]{Name: "idx", Default: IDX{},

@@ -130,8 +130,14 @@ func FuzzImage(f *testing.F) {
 func FuzzParquet(f *testing.F) {
 	seed(f, fixture("*.parquet"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if r, err := newParquetRows(bytes.NewReader(b), int64(len(b)), "fuzz", ""); err == nil {
-			datasettest.Exhaust(t, r)
+		for _, o := range []dataset.ReadOptions{{}, {Schema: mixedSchema}, {Label: "label"}} {
+			r, err := newParquetRecords(bytes.NewReader(b), int64(len(b)), "fuzz", o)
+			if err != nil {
+				continue
+			}
+			if table, err := dataset.NewTable(r, "fuzz", o); err == nil {
+				datasettest.Exhaust(t, table)
+			}
 			_ = r.Close()
 		}
 	})

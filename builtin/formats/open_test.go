@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -89,13 +90,56 @@ func TestOpenParquet(t *testing.T) {
 		t.Errorf("x %v, labels %v", d.X.Data, d.Labels)
 	}
 	for file, want := range map[string]string{
-		"null.parquet": `row 1: column "a" has no value`,
+		"null.parquet": `row 1: column "a": no value; data.columns: {a: {missing: median}} accepts it`,
 		"time.parquet": `column "a" is of type TIMESTAMP`,
 		"flat.parquet": `column "kind" holds text, want numbers`,
 	} {
 		if _, err := open(dataset.Source{File: fixture(file)}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", file, err, want)
 		}
+	}
+}
+
+// typed are the rows of the fixtures types.*, whose word is the label.
+var typed = []float32{0.5, 1.25, 1.25, 1.5, 1, 1, -1.25, -0.5, -2.5, -2.5, -2, 0, 65504, 99.99, 123456789.125, 1e21, 1 << 53, 1}
+
+func TestParquetTypes(t *testing.T) {
+	d := mustOpen(t, dataset.Source{File: fixture("types.parquet"), Label: "word"})
+	if !slices.Equal(d.X.Data, typed) || !slices.Equal(d.Labels, []int{0, 1, 0}) {
+		t.Errorf("x %v, want %v, labels %v", d.X.Data, typed, d.Labels)
+	}
+	pandasTable(t, Parquet{}, fixture("pandas.parquet"))
+}
+
+// pandasTable holds that a frame of the columns a and b under the index key, with
+// values missing, is read without that.
+func pandasTable(t *testing.T, f dataset.Format, path string) {
+	t.Helper()
+	rules := map[string]dataset.ColumnRule{"a": {Missing: true}, "b": {Categories: []string{"x", "y"}, Missing: true}}
+	r, err := f.Open(path, dataset.ReadOptions{Schema: &dataset.Schema{Rules: rules, Keep: []string{"key"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if n := r.(dataset.Tabled).Notices(); len(n) != 1 || !strings.Contains(n[0], `column "key" is an index`) {
+		t.Errorf("notices %q", n)
+	}
+	for i, want := range []string{"[1.5 0] 7", "[2.5 NaN] 8", "[NaN 1] 9"} {
+		row := make([]float32, 2)
+		if err := r.Next(row); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(row, " ", r.(dataset.Traced).Trace().Kept[0].Number); got != want {
+			t.Errorf("row %d is %s, want %s", i, got, want)
+		}
+	}
+	r, err = f.Open(path, dataset.ReadOptions{Schema: &dataset.Schema{ID: "key", Features: []dataset.Feature{{Name: "a", Missing: true}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if err := r.Next(make([]float32, 1)); err != nil || r.(dataset.Traced).Trace().ID != "7" {
+		t.Errorf("id %+v, %v", r.(dataset.Traced).Trace(), err)
 	}
 }
 
