@@ -151,7 +151,7 @@ func TestCSVRefused(t *testing.T) {
 			}
 		})
 	}
-	for text, want := range map[string]string{"a,b\n": "no rows", "a,y\n1,0.5\n": `label "0.5", want class indices from 0 or names`} {
+	for text, want := range map[string]string{"a,b\n": "no rows", "a,y\n1,0.5\n": `label "0.5", want whole numbers or names`} {
 		if _, err := open(dataset.Source{File: write(t, "t.csv", []byte(text)), Label: strings.TrimLeft(text[2:3], "b")}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}

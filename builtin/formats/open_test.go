@@ -172,8 +172,8 @@ func TestOpenIDX(t *testing.T) {
 	if !plain.X.Shape.Equal(tensor.Shape{2, 1, 2, 1}) || !slices.Equal(plain.X.Data, []float32{0, 1, 0.2, 0.4}) {
 		t.Errorf("x = %v %v", plain.X.Shape, plain.X.Data)
 	}
-	if !slices.Equal(plain.Labels, []int{3, 1}) {
-		t.Errorf("labels %v", plain.Labels)
+	if !slices.Equal(plain.Labels, []int{1, 0}) || !slices.Equal(plain.Classes, []string{"1", "3"}) {
+		t.Errorf("labels %v of %v", plain.Labels, plain.Classes)
 	}
 	if dataset.Shared(plain, packed) != 2 {
 		t.Error("the same content under another name was not recognised")
