@@ -50,6 +50,18 @@ var samples = map[string]func(t *testing.T) []datasettest.Sample{
 			X: tensor.From([]float32{1, 0.5, 1, 1, 2, 1.5, 0, 2, 3, 2.5, 1, 4294967295}, 3, 4), Labels: []int{0, 1, 0},
 		}}
 	},
+	"arrow": func(*testing.T) []datasettest.Sample {
+		var all []float32
+		for i := range 3 {
+			all = append(append(all, typed[6*i:6*i+6]...), float32(2*i+1), float32(2*i+2)) // and the list
+		}
+		x := tensor.From(all, 3, 8)
+		var out []datasettest.Sample
+		for _, name := range []string{"types.arrow", "types.arrows", "lz4.feather"} {
+			out = append(out, datasettest.Sample{Path: fixture(name), Source: dataset.Source{Label: "word"}, X: x, Labels: []int{0, 1, 0}})
+		}
+		return out
+	},
 	"jsonl": func(t *testing.T) []datasettest.Sample {
 		text := []byte("[[1,2],[3,4]]\n\n[5,6,7,8]\n[[-1,2e1],[0.5,0]]\n")
 		x := tensor.From([]float32{1, 2, 3, 4, 5, 6, 7, 8, -1, 20, 0.5, 0}, 3, 2, 2)

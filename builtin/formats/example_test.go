@@ -23,6 +23,7 @@ func ExampleTable() {
 	// npz [.npz]
 	// csv [.csv .tsv]
 	// parquet [.parquet]
+	// arrow [.arrow .arrows .feather]
 	// jsonl [.jsonl .ndjson .json]
 	// idx []
 	// folder []

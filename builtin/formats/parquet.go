@@ -119,15 +119,7 @@ func (r *parquetRecords) sizes(o dataset.ReadOptions) error {
 				n++
 			}
 		}
-		r.columns[i].Size = max(n, 1)
-		if o.Schema == nil {
-			continue
-		}
-		for _, k := range o.Schema.Columns() {
-			if k.Name == c.Name && k.Size > 0 {
-				r.columns[i].Size = k.Size
-			}
-		}
+		r.columns[i].Size = listSize(c.Name, n, o)
 	}
 	return nil
 }

@@ -107,6 +107,9 @@ func (c *Content) Holds(n, width int64) error {
 	return nil
 }
 
+// Most is the number of bytes that there can be at most, -1 if unknown.
+func (c *Content) Most() int64 { return c.most }
+
 // Fill reads exactly len(b) bytes. An end before that is an error that says
 // which row it cut.
 func (c *Content) Fill(b []byte) error {
