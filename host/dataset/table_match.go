@@ -13,7 +13,7 @@ import (
 
 // maxFeatures bounds the columns of a table whose cells are numbers of an
 // example.
-const maxFeatures = 1 << 26
+const maxFeatures = 1 << 22
 
 // match finds the cells of features, label and id.
 func (t *table) match(o ReadOptions) error {

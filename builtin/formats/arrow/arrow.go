@@ -17,9 +17,11 @@ import (
 const (
 	// maxMetadata bounds the metadata of one message, in bytes.
 	maxMetadata = 16 << 20
-	// maxBatch bounds the bytes of one batch where nothing else does; also
-	// unpacked.
+	// maxBatch bounds the bytes of one batch, also unpacked.
 	maxBatch = 4 << 30
+	// A file of n bytes unpacks to at most spare + ratio·n: columns of one value
+	// again and again are packed that much.
+	spare, ratio = 64 << 20, 4096
 	// maxRows bounds the rows of one batch: a column of nulls claims as many as it
 	// likes in no bytes.
 	maxRows = 1 << 24
@@ -73,11 +75,14 @@ func Open(in *bufio.Reader, most int64) (t *Table, err error) {
 	if err != nil {
 		return nil, err
 	}
+	unpacked := int64(maxBatch)
 	if most < 0 || most > maxBatch {
 		most = maxBatch
+	} else {
+		unpacked = min(unpacked, spare+ratio*most)
 	}
 	t.ipc, err = ipc.NewReader(io.MultiReader(bytes.NewReader(first), in),
-		ipc.WithMetadataSizeLimit(maxMetadata), ipc.WithBodySizeLimit(most), ipc.WithAllocator(&allocator{}))
+		ipc.WithMetadataSizeLimit(maxMetadata), ipc.WithBodySizeLimit(most), ipc.WithAllocator(&allocator{most: unpacked}))
 	if err != nil {
 		return nil, err
 	}
@@ -182,11 +187,11 @@ func recovered(err *error) {
 }
 
 // allocator claims memory up to a bound: what is packed may claim any size.
-type allocator struct{ used int64 }
+type allocator struct{ used, most int64 }
 
 func (a *allocator) claim(n int) {
-	if n < 0 || a.used > maxBatch-int64(n) {
-		panic(fmt.Sprintf("%d bytes for one batch, want at most %d", n, int64(maxBatch)))
+	if n < 0 || a.used > a.most-int64(n) {
+		panic(fmt.Sprintf("%d bytes more for one batch, want at most %d", n, a.most))
 	}
 	a.used += int64(n)
 }

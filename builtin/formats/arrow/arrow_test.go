@@ -156,7 +156,7 @@ func TestRefused(t *testing.T) {
 func TestAllocator(t *testing.T) {
 	claim := func(n int) (err error) {
 		defer recovered(&err)
-		a := &allocator{used: maxBatch - 100}
+		a := &allocator{used: 900, most: 1000}
 		a.Free(a.Reallocate(50, a.Allocate(20)))
 		a.Allocate(n)
 		return nil
@@ -165,7 +165,7 @@ func TestAllocator(t *testing.T) {
 		t.Errorf("what is free was refused: %v", err)
 	}
 	for _, n := range []int{101, -1} {
-		if err := claim(n); err == nil || !strings.Contains(err.Error(), "want at most 4294967296") {
+		if err := claim(n); err == nil || !strings.Contains(err.Error(), "want at most 1000") {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}

@@ -19,6 +19,9 @@ type Cell struct {
 // maxScale bounds the digits behind a decimal point.
 const maxScale = 76
 
+// maxValues bounds the values of one list.
+const maxValues = 1 << 22
+
 // describe says what a field holds.
 func describe(f arrow.Field) Column {
 	c := Column{Name: f.Name}
@@ -35,7 +38,7 @@ func (c *Column) take(t arrow.DataType) string {
 		return c.take(t.StorageType())
 	case *arrow.FixedSizeListType:
 		n := int(t.Len())
-		if n < 1 || n > 1<<26/max(c.Size, 1) {
+		if n < 1 || n > maxValues/max(c.Size, 1) {
 			return fmt.Sprintf("holds lists of %d", n)
 		}
 		c.Size = max(c.Size, 1) * n
