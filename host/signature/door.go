@@ -493,10 +493,11 @@ func (d *Door) Undo(x *tensor.Tensor) (*tensor.Tensor, error) {
 	return out, nil
 }
 
-// whole rounds the features that are whole numbers.
+// whole rounds the features that are whole numbers, 0 and 1 of one-hot columns
+// among them.
 func (d *Door) whole(row []float32) {
 	for i, f := range d.Features {
-		if f.Kind == dataset.KindInteger {
+		if f.Kind == dataset.KindInteger || d.spec.Columns[f.Name].OneHot != "" {
 			row[i] = float32(math.Round(float64(row[i])))
 		}
 	}
