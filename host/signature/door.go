@@ -421,7 +421,7 @@ func (d *Door) Restore(all map[string]*tensor.Tensor) error {
 // Prepare is x, raw rows (N, example…), as the guard takes them. Rows of another
 // shape than the signature's are an error.
 func (d *Door) Prepare(x *tensor.Tensor) (*tensor.Tensor, error) {
-	in, err := d.admit(x.Example(), false)
+	in, err := d.admit(x.Example(), false, false)
 	if err != nil {
 		return nil, err
 	}
