@@ -183,6 +183,9 @@ func (e *Experiment) checkModel(in tensor.Shape, classes int, names []string, no
 		if data == nil || data.Labels == nil {
 			continue
 		}
+		if n := len(s.Data.Classes); n > 0 && n != classes {
+			return s.Errorf("data.classes", "%d classes, and the classifier has %d", n, classes)
+		}
 		if c, at := misnumbered(data.Classes, names); c != "" {
 			return s.Errorf("data.classes", "labels are numbered as %.200q, and the classifier has %.40q at %d: say the classifier's classes, data.classes: %s", data.Classes, c, at, flowList(names))
 		}

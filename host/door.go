@@ -49,6 +49,7 @@ func (e *Experiment) learn(role dataset.Role) (*dataset.Data, error) {
 	if err != nil {
 		return nil, e.Spec.faultsAt(at, err)
 	}
+	e.tell(at, d)
 	if names := e.Spec.Data.ClassNames(); names != nil && d.Labels != nil {
 		if err := d.UseClasses(names); err != nil {
 			return nil, e.Spec.Errorf("data.classes", "%s: %v", role, err)
@@ -57,6 +58,13 @@ func (e *Experiment) learn(role dataset.Role) (*dataset.Data, error) {
 	door.Classes = d.Classes
 	e.rows.door = door
 	return d, nil
+}
+
+// tell logs what there is to say of how rows were read.
+func (e *Experiment) tell(from string, d *dataset.Data) {
+	for _, n := range d.Notices {
+		e.o.logger().Warn(n, "rows", from)
+	}
 }
 
 // door is the spec's door for rows of a source, before it has learnt, with the
@@ -185,6 +193,7 @@ func (e *Experiment) Read(path string, o ReadOptions) (*dataset.Data, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.tell(path, d)
 	if o.Labels != "" {
 		if d.Labels, d.Classes, err = dataset.ReadLabels(o.Labels, d.X.N(), e.c.Formats); err != nil {
 			return nil, err

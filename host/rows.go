@@ -78,6 +78,7 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 	if err != nil {
 		return nil, e.Spec.faultsAt(at, err)
 	}
+	e.tell(at, d)
 	if door.Classes != nil && d.Labels != nil {
 		if err := d.UseClasses(door.Classes); err != nil {
 			return nil, e.Spec.Errorf(at, "%v; data.classes says all classes, in order", err)

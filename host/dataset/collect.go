@@ -68,6 +68,9 @@ func (o *opened) collect() (*Data, error) {
 		return nil, fmt.Errorf("row %d has no label, and %d of %d rows have one", bare, len(texts), n)
 	}
 	d := &Data{X: tensor.From(data, append([]int{n}, example...)...)}
+	if n, ok := o.Reader.(Noticed); ok {
+		d.Notices = n.Notices()
+	}
 	if f, ok := o.Reader.(Featured); ok {
 		d.Features = f.Features()
 	}

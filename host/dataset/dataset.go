@@ -27,6 +27,8 @@ type Data struct {
 	// overlap if they share a pair.
 	Source string
 	Index  []int
+	// Notices are what a user should hear of how the rows were read.
+	Notices []string
 	// Parts are the files of a source that has several, in order: Index then
 	// counts through them, and Source is the digest of their digests. nil
 	// means one file.
