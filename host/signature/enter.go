@@ -30,7 +30,7 @@ func (d *Door) Enter(r dataset.Reader) (dataset.Entered, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &entered{gate: g, in: in, from: r, factor: d.factor(r), extent: d.extent, units: d.units}
+	e := &entered{gate: g, in: in, from: r, factor: d.factor(r), extent: d.extent, prepared: d.prepared, units: d.units}
 	if varied {
 		if free(in) || d.Kind == KindImage {
 			e.images = v
@@ -127,6 +127,17 @@ func (e *extent) add(row []float32) {
 		e.Low, e.High = min(e.Low, v), max(e.High, v)
 		e.Whole = e.Whole && v == float32(math.Trunc(float64(v)))
 	}
+}
+
+// addAll adds all rows.
+func (e *extent) addAll(rows dataset.Examples) error {
+	for row, err := range dataset.Each(rows) {
+		if err != nil {
+			return err
+		}
+		e.add(row)
+	}
+	return nil
 }
 
 // seen is the range, nil of nothing.
@@ -227,14 +238,14 @@ func (g *gate) row(dst, src []float32, in tensor.Shape) error {
 // entered are the rows of a reader behind the door.
 type entered struct {
 	*gate
-	in     tensor.Shape
-	from   dataset.Reader
-	images dataset.Varied // nil: rows have the shape in
-	factor factor
-	extent *extent // nil: not watched
-	units  func([]float32) error
-	raw    []float32
-	row    int
+	in               tensor.Shape
+	from             dataset.Reader
+	images           dataset.Varied // nil: rows have the shape in
+	factor           factor
+	extent, prepared *extent // of raw rows and of those that come out; nil: not watched
+	units            func([]float32) error
+	raw              []float32
+	row              int
 }
 
 // Example implements dataset.Entered.
@@ -260,6 +271,9 @@ func (e *entered) Next(dst []float32) error {
 	}
 	if err := e.gate.row(dst, raw, shape); err != nil {
 		return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
+	}
+	if e.prepared != nil {
+		e.prepared.add(dst)
 	}
 	return nil
 }
