@@ -32,6 +32,8 @@ type Detector struct {
 	// Saved is what was read from, or written to, disk; nil for a detector
 	// that was not saved.
 	Saved *artifact.Detector
+
+	opened bool // by Open: the experiment is its own
 }
 
 // OpenOptions of Open.
@@ -84,6 +86,7 @@ func OpenContext(ctx context.Context, dir string, c Components, opts ...OpenOpti
 	if err != nil {
 		return nil, errors.Join(err, cl.Close())
 	}
+	d.opened = true
 	return d, nil
 }
 
@@ -282,7 +285,12 @@ func (d *Detector) Digest() string {
 	return d.Saved.Digest
 }
 
-// Close ends the classifier's process.
+// Close ends the classifier's process. That of a detector of Open closes its
+// experiment too.
 func (d *Detector) Close() error {
-	return errors.Join(closeSource(d.Gradient, d.Detector.Close()), d.Classifier.Close())
+	var rows error
+	if d.opened {
+		rows = d.Experiment.Close()
+	}
+	return errors.Join(closeSource(d.Gradient, d.Detector.Close()), d.Classifier.Close(), rows)
 }

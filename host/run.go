@@ -185,6 +185,7 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 	if _, err := os.Stat(filepath.Join(out, artifact.MetaFile)); err == nil {
 		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
 	}
+	e.rows.temp, e.rows.cancelled = filepath.Dir(filepath.Clean(run.Path)), ctx.Err
 	if err := e.readAll(); err != nil {
 		return nil, err
 	}
