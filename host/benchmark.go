@@ -99,7 +99,7 @@ func (e *Experiment) benchPlugin(ctx context.Context, b bench.Options, in tensor
 		b.Local = func(ctx context.Context) (sdk.Classifier, func() error, error) {
 			c, err := e.configured(ctx, p.Name, deps.Config)
 			if err == nil {
-				c, err = launch.Local(ctx, c)
+				c, err = launch.Local(ctx, c, e.Spec.Classifier.Model.Preprocess)
 			}
 			return c, func() error { return nil }, err
 		}
@@ -121,6 +121,11 @@ func (e *Experiment) configured(ctx context.Context, name string, config sdk.Con
 		return nil, err
 	}
 	c := shipped.New()
+	info, err := c.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config.InputShape = e.Spec.Classifier.Model.Preprocess.Told(config.InputShape, info.Layout)
 	if cc, ok := c.(sdk.Configurable); ok {
 		if err := cc.Configure(ctx, config); err != nil {
 			return nil, fmt.Errorf("classifier.config: %w", err)
@@ -179,7 +184,11 @@ func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p lau
 		return e.Spec.Errorf("classifier", "the plugin %s is neither ready nor trainable", info.Name)
 	}
 	const rows = 256
-	data := sdk.TrainingData{X: tensor.New(append([]int{rows}, config.InputShape...)...), Labels: make([]int, rows)}
+	example := config.InputShape
+	if len(info.InputShape) > 0 {
+		example = info.InputShape
+	}
+	data := sdk.TrainingData{X: tensor.Batch(rows, example), Labels: make([]int, rows)}
 	for i := range data.X.Data { // spread evenly in [0, 1)
 		data.X.Data[i] = float32(i*7919%10007) / 10007
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -194,13 +195,18 @@ func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
 }
 
 // headerChecks are those that read headers of the data.
-func headerChecks(s *Spec, c Components) []spec.Check {
+//
+// What cannot be read is a fault to lint alone: a run reads all rows before it
+// starts anything, and says the same of them.
+func headerChecks(s *Spec, c Components, lint bool) []spec.Check {
 	sound := []string{"data", "classifier", "vae", "detector"}
 	return []spec.Check{
+		{Sound: sound[:2], Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkPreprocess(d, c) }},
 		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkShapes(d, c) }},
-		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkCalibration(d, c) }},
 		{Sound: []string{"data", "classifier"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkTooLarge(d, c) }},
+		{Sound: []string{"data"}, Find: func(d *spec.Document, found spec.Errors) spec.Errors { return s.checkData(d, c, found, lint) }},
 		{Find: s.checkTransfer},
+		{Find: s.checkHidden},
 	}
 }
 
@@ -209,10 +215,25 @@ func (s *Spec) checkTransfer(d *spec.Document, _ spec.Errors) spec.Errors {
 	if s.Evaluate.Transfer == "" {
 		return nil
 	}
-	if _, err := artifact.Resolve(d.Abs(s.Evaluate.Transfer)); err != nil {
+	if _, err := artifact.Resolve(d.Abs(s.Evaluate.Transfer)); err != nil && !pack.Is(d.Abs(s.Evaluate.Transfer)) {
 		return spec.Errors{d.Errorf("evaluate.transfer_from", "%v", err)}
 	}
 	return nil
+}
+
+// checkPreprocess finds keys of classifier.preprocess that do not go with the
+// shape of the data.
+func (s *Spec) checkPreprocess(d *spec.Document, c Components) spec.Errors {
+	p := s.Classifier.Model.Preprocess
+	if p == nil {
+		return nil
+	}
+	in, _ := s.inputShape(d, c)
+	if in == nil {
+		return nil // the data is not at hand: the start of the classifier finds out
+	}
+	_, err := p.For(in)
+	return d.Faults("classifier.preprocess", err)
 }
 
 // checkShapes is lint's shape inference: it makes the method's opinion for the
@@ -226,29 +247,37 @@ func (s *Spec) checkShapes(d *spec.Document, c Components) spec.Errors {
 	if in == nil {
 		return nil // the data is not at hand: train finds out
 	}
-	_, err := s.opinion(d, detect.Parts{Input: in, Classes: classes})
+	o, err := s.opinion(d, detect.Parts{Input: in, Classes: classes})
 	var fault spec.Error
-	if !errors.As(err, &fault) {
+	if errors.As(err, &fault) {
+		return spec.Errors{fault}
+	}
+	if err != nil {
 		return nil
 	}
-	return spec.Errors{fault}
+	return s.checkScores(d, o.Form())
 }
 
-// checkCalibration finds before any training that there are too few
-// calibration rows for the false-alarm rate that is asked for, if the headers
-// of the data tell how many there are.
-func (s *Spec) checkCalibration(d *spec.Document, c Components) spec.Errors {
-	if s.Threshold == nil || s.Data.Calibration == nil {
-		return nil
+// checkScores finds scores that read what the method does not have.
+func (s *Spec) checkScores(d *spec.Document, f detect.Form) spec.Errors {
+	var errs spec.Errors
+	for i, n := range s.Detector.NamedScores() {
+		if err := detect.CheckScore(n, s.Detector.Method.Name, f, true); err != nil {
+			errs = append(errs, d.Errorf(s.Detector.Score[i].Path, "%v", err))
+		}
 	}
-	h, err := dataset.ReadHeader(*s.Data.Calibration, d.Abs("."), c.Datasets, c.Formats)
-	if err != nil || h.Rows < 0 {
-		return nil // train finds out
+	return errs
+}
+
+// checkHidden finds scores of hidden layers where the spec names none.
+func (s *Spec) checkHidden(d *spec.Document, _ spec.Errors) spec.Errors {
+	var errs spec.Errors
+	for _, c := range s.Detector.Score {
+		if n, ok := c.Value.(detect.Score); ok && detect.NeedsOf(n).Hidden && len(s.Detector.HiddenLayers) == 0 {
+			errs = append(errs, d.Errorf(c.Path, "score %s needs detector.hidden_layers", c.Name))
+		}
 	}
-	if err := s.Threshold.Check(h.Rows); err != nil {
-		return spec.Errors{d.Errorf("threshold", "%v", err)}
-	}
-	return nil
+	return errs
 }
 
 // placeError gives an error of building layers its place in the file: section,
@@ -272,15 +301,16 @@ func placeError(d *spec.Document, section string, err error) spec.Error {
 	return d.Errorf(path, "%v", err)
 }
 
-// pluginChecks are what can be said of a spec's plugin without starting it:
-// that it cannot be found, or that its config does not fit it.
-func pluginChecks(s *Spec, c Components) []spec.Check {
+// lintChecks are those that not every verb needs: what can be said of a spec's
+// plugin without starting it, that it cannot be found, or that its config does
+// not fit it, and whether there is something to judge a detector by.
+func lintChecks(s *Spec, c Components) []spec.Check {
 	return []spec.Check{{Sound: []string{"classifier"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors {
 		if !d.Given("classifier") {
 			return nil
 		}
 		return s.pluginFaults(d, c)
-	}}}
+	}}, {Sound: []string{"data"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.testFaults(d, c) }}}
 }
 
 func (s *Spec) pluginFaults(d *spec.Document, c Components) spec.Errors {
@@ -291,7 +321,7 @@ func (s *Spec) pluginFaults(d *spec.Document, c Components) spec.Errors {
 	return s.configFaults(d, c)
 }
 
-// allChecks are those of Load.
-func allChecks(s *Spec, c Components) []spec.Check {
-	return slices.Concat(specChecks(s, c, true), headerChecks(s, c))
+// allChecks are those of Load, and the first of lint.
+func allChecks(s *Spec, c Components, lint bool) []spec.Check {
+	return slices.Concat(specChecks(s, c, true), headerChecks(s, c, lint))
 }

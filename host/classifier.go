@@ -12,6 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
@@ -30,10 +31,22 @@ func (e *Experiment) deps(c sdk.Config) (launch.Deps, error) {
 	return launch.Deps{Finder: Plugins(), Base: s.Abs("."), Config: c, Threads: e.o.Threads, Logger: e.o.logger(), CheckSchema: s.checkSchema}, nil
 }
 
-// launch starts the spec's classifier. A trained one has its config and the
-// folder of its files in d.
+// launch starts the spec's classifier, with its preprocessing before it. A
+// trained one has its config and the folder of its files in d.
 func (e *Experiment) launch(ctx context.Context, d launch.Deps) (*launch.Classifier, error) {
-	return launch.New(ctx, e.Spec.Classifier.Model, e.Spec.Classifier.Process, d)
+	cl, err := launch.New(ctx, e.Spec.Classifier.Model, e.Spec.Classifier.Process, d)
+	return cl, e.Spec.placePreprocess(err)
+}
+
+// placePreprocess gives what a model finds wrong with classifier.preprocess its
+// place in the file; other errors stay as they are.
+func (s *Spec) placePreprocess(err error) error {
+	var l *launch.Error
+	var keys registry.FieldErrors
+	if errors.As(err, &l) && l.Op == launch.OpPreprocess && errors.As(err, &keys) {
+		return s.Faults("classifier.preprocess", keys)
+	}
+	return err
 }
 
 // StartClassifier starts the experiment's classifier for the data at hand. If
@@ -42,6 +55,9 @@ func (e *Experiment) launch(ctx context.Context, d launch.Deps) (*launch.Classif
 func (e *Experiment) StartClassifier(ctx context.Context, dir string) (*launch.Classifier, error) {
 	rows, err := e.Rows(dataset.RoleTrain)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.checkRead(); err != nil {
 		return nil, err
 	}
 	model := e.Spec.Classifier.Model

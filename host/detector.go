@@ -2,13 +2,13 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
-	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/launch"
@@ -33,7 +33,7 @@ type Detector struct {
 	// that was not saved.
 	Saved *artifact.Detector
 
-	opened bool // by Open: the experiment is its own
+	stored *stored // what it was opened from; nil: it was made
 }
 
 // OpenOptions of Open.
@@ -42,11 +42,16 @@ type OpenOptions struct {
 	// AnyClassifier accepts another classifier than the detector was made for.
 	AnyClassifier bool
 	// Base is the folder for the spec's relative paths, such as the plugin's;
-	// "": the one that the detector was trained from.
+	// "": the one that the detector was trained from, or that of its pack.
 	Base string
+	// Classifier are overrides of the spec's section classifier, KEY=VALUE:
+	// config.model=/srv/net.onnx, path=./plugin. Paths in them start from the
+	// working folder. The classifier must still be the one that the detector was
+	// made for, unless AnyClassifier is set.
+	Classifier []string
 }
 
-// Open reads a detector's folder, or a run's, verifies it and starts its
+// Open reads a detector's folder, a run's or a pack, verifies it and starts its
 // classifier. The caller must Close it.
 func Open(dir string, c Components, o ...OpenOptions) (*Detector, error) {
 	return OpenContext(context.Background(), dir, c, o...)
@@ -58,65 +63,74 @@ func OpenContext(ctx context.Context, dir string, c Components, opts ...OpenOpti
 	if len(opts) > 0 {
 		o = opts[0]
 	}
-	saved, err := artifact.Load(dir)
+	found, err := findDetector(dir)
 	if err != nil {
 		return nil, err
 	}
-	e, err := reopen(saved, c, o)
+	d, err := found.open(ctx, c, o)
+	if err != nil {
+		found.remove()
+		return nil, err
+	}
+	return d, nil
+}
+
+// open starts the classifier of a saved detector and puts both together. The
+// detector removes what was extracted when it is closed.
+func (s *stored) open(ctx context.Context, c Components, o OpenOptions) (*Detector, error) {
+	e, err := reopen(s, c, o)
 	if err != nil {
 		return nil, err
 	}
-	deps, err := e.deps(sdk.Config{InputShape: saved.Meta.InputShape, Classes: saved.Meta.Classifier.Classes})
+	deps, err := e.deps(sdk.Config{InputShape: s.Meta.InputShape, Classes: s.Meta.Classifier.Classes})
 	if err != nil {
 		return nil, err
 	}
-	if saved.ClassifierDir != "" {
-		if trained, ok := launch.ReadFit(saved.ClassifierDir, e.Spec.Classifier.Model.Config); ok {
-			if deps.Config.BaseDir, err = filepath.Abs(saved.ClassifierDir); err != nil {
+	trained := false
+	if s.ClassifierDir != "" {
+		var config []byte
+		if config, trained = launch.ReadFit(s.ClassifierDir, e.Spec.Classifier.Model.Config); trained {
+			if deps.Config.BaseDir, err = filepath.Abs(s.ClassifierDir); err != nil {
 				return nil, err
 			}
-			deps.Config.JSON = trained
+			if deps.Config.JSON, err = e.overTrained(config, o.Classifier); err != nil {
+				return nil, err
+			}
 		}
 	}
 	cl, err := e.launch(ctx, deps)
 	if err != nil {
-		return nil, e.Spec.Unexpanded(err)
+		return nil, e.Spec.Unexpanded(e.hintParts(s.Dir, trained, err))
 	}
-	d, err := e.restore(ctx, cl, saved, o.AnyClassifier)
+	d, err := e.restore(ctx, cl, s.Detector, o.AnyClassifier)
 	if err != nil {
 		return nil, errors.Join(err, cl.Close())
 	}
-	d.opened = true
+	d.stored = s
 	return d, nil
 }
 
-// Reopen reads the resolved spec of a saved detector, without starting
-// anything.
-func Reopen(saved *artifact.Detector, c Components) (*Experiment, error) {
-	return reopen(saved, c, OpenOptions{})
-}
-
-// reopen reads the resolved spec of a saved detector.
-func reopen(saved *artifact.Detector, c Components, o OpenOptions) (*Experiment, error) {
-	base := o.Base
-	if base == "" {
-		base = saved.Meta.Base
-		if base == "" {
-			base = saved.Dir
+// overTrained is the config that a Fit ended with, and in it what the caller
+// gives of config.
+func (e *Experiment) overTrained(config []byte, given []string) ([]byte, error) {
+	var m map[string]any
+	for _, one := range given {
+		key, ok := strings.CutPrefix(strings.TrimSpace(one), "config.")
+		if !ok {
+			continue
 		}
-		if _, err := os.Stat(base); err != nil {
-			base = saved.Dir
+		if m == nil {
+			if err := json.Unmarshal(config, &m); err != nil {
+				return nil, err
+			}
 		}
+		key = key[:strings.IndexAny(key+"=", ".[=")]
+		m[key] = e.Spec.Classifier.Model.Config[key]
 	}
-	s, err := parse(filepath.Join(base, artifact.SpecFile), saved.Spec, c, true)
-	if err != nil {
-		return nil, fmt.Errorf("detector %s: %w", saved.Dir, err)
+	if m == nil {
+		return config, nil
 	}
-	e := newExperiment(s, c, o.Options)
-	if e.rows.door, err = savedDoor(s, saved); err != nil {
-		return nil, fmt.Errorf("detector %s: %w", saved.Dir, err)
-	}
-	return e, nil
+	return json.Marshal(m)
 }
 
 // restore puts a saved detector together around its classifier.
@@ -227,37 +241,6 @@ func (d *Detector) DetectInclude(ctx context.Context, x *tensor.Tensor, include 
 	return d.Detector.Detect(ctx, rows.X, include)
 }
 
-// Recalibrate sets a new threshold from the scores of rows, as Read or Prepare
-// give them, nil for a given value, and saves it: in place, or as a new detector
-// in out.
-func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule detect.Rule, out string) error {
-	var x *tensor.Tensor
-	if rows != nil {
-		x = rows.X
-	}
-	if _, err := d.Calibrate(ctx, x, rule); err != nil {
-		return err
-	}
-	if out == "" {
-		if err := artifact.Recalibrate(d.Saved.Dir, d.State(), nil); err != nil {
-			return err
-		}
-		out = d.Saved.Dir
-	} else {
-		changed := *d.Saved
-		changed.State = d.State()
-		if err := artifact.Save(out, &changed, false); err != nil {
-			return err
-		}
-	}
-	saved, err := artifact.Load(out)
-	if err != nil {
-		return err
-	}
-	d.Saved = saved
-	return nil
-}
-
 // Threshold is the one in use; the zero value if there is none.
 func (d *Detector) Threshold() detect.Threshold {
 	if t := d.State().Threshold; t != nil {
@@ -288,9 +271,10 @@ func (d *Detector) Digest() string {
 // Close ends the classifier's process. That of a detector of Open closes its
 // experiment too.
 func (d *Detector) Close() error {
-	var rows error
-	if d.opened {
-		rows = d.Experiment.Close()
+	err := errors.Join(closeSource(d.Gradient, d.Detector.Close()), d.Classifier.Close())
+	if d.stored != nil {
+		err = errors.Join(err, d.Experiment.Close())
+		d.stored.remove()
 	}
-	return errors.Join(closeSource(d.Gradient, d.Detector.Close()), d.Classifier.Close(), rows)
+	return err
 }

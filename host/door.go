@@ -73,7 +73,7 @@ func (e *Experiment) learnFrom(src dataset.Source) (*signature.Door, *dataset.Da
 // door is the spec's door for rows of a source, before it has learnt, with the
 // header of the source.
 func (s *Spec) door(d *spec.Document, src dataset.Source, c Components) (*signature.Door, dataset.Header, error) {
-	schema := &dataset.Schema{Label: src.Label, ID: src.ID, Rules: s.Data.Rules()}
+	schema := s.schemaOf(src)
 	h, err := dataset.ReadHeader(src, d.Abs("."), c.Datasets, c.Formats, dataset.OpenOptions{Schema: schema})
 	if err != nil {
 		return nil, h, err
@@ -89,6 +89,11 @@ func (s *Spec) door(d *spec.Document, src dataset.Source, c Components) (*signat
 	}
 	door, err := signature.New(s.Data, src, h.Example, h.About)
 	return door, h, err
+}
+
+// schemaOf is what the spec says of the columns of a source, before one is known.
+func (s *Spec) schemaOf(src dataset.Source) *dataset.Schema {
+	return &dataset.Schema{Label: src.Label, ID: src.ID, Rules: s.Data.Rules()}
 }
 
 // tableOf are the columns of a named set that is a table; nil if it is none.
@@ -162,11 +167,10 @@ func (o ReadOptions) stream(door *signature.Door) dataset.StreamOptions {
 	if o.Label != "" {
 		schema.Label = o.Label
 	}
-	schema.Keep = o.Keep
-	s := dataset.StreamOptions{Format: o.Format, Header: o.Header, Schema: schema, Door: door, Stdin: o.Stdin, Batch: 1}
+	s := dataset.StreamOptions{Format: o.Format, Header: o.Header, Schema: schema, Keep: o.Keep, Door: door, Stdin: o.Stdin, Batch: 1}
 	if o.Prepared {
 		s.Door = signature.Prepared{Door: door}
-		s.Schema = &dataset.Schema{Label: schema.Label, ID: schema.ID, Keep: schema.Keep}
+		s.Schema = &dataset.Schema{Label: schema.Label, ID: schema.ID}
 	}
 	return s
 }

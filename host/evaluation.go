@@ -31,7 +31,10 @@ type EvaluateOptions struct {
 	Rows        *dataset.Data        // clean rows with labels, as Read gives them; nil: the spec's data.test
 	Attacks     []registry.Component // nil: the spec's
 	Corruptions []registry.Component // nil: the spec's
-	Transfer    *Detector            // of another seed for the same classifier, on which transfer attacks are made; nil: the spec's
+	// Unconstrained lets attacks make rows that the data's constraints call
+	// impossible, for comparison; the report says so.
+	Unconstrained bool
+	Transfer      *Detector // of another seed for the same classifier, on which transfer attacks are made; nil: the spec's
 }
 
 // Evaluate attacks the classifier and the guarded classifier and measures what
@@ -136,6 +139,14 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 	if err != nil {
 		return evaluate.Options{}, err
 	}
+	constraints, err := d.Experiment.Constraints()
+	if err != nil {
+		return evaluate.Options{}, err
+	}
+	unconstrained := o.Unconstrained && constraints != nil
+	if unconstrained {
+		constraints = nil
+	}
 	eo := evaluate.Options{
 		Name: s.Title(), Guard: d.Detector, Classifier: d.Model(), Gradient: d.gradientReport(),
 		Guarded: func(fresh bool, seed uint64) sdk.Forwarder {
@@ -145,8 +156,8 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		Method: s.Detector.Method.Name, Digest: d.Digest(),
 		X: rows.X, Labels: rows.Labels, ClassNames: classes, Feature: features,
 		Box:        box,
-		Deviations: deviations,
-		Section:    s.Evaluate, Seed: s.Seed, Version: Version(),
+		Deviations: deviations, Constraints: constraints, Unconstrained: unconstrained,
+		Section: s.Evaluate, Seed: s.Seed, Version: Version(),
 		SpecSHA256: sha(s.Resolved()),
 		Progress: func(stage string, done, total int) {
 			d.Experiment.o.progress(Progress{Stage: stage, Done: done, Total: total, Ended: done >= total})

@@ -69,7 +69,7 @@ type Experiment struct {
 // included. name may be a ready spec of Components.Specs, with or without
 // .yaml, if no such file exists. Errors are spec.Errors: all faults at once.
 func Load(name string, set []string, c Components, o Options) (*Experiment, error) {
-	s, err := read(name, set, c, func(s *Spec) []spec.Check { return allChecks(s, c) })
+	s, err := read(name, set, c, func(s *Spec) []spec.Check { return allChecks(s, c, false) })
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +77,9 @@ func Load(name string, set []string, c Components, o Options) (*Experiment, erro
 }
 
 // LoadForLint is Load that also reports a plugin which cannot be found, or
-// whose config does not fit it.
+// whose config does not fit it, and test rows without labels, which Run needs.
 func LoadForLint(name string, set []string, c Components, o Options) (*Experiment, error) {
-	s, err := read(name, set, c, func(s *Spec) []spec.Check { return append(allChecks(s, c), pluginChecks(s, c)...) })
+	s, err := read(name, set, c, func(s *Spec) []spec.Check { return append(allChecks(s, c, true), lintChecks(s, c)...) })
 	if err != nil {
 		return nil, err
 	}

@@ -3,10 +3,14 @@ package host
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/preprocess"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -50,6 +54,23 @@ func FindPlugin(nameOrPath string) (launch.Plugin, error) {
 // ReadConfig reads a plugin's config, YAML or JSON, as JSON.
 func ReadConfig(file string) ([]byte, error) { return spec.ReadConfig(file, os.LookupEnv) }
 
+// ReadPreprocess reads what a spec has as classifier.preprocess: YAML or JSON, in
+// a file or, if it begins with a brace, as it stands. Errors are spec.Errors, or
+// that of the file.
+func ReadPreprocess(text string) (*preprocess.Section, error) {
+	s := &preprocess.Section{}
+	var err error
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		_, err = spec.Parse("preprocess", []byte(text), s, spec.Options{})
+	} else {
+		_, err = spec.Load(text, s, spec.Options{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // LintClassifier checks the section classifier against the plugin's own
 // schema and shape: by plugin.yaml, or what a shipped plugin says of itself;
 // with start, by starting it. Faults are spec.Errors, a plugin that cannot be
@@ -68,11 +89,45 @@ func (e *Experiment) LintClassifier(ctx context.Context, start bool) error {
 	if want := p.Manifest.InputShape; in != nil && want != nil && in.Size() != want.Size() {
 		faults = append(faults, s.Errorf("classifier", "takes %v, the data has %v", want, in))
 	}
+	faults = append(faults, s.classFaults(p, e.c)...)
+	if start && classes == 0 {
+		classes = s.countClasses(e.c)
+	}
 	if start && len(faults) == 0 {
 		return e.lintStarted(ctx, p, sdk.Config{InputShape: in, Classes: classes})
 	}
 	if len(faults) > 0 {
 		return faults
+	}
+	return nil
+}
+
+// countClasses reads the labels of data.train, to their end if it must; 0: they
+// are not known.
+func (s *Spec) countClasses(c Components) int {
+	if s.Data.Train == nil {
+		return 0
+	}
+	f, err := dataset.ReadFirst(*s.Data.Train, s.Abs("."), c.Datasets, c.Formats, dataset.Enough{Classes: math.MaxInt})
+	if err != nil {
+		return 0
+	}
+	return f.Classes
+}
+
+// classFaults finds more classes in data.train than the plugin has: by
+// plugin.yaml, or by its config where that has the key classes.
+func (s *Spec) classFaults(p launch.Plugin, c Components) spec.Errors {
+	path, have := "classifier", p.Manifest.Classes
+	if n, ok := s.Classifier.Model.Config["classes"].(int); ok {
+		path, have = "classifier.config.classes", n
+	}
+	f, err := s.first(s.Document, c, dataset.RoleTrain)
+	if have == 0 || err != nil || f == nil {
+		return nil
+	}
+	if n := max(f.Classes, len(f.Seen)); n > have {
+		return spec.Errors{s.Errorf(path, "knows %d classes, data.train has %d", have, n)}
 	}
 	return nil
 }
@@ -85,10 +140,7 @@ func (s *Spec) configFaults(d *spec.Document, c Components) spec.Errors {
 	if err != nil {
 		return nil // the start says so
 	}
-	schema := p.Manifest.Schema()
-	if p.Shipped {
-		schema = shippedSchema(p.Name, c)
-	}
+	schema := schemaOf(p, c)
 	if len(schema) == 0 {
 		return nil
 	}
@@ -115,7 +167,8 @@ func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sd
 	if err != nil {
 		return err
 	}
-	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: deps.Config, Logger: e.o.logger(), Checks: launch.ChecksOff, CheckSchema: s.checkSchema})
+	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: deps.Config, Logger: e.o.logger(), Checks: launch.ChecksOff,
+		CheckSchema: s.checkSchema, Preprocess: s.Classifier.Model.Preprocess})
 	var d sdk.Diagnostics
 	if errors.As(err, &d) {
 		var faults spec.Errors
@@ -125,7 +178,7 @@ func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sd
 		return faults
 	}
 	if err != nil {
-		return err
+		return s.placePreprocess(err)
 	}
 	return cl.Close()
 }

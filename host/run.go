@@ -60,7 +60,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if faults := e.Spec.Require("run", "data.train", "data.test", "classifier"); len(faults) > 0 {
 		return nil, faults
 	}
-	if faults := e.Spec.configFaults(e.Spec.Document, e.c); len(faults) > 0 {
+	if faults := append(e.Spec.configFaults(e.Spec.Document, e.c), e.Spec.testFaults(e.Spec.Document, e.c)...); len(faults) > 0 {
 		return nil, faults
 	}
 	run, err := e.openRun(o)
@@ -74,7 +74,7 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 		if errors.As(err, &refused) && !o.Resume && !run.Resumable() { // before anything was done: the spec is not to be kept
 			err = errors.Join(err, run.Remove())
 		}
-		return nil, interrupted(ctx, o.Command, err)
+		return nil, e.stopped(ctx, o, run, err)
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	report, details, err := d.Evaluate(ctx, EvaluateOptions{})
@@ -100,7 +100,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 	}
 	if _, err := os.Stat(o.Out); err == nil {
 		switch {
-		case o.Resume && e.made(o.Out): // it was cut short after its last step
+		case o.Resume && (e.made(o.Out) || e.unfinished(o.Out) && exists(partial(o.Out))): // it was cut short after its last step
 		case !o.Force:
 			return nil, fmt.Errorf("%s exists; --force moves it aside", o.Out)
 		default:
@@ -110,7 +110,7 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 		}
 	}
 	out := o.Out
-	o.Out = filepath.Clean(out) + ".partial"
+	o.Out = partial(out)
 	o.Force = true
 	if faults := e.Spec.configFaults(e.Spec.Document, e.c); len(faults) > 0 {
 		return nil, faults
@@ -126,15 +126,43 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 		if ctx.Err() == nil && !run.Resumable() {
 			err = errors.Join(err, run.Remove())
 		}
-		return nil, interrupted(ctx, o.Command, err)
+		return nil, e.stopped(ctx, o, run, err)
 	}
 	return d, run.Remove()
+}
+
+// partial is the run directory next to a detector to be.
+func partial(out string) string { return filepath.Clean(out) + ".partial" }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // made reports whether the detector in a folder is this experiment's.
 func (e *Experiment) made(dir string) bool {
 	saved, err := artifact.Load(dir)
 	return err == nil && bytes.Equal(saved.Spec, e.Spec.Resolved())
+}
+
+// unfinished reports whether the detector in a folder lacks the threshold that
+// the spec asks for: there was none to be had when it was trained.
+func (e *Experiment) unfinished(dir string) bool {
+	if e.Spec.Threshold == nil {
+		return false
+	}
+	saved, err := artifact.Load(dir)
+	return err == nil && saved.State.Threshold == nil
+}
+
+// stopped is the error of a run that ended early, with the command that goes on
+// where it can.
+func (e *Experiment) stopped(ctx context.Context, o RunOptions, run *rundir.Dir, err error) error {
+	var u *UncalibratedError
+	if errors.As(err, &u) && run.Resumable() {
+		u.Command = o.Command
+	}
+	return interrupted(ctx, o.Command, err)
 }
 
 func interrupted(ctx context.Context, command string, err error) error {
@@ -153,14 +181,20 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolved := e.Spec.Resolved()
+	resolved, training := e.Spec.Resolved(), e.Spec.trainingDigest()
 	if before, err := os.ReadFile(run.File(rundir.SpecFile)); err == nil && !bytes.Equal(before, resolved) {
-		run.Close()
-		return nil, fmt.Errorf("%s was made from another spec: resume with the same one, or start a new run elsewhere", o.Out)
+		if trainingOf(run) != training {
+			run.Close()
+			return nil, fmt.Errorf("%s was made from another spec: resume with one that differs in %s alone, or start a new run elsewhere", o.Out, afterTraining)
+		}
+		if err := os.RemoveAll(run.File(rundir.DetectorDir)); err != nil { // the checkpoint has its weights
+			run.Close()
+			return nil, err
+		}
 	}
 	env := map[string]any{
 		"version": Version(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
-		"cpus": runtime.NumCPU(), "started": time.Now().UTC().Format(time.RFC3339), "spec_sha256": sha(resolved),
+		"cpus": runtime.NumCPU(), "started": time.Now().UTC().Format(time.RFC3339), "spec_sha256": sha(resolved), trainingKey: training,
 	}
 	for name, data := range map[string]func() ([]byte, error){
 		rundir.SpecFile:        func() ([]byte, error) { return resolved, nil },
@@ -182,11 +216,15 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 // the detector to out. A detector that is there already is opened. classifier
 // is the folder of a trained one, or "".
 func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classifier string) (_ *Detector, err error) {
-	if _, err := os.Stat(filepath.Join(out, artifact.MetaFile)); err == nil {
+	unfinished := e.unfinished(out)
+	if exists(filepath.Join(out, artifact.MetaFile)) && !unfinished {
 		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
 	}
 	e.rows.temp, e.rows.cancelled = filepath.Dir(filepath.Clean(run.Path)), ctx.Err
 	if err := e.readAll(); err != nil {
+		return nil, err
+	}
+	if err := e.checkRead(); err != nil {
 		return nil, err
 	}
 	e, from, err := e.settled()
@@ -209,6 +247,9 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 			err = errors.Join(closeSource(source, err), cl.Close())
 		}
 	}()
+	if err == nil {
+		err = e.checkStarted(ctx, cl, run)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -223,33 +264,57 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 		return nil, err
 	}
 	g.source = source
-	d, err := e.calibrated(ctx, cl, g)
+	d, err := g.detector(ctx, e, cl, detect.State{})
 	if err != nil {
 		return nil, err
+	}
+	calibration := e.calibrate(ctx, d)
+	if calibration != nil && ctx.Err() != nil {
+		return nil, calibration
 	}
 	if e.Spec.Classifier.Model.Train == nil {
 		classifier = ""
 	}
+	if unfinished {
+		if err := os.RemoveAll(out); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.save(ctx, out, classifier, g); err != nil {
-		return nil, err
+		return nil, errors.Join(calibration, err)
+	}
+	if calibration != nil {
+		err = &UncalibratedError{Detector: out, Err: calibration}
+		return nil, errors.Join(err, d.Detector.Close(), run.Event("uncalibrated", map[string]any{"detector": d.Digest(), "error": e.Spec.Unexpand(calibration.Error())}))
 	}
 	return d, run.Event("saved", map[string]any{"detector": d.Digest(), "threshold": d.Threshold().Value})
 }
 
-// calibrated is the detector of a trained opinion, with its threshold.
-func (e *Experiment) calibrated(ctx context.Context, cl *launch.Classifier, g *guard) (*Detector, error) {
-	d, err := g.detector(ctx, e, cl, detect.State{})
-	if err != nil || e.Spec.Threshold == nil {
-		return d, err
+// checkStarted is checkModel for a classifier that has been started.
+func (e *Experiment) checkStarted(ctx context.Context, cl *launch.Classifier, run *rundir.Dir) error {
+	info, err := cl.Info(ctx)
+	if err != nil {
+		return err
+	}
+	return e.checkModel(info.InputShape, info.NumClasses, info.Classes, func(message string) {
+		e.o.logger().Warn(message)
+		_ = run.Event("warning", map[string]any{"message": message})
+	})
+}
+
+// calibrate gives a trained detector its threshold, if the spec has a rule.
+func (e *Experiment) calibrate(ctx context.Context, d *Detector) error {
+	if e.Spec.Threshold == nil {
+		return nil
 	}
 	x, err := e.optional(dataset.RoleCalibration)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t, err := d.Calibrate(ctx, x, *e.Spec.Threshold)
 	if err != nil {
-		return nil, e.Spec.Errorf("threshold", "%v", err)
+		return e.Spec.Errorf("threshold", "%v", err)
 	}
 	e.o.progress(Progress{Stage: "calibrate", Done: 1, Total: 1, Ended: true, Metrics: map[string]float64{"threshold": t.Value, "n": float64(t.N)}})
-	return d, nil
+	return nil
 }

@@ -102,16 +102,16 @@ func read(name string, set []string, c Components, checks func(*Spec) []spec.Che
 // finds what the text alone tells: no data and no plugin is looked at. Errors are
 // spec.Errors.
 func ParseSpec(name string, text []byte, c Components) (*Spec, error) {
-	return parse(name, text, c, false)
+	return parse(name, text, c, spec.Options{})
 }
 
-// parse is ParseSpec; foreign ignores options of other detection methods than
-// the spec's, which detectors have that were saved when all were written.
-func parse(name string, text []byte, c Components, foreign bool) (*Spec, error) {
+// parse is ParseSpec with further options: those of a saved detector, whose
+// file may have options of other detection methods than its own.
+func parse(name string, text []byte, c Components, o spec.Options) (*Spec, error) {
 	s := &Spec{}
+	o.Tables, o.Checks = c.Tables(), ownChecks(s, c)
 	var err error
-	s.Document, err = spec.Parse(name, text, s, spec.Options{Tables: c.Tables(), Foreign: foreign, Checks: ownChecks(s, c)})
-	if err != nil {
+	if s.Document, err = spec.Parse(name, text, s, o); err != nil {
 		return nil, err
 	}
 	return s, nil

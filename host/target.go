@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -24,21 +25,28 @@ type Target struct {
 	Experiment *Experiment
 	Classifier sdk.Classifier
 	Detector   *Detector // nil for the target that a spec names
+	// Unconstrained lets Attack make rows that the data's constraints call
+	// impossible, for comparison.
+	Unconstrained bool
 
 	close func() error
 }
 
-// OpenTarget opens a detector or a run, or starts the classifier of a spec,
-// which is trained again if the spec says so.
-func OpenTarget(ctx context.Context, name string, set []string, c Components, o Options) (*Target, error) {
-	if dir, err := artifact.Resolve(name); err == nil {
-		d, err := OpenContext(ctx, dir, c, OpenOptions{Options: o})
+// OpenTarget opens a detector, a run or a pack, or starts the classifier of a
+// spec, which is trained again if the spec says so. Of o a spec takes Options
+// alone: the rest is an error.
+func OpenTarget(ctx context.Context, name string, set []string, c Components, o OpenOptions) (*Target, error) {
+	if _, err := artifact.Resolve(name); err == nil || pack.Is(name) {
+		d, err := OpenContext(ctx, name, c, o)
 		if err != nil {
 			return nil, err
 		}
 		return &Target{Experiment: d.Experiment, Classifier: d.Model(), Detector: d, close: d.Close}, nil
 	}
-	e, err := Load(name, set, c, o)
+	if o.Base != "" || len(o.Classifier) > 0 || o.AnyClassifier {
+		return nil, fmt.Errorf("%s is a spec: what replaces places of a detector's classifier is for a detector", name)
+	}
+	e, err := Load(name, set, c, o.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +171,34 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 			return nil, err
 		}
 	}
+	if !t.Unconstrained {
+		var err error
+		if o.Constraints, err = t.Experiment.Constraints(); err != nil {
+			return nil, err
+		}
+	}
 	return attack.Run(ctx, m, x, labels, a, o)
+}
+
+// Constraints say which rows of the experiment's data are possible, in the space
+// that is attacked; nil: any. Attack, Evaluate and benchmarks take them from here.
+func (e *Experiment) Constraints() (*attack.Constraints, error) {
+	if e.Spec.Data.Columns == nil {
+		return nil, nil
+	}
+	door, err := e.Door()
+	if err != nil {
+		return nil, err
+	}
+	limits, groups, err := door.Limits()
+	if err != nil || limits == nil {
+		return nil, err
+	}
+	c := &attack.Constraints{Groups: groups}
+	for _, l := range limits {
+		c.Columns = append(c.Columns, attack.Column(l))
+	}
+	return c, nil
 }
 
 // ParseAttack makes an attack from its name and options (eps=0.1).

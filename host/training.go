@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
@@ -82,17 +81,18 @@ func (e *Experiment) settled() (*Experiment, start, error) {
 
 // from takes the layers and the weights of another detector.
 func (e *Experiment) from(dir string) (*Experiment, start, error) {
-	saved, err := artifact.Load(e.Spec.Abs(dir))
+	saved, err := findDetector(e.Spec.Abs(dir))
 	if err != nil {
 		return nil, start{}, e.Spec.Errorf("vae.from", "%v", err)
 	}
+	defer saved.remove()
 	other, err := reopen(saved, e.c, OpenOptions{Options: e.o})
 	if err == nil && other.Spec.VAE == nil {
 		err = fmt.Errorf("%s has no auto-encoder", saved.Dir)
 	}
 	var norm *vae.Normalizer
 	if err == nil {
-		norm, err = savedNormalizer(saved)
+		norm, err = savedNormalizer(saved.Detector)
 	}
 	if err != nil {
 		return nil, start{}, e.Spec.Errorf("vae.from", "%v", err)
@@ -161,7 +161,7 @@ func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from 
 	}
 	o := train.Options{
 		Classifier: cl, Setup: s.setup(), Hidden: g.heads, Seed: s.Seed,
-		Save: run.WriteCheckpoint, Resume: resume, Fingerprint: sha(s.Resolved()), Events: e.trainEvents(run),
+		Save: run.WriteCheckpoint, Resume: resume, Fingerprint: s.fingerprint(resume), Events: e.trainEvents(run),
 	}
 	if s.Train != nil {
 		o.Section = *s.Train
@@ -293,9 +293,7 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 	if g.noise != nil {
 		meta.Samples = g.noise.N()
 	}
-	if meta.Base, err = filepath.Abs(e.Spec.Abs(".")); err != nil {
-		return err
-	}
+	meta.Base = relativeBase(dir, e.Spec.Abs("."))
 	if rows := e.rows.of[dataset.RoleTrain]; rows != nil && len(meta.Classifier.Labels) == 0 {
 		meta.Classifier.Labels = rows.Classes
 	}

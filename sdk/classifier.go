@@ -58,7 +58,8 @@ type Pullback func(ctx context.Context, cotangents map[string]*tensor.Tensor) (d
 type Configurable interface {
 	// Schema is the JSON Schema (draft-07) of Config.JSON. Strings with
 	// "format": "path" are relative to Config.BaseDir; "secret": true marks
-	// values that must not be written anywhere.
+	// values that must not be written anywhere, "private": true paths of files
+	// that belong to the machine, such as keys: they are not packed.
 	Schema() []byte
 	// Configure is called once, before Info is asked in full. An error that
 	// wraps or is a Diagnostics names the fields at fault.
@@ -67,10 +68,13 @@ type Configurable interface {
 
 // Config is what the host knows before the model runs.
 type Config struct {
-	JSON       []byte       // the settings; checked against Schema by the SDK
-	BaseDir    string       // folder for relative paths
-	InputShape tensor.Shape // per example, NHWC for images, as the data has it; nil if unknown
-	Classes    int          // number of classes of the data; 0 if unknown
+	JSON    []byte // the settings; checked against Schema by the SDK
+	BaseDir string // folder for relative paths
+	// InputShape is of one example, NHWC for images, as the data has it; nil if
+	// unknown. It is channels first if a spec says so of a model that has not
+	// declared it: classifier.preprocess.layout.
+	InputShape tensor.Shape
+	Classes    int // number of classes of the data; 0 if unknown
 	Seed       uint64
 }
 
@@ -167,7 +171,7 @@ type Info struct {
 	// Lo and Hi are the legal range of an input: one number, one per feature
 	// (in the order of Layout), or nothing if unknown.
 	Lo, Hi     []float32
-	NumClasses int
+	NumClasses int      // 2 or more
 	Classes    []string // names, or nothing
 	Output     OutputKind
 	MaxBatch   int // rows per call; 0: no limit

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,8 +19,10 @@ func (i Info) Validate() error {
 		return fmt.Errorf("layout %d: want Flat, NHWC or NCHW", i.Layout)
 	case i.Layout != Flat && len(i.InputShape) != 3:
 		return fmt.Errorf("layout %v wants three dimensions, the input shape is %v", i.Layout, i.InputShape)
+	case i.NumClasses == 1:
+		return errors.New("one class: want two or more; a model whose one output is a probability p answers [1 - p, p], one whose output is a logit z answers [0, z]")
 	case i.NumClasses < 1:
-		return fmt.Errorf("%d classes: want at least one", i.NumClasses)
+		return fmt.Errorf("%d classes: want two or more", i.NumClasses)
 	case len(i.Classes) > 0 && len(i.Classes) != i.NumClasses:
 		return fmt.Errorf("%d class names for %d classes", len(i.Classes), i.NumClasses)
 	case i.Output != Logits && i.Output != Probabilities:

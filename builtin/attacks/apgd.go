@@ -26,6 +26,7 @@ var (
 	_ attack.Iterated  = (*APGD)(nil)
 	_ attack.Chooser   = (*APGD)(nil)
 	_ attack.Restarter = (*APGD)(nil)
+	_ attack.Choosy    = (*APGD)(nil)
 )
 
 // Ball implements attack.Attack.
@@ -46,6 +47,15 @@ func (a *APGD) Objective(g attack.Goal) (attack.Objective, error) {
 		return g.DLR()
 	}
 	return g.CrossEntropy(), nil
+}
+
+// Fits implements attack.Choosy: the loss needs logits to compare.
+func (a *APGD) Fits(_ tensor.Shape, classes int) error {
+	if classes == 0 {
+		return nil
+	}
+	_, err := a.Objective(attack.Goal{Classes: classes})
+	return err
 }
 
 // apgdRow is the state of one row between checkpoints.

@@ -34,7 +34,7 @@ hidden. A dense layer of one unit per class comes after them, without activation
 offered under their kind and index, such as conv2d_0.
 
 classifier.train trains it on data.train with cross-entropy; without that section, config.weights names a file.`},
-		e{Name: onnx.Name, Default: launch.Shipped{New: onnx.New},
+		e{Name: onnx.Name, Default: launch.Shipped{New: onnx.New, Beside: onnx.Beside},
 			Doc: `Models from ONNX files, with their gradients.
 
 The file is run as it is, by vaeguard's own kernels, without Python and without a runtime to install. Where one of its operators has no gradient,

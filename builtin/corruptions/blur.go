@@ -17,9 +17,12 @@ type Blur struct {
 // Levels implements evaluate.Corruption.
 func (c *Blur) Levels() []int { return levels(c.Severity) }
 
+// Fits implements evaluate.Choosy.
+func (c *Blur) Fits(s tensor.Shape) error { return needImage("blur", s) }
+
 // Corrupt implements evaluate.Corruption.
 func (c *Blur) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, severity int, _ *rand.Rand) error {
-	if err := needImage("blur", s); err != nil {
+	if err := c.Fits(s); err != nil {
 		return err
 	}
 	sigma := [...]float64{.4, .6, .7, .8, 1}[severity-1]
@@ -35,9 +38,12 @@ type Pixelate struct {
 // Levels implements evaluate.Corruption.
 func (c *Pixelate) Levels() []int { return levels(c.Severity) }
 
+// Fits implements evaluate.Choosy.
+func (c *Pixelate) Fits(s tensor.Shape) error { return needImage("pixelate", s) }
+
 // Corrupt implements evaluate.Corruption.
 func (c *Pixelate) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, severity int, _ *rand.Rand) error {
-	if err := needImage("pixelate", s); err != nil {
+	if err := c.Fits(s); err != nil {
 		return err
 	}
 	scale := [...]float64{.95, .9, .85, .75, .65}[severity-1]

@@ -85,6 +85,9 @@ func TestFlat(t *testing.T) {
 		if (err == nil) != flat {
 			t.Errorf("%s on a table: %v", e.Name, err)
 		}
+		if said := evaluate.Fits(e.Default, s); (said == nil) != flat {
+			t.Errorf("%s says of a table: %v, and does: %v", e.Name, said, err)
+		}
 	}
 }
 

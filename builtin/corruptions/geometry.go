@@ -17,9 +17,12 @@ type Rotate struct {
 // Levels implements evaluate.Corruption.
 func (c *Rotate) Levels() []int { return levels(c.Severity) }
 
+// Fits implements evaluate.Choosy.
+func (c *Rotate) Fits(s tensor.Shape) error { return needImage("rotate", s) }
+
 // Corrupt implements evaluate.Corruption.
 func (c *Rotate) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, severity int, r *rand.Rand) error {
-	if err := needImage("rotate", s); err != nil {
+	if err := c.Fits(s); err != nil {
 		return err
 	}
 	angle := [...]float64{10, 20, 30, 45, 60}[severity-1] * math.Pi / 180 * between(r)
@@ -36,9 +39,12 @@ type Shear struct {
 // Levels implements evaluate.Corruption.
 func (c *Shear) Levels() []int { return levels(c.Severity) }
 
+// Fits implements evaluate.Choosy.
+func (c *Shear) Fits(s tensor.Shape) error { return needImage("shear", s) }
+
 // Corrupt implements evaluate.Corruption.
 func (c *Shear) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, severity int, r *rand.Rand) error {
-	if err := needImage("shear", s); err != nil {
+	if err := c.Fits(s); err != nil {
 		return err
 	}
 	by := [...]float64{.1, .2, .3, .4, .6}[severity-1] * between(r)
@@ -54,9 +60,12 @@ type Translate struct {
 // Levels implements evaluate.Corruption.
 func (c *Translate) Levels() []int { return levels(c.Severity) }
 
+// Fits implements evaluate.Choosy.
+func (c *Translate) Fits(s tensor.Shape) error { return needImage("translate", s) }
+
 // Corrupt implements evaluate.Corruption.
 func (c *Translate) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, severity int, r *rand.Rand) error {
-	if err := needImage("translate", s); err != nil {
+	if err := c.Fits(s); err != nil {
 		return err
 	}
 	by := [...]float64{.04, .07, .11, .14, .18}[severity-1]
@@ -73,9 +82,12 @@ type Elastic struct {
 // Levels implements evaluate.Corruption.
 func (c *Elastic) Levels() []int { return levels(c.Severity) }
 
+// Fits implements evaluate.Choosy.
+func (c *Elastic) Fits(s tensor.Shape) error { return needImage("elastic", s) }
+
 // Corrupt implements evaluate.Corruption.
 func (c *Elastic) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, severity int, r *rand.Rand) error {
-	if err := needImage("elastic", s); err != nil {
+	if err := c.Fits(s); err != nil {
 		return err
 	}
 	by := [...]float64{.02, .03, .04, .06, .08}[severity-1]

@@ -21,13 +21,21 @@ type JPEG struct {
 // Levels implements evaluate.Corruption.
 func (c *JPEG) Levels() []int { return levels(c.Severity) }
 
-// Corrupt implements evaluate.Corruption.
-func (c *JPEG) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, severity int, _ *rand.Rand) error {
+// Fits implements evaluate.Choosy.
+func (c *JPEG) Fits(s tensor.Shape) error {
 	if err := needImage("jpeg", s); err != nil {
 		return err
 	}
 	if len(s) == 3 && s[2] != 1 && s[2] != 3 {
 		return fmt.Errorf("corruption jpeg needs 1 or 3 channels, and an example is %v", s)
+	}
+	return nil
+}
+
+// Corrupt implements evaluate.Corruption.
+func (c *JPEG) Corrupt(dst, x []float32, s tensor.Shape, box attack.Box, severity int, _ *rand.Rand) error {
+	if err := c.Fits(s); err != nil {
+		return err
 	}
 	quality := [...]int{80, 65, 58, 50, 40}[severity-1]
 	var failed error

@@ -68,6 +68,21 @@ var samples = map[string]func(t *testing.T) []datasettest.Sample{
 			{Path: write(t, "shorts", shorts), X: tensor.From([]float32{1, -1, 2, 3, 256, 0}, 3, 2)},
 		}
 	},
+	"image_file": func(t *testing.T) []datasettest.Sample {
+		m := image.NewRGBA(image.Rect(0, 0, 2, 1))
+		m.Set(0, 0, color.RGBA{255, 51, 0, 255})
+		m.Set(1, 0, color.RGBA{0, 0, 102, 255})
+		var b bytes.Buffer
+		if err := png.Encode(&b, m); err != nil {
+			t.Fatal(err)
+		}
+		x := tensor.From([]float32{1, 0.2, 0, 0, 0, 0.4}, 1, 1, 2, 3)
+		labels := write(t, "y.csv", []byte("3\n"))
+		return []datasettest.Sample{
+			{Path: write(t, "x.png", b.Bytes()), X: x, Single: true}, {Path: write(t, "X.PNG", b.Bytes()), X: x, Single: true},
+			{Path: write(t, "x.png", b.Bytes()), Source: dataset.Source{Labels: labels}, X: x, Labels: []int{3}, Single: true},
+		}
+	},
 	"folder": func(t *testing.T) []datasettest.Sample {
 		flat, classes := t.TempDir(), t.TempDir()
 		var data []float32

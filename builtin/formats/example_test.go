@@ -25,6 +25,7 @@ func ExampleTable() {
 	// parquet [.parquet]
 	// jsonl [.jsonl .ndjson .json]
 	// idx []
+	// image_file [.png .jpg .jpeg .webp .gif .bmp .tif .tiff]
 	// folder []
 	// cifar10 []
 }

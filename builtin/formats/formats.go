@@ -28,8 +28,10 @@ func Table() registry.Table[dataset.Format] {
 			Doc: "JSON lines (.jsonl, .ndjson, .json): one array of numbers per line, flat or nested; the default on standard input\n\nPlain or gzip. There are no columns: labels come from a file: {file: x.jsonl, labels: y.npy}."},
 		registry.Entry[dataset.Format]{Name: "idx", Default: IDX{},
 			Doc: "IDX, the format of MNIST, recognised by its first bytes: bytes become intensities in [0, 1]; labels come from a second file\n\nPlain or gzip, from a file or standard input: {idx: train-images.gz, labels: train-labels.gz}."},
+		registry.Entry[dataset.Format]{Name: "image_file", Default: Image{},
+			Doc: "one image in a file (.png, .jpg, .jpeg, .webp, .gif, .bmp, .tif, .tiff), which is one row; intensities in [0, 1], 1 or 3 channels\n\n{file: x.png}. Alpha is laid on white, a JPEG turned as its Exif says; of an animation it is the first frame. Pixels are those that Pillow gives."},
 		registry.Entry[dataset.Format]{Name: "folder", Default: Folder{},
-			Doc: "a folder of PNG and JPEG images of one size, one subfolder per class; intensities in [0, 1], 1 or 3 channels\n\nHidden files are ignored; a folder without subfolders has no labels: {folder: images}."},
+			Doc: "a folder of images (PNG, JPEG, WebP, GIF, BMP, TIFF), one subfolder per class; intensities in [0, 1], 1 or 3 channels\n\n{folder: images}. Subfolders that have images, at any depth, are the classes; images beside them are passed over, and without them there are no labels. Other files are passed over. Rows have the size of the first image, and three channels if one of the first 256 is coloured: grey ones then have three equal."},
 		registry.Entry[dataset.Format]{Name: "cifar10", Default: CIFAR10{},
 			Doc: "a folder of CIFAR-10's binary batches, splits train and test; 32×32×3 in [0, 1]\n\n{cifar10: cifar-10-batches-bin, split: train}, from data_batch_1.bin, …, test_batch.bin; class names from batches.meta.txt if it is there."},
 	)

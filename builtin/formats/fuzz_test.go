@@ -8,7 +8,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/dataset/datasettest"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // seed adds files.
@@ -83,23 +82,6 @@ func FuzzIDXLabels(f *testing.F) {
 		}
 		if y, err := a.Ints(); err != nil || len(y) != a.Shape[0] {
 			t.Errorf("%d labels of %v, %v", len(y), a.Shape, err)
-		}
-	})
-}
-
-func FuzzImage(f *testing.F) {
-	seed(f, fixture("*.png"), fixture("*.jpg"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, s := range []tensor.Shape{{4, 6, 3}, {4, 6, 1}} {
-			dst := make([]float32, s.Size())
-			if decodeImage(dst, b, s) != nil {
-				continue
-			}
-			for _, v := range dst {
-				if !(v >= 0 && v <= 1) {
-					t.Fatalf("intensity %v", v)
-				}
-			}
 		}
 	})
 }

@@ -121,6 +121,11 @@ func TestFolderRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	sound := pixel.Bytes()
+	var two bytes.Buffer
+	if err := png.Encode(&two, image.NewGray(image.Rect(0, 0, 2, 1))); err != nil {
+		t.Fatal(err)
+	}
+	wide := two.Bytes()
 	// The header chunk: length, IHDR, width, height, five bytes, checksum.
 	vast := bytes.Clone(sound)
 	binary.BigEndian.PutUint32(vast[16:], 1<<14)
@@ -131,11 +136,10 @@ func TestFolderRefused(t *testing.T) {
 		files map[string][]byte
 		want  string
 	}{
-		{"empty", nil, "no PNG or JPEG"},
-		{"hidden alone", map[string][]byte{".a.png": sound}, "no PNG or JPEG"},
-		{"other files", map[string][]byte{"a.png": sound, "b.exe": nil}, "b.exe is neither"},
-		{"mixed", map[string][]byte{"a.png": sound, "c/b.png": sound}, "both images"},
-		{"deep", map[string][]byte{"a/b/c.png": sound}, "folder below the classes"},
+		{"empty", nil, "no images (.png, .jpg, "},
+		{"hidden alone", map[string][]byte{".a.png": sound, ".b/a.png": sound}, "no images"},
+		{"other files alone", map[string][]byte{"README.md": nil, "a/b.exe": nil}, "no images"},
+		{"two sizes", map[string][]byte{"a.png": sound, "b.png": wide}, "row 1: b.png: 1×2×1, the rows are 1×1×1: data.prepare: resize"},
 		{"no image", map[string][]byte{"a.png": []byte("hello")}, "a.png"},
 		{"vast", map[string][]byte{"a.png": vast}, "pixels, want at most"},
 		{"vast later", map[string][]byte{"a.png": sound, "b.png": vast}, "row 1: b.png"},

@@ -7,6 +7,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -37,6 +38,14 @@ func (m Distillation) Make(p detect.Parts) (detect.Opinion, error) {
 
 // Scores implements detect.Method.
 func (Distillation) Scores() ([]string, detect.FusionRule) { return []string{"kl"}, detect.NoFusion }
+
+// Check implements detect.Checker.
+func (Distillation) Check(_ *vae.Section, training *train.Section) registry.FieldErrors {
+	if training != nil {
+		return nil
+	}
+	return registry.FieldErrors{{Key: "detector.method", Message: "distillation needs a section train: nothing says how the student is trained"}}
+}
 
 // Title implements detect.Titled.
 func (Distillation) Title() string { return "ModelDistillation" }

@@ -16,6 +16,10 @@ import (
 // Table lists the shipped steps.
 func Table() registry.Table[signature.Step] {
 	return registry.NewTable("step",
+		registry.Entry[signature.Step]{Name: "resize", Default: Resize{Method: "area"},
+			Doc: "images of any size become one size, as Pillow makes them"},
+		registry.Entry[signature.Step]{Name: "color", Default: Color{Mode: "rgb"},
+			Doc: "images become rgb or grey: color: rgb gives a grey one three equal channels, color: grey takes the luma of ITU-R BT.601"},
 		registry.Entry[signature.Step]{Name: "rescale", Default: signature.Rescale{},
 			Doc: "x·scale + offset, with one number for all or one a channel or column\n\nThe usual normalisation of images, (x/255 − mean)/std, is a scale of 1/(255·std) and an offset of −mean/std each."},
 		registry.Entry[signature.Step]{Name: "standard", Default: signature.Standard{},

@@ -8,7 +8,8 @@
 //	meta.json             what it is, and the sha256 of each other file
 //
 // A folder appears whole or not at all, and what does not verify is refused by
-// name. It can be moved as a whole. Nothing in it is ever executed.
+// name. It can be moved as a whole where its classifier is in it, or shipped;
+// package pack is for the others. Nothing in it is ever executed.
 package artifact
 
 import (
@@ -61,7 +62,7 @@ func Resolve(path string) (string, error) {
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("detector: %w", err)
 	}
-	return "", fmt.Errorf("detector %s: neither a detector nor a run with one: no %s", path, MetaFile)
+	return "", fmt.Errorf("detector %s: neither a detector nor a run with one (no %s), nor a pack", path, MetaFile)
 }
 
 // CheckClassifier refuses another classifier than the detector was made for.

@@ -104,6 +104,27 @@ func verified(dir, name string, m Meta) ([]byte, error) {
 	return nil, fmt.Errorf("%s was edited: its sha256 is %s, want %s", name, digest(b), m.Files[name])
 }
 
+// Files are the bytes of the files of the detector in dir, meta.json among
+// them, by name with slashes, verified: the same detector elsewhere.
+func Files(dir string) (map[string][]byte, error) {
+	fault := func(err error) error { return fmt.Errorf("detector %s: %w", dir, err) }
+	b, err := readFile(filepath.Join(dir, MetaFile), maxMeta)
+	if err != nil {
+		return nil, fault(fmt.Errorf("%s: %w", MetaFile, err))
+	}
+	m, err := parseMeta(b)
+	if err != nil {
+		return nil, fault(err)
+	}
+	out := map[string][]byte{MetaFile: b}
+	for _, name := range sortedNames(m.Files) {
+		if out[name], err = verified(dir, name, m); err != nil {
+			return nil, fault(err)
+		}
+	}
+	return out, nil
+}
+
 // readState restores the calibration and holds that the threshold follows
 // from it.
 func readState(m Meta, content map[string][]byte) (detect.State, error) {

@@ -37,8 +37,9 @@ type Meta struct {
 	Gradient   *gradient.Report     `json:"gradient,omitempty"` // nil: the classifier's own
 	Data       map[string]string    `json:"data"`               // sha256 of what each role's rows were read from
 	Versions   map[string]string    `json:"versions"`           // of vaeguard and Go
-	// Base is the folder that relative paths of the spec start from, as it was
-	// when the detector was made; where it is gone, the detector's own.
+	// Base is the folder that relative paths of the spec start from, relative to
+	// the detector's own and with slashes; "", and where it is gone: the
+	// detector's own. Files of earlier versions have it absolute.
 	Base  string            `json:"base,omitempty"`
 	Files map[string]string `json:"files"` // sha256 of each file, lower-case hex
 	Sizes map[string]int64  `json:"sizes"` // bytes of each file

@@ -102,6 +102,7 @@ type Budget struct {
 	Rows    []uint64 // example numbers: randomness of row i is keyed by (Seed, Rows[i])
 
 	tally *tally // of the runner, one entry per row
+	legal *legal // nil: no constraints
 }
 
 // tally counts what was asked of the model for each row of a batch.

@@ -64,9 +64,14 @@ func (n Norm) Length(d []float32) float64 {
 // Project moves y, in place, into the box, which must hold x, and then to the
 // nearest point of the ball of radius b.Eps around x (for L0: the one that
 // keeps the largest changes), which does not leave the box. Rounding never
-// leaves the ball: the distance in float64 is at most Eps.
+// leaves the ball: the distance in float64 is at most Eps. Under
+// Options.Constraints, columns that cannot move stay and ranges hold; the runner
+// does the rest.
 func (b Budget) Project(x, y []float32) {
 	b.Box.Clip(y)
+	if b.legal != nil {
+		b.legal.relax(x, y)
+	}
 	if math.IsInf(b.Eps, 1) {
 		return
 	}

@@ -30,3 +30,32 @@ func (m *meter) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string
 		return pull(ctx, cot)
 	}, nil
 }
+
+// masked is a model whose gradients are zero in columns that stand still, for
+// attacks that spend their ball along a gradient.
+type masked struct {
+	sdk.Forwarder
+	slots []slot
+}
+
+func (m masked) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
+	out, pull, err := m.Forwarder.Forward(ctx, x, outputs...)
+	if err != nil || pull == nil {
+		return out, nil, err
+	}
+	return out, func(ctx context.Context, cot map[string]*tensor.Tensor) (*tensor.Tensor, error) {
+		dx, err := pull(ctx, cot)
+		if err != nil {
+			return nil, err
+		}
+		dx = dx.Clone()
+		for i := range dx.N() {
+			for j := range m.slots {
+				if m.slots[j].still {
+					dx.Row(i)[j] = 0
+				}
+			}
+		}
+		return dx, nil
+	}, nil
+}

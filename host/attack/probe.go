@@ -12,7 +12,10 @@ import (
 var errNoGradient = errors.New("the model gives no gradient")
 
 // Probe asks a model about some rows of a batch and keeps count. It is how an
-// attack leaves out the rows that are finished.
+// attack leaves out the rows that are finished. Under Options.Constraints it asks
+// about the legal row that the runner would make of each candidate, so what
+// succeeds here still does when it is judged; a gradient is that at the legal
+// row, passed straight through the rounding (Bengio et al. 2013, arXiv:1308.3432).
 type Probe struct {
 	model sdk.Forwarder
 	goal  Objective
@@ -44,6 +47,9 @@ func newTally(n int) *tally {
 // rows[k] of the batch.
 func (p *Probe) Loss(ctx context.Context, rows []int, x *tensor.Tensor) (Sample, error) {
 	o := p.goal.Select(rows)
+	if p.b.legal != nil {
+		x = p.b.legal.rows(rows, x)
+	}
 	out, pull, err := p.model.Forward(ctx, x, o.Outputs()...)
 	if err != nil {
 		return Sample{}, err

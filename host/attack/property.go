@@ -1,5 +1,7 @@
 package attack
 
+import "github.com/vaeguard/vaeguard/sdk/tensor"
+
 // The interfaces of this file are properties that an Attack may declare. The
 // evaluation goes by them and never by an attack's name: an attack from
 // elsewhere that declares one is treated as those that ship.
@@ -64,6 +66,26 @@ type Overshooting interface {
 	// Overshoots reports whether more eps may do worse with the attack's
 	// options.
 	Overshoots() bool
+}
+
+// Choosy is an Attack that does not work on every classifier, such as one for
+// images alone or with a loss that needs some number of classes. lint asks it
+// before anything is started.
+type Choosy interface {
+	Attack
+	// Fits is an error that says why the attack cannot work, with its options,
+	// on examples of a shape, NHWC, or with a number of classes; nil and 0
+	// stand for what is not known yet.
+	Fits(example tensor.Shape, classes int) error
+}
+
+// Fits is what a Choosy attack says of an example's shape and a number of
+// classes; nil of others.
+func Fits(a Attack, example tensor.Shape, classes int) error {
+	if c, ok := a.(Choosy); ok {
+		return c.Fits(example, classes)
+	}
+	return nil
 }
 
 // IsIterated reports whether a declares Iterated.

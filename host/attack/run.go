@@ -41,6 +41,11 @@ type Options struct {
 	// success: adaptive attacks are judged by the detector. adv holds candidates
 	// for the given rows.
 	Judge func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error)
+	// Constraints hold every row that is judged: the runner projects what the
+	// attack proposes onto the rows that are possible, and never leaves the ball
+	// for it. Integers and one-hot groups move by whole steps that fit into the
+	// ball, or stand still; the other columns have what is left of it. Nil: none.
+	Constraints *Constraints
 
 	scaled bool // x is in standard deviations already
 }
@@ -59,9 +64,13 @@ type Adversarial struct {
 	// Gradients counts rows differentiated, ZeroGradients those of them whose
 	// gradient was exactly zero: many mean masked gradients.
 	Gradients, ZeroGradients []int64
-	Ball                     Norm
-	Eps                      float64 // +Inf: no bound
-	Warnings                 []string
+	// Illegal are the rows for which the attack's last proposal, clipped to box
+	// and ball, broke a constraint before it was projected; nil without
+	// constraints.
+	Illegal  []bool
+	Ball     Norm
+	Eps      float64 // +Inf: no bound
+	Warnings []string
 }
 
 // Run attacks every row of x. labels may be nil: then the classifier's own
@@ -88,18 +97,16 @@ func Run(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels []int, 
 	if err := r.check(x); err != nil {
 		return nil, err
 	}
-	if r.o.Batch <= 0 {
-		r.o.Batch = 100
-	}
-	if info.MaxBatch > 0 {
-		r.o.Batch = min(r.o.Batch, info.MaxBatch)
-	}
+	r.o.Batch = o.batch(info)
 	n := x.N()
 	r.out = &Adversarial{
 		X: x, XAdv: x.Clone(), Y: make([]int, n), Predicted: make([]int, n), PredictedAdv: make([]int, n),
 		Success: make([]bool, n), Norm: make([]float64, n), Queries: make([]int64, n),
 		Gradients: make([]int64, n), ZeroGradients: make([]int64, n),
 		Ball: r.budget.Norm, Eps: r.budget.Eps, Warnings: r.warnings,
+	}
+	if o.Constraints != nil {
+		r.out.Illegal = make([]bool, n)
 	}
 	copy(r.out.Y, labels)
 	for lo := 0; lo < n; lo += r.o.Batch {
@@ -154,6 +161,12 @@ func (r *run) check(x *tensor.Tensor) error {
 		r.warnings = append(r.warnings, fmt.Sprintf("%d of %d rows lie outside the legal range: the box was widened to hold them", outside, x.N()))
 	}
 	r.budget = Budget{Norm: norm, Eps: eps, Box: box, Queries: r.o.Queries, Seed: r.o.Seed}
+	if c := r.o.Constraints; c != nil {
+		if err := c.Validate(x.Stride()); err != nil {
+			return err
+		}
+		r.budget.legal = newLegal(c, r.budget)
+	}
 	return nil
 }
 
@@ -260,8 +273,13 @@ func (r *run) try(ctx context.Context, rows []int, restart int) error {
 		}
 	}
 	b.tally = newTally(len(rows))
+	model := sdk.Forwarder(r.model)
+	if b.legal != nil {
+		b.legal = b.legal.of(x)
+		model = masked{r.model, b.legal.slots}
+	}
 	before := r.model.rows.Load()
-	adv, err := r.attack.Perturb(ctx, r.model, x, o, b)
+	adv, err := r.attack.Perturb(ctx, model, x, o, b)
 	if errors.Is(err, errNoGradient) {
 		return fmt.Errorf("the attack needs gradients, and classifier %s gives none", r.info.Name)
 	}
@@ -277,7 +295,11 @@ func (r *run) try(ctx context.Context, rows []int, restart int) error {
 		if !finite(adv.Row(k)) {
 			copy(adv.Row(k), x.Row(k))
 		}
-		b.Project(x.Row(k), adv.Row(k))
+		if b.legal == nil {
+			b.Project(x.Row(k), adv.Row(k))
+			continue
+		}
+		r.out.Illegal[rows[k]] = b.constrain(x.Row(k), adv.Row(k))
 	}
 	return r.judge(ctx, rows, adv, restart)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/oracle"
@@ -94,10 +95,18 @@ func runScaled(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels [
 			small.Row(i)[j] /= unit[j]
 		}
 	}
+	unscaled := o
 	if judge := o.Judge; judge != nil {
 		o.Judge = func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error) {
 			return judge(ctx, rows, grow(adv, unit))
 		}
+	}
+	constraints := o.Constraints
+	if constraints != nil {
+		if err := constraints.Validate(d); err != nil {
+			return nil, err
+		}
+		o.Constraints = constraints.divided(unit)
 	}
 	o.scaled = true
 	out, err := Run(ctx, scaled{oracle.AsForwarder(c), unit}, small, labels, a, o)
@@ -105,16 +114,56 @@ func runScaled(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels [
 		return nil, err
 	}
 	large := grow(out.XAdv, unit)
-	for i := range x.N() {
+	same := func(i int) {
 		for j, v := range out.XAdv.Row(i) {
 			if v == small.Row(i)[j] {
 				large.Row(i)[j] = x.Row(i)[j]
 			}
 		}
+	}
+	for i := range x.N() {
+		same(i)
 		box.Clip(large.Row(i))
 	}
+	if constraints == nil {
+		out.X, out.XAdv = x, large
+		return out, nil
+	}
+	legal := newLegal(constraints, Budget{Norm: Linf, Eps: math.Inf(1), Box: box})
+	for i := range x.N() {
+		same(i) // a row outside the box stays
+		legal.snap(x.Row(i), large.Row(i))
+	}
 	out.X, out.XAdv = x, large
-	return out, nil
+	again := &run{model: &meter{Forwarder: oracle.AsForwarder(c)}, info: info, o: unscaled, out: out}
+	again.budget.Norm = out.Ball
+	return out, again.rejudge(ctx)
+}
+
+// batch is the number of rows attacked together.
+func (o Options) batch(info sdk.Info) int {
+	n := o.Batch
+	if n <= 0 {
+		n = 100
+	}
+	if info.MaxBatch > 0 {
+		n = min(n, info.MaxBatch)
+	}
+	return n
+}
+
+// rejudge judges the rows of the result as they are: those of runScaled are
+// rounded and made legal after their units were changed back. The norms stay.
+func (r *run) rejudge(ctx context.Context) error {
+	norms, adv := slices.Clone(r.out.Norm), r.out.XAdv.Clone()
+	size := r.o.batch(r.info)
+	for rows := range slices.Chunk(All(adv.N()), size) {
+		if err := r.judge(ctx, rows, adv.Gather(rows), 0); err != nil {
+			return err
+		}
+	}
+	copy(r.out.Norm, norms)
+	return nil
 }
 
 // grow undoes the division.

@@ -25,6 +25,9 @@ type attackFlags struct {
 	seed         uint64
 	limit        int
 	target       int // class; -1: none
+	open         openFlags
+
+	unconstrained bool
 }
 
 func (a *app) attackCommand() *cobra.Command {
@@ -46,6 +49,9 @@ func (a *app) attackCommand() *cobra.Command {
 			if _, err := f.rows.options(a); err != nil {
 				return err
 			}
+			if (f.open.base != "" || len(f.open.classifier) > 0) && len(f.setSpec) > 0 {
+				return usagef("--base and --classifier are for a detector, --set-spec for a spec")
+			}
 			chosen, err := host.ParseAttack(f.attack, f.set, a.c)
 			if err != nil {
 				return UsageError{err}
@@ -61,15 +67,18 @@ func (a *app) attackCommand() *cobra.Command {
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "seed of the attack's randomness")
 	c.Flags().IntVar(&f.limit, "limit", 0, "number of rows to attack, from the first; 0: all")
 	c.Flags().IntVar(&f.target, "target", -1, "number of the class to reach; rows already classified as it are not attacked; -1: any class but the label")
+	c.Flags().BoolVar(&f.unconstrained, "unconstrained", false, "let the attack make rows that the data's constraints call impossible, for comparison")
+	f.open.add(c)
 	return c
 }
 
 func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chosen attack.Attack) (err error) {
-	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, a.options())
+	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, f.open.options(a))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
+	t.Unconstrained = f.unconstrained
 	rows, err := a.attacked(t, f)
 	if err != nil {
 		return err
@@ -94,7 +103,11 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 	if err != nil {
 		return err
 	}
-	meta, err := json.Marshal(map[string]any{"attack": f.attack, "norm": adv.Ball, "eps": finite(adv.Eps), "seed": f.seed, "set": f.set, "version": host.Version(), "space": space})
+	about := map[string]any{"attack": f.attack, "norm": adv.Ball, "eps": finite(adv.Eps), "seed": f.seed, "set": f.set, "version": host.Version(), "space": space}
+	if adv.Illegal != nil {
+		about["constrained"] = true
+	}
+	meta, err := json.Marshal(about)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 	var out string
 	var rows dataFlags
 	var fpr, confidence, percentile, value float64
+	var open openFlags
 	c := &cobra.Command{
 		Use:   "calibrate DETECTOR --data X",
 		Short: "Set a new threshold from clean rows",
@@ -57,7 +58,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := host.OpenContext(cmd.Context(), args[0], a.c, host.OpenOptions{Options: a.options()})
+			d, err := host.OpenContext(cmd.Context(), args[0], a.c, open.options(a))
 			if err != nil {
 				return err
 			}
@@ -79,6 +80,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 	c.Flags().Float64Var(&confidence, "confidence", 0.95, "with --fpr: probability with which the rate holds")
 	c.Flags().Float64Var(&percentile, "percentile", 95, "percentile of the scores")
 	c.Flags().Float64Var(&value, "value", 0, "the threshold itself")
-	c.Flags().StringVar(&out, "out", "", "write a new detector instead of changing this one")
+	c.Flags().StringVar(&out, "out", "", "write a new detector instead of changing this one; of a pack, another pack: X.vg or X/")
+	open.add(c)
 	return c
 }

@@ -89,6 +89,7 @@ var own = [...]func(*app) *cobra.Command{
 	(*app).lintCommand,
 	(*app).listCommand,
 	(*app).newCommand,
+	(*app).packCommand,
 	(*app).pluginCommand,
 	(*app).runCommand,
 	(*app).runsCommand,

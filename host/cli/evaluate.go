@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,8 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var attacks, transfer, out string
 	var rows dataFlags
 	var gates []string
-	var anyClassifier bool
+	var anyClassifier, unconstrained bool
+	var flags openFlags
 	c := &cobra.Command{
 		Use:   "evaluate DETECTOR --out DIR",
 		Short: "Attack the classifier, with and without the detector; write report.json and report.html",
@@ -38,13 +41,14 @@ func (a *app) evaluateCommand() *cobra.Command {
 				}
 				parsed = append(parsed, g)
 			}
-			var o host.EvaluateOptions
+			o := host.EvaluateOptions{Unconstrained: unconstrained}
 			if attacks != "" {
 				if o.Attacks, err = host.ReadAttacks(attacks, a.c); err != nil {
 					return err
 				}
 			}
-			open := host.OpenOptions{Options: a.options(), AnyClassifier: anyClassifier}
+			open := flags.options(a)
+			open.AnyClassifier = anyClassifier
 			d, err := host.OpenContext(cmd.Context(), args[0], a.c, open)
 			if err != nil {
 				return err
@@ -68,7 +72,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			command := evaluateLine(args[0], anyClassifier, [2]string{"attacks", attacks}, [2]string{"data", rows.data}, [2]string{"labels", rows.labels}, [2]string{"label", rows.label}, [2]string{"input-format", rows.format}, [2]string{"header", rows.header},
+			command := evaluateLine(args[0], map[string]bool{"any-classifier": anyClassifier, "unconstrained": unconstrained}, flags, [2]string{"attacks", attacks}, [2]string{"data", rows.data}, [2]string{"labels", rows.labels}, [2]string{"label", rows.label}, [2]string{"input-format", rows.format}, [2]string{"header", rows.header},
 				[2]string{"transfer-from", transfer}, [2]string{"out", out})
 			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command}); err != nil {
 				return err
@@ -94,22 +98,27 @@ func (a *app) evaluateCommand() *cobra.Command {
 	rows.add(c.Flags(), a.c.Formats, "clean rows (default: the spec's data.test)", "labels of --data, where it has none itself: a file")
 	c.Flags().StringVar(&transfer, "transfer-from", "", "detector of another seed, on which transfer attacks are made")
 	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit with code 3 if the condition holds: 'attacks.pgd.auc<0.95'")
+	c.Flags().BoolVar(&unconstrained, "unconstrained", false, "let attacks make rows that the data's constraints call impossible, for comparison")
 	c.Flags().StringVar(&out, "out", "", "directory to write the report to")
 	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
+	flags.add(c)
 	return c
 }
 
 // evaluateLine is the shell command of an evaluation. flags are the names and
-// values of those that decide what the report says; empty ones are left out.
-func evaluateLine(detector string, anyClassifier bool, flags ...[2]string) string {
+// values of those that decide what the report says; empty ones are left out, and
+// so are switches that are off.
+func evaluateLine(detector string, switches map[string]bool, open openFlags, flags ...[2]string) string {
 	text := "vaeguard evaluate " + quote(detector)
 	for _, f := range flags {
 		if f[1] != "" {
 			text += " --" + f[0] + " " + quote(f[1])
 		}
 	}
-	if anyClassifier {
-		text += " --any-classifier"
+	for _, name := range slices.Sorted(maps.Keys(switches)) {
+		if switches[name] {
+			text += " --" + name
+		}
 	}
-	return text
+	return text + open.line()
 }

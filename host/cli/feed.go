@@ -12,9 +12,11 @@ import (
 // rowBatch is some rows in order, then at most one bad row, then perhaps the
 // end of the stream: io.EOF, or what went wrong.
 type rowBatch struct {
-	data []float32
-	bad  error
-	err  error
+	data   []float32
+	traces []dataset.Trace // of the rows, in order
+	bad    error
+	from   dataset.Trace // of the bad row
+	err    error
 }
 
 func (b *rowBatch) empty() bool { return len(b.data) == 0 && b.bad == nil && b.err == nil }
@@ -59,14 +61,16 @@ func (f *feed) read(s *dataset.Stream) {
 	row := make([]float32, s.Example().Size())
 	for {
 		err := s.ReadRow(row)
-		if !f.put(row, err) {
+		trace := s.Trace()
+		trace.Kept = slices.Clone(trace.Kept)
+		if !f.put(row, trace, err) {
 			return
 		}
 	}
 }
 
 // put adds a row, or what came instead of one, and reports whether to go on.
-func (f *feed) put(row []float32, err error) bool {
+func (f *feed) put(row []float32, trace dataset.Trace, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for f.stopped == nil && (len(f.filling.data) == f.most || f.filling.bad != nil) {
@@ -78,8 +82,9 @@ func (f *feed) put(row []float32, err error) bool {
 		return false
 	case err == nil:
 		f.filling.data = append(f.filling.data, row...)
+		f.filling.traces = append(f.filling.traces, trace)
 	case errors.As(err, &bad):
-		f.filling.bad = bad.Err
+		f.filling.bad, f.filling.from = bad.Err, trace
 	default:
 		f.filling.err = err
 	}

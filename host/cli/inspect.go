@@ -10,6 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/results"
 	"github.com/vaeguard/vaeguard/host/vae"
 )
 
@@ -19,15 +20,15 @@ func (a *app) inspectCommand() *cobra.Command {
 		Short: "Verify a detector and describe it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			saved, err := artifact.Load(args[0])
+			s, err := host.Inspect(args[0], a.c)
 			if err != nil {
 				return err
 			}
-			e, err := host.Reopen(saved, a.c)
-			if err != nil {
+			if err := a.printSaved(s.Experiment, s.Saved); err != nil || s.Pack == nil || a.json {
 				return err
 			}
-			return a.printSaved(e, saved)
+			printNeeds(a.stdout, s.Pack)
+			return nil
 		},
 	}
 }
@@ -44,7 +45,7 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 		return err
 	}
 	if a.json {
-		meta := resultMeta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
+		meta := results.Meta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
 			Version: host.Version(), Detector: saved.Digest}
 		if saved.Meta.Threshold != nil {
 			meta.Threshold = saved.Meta.Threshold.Value

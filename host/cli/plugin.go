@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -64,13 +65,15 @@ func (a *app) pluginListCommand() *cobra.Command {
 
 // pluginFlags say how to start a plugin by hand.
 type pluginFlags struct {
-	config  string
-	sha256  string
-	classes int
+	config     string
+	preprocess string
+	sha256     string
+	classes    int
 }
 
 func (f *pluginFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.config, "config", "", "JSON or YAML file with the plugin's config")
+	c.Flags().StringVar(&f.preprocess, "preprocess", "", "classifier.preprocess of a spec: a YAML or JSON file, or {scale: 255, …}; rows are those before it")
 	c.Flags().StringVar(&f.sha256, "sha256", "", "digest that the plugin must have, else it is not started")
 	c.Flags().IntVar(&f.classes, "classes", 0, "number of classes, for plugins that learn it from the data")
 }
@@ -93,8 +96,14 @@ func (a *app) start(cmd *cobra.Command, name string, f pluginFlags, example tens
 	if conf.BaseDir, err = filepath.Abs(base); err != nil {
 		return p, nil, err
 	}
-	cl, err := launch.Start(cmd.Context(), launch.Options{Command: p.Command, Config: conf, Logger: a.logger().Named("plugin"),
-		Threads: a.threads, Checks: launch.ChecksOff})
+	o := launch.Options{Command: p.Command, Config: conf, Logger: a.logger().Named("plugin"),
+		Threads: a.threads, Checks: launch.ChecksOff}
+	if f.preprocess != "" {
+		if o.Preprocess, err = host.ReadPreprocess(f.preprocess); err != nil {
+			return p, nil, UsageError{err}
+		}
+	}
+	cl, err := launch.Start(cmd.Context(), o)
 	return p, cl, err
 }
 
@@ -139,7 +148,7 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 					return err
 				}
 			}
-			findings = append(findings, disagreements(p, info)...)
+			findings = append(findings, disagreements(p, info, f.preprocess != "")...)
 			if a.json {
 				if err := json.NewEncoder(a.stdout).Encode(findings); err != nil {
 					return err
@@ -169,8 +178,9 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 // maxCheckShape is how many numbers a row of plugin check may have.
 const maxCheckShape = 1 << 24
 
-// disagreements are where plugin.yaml and Describe say different things.
-func disagreements(p launch.Plugin, info sdk.Info) []check.Finding {
+// disagreements are where plugin.yaml and Describe say different things. A shape
+// before preprocessing is not the plugin's own.
+func disagreements(p launch.Plugin, info sdk.Info, preprocessed bool) []check.Finding {
 	if p.Dir == "" {
 		return nil
 	}
@@ -185,8 +195,11 @@ func disagreements(p launch.Plugin, info sdk.Info) []check.Finding {
 	if p.Manifest.Version != "" && p.Manifest.Version != info.Version {
 		differ("version", p.Manifest.Version, info.Version)
 	}
-	if want := p.Manifest.InputShape; want != nil && !want.Equal(info.InputShape) {
+	if want := p.Manifest.InputShape; want != nil && !want.Equal(info.InputShape) && !(preprocessed && want.Size() == info.InputShape.Size()) {
 		differ("input_shape", want.String(), info.InputShape.String())
+	}
+	if want := p.Manifest.Classes; want != 0 && want != info.NumClasses {
+		differ("classes", strconv.Itoa(want), strconv.Itoa(info.NumClasses))
 	}
 	return append(out, schemaFindings(p.Manifest.Schema(), info.Schema)...)
 }

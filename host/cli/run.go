@@ -88,6 +88,9 @@ func (a *app) printReport(r *evaluate.Report, dir string) error {
 	}
 	fmt.Fprintf(a.stdout, "classifier accuracy %.4f, corrected %.4f\n", r.Classifier.Accuracy, r.Clean.AccuracyCorrected)
 	fmt.Fprintf(a.stdout, "false-alarm rate %.2f %% on %d clean test rows\n", 100*r.Clean.FPR, r.Clean.N)
+	if r.Constraints != nil {
+		fmt.Fprintf(a.stdout, "attacks keep rows possible: %s\n", r.Constraints)
+	}
 	for _, t := range r.Attacks {
 		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6s success rate %s  detected %s  AUC %s  accuracy %.3f, corrected %.3f\n",
 			t.ID, t.Norm, eps(float64(t.Eps)), percent(float64(t.SuccessRate)), percent(float64(t.Detected)), fixed(float64(t.AUC)), t.Accuracy, t.AccuracyCorrected)

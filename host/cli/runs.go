@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
@@ -104,7 +105,7 @@ func paired(args []string) (tests []evaluate.Comparison, note string) {
 	}
 	var scores [2]evaluate.Scores
 	for i, dir := range args {
-		data, err := os.ReadFile(filepath.Join(dir, "scores.json"))
+		data, err := runFile(dir, "scores.json")
 		if err != nil {
 			return tests, "no paired tests: " + err.Error()
 		}
@@ -135,8 +136,16 @@ func (a *app) printPaired(args []string, tests []evaluate.Comparison, note strin
 	}
 }
 
+// runFile is a file of a run, or of the pack that a run became.
+func runFile(dir, name string) ([]byte, error) {
+	if pack.Is(dir) {
+		return packedFile(dir, name)
+	}
+	return os.ReadFile(filepath.Join(dir, name))
+}
+
 func readReport(dir string) (*evaluate.Report, error) {
-	data, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	data, err := runFile(dir, "report.json")
 	if err != nil {
 		return nil, err
 	}

@@ -101,8 +101,8 @@ type ReadOptions struct {
 
 // Reader reads the examples of one source in order. It is owned by one
 // goroutine; two readers of one file are independent. It declares what
-// more it knows by [RowLabels], [ArrayLabels], [Featured], [Headed] and
-// [Bounded].
+// more it knows by [RowLabels], [ArrayLabels], [Featured], [Headed],
+// [Noticed], [Bounded], [Tabled], [Traced], [Imaged] and [Varied].
 type Reader interface {
 	// Example is the shape of one row as stored, images as NHWC. It does not
 	// change. Its size is from 1 to MaxElements.
@@ -149,6 +149,15 @@ type Headed interface {
 	Reader
 	// Header describes the rows before any is read.
 	Header() Header
+}
+
+// Noticed is a Reader that has left something out, or read it in a way that not
+// everyone expects, and says so.
+type Noticed interface {
+	Reader
+	// Notices are what a user should hear, a sentence each, known once the reader
+	// is open; nil if there is nothing. They do not name the source.
+	Notices() []string
 }
 
 // Bounded is a Reader that may have checked its Count against the size of the

@@ -8,13 +8,15 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // WriteNPY writes one array in .npy format 1, C order, little-endian. The
-// kinds of a.Data are those of Array but []string. The bytes depend on the
-// arguments alone.
+// kinds of a.Data are those of Array. Texts are as wide as the longest of them,
+// at most what ReadNPY takes; invalid UTF-8 becomes U+FFFD, and NumPy drops
+// zeros at an end. The bytes depend on the arguments alone.
 func WriteNPY(w io.Writer, a Array) error {
-	descr, n := "", 0
+	descr, n, width := "", 0, 0
 	switch data := a.Data.(type) {
 	case []float32:
 		descr, n = "<f4", len(data)
@@ -28,6 +30,11 @@ func WriteNPY(w io.Writer, a Array) error {
 		descr, n = "|b1", len(data)
 	case []byte:
 		descr, n = "|u1", len(data)
+	case []string:
+		if width = textWidth(data); width > maxText/4 {
+			return fmt.Errorf("npy: a text of %d characters, want at most %d", width, maxText/4)
+		}
+		descr, n = "<U"+strconv.Itoa(width), len(data)
 	case string:
 		descr, n = "|S"+strconv.Itoa(len(data)), 1
 	default:
@@ -70,6 +77,19 @@ func WriteNPY(w io.Writer, a Array) error {
 		}
 	case []byte:
 		_, _ = b.Write(data)
+	case []string:
+		for _, text := range data {
+			left := width
+			for _, r := range text {
+				binary.LittleEndian.PutUint32(word[:], uint32(r))
+				_, _ = b.Write(word[:4])
+				left--
+			}
+			clear(word[:])
+			for range left {
+				_, _ = b.Write(word[:4])
+			}
+		}
 	case string:
 		_, _ = b.WriteString(data)
 	}
@@ -77,6 +97,15 @@ func WriteNPY(w io.Writer, a Array) error {
 		return fmt.Errorf("npy: %w", err)
 	}
 	return nil
+}
+
+// textWidth is the number of characters of the longest text, at least one.
+func textWidth(texts []string) int {
+	width := 1
+	for _, s := range texts {
+		width = max(width, utf8.RuneCountInString(s))
+	}
+	return width
 }
 
 // formatNPYHeader pads with spaces so that the numbers start at a multiple of

@@ -32,6 +32,9 @@ type StreamOptions struct {
 	Header *bool
 	// Door prepares the rows; nil: none.
 	Door Door
+	// Keep names columns of a table that Trace hands through. Sources that are
+	// no tables with names are then refused.
+	Keep []string
 	// Stdin is what the path "-" reads; nil: os.Stdin.
 	Stdin io.Reader
 }
@@ -67,6 +70,9 @@ func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*
 	if s.batch == 0 {
 		s.batch = 64
 	}
+	if _, table := source.Reader.(Tabled); len(o.Keep) > 0 && !table {
+		return nil, errors.Join(fmt.Errorf("%s: no column %q to keep: its columns have no names", path, o.Keep[0]), source.Close())
+	}
 	stored := source.rows.Example()
 	if s.example == nil {
 		s.example = stored
@@ -83,10 +89,14 @@ func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*
 const maxBatch = 1 << 26
 
 func (o StreamOptions) open(path string, formats registry.Table[Format]) (*opened, error) {
-	ro := ReadOptions{Label: o.Label, Schema: o.Schema, Header: o.Header, Example: o.Example}
+	schema := Schema{Label: o.Label}
 	if o.Schema != nil {
-		ro.Label = o.Schema.Label
+		schema = *o.Schema
 	}
+	if len(o.Keep) > 0 {
+		schema.Keep = o.Keep
+	}
+	ro := ReadOptions{Label: schema.Label, Schema: &schema, Header: o.Header, Example: o.Example}
 	if o.Door != nil {
 		ro.Example = o.Door.Raw()
 	}
@@ -211,6 +221,25 @@ func (s *Stream) ReadRow(dst []float32) error {
 
 // About is what the source tells without reading rows.
 func (s *Stream) About() About { return AboutReader(s.source.Reader) }
+
+// Trace tells where the row came from that ReadRow gave last, or that was bad;
+// the zero value where the source does not say. Kept is valid until the next
+// row.
+func (s *Stream) Trace() Trace {
+	if r, ok := s.source.Reader.(Traced); ok {
+		return r.Trace()
+	}
+	return Trace{}
+}
+
+// Schema is what the columns of a table are for; the zero value for sources
+// that are none.
+func (s *Stream) Schema() Schema {
+	if r, ok := s.source.Reader.(Tabled); ok {
+		return r.Schema()
+	}
+	return Schema{}
+}
 
 // Close closes the file.
 func (s *Stream) Close() error { return s.source.Close() }

@@ -82,20 +82,18 @@ type Schema struct {
 	Keep []string
 }
 
-// Tabled is a Reader of a table.
+// Tabled is a Reader of a table. Its notices tell of columns left out, and why.
 type Tabled interface {
-	Reader
+	Noticed
 	// Schema is what the columns are for, Features never nil.
 	Schema() Schema
-	// Notices are what a user should hear: columns left out, and why.
-	Notices() []string
 }
 
 // Trace tells where the row came from that a Reader gave last, or that was
 // bad.
 type Trace struct {
 	ID   string // of the schema's column ID
-	File string // of a folder: the path below it, with slashes
+	File string // of a folder: the path below it, with slashes; of an image alone its name
 	Kept []Cell // of the schema's Keep
 }
 

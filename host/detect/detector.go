@@ -178,14 +178,23 @@ func (d *Detector) checkScores() error {
 		d.o.Fusion = NoFusion
 	}
 	for _, s := range o.Scores {
-		switch needs := NeedsOf(s.Score); {
-		case needs.Q && !d.rebuilds() && !d.form.Logits:
-			return fmt.Errorf("score %s needs a second prediction, which method %s does not have", s.Name, o.Method)
-		case needs.Rebuilt && !d.rebuilds():
-			return fmt.Errorf("score %s needs reconstructions, which method %s does not have", s.Name, o.Method)
-		case needs.Hidden && len(o.Hidden) == 0:
-			return fmt.Errorf("score %s needs detector.hidden_layers", s.Name)
+		if err := CheckScore(s, o.Method, d.form, len(o.Hidden) > 0); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// CheckScore finds out whether a method whose opinion has a form, with or
+// without heads on hidden layers, has what a score reads.
+func CheckScore(s NamedScore, method string, f Form, hidden bool) error {
+	switch needs := NeedsOf(s.Score); {
+	case needs.Q && f.Rebuilt == 0 && !f.Logits:
+		return fmt.Errorf("score %s needs a second prediction, which method %s does not have", s.Name, method)
+	case needs.Rebuilt && f.Rebuilt == 0:
+		return fmt.Errorf("score %s needs reconstructions, which method %s does not have", s.Name, method)
+	case needs.Hidden && !hidden:
+		return fmt.Errorf("score %s needs detector.hidden_layers", s.Name)
 	}
 	return nil
 }

@@ -44,6 +44,15 @@ func (s *Section) NamedScores() []NamedScore {
 	return out
 }
 
+// CalibrationScores is how many of n calibration rows a threshold comes from:
+// a fusion of several scores keeps the first half of them for itself.
+func (s *Section) CalibrationScores(n int) int {
+	if len(s.Score) > 1 && s.Fusion != NoFusion {
+		return n - n/2
+	}
+	return n
+}
+
 // Options are what the section says of a detector: its method's name, scores,
 // fusion, temperature and clip. The rest is for the caller to fill in.
 func (s *Section) Options() Options {

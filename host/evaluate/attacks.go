@@ -31,7 +31,8 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 	}
 	o := attack.Options{
 		Eps: eps, Box: e.o.Box, Seed: e.o.Seed, Batch: e.o.Batch, Threshold: math.Inf(1), Deviations: e.o.Deviations,
-		Examples: rows, Progress: func(done, total int) { e.progress("attack "+id, done, total) },
+		Constraints: e.o.Constraints,
+		Examples:    rows, Progress: func(done, total int) { e.progress("attack "+id, done, total) },
 	}
 	model := e.o.Classifier
 	if ad, ok := a.(attack.Adaptive); ok {
@@ -192,7 +193,7 @@ func (e *evaluation) summarise(t *attacked) AttackReport {
 	n := len(t.rows)
 	right, zero := agree(t.adv.Predicted, t.adv.Y), int64(0)
 	r := AttackReport{
-		Norm: string(t.adv.Ball), Eps: Number(t.adv.Eps), N: n, NSuccess: count(t.success), Seconds: t.seconds,
+		Norm: string(t.adv.Ball), Eps: Number(t.adv.Eps), N: n, NSuccess: count(t.success), NIllegal: count(t.adv.Illegal), Seconds: t.seconds,
 		CI95: make(map[string]Interval),
 	}
 	r.SuccessRate = ratio(r.NSuccess, right)

@@ -6,7 +6,24 @@ import (
 	"math/rand/v2"
 
 	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
+
+// Choosy is a Corruption that not every input can have, such as one of images
+// alone. lint asks it before anything is started.
+type Choosy interface {
+	Corruption
+	// Fits is an error that says why examples of a shape, NHWC, cannot have it.
+	Fits(example tensor.Shape) error
+}
+
+// Fits is what a Choosy corruption says of an example's shape; nil of others.
+func Fits(c Corruption, example tensor.Shape) error {
+	if choosy, ok := c.(Choosy); ok {
+		return choosy.Fits(example)
+	}
+	return nil
+}
 
 // corrupt measures flags on one natural corruption at each of its levels.
 // Flags on rows whose prediction stays are false alarms; those on rows whose

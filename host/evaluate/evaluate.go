@@ -71,6 +71,12 @@ type Options struct {
 	Box                 attack.Box
 
 	Deviations []float64 // of data.train's features, for eps_unit: std
+	// Constraints hold every attack, those that know the detector included, to
+	// rows that are possible. Nil: none.
+	Constraints *attack.Constraints
+	// Unconstrained says in the report that the data have constraints, which
+	// were set aside.
+	Unconstrained bool
 
 	Attacks     []NamedAttack // adaptive ones among them
 	Corruptions []NamedCorruption
@@ -188,6 +194,10 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 		},
 		Attacks: []AttackReport{}, Adaptive: []AdaptiveReport{}, Corruptions: []CorruptionReport{}, Curves: []Curve{},
 		Warnings: []string{}, Seed: o.Seed, SpecSHA256: o.SpecSHA256, Version: o.Version,
+	}
+	if e.report.Unconstrained = o.Unconstrained; o.Constraints != nil {
+		n := o.Constraints.Count()
+		e.report.Constraints = &n
 	}
 	if o.PromisedFPR > 0 {
 		e.report.Detector.PromisedFPR = Number(o.PromisedFPR)

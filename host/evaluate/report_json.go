@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/gradient"
 )
 
@@ -40,10 +41,14 @@ func (n *Number) UnmarshalJSON(b []byte) error {
 // misclassified and not flagged. The corrected answer is that of the
 // reconstruction where the row is flagged, and the classifier's elsewhere.
 type Report struct {
-	Name          string             `json:"name"`
-	Classifier    ClassifierReport   `json:"classifier"`
-	Detector      DetectorReport     `json:"detector"`
-	Clean         CleanReport        `json:"clean"`
+	Name       string           `json:"name"`
+	Classifier ClassifierReport `json:"classifier"`
+	Detector   DetectorReport   `json:"detector"`
+	Clean      CleanReport      `json:"clean"`
+	// Constraints are what every attack was held to, those of the data; absent:
+	// none. Unconstrained: the data have some, which were set aside.
+	Constraints   *attack.Count      `json:"constraints,omitempty"`
+	Unconstrained bool               `json:"unconstrained,omitempty"`
 	Attacks       []AttackReport     `json:"attacks"`
 	Adaptive      []AdaptiveReport   `json:"adaptive"`
 	AdaptiveUnion *UnionReport       `json:"adaptive_union"`
@@ -110,7 +115,8 @@ type AttackReport struct {
 	Params      map[string]any `json:"params"`
 	N           int            `json:"n"`
 	NSuccess    int            `json:"n_success"`
-	SuccessRate Number         `json:"success_rate"` // n_success over the rows that were right before
+	NIllegal    int            `json:"n_illegal,omitempty"` // proposals that broke a constraint and were projected
+	SuccessRate Number         `json:"success_rate"`        // n_success over the rows that were right before
 	Accuracy    float64        `json:"accuracy"`
 	// AccuracyReconstructed and AccuracyCorrected: as in CleanReport, on all
 	// attacked rows.

@@ -87,8 +87,36 @@ func Open(g *Grid, o Options) (*Bench, error) {
 		if err := s.read(dataset.Role(g.Role)); err != nil {
 			return nil, fmt.Errorf("set %s: %w", s.name, err)
 		}
+		faults = append(faults, b.fits(s)...)
+	}
+	if len(faults) > 0 {
+		return nil, faults
 	}
 	return b, b.plan()
+}
+
+// fits finds attacks and corruptions that a set's examples, or their number of
+// classes, do not go with.
+func (b *Bench) fits(s *set) spec.Errors {
+	var faults spec.Errors
+	example, classes := s.rows.X.Example(), s.rows.NumClasses()
+	if train, err := s.base.Rows(dataset.RoleTrain); err == nil {
+		classes = max(classes, train.NumClasses())
+	}
+	for i, a := range b.Grid.Attacks {
+		if !on(a.Sets, s.name) {
+			continue
+		}
+		if err := attack.Fits(registry.As[attack.Attack](a.Attack), example, classes); err != nil {
+			faults = append(faults, b.Grid.Errorf(fmt.Sprintf("attacks[%d]", i), "set %s: %v", s.name, err))
+		}
+	}
+	for i, c := range b.Grid.Corruptions {
+		if err := evaluate.Fits(registry.As[evaluate.Corruption](c), example); err != nil {
+			faults = append(faults, b.Grid.Errorf(fmt.Sprintf("corruptions[%d]", i), "set %s: %v", s.name, err))
+		}
+	}
+	return faults
 }
 
 // on reports whether a list of names, empty for all, holds one.
@@ -106,7 +134,9 @@ func (s *set) read(role dataset.Role) error {
 			s.digest[r] = ""
 			continue
 		}
-		s.digest[r] = digestRows(rows)
+		if s.digest[r], err = digestRows(rows); err != nil {
+			return err
+		}
 		if r == role {
 			s.rows = rows
 		}

@@ -109,6 +109,9 @@ func (b *Bench) makeArrays(ctx context.Context, c *Cell, r *record) error {
 	if o.Box, err = attack.BoxOfTrain(info, train.Examples()); err != nil {
 		return err
 	}
+	if o.Constraints, err = c.set.base.Constraints(); err != nil {
+		return err
+	}
 	o.Progress = b.stage("attack " + c.Attack)
 	adv, err := attack.Run(ctx, b.open.model, x, y, registry.As[attack.Attack](c.attack.Attack), o)
 	if err != nil {

@@ -34,8 +34,8 @@ func (c *Classifier) Gradient(ctx context.Context, x, dy *tensor.Tensor) (*tenso
 // again. The Pullback may be called any number of times, by any goroutine.
 func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
 	names := unique(outputs)
-	info := c.wireInfo()
-	if err := c.accepts(x, info); err != nil {
+	info := c.face()
+	if err := c.accepts(x, info.Info); err != nil {
 		return nil, nil, err
 	}
 	if info.Gradient == sdk.NoGradient {
@@ -43,8 +43,8 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 		return outs, nil, err
 	}
 	x = x.Clone() // the caller may change its own before it pulls
-	if n := x.N(); info.Differentiate && n > 0 && n <= c.limit(x, info) {
-		outs, pull, err := c.tape(ctx, toPlugin(info.Layout, x), names, info)
+	if n := x.N(); info.Differentiate && n > 0 && n <= c.limit(x, info.Info) {
+		outs, pull, err := c.tape(ctx, info.toPlugin(x), names, info)
 		if !errors.Is(err, sdk.ResourceExhausted) || n == 1 {
 			return outs, pull, err
 		}
@@ -60,7 +60,7 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 }
 
 // tape runs a forward step; x is in the plugin's layout and belongs to the tape.
-func (c *Classifier) tape(ctx context.Context, x *tensor.Tensor, names []string, info sdk.Info) (map[string]*tensor.Tensor, sdk.Pullback, error) {
+func (c *Classifier) tape(ctx context.Context, x *tensor.Tensor, names []string, info face) (map[string]*tensor.Tensor, sdk.Pullback, error) {
 	r := c.pick()
 	type place struct {
 		p    *process
@@ -71,7 +71,7 @@ func (c *Classifier) tape(ctx context.Context, x *tensor.Tensor, names []string,
 	forward := func(ctx context.Context, p *process) (place, error) {
 		l, id, outs, err := p.lanes.forward(ctx, x, names)
 		if err == nil {
-			err = declared(outs, names, info)
+			err = declared(outs, names, info.Info)
 		}
 		return place{p, l, id, outs}, err
 	}
@@ -90,7 +90,7 @@ func (c *Classifier) tape(ctx context.Context, x *tensor.Tensor, names []string,
 				if at.p == p {
 					dx, ok, err := p.lanes.backward(ctx, at.l, at.id, cots, x.Shape)
 					if ok {
-						return toHost(info.Layout, dx), err
+						return info.toHost(dx), err
 					}
 				}
 				again, err := forward(ctx, p)
@@ -120,8 +120,8 @@ func declared(outs map[string]*tensor.Tensor, names []string, info sdk.Info) err
 
 // outputs computes named outputs of x, which is NHWC.
 func (c *Classifier) outputs(ctx context.Context, op string, x *tensor.Tensor, names []string) (map[string]*tensor.Tensor, error) {
-	info := c.wireInfo()
-	if err := c.accepts(x, info); err != nil {
+	info := c.face()
+	if err := c.accepts(x, info.Info); err != nil {
 		return nil, err
 	}
 	all := make(map[string]*tensor.Tensor, len(names))
@@ -133,11 +133,11 @@ func (c *Classifier) outputs(ctx context.Context, op string, x *tensor.Tensor, n
 		all[name] = tensor.Batch(x.N(), shape)
 	}
 	err := c.each(ctx, op, x, info, func(ctx context.Context, p *process, lo, hi int) error {
-		part, err := p.rpc.Outputs(ctx, toPlugin(info.Layout, x.Rows(lo, hi)), names...)
+		part, err := p.rpc.Outputs(ctx, info.toPlugin(x.Rows(lo, hi)), names...)
 		if err != nil {
 			return err
 		}
-		if err := declared(part, names, info); err != nil {
+		if err := declared(part, names, info.Info); err != nil {
 			return err
 		}
 		for _, name := range names {
@@ -153,8 +153,8 @@ func (c *Classifier) outputs(ctx context.Context, op string, x *tensor.Tensor, n
 
 // pull pulls cotangents of named outputs back without a tape; x is NHWC.
 func (c *Classifier) pull(ctx context.Context, x *tensor.Tensor, cots map[string]*tensor.Tensor) (*tensor.Tensor, error) {
-	info := c.wireInfo()
-	if err := c.accepts(x, info); err != nil {
+	info := c.face()
+	if err := c.accepts(x, info.Info); err != nil {
 		return nil, err
 	}
 	if info.Gradient == sdk.NoGradient {
@@ -171,11 +171,11 @@ func (c *Classifier) pull(ctx context.Context, x *tensor.Tensor, cots map[string
 		for name, t := range cots {
 			cut[name] = t.Rows(lo, hi)
 		}
-		d, err := p.rpc.Pull(ctx, toPlugin(info.Layout, x.Rows(lo, hi)), cut)
+		d, err := p.rpc.Pull(ctx, info.toPlugin(x.Rows(lo, hi)), cut)
 		if err != nil {
 			return err
 		}
-		copy(dx.Rows(lo, hi).Data, toHost(info.Layout, d).Data)
+		copy(dx.Rows(lo, hi).Data, info.toHost(d).Data)
 		return nil
 	})
 	if err != nil {
@@ -186,12 +186,12 @@ func (c *Classifier) pull(ctx context.Context, x *tensor.Tensor, cots map[string
 
 // each calls f for consecutive rows of x, as many at a time as the plugin
 // takes, on all replicas at once. The error is that of the lowest rows.
-func (c *Classifier) each(ctx context.Context, op string, x *tensor.Tensor, info sdk.Info, f func(ctx context.Context, p *process, lo, hi int) error) error {
+func (c *Classifier) each(ctx context.Context, op string, x *tensor.Tensor, info face, f func(ctx context.Context, p *process, lo, hi int) error) error {
 	n := x.N()
 	if n == 0 {
 		return nil
 	}
-	step := c.limit(x, info)
+	step := c.limit(x, info.Info)
 	pieces := (n + step - 1) / step
 	errs := make([]error, pieces)
 	work := func(r *replica, first, stride int) {

@@ -9,6 +9,10 @@ import (
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
+// OpPreprocess is the Op of an Error whose cause are the registry.FieldErrors of
+// Options.Preprocess: keys that do not go with the model.
+const OpPreprocess = "preprocess"
+
 // Error is a fault of a plugin: it could not be found, verified or started, it
 // does not keep to the protocol, it failed a check, it hung, or it crashed more
 // often than its budget allows.

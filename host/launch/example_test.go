@@ -123,7 +123,7 @@ func ExampleStart() {
 // dimensions, whatever its own is.
 func ExampleLocal() {
 	ctx := context.Background()
-	c, err := launch.Local(ctx, &sdktest.Fake{Shape: tensor.Shape{3, 8, 8}, Layout: sdk.NCHW, Classes: 10})
+	c, err := launch.Local(ctx, &sdktest.Fake{Shape: tensor.Shape{3, 8, 8}, Layout: sdk.NCHW, Classes: 10}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

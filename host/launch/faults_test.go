@@ -110,7 +110,7 @@ func TestSelfNeedsItsHook(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	linked.Store(old)
-	if _, err := Self("cnm"); err == nil || !strings.Contains(err.Error(), "there are fake, lossy, nchw, pupil, rogue") {
+	if _, err := Self("cnm"); err == nil || !strings.Contains(err.Error(), "there are colours, colours-declared, fake, lossy, nchw, pupil, rogue, student") {
 		t.Errorf("%v", err)
 	}
 }

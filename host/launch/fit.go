@@ -16,7 +16,10 @@ import (
 // again. Afterwards restarts configure with what the Fit gave, relative to
 // o.OutputDir; call Moved if the files go elsewhere.
 func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
-	info := c.wireInfo()
+	info, err := c.learner(data.X.Example())
+	if err != nil {
+		return sdk.FitDone{}, c.fault(OpPreprocess, nil, err)
+	}
 	if !info.Trainable {
 		return sdk.FitDone{}, c.fault("fit", nil, sdk.Errorf(sdk.Unimplemented, "it cannot be trained"))
 	}
@@ -26,7 +29,7 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	}
 	o.OutputDir = dir
 	wire := data
-	wire.X, wire.ValX = toPlugin(info.Layout, data.X), toPlugin(info.Layout, data.ValX)
+	wire.X, wire.ValX = info.toPlugin(data.X), info.toPlugin(data.ValX)
 	first := c.replicas[0]
 	done, err := try(ctx, c, first, "fit", 0, func(ctx context.Context, p *process) (sdk.FitDone, error) {
 		return c.fit(ctx, p, wire, o)
@@ -47,6 +50,9 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 			return sdk.FitDone{}, err
 		}
 	}
+	c.mu.RLock()
+	done.Digest = c.info.Digest
+	c.mu.RUnlock()
 	return done, c.verify(ctx, data.X)
 }
 
@@ -94,7 +100,9 @@ func (c *Classifier) refresh(ctx context.Context, r *replica, digest string) err
 	if err := info.Validate(); err != nil {
 		return c.fault("describe", p, err)
 	}
-	c.describe(info)
+	if err := c.describe(info); err != nil {
+		return c.fault(OpPreprocess, p, err)
+	}
 	return nil
 }
 

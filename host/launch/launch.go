@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/vaeguard/vaeguard/host/preprocess"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/check"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -72,6 +73,10 @@ type Options struct {
 	RestartBudget int
 	Backoff       time.Duration // before the second restart in a row, doubling to 5 seconds; 0: 100 ms
 
+	// Preprocess is the map from the host's rows to the plugin's; nil: none.
+	// All that Classifier takes and gives, its Info too, is before it.
+	Preprocess *preprocess.Section
+
 	// CheckSchema is called once with the schema of the config that the plugin
 	// declares, before it is given its config; an error ends Start as it is.
 	// nil: nothing is asked.
@@ -108,7 +113,7 @@ func (o *Options) defaults() {
 }
 
 // Classifier is a running plugin. Images are NHWC on this side, whatever the
-// plugin's layout. It is safe for concurrent use. What the plugin does not
+// plugin's layout, and rows are those before Options.Preprocess. It is safe for concurrent use. What the plugin does not
 // offer, by Info, answers with sdk.Unimplemented.
 type Classifier struct {
 	o        Options
@@ -122,8 +127,8 @@ type Classifier struct {
 
 	mu     sync.RWMutex
 	config sdk.Config // what a restart configures with: changed by Fit
-	wire   sdk.Info   // in the plugin's layout
-	info   sdk.Info   // in NHWC
+	wire   face       // in the plugin's layout and units
+	info   sdk.Info   // in NHWC, before preprocessing
 
 	closing sync.RWMutex // calls share it, Close has it alone
 	closed  atomic.Bool
@@ -178,7 +183,7 @@ func (c *Classifier) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	if !c.wireInfo().Ready {
+	if !c.face().Ready {
 		return nil
 	}
 	return c.verify(ctx, c.o.CheckRows)
@@ -237,14 +242,15 @@ func (c *Classifier) Check(ctx context.Context, rows *tensor.Tensor) ([]check.Fi
 	return check.Classifier(ctx, c, check.Options{Rows: rows, Seed: c.o.Config.Seed})
 }
 
-// Info describes the plugin; shapes and ranges are NHWC for images.
+// Info describes the plugin; shapes and ranges are NHWC for images, and those of
+// rows before Options.Preprocess, of which the digest is too.
 func (c *Classifier) Info(context.Context) (sdk.Info, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.info, nil
 }
 
-func (c *Classifier) wireInfo() sdk.Info {
+func (c *Classifier) face() face {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.wire

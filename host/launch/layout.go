@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"github.com/vaeguard/vaeguard/host/preprocess"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -55,10 +56,59 @@ func hostInfo(wire sdk.Info) sdk.Info {
 	return info
 }
 
+// face is a plugin as the wire knows it, and what turns the host's rows into its
+// own. Layout is that of its rows, whatever it declares.
+type face struct {
+	sdk.Info
+	pre *preprocess.Map // nil: none
+}
+
+// toPlugin is x, NHWC in guard space, as the plugin takes it.
+func (f face) toPlugin(x *tensor.Tensor) *tensor.Tensor { return toPlugin(f.Layout, f.pre.Apply(x)) }
+
+// toHost is a gradient of the plugin as one of guard space.
+func (f face) toHost(dx *tensor.Tensor) *tensor.Tensor { return f.pre.Pull(toHost(f.Layout, dx)) }
+
+// faceOf is the plugin that describes itself as wire, and what the host calls
+// it. A shape that is not known yet is for later.
+func faceOf(s *preprocess.Section, wire sdk.Info) (face, sdk.Info, error) {
+	declared := wire.Layout
+	wire.Layout = s.Order(declared, wire.InputShape)
+	f, info := face{Info: wire}, hostInfo(wire)
+	if len(wire.InputShape) == 0 {
+		return f, info, nil
+	}
+	var err error
+	if f.pre, err = s.For(info.InputShape); err != nil {
+		return f, info, err
+	}
+	if wire.Layout != declared {
+		return f, f.pre.Turned(info), nil
+	}
+	return f, f.pre.Info(info), nil
+}
+
 // describe takes over what the plugin says about itself.
-func (c *Classifier) describe(wire sdk.Info) {
-	info := hostInfo(wire)
+func (c *Classifier) describe(wire sdk.Info) error {
+	f, info, err := faceOf(c.o.Preprocess, wire)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
-	c.wire, c.info = wire, info
+	c.wire, c.info = f, info
 	c.mu.Unlock()
+	return nil
+}
+
+// learner is the face of a plugin that is trained with examples of a shape,
+// which it may not know yet.
+func (c *Classifier) learner(example tensor.Shape) (face, error) {
+	f := c.face()
+	if len(f.InputShape) > 0 {
+		return f, nil
+	}
+	var err error
+	f.Layout = c.o.Preprocess.Order(f.Layout, example)
+	f.pre, err = c.o.Preprocess.For(example)
+	return f, err
 }

@@ -16,7 +16,7 @@ func TestLocal(t *testing.T) {
 	for name, c := range map[string]sdk.Classifier{
 		"forwarder": f, "differentiable": struct{ sdk.Differentiable }{f}, "neither": struct{ sdk.Classifier }{f},
 	} {
-		c, err := Local(ctx, c)
+		c, err := Local(ctx, c, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestLocal(t *testing.T) {
 		}
 	}
 	plain := fake()
-	if c, err := Local(ctx, plain); err != nil || c != sdk.Classifier(plain) {
+	if c, err := Local(ctx, plain, nil); err != nil || c != sdk.Classifier(plain) {
 		t.Errorf("channels last: %v, %v", c, err)
 	}
 }

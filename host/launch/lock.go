@@ -87,14 +87,24 @@ func (l *Lock) Set(name string, c Command) error {
 // Pin is the digest of a plugin on this platform, "" if it was not locked here.
 func (l *Lock) Pin(name string) string { return l.Plugins[name][Platform()].SHA256 }
 
+// Encode is the text of the file, the same for the same lock.
+func (l *Lock) Encode() ([]byte, error) {
+	whole := Lock{Version: lockVersion, Plugins: l.Plugins}
+	text, err := json.MarshalIndent(whole, "", "  ") // maps are written in order
+	if err != nil {
+		return nil, err
+	}
+	return append(text, '\n'), nil
+}
+
 // Write replaces the file; a reader sees the old one or the new one.
 func (l *Lock) Write(name string) error {
-	text, err := json.MarshalIndent(l, "", "  ") // maps are written in order
+	text, err := l.Encode()
 	if err != nil {
 		return err
 	}
 	return atomicfile.Write(name, func(f *os.File) error {
-		_, err := f.Write(append(text, '\n'))
+		_, err := f.Write(text)
 		return err
 	})
 }

@@ -23,6 +23,7 @@ type Manifest struct {
 	Files      []string       `yaml:"files" doc:"what a pin covers, relative to the folder"`
 	Config     map[string]any `yaml:"config" doc:"JSON Schema (draft-07) of classifier.config"`
 	InputShape tensor.Shape   `yaml:"input_shape" check:">= 1" doc:"shape of one example, if the plugin fixes it"`
+	Classes    int            `yaml:"classes" check:">= 0" doc:"number of classes, if the plugin fixes it; 0: it does not"`
 }
 
 // Validate implements registry.Validator.
@@ -30,6 +31,9 @@ func (m *Manifest) Validate() error {
 	var faults registry.FieldErrors
 	if m.Command != nil && len(m.Command) == 0 {
 		faults.Add("command", "names no program")
+	}
+	if m.Classes == 1 {
+		faults.Add("classes", "want 2 or more: with one there is nothing to tell apart")
 	}
 	for i, f := range m.Files {
 		if !filepath.IsLocal(filepath.FromSlash(f)) {

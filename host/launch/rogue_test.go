@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 		registry.Entry[Shipped]{Name: "nchw", Default: Shipped{New: func() sdk.Classifier { return nchw() }}},
 		registry.Entry[Shipped]{Name: "rogue", Default: Shipped{New: func() sdk.Classifier { return &rogue{Fake: fake()} }}},
 		registry.Entry[Shipped]{Name: "lossy", Default: Shipped{New: func() sdk.Classifier { return lossy{fake()} }}},
+		registry.Entry[Shipped]{Name: "colours", Default: Shipped{New: func() sdk.Classifier { return newColours(0) }}},
+		registry.Entry[Shipped]{Name: "colours-declared", Default: Shipped{New: func() sdk.Classifier { return newColours(sdk.NCHW) }}},
+		registry.Entry[Shipped]{Name: "student", Default: Shipped{New: func() sdk.Classifier { return &student{} }}},
 		registry.Entry[Shipped]{Name: "pupil", Default: Shipped{New: func() sdk.Classifier { return &pupil{} }}},
 	))
 	switch os.Getenv(actEnv) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/vaeguard/vaeguard/host/preprocess"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -24,6 +25,8 @@ type Section struct {
 	SHA256  string         `yaml:"sha256" doc:"pin: refuse anything else before it runs"`
 	Config  map[string]any `yaml:"config" doc:"checked against the plugin's own schema"`
 	Train   map[string]any `yaml:"train" doc:"options of the plugin's Fit; absent: config names weights"`
+
+	Preprocess *preprocess.Section `yaml:"preprocess" doc:"from the rows that the guard sees to those that the model takes: (x·scale − mean)/std; absent: the same rows"`
 }
 
 // Process are the keys of the spec's section classifier that say how its
@@ -146,5 +149,6 @@ func New(ctx context.Context, s Section, p Process, d Deps) (*Classifier, error)
 		Limits:        Limits{MemoryMB: p.MemoryMB, OpenFiles: p.OpenFiles, NoNewPrivileges: p.NoNewPriv},
 		CallTimeout:   time.Duration(p.Timeout * float64(time.Second)),
 		RestartBudget: restarts, Checks: checks, CheckRows: d.Rows, CheckSchema: d.CheckSchema,
+		Preprocess: s.Preprocess,
 	})
 }

@@ -21,6 +21,10 @@ type Shipped struct {
 	// package registry, for explain; nil: it is not trained, or has no
 	// documented options.
 	Train any
+	// Beside are the files that one which its config names refers to, such as
+	// weights in files of their own: relative to its folder, with slashes. They
+	// travel with it. nil: none refers to any.
+	Beside func(file string) ([]string, error)
 }
 
 // shippedEnv names the variable by which a host asks its own program to be a

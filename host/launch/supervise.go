@@ -161,7 +161,12 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 	if err == nil {
 		c.hide.add(secret.Values(info.Schema, conf.JSON))
 		op = "configure"
+		data := conf.InputShape
+		conf.InputShape = c.o.Preprocess.Told(data, info.Layout)
 		err = p.rpc.Configure(call, conf)
+		if err != nil && !conf.InputShape.Equal(data) {
+			err = fmt.Errorf("%w; by preprocess.layout it was told the shape %v: leave that key out if the plugin turns images itself", err, conf.InputShape)
+		}
 	}
 	if err == nil {
 		op = "describe"
@@ -188,7 +193,9 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 	if before.Name != "" && (before.Digest != info.Digest || !slices.Equal(before.InputShape, info.InputShape) || before.NumClasses != info.NumClasses) {
 		return c.fault("describe", p, fmt.Errorf("it came back as another model: %s %v, was %s %v", info.Digest, info.InputShape, before.Digest, before.InputShape))
 	}
-	c.describe(info)
+	if err := c.describe(info); err != nil {
+		return c.fault(OpPreprocess, p, err)
+	}
 	return nil
 }
 

@@ -367,3 +367,45 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// What data.columns limits is said of the numbers of prepared rows, with how
+// they are brought back.
+func TestLimits(t *testing.T) {
+	low, high := 18., 99.
+	section := dataset.Section{
+		Columns: map[string]dataset.ColumnSpec{
+			"age": {Integer: true, Min: &low, Max: &high}, "sex": {Categories: []any{"f", "m"}, Immutable: true},
+			"a": {OneHot: "town"}, "b": {OneHot: "town"},
+		},
+		Prepare: []registry.Component{step(signature.Standard{})},
+	}
+	about := table(
+		dataset.Feature{Name: "a", Kind: dataset.KindNumber},
+		dataset.Feature{Name: "sex", Kind: dataset.KindCategory, Categories: []string{"f", "m"}},
+		dataset.Feature{Name: "age", Kind: dataset.KindInteger},
+		dataset.Feature{Name: "b", Kind: dataset.KindNumber})
+	door, err := signature.New(section, dataset.Source{}, tensor.Shape{4}, about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tensor.From([]float32{1, 0, 20, 0, 0, 1, 40, 1}, 2, 4)
+	if _, err := door.Learn(func(dataset.Door) (*dataset.Data, error) { return &dataset.Data{X: x}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	limits, groups, err := door.Limits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(groups) != "[[1 2] [0 4]]" {
+		t.Errorf("groups %v", groups)
+	}
+	if l := limits[3]; !l.Integer || l.Min != 18 || l.Max != 99 || math.Abs(l.Scale-10) > 1e-5 || math.Abs(l.Offset-30) > 1e-5 {
+		t.Errorf("age: %+v", l)
+	}
+	if l := limits[1]; !l.Immutable || l.Scale != 1 || l.Offset != 0 {
+		t.Errorf("sex=f: %+v", l)
+	}
+	if l := limits[0]; math.Abs(l.Scale-.5) > 1e-6 || math.Abs(l.Offset-.5) > 1e-6 {
+		t.Errorf("a: %+v", l)
+	}
+}

@@ -19,6 +19,8 @@ type Options struct {
 	// Set overrides values: a dotted path, =, and YAML: train.epochs=3,
 	// vae.encoder[0].conv2d.filters=8, data.train.range=[0,100].
 	Set []string
+	// Drop are the dotted paths of keys that are taken as absent, before Set.
+	Drop []string
 	// LookupEnv finds ${VAR}; nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 	// Literal leaves ${VAR} alone: such a file has no variables.
@@ -84,6 +86,9 @@ func Parse(name string, data []byte, dst any, o Options) (*Document, error) {
 	root, errs := growYAML(name, data, lookup)
 	if root == nil {
 		return nil, errs
+	}
+	for _, path := range o.Drop {
+		root.drop(path)
 	}
 	for _, set := range o.Set {
 		errs = append(errs, override(root, set, lookup)...)

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -75,6 +76,24 @@ func override(root *node, set string, lookup func(string) (string, bool)) Errors
 		at = next
 	}
 	return nil
+}
+
+// drop removes the key at a dotted path, if there is one.
+func (n *node) drop(path string) {
+	st, err := steps(path)
+	if err != nil || st[len(st)-1].index >= 0 {
+		return
+	}
+	of := n
+	if above := parent(path); above != "" {
+		of = n.at(above)
+	}
+	if of == nil || of.shape != mapping {
+		return
+	}
+	if i := of.index(st[len(st)-1].key); i >= 0 {
+		of.keys, of.items, of.find = slices.Delete(of.keys, i, i+1), slices.Delete(of.items, i, i+1), nil
+	}
 }
 
 // relocate makes a tree say that it came from elsewhere.

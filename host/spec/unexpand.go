@@ -16,6 +16,24 @@ func (d *Document) Written(path string) string {
 	return n.text
 }
 
+// Texts are the texts of the file and its overrides, variables expanded, by
+// dotted path.
+func (d *Document) Texts() map[string]string {
+	out := map[string]string{}
+	if d == nil {
+		return out
+	}
+	var walk func(path string, n *node)
+	walk = func(path string, n *node) {
+		if n.shape == text {
+			out[path] = n.text
+		}
+		n.each(path, dotted, walk)
+	}
+	walk("", d.root)
+	return out
+}
+
 // Unexpand is a message with the file's variables as the file has them, where
 // their values can be told from other words.
 func (d *Document) Unexpand(message string) string {

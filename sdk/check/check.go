@@ -152,6 +152,9 @@ func (p *probe) rows(data *tensor.Tensor) *tensor.Tensor {
 	return x
 }
 
+// severalLabels is what answers look like that are no choice of one class.
+const severalLabels = "a model of several labels, each with a logistic function of its own; a detector is for one class of several"
+
 // outputs checks shape, finiteness and what the numbers are.
 func (p *probe) outputs(context.Context) error {
 	y, k := p.y, p.info.NumClasses
@@ -160,7 +163,7 @@ func (p *probe) outputs(context.Context) error {
 		p.add("probabilities", Fail, fmt.Sprintf("outputs of shape %v for %d rows and %d classes", y.Shape, probeRows, k), "")
 		return nil
 	}
-	var worst, lowest float64
+	var worst, lowest, highest float64
 	odd := 0 // the row that is the least like probabilities
 	for i := range y.N() {
 		sum := 0.0
@@ -171,23 +174,31 @@ func (p *probe) outputs(context.Context) error {
 				return nil
 			}
 			sum += float64(v)
-			lowest = min(lowest, float64(v))
+			lowest, highest = min(lowest, float64(v)), max(highest, float64(v))
 		}
 		if off := math.Abs(sum - 1); off > worst {
 			worst, odd = off, i
 		}
 	}
+	apart := lowest >= 0 && highest <= 1 // and do not sum to 1
 	areProbabilities := worst <= sumTolerance && lowest >= -sumTolerance
 	switch {
 	case p.info.Output == sdk.Probabilities && !areProbabilities:
 		p.bad = true
-		p.explain("probabilities", Fail, fmt.Sprintf("declared as probabilities, but a row's sum is off by %.3g and the least entry is %.3g", worst, lowest), "logits called probabilities",
+		looks := "logits called probabilities"
+		if apart {
+			looks = severalLabels
+		}
+		p.explain("probabilities", Fail, fmt.Sprintf("declared as probabilities, but a row's sum is off by %.3g and the least entry is %.3g", worst, lowest), looks,
 			fmt.Sprintf("%s gives %s", p.row(odd), brief(y.Row(odd))))
 	case p.info.Output == sdk.Probabilities:
 		p.add("probabilities", Pass, fmt.Sprintf("rows sum to 1 within %.1g", worst), "")
 	case areProbabilities && k > 1:
 		p.explain("probabilities", Warn, "declared as logits, but every row is non-negative and sums to 1", "probabilities called logits",
 			fmt.Sprintf("%s gives %s", p.row(0), brief(y.Row(0))))
+	case apart:
+		p.explain("probabilities", Warn, "declared as logits, but every number is from 0 to 1, and rows do not sum to 1", severalLabels,
+			fmt.Sprintf("%s gives %s", p.row(odd), brief(y.Row(odd))))
 	default:
 		p.add("probabilities", Pass, "finite logits", "")
 	}

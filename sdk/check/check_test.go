@@ -56,6 +56,13 @@ func scaled(s float32) func(_, dx *tensor.Tensor) *tensor.Tensor {
 	}
 }
 
+// sigmoids turns scores into independent logistic functions of each.
+func sigmoids(_ int, y *tensor.Tensor) {
+	for i, v := range y.Data {
+		y.Data[i] = float32(1 / (1 + math.Exp(-float64(v))))
+	}
+}
+
 func image() *sdktest.Fake { return &sdktest.Fake{Shape: tensor.Shape{6, 6, 3}, Classes: 5, Seed: 3} }
 
 func TestHonestClassifiersPass(t *testing.T) {
@@ -94,6 +101,10 @@ func TestLiarsAreFound(t *testing.T) {
 			"probabilities", check.Fail, "logits called probabilities"},
 		{"probabilities called logits", liar{Fake: &sdktest.Fake{Shape: tensor.Shape{4}, Classes: 3, Output: sdk.Probabilities}, info: func(i *sdk.Info) { i.Output = sdk.Logits }},
 			"probabilities", check.Warn, "probabilities called logits"},
+		{"several labels called probabilities", liar{info: func(i *sdk.Info) { i.Output = sdk.Probabilities }, output: sigmoids},
+			"probabilities", check.Fail, "several labels"},
+		{"several labels called logits", liar{output: sigmoids}, "probabilities", check.Warn, "several labels"},
+		{"one class", liar{info: func(i *sdk.Info) { i.NumClasses = 1 }}, "info", check.Fail, "want two or more"},
 		{"dropout", liar{output: func(n int, y *tensor.Tensor) { y.Data[0] += float32(n) }},
 			"repeat", check.Fail, "differ by"},
 		{"noise", liar{info: func(i *sdk.Info) { i.BatchInvariant = false }, output: func(n int, y *tensor.Tensor) { y.Data[0] += float32(n) * 1e-5 }},

@@ -75,8 +75,11 @@ func (c *Classifier) Configure(_ context.Context, config sdk.Config) error {
 	if len(shape) == 0 {
 		fault("/input_shape", "is missing, and there is no data to infer it from")
 	}
-	if classes < 1 {
+	switch {
+	case classes < 1:
 		fault("/classes", "is missing, and there is no data to infer it from")
+	case classes == 1:
+		fault("/classes", "is 1: a classifier tells two classes or more apart")
 	}
 	if k := len(o.Range.Lo); k > 1 && k != shape.Size() {
 		fault("/range", "has %d numbers, want one or %d", k, shape.Size())

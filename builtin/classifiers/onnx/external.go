@@ -5,14 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// external are the bytes read from files beside the model, for its digest.
-type external struct{ sum hash.Hash }
+// external are the bytes read from files beside the model, for its digest, and
+// the names of those files.
+type external struct {
+	sum   hash.Hash
+	names map[string]bool
+}
+
+// Beside are the files that the model in file keeps tensors in, relative to its
+// folder, with slashes, sorted: without them it cannot be loaded elsewhere.
+func Beside(file string) ([]string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parse(data, filepath.Dir(file))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return slices.Sorted(maps.Keys(m.digest.names)), nil
+}
 
 // readExternal reads want bytes of a tensor that lies in a file of its own,
 // which must be inside the model's folder.
@@ -63,8 +84,9 @@ func (m *model) readExternal(entries map[string]string, want int) ([]byte, error
 		return nil, fmt.Errorf("external data: %w", err)
 	}
 	if m.digest.sum == nil {
-		m.digest.sum = sha256.New()
+		m.digest.sum, m.digest.names = sha256.New(), map[string]bool{}
 	}
+	m.digest.names[path.Clean(location)] = true
 	m.digest.sum.Write(b)
 	return b, nil
 }

@@ -62,6 +62,9 @@ func Norms(a attack.Attack) []attack.Norm {
 //   - more eps is never weaker, at a quarter, half, once and twice o.Eps: of an
 //     attack whose proposals depend on the seed by at most Chance, and of an
 //     Overshooting one than the least alone;
+//   - under random constraints each row is possible to the bit, in ball and
+//     box, and what is said of it is what the model says of it; constraints
+//     that bind nothing change nothing;
 //   - what needs gradients refuses a model without them, and nothing else does.
 //
 // A bare attack has a small network as its model, an Adaptive one a Guard.
@@ -97,6 +100,7 @@ func Run(t *testing.T, a attack.Attack, o attack.Options) {
 	})
 	t.Run("query budget", func(t *testing.T) { s.budget(t, a, o, few) })
 	t.Run("more eps is never weaker", func(t *testing.T) { s.grows(t, a, o) })
+	t.Run("constraints", func(t *testing.T) { s.constrained(t, a, o, few) })
 	blind := s
 	blind.model = s.blind()
 	if a.Needs() == attack.NeedsGradients {
@@ -119,6 +123,7 @@ type subject struct {
 	y         []int // nil: the model's own answers
 	threshold float64
 	pool      *tensor.Tensor
+	poolY     []int
 	judge     func(context.Context, []int, *tensor.Tensor) ([]bool, error)
 }
 
@@ -135,7 +140,7 @@ func newSubject(t *testing.T, a attack.Attack) subject {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return subject{model: g, x: x, scale: 2, y: y, threshold: g.Threshold, pool: z, judge: g.Judge(y, ad.WantsFlag())}
+	return subject{model: g, x: x, scale: 2, y: y, threshold: g.Threshold, pool: z, poolY: y, judge: g.Judge(y, ad.WantsFlag())}
 }
 
 // blind is the model without its gradients: a bare one without outputs by name
@@ -155,7 +160,7 @@ func (s subject) labels(n int) []int {
 }
 
 func (s subject) options(o attack.Options) attack.Options {
-	o.Threshold, o.Pool, o.PoolLabels, o.Judge = s.threshold, s.pool, s.y, s.judge
+	o.Threshold, o.Pool, o.PoolLabels, o.Judge = s.threshold, s.pool, s.poolY, s.judge
 	return o
 }
 

@@ -13,6 +13,7 @@ var adaptiveHTML string
 type adaptiveTable struct {
 	Rows  []adaptiveRow
 	Union *evaluate.UnionReport
+	Held  string // how the data's constraints were treated
 }
 
 // adaptiveRow is one attack.
@@ -22,7 +23,7 @@ type adaptiveRow struct {
 }
 
 func adaptiveData(p *Page) (any, bool) {
-	t := adaptiveTable{Union: p.Report.AdaptiveUnion}
+	t := adaptiveTable{Union: p.Report.AdaptiveUnion, Held: held(p.Report)}
 	for _, a := range p.Report.Adaptive {
 		t.Rows = append(t.Rows, adaptiveRow{a, epsUnit(a.Params)})
 	}

@@ -30,6 +30,10 @@ for i, line in enumerate(sys.stdin):
     s = sum(row)
     row = {"index": i, "is_adversarial": int(s > 1), "instance_score": s, "p_value": None}
     row.update(predicted=1, reconstructed=2, corrected=2 if s > 1 else 1)
+    if sys.argv[2] == "named":
+        row.update(predicted_label="cat", corrected_label="dog" if s > 1 else "cat")
+        if i:
+            row["id"] = f"row {i}"
     print(json.dumps(row), flush=True)
 """
 
@@ -57,6 +61,16 @@ class Detector(unittest.TestCase):
                 np.testing.assert_array_equal(data["instance_score"], np.where(np.arange(n) % 2, 0.5, 4))
                 np.testing.assert_array_equal(data["corrected"], np.where(np.arange(n) % 2, 1, 2))
             self.assertIsNone(d.predict(np.ones((1, 2)), return_instance_score=False)["data"]["instance_score"])
+
+    def test_names(self):
+        with vaeguard.Detector("named", binary=self.binary) as d:
+            data = d.predict([[2, 0], [0, 0]])["data"]
+            self.assertEqual(data["predicted_label"].tolist(), ["cat", "cat"])
+            self.assertEqual(data["corrected_label"].tolist(), ["dog", "cat"])
+            self.assertEqual(data["id"].tolist(), ["", "row 1"])
+            self.assertNotIn("file", data)
+        with vaeguard.Detector("d", binary=self.binary) as d:
+            self.assertNotIn("predicted_label", d.predict([[2, 0]])["data"])
 
     def test_faults(self):
         with self.assertRaisesRegex(RuntimeError, "no detector none"):

@@ -45,7 +45,8 @@ class Detector:
     def predict(self, x: npt.ArrayLike, return_instance_score: bool = True) -> Dict[str, Any]:
         """x: (N, input…), images NHWC, in the classifier's units.
 
-        Returns alibi-detect's dictionary: meta, and data with arrays of N, or None where there is no such number.
+        Returns alibi-detect's dictionary: meta, and data with arrays of N, or None where there is no such number. Where rows
+        or classes have names, data also has arrays of text: id, file, predicted_label, reconstructed_label, corrected_label.
         Raises ValueError for rows that cannot be judged, RuntimeError if vaeguard ended.
         """
         batch: npt.NDArray[np.float32] = np.asarray(x, np.float32)
@@ -85,6 +86,9 @@ class Detector:
         }
         for name in ("predicted", "reconstructed", "corrected"):
             data[name] = column(name, np.int64)
+        for name in ("id", "file", "predicted_label", "reconstructed_label", "corrected_label"):
+            if any(name in r for r in rows):
+                data[name] = np.array([r.get(name, "") for r in rows], np.str_)
         return {"meta": self.meta, "data": data}
 
     def close(self) -> None:

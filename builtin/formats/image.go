@@ -1,0 +1,204 @@
+package formats
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/picture"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Image is a file with one image: PNG, JPEG, WebP, GIF (its first frame), BMP or
+// TIFF (its first page), told by its extension or its first bytes. It is one
+// row, as package picture decodes it.
+type Image struct{}
+
+var _ dataset.Format = Image{}
+
+// Traits implements dataset.Format.
+func (Image) Traits() dataset.Traits {
+	return dataset.Traits{Extensions: picture.Extensions(), Magic: picture.Magic()}
+}
+
+// Open implements dataset.Format.
+func (Image) Open(path string, _ dataset.ReadOptions) (dataset.Reader, error) {
+	r := &imageRows{name: path, single: true, files: []string{filepath.Base(path)}, close: func() error { return nil }}
+	r.read = func(_ string, most int64) ([]byte, error) {
+		f, err := dataset.OpenRegular(path)
+		if err != nil {
+			return nil, err
+		}
+		b, err := io.ReadAll(io.LimitReader(f, most))
+		return b, errors.Join(err, f.Close())
+	}
+	if err := r.measure(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// imageRows reads images as intensities in [0, 1], one a file.
+type imageRows struct {
+	name    string
+	single  bool     // name is the file itself
+	files   []string // slash-separated, below name
+	class   []int    // of each file, nil without
+	names   []string // of the classes, nil without
+	notices []string
+	read    func(file string, most int64) ([]byte, error)
+	close   func() error
+	shape   tensor.Shape
+	at      int
+	digest  []dataset.Part
+}
+
+var (
+	_ dataset.RowLabels = (*imageRows)(nil)
+	_ dataset.Bounded   = (*imageRows)(nil)
+	_ dataset.Varied    = (*imageRows)(nil)
+	_ dataset.Traced    = (*imageRows)(nil)
+	_ dataset.Noticed   = (*imageRows)(nil)
+)
+
+func (r *imageRows) Example() tensor.Shape { return r.shape }
+func (r *imageRows) Count() int            { return len(r.files) }
+func (r *imageRows) Bounded() bool         { return true }
+func (r *imageRows) White() float64        { return 1 }
+func (r *imageRows) Classes() []string     { return r.names }
+func (r *imageRows) Notices() []string     { return r.notices }
+func (r *imageRows) Parts() []dataset.Part { return r.digest }
+func (r *imageRows) Close() error          { return r.close() }
+
+func (r *imageRows) Label() string {
+	if r.class == nil {
+		return ""
+	}
+	return strconv.Itoa(r.class[r.at-1])
+}
+
+func (r *imageRows) Trace() dataset.Trace { return dataset.Trace{File: r.files[r.at-1]} }
+
+// notice tells that n things are passed over, and names some.
+func (r *imageRows) notice(n int, some []string, one, many string) {
+	const told = 3
+	if n == 0 {
+		return
+	}
+	names := strings.Join(some[:min(len(some), told)], ", ")
+	if n > told {
+		names += ", …"
+	}
+	if n > 1 {
+		one = many
+	}
+	r.notices = append(r.notices, fmt.Sprintf("%d %s passed over (%s)", n, one, names))
+}
+
+// measure takes the shape of rows from the headers of the first files. A file
+// whose header cannot be read is a bad row later.
+func (r *imageRows) measure() error {
+	const files = 256
+	var first error
+	for _, file := range r.files[:min(len(r.files), files)] {
+		h, w, c, err := r.header(file)
+		switch {
+		case err != nil && first == nil:
+			first = r.failed(file, err)
+		case err != nil:
+		case r.shape == nil:
+			r.shape = tensor.Shape{h, w, c}
+		default:
+			r.shape[2] = max(r.shape[2], c)
+		}
+	}
+	if r.shape == nil {
+		return first
+	}
+	return nil
+}
+
+// header reads the first bytes of a file, and all where they do not do.
+func (r *imageRows) header(file string) (h, w, c int, err error) {
+	const most = 1 << 17 // Exif with its small picture, and more
+	b, err := r.read(file, most)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	h, w, c, err = picture.Measure(b)
+	if err == nil || len(b) < most {
+		return h, w, c, err
+	}
+	if b, err = r.read(file, picture.MaxBytes); err != nil {
+		return 0, 0, 0, err
+	}
+	return picture.Measure(b)
+}
+
+// failed names the file of an error.
+func (r *imageRows) failed(file string, err error) error {
+	if r.single {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	return fmt.Errorf("%s: %s: %w", r.name, file, err)
+}
+
+func (r *imageRows) Next(dst []float32) error {
+	m, err := r.decode()
+	if err != nil {
+		return err
+	}
+	if m.H != r.shape[0] || m.W != r.shape[1] {
+		return r.bad(fmt.Errorf("%d×%d×%d, the rows are %v: data.prepare: resize makes them equal", m.H, m.W, m.C, r.shape))
+	}
+	if m.C > r.shape[2] {
+		return r.bad(fmt.Errorf("%d×%d×%d, the rows are %v: data.prepare: color makes them equal", m.H, m.W, m.C, r.shape))
+	}
+	if m.C < r.shape[2] {
+		picture.RGB(&picture.Image{Pix: dst}, m)
+		return nil
+	}
+	copy(dst, m.Pix)
+	return nil
+}
+
+func (r *imageRows) NextImage() (data []float32, shape [3]int, err error) {
+	m, err := r.decode()
+	if err != nil {
+		return nil, shape, err
+	}
+	return m.Pix, [3]int{m.H, m.W, m.C}, nil
+}
+
+// decode decodes the next file.
+func (r *imageRows) decode() (*picture.Image, error) {
+	if r.at == len(r.files) {
+		return nil, io.EOF
+	}
+	r.at++
+	b, err := r.read(r.files[r.at-1], picture.MaxBytes+1) // one more: Decode refuses it
+	if err != nil {
+		return nil, r.bad(err)
+	}
+	sum := sha256.Sum256(b)
+	r.digest = append(r.digest, dataset.Part{Digest: hex.EncodeToString(sum[:]), Rows: 1})
+	m, err := picture.Decode(b)
+	if err != nil {
+		return nil, r.bad(err)
+	}
+	return m, nil
+}
+
+// bad is the fault of the row that was read last.
+func (r *imageRows) bad(err error) error {
+	if !r.single {
+		err = fmt.Errorf("%s: %w", r.files[r.at-1], err)
+	}
+	return &dataset.RowError{Source: r.name, Row: r.at - 1, Err: err}
+}

@@ -1,0 +1,230 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/attack"
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// known is what is known of the rows of a role: to lint by their header and the
+// first of them, to a run by all. Both hold it against rowFaults.
+type known struct {
+	rows     int      // −1: not counted
+	labelled bool     // rows have labels
+	classes  []string // that occur
+	whole    bool     // no other class does
+}
+
+// checkData reads the first rows of each role and finds what a run would
+// stumble over: rows that are too few or have not the labels that they need and,
+// for lint, what cannot be read. Data that is not at hand is left to the run.
+func (s *Spec) checkData(d *spec.Document, c Components, found spec.Errors, lint bool) spec.Errors {
+	var errs spec.Errors
+	of := map[dataset.Role]known{}
+	in, _ := s.inputShape(d, c)
+	classes := 0
+	for _, role := range dataset.Roles {
+		f, err := s.first(d, c, role)
+		switch {
+		case err != nil && lint:
+			errs = append(errs, d.Errorf("data."+string(role), "%v", err))
+		case err != nil: // the run says so
+		case f != nil:
+			of[role] = knownOf(f)
+			if role == dataset.RoleTrain {
+				classes = f.Classes
+			}
+		}
+	}
+	if !found.Touch("classifier", "threshold", "detector") {
+		errs = append(errs, s.rowFaults(d, of)...)
+	}
+	if !found.Touch("attacks", "corruptions") {
+		errs = append(errs, s.fitFaults(d, in, classes)...)
+	}
+	return errs
+}
+
+// first reads the first rows of a role. It is nil if there is none, or nothing
+// to read where the spec is checked.
+func (s *Spec) first(d *spec.Document, c Components, role dataset.Role) (*dataset.First, error) {
+	src := s.Data.Of(role)
+	if src == nil {
+		return nil, nil
+	}
+	want := dataset.Enough{}
+	switch {
+	case role == dataset.RoleTrain:
+		want.Classes = s.wantClasses()
+	case role == dataset.RoleCalibration && s.Threshold != nil:
+		want.Rows = func(n int) bool { return s.Threshold.Check(s.Detector.CalibrationScores(n)) == nil }
+	}
+	f, err := dataset.ReadFirst(*src, d.Abs("."), c.Datasets, c.Formats, want, dataset.OpenOptions{Schema: s.schemaOf(*src)})
+	if err != nil && (src.Dataset != "" || errors.Is(err, fs.ErrNotExist)) {
+		return nil, nil
+	}
+	return &f, err
+}
+
+// wantClasses is how many classes it takes to know that there are enough.
+func (s *Spec) wantClasses() int {
+	n := 0
+	if s.Classifier.Model.Train != nil {
+		n = 2
+	}
+	for _, a := range s.Attacks {
+		if v, ok := a.Value.(attack.Attack); ok && attack.Fits(v, nil, 2) != nil {
+			n = 3
+		}
+	}
+	return n
+}
+
+func knownOf(f *dataset.First) known {
+	return known{rows: f.Rows, labelled: f.Labelled || f.Classes > 0, classes: f.Seen, whole: f.Whole}
+}
+
+// knownRows is what all rows tell.
+func knownRows(data *dataset.Data) known {
+	k := known{rows: data.X.N(), labelled: data.Labels != nil, whole: true}
+	seen := map[int]bool{}
+	for _, y := range data.Labels {
+		if !seen[y] {
+			seen[y] = true
+			k.classes = append(k.classes, data.Classes[y])
+		}
+	}
+	return k
+}
+
+// rowFaults are those of the rows of each role: what classifier.train and the
+// threshold need of them.
+func (s *Spec) rowFaults(d *spec.Document, of map[dataset.Role]known) spec.Errors {
+	var errs spec.Errors
+	if train, ok := of[dataset.RoleTrain]; ok && s.Classifier.Model.Train != nil {
+		switch {
+		case !train.labelled:
+			errs = append(errs, d.Errorf("data.train", "names no labels (label: or labels:), and classifier.train needs them"))
+		case train.whole && len(train.classes) == 1:
+			errs = append(errs, d.Errorf("data.train", "every label is %s: a classifier tells two classes or more apart", train.classes[0]))
+		}
+	}
+	if rows, ok := of[dataset.RoleCalibration]; ok && s.Threshold != nil && rows.rows >= 0 {
+		if err := s.Threshold.Check(s.Detector.CalibrationScores(rows.rows)); err != nil {
+			errs = append(errs, d.Errorf("threshold", "%v", err))
+		}
+	}
+	return errs
+}
+
+// fitFaults are attacks and corruptions that do not fit examples of a shape or a
+// number of classes; nil and 0: not known.
+func (s *Spec) fitFaults(d *spec.Document, in tensor.Shape, classes int) spec.Errors {
+	var errs spec.Errors
+	for _, c := range s.Attacks {
+		if err := attack.Fits(registry.As[attack.Attack](c), in, classes); err != nil {
+			errs = append(errs, d.Errorf(c.Path, "%v", err))
+		}
+	}
+	for _, c := range s.Corruptions {
+		if in == nil {
+			break
+		}
+		if err := evaluate.Fits(registry.As[evaluate.Corruption](c), in); err != nil {
+			errs = append(errs, d.Errorf(c.Path, "%v", err))
+		}
+	}
+	return errs
+}
+
+// testFaults finds that the rows that judge a detector have no labels, which
+// run needs and train does not.
+func (s *Spec) testFaults(d *spec.Document, c Components) spec.Errors {
+	f, err := s.first(d, c, dataset.RoleTest)
+	if err != nil || f == nil || knownOf(f).labelled {
+		return nil
+	}
+	return spec.Errors{d.Errorf("data.test", "names no labels (label: or labels:), and an evaluation needs them")}
+}
+
+// checkRead holds the rows that were read against what the spec needs of them,
+// before anything is trained.
+func (e *Experiment) checkRead() error {
+	of := map[dataset.Role]known{}
+	for role, data := range e.rows.of {
+		of[role] = knownRows(data)
+	}
+	if faults := e.Spec.rowFaults(e.Spec.Document, of); len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+// checkModel holds the rows that were read, the attacks and the corruptions
+// against a classifier that runs, before a detector is trained. notice receives
+// what is odd and may be meant.
+func (e *Experiment) checkModel(in tensor.Shape, classes int, names []string, notice func(string)) error {
+	s := e.Spec
+	if faults := s.fitFaults(s.Document, in, classes); len(faults) > 0 {
+		return faults
+	}
+	for _, role := range dataset.Roles {
+		data := e.rows.of[role]
+		if data == nil || data.Labels == nil {
+			continue
+		}
+		have := make([]bool, classes)
+		for i, y := range data.Labels {
+			if y < 0 || y >= classes {
+				return s.Errorf("data."+string(role), "row %d is of class %d (label %s), and the classifier has the classes 0 to %d", i, y, data.Classes[y], classes-1)
+			}
+			have[y] = true
+		}
+		if role != dataset.RoleTrain && role != dataset.RoleCalibration {
+			continue
+		}
+		if without := missing(have, names, data.Classes); without != "" {
+			notice(fmt.Sprintf("data.%s has no row of the classifier's %s", role, without))
+		}
+	}
+	return nil
+}
+
+// missing lists classes without rows, "" if each has one. Names are the
+// classifier's, or those of the labels.
+func missing(have []bool, names, labels []string) string {
+	if len(names) != len(have) {
+		names = labels
+	}
+	const most = 5
+	var out []string
+	n := 0
+	for c, ok := range have {
+		switch {
+		case ok:
+			continue
+		case n < most && c < len(names):
+			out = append(out, names[c])
+		case n < most:
+			out = append(out, fmt.Sprint(c))
+		}
+		n++
+	}
+	switch {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf("classes %s and %d more", strings.Join(out, ", "), n-most)
+	case n > 1:
+		return "classes " + strings.Join(out, ", ")
+	}
+	return "class " + out[0]
+}

@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host"
+)
+
+// openFlags are the flags of every verb that opens a detector.
+type openFlags struct {
+	base       string
+	classifier []string
+}
+
+func (f *openFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.base, "base", "", "folder that relative paths of the detector's spec start from (default: as when it was made)")
+	c.Flags().StringArrayVar(&f.classifier, "classifier", nil, "replace a value of the spec's section classifier: config.model=net.onnx, path=./plugin")
+}
+
+// options are those of host.Open.
+func (f *openFlags) options(a *app) host.OpenOptions {
+	return host.OpenOptions{Options: a.options(), Base: f.base, Classifier: f.classifier}
+}
+
+// line is how the flags stand on a command line, with a space before.
+func (f *openFlags) line() string {
+	text := ""
+	if f.base != "" {
+		text += " --base " + quote(f.base)
+	}
+	for _, one := range f.classifier {
+		text += " --classifier " + quote(one)
+	}
+	return text
+}

@@ -1,0 +1,291 @@
+package results
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
+)
+
+// table is a typed file read back.
+type table struct {
+	schema *arrow.Schema
+	meta   string // of metaKey
+	rows   string // one JSON object a line, keys sorted
+	groups []int64
+}
+
+// readBack reads a file of format arrow or parquet.
+func readBack(t *testing.T, format string, data []byte) table {
+	t.Helper()
+	var out table
+	var lines bytes.Buffer
+	add := func(r arrow.RecordBatch) {
+		t.Helper()
+		var rows []json.RawMessage
+		b, err := r.MarshalJSON()
+		if err == nil {
+			err = json.Unmarshal(b, &rows)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			lines.Write(append(row, '\n'))
+		}
+	}
+	if format == "arrow" {
+		r, err := ipc.NewReader(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Release()
+		for r.Next() {
+			out.groups = append(out.groups, r.RecordBatch().NumRows())
+			add(r.RecordBatch())
+		}
+		if r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+		out.schema, out.rows = r.Schema(), lines.String()
+		out.meta, _ = r.Schema().Metadata().GetValue(metaKey)
+		return out
+	}
+	f, err := file.NewParquetReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := f.MetaData().KeyValueMetadata().FindValue(metaKey); v != nil {
+		out.meta = *v
+	}
+	for i := range f.NumRowGroups() {
+		out.groups = append(out.groups, f.RowGroup(i).NumRows())
+	}
+	p, err := pqarrow.NewFileReader(f, pqarrow.ArrowReadProperties{BatchSize: 1 << 20}, memory.DefaultAllocator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.GetRecordReader(t.Context(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	for r.Next() {
+		add(r.RecordBatch())
+	}
+	if err := r.Err(); err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	out.schema, out.rows = r.Schema(), lines.String()
+	return out
+}
+
+const wantRows = `{"index":0,"id":null,"is_adversarial":null,"instance_score":null,"p_value":null,"predicted":null,"predicted_label":null,"reconstructed":null,"reconstructed_label":null,"corrected":null,"corrected_label":null,"reconstruction":null,"latent":null,"error":"line 1: no, \"number\"","age":null,"town":null}
+{"index":1,"id":"L-1","is_adversarial":0,"instance_score":0.25,"p_value":0.5,"predicted":1,"predicted_label":"spam","reconstructed":1,"reconstructed_label":"spam","corrected":1,"corrected_label":"spam","reconstruction":[0.5,0.625,0.75,0.875],"latent":[0.25,0.375],"error":null,"age":21.5,"town":"Zürich, 1"}
+{"index":2,"id":"L-2","is_adversarial":0,"instance_score":0.5,"p_value":0.3333333333333333,"predicted":0,"predicted_label":"ham","reconstructed":0,"reconstructed_label":"ham","corrected":0,"corrected_label":"ham","reconstruction":[1,1.125,1.25,1.375],"latent":[0.5,0.625],"error":null,"age":null,"town":null}
+{"index":3,"id":"L-3","is_adversarial":1,"instance_score":0.75,"p_value":0.25,"predicted":1,"predicted_label":"spam","reconstructed":0,"reconstructed_label":"ham","corrected":0,"corrected_label":"ham","reconstruction":[1.5,1.625,1.75,1.875],"latent":[0.75,0.875],"error":null,"age":23.5,"town":"Zürich, 3"}
+{"index":4,"id":"L-4","is_adversarial":null,"instance_score":null,"p_value":null,"predicted":null,"predicted_label":null,"reconstructed":null,"reconstructed_label":null,"corrected":null,"corrected_label":null,"reconstruction":null,"latent":null,"error":"too far","age":99,"town":null}
+`
+
+var wantTypes = []string{"index int64", "id utf8", "is_adversarial int64", "instance_score float64", "p_value float64",
+	"predicted int64", "predicted_label utf8", "reconstructed int64", "reconstructed_label utf8", "corrected int64", "corrected_label utf8",
+	"reconstruction list<float32>", "latent list<float32>", "error utf8", "age float64", "town utf8"}
+
+// sorted are JSON lines with their keys in order.
+func sorted(t *testing.T, lines string) string {
+	t.Helper()
+	var out strings.Builder
+	for line := range strings.Lines(lines) {
+		var row map[string]any
+		err := json.Unmarshal([]byte(line), &row)
+		b, err2 := json.Marshal(row)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		out.WriteString(string(b) + "\n")
+	}
+	return out.String()
+}
+
+// Values, types and nulls come back, whatever the batches.
+func TestTyped(t *testing.T) {
+	o := named()
+	o.Include.Latent, o.Include.Reconstruction = true, true
+	for _, format := range []string{"arrow", "parquet"} {
+		for _, batch := range []int{1, 2, 3} {
+			got := readBack(t, format, write(t, format, o, 4, batch))
+			if want := sorted(t, wantRows); got.rows != want {
+				t.Errorf("%s in batches of %d:\n%s\nwant\n%s", format, batch, got.rows, want)
+			}
+			if got.schema.NumFields() != len(wantTypes) {
+				t.Fatalf("%s: %d columns, want %d", format, got.schema.NumFields(), len(wantTypes))
+			}
+			for i, f := range got.schema.Fields() {
+				kind := f.Type.String()
+				if f.Type.ID() == arrow.LIST {
+					kind = "list<" + f.Type.(*arrow.ListType).Elem().String() + ">"
+				}
+				if f.Name+" "+kind != wantTypes[i] || f.Nullable != (f.Name != "index") {
+					t.Errorf("%s: column %s %s, nullable %v, want %s", format, f.Name, kind, f.Nullable, wantTypes[i])
+				}
+			}
+			var meta Meta
+			if err := json.Unmarshal([]byte(got.meta), &meta); err != nil || meta.Threshold != 0.5 || meta.Classes[1] != "spam" {
+				t.Errorf("%s: meta %q, %v", format, got.meta, err)
+			}
+		}
+	}
+}
+
+// Without rows there are still columns.
+func TestTypedEmpty(t *testing.T) {
+	for _, format := range []string{"arrow", "parquet"} {
+		f, err := Lookup(format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		w, err := f.New(&b, named())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got := readBack(t, format, b.Bytes())
+		if got.rows != "" || got.schema.NumFields() != 14 {
+			t.Errorf("%s: %d columns and rows %q", format, got.schema.NumFields(), got.rows)
+		}
+	}
+}
+
+// An Arrow stream goes out with every batch; a Parquet file in groups of rows,
+// which are full by number or by size.
+func TestTypedGroups(t *testing.T) {
+	f, _ := Lookup("arrow")
+	var b bytes.Buffer
+	w, err := f.New(&b, named())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := 0
+	for at := range 3 {
+		r, traces := verdicts(1+at, 1, false)
+		if err := w.Batch(at, r, traces); err != nil {
+			t.Fatal(err)
+		}
+		// Row 2 has no kept values; the kinds are known from the first.
+		if b.Len() == before {
+			t.Errorf("nothing was written with batch %d", at)
+		}
+		before = b.Len()
+	}
+
+	if got := readBack(t, "parquet", write(t, "parquet", named(), groupRows+10, 5000)); len(got.groups) != 2 || got.groups[0] != groupRows || got.groups[1] != 11 {
+		t.Errorf("row groups of %v, want %d and 11", got.groups, groupRows)
+	}
+	f, _ = Lookup("parquet")
+	b.Reset()
+	o := Options{}
+	if w, err = f.New(&b, o); err != nil {
+		t.Fatal(err)
+	}
+	long := errors.New(strings.Repeat("x", groupBytes/4))
+	for i := range 6 {
+		if err := w.Bad(i, dataset.Trace{}, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := readBack(t, "parquet", b.Bytes()); len(got.groups) != 2 || got.groups[0] != 4 {
+		t.Errorf("row groups of %v, want 4 and 2", got.groups)
+	}
+}
+
+// Kinds of kept columns are those of their first values, however late within
+// what waits; a column without any is text.
+func TestTypedKinds(t *testing.T) {
+	o := Options{Meta: Meta{Keep: []string{"k"}}}
+	missing := []dataset.Cell{{}}
+	for _, c := range []struct {
+		name  string
+		cells [][]dataset.Cell
+		kind  string
+		rows  []string // of k; nil: an error
+	}{
+		{"late number", [][]dataset.Cell{nil, missing, {number(2)}}, "float64", []string{"null", "null", "2"}},
+		{"number among texts", [][]dataset.Cell{{word("a")}, {number(2)}}, "utf8", []string{`"a"`, `"2"`}},
+		{"nothing", [][]dataset.Cell{missing, nil}, "utf8", []string{"null", "null"}},
+		{"bad UTF-8", [][]dataset.Cell{{word("a\xff")}}, "utf8", []string{`"a` + "\uFFFD" + `"`}},
+		{"empty text", [][]dataset.Cell{{word("")}}, "utf8", []string{`""`}},
+		{"text among numbers", [][]dataset.Cell{{number(2)}, {word("a")}}, "", nil},
+	} {
+		for _, format := range []string{"arrow", "parquet"} {
+			t.Run(c.name+" "+format, func(t *testing.T) {
+				f, _ := Lookup(format)
+				var b bytes.Buffer
+				w, err := f.New(&b, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, kept := range c.cells {
+					r, _ := verdicts(i, 1, false)
+					if err = w.Batch(i, r, []dataset.Trace{{Kept: kept}}); err != nil {
+						break
+					}
+				}
+				if c.rows == nil {
+					if err == nil || !strings.Contains(err.Error(), `row 1: kept column "k" has the text "a" after numbers: use jsonl`) {
+						t.Errorf("error %v", err)
+					}
+					return
+				}
+				if err == nil {
+					err = w.Close()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := readBack(t, format, b.Bytes())
+				last := got.schema.Field(got.schema.NumFields() - 1)
+				if last.Type.String() != c.kind {
+					t.Errorf("k is %s, want %s", last.Type, c.kind)
+				}
+				lines := strings.Split(strings.TrimSpace(got.rows), "\n")
+				for i, want := range c.rows {
+					if !strings.Contains(lines[i], `"k":`+want+",") {
+						t.Errorf("row %d: %s, want %s", i, lines[i], want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Rows wait for a kind in bounded number.
+func TestTypedWaiting(t *testing.T) {
+	w := newArrow(io.Discard, Options{Meta: Meta{Keep: []string{"k"}}}).(*typedResults)
+	for i := range mostWaiting {
+		if w.builder != nil {
+			t.Fatalf("settled with %d rows", i)
+		}
+		if err := w.Bad(i, dataset.Trace{}, io.EOF); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.builder == nil || w.waiting != nil {
+		t.Errorf("%d rows wait", len(w.waiting))
+	}
+}
