@@ -117,15 +117,23 @@ type extent struct {
 }
 
 func (e *extent) add(row []float32) {
-	for _, v := range row {
-		if v != v {
-			continue
+	lo, hi, whole := e.Low, e.High, e.Whole
+	if !e.any {
+		lo, hi, whole = float32(math.Inf(1)), float32(math.Inf(-1)), true
+	}
+	for _, v := range row { // no comparison with NaN is true
+		if v < lo {
+			lo = v
 		}
-		if !e.any {
-			e.Range, e.any = Range{v, v, true}, true
+		if v > hi {
+			hi = v
 		}
-		e.Low, e.High = min(e.Low, v), max(e.High, v)
-		e.Whole = e.Whole && v == float32(math.Trunc(float64(v)))
+		if whole && v != float32(math.Trunc(float64(v))) {
+			whole = v != v
+		}
+	}
+	if lo <= hi {
+		e.Range, e.any = Range{lo, hi, whole}, true
 	}
 }
 
