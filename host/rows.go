@@ -153,7 +153,9 @@ func (e *Experiment) reading(schema *dataset.Schema, door dataset.Door) dataset.
 			if done%every != 0 && done != total {
 				return nil
 			}
-			e.o.progress(Progress{Stage: "read", Done: done, Total: max(done, total), Ended: done == total})
+			if total > 0 {
+				e.o.progress(Progress{Stage: "read", Done: done, Total: total, Ended: done == total})
+			}
 			if e.rows.cancelled == nil {
 				return nil
 			}

@@ -75,10 +75,20 @@ func Chunks(e Examples, size int) iter.Seq2[*tensor.Tensor, error] {
 	}
 }
 
-// Each goes over the rows in order, one by one, as Chunks does.
+// Each goes over the rows in order, one by one, as Chunks does. Of Stored rows it
+// tells the Progress that they were opened with, which can end it.
 func Each(e Examples) iter.Seq2[[]float32, error] {
+	var progress func(done, total int) error
+	if s, ok := e.(*Stored); ok {
+		progress = s.file.progress
+	}
 	return func(yield func([]float32, error) bool) {
+		done := 0
 		for x, err := range Chunks(e, 16) {
+			if err == nil && progress != nil {
+				done += x.N()
+				err = progress(done, e.N())
+			}
 			if err != nil {
 				yield(nil, err)
 				return

@@ -39,9 +39,9 @@ type OpenOptions struct {
 	// Temp is the folder for the temporary file of a source with stream whose
 	// rows cannot be read in any order where they are; "": that of the system.
 	Temp string
-	// Progress is called after each row of a source with stream, and Note told of
-	// a temporary file; nil: none. total is -1 if it is not known. An error of
-	// Progress ends the reading.
+	// Progress is called after each row of a source with stream, also when they
+	// are gone over later (Each), and Note told of a temporary file; nil: none.
+	// total is -1 as long as it is not known. An error of Progress ends the pass.
 	Progress func(done, total int) error
 	Note     func(message string)
 }

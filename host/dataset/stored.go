@@ -43,6 +43,8 @@ type storedFile struct {
 	}
 	image  func(i int) ([]float32, [3]int, error) // of a Varied reader; nil: of none
 	closer io.Closer
+
+	progress func(done, total int) error // of a pass; nil: none
 }
 
 // Enter is the same rows through another door; nil: as the file has them. Both
@@ -179,7 +181,7 @@ func standIn(r Reader, next func([]float32) error, image func() ([]float32, [3]i
 // now. It keeps where they are, in the reader's file or in a temporary one, and
 // labels as collect does. It closes o where the result does not need it.
 func (o *opened) store(src Source, opts OpenOptions) (*Data, error) {
-	f := &storedFile{reader: o.Reader, closer: o.Reader}
+	f := &storedFile{reader: o.Reader, closer: o.Reader, progress: opts.Progress}
 	_, f.name = src.Where()
 	d, err := o.stored(f, opts)
 	if err != nil && f.closer != nil {
