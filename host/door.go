@@ -40,7 +40,7 @@ func (e *Experiment) learn(role dataset.Role) (*dataset.Data, error) {
 	at := "data." + string(role)
 	door, d, err := e.learnFrom(src)
 	if role == dataset.RoleTrain && errors.Is(err, dataset.ErrTooLarge) {
-		e.o.logger().Info(at + " is too large for memory: its rows are read from the file whenever they are due")
+		e.o.logger().Warn(at + " is too large for memory: its rows are read from the file whenever they are due")
 		src.Stream = true
 		door, d, err = e.learnFrom(src)
 	}

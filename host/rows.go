@@ -148,7 +148,7 @@ func (e *Experiment) trainRows() (dataset.Examples, error) {
 func (e *Experiment) reading(schema *dataset.Schema, door dataset.Door) dataset.OpenOptions {
 	const every = 512 // rows between two looks
 	return dataset.OpenOptions{Schema: schema, Door: door, Temp: e.rows.temp,
-		Note: func(message string) { e.o.logger().Info(message) },
+		Note: func(message string) { e.o.logger().Warn(message) },
 		Progress: func(done, total int) error {
 			if done%every != 0 && done != total {
 				return nil

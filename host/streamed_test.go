@@ -337,3 +337,28 @@ func TestStreamedFaults(t *testing.T) {
 		t.Errorf("a bad row: %v", err)
 	}
 }
+
+// TestTooLargeForMemory: rows of more numbers than memory takes stay in their
+// file without a word of the spec, and lint says what they cannot be used for.
+func TestTooLargeForMemory(t *testing.T) {
+	const rows, width = 1 << 20, 1025
+	dir := t.TempDir()
+	header := fmt.Sprintf("{'descr': '|u1', 'fortran_order': False, 'shape': (%d, %d), }", rows, width)
+	header += strings.Repeat(" ", 117-len(header)) + "\n"
+	writeWith(t, filepath.Join(dir, "x.npy"), func(w io.Writer) error {
+		_, err := w.Write([]byte("\x93NUMPY\x01\x00\x76\x00" + header))
+		return errors.Join(err, w.(*os.File).Truncate(128+rows*width)) // a hole
+	})
+	writeNPY(t, filepath.Join(dir, "y.npy"), dataset.Array{Shape: []int{rows}, Data: make([]float32, rows)})
+	c := streamedCase{source: "file: x.npy, labels: y.npy", spec: "vae: {latent_dim: 2, encoder: [{dense: {units: 6}}], decoder: [{dense: {units: 1025}}]}\ntrain: {epochs: 1}\n"}
+	if _, err := host.Load(c.write(t, dir, false, nil), nil, builtin.Components(), host.Options{}); err == nil || !strings.Contains(err.Error(), "more than 1073741824 numbers") {
+		t.Errorf("a classifier on them: %v", err)
+	}
+	e, err := host.Load(c.write(t, dir, false, []byte("{hidden: [5]}")), nil, builtin.Components(), host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if est := e.Estimate(nil); !est.Streamed || est.Steps == 0 {
+		t.Errorf("the estimate is %+v, want streamed rows", est)
+	}
+}

@@ -130,6 +130,28 @@ func TestSpool(t *testing.T) {
 	}
 }
 
+// TestSpoolFull: a file that cannot grow is an error that says where it is.
+func TestSpoolFull(t *testing.T) {
+	s, err := newSpool(t.TempDir(), "x.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 1 << 10 {
+		if err = s.add(make([]float32, 1<<10), [3]int{}); err != nil {
+			break
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "x.csv: the temporary file of its rows in "+s.dir) {
+		t.Errorf("a file that is closed: %v", err)
+	}
+	if err := s.flush(); err == nil {
+		t.Error("what could not be written is forgotten")
+	}
+}
+
 // tall is a door that keeps the height of each image alone.
 type tall struct{}
 
