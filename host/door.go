@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -220,6 +221,23 @@ func (e *Experiment) Prepare(x *tensor.Tensor) (*dataset.Data, error) {
 		return nil, err
 	}
 	return &dataset.Data{X: x, Index: indices(x.N()), Features: door.Columns()}, nil
+}
+
+// ReadRows reads raw rows as a detector, a run or a spec has them, without
+// starting a classifier: what plugin check and plugin predict are given.
+func ReadRows(path, as string, c Components, o ReadOptions) (*dataset.Data, error) {
+	if _, err := artifact.Resolve(as); err != nil && !pack.Is(as) {
+		e, err := Load(as, nil, c, Options{})
+		if err != nil {
+			return nil, err
+		}
+		return e.Read(path, o)
+	}
+	s, err := Inspect(as, c)
+	if err != nil {
+		return nil, err
+	}
+	return s.Experiment.Read(path, o)
 }
 
 func indices(n int) []int {

@@ -111,11 +111,10 @@ func (o *opened) label(d *Data, texts []string) (err error) {
 		d.Labels, d.Classes, err = o.y.labels(o.yName, d.N())
 		return err
 	case len(texts) > 0:
-		var names []string
-		d.Labels, names, err = classesOf("labels", texts)
-		if d.Classes = o.Reader.(RowLabels).Classes(); d.Classes == nil {
-			d.Classes = names
+		if d.Classes = o.Reader.(RowLabels).Classes(); d.Classes != nil {
+			return d.index(texts)
 		}
+		d.Labels, d.Classes, err = classesOf("labels", texts)
 		return err
 	}
 	return nil

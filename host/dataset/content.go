@@ -78,7 +78,8 @@ func NewContent(r io.Reader, name string, size int64) (*Content, error) {
 	return c, nil
 }
 
-// OpenRegular opens a file that is neither folder, pipe nor device.
+// OpenRegular opens a file that is neither folder, pipe nor device. What Git
+// left in place of a large file is refused.
 func OpenRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -87,7 +88,16 @@ func OpenRegular(path string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	return os.Open(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	const pointer = "version https://git-lfs"
+	b := make([]byte, len(pointer))
+	if n, _ := f.ReadAt(b, 0); string(b[:n]) == pointer {
+		return nil, errors.Join(fmt.Errorf("%s is but a pointer of Git LFS to the file: git lfs pull fetches it", path), f.Close())
+	}
+	return f, nil
 }
 
 // Holds is an error unless n rows of width bytes can follow: what a header
@@ -101,6 +111,9 @@ func (c *Content) Holds(n, width int64) error {
 	}
 	return nil
 }
+
+// Most is the number of bytes that there can be at most, -1 if unknown.
+func (c *Content) Most() int64 { return c.most }
 
 // Fill reads exactly len(b) bytes. An end before that is an error that says
 // which row it cut.

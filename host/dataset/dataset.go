@@ -86,7 +86,10 @@ func AboutReader(r Reader) About {
 	var a About
 	if t, ok := r.(Tabled); ok {
 		s := t.Schema()
-		a.Table, a.Notices = &s, t.Notices()
+		a.Table = &s
+	}
+	if n, ok := r.(Noticed); ok {
+		a.Notices = n.Notices()
 	}
 	_, a.Varied = r.(Varied)
 	if w, ok := r.(Imaged); ok {
