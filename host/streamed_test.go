@@ -27,6 +27,7 @@ import (
 // streamedCase is a file of rows and a spec that trains on them.
 type streamedCase struct {
 	source string // keys of data.train
+	data   string // more of the section data
 	spec   string // vae, train, …
 	rows   func(t *testing.T, dir string)
 }
@@ -128,10 +129,14 @@ func imageFolder(t *testing.T, dir string) {
 
 func table(t *testing.T, dir string) {
 	var b strings.Builder
-	b.WriteString("age,height,weight,label\n")
+	b.WriteString("name,age,height,colour,label\n")
 	r := rand.New(rand.NewPCG(3, 3))
 	for i := range streamedRows {
-		fmt.Fprintf(&b, "%d,%.3f,%g,%d\n", 20+10*(i%3)+r.IntN(15), 150+r.Float64()*40, r.NormFloat64(), i%3)
+		age := fmt.Sprint(20 + 10*(i%3) + r.IntN(15))
+		if i%7 == 0 {
+			age = ""
+		}
+		fmt.Fprintf(&b, "n%d,%s,%.3f,%s,%d\n", i, age, 150+r.Float64()*40, []string{"red", "green", "blue"}[r.IntN(3)], i%3)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "x.csv"), []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
@@ -139,7 +144,7 @@ func table(t *testing.T, dir string) {
 }
 
 func parquetFile(t *testing.T, dir string) {
-	b, err := os.ReadFile("../builtin/formats/testdata/list.parquet")
+	b, err := os.ReadFile("../builtin/formats/testdata/flat.parquet")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "x.parquet"), b, 0o600)
 	}
@@ -158,10 +163,11 @@ var streamedCases = map[string]streamedCase{
 	"idx": {source: "idx: x, labels: y", rows: idxFiles, spec: imageVAE + "train: {epochs: 2, batch_size: 8, loss: bce}\n"},
 	"folder": {source: "folder: images", rows: imageFolder,
 		spec: strings.Replace(imageVAE, "latent_dim: 2", "latent_dim: 2, normalize: standard", 1) + "train: {epochs: 2, batch_size: 8}\n"},
-	"csv": {source: "file: x.csv, label: label, scale: standard", rows: table,
-		spec: "vae: {latent_dim: 2, encoder: [{dense: {units: 6}}], decoder: [{dense: {units: 3}}]}\ntrain: {epochs: 2, batch_size: 8}\n"},
-	"parquet": {source: "file: x.parquet, label: label, rescale: {scale: 0.1}", rows: parquetFile,
-		spec: "vae: {latent_dim: 2, encoder: [{dense: {units: 6}}], decoder: [{dense: {units: 3}}]}\ntrain: {epochs: 2, batch_size: 2}\n"},
+	"csv": {source: "file: x.csv, label: label, id: name, scale: standard", rows: table,
+		data: "  columns: {age: {integer: true, missing: median}, height: {missing: mean}, colour: {categories: [red, green, blue], missing: most_frequent}}\n",
+		spec: "vae: {latent_dim: 2, encoder: [{dense: {units: 6}}], decoder: [{dense: {units: 5}}]}\ntrain: {epochs: 2, batch_size: 8}\n"},
+	"parquet": {source: "file: x.parquet, label: c, scale: standard", rows: parquetFile, data: "  columns: {a: {missing: 0}, b: {missing: mean}, u: {missing: median}, kind: {categories: [x, y], missing: x}}\n",
+		spec: "vae: {latent_dim: 2, encoder: [{dense: {units: 6}}], decoder: [{dense: {units: 5}}]}\ntrain: {epochs: 2, batch_size: 2}\n"},
 }
 
 // write makes the spec of a case in dir, whose classifier is trained or, with
@@ -172,8 +178,8 @@ func (c streamedCase) write(t *testing.T, dir string, stream bool, config []byte
 	if config != nil {
 		classifier = "{plugin: mlp, config: " + string(config) + "}"
 	}
-	text := fmt.Sprintf("api_version: vaeguard/v1\nkind: Experiment\nname: streamed\nseed: 5\ndata:\n  train: {%s, stream: %t}\nclassifier: %s\n%sthreshold: {value: 1}\n",
-		c.source, stream, classifier, c.spec)
+	text := fmt.Sprintf("api_version: vaeguard/v1\nkind: Experiment\nname: streamed\nseed: 5\ndata:\n  train: {%s, stream: %t}\n%sclassifier: %s\n%sthreshold: {value: 1}\n",
+		c.source, stream, c.data, classifier, c.spec)
 	path := filepath.Join(dir, "streamed.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
