@@ -28,6 +28,7 @@ import (
 type streamedCase struct {
 	source string // keys of data.train
 	data   string // more of the section data
+	model  string // more of the section classifier
 	spec   string // vae, train, …
 	rows   func(t *testing.T, dir string)
 }
@@ -160,7 +161,9 @@ var streamedCases = map[string]streamedCase{
 		spec: imageVAE + "train: {epochs: 2, batch_size: 8, loss: {elbo: {cov_elbo: {cov_full: {shrinkage: 0.2}}}}}\n"},
 	"floats": {source: "file: x.npy, labels: y.npy, range: [2, 43]", rows: floatNPY,
 		spec: strings.Replace(imageVAE, "latent_dim: 2", "latent_dim: 2, normalize: minmax", 1) + "train: {epochs: 2, batch_size: 8, harden: {norm: linf, eps: 0.1, steps: 2}}\n"},
-	"idx": {source: "idx: x, labels: y", rows: idxFiles, spec: imageVAE + "train: {epochs: 2, batch_size: 8, loss: bce}\n"},
+	"differences": {source: "file: x.npy, labels: y.npy", rows: floatNPY, model: ", gradient: finite_difference", spec: imageVAE + "train: {epochs: 1, batch_size: 8}\n"},
+	"surrogate":   {source: "file: x.npy, labels: y.npy", rows: floatNPY, model: ", gradient: surrogate, surrogate: {min_agreement: 0.1, epochs: 1}", spec: imageVAE + "train: {epochs: 1, batch_size: 8}\n"},
+	"idx":         {source: "idx: x, labels: y", rows: idxFiles, spec: imageVAE + "train: {epochs: 2, batch_size: 8, loss: bce}\n"},
 	"folder": {source: "folder: images", rows: imageFolder,
 		spec: strings.Replace(imageVAE, "latent_dim: 2", "latent_dim: 2, normalize: standard", 1) + "train: {epochs: 2, batch_size: 8}\n"},
 	"csv": {source: "file: x.csv, label: label, id: name, scale: standard", rows: table,
@@ -176,7 +179,7 @@ func (c streamedCase) write(t *testing.T, dir string, stream bool, config []byte
 	t.Helper()
 	classifier := "{plugin: mlp, config: {hidden: [5]}, train: {epochs: 1}}"
 	if config != nil {
-		classifier = "{plugin: mlp, config: " + string(config) + "}"
+		classifier = "{plugin: mlp, config: " + string(config) + c.model + "}"
 	}
 	text := fmt.Sprintf("api_version: vaeguard/v1\nkind: Experiment\nname: streamed\nseed: 5\ndata:\n  train: {%s, stream: %t}\n%sclassifier: %s\n%sthreshold: {value: 1}\n",
 		c.source, stream, c.data, classifier, c.spec)
