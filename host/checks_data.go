@@ -186,6 +186,9 @@ func (e *Experiment) checkModel(in tensor.Shape, classes int, names []string, no
 		if c, at := misnumbered(data.Classes, names); c != "" {
 			return s.Errorf("data.classes", "labels are numbered as %.200q, and the classifier has %.40q at %d: say the classifier's classes, data.classes: %s", data.Classes, c, at, flowList(names))
 		}
+		if n := len(data.Classes); len(names) == 0 && n < classes && data.Classes[n-1] != strconv.Itoa(n-1) {
+			return s.Errorf("data.classes", "the labels have %d values, %.200q, and the classifier %d classes: say which is which, data.classes: [0, 1, …]", n, data.Classes, classes)
+		}
 		have := make([]bool, classes)
 		for i, y := range data.Labels {
 			if y < 0 || y >= classes {

@@ -2,7 +2,6 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"reflect"
 
@@ -91,7 +90,7 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 	}
 	if door.Classes != nil && d.Labels != nil {
 		if err := d.UseClasses(door.Classes); err != nil {
-			return nil, fmt.Errorf("%s: %w", at, err)
+			return nil, e.Spec.Errorf(at, "%v; data.classes says all classes, in order", err)
 		}
 	}
 	return d, nil

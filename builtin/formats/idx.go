@@ -117,6 +117,9 @@ type intensities struct{ *dataset.Numbers }
 // White implements dataset.Imaged.
 func (intensities) White() float64 { return 1 }
 
+// Interleaved implements dataset.Interleaved.
+func (intensities) Interleaved() {}
+
 // Next implements dataset.Reader.
 func (r intensities) Next(dst []float32) error {
 	err := r.Numbers.Next(dst)

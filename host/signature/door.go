@@ -355,7 +355,7 @@ func (d *Door) Restore(all map[string]*tensor.Tensor) error {
 // Prepare is x, raw rows (N, example…), as the guard takes them. Rows of another
 // shape than the signature's are an error.
 func (d *Door) Prepare(x *tensor.Tensor) (*tensor.Tensor, error) {
-	in, err := d.admit(x.Example(), false)
+	in, err := d.admit(x.Example(), false, false)
 	if err != nil {
 		return nil, err
 	}
@@ -427,10 +427,11 @@ func (d *Door) Undo(x *tensor.Tensor) (*tensor.Tensor, error) {
 	return out, nil
 }
 
-// whole rounds the features that are whole numbers.
+// whole rounds the features that are whole numbers, 0 and 1 of one-hot columns
+// among them.
 func (d *Door) whole(row []float32) {
 	for i, f := range d.Features {
-		if f.Kind == dataset.KindInteger {
+		if f.Kind == dataset.KindInteger || d.spec.Columns[f.Name].OneHot != "" {
 			row[i] = float32(math.Round(float64(row[i])))
 		}
 	}

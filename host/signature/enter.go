@@ -22,11 +22,13 @@ func (d *Door) Enter(r dataset.Reader) (dataset.Entered, error) {
 		return Prepared{d}.Enter(r)
 	}
 	v, varied := r.(dataset.Varied)
-	in, err := d.admit(r.Example(), varied)
+	_, images := r.(dataset.Interleaved)
+	images = images || varied
+	in, err := d.admit(r.Example(), images, varied)
 	if err != nil {
 		return nil, err
 	}
-	g, err := d.gate(in, varied)
+	g, err := d.gate(in, images)
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +41,13 @@ func (d *Door) Enter(r dataset.Reader) (dataset.Entered, error) {
 	return e, nil
 }
 
-// admit is the shape of the raw rows that a source stores as stored.
-func (d *Door) admit(stored tensor.Shape, varied bool) (tensor.Shape, error) {
+// admit is the shape of the raw rows that a source stores as stored: images, or
+// those of sizes that vary.
+func (d *Door) admit(stored tensor.Shape, images, varied bool) (tensor.Shape, error) {
 	switch {
 	case varied && free(d.Shape):
 		return d.Shape, nil
-	case varied && d.out != nil && len(d.out) == 3 && d.hasStorage():
+	case images && d.out != nil && len(d.out) == 3 && d.hasStorage():
 		return stored, nil // the gate says whether it fits
 	case d.Shape == nil:
 		return stored, nil
@@ -57,7 +60,7 @@ func (d *Door) admit(stored tensor.Shape, varied bool) (tensor.Shape, error) {
 	if s := d.src.Reshape; s != nil && stored.Size() == d.Shape.Size() && fits(stored, s) {
 		return d.Shape, nil
 	}
-	if varied && len(stored) == 3 && len(d.Shape) == 3 && d.Shape[2] == 3 && stored[2] == 1 {
+	if images && len(stored) == 3 && len(d.Shape) == 3 && d.Shape[2] == 3 && stored[2] == 1 {
 		return d.Shape, nil
 	}
 	message := fmt.Sprintf("examples are %v, want %v", stored, d.Shape)
