@@ -96,7 +96,7 @@ func knownOf(f *dataset.First) known {
 
 // knownRows is what all rows tell.
 func knownRows(data *dataset.Data) known {
-	k := known{rows: data.X.N(), labelled: data.Labels != nil, whole: true}
+	k := known{rows: data.N(), labelled: data.Labels != nil, whole: true}
 	seen := map[int]bool{}
 	for _, y := range data.Labels {
 		if !seen[y] {

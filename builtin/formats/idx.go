@@ -130,3 +130,14 @@ func (r intensities) Next(dst []float32) error {
 	}
 	return err
 }
+
+// At implements dataset.RandomAccess.
+func (r intensities) At(dst []float32, i int) error {
+	err := r.Numbers.At(dst, i)
+	if err == nil {
+		for i := range dst {
+			dst[i] /= 255
+		}
+	}
+	return err
+}
