@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
 )
@@ -17,7 +18,7 @@ const (
 	ExitUsage       = 2   // usage, spec, lint, unknown name: UsageError, spec.Error, spec.Errors
 	ExitGate        = 3   // a --fail-if gate: GateError
 	ExitPlugin      = 4   // the plugin: start, handshake, check, pin, crash beyond budget: *launch.Error
-	ExitInterrupted = 130 // Ctrl-C: context.Canceled
+	ExitInterrupted = 130 // Ctrl-C or SIGTERM: context.Canceled
 )
 
 // UsageError is the caller's fault, such as a flag's value: exit code 2.
@@ -40,6 +41,16 @@ func (e GateError) Error() string { return e.Err.Error() }
 
 // Unwrap gives Err.
 func (e GateError) Unwrap() error { return e.Err }
+
+// interruptText is what a user reads after an interrupt: that it was one, how to
+// go on where the verb knows, and what went wrong besides.
+func interruptText(err error) string {
+	var known *host.InterruptedError
+	if !errors.As(err, &known) {
+		known = &host.InterruptedError{Err: err}
+	}
+	return "vaeguard: " + known.Error()
+}
 
 // exitCode maps an error to the process's exit code.
 func exitCode(err error) int {
