@@ -149,7 +149,10 @@ func (a *app) root(verbs []Verb) *cobra.Command {
 		root.AddCommand(make(a))
 	}
 	a.addVerbs(root, verbs)
+	root.AddCommand(exitCodesTopic())
+	root.SetUsageTemplate(root.UsageTemplate() + "{{if not .HasParent}}\n" + exitCodeLine() + "{{end}}")
 	usageArgs(root)
+	a.complete(root)
 	return root
 }
 
