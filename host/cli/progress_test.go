@@ -48,7 +48,7 @@ func TestProgressOnTerminal(t *testing.T) {
 		"predict            [===============] 100 %       0s",
 		"attack             [---------------]   0 %",
 		"told",
-		"detector           [=====----------]  35 %  0s left  loss …",
+		"detector           [=====----------]  35 %  0s left  los…",
 		"later              [=======--------]  50 %  0s left",
 		"",
 	}
@@ -71,10 +71,10 @@ func TestBarLine(t *testing.T) {
 	}{
 		{task{name: "detector", total: 100, first: 80, done: 90}, 80, "detector           [==================--]  90 %  10s left"},
 		{task{name: "detector", total: 0, first: -1}, 80, "detector           [====================] 100 %      10s"},
-		{task{name: "攻撃", total: 4, first: -1}, 12, "攻撃      …"},
-		{task{name: "攻撃", total: 4, first: -1}, 4, "攻…"},
+		{task{name: "攻撃", total: 4, first: -1}, 12, "攻撃    …"},
+		{task{name: "攻撃", total: 4, first: -1}, 6, "攻…"},
 		{task{name: "attack", total: 4, first: -1}, 1, ""},
-		{task{name: "attack", total: 4, first: 0, done: 9}, 40, "attack             [==========] 100 % …"},
+		{task{name: "attack", total: 4, first: 0, done: 9}, 40, "attack             [==========] 100 …"},
 	} {
 		c.task.start = start
 		got := c.task.line(c.width, start.Add(10*time.Second))

@@ -140,7 +140,7 @@ func TestTyped(t *testing.T) {
 				}
 			}
 			var meta Meta
-			if err := json.Unmarshal([]byte(got.meta), &meta); err != nil || meta.Threshold != 0.5 || meta.Classes[1] != "spam" {
+			if err := json.Unmarshal([]byte(got.meta), &meta); err != nil || *meta.Threshold != 0.5 || meta.Classes[1] != "spam" {
 				t.Errorf("%s: meta %q, %v", format, got.meta, err)
 			}
 		}
