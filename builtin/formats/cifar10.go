@@ -91,7 +91,7 @@ func openCIFAR10(dir, split string) (dataset.Reader, error) {
 		return nil, err
 	}
 	if r.names = strings.Fields(string(names)); len(r.names) != 10 {
-		r.names = nil
+		r.names = strings.Fields("0 1 2 3 4 5 6 7 8 9")
 	}
 	return r, nil
 }
@@ -121,6 +121,9 @@ func (r *cifarRows) Bounded() bool         { return true }
 
 // White implements dataset.Imaged.
 func (r *cifarRows) White() float64 { return 1 }
+
+// Interleaved implements dataset.Interleaved.
+func (r *cifarRows) Interleaved() {}
 
 // Header knows the classes where there are no names of them.
 func (r *cifarRows) Header() dataset.Header {

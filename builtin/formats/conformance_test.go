@@ -39,7 +39,7 @@ var samples = map[string]func(t *testing.T) []datasettest.Sample{
 	"csv": func(t *testing.T) []datasettest.Sample {
 		x := tensor.From([]float32{1, 2.5, 3, -4, 50, 6}, 3, 2)
 		return []datasettest.Sample{
-			{Path: write(t, "bare.csv", []byte("1,2.5\n3,-4\n5e1,6\n")), X: x},
+			{Path: write(t, "plain.csv", []byte("a,b\n1,2.5\n3,-4\n5e1,6\n")), X: x},
 			{Path: write(t, "iris.csv", []byte(irisCSV)), Source: dataset.Source{Label: "species"}, X: x, Labels: []int{0, 1, 0}},
 			{Path: write(t, "iris.tsv", bytes.ReplaceAll([]byte(irisCSV), []byte(","), []byte("\t"))), Source: dataset.Source{Label: "species"}, X: x, Labels: []int{0, 1, 0}},
 		}
@@ -50,12 +50,35 @@ var samples = map[string]func(t *testing.T) []datasettest.Sample{
 			X: tensor.From([]float32{1, 0.5, 1, 1, 2, 1.5, 0, 2, 3, 2.5, 1, 4294967295}, 3, 4), Labels: []int{0, 1, 0},
 		}}
 	},
+	"arrow": func(*testing.T) []datasettest.Sample {
+		var all []float32
+		for i := range 3 {
+			all = append(append(all, typed[6*i:6*i+6]...), float32(2*i+1), float32(2*i+2)) // and the list
+		}
+		x := tensor.From(all, 3, 8)
+		var out []datasettest.Sample
+		for _, name := range []string{"types.arrow", "types.arrows", "lz4.feather"} {
+			out = append(out, datasettest.Sample{Path: fixture(name), Source: dataset.Source{Label: "word"}, X: x, Labels: []int{0, 1, 0}})
+		}
+		return out
+	},
 	"jsonl": func(t *testing.T) []datasettest.Sample {
 		text := []byte("[[1,2],[3,4]]\n\n[5,6,7,8]\n[[-1,2e1],[0.5,0]]\n")
 		x := tensor.From([]float32{1, 2, 3, 4, 5, 6, 7, 8, -1, 20, 0.5, 0}, 3, 2, 2)
 		out := []datasettest.Sample{{Path: write(t, "x.jsonl", text), X: x}, {Path: write(t, "x.ndjson", text), X: x}}
 		labels := write(t, "y.csv", []byte("1\n0\n1\n"))
-		return append(out, datasettest.Sample{Path: write(t, "x.json", text), Source: dataset.Source{Labels: labels}, X: x, Labels: []int{1, 0, 1}})
+		flat := tensor.From(x.Data, 3, 4)
+		return append(out,
+			datasettest.Sample{Path: write(t, "x2.ndjson", text), Source: dataset.Source{Labels: labels}, X: x, Labels: []int{1, 0, 1}},
+			datasettest.Sample{Path: write(t, "x.json", []byte("[[1,2,3,4],\n [5,6,7,8],[-1,2e1,\n0.5,0]]\n")), X: flat},
+			datasettest.Sample{
+				Path:   write(t, "objects.jsonl", []byte(`{"a":1,"y":"p","b":2.5}`+"\n"+`{"b":4,"a":3,"y":"q"}`+"\n"+`{"a":true,"y":"p","b":-1}`+"\n")),
+				Source: dataset.Source{Label: "y"}, X: tensor.From([]float32{1, 2.5, 3, 4, 1, -1}, 3, 2), Labels: []int{0, 1, 0},
+			},
+			datasettest.Sample{
+				Path:   write(t, "objects.json", []byte("[\n  {\"a\": [1, 2],\n   \"y\": 1},\n  {\"a\": [3, 4], \"y\": 0}, {\"a\": [5, 6], \"y\": 1}\n]\n")),
+				Source: dataset.Source{Label: "y"}, X: tensor.From([]float32{1, 2, 3, 4, 5, 6}, 3, 2), Labels: []int{1, 0, 1},
+			})
 	},
 	"idx": func(t *testing.T) []datasettest.Sample {
 		x := tensor.From([]float32{0, 1, 0.2, 0.4, 1, 0}, 3, 1, 2, 1)
@@ -77,10 +100,10 @@ var samples = map[string]func(t *testing.T) []datasettest.Sample{
 			t.Fatal(err)
 		}
 		x := tensor.From([]float32{1, 0.2, 0, 0, 0, 0.4}, 1, 1, 2, 3)
-		labels := write(t, "y.csv", []byte("3\n"))
+		labels := write(t, "y.csv", []byte("0\n"))
 		return []datasettest.Sample{
 			{Path: write(t, "x.png", b.Bytes()), X: x, Single: true}, {Path: write(t, "X.PNG", b.Bytes()), X: x, Single: true},
-			{Path: write(t, "x.png", b.Bytes()), Source: dataset.Source{Labels: labels}, X: x, Labels: []int{3}, Single: true},
+			{Path: write(t, "x.png", b.Bytes()), Source: dataset.Source{Labels: labels}, X: x, Labels: []int{0}, Single: true},
 		}
 	},
 	"folder": func(t *testing.T) []datasettest.Sample {

@@ -1,7 +1,6 @@
 package formats
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -11,10 +10,9 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// CSV is text in rows and columns of numbers.
+// CSV is text in rows and columns.
 type CSV struct{}
 
 var (
@@ -34,7 +32,11 @@ func (f CSV) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
 
 // Stream implements dataset.StreamFormat.
 func (CSV) Stream(c *dataset.Content, o dataset.ReadOptions) (dataset.Reader, error) {
-	return newCSVRows(c, o.Label)
+	r, err := newCSVRecords(c, o)
+	if err != nil {
+		return nil, err
+	}
+	return dataset.NewTable(r, c.Name, o)
 }
 
 // ReadLabels implements dataset.LabelFormat: one label per line. A first line
@@ -46,10 +48,15 @@ func (CSV) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
 		return dataset.Array{}, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	r := csv.NewReader(&recordLimit{r: c.Reader, left: 1 << 30})
+	text, err := newCSVText(c)
+	if err != nil {
+		return dataset.Array{}, err
+	}
+	r := csv.NewReader(&recordLimit{r: text, left: 1 << 30})
 	r.FieldsPerRecord = 1
 	r.TrimLeadingSpace = true
 	var out []string
+	numbers := 0
 	for {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -58,28 +65,48 @@ func (CSV) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
 		if err != nil {
 			return dataset.Array{}, fmt.Errorf("%s: want one label per line: %w", path, err)
 		}
-		out = append(out, strings.TrimSpace(record[0]))
+		label := strings.TrimSpace(record[0])
+		if isNumber(label) {
+			numbers++
+		}
+		out = append(out, label)
 	}
-	if len(out) > 1 && (len(out) == n+1 || n < 0 && !dataset.IsClass(out[0]) && dataset.IsClass(out[1])) {
+	if len(out) > 1 && (len(out) == n+1 || n < 0 && numbers == len(out)-1 && !isNumber(out[0])) {
 		out = out[1:]
 	}
 	return dataset.Array{Shape: []int{len(out)}, Data: out}, nil
 }
 
-// csvRows streams a table of numbers with, by choice, one column of labels.
-// The separator is the comma, or the semicolon or tab if the first line has
-// no comma. The first record is a header if the label's name (no number) stands
-// in it, or if none of its cells is a number.
-type csvRows struct {
-	*dataset.Content
-	csv      *csv.Reader
-	limit    *recordLimit
-	first    []string // the first record, if it is data
-	names    []string // of all columns; nil without a header
-	width    int      // of all columns
-	labelCol int      // -1: none
-	text     string   // label of the last row
+// isNumber reports whether text is a finite number.
+func isNumber(text string) bool {
+	v, err := strconv.ParseFloat(text, 64)
+	return err == nil && v-v == 0
 }
+
+// maxColumns bounds the columns of a table of text.
+const maxColumns = 1 << 20
+
+// csvRecords are the records of a table of text.
+type csvRecords struct {
+	*dataset.Content
+	csv     *csv.Reader
+	limit   *recordLimit
+	spaced  bool     // separated by spaces
+	first   []string // the first record, if it is data
+	broken  error    // the first record, if it cannot be read
+	columns []dataset.Column
+	header  bool
+	skipped int // lines before the table
+	line    int // of the last record
+	cells   []dataset.Cell
+	notices []string
+	decimal decimals
+}
+
+var (
+	_ dataset.Lined    = (*csvRecords)(nil)
+	_ dataset.Noticing = (*csvRecords)(nil)
+)
 
 // recordLimit fails a read once the record at hand exceeds maxRecord.
 type recordLimit struct {
@@ -96,164 +123,128 @@ func (l *recordLimit) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// newCSVRows reads the first record. label is the name of the column of
-// labels, or in a table without header its number from 0; empty for none.
-func newCSVRows(c *dataset.Content, label string) (dataset.Reader, error) {
-	if bom, err := c.Peek(3); err == nil && string(bom) == "\uFEFF" {
-		_, _ = c.Discard(3)
-	}
-	r := &csvRows{Content: c, limit: &recordLimit{r: c.Reader, left: maxRecord}, labelCol: -1}
-	r.csv = csv.NewReader(r.limit)
-	r.csv.Comma = separator(c)
-	r.csv.TrimLeadingSpace = true
-	r.csv.FieldsPerRecord = -1
-	first, err := r.csv.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: empty", c.Name)
-	}
+// newCSVRecords reads what stands above the rows, or the first of them.
+func newCSVRecords(c *dataset.Content, o dataset.ReadOptions) (*csvRecords, error) {
+	text, err := newCSVText(c)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Name, err)
+		return nil, err
+	}
+	known := knownOf(o)
+	r := &csvRecords{Content: c}
+	if r.skipped, r.notices, err = skipComments(text, c.Name, known); err != nil {
+		return nil, err
+	}
+	line := firstLine(text)
+	sep := separator(line, known)
+	r.spaced = sep == ' '
+	r.decimal.on = sep == ';'
+	r.limit = &recordLimit{r: text, left: maxRecord}
+	r.csv = csv.NewReader(r.limit)
+	r.csv.Comma = sep
+	r.csv.TrimLeadingSpace = sep != '\t' // which is white space too
+	r.csv.FieldsPerRecord = -1
+	first, err := r.read()
+	var bad *dataset.RowError
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%s: empty", c.Name)
+	case errors.As(err, &bad) && o.Header != nil && !*o.Header && sized(o):
+		r.broken = err
+		return r, nil
+	case bad != nil:
+		return nil, fmt.Errorf("%s: line %d: %w", c.Name, r.line, errors.Unwrap(bad.Err))
+	case err != nil:
+		return nil, err
 	}
 	r.csv.ReuseRecord = true
 	first = slices.Clone(first)
-	r.width = len(first)
-	for i := range first {
-		first[i] = strings.TrimSpace(first[i])
+	if r.header, err = known.header(first, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
-	if isHeader(first, label) {
-		r.names = first
-	} else {
+	r.columns = make([]dataset.Column, len(first))
+	if !r.header {
 		r.first = first
+		return r, nil
 	}
-	if label != "" {
-		if r.labelCol, err = r.find(label); err != nil {
-			return nil, err
-		}
-		if r.width == 1 {
-			return nil, fmt.Errorf("%s: no column other than the labels", c.Name)
-		}
+	r.Row = 0
+	for i, name := range first {
+		r.columns[i].Name = name
 	}
 	return r, nil
 }
 
-// separator looks at the first line only, and waits for no more than that:
-// what follows it may come much later.
-func separator(c *dataset.Content) rune {
-	text, err := c.Peek(1)
-	for err == nil && !bytes.ContainsRune(text, '\n') {
-		text, err = c.Peek(max(c.Buffered(), len(text)+1))
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	for _, sep := range ",;\t" {
-		if strings.ContainsRune(line, sep) {
-			return sep
-		}
-	}
-	return ','
+// sized reports whether the width of rows is known before the first.
+func sized(o dataset.ReadOptions) bool {
+	return o.Example != nil || o.Schema != nil && len(o.Schema.Features) > 0
 }
 
-func isHeader(record []string, label string) bool {
-	if _, err := strconv.Atoi(label); label != "" && err != nil && slices.Contains(record, label) {
-		return true
+func (r *csvRecords) Columns() []dataset.Column { return r.columns }
+func (r *csvRecords) Header() bool              { return r.header }
+func (r *csvRecords) Count() int                { return -1 }
+func (r *csvRecords) Line() int                 { return r.line }
+
+// Notices implements dataset.Noticing.
+func (r *csvRecords) Notices() []string {
+	if r.decimal.commas {
+		return append(slices.Clone(r.notices), "commas are read as decimal points: the separator is the semicolon")
 	}
-	for _, cell := range record {
-		if _, err := strconv.ParseFloat(cell, 64); err == nil || cell == "" {
-			return false
-		}
-	}
-	return true
+	return r.notices
 }
 
-func (r *csvRows) find(label string) (int, error) {
-	if r.names != nil {
-		if i := slices.Index(r.names, label); i >= 0 {
-			return i, nil
-		}
-		return 0, fmt.Errorf("%s: no column %q; it has %s", r.Name, label, strings.Join(r.names, ", "))
-	}
-	if i, err := strconv.Atoi(label); err == nil && i >= 0 && i < r.width {
-		return i, nil
-	}
-	return 0, fmt.Errorf("%s has no header: want the label column's number, 0 to %d, got %q", r.Name, r.width-1, label)
-}
-
-var (
-	_ dataset.RowLabels = (*csvRows)(nil)
-	_ dataset.Featured  = (*csvRows)(nil)
-)
-
-func (r *csvRows) Example() tensor.Shape {
-	if r.labelCol >= 0 {
-		return tensor.Shape{r.width - 1}
-	}
-	return tensor.Shape{r.width}
-}
-
-func (r *csvRows) Count() int        { return -1 }
-func (r *csvRows) Label() string     { return r.text }
-func (r *csvRows) Classes() []string { return nil }
-
-// Features implements dataset.Featured: the columns but the label, nil without a
-// header.
-func (r *csvRows) Features() []string {
-	if r.names == nil || r.labelCol < 0 {
-		return r.names
-	}
-	return slices.Delete(slices.Clone(r.names), r.labelCol, r.labelCol+1)
-}
-
-// column names column i of the table for an error.
-func (r *csvRows) column(i int) string {
-	if r.names != nil {
-		return fmt.Sprintf("column %q", r.names[i])
-	}
-	return dataset.Numbered(i)
-}
-
-func (r *csvRows) Next(dst []float32) error {
-	record := r.first
-	r.first = nil
-	line := 1
-	if record == nil {
-		r.limit.left = maxRecord
-		var err error
-		record, err = r.csv.Read()
-		if errors.Is(err, io.EOF) {
-			return io.EOF
-		}
-		var parse *csv.ParseError
-		if errors.As(err, &parse) {
-			r.Row++
-			return r.bad(parse.Line, parse.Err)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.Name, err)
-		}
-		line, _ = r.csv.FieldPos(0)
+// read is the next record of the text, its cells trimmed.
+func (r *csvRecords) read() ([]string, error) {
+	r.limit.left = maxRecord
+	record, err := r.csv.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, io.EOF
 	}
 	r.Row++
-	if len(record) != r.width {
-		return r.bad(line, fmt.Errorf("%d columns, want %d", len(record), r.width))
+	var parse *csv.ParseError
+	if errors.As(err, &parse) {
+		r.line = parse.Line + r.skipped
+		return nil, r.bad(parse.Err)
 	}
-	k := 0
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Name, err)
+	}
+	r.line, _ = r.csv.FieldPos(0)
+	r.line += r.skipped
+	if r.spaced && len(record) > 1 && record[len(record)-1] == "" {
+		record = record[:len(record)-1]
+	}
+	if len(record) > maxColumns {
+		return nil, r.bad(fmt.Errorf("%d columns, want at most %d", len(record), maxColumns))
+	}
 	for i, cell := range record {
-		cell = strings.TrimSpace(cell)
-		if i == r.labelCol {
-			if r.text = cell; cell == "" {
-				return r.bad(line, fmt.Errorf("%s: no label", r.column(i)))
-			}
-			continue
-		}
-		v, err := number(cell)
-		if err != nil {
-			return r.bad(line, fmt.Errorf("%s: %w", r.column(i), err))
-		}
-		dst[k] = v
-		k++
+		record[i] = strings.TrimSpace(cell)
 	}
-	return nil
+	return record, nil
 }
 
-func (r *csvRows) bad(line int, err error) error {
-	return &dataset.RowError{Source: r.Name, Row: r.Row - 1, Err: fmt.Errorf("line %d: %w", line, err)}
+func (r *csvRecords) bad(err error) error {
+	return &dataset.RowError{Source: r.Name, Row: r.Row - 1, Err: fmt.Errorf("line %d: %w", r.line, err)}
+}
+
+// Record implements dataset.Records.
+func (r *csvRecords) Record() ([]dataset.Cell, error) {
+	record, err := r.first, r.broken
+	if r.first, r.broken = nil, nil; record == nil && err == nil {
+		record, err = r.read()
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.cells = r.cells[:0]
+	for _, cell := range record {
+		text, err := r.decimal.point(cell)
+		if err != nil {
+			return nil, r.bad(err)
+		}
+		c := dataset.Cell{Kind: dataset.CellText, Text: text}
+		if cell == "" {
+			c.Kind = dataset.CellMissing
+		}
+		r.cells = append(r.cells, c)
+	}
+	return r.cells, nil
 }

@@ -23,6 +23,7 @@ func ExampleTable() {
 	// npz [.npz]
 	// csv [.csv .tsv]
 	// parquet [.parquet]
+	// arrow [.arrow .arrows .feather]
 	// jsonl [.jsonl .ndjson .json]
 	// idx []
 	// image_file [.png .jpg .jpeg .webp .gif .bmp .tif .tiff]
@@ -48,7 +49,28 @@ func ExampleCSV() {
 func ExampleCSV_error() {
 	_, err := dataset.Read("-", formats.Table(), dataset.StreamOptions{Format: "csv", Stdin: strings.NewReader("a,b\n1,2\n3,x\n")})
 	fmt.Println(err)
-	// Output: -: row 1: line 3: column "b": "x" is not a number
+	// Output: -: row 1: line 3: column "b": "x" is not a number; data.columns: {b: {categories: [...]}} says which words it has, {b: {ignore: true}} leaves it out, id: b names rows by it
+}
+
+// Rows go by the names of their columns, whatever the order of the file.
+func ExampleCSV_schema() {
+	flowers := []dataset.Feature{{Name: "length", Kind: dataset.KindNumber}, {Name: "width", Kind: dataset.KindNumber}}
+	path := filepath.Join(os.TempDir(), "vaeguard-example.csv")
+	if err := os.WriteFile(path, []byte("width,note,length\n3.5,wild,5.1\n"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(path)
+	r, err := formats.CSV{}.Open(path, dataset.ReadOptions{Schema: &dataset.Schema{Features: flowers}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	row := make([]float32, r.Example().Size())
+	if err := r.Next(row); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(row, r.(dataset.Tabled).Notices())
+	// Output: [5.1 3.5] [columns that are no features are left out: note]
 }
 
 // A row a line, of the shape that is wanted: what a pipe hands to detect.

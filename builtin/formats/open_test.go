@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -60,46 +61,6 @@ const irisCSV = `length,width,species
 5e1,6,setosa
 `
 
-func TestOpenCSV(t *testing.T) {
-	d := mustOpen(t, dataset.Source{File: write(t, "t.csv", []byte(irisCSV)), Label: "species"})
-	if want := []float32{1, 2.5, 3, -4, 50, 6}; !slices.Equal(d.X.Data, want) || !d.X.Shape.Equal(tensor.Shape{3, 2}) {
-		t.Errorf("x = %v %v, want %v", d.X.Shape, d.X.Data, want)
-	}
-	if !slices.Equal(d.Labels, []int{0, 1, 0}) || !slices.Equal(d.Classes, []string{"setosa", "virginica"}) {
-		t.Errorf("labels %v of %v", d.Labels, d.Classes)
-	}
-	if !slices.Equal(d.Features, []string{"length", "width"}) {
-		t.Errorf("features %v", d.Features)
-	}
-	d = mustOpen(t, dataset.Source{File: write(t, "t.csv", []byte("\uFEFF1;2;0\n3;4;1\n")), Label: "2"})
-	if want := []float32{1, 2, 3, 4}; !slices.Equal(d.X.Data, want) || !slices.Equal(d.Labels, []int{0, 1}) || !slices.Equal(d.Classes, []string{"0", "1"}) {
-		t.Errorf("without header: x %v, labels %v", d.X.Data, d.Labels)
-	}
-}
-
-func TestCSVRefused(t *testing.T) {
-	for _, c := range []struct{ name, text, label, want string }{
-		{"mixed", "a,b\n1,2\n3,low\n", "", `row 1: line 3: column "b": "low" is not a number`},
-		{"nan", "a,b\n1,NaN\n", "", `row 0: line 2: column "b": "NaN": want finite`},
-		{"overflow", "a\n1e39\n", "", `column "a": "1e39": want finite`},
-		{"empty cell", "a,b\n1,\n", "", `column "b": no value`},
-		{"short row", "a,b\n1\n", "", "1 columns, want 2"},
-		{"no such column", "a,b\n1,2\n", "c", `no column "c"; it has a, b`},
-		{"no header", "1,2\n", "c", "has no header"},
-		{"quotes", "a,b\n\"1,2\n", "", "row 0"},
-		{"empty", "", "", "empty"},
-		{"header only", "a,b\n", "", "no rows"},
-		{"fractional label", "a,y\n1,0.5\n", "y", `label "0.5", want class indices from 0 or names`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := open(dataset.Source{File: write(t, "t.csv", []byte(c.text)), Label: c.label})
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
-	}
-}
-
 func TestOpenNPZ(t *testing.T) {
 	d := mustOpen(t, dataset.Source{File: numpy("deflated.npz"), X: "images", Y: "y"})
 	if !d.X.Shape.Equal(tensor.Shape{4, 2, 3}) || !slices.Equal(d.Labels, []int{0, 1, 2, 1}) {
@@ -129,13 +90,56 @@ func TestOpenParquet(t *testing.T) {
 		t.Errorf("x %v, labels %v", d.X.Data, d.Labels)
 	}
 	for file, want := range map[string]string{
-		"null.parquet": `row 1: column "a" has no value`,
+		"null.parquet": `row 1: column "a": no value; data.columns: {a: {missing: median}} accepts it`,
 		"time.parquet": `column "a" is of type TIMESTAMP`,
 		"flat.parquet": `column "kind" holds text, want numbers`,
 	} {
 		if _, err := open(dataset.Source{File: fixture(file)}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", file, err, want)
 		}
+	}
+}
+
+// typed are the rows of the fixtures types.*, whose word is the label.
+var typed = []float32{0.5, 1.25, 1.25, 1.5, 1, 1, -1.25, -0.5, -2.5, -2.5, -2, 0, 65504, 99.99, 123456789.125, 1e21, 1 << 53, 1}
+
+func TestParquetTypes(t *testing.T) {
+	d := mustOpen(t, dataset.Source{File: fixture("types.parquet"), Label: "word"})
+	if !slices.Equal(d.X.Data, typed) || !slices.Equal(d.Labels, []int{0, 1, 0}) {
+		t.Errorf("x %v, want %v, labels %v", d.X.Data, typed, d.Labels)
+	}
+	pandasTable(t, Parquet{}, fixture("pandas.parquet"))
+}
+
+// pandasTable holds that a frame of the columns a and b under the index key, with
+// values missing, is read without that.
+func pandasTable(t *testing.T, f dataset.Format, path string) {
+	t.Helper()
+	rules := map[string]dataset.ColumnRule{"a": {Missing: true}, "b": {Categories: []string{"x", "y"}, Missing: true}}
+	r, err := f.Open(path, dataset.ReadOptions{Schema: &dataset.Schema{Rules: rules, Keep: []string{"key"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if n := r.(dataset.Tabled).Notices(); len(n) != 1 || !strings.Contains(n[0], `column "key" is an index`) {
+		t.Errorf("notices %q", n)
+	}
+	for i, want := range []string{"[1.5 0] 7", "[2.5 NaN] 8", "[NaN 1] 9"} {
+		row := make([]float32, 2)
+		if err := r.Next(row); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(row, " ", r.(dataset.Traced).Trace().Kept[0].Number); got != want {
+			t.Errorf("row %d is %s, want %s", i, got, want)
+		}
+	}
+	r, err = f.Open(path, dataset.ReadOptions{Schema: &dataset.Schema{ID: "key", Features: []dataset.Feature{{Name: "a", Missing: true}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if err := r.Next(make([]float32, 1)); err != nil || r.(dataset.Traced).Trace().ID != "7" {
+		t.Errorf("id %+v, %v", r.(dataset.Traced).Trace(), err)
 	}
 }
 
@@ -168,8 +172,8 @@ func TestOpenIDX(t *testing.T) {
 	if !plain.X.Shape.Equal(tensor.Shape{2, 1, 2, 1}) || !slices.Equal(plain.X.Data, []float32{0, 1, 0.2, 0.4}) {
 		t.Errorf("x = %v %v", plain.X.Shape, plain.X.Data)
 	}
-	if !slices.Equal(plain.Labels, []int{3, 1}) {
-		t.Errorf("labels %v", plain.Labels)
+	if !slices.Equal(plain.Labels, []int{1, 0}) || !slices.Equal(plain.Classes, []string{"1", "3"}) {
+		t.Errorf("labels %v of %v", plain.Labels, plain.Classes)
 	}
 	if dataset.Shared(plain, packed) != 2 {
 		t.Error("the same content under another name was not recognised")

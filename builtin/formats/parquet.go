@@ -3,16 +3,14 @@ package formats
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/vaeguard/vaeguard/builtin/formats/parquet"
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // Parquet is a table of Apache Parquet, read column chunk by column chunk.
@@ -27,6 +25,18 @@ func (Parquet) Traits() dataset.Traits {
 
 // Open implements dataset.Format.
 func (Parquet) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
+	r, err := openParquet(path, o)
+	if err != nil {
+		return nil, err
+	}
+	t, err := dataset.NewTable(r, path, o)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return t, nil
+}
+
+func openParquet(path string, o dataset.ReadOptions) (*parquetRecords, error) {
 	f, err := dataset.OpenRegular(path)
 	if err != nil {
 		return nil, err
@@ -35,7 +45,7 @@ func (Parquet) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) 
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	r, err := newParquetRows(f, info.Size(), path, o.Label)
+	r, err := newParquetRecords(f, info.Size(), path, o)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -43,115 +53,82 @@ func (Parquet) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) 
 	return r, nil
 }
 
-// ReadLabels implements dataset.LabelFormat: a table whose only column is the
-// label.
-func (f Parquet) ReadLabels(path, _ string, _ int) (a dataset.Array, err error) {
-	r, err := f.Open(path, dataset.ReadOptions{})
+// ReadLabels implements dataset.LabelFormat: a table whose only column, but for
+// indices, is the label.
+func (Parquet) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
+	r, err := openParquet(path, dataset.ReadOptions{})
 	if err != nil {
 		return dataset.Array{}, err
 	}
-	d, err := dataset.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return dataset.Array{}, dataset.Named(path, err)
-	}
-	if n := d.X.Stride(); n != 1 {
-		return dataset.Array{}, fmt.Errorf("%s: %d columns, want one of labels", path, n)
-	}
-	return dataset.Array{Shape: d.X.Shape[:1], Data: d.X.Data}, nil
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return columnOfLabels(r, path, n)
 }
 
-// parquetRows streams a table: one number per column, or all numbers of columns
-// that hold lists, in the order of the schema; by choice one column of labels.
-type parquetRows struct {
-	name     string
-	file     io.ReaderAt
-	closer   io.Closer // of the file; nil: none
-	size     int64
-	table    *parquet.Table
-	labelCol int
-	text     string
-	shape    tensor.Shape
-	pending  []parquet.Cell // the first row, read for its width
-	read     int
+// parquetRecords are the records of a table: one number per column, or all
+// numbers of columns that hold lists, in the order of the schema.
+type parquetRecords struct {
+	name    string
+	file    io.ReaderAt
+	closer  io.Closer // of the file; nil: none
+	size    int64
+	table   *parquet.Table
+	columns []dataset.Column
+	pending []parquet.Cell // the first row, read for its lists
+	read    int
+	cells   []dataset.Cell
 }
 
-func newParquetRows(file io.ReaderAt, size int64, name, label string) (*parquetRows, error) {
+func newParquetRecords(file io.ReaderAt, size int64, name string, o dataset.ReadOptions) (*parquetRecords, error) {
 	table, err := parquet.Open(file, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	r := &parquetRows{name: name, file: file, size: size, table: table, labelCol: -1}
-	if err := r.open(label); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	r := &parquetRecords{name: name, file: file, size: size, table: table}
+	index := pandasIndex(table.Metadata("pandas"))
+	lists := false
+	for _, c := range table.Columns() {
+		kind := dataset.CellNumber
+		if c.Text {
+			kind = dataset.CellText
+		}
+		r.columns = append(r.columns, dataset.Column{Name: c.Name, Kind: kind, Index: slices.Contains(index, c.Name), Reject: c.Reject})
+		lists = lists || c.List
+	}
+	if lists {
+		if err := r.sizes(o); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	return r, nil
 }
 
-func (r *parquetRows) open(label string) error {
-	columns := r.table.Columns()
-	if label != "" {
-		r.labelCol = slices.IndexFunc(columns, func(c parquet.Column) bool { return c.Name == label })
-		if r.labelCol < 0 {
-			return fmt.Errorf("no column %q; it has %s", label, names(columns))
-		}
+// sizes finds how long lists are: as the schema knows, or as in the first row.
+func (r *parquetRecords) sizes(o dataset.ReadOptions) error {
+	first, err := r.table.Next()
+	if err != nil && !isEOF(err) {
+		return err
 	}
-	lists := false
-	width := 0
-	for i, c := range columns {
-		if c.Reject != "" {
-			return fmt.Errorf("column %q %s, want numbers", c.Name, c.Reject)
-		}
-		if i == r.labelCol {
-			if c.List {
-				return fmt.Errorf("column %q of the labels holds lists", c.Name)
-			}
+	r.pending = slices.Clone(first)
+	for i, c := range r.table.Columns() {
+		if !c.List {
 			continue
 		}
-		if c.Text {
-			return fmt.Errorf("column %q holds text, want numbers", c.Name)
-		}
-		lists = lists || c.List
-		width++
-	}
-	if lists {
-		first, err := r.table.Next()
-		if err != nil && !isEOF(err) {
-			return err
-		}
-		r.pending = slices.Clone(first)
-		width = 0
+		n := 0
 		for _, cell := range first {
-			if cell.Column != r.labelCol {
-				width++
+			if cell.Column == i {
+				n++
 			}
 		}
+		r.columns[i].Size = listSize(c.Name, n, o)
 	}
-	if width == 0 {
-		return errors.New("no column other than the labels")
-	}
-	r.shape = tensor.Shape{width}
 	return nil
 }
 
-func names(columns []parquet.Column) string {
-	var out []string
-	for _, c := range columns {
-		out = append(out, c.Name)
-	}
-	return strings.Join(out, ", ")
-}
+func (r *parquetRecords) Columns() []dataset.Column { return r.columns }
+func (r *parquetRecords) Header() bool              { return true }
+func (r *parquetRecords) Count() int                { return int(r.table.NumRows()) }
 
-var (
-	_ dataset.RowLabels = (*parquetRows)(nil)
-	_ dataset.Featured  = (*parquetRows)(nil)
-)
-
-func (r *parquetRows) Example() tensor.Shape { return r.shape }
-func (r *parquetRows) Count() int            { return int(r.table.NumRows()) }
-func (r *parquetRows) Label() string         { return r.text }
-func (r *parquetRows) Classes() []string     { return nil }
-
-func (r *parquetRows) Close() error {
+func (r *parquetRecords) Close() error {
 	err := r.table.Close()
 	if r.closer != nil {
 		err = errors.Join(err, r.closer.Close())
@@ -159,21 +136,8 @@ func (r *parquetRows) Close() error {
 	return err
 }
 
-func (r *parquetRows) Features() []string {
-	var out []string
-	for i, c := range r.table.Columns() {
-		if c.List {
-			return nil
-		}
-		if i != r.labelCol {
-			out = append(out, c.Name)
-		}
-	}
-	return out
-}
-
-// parts hashes the whole file: its rows are not read in order of its bytes.
-func (r *parquetRows) Parts() []dataset.Part {
+// Parts hashes the whole file: its rows are not read in order of its bytes.
+func (r *parquetRecords) Parts() []dataset.Part {
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(r.file, 0, r.size)); err != nil {
 		return nil
@@ -181,47 +145,125 @@ func (r *parquetRows) Parts() []dataset.Part {
 	return []dataset.Part{{Digest: hex.EncodeToString(h.Sum(nil)), Rows: r.read}}
 }
 
-func (r *parquetRows) Next(dst []float32) error {
+// Record implements dataset.Records.
+func (r *parquetRecords) Record() ([]dataset.Cell, error) {
 	cells := r.pending
 	if r.pending = nil; cells == nil {
 		var err error
 		cells, err = r.table.Next()
 		if isEOF(err) {
-			return io.EOF
+			return nil, io.EOF
 		}
 		if err != nil {
-			return fmt.Errorf("%s: row %d: %w", r.name, r.read, err)
+			return nil, fmt.Errorf("%s: row %d: %w", r.name, r.read, err)
 		}
 	}
 	r.read++
-	k := 0
-	for _, c := range cells {
-		column := r.table.Columns()[c.Column]
-		if c.Null {
-			return r.bad(fmt.Errorf("column %q has no value", column.Name))
+	r.cells = r.cells[:0]
+	for i, c := range r.columns {
+		n := 0
+		for n < len(cells) && cells[n].Column == i {
+			n++
 		}
-		if c.Column == r.labelCol {
-			if r.text = c.Text; !column.Text {
-				r.text = strconv.FormatFloat(c.Number, 'g', -1, 64)
-			}
+		of := cells[:n]
+		cells = cells[n:]
+		want := max(c.Size, 1)
+		if n == 1 && of[0].Null {
+			r.cells = append(r.cells, make([]dataset.Cell, want)...) // also a list without a value
 			continue
 		}
-		if k == len(dst) {
-			return r.bad(fmt.Errorf("more than %d numbers, as the first row has", k))
+		if n != want {
+			return nil, r.bad(fmt.Errorf("column %q has %d numbers, want %d", c.Name, n, want))
 		}
-		v := float32(c.Number)
-		if v-v != 0 {
-			return r.bad(fmt.Errorf("column %q is %v, want finite numbers of float32", column.Name, c.Number))
+		for _, v := range of {
+			r.cells = append(r.cells, parquetCell(v, c))
 		}
-		dst[k] = v
-		k++
 	}
-	if k < len(dst) {
-		return r.bad(fmt.Errorf("%d numbers, the first row has %d", k, len(dst)))
+	if len(cells) > 0 {
+		return nil, r.bad(errors.New("values out of the columns' order"))
 	}
-	return nil
+	return r.cells, nil
 }
 
-func (r *parquetRows) bad(err error) error {
+func parquetCell(v parquet.Cell, c dataset.Column) dataset.Cell {
+	switch {
+	case v.Null || c.Reject != "":
+		return dataset.Cell{}
+	case c.Kind == dataset.CellText:
+		return dataset.Cell{Kind: dataset.CellText, Text: v.Text}
+	}
+	return dataset.Cell{Kind: dataset.CellNumber, Number: v.Number, Text: v.Text}
+}
+
+func (r *parquetRecords) bad(err error) error {
 	return &dataset.RowError{Source: r.name, Row: r.read - 1, Err: err}
+}
+
+// pandasIndex are the columns that pandas' metadata names as index.
+func pandasIndex(metadata string) []string {
+	var m struct {
+		Columns []any `json:"index_columns"`
+	}
+	if metadata == "" || json.Unmarshal([]byte(metadata), &m) != nil {
+		return nil
+	}
+	var out []string
+	for _, c := range m.Columns {
+		if name, ok := c.(string); ok { // others are ranges, which no column holds
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// maxLabels bounds the labels of one file.
+const maxLabels = 1 << 27
+
+// columnOfLabels reads the only column of r that is no index, n rows of it; n <
+// 0: all.
+func columnOfLabels(r dataset.Records, name string, n int) (dataset.Array, error) {
+	at := -1
+	cell := 0
+	for _, c := range r.Columns() {
+		if !c.Index && !dataset.IsIndexName(c.Name) {
+			switch {
+			case at >= 0:
+				return dataset.Array{}, fmt.Errorf("%s: %d columns, want one of labels", name, len(r.Columns()))
+			case c.Reject != "" || c.Size > 0:
+				return dataset.Array{}, fmt.Errorf("%s: column %q holds neither numbers nor text, want labels", name, c.Name)
+			}
+			at = cell
+		}
+		cell += max(c.Size, 1)
+	}
+	if at < 0 {
+		return dataset.Array{}, fmt.Errorf("%s: no column of labels", name)
+	}
+	if n < 0 {
+		n = maxLabels
+	}
+	var numbers []float64
+	var texts []string
+	for row := 0; ; row++ {
+		cells, err := r.Record()
+		if isEOF(err) {
+			break
+		}
+		switch {
+		case err != nil:
+			return dataset.Array{}, dataset.Named(name, err)
+		case row >= n:
+			return dataset.Array{}, fmt.Errorf("%s: more than %d labels", name, n)
+		case cells[at].Kind == dataset.CellMissing:
+			return dataset.Array{}, fmt.Errorf("%s: row %d: no label", name, row)
+		case cells[at].Kind == dataset.CellText:
+			texts = append(texts, cells[at].Text)
+		default:
+			numbers = append(numbers, cells[at].Number)
+		}
+	}
+	if texts != nil && numbers == nil {
+		return dataset.Array{Shape: []int{len(texts)}, Data: texts}, nil
+	}
+	return dataset.Array{Shape: []int{len(numbers)}, Data: numbers}, nil
 }

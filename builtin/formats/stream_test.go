@@ -145,7 +145,7 @@ func BenchmarkStreamJSON(b *testing.B) {
 
 // A row is given as soon as it is written, before the next or the end.
 func TestStreamDoesNotWait(t *testing.T) {
-	for format, line := range map[string]string{"jsonl": "[1,2]\n", "csv": "1,2\n", "npy": string(npy("{'descr': '|u1', 'fortran_order': False, 'shape': (9, 2), }", 0)) + "\x01\x02"} {
+	for format, line := range map[string]string{"jsonl": "[1,2]\n", "csv": "a,b\n1,2\n", "npy": string(npy("{'descr': '|u1', 'fortran_order': False, 'shape': (9, 2), }", 0)) + "\x01\x02"} {
 		r, w := io.Pipe()
 		go func() { _, _ = io.WriteString(w, line) }()
 		s, err := dataset.OpenStream("-", Table(), dataset.StreamOptions{Format: format, Example: tensor.Shape{2}, Batch: 1, Stdin: r})

@@ -52,6 +52,19 @@ func (a *app) notices(lines []string) {
 	}
 }
 
+// readAs reads rows as a spec or a detector prepares them; as is "" for rows in
+// the classifier's own units.
+func (a *app) readAs(path, as string) (*tensor.Tensor, error) {
+	if as == "" {
+		return a.readRows(path, nil)
+	}
+	d, err := host.ReadRows(path, as, a.c, host.ReadOptions{Stdin: a.stdin})
+	if err != nil {
+		return nil, err
+	}
+	return d.X, nil
+}
+
 // readRows reads rows that nothing prepares: those of a classifier alone, in its
 // own units. example is the shape wanted, nil: as stored.
 func (a *app) readRows(path string, example tensor.Shape) (*tensor.Tensor, error) {

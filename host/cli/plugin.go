@@ -109,7 +109,7 @@ func (a *app) start(cmd *cobra.Command, name string, f pluginFlags, example tens
 
 func (a *app) pluginCheckCommand() *cobra.Command {
 	var f pluginFlags
-	var data string
+	var data, as string
 	var shape []int
 	c := &cobra.Command{
 		Use:   "check NAME|PATH",
@@ -127,7 +127,7 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 				}
 			}
 			if data != "" {
-				if rows, err = a.readRows(data, nil); err != nil {
+				if rows, err = a.readAs(data, as); err != nil {
 					return err
 				}
 				example = rows.Example()
@@ -171,9 +171,12 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().StringVar(&data, "data", "", "rows to check with (default: random rows in the legal range)")
+	c.Flags().StringVar(&as, "as", "", asHelp)
 	c.Flags().IntSliceVar(&shape, "shape", nil, "shape of a row, as the data would have it, for models that leave it open: 224,224,3")
 	return c
 }
+
+const asHelp = "SPEC or DETECTOR that prepares the rows of --data (default: they are in the units that the classifier takes)"
 
 // maxCheckShape is how many numbers a row of plugin check may have.
 const maxCheckShape = 1 << 24
@@ -234,7 +237,7 @@ func (a *app) pluginLockCommand() *cobra.Command {
 
 func (a *app) pluginPredictCommand() *cobra.Command {
 	var f pluginFlags
-	var data, cotangent, out string
+	var data, as, cotangent, out string
 	c := &cobra.Command{
 		Use:   "predict NAME|PATH --data X.npy --out Y.npz",
 		Short: "Run a classifier by hand: its output, and its gradient for a cotangent",
@@ -243,7 +246,7 @@ func (a *app) pluginPredictCommand() *cobra.Command {
 			if data == "" || out == "" {
 				return usagef("plugin predict needs --data and --out")
 			}
-			x, err := a.readRows(data, nil)
+			x, err := a.readAs(data, as)
 			if err != nil {
 				return err
 			}
@@ -273,6 +276,7 @@ func (a *app) pluginPredictCommand() *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().StringVar(&data, "data", "", "inputs, (N, example…)")
+	c.Flags().StringVar(&as, "as", "", asHelp)
 	c.Flags().StringVar(&cotangent, "cotangent", "", "cotangents of the output, (N, classes)")
 	c.Flags().StringVar(&out, "out", "", ".npz file to write")
 	return c

@@ -26,7 +26,9 @@ type Content struct {
 	Row  int    // rows read so far: the reader of one counts it
 
 	hash   hash.Hash
-	most   int64 // the bytes that can follow from the start, -1 if unknown
+	most   int64    // the bytes that can follow from the start, -1 if unknown
+	plain  bool     // not compressed
+	file   *os.File // to be read in any order; nil: it cannot be
 	closer []io.Closer
 }
 
@@ -45,6 +47,9 @@ func OpenContent(path string) (*Content, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if c.plain {
+		c.file = f
+	}
 	c.closer = append(c.closer, f)
 	return c, nil
 }
@@ -52,7 +57,7 @@ func OpenContent(path string) (*Content, error) {
 // NewContent reads r, of size bytes (-1 if unknown), undoing gzip. It does
 // not close r.
 func NewContent(r io.Reader, name string, size int64) (*Content, error) {
-	c := &Content{Name: name, hash: sha256.New(), most: size}
+	c := &Content{Name: name, hash: sha256.New(), most: size, plain: true}
 	raw := bufio.NewReaderSize(r, 1<<16)
 	plain := io.Reader(raw)
 	if magic, err := raw.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
@@ -60,7 +65,7 @@ func NewContent(r io.Reader, name string, size int64) (*Content, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		plain = z
+		plain, c.plain = z, false
 		c.closer = append(c.closer, z)
 		if size >= 0 {
 			c.most = math.MaxInt64
@@ -73,7 +78,8 @@ func NewContent(r io.Reader, name string, size int64) (*Content, error) {
 	return c, nil
 }
 
-// OpenRegular opens a file that is neither folder, pipe nor device.
+// OpenRegular opens a file that is neither folder, pipe nor device. What Git
+// left in place of a large file is refused.
 func OpenRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -82,7 +88,16 @@ func OpenRegular(path string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	return os.Open(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	const pointer = "version https://git-lfs"
+	b := make([]byte, len(pointer))
+	if n, _ := f.ReadAt(b, 0); string(b[:n]) == pointer {
+		return nil, errors.Join(fmt.Errorf("%s is but a pointer of Git LFS to the file: git lfs pull fetches it", path), f.Close())
+	}
+	return f, nil
 }
 
 // Holds is an error unless n rows of width bytes can follow: what a header
@@ -96,6 +111,9 @@ func (c *Content) Holds(n, width int64) error {
 	}
 	return nil
 }
+
+// Most is the number of bytes that there can be at most, -1 if unknown.
+func (c *Content) Most() int64 { return c.most }
 
 // Fill reads exactly len(b) bytes. An end before that is an error that says
 // which row it cut.
@@ -139,7 +157,7 @@ func (c *Content) Close() error {
 // the number at i.
 func BadNumber(row []float32, column func(i int) string) error {
 	for i, v := range row {
-		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+		if v-v != 0 { // of NaN and of infinite numbers alone
 			return fmt.Errorf("%s is %v, want finite numbers of float32", column(i), v)
 		}
 	}

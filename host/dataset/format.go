@@ -64,6 +64,9 @@ type Traits struct {
 	Arrays bool
 	// Table says that columns have names, or numbers: label names one.
 	Table bool
+	// Objects says that rows may have names of columns as well as none: label
+	// names a column, and labels may come from a file too.
+	Objects bool
 	// Labelled says that rows bring their labels. Those of other formats, but
 	// for tables, may come from a file of labels.
 	Labelled bool
@@ -82,8 +85,8 @@ type ReadOptions struct {
 	// Labels names an array of labels, or a file: one that is no array's name
 	// is left to the caller.
 	Labels string
-	// Label names the column of labels; empty: none. With a Schema it is that
-	// one's.
+	// Label names the column of labels; empty: the Schema's, if that has one. It
+	// must be there, but for the Schema's where Features are known.
 	Label string
 	// Schema says what the columns of a table are for; nil: all but the label are
 	// numbers.
@@ -102,15 +105,17 @@ type ReadOptions struct {
 // Reader reads the examples of one source in order. It is owned by one
 // goroutine; two readers of one file are independent. It declares what
 // more it knows by [RowLabels], [ArrayLabels], [Featured], [Headed],
-// [Noticed], [Bounded], [Tabled], [Traced], [Imaged] and [Varied].
+// [Noticed], [Bounded], [RandomAccess], [Tabled], [Traced], [Imaged] and
+// [Varied].
 type Reader interface {
 	// Example is the shape of one row as stored, images as NHWC. It does not
 	// change. Its size is from 1 to MaxElements.
 	Example() tensor.Shape
 	// Count is the number of rows, -1 if unknown without reading.
 	Count() int
-	// Next fills dst, of Example's size, with the next row, all numbers finite;
-	// io.EOF ends. After a *RowError the next row can be read; other errors,
+	// Next fills dst, of Example's size, with the next row, all numbers finite
+	// but for the NaN of a value that is missing where a Tabled lets it; io.EOF
+	// ends. After a *RowError the next row can be read; other errors,
 	// which name the source, are final.
 	Next(dst []float32) error
 	// Parts are the digests of the files read, complete once Next gave io.EOF.

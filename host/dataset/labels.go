@@ -1,8 +1,8 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -10,12 +10,13 @@ import (
 	"github.com/vaeguard/vaeguard/host/registry"
 )
 
-// maxClass bounds class indices.
+// maxClass bounds class indices, and the number of classes.
 const maxClass = 1 << 16
 
 // ReadLabels reads n labels (n < 0: all) from a file of a [LabelFormat], or an
-// array of one (x.npz:KEY). Whole numbers from 0 are class indices and classes
-// is nil; text is classes by name, in sorted order.
+// array of one (x.npz:KEY), and names their classes. Whole numbers from 0 are
+// class indices, called "0", "1", … up to the largest, whether each occurs or
+// not; other numbers and text are classes by name, in order.
 func ReadLabels(path string, n int, formats registry.Table[Format]) (labels []int, classes []string, err error) {
 	file, key := splitKey(path, formats)
 	f, err := recognise(file, formats)
@@ -30,30 +31,66 @@ func ReadLabels(path string, n int, formats registry.Table[Format]) (labels []in
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.labels(path, n)
+	labels, classes, err = a.labels(path, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := Data{Labels: labels, Classes: classes}
+	if numbers, names, ok := d.indices(); ok {
+		return numbers, names, nil
+	}
+	return labels, classes, nil
 }
 
-// labels turns a vector of n (n < 0: any number) into class indices.
+// labels numbers the classes of a vector of n labels (n < 0: any number).
 func (a Array) labels(name string, n int) ([]int, []string, error) {
 	if len(a.Shape) == 0 || len(a.Shape) > 2 || len(a.Shape) == 2 && a.Shape[1] != 1 {
-		return nil, nil, fmt.Errorf("%s: labels of shape %v, want a vector of class indices or names", name, a.Shape)
+		return nil, nil, fmt.Errorf("%s: labels of shape %v, want a vector of whole numbers or names", name, a.Shape)
 	}
 	if n >= 0 && a.Shape[0] != n {
 		return nil, nil, fmt.Errorf("%s: %d labels for %d rows", name, a.Shape[0], n)
 	}
-	if texts, ok := a.Data.([]string); ok {
-		return classesOf(name, texts)
-	}
-	labels, err := a.Ints()
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: labels: %w", name, err)
-	}
-	for i, y := range labels {
-		if y < 0 || y >= maxClass {
-			return nil, nil, fmt.Errorf("%s: row %d: label %d, want class indices from 0", name, i, y)
+	texts, ok := a.Data.([]string)
+	if !ok {
+		labels, err := a.Ints()
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: labels: %w", name, err)
+		}
+		texts = make([]string, len(labels))
+		for i, y := range labels {
+			texts[i] = strconv.Itoa(y)
 		}
 	}
-	return labels, nil, nil
+	return classesOf(name, texts)
+}
+
+// indices are labels as class indices, with the names of all classes up to the
+// largest; false if they are no whole numbers from 0.
+func (d *Data) indices() (labels []int, classes []string, ok bool) {
+	labels = make([]int, len(d.Labels))
+	for i, y := range d.Labels {
+		if !IsClass(d.Classes[y]) {
+			return nil, nil, false
+		}
+		v, _ := strconv.ParseFloat(d.Classes[y], 64)
+		labels[i] = int(v)
+	}
+	all := Data{Labels: labels}
+	all.nameClasses()
+	return labels, all.Classes, true
+}
+
+// index takes texts for indices of d's classes.
+func (d *Data) index(texts []string) error {
+	d.Labels = make([]int, len(texts))
+	for i, s := range texts {
+		y, err := strconv.Atoi(s)
+		if err != nil || y < 0 || y >= len(d.Classes) {
+			return fmt.Errorf("row %d: label %.40q of %d classes", i, s, len(d.Classes))
+		}
+		d.Labels[i] = y
+	}
+	return nil
 }
 
 // IsClass reports whether a label written as text is a class index: a whole
@@ -63,39 +100,50 @@ func IsClass(text string) bool {
 	return err == nil && v >= 0 && v < maxClass && v == math.Trunc(v)
 }
 
-// classesOf reads labels written as text: class indices if all are whole
-// numbers from 0, else names.
+// classesOf numbers labels as they stand in a file: classes are the values that
+// occur, whole numbers in their order if all are such, else words by name.
+// Class indices without gaps so keep their numbers.
 func classesOf(name string, texts []string) (labels []int, classes []string, err error) {
 	labels = make([]int, len(texts))
-	indices := true
-	numbers := 0
-	seen := map[string]int{}
-	for _, s := range texts {
-		indices = indices && IsClass(s)
-		if _, ok := seen[s]; !ok {
-			if v, err := strconv.ParseFloat(s, 64); err == nil && v != math.Trunc(v) {
-				numbers++
+	known := map[string]int{} // by the text, and by what that is canonically
+	numbers := true
+	for i, s := range texts {
+		if _, ok := known[s]; ok {
+			continue
+		}
+		c := canonical(s)
+		v, err := strconv.ParseFloat(c, 64)
+		number := decimal.MatchString(c) && err == nil
+		if number && v != math.Trunc(v) {
+			return nil, nil, fmt.Errorf("%s: row %d: label %.40q, want whole numbers or names", name, i, s)
+		}
+		numbers = numbers && number
+		if _, ok := known[c]; !ok {
+			if classes = append(classes, c); len(classes) > maxClass {
+				return nil, nil, fmt.Errorf("%s: more than %d different labels", name, maxClass)
 			}
-			seen[s] = 0
 		}
+		known[s], known[c] = 0, 0
 	}
-	if indices {
-		for i, s := range texts {
-			v, _ := strconv.ParseFloat(s, 64)
-			labels[i] = int(v)
+	slices.SortFunc(classes, func(a, b string) int {
+		if numbers {
+			x, _ := strconv.ParseFloat(a, 64)
+			y, _ := strconv.ParseFloat(b, 64)
+			if c := cmp.Compare(x, y); c != 0 {
+				return c
+			}
 		}
-		return labels, nil, nil
+		return cmp.Compare(a, b)
+	})
+	number := make(map[string]int, len(classes))
+	for i, c := range classes {
+		number[c] = i
 	}
-	if numbers > 0 {
-		i := slices.IndexFunc(texts, func(s string) bool { return !IsClass(s) })
-		return nil, nil, fmt.Errorf("%s: row %d: label %.40q, want class indices from 0 or names", name, i, texts[i])
-	}
-	classes = slices.Sorted(maps.Keys(seen))
-	for i, s := range classes {
-		seen[s] = i
+	for s := range known {
+		known[s] = number[canonical(s)]
 	}
 	for i, s := range texts {
-		labels[i] = seen[s]
+		labels[i] = known[s]
 	}
 	return labels, classes, nil
 }

@@ -55,11 +55,13 @@ func (s *Source) checkKeys(faults *registry.FieldErrors, t Traits, formats regis
 			faults.Add(k.key, "names an array of a %s, which the source is not", Words(formats, func(f Format) bool { return f.Traits().Arrays }))
 		}
 	}
-	if s.Label != "" && !t.Table {
+	if s.Label != "" && !t.Table && !t.Objects {
 		faults.Add("label", "names a column of a table; for a file of labels write labels")
 	}
 	switch {
 	case s.Labels == "":
+	case t.Objects && s.Label != "":
+		faults.Add("labels", "excludes label: both say where the labels are")
 	case t.Table:
 		faults.Add("labels", "is for %s; for a column write label", Words(formats, unlabelled))
 	case t.Labelled || s.Dataset != "":

@@ -4,7 +4,7 @@ package dataset
 type Cell struct {
 	Kind   CellKind
 	Number float64 // of a CellNumber
-	Text   string  // of a CellText; of a number in a text file the text as it stands, else ""
+	Text   string  // of a CellText; of a number or truth value that was written out the text as it stands, else ""
 }
 
 // CellKind tells what a cell holds.
@@ -20,9 +20,13 @@ const (
 
 // Column is one column of a file's table.
 type Column struct {
-	Name string   // "" if it has none
-	Kind CellKind // CellText: text, also numbers written out; CellNumber: numbers alone; CellMissing: not known before the cells
-	Size int      // of a column of lists: their length; 0: single values
+	Name string // "" if it has none
+	// Kind is CellText for text alone, CellNumber for numbers alone, and
+	// CellMissing where the cells tell: text files.
+	Kind   CellKind
+	Size   int    // of a column of lists: their length; 0: single values
+	Index  bool   // is an index by the file's own word, such as pandas' metadata
+	Reject string // why its values can be neither number nor text: "is of type MAP"; its cells are then missing. Empty: they can
 }
 
 // Records reads a table record by record, whatever its columns mean: what
@@ -33,13 +37,28 @@ type Records interface {
 	Columns() []Column
 	Header() bool
 	// Record is the next record, one cell a column (the entries of lists each);
-	// valid until the next call. io.EOF ends. After a *RowError the next record
-	// can be read; other errors, which name the source, are final.
+	// valid until the next call. Another number of cells is the row's fault, which
+	// NewTable tells. io.EOF ends. After a *RowError the next record can be read;
+	// other errors, which name the source, are final.
 	Record() ([]Cell, error)
 	// Count, Parts and Close are those of a Reader.
 	Count() int
 	Parts() []Part
 	Close() error
+}
+
+// Lined is Records of a text file.
+type Lined interface {
+	Records
+	// Line is that on which the last record began, from 1.
+	Line() int
+}
+
+// Noticing is Records of a file that was not read quite as it stands.
+type Noticing interface {
+	Records
+	// Notices are what a user should hear of that, as far as records were read.
+	Notices() []string
 }
 
 // FeatureKind is what the values of a feature are.
@@ -70,13 +89,17 @@ type ColumnRule struct {
 
 // Schema says what the columns of a table are for.
 type Schema struct {
-	Label string // column of labels; "": none
-	ID    string // column that names a row; "": none
+	// Label is the column of labels, ID the one that names a row; empty: none. In a
+	// file without names they are numbers of columns, from 0. Where Features are
+	// known a file may lack them.
+	Label string
+	ID    string
 	// Features are those of every row, in order, matched by name whatever the
 	// order of the file, by position where the file has no names; nil: each column
 	// of the file that is nothing else, in its order.
 	Features []Feature
-	// Rules are those of columns by name, where Features are not known yet.
+	// Rules are those of columns by name, by number where the file has no names;
+	// for where Features are not known yet.
 	Rules map[string]ColumnRule
 	// Keep are columns to hand through, by name.
 	Keep []string
@@ -110,6 +133,14 @@ type Imaged interface {
 	// White is the value of full intensity, 0 if it is not known: 1 of formats
 	// that give intensities, 255 of bytes.
 	White() float64
+}
+
+// Interleaved is a Reader of images that are always height × width × channels,
+// whatever layout arrays have.
+type Interleaved interface {
+	Imaged
+	// Interleaved is there to be asked for.
+	Interleaved()
 }
 
 // Varied is a Reader of image files, always height × width × channels, that

@@ -66,3 +66,13 @@ func ExampleAs() {
 	fmt.Println(registry.As[Filter](read).Apply(2))
 	// Output: 6
 }
+
+// A slip of the keyboard is told from another word.
+func ExampleNearest() {
+	known := []string{"sepal_length", "sepal_width", "petal_length"}
+	fmt.Printf("%q\n", registry.Nearest("Sepal lenght", known))
+	fmt.Printf("%q\n", registry.Nearest("age", known))
+	// Output:
+	// "sepal_length"
+	// ""
+}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
 )
 
 // CheckConfig judges the mapping at a dotted path of the file, such as
@@ -130,7 +132,7 @@ func (c *checker) literal(s *jsonSchema, n *node, path string) {
 		words = append(words, fmt.Sprint(w))
 	}
 	message := fmt.Sprintf("want %s, got %s", choices(words), n.show())
-	if best := nearest(n.text, words); best != "" && len(words) > 1 {
+	if best := registry.Nearest(n.text, words); best != "" && len(words) > 1 {
 		message += fmt.Sprintf("; did you mean %q?", best)
 	}
 	c.fail(n, path, "%s", message)
@@ -211,7 +213,7 @@ func (c *checker) mapping(s *jsonSchema, n *node, path string, depth int) {
 		case matched || s.AdditionalProperties == nil:
 		case s.AdditionalProperties.never:
 			c.fail(&node{pos: k.pos, file: e.file}, path, "%s", Unknown("key", k.name, known))
-			meant[nearest(k.name, known)] = true
+			meant[registry.Nearest(k.name, known)] = true
 		default:
 			c.check(s.AdditionalProperties, e, at, depth+1)
 		}

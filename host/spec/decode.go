@@ -82,7 +82,7 @@ func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
 			continue
 		}
 		d.fail(at, path, "%s", Unknown("key", k.name, known))
-		meant[nearest(k.name, known)] = true
+		meant[registry.Nearest(k.name, known)] = true
 	}
 	for i := range fields {
 		f := &fields[i]

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
 )
 
 func (d *decoder) scalar(v reflect.Value, n *node, path string, f *field) {
@@ -90,7 +92,7 @@ func (d *decoder) word(v reflect.Value, n *node, path string, f *field, wrong fu
 		}
 		if !legal {
 			message := fmt.Sprintf("want %s, got %s", choices(f.enum), n.show())
-			if best := nearest(n.text, f.enum); best != "" && len(f.enum) > 1 {
+			if best := registry.Nearest(n.text, f.enum); best != "" && len(f.enum) > 1 {
 				message += fmt.Sprintf("; did you mean %q?", best)
 			}
 			d.fail(n, path, "%s", message)

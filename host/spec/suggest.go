@@ -3,64 +3,17 @@ package spec
 import (
 	"fmt"
 	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
 )
 
 // Unknown says that there is no such what, and which one may have been meant.
 func Unknown(what, name string, known []string) string {
-	if best := nearest(name, known); best != "" {
+	if best := registry.Nearest(name, known); best != "" {
 		return fmt.Sprintf("unknown %s %q; did you mean %q?", what, name, best)
 	}
 	if len(known) == 0 {
 		return fmt.Sprintf("unknown %s %q; none is known here", what, name)
 	}
 	return fmt.Sprintf("unknown %s %q; known: %s", what, name, strings.Join(known, ", "))
-}
-
-// nearest is the known name that name is most likely a slip of, or empty.
-func nearest(name string, known []string) string {
-	fold := strings.NewReplacer("-", "", "_", "", " ", "").Replace
-	best, least := "", len(name)/3+1
-	for _, k := range known {
-		d := distance(strings.ToLower(fold(name)), strings.ToLower(fold(k)))
-		if d < least {
-			best, least = k, d
-		}
-	}
-	if best != "" || len(name) < 3 {
-		return best
-	}
-	for _, k := range known { // maxpool for max_pooling2d
-		if strings.HasPrefix(strings.ToLower(fold(k)), strings.ToLower(fold(name))) {
-			return k
-		}
-	}
-	return ""
-}
-
-// distance is the number of insertions, deletions, substitutions and swaps of
-// neighbours that make a of b.
-func distance(a, b string) int {
-	s, t := []rune(a), []rune(b)
-	if len(s) > 64 || len(t) > 64 {
-		return len(s) + len(t)
-	}
-	older, prev, row := make([]int, len(t)+1), make([]int, len(t)+1), make([]int, len(t)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := range s {
-		row[0] = i + 1
-		for j := range t {
-			cost := 1
-			if s[i] == t[j] {
-				cost = 0
-			}
-			row[j+1] = min(prev[j+1]+1, row[j]+1, prev[j]+cost)
-			if i > 0 && j > 0 && s[i] == t[j-1] && s[i-1] == t[j] {
-				row[j+1] = min(row[j+1], older[j-1]+1)
-			}
-		}
-		older, prev, row = prev, row, older
-	}
-	return prev[len(t)]
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+	"github.com/pierrec/lz4/v4"
 )
 
 const (
@@ -92,6 +93,16 @@ func unpacks(page []byte, size int64, codec format.CompressionCodec) error {
 	switch codec {
 	case format.Snappy:
 		if n, k := binary.Uvarint(page); k <= 0 || n > uint64(size) {
+			return more
+		}
+		return nil
+	case format.Lz4Raw:
+		// The decoder claims ever more memory for a block that is corrupt.
+		n, err := lz4.UncompressBlock(page, make([]byte, size))
+		if err != nil {
+			return fmt.Errorf("a page of %d bytes is corrupt, or unpacks to more than the %d it claims", len(page), size)
+		}
+		if int64(n) > size {
 			return more
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	pq "github.com/parquet-go/parquet-go"
@@ -29,6 +30,7 @@ type Column struct {
 	Text    bool   // holds strings
 	Reject  string // why its values are neither numbers nor text, or empty
 	decoder func(pq.Value) float64
+	exact   func(pq.Value) string // of decimals: all digits; else nil
 }
 
 // Cell is one value of a row.
@@ -36,19 +38,23 @@ type Cell struct {
 	Column int
 	Null   bool
 	Number float64 // if the column is not text; booleans are 0 and 1
-	Text   string  // if it is
+	Text   string  // if it is; also a number that Number does not hold exactly
 }
+
+// Metadata is the value of a key in the footer, empty if there is none.
+func (t *Table) Metadata(key string) string { return t.metadata[key] }
 
 // Table reads the rows of one file in order.
 type Table struct {
-	columns []Column
-	groups  []pq.RowGroup
-	rows    pq.Rows
-	n       int64
-	given   int64 // rows that Next gave
-	buf     []pq.Row
-	at, end int // unread rows of buf
-	cells   []Cell
+	columns  []Column
+	metadata map[string]string
+	groups   []pq.RowGroup
+	rows     pq.Rows
+	n        int64
+	given    int64 // rows that Next gave
+	buf      []pq.Row
+	at, end  int // unread rows of buf
+	cells    []Cell
 }
 
 // Open reads the footer of the size bytes of r, and walks the pages to hold
@@ -73,7 +79,10 @@ func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 	if err := checkPages(r, size, f.Metadata()); err != nil {
 		return nil, err
 	}
-	t = &Table{groups: f.RowGroups(), n: f.NumRows(), buf: make([]pq.Row, batch)}
+	t = &Table{groups: f.RowGroups(), n: f.NumRows(), buf: make([]pq.Row, batch), metadata: map[string]string{}}
+	for _, kv := range f.Metadata().KeyValueMetadata {
+		t.metadata[kv.Key] = kv.Value
+	}
 	for _, p := range paths {
 		leaf, ok := schema.Lookup(p...)
 		if !ok {
@@ -81,6 +90,7 @@ func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 		}
 		t.columns = append(t.columns, describe(p, leaf))
 	}
+	markHalves(t.columns, f.Metadata().Schema)
 	total := int64(0)
 	for _, g := range t.groups {
 		n := g.NumRows()
@@ -115,15 +125,14 @@ func checkFooter(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// checkCodecs refuses LZ4, whose decoder claims memory without bound when a
-// page is corrupt.
+// checkCodecs refuses what is not known, LZ4 with Hadoop's frames among it.
 func checkCodecs(m *format.FileMetaData) error {
 	for _, g := range m.RowGroups {
 		for _, c := range g.Columns {
 			switch codec := c.MetaData.Codec; codec {
-			case format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd:
+			case format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd, format.Lz4Raw:
 			default:
-				return fmt.Errorf("compression %v, want none, snappy, gzip, brotli or zstd", codec)
+				return fmt.Errorf("compression %v, want none, snappy, gzip, brotli, zstd or lz4_raw", codec)
 			}
 		}
 	}
@@ -142,6 +151,9 @@ func describe(path []string, leaf pq.LeafColumn) Column {
 		switch l := logical.Value.(type) {
 		case *format.IntType:
 			unsigned = !l.IsSigned
+		case *format.DecimalType:
+			c.decimal(typ, l)
+			return c
 		case *format.StringType, *format.EnumType, *format.NullType, nil:
 		default:
 			c.Reject = "is of type " + logical.String()
@@ -163,8 +175,20 @@ func describe(path []string, leaf pq.LeafColumn) Column {
 		}
 	case pq.Int64:
 		c.decoder = func(v pq.Value) float64 { return float64(v.Int64()) }
+		c.exact = func(v pq.Value) string {
+			if i := v.Int64(); i > 1<<53 || i < -1<<53 {
+				return strconv.FormatInt(i, 10)
+			}
+			return ""
+		}
 		if unsigned {
 			c.decoder = func(v pq.Value) float64 { return float64(v.Uint64()) }
+			c.exact = func(v pq.Value) string {
+				if i := v.Uint64(); i > 1<<53 {
+					return strconv.FormatUint(i, 10)
+				}
+				return ""
+			}
 		}
 	case pq.Float:
 		c.decoder = func(v pq.Value) float64 { return float64(v.Float()) }
@@ -213,6 +237,9 @@ func (t *Table) Next() (cells []Cell, err error) {
 			cell.Text = string(v.ByteArray())
 		default:
 			cell.Number = c.decoder(v)
+			if c.exact != nil {
+				cell.Text = c.exact(v)
+			}
 		}
 		t.cells = append(t.cells, cell)
 	}

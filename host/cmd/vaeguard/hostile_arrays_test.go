@@ -136,7 +136,7 @@ func hostileArrays() []hostile {
 		{"parquet", "trailing bytes", read("x.parquet", append(bytes.Clone(table), 0)), "not a Parquet file"},
 		{"parquet", "footer of 2 GiB", read("x.parquet", footer), "the footer claims 2147483648 bytes"},
 		{"parquet", "footer overwritten", read("x.parquet", broken), "reading parquet file metadata"},
-		{"parquet", "empty cell", read("x.parquet", nulls), `row 1: column "a" has no value`},
+		{"parquet", "empty cell", read("x.parquet", nulls), `row 1: column "a": no value`},
 		{"idx", "truncated", read("x.idx3-ubyte", append(idx(2, 2, 2), make([]byte, 7)...)), "truncated in row 1"},
 		{"idx", "trailing bytes", read("x.idx3-ubyte", append(idx(2, 2, 2), make([]byte, 9)...)), "trailing bytes after row 2"},
 		{"idx", "shape whose size overflows", read("x.idx3-ubyte", idx(1<<31, 1<<31, 1<<31)), "more than 1073741824 elements"},

@@ -79,7 +79,7 @@ func hostileTables() []hostile {
 	return []hostile{
 		{"csv", "empty", read("t.csv", ""), "empty"},
 		{"csv", "word among numbers", read("t.csv", "a,b\n1,2\n3,low\n"), `row 1: line 3: column "b": "low" is not a number`},
-		{"csv", "NaN", read("t.csv", "a,b\n1,NaN\n"), `column "b": "NaN": want finite`},
+		{"csv", "NaN", read("t.csv", "a,b\n1,NaN\n"), `column "b": "NaN": no value`},
 		{"csv", "beyond float32", read("t.csv", "a\n1e39\n"), "want finite"},
 		{"csv", "empty cell", read("t.csv", "a,b\n1,\n"), "no value"},
 		{"csv", "short row", read("t.csv", "a,b\n1\n"), "1 columns, want 2"},
@@ -91,6 +91,6 @@ func hostileTables() []hostile {
 		{"jsonl", "beyond float32", read("t.jsonl", "[1,1e400]\n"), "row 0: line 1: column 1: \"1e400\": want finite numbers"},
 		{"jsonl", "cut in a row", read("t.jsonl", "[1,2]\n[1,"), "row 1: line 2: column 1: no value"},
 		{"jsonl", "100,000 lists in each other", read("t.jsonl", strings.Repeat("[", 100_000)), "line 1: want a JSON array of numbers"},
-		{"jsonl", "object", read("t.jsonl", "{\"x\": 1}\n"), "line 1: want a JSON array of numbers"},
+		{"jsonl", "object with a word", read("t.jsonl", "{\"x\": \"y\"}\n"), `row 0: line 1: column "x": "y" is not a number`},
 	}
 }

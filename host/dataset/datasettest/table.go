@@ -56,6 +56,9 @@ func Table(t *testing.T, formats registry.Table[dataset.Format]) {
 		if traits.Default {
 			claim(e.Name, "standard input by default")
 		}
+		if traits.Objects && (traits.Table || traits.Labelled) {
+			t.Errorf("%s: objects are rows that may have names and labels, or none", e.Name)
+		}
 		if traits.Table && traits.Labelled {
 			t.Errorf("%s: rows of a table are labelled by a column", e.Name)
 		}

@@ -1,0 +1,172 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/builtin/formats/arrow"
+	"github.com/vaeguard/vaeguard/host/dataset"
+)
+
+// Arrow is a table in Apache Arrow's IPC format: a file, which is also Feather
+// of version 2, or a stream.
+type Arrow struct{}
+
+var (
+	_ dataset.StreamFormat = Arrow{}
+	_ dataset.LabelFormat  = Arrow{}
+)
+
+// Traits implements dataset.Format.
+func (Arrow) Traits() dataset.Traits {
+	return dataset.Traits{Extensions: []string{".arrow", ".arrows", ".feather"}, Magic: []string{arrow.Magic, arrow.Continuation}, Table: true}
+}
+
+// Open implements dataset.Format.
+func (f Arrow) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
+	return dataset.OpenStreamed(f, path, o)
+}
+
+// Stream implements dataset.StreamFormat.
+func (Arrow) Stream(c *dataset.Content, o dataset.ReadOptions) (dataset.Reader, error) {
+	r, err := newArrowRecords(c, o)
+	if err != nil {
+		return nil, err
+	}
+	t, err := dataset.NewTable(r, c.Name, o)
+	if err != nil {
+		return nil, errors.Join(err, r.table.Close())
+	}
+	return t, nil
+}
+
+// ReadLabels implements dataset.LabelFormat: a table whose only column, but for
+// indices, is the label.
+func (Arrow) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
+	c, err := dataset.OpenContent(path)
+	if err != nil {
+		return dataset.Array{}, err
+	}
+	r, err := newArrowRecords(c, dataset.ReadOptions{})
+	if err != nil {
+		return dataset.Array{}, errors.Join(err, c.Close())
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return columnOfLabels(r, path, n)
+}
+
+// arrowRecords are the records of a table in Arrow's IPC format.
+type arrowRecords struct {
+	*dataset.Content
+	table   *arrow.Table
+	columns []dataset.Column
+	pending []arrow.Cell // the first row, read for its lists
+	cells   []dataset.Cell
+}
+
+func newArrowRecords(c *dataset.Content, o dataset.ReadOptions) (*arrowRecords, error) {
+	table, err := arrow.Open(c.Reader, c.Most())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Name, err)
+	}
+	r := &arrowRecords{Content: c, table: table}
+	index := pandasIndex(table.Metadata("pandas"))
+	lists := false
+	for _, c := range table.Columns() {
+		kind := dataset.CellNumber
+		if c.Text {
+			kind = dataset.CellText
+		}
+		r.columns = append(r.columns, dataset.Column{Name: c.Name, Kind: kind, Size: c.Size, Index: slices.Contains(index, c.Name), Reject: c.Reject})
+		lists = lists || c.List && c.Reject == ""
+	}
+	if lists {
+		if err := r.sizes(o); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", c.Name, err), table.Close())
+		}
+	}
+	return r, nil
+}
+
+// sizes finds how long lists are: as the schema knows, or as in the first row.
+func (r *arrowRecords) sizes(o dataset.ReadOptions) error {
+	first, err := r.table.Next()
+	if err != nil && !isEOF(err) {
+		return err
+	}
+	r.pending = slices.Clone(first)
+	for i, c := range r.table.Columns() {
+		if !c.List || c.Reject != "" {
+			continue
+		}
+		n := 0
+		for _, cell := range first {
+			if cell.Column == i {
+				n++
+			}
+		}
+		r.columns[i].Size = listSize(c.Name, n, o)
+	}
+	return nil
+}
+
+// listSize is the length of the lists of a column: as the schema knows, or as n
+// of the first row.
+func listSize(name string, n int, o dataset.ReadOptions) int {
+	if o.Schema != nil {
+		for _, k := range o.Schema.Columns() {
+			if k.Name == name && k.Size > 0 {
+				return k.Size
+			}
+		}
+	}
+	return max(n, 1)
+}
+
+func (r *arrowRecords) Columns() []dataset.Column { return r.columns }
+func (r *arrowRecords) Header() bool              { return true }
+func (r *arrowRecords) Count() int                { return -1 }
+
+func (r *arrowRecords) Close() error { return errors.Join(r.table.Close(), r.Content.Close()) }
+
+// Record implements dataset.Records.
+func (r *arrowRecords) Record() ([]dataset.Cell, error) {
+	cells := r.pending
+	if r.pending = nil; cells == nil {
+		var err error
+		cells, err = r.table.Next()
+		if isEOF(err) {
+			return nil, err
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: row %d: %w", r.Name, r.Row, err)
+		}
+	}
+	r.Row++
+	r.cells = r.cells[:0]
+	for i, c := range r.columns {
+		n := 0
+		for n < len(cells) && cells[n].Column == i {
+			n++
+		}
+		of := cells[:n]
+		cells = cells[n:]
+		want := max(c.Size, 1)
+		if n == 1 && of[0].Null {
+			r.cells = append(r.cells, make([]dataset.Cell, want)...) // also a list without a value
+			continue
+		}
+		if n != want {
+			return nil, &dataset.RowError{Source: r.Name, Row: r.Row - 1, Err: fmt.Errorf("column %q has %d numbers, want %d", c.Name, n, want)}
+		}
+		for _, v := range of {
+			cell := dataset.Cell{Kind: c.Kind, Number: v.Number, Text: v.Text}
+			if v.Null {
+				cell = dataset.Cell{}
+			}
+			r.cells = append(r.cells, cell)
+		}
+	}
+	return r.cells, nil
+}

@@ -1,0 +1,223 @@
+// Package arrow reads tables of numbers and text from Apache Arrow's IPC
+// format, stream or file, a row at a time.
+package arrow
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+)
+
+const (
+	// maxMetadata bounds the metadata of one message, in bytes.
+	maxMetadata = 16 << 20
+	// maxBatch bounds the bytes of one batch, also unpacked.
+	maxBatch = 4 << 30
+	// A file of n bytes unpacks to at most spare + ratio·n: columns of one value
+	// again and again are packed that much.
+	spare, ratio = 64 << 20, 4096
+	// maxRows bounds the rows of one batch: a column of nulls claims as many as it
+	// likes in no bytes.
+	maxRows = 1 << 24
+)
+
+// Magic are the first bytes of a file; those of a stream begin with
+// Continuation.
+const (
+	Magic        = "ARROW1"
+	Continuation = "\xff\xff\xff\xff"
+)
+
+// Column is one column of the table.
+type Column struct {
+	Name   string
+	Text   bool   // holds strings
+	List   bool   // holds any number of values a row
+	Size   int    // of lists of one length: that
+	Reject string // why its values are neither numbers nor text, or empty
+}
+
+// Table reads the rows of one stream in order.
+type Table struct {
+	in      *bufio.Reader
+	ipc     *ipc.Reader
+	file    bool
+	columns []Column
+	batch   arrow.RecordBatch
+	at      int64 // next row of batch
+	cells   []Cell
+	ended   bool
+}
+
+// Open reads the schema. most bounds the bytes that in has, -1 if unknown.
+func Open(in *bufio.Reader, most int64) (t *Table, err error) {
+	defer recovered(&err)
+	t = &Table{in: in}
+	head, _ := in.Peek(len(Magic))
+	switch {
+	case len(head) == 0:
+		return nil, errors.New("empty")
+	case string(head) == Magic:
+		t.file = true
+		if _, err := in.Discard(8); err != nil { // padded
+			return nil, errors.New("truncated")
+		}
+	case bytes.HasPrefix(head, []byte("FEA1")):
+		return nil, errors.New("Feather of version 1: write version 2, which is Arrow's IPC format")
+	}
+	first, err := checkSchema(in)
+	if err != nil {
+		return nil, err
+	}
+	unpacked := int64(maxBatch)
+	if most < 0 || most > maxBatch {
+		most = maxBatch
+	} else {
+		unpacked = min(unpacked, spare+ratio*most)
+	}
+	t.ipc, err = ipc.NewReader(io.MultiReader(bytes.NewReader(first), in),
+		ipc.WithMetadataSizeLimit(maxMetadata), ipc.WithBodySizeLimit(most), ipc.WithAllocator(&allocator{most: unpacked}))
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range t.ipc.Schema().Fields() {
+		t.columns = append(t.columns, describe(f))
+	}
+	return t, nil
+}
+
+// Columns are those of the schema. The slice must not be changed.
+func (t *Table) Columns() []Column { return t.columns }
+
+// Metadata is the value of a key of the schema, empty if there is none.
+func (t *Table) Metadata(key string) string {
+	m := t.ipc.Schema().Metadata()
+	v, _ := m.GetValue(key)
+	return v
+}
+
+// Next is the next row, its cells by column and, in a list, in order; io.EOF
+// ends. The cells are valid until the next call.
+func (t *Table) Next() (cells []Cell, err error) {
+	defer recovered(&err)
+	for t.batch == nil || t.at == t.batch.NumRows() {
+		if err := t.fill(); err != nil {
+			return nil, err
+		}
+	}
+	t.cells = t.cells[:0]
+	for i := range t.columns {
+		if t.columns[i].Reject != "" {
+			t.cells = append(t.cells, Cell{Column: i, Null: true})
+			continue
+		}
+		t.add(i, t.batch.Column(i), int(t.at))
+	}
+	t.at++
+	return t.cells, nil
+}
+
+// fill reads the next batch.
+func (t *Table) fill() error {
+	if t.ended {
+		return io.EOF
+	}
+	t.batch = nil
+	if !t.ipc.Next() {
+		if err := t.ipc.Err(); err != nil {
+			return err
+		}
+		t.ended = true
+		return t.footer()
+	}
+	t.batch, t.at = t.ipc.RecordBatch(), 0
+	if n := t.batch.NumRows(); n < 0 || n > maxRows {
+		return fmt.Errorf("a batch of %d rows, want at most %d: write smaller ones", n, maxRows)
+	}
+	return nil
+}
+
+// footer reads what follows the batches: of a file that it ends as one.
+func (t *Table) footer() error {
+	var tail []byte
+	for {
+		b, err := t.in.Peek(1)
+		if err == nil {
+			b, err = t.in.Peek(t.in.Buffered())
+		}
+		if len(b) == 0 {
+			if !errors.Is(err, io.EOF) {
+				return err
+			}
+			break
+		}
+		tail = append(tail, b...)
+		tail = tail[max(0, len(tail)-len(Magic)):]
+		if _, err := t.in.Discard(len(b)); err != nil {
+			return err
+		}
+		if !t.file {
+			return errors.New("trailing bytes after the end of the stream")
+		}
+	}
+	if t.file && string(tail) != Magic {
+		return errors.New("truncated: the footer does not end")
+	}
+	return io.EOF
+}
+
+// Close releases the batch at hand.
+func (t *Table) Close() (err error) {
+	defer recovered(&err)
+	t.ipc.Release()
+	return nil
+}
+
+// recovered turns a panic of the decoder over a corrupt file into an error.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("corrupt file: %.200v", p)
+	}
+}
+
+// allocator claims memory up to a bound: what is packed may claim any size.
+type allocator struct{ used, most int64 }
+
+func (a *allocator) claim(n int) {
+	if n < 0 || a.used > a.most-int64(n) {
+		panic(fmt.Sprintf("%d bytes more for one batch, want at most %d", n, a.most))
+	}
+	a.used += int64(n)
+}
+
+// Allocate implements memory.Allocator.
+func (a *allocator) Allocate(n int) []byte {
+	a.claim(n)
+	return make([]byte, n)
+}
+
+// Reallocate implements memory.Allocator.
+func (a *allocator) Reallocate(n int, b []byte) []byte {
+	if n <= cap(b) {
+		return b[:n]
+	}
+	a.claim(n)
+	out := make([]byte, n)
+	copy(out, b)
+	a.Free(b)
+	return out
+}
+
+// Free implements memory.Allocator.
+func (a *allocator) Free(b []byte) { a.used = max(0, a.used-int64(cap(b))) }
+
+// exact reports whether float64 holds a number exactly.
+func exact(i int64) bool { return i <= 1<<53 && i >= -1<<53 }
+
+var nan = math.NaN()

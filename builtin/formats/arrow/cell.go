@@ -1,0 +1,164 @@
+package arrow
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// Cell is one value of a row.
+type Cell struct {
+	Column int
+	Null   bool
+	Number float64 // if the column is not text; booleans are 0 and 1
+	Text   string  // if it is; also a number that Number does not hold exactly
+}
+
+// maxScale bounds the digits behind a decimal point.
+const maxScale = 76
+
+// maxValues bounds the values of one list.
+const maxValues = 1 << 22
+
+// describe says what a field holds.
+func describe(f arrow.Field) Column {
+	c := Column{Name: f.Name}
+	c.Reject = c.take(f.Type)
+	return c
+}
+
+// take follows a type to its values, and says why they cannot be used, if so.
+func (c *Column) take(t arrow.DataType) string {
+	switch t := t.(type) {
+	case *arrow.DictionaryType:
+		return c.take(t.ValueType)
+	case arrow.ExtensionType:
+		return c.take(t.StorageType())
+	case *arrow.FixedSizeListType:
+		n := int(t.Len())
+		if n < 1 || n > maxValues/max(c.Size, 1) {
+			return fmt.Sprintf("holds lists of %d", n)
+		}
+		c.Size = max(c.Size, 1) * n
+		return c.take(t.Elem())
+	case *arrow.ListType:
+		c.List = true
+		return c.take(t.Elem())
+	case *arrow.LargeListType:
+		c.List = true
+		return c.take(t.Elem())
+	case arrow.DecimalType:
+		if s := t.GetScale(); s < 0 || s > maxScale {
+			return fmt.Sprintf("is of type %s, want 0 to %d digits behind the point", t, maxScale)
+		}
+		return ""
+	}
+	switch t.ID() {
+	case arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW, arrow.BINARY, arrow.LARGE_BINARY, arrow.BINARY_VIEW:
+		c.Text = true
+	case arrow.NULL, arrow.BOOL, arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64,
+		arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64:
+	default:
+		return "is of type " + t.String()
+	}
+	return ""
+}
+
+// add appends the cells of one value of a column.
+func (t *Table) add(column int, a arrow.Array, i int) {
+	c := Cell{Column: column}
+	if a.IsNull(i) {
+		c.Null = true
+		n := 1
+		if l, ok := a.DataType().(*arrow.FixedSizeListType); ok && !t.columns[column].List {
+			n = width(l)
+		}
+		for range n {
+			t.cells = append(t.cells, c)
+		}
+		return
+	}
+	switch a := a.(type) {
+	case *array.Dictionary:
+		t.add(column, a.Dictionary(), a.GetValueIndex(i))
+		return
+	case array.ExtensionArray:
+		t.add(column, a.Storage(), i)
+		return
+	case array.ListLike:
+		from, to := a.ValueOffsets(i)
+		for k := from; k < to; k++ {
+			t.add(column, a.ListValues(), int(k))
+		}
+		return
+	case *array.Boolean:
+		if a.Value(i) {
+			c.Number = 1
+		}
+	case *array.Int8:
+		c.Number = float64(a.Value(i))
+	case *array.Int16:
+		c.Number = float64(a.Value(i))
+	case *array.Int32:
+		c.Number = float64(a.Value(i))
+	case *array.Int64:
+		v := a.Value(i)
+		if c.Number = float64(v); !exact(v) {
+			c.Text = strconv.FormatInt(v, 10)
+		}
+	case *array.Uint8:
+		c.Number = float64(a.Value(i))
+	case *array.Uint16:
+		c.Number = float64(a.Value(i))
+	case *array.Uint32:
+		c.Number = float64(a.Value(i))
+	case *array.Uint64:
+		v := a.Value(i)
+		if c.Number = float64(v); v > 1<<53 {
+			c.Text = strconv.FormatUint(v, 10)
+		}
+	case *array.Float16:
+		c.Number = float64(a.Value(i).Float32())
+	case *array.Float32:
+		c.Number = float64(a.Value(i))
+	case *array.Float64:
+		c.Number = a.Value(i)
+	case array.StringLike:
+		c.Text = a.Value(i)
+	case interface{ Value(i int) []byte }:
+		c.Text = string(a.Value(i))
+	case *array.Decimal32:
+		c.decimal(a.Value(i).ToString(scale(a)))
+	case *array.Decimal64:
+		c.decimal(a.Value(i).ToString(scale(a)))
+	case *array.Decimal128:
+		c.decimal(a.Value(i).ToString(scale(a)))
+	case *array.Decimal256:
+		c.decimal(a.Value(i).ToString(scale(a)))
+	default:
+		c.Null = true
+	}
+	t.cells = append(t.cells, c)
+}
+
+func scale(a arrow.Array) int32 { return a.DataType().(arrow.DecimalType).GetScale() }
+
+// decimal is a number with all its digits.
+func (c *Cell) decimal(text string) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		v = nan
+	}
+	c.Number, c.Text = v, text
+}
+
+// width is the number of values of a list of one length.
+func width(t *arrow.FixedSizeListType) int {
+	n := int(t.Len())
+	if inner, ok := t.Elem().(*arrow.FixedSizeListType); ok {
+		n *= width(inner)
+	}
+	return n
+}

@@ -1,0 +1,152 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// NewTable reads the rows of a table as o.Schema says what its columns are
+// for; without one all are numbers but the label. It is what formats of tables
+// give their Records to. The result is Tabled, Traced, Featured and RowLabels,
+// and closes r; where there is an error the caller does.
+//
+// Where the file has names, columns go by them: in any order, the label and the
+// id taken out, indices that pandas writes left out. A feature that the file
+// lacks is an error. Where it has none they go by position, and a row of another
+// number of columns is that row's fault: of len(Features) ones, and one more for
+// a label or id that is named by its number; of the Example wanted; or else of
+// the first record's.
+func NewTable(r Records, name string, o ReadOptions) (Reader, error) {
+	t := &table{Records: r, name: name, label: -1, id: -1}
+	if o.Schema != nil {
+		t.schema = *o.Schema
+	}
+	t.lined, _ = r.(Lined)
+	t.noticing, _ = r.(Noticing)
+	if err := t.match(o); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return t, nil
+}
+
+// table makes rows of Records.
+type table struct {
+	Records
+	lined    Lined    // Records, if they have lines; else nil
+	noticing Noticing // likewise
+	name     string
+	schema   Schema
+	columns  []Column
+	start    []int // first cell of each column
+	width    int   // cells of a record
+	fields   []field
+	label    int  // cell of the label; -1: none
+	required bool // every row has a label
+	id       int  // cell; -1: none
+	keep     []int
+	notices  []string
+	row      int // rows read
+	text     string
+	trace    Trace
+}
+
+var (
+	_ Tabled    = (*table)(nil)
+	_ Traced    = (*table)(nil)
+	_ Featured  = (*table)(nil)
+	_ RowLabels = (*table)(nil)
+)
+
+// Example implements Reader.
+func (t *table) Example() tensor.Shape { return tensor.Shape{len(t.fields)} }
+
+// Label implements RowLabels.
+func (t *table) Label() string { return t.text }
+
+// Classes implements RowLabels: labels tell.
+func (t *table) Classes() []string { return nil }
+
+// Schema implements Tabled.
+func (t *table) Schema() Schema { return t.schema }
+
+// Notices implements Tabled.
+func (t *table) Notices() []string {
+	if t.noticing == nil {
+		return t.notices
+	}
+	return slices.Concat(t.noticing.Notices(), t.notices)
+}
+
+// Trace implements Traced.
+func (t *table) Trace() Trace { return t.trace }
+
+// Features implements Featured: nil where columns have no names, or hold lists.
+func (t *table) Features() []string {
+	if !t.Header() {
+		return nil
+	}
+	for _, c := range t.columns {
+		if c.Size > 0 {
+			return nil
+		}
+	}
+	names := make([]string, len(t.schema.Features))
+	for i, f := range t.schema.Features {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// Next implements Reader.
+func (t *table) Next(dst []float32) error {
+	t.text, t.trace = "", Trace{Kept: t.trace.Kept[:0]}
+	cells, err := t.Record()
+	if err != nil {
+		var bad *RowError
+		if errors.As(err, &bad) {
+			t.row++
+		}
+		return err
+	}
+	t.row++
+	if len(cells) != t.width {
+		return t.bad(t.unfit(len(cells)))
+	}
+	if t.id >= 0 {
+		t.trace.ID = cells[t.id].name()
+	}
+	for _, i := range t.keep {
+		t.trace.Kept = append(t.trace.Kept, cells[i])
+	}
+	if t.label >= 0 {
+		t.text = cells[t.label].name()
+		if t.text == "" && t.required {
+			return t.bad(fmt.Errorf("%s: no label", t.column(t.label)))
+		}
+	}
+	for k := range t.fields {
+		f := &t.fields[k]
+		if dst[k], err = f.value(&cells[f.cell]); err != nil {
+			return t.bad(fmt.Errorf("%s: %w", t.column(f.cell), t.advise(err, f)))
+		}
+	}
+	return nil
+}
+
+func (t *table) bad(err error) error {
+	if t.lined != nil {
+		err = fmt.Errorf("line %d: %w", t.lined.Line(), err)
+	}
+	return &RowError{Source: t.name, Row: t.row - 1, Err: err}
+}
+
+// unfit says that a record of n cells is none of the table.
+func (t *table) unfit(n int) error {
+	if t.Header() || len(t.schema.Features) == 0 || t.schema.Features[0].Name == "" {
+		return fmt.Errorf("%d columns, want %d", n, t.width)
+	}
+	return fmt.Errorf("%d columns, want %d: %s", n, t.width, list(t.names()))
+}
