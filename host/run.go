@@ -38,20 +38,6 @@ type RunOptions struct {
 // TrainOptions say where a detector goes.
 type TrainOptions = RunOptions
 
-// InterruptedError is a training that was cut short and saved.
-type InterruptedError struct {
-	Command string // shell command that resumes it
-	Err     error
-}
-
-// Error names the command that resumes it.
-func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Resume with:\n  %s", e.Command)
-}
-
-// Unwrap is the cause, context.Canceled mostly.
-func (e *InterruptedError) Unwrap() error { return e.Err }
-
 // Run does the whole experiment into a run directory: the classifier, the
 // detector, its threshold, the attacks, the report. A resumed run ends with the
 // same bits as one that was never interrupted.
@@ -163,13 +149,6 @@ func (e *Experiment) stopped(ctx context.Context, o RunOptions, run *rundir.Dir,
 		u.Command = o.Command
 	}
 	return interrupted(ctx, o.Command, err)
-}
-
-func interrupted(ctx context.Context, command string, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return &InterruptedError{Command: command, Err: errors.Join(ctx.Err(), err)}
 }
 
 // openRun makes or reopens the directory and records what is run.

@@ -73,7 +73,7 @@ func (e *evaluation) checkGradients() {
 	}
 	for _, a := range all {
 		if a.ZeroShare > 0.01 {
-			e.warn("attack %s: %.0f %% of its gradients were exactly zero: they are masked (saturated probabilities?), and a stronger attack may exist", a.ID, 100*a.ZeroShare)
+			e.warn("attack %s: %.0f %% of its gradients were exactly zero: they are masked (saturated probabilities?), and a stronger attack may exist", a.ID, 100*float64(a.ZeroShare))
 		}
 	}
 	for _, a := range e.report.Attacks {
