@@ -249,7 +249,7 @@ func FuzzLoad(f *testing.F) {
 		if len(b) > 1<<16 || bytes.Contains(b, []byte("Expand")) {
 			return // small files may ask for much work, within the limits
 		}
-		m, err := parse(b, "")
+		m, err := parse(b, "", settings{})
 		if err != nil {
 			return
 		}
