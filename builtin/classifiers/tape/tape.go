@@ -50,6 +50,9 @@ type Session interface {
 type Pool[S Session] struct {
 	// New makes a session. It is required.
 	New func() (S, error)
+	// Full reports that sessions hold so much memory that a tape is to be given
+	// up sooner than another session made; nil: they never do.
+	Full func() bool
 
 	mu    sync.Mutex
 	free  []S // the last used is last
@@ -58,8 +61,8 @@ type Pool[S Session] struct {
 }
 
 // Take lends a session for a forward pass: the last used of those whose tape no
-// pullback waits for, else a new one, else, after [Spare] of them, the free one
-// that was used longest ago. Errors are those of New.
+// pullback waits for, else a new one, else, after [Spare] of them or when the
+// Pool is Full, the free one that was used longest ago. Errors are those of New.
 func (p *Pool[S]) Take() (S, error) {
 	p.mu.Lock()
 	for i := len(p.free) - 1; i >= 0; i-- {
@@ -67,7 +70,7 @@ func (p *Pool[S]) Take() (S, error) {
 			return p.pick(i), nil
 		}
 	}
-	if len(p.free) > 0 && p.made >= Spare {
+	if len(p.free) > 0 && (p.made >= Spare || p.Full != nil && p.Full()) {
 		return p.pick(0), nil
 	}
 	p.made++

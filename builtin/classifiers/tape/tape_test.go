@@ -73,6 +73,26 @@ func TestTakeSparesTapesThatPullbacksWaitFor(t *testing.T) {
 	}
 }
 
+// A full pool gives up the oldest tape, though a pullback waits for it, and makes
+// a session only if there is none.
+func TestFullPoolMakesNoSession(t *testing.T) {
+	p := pool()
+	p.Full = func() bool { return true }
+	first := pass(t, p)
+	s := take(t, p)
+	if s.number != 1 {
+		t.Errorf("took session %d, want 1", s.number)
+	}
+	s.Set(p.Next())
+	if other := take(t, p); other.number != 2 {
+		t.Errorf("took session %d, which is in use", other.number)
+	}
+	p.Give(s)
+	if s := find(t, p, first); s.Holds(first) {
+		t.Error("found a tape that was given up")
+	}
+}
+
 // A tape stays after its first pullback, for another of the same pass.
 func TestUsedTapeIsStillFound(t *testing.T) {
 	p := pool()
