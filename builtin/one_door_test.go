@@ -347,7 +347,7 @@ func (w *doorWalk) client(t *testing.T, guard string, want []float64) {
 	}
 	file := filepath.Join(w.dir, "x.npy")
 	load := "np.load(sys.argv[4])"
-	if w.sig.Named() {
+	if w.c.named {
 		var err error
 		if file, _, err = w.c.write(w.dir, "jsonl", partRows, 2*partRows, false); err != nil {
 			t.Fatal(err)

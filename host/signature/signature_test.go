@@ -187,6 +187,26 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// A rescaling that is one of bytes gets bytes, of image files too.
+func TestBytesWanted(t *testing.T) {
+	about := dataset.About{White: 1}
+	for scale, white := range map[float64]float64{1. / 255: 255, .01712: 255, .5: 1, 2: 1} {
+		section := dataset.Section{Prepare: []registry.Component{step(crop{}), step(signature.Rescale{Scale: dataset.Values{scale}})}}
+		door, err := signature.New(section, dataset.Source{}, tensor.Shape{3, 3, 1}, about)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := door.Enter(imaged{tensor.From([]float32{1, 0, 0, 0, 0, 0, 0, 0, 0}, 1, 3, 3, 1), 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := make([]float32, 4)
+		if err := rows.Next(row); err != nil || door.White != white || math.Abs(float64(row[0])-white*scale) > 1e-6 {
+			t.Errorf("scale %v: white is %v, a white pixel becomes %v (%v)", scale, door.White, row[0], err)
+		}
+	}
+}
+
 // imaged reads rows of a known white.
 type imaged struct {
 	x     *tensor.Tensor
