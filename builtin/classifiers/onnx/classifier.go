@@ -185,6 +185,11 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 	h, err := m.head(s.Output, s.Kind)
 	if err != nil {
+		if s.Output == "" { // no choice of an output helps where none can be computed
+			if why := m.unsupportedAll(); why != nil {
+				err = why
+			}
+		}
 		return nil, head{}, err
 	}
 	by, err := m.producers()
@@ -197,6 +202,9 @@ func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 			return nil, head{}, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
 		}
 		targets = append(targets, name)
+	}
+	if err := m.unsupported(targets...); err != nil {
+		return nil, head{}, err
 	}
 	in, err := m.guarded(s.Input, s.Inputs, targets)
 	if err != nil {
