@@ -152,7 +152,8 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	p.settle(h.kind, v.f)
 	if config.Classes > 0 && config.Classes != p.classes {
 		p.pool.Close()
-		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d", p.classes, config.Classes)
+		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d%s", p.classes, config.Classes,
+			pick(config.Classes < p.classes, ": where not every class occurs in the data, data.classes names all of them, in the model's order", ""))
 	}
 	if s.MaxBatch > 0 && !p.fixed {
 		p.step = s.MaxBatch
