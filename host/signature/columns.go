@@ -2,7 +2,6 @@ package signature
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 
@@ -60,8 +59,8 @@ func (c columns) Bind(tensor.Shape) (Bound, error) {
 
 const stateFill = "fill"
 
-// Fit implements Fitter: what stands in for a missing value of each feature,
-// NaN where none may be missing.
+// Fit implements Fitter: what stands in for a missing value of each feature, 0
+// where none may be missing.
 func (c columns) Fit(in tensor.Shape, _ []int, rows Rows) (State, error) {
 	if err := c.check(in); err != nil {
 		return nil, err
@@ -87,7 +86,7 @@ func (c columns) check(in tensor.Shape) error {
 func (c columns) fill(i int, rows Rows) (float32, error) {
 	said := c.specs[i].Missing
 	if said == nil {
-		return float32(math.NaN()), nil
+		return 0, nil
 	}
 	text, word := said.(string)
 	if at := slices.Index(c.features[i].Categories, dataset.Canonical(said)); at >= 0 {
@@ -161,9 +160,10 @@ func (b encoding) Apply(dst, src []float32, _ tensor.Shape) error {
 	k := 0
 	for i, v := range src {
 		if v != v {
-			if v = b.filling[i]; v != v {
+			if !b.features[i].Missing {
 				return fmt.Errorf("column %q has no value", b.features[i].Name)
 			}
+			v = b.filling[i]
 		}
 		n := len(b.features[i].Categories)
 		if n == 0 {
