@@ -42,7 +42,7 @@ var allowed = map[string]map[string]string{
 	"classifier.go":       {"kl": "key of progress and events: fidelity of a source of gradients"},
 	"kernel/gen/maps.go":  {"adam": "kernel that the generator writes", "rmsprop": "kernel that the generator writes"},
 	"nn/activation.go":    {"leaky_relu": "activation: nn's own table"},
-	"results":             {"csv": resultFormat, "jsonl": resultFormat, "npz": resultFormat, "parquet": resultFormat},
+	"results":             {"arrow": resultFormat, "csv": resultFormat, "jsonl": resultFormat, "npz": resultFormat, "parquet": resultFormat},
 	"train/metric.go":     {"kl": "the trainer's own metric, whose name builtin's table has from here", "accuracy": "the trainer's own metric, whose name builtin's table has from here"},
 	"vae/summary.go":      {"dense": "label of vae's own dense head in a listing of layers; nothing goes by it"},
 }

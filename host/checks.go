@@ -103,9 +103,51 @@ func (s *Spec) checkSources(d *spec.Document, c Components, look bool) spec.Erro
 	for _, role := range dataset.Roles {
 		if src := s.Data.Of(role); src != nil {
 			errs = append(errs, d.Faults("data."+string(role), src.Check(d.Abs("."), c.Formats, look))...)
+			errs = append(errs, s.checkStream(d, role)...)
 		}
 	}
 	return errs
+}
+
+// checkStream finds rows that are to stay in a file and cannot.
+func (s *Spec) checkStream(d *spec.Document, role dataset.Role) spec.Errors {
+	src := s.Data.Of(role)
+	at := fmt.Sprintf("data.%s.stream", role)
+	switch {
+	case !src.Stream:
+		return nil
+	case role != dataset.RoleTrain:
+		return spec.Errors{d.Errorf(at, "is for data.train; the rows of data.%s are needed in memory: limit or range bounds them", role)}
+	case src.Dataset != "":
+		return spec.Errors{d.Errorf(at, "is for rows in files; a named set comes in memory")}
+	case s.Classifier.Model.Train != nil:
+		return spec.Errors{d.Errorf(at, "%s", streamedClassifier)}
+	}
+	return nil
+}
+
+// streams reports whether the rows of data.train stay in their file: as it says,
+// or since there are too many, as far as a header tells.
+func (s *Spec) streams(d *spec.Document, c Components) bool {
+	if s.Data.Train == nil {
+		return false
+	}
+	src := *s.Data.Train
+	if src.Stream {
+		return true
+	}
+	src.Split, src.Range, src.Limit = "", nil, 0 // which are picked once all are read
+	h, err := dataset.ReadHeader(src, d.Abs("."), c.Datasets, c.Formats)
+	return err == nil && h.Rows > 0 && src.Dataset == "" && h.Rows > dataset.MaxElements/max(1, h.Example.Size())
+}
+
+// checkTooLarge finds a classifier that is to be trained on rows which do not fit
+// into memory.
+func (s *Spec) checkTooLarge(d *spec.Document, c Components) spec.Errors {
+	if s.Classifier.Model.Train == nil || s.Data.Train == nil || s.Data.Train.Stream || !s.streams(d, c) {
+		return nil
+	}
+	return spec.Errors{d.Errorf("data.train", "more than %d numbers: %s", dataset.MaxElements, streamedClassifier)}
 }
 
 func (s *Spec) checkOverlap(d *spec.Document, found spec.Errors) spec.Errors {
@@ -161,6 +203,7 @@ func headerChecks(s *Spec, c Components, lint bool) []spec.Check {
 	return []spec.Check{
 		{Sound: sound[:2], Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkPreprocess(d, c) }},
 		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkShapes(d, c) }},
+		{Sound: []string{"data", "classifier"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkTooLarge(d, c) }},
 		{Sound: []string{"data"}, Find: func(d *spec.Document, found spec.Errors) spec.Errors { return s.checkData(d, c, found, lint) }},
 		{Find: s.checkTransfer},
 		{Find: s.checkHidden},

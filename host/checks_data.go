@@ -96,7 +96,7 @@ func knownOf(f *dataset.First) known {
 
 // knownRows is what all rows tell.
 func knownRows(data *dataset.Data) known {
-	k := known{rows: data.X.N(), labelled: data.Labels != nil, whole: true}
+	k := known{rows: data.N(), labelled: data.Labels != nil, whole: true}
 	seen := map[int]bool{}
 	for _, y := range data.Labels {
 		if !seen[y] {
@@ -183,8 +183,14 @@ func (e *Experiment) checkModel(in tensor.Shape, classes int, names []string, no
 		if data == nil || data.Labels == nil {
 			continue
 		}
+		if n := len(s.Data.Classes); n > 0 && n != classes {
+			return s.Errorf("data.classes", "%d classes, and the classifier has %d", n, classes)
+		}
 		if c, at := misnumbered(data.Classes, names); c != "" {
 			return s.Errorf("data.classes", "labels are numbered as %.200q, and the classifier has %.40q at %d: say the classifier's classes, data.classes: %s", data.Classes, c, at, flowList(names))
+		}
+		if n := len(data.Classes); len(names) == 0 && n < classes && data.Classes[n-1] != strconv.Itoa(n-1) {
+			return s.Errorf("data.classes", "the labels have %d values, %.200q, and the classifier %d classes: say which is which, data.classes: [0, 1, …]", n, data.Classes, classes)
 		}
 		have := make([]bool, classes)
 		for i, y := range data.Labels {

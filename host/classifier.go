@@ -61,11 +61,13 @@ func (e *Experiment) StartClassifier(ctx context.Context, dir string) (*launch.C
 		return nil, err
 	}
 	model := e.Spec.Classifier.Model
-	d, err := e.deps(sdk.Config{InputShape: rows.X.Example().Clone(), Classes: len(rows.Classes)})
+	d, err := e.deps(sdk.Config{InputShape: rows.Example().Clone(), Classes: len(rows.Classes)})
 	if err != nil {
 		return nil, err
 	}
-	d.Rows = rows.X.Rows(0, min(16, rows.X.N()))
+	if d.Rows, err = dataset.Take(rows.Examples(), indices(min(16, rows.N()))); err != nil {
+		return nil, err
+	}
 	if model.Train != nil {
 		if done, ok := launch.ReadFit(dir, model.Config); ok {
 			d.Config.JSON, d.Config.BaseDir = done, dir
@@ -90,6 +92,9 @@ func (e *Experiment) StartClassifier(ctx context.Context, dir string) (*launch.C
 	return cl, nil
 }
 
+// streamedClassifier says why rows that are not in memory train no classifier.
+const streamedClassifier = "the rows stay in their file, and classifier.train needs them in memory: train the classifier on some of them (limit, range) in a spec of its own and name its weights here, or bring a trained one"
+
 // fitClassifier trains the classifier into dir. An unfinished earlier Fit starts again.
 func (e *Experiment) fitClassifier(ctx context.Context, cl *launch.Classifier, dir string) error {
 	rows, err := e.Rows(dataset.RoleTrain)
@@ -98,6 +103,9 @@ func (e *Experiment) fitClassifier(ctx context.Context, cl *launch.Classifier, d
 	}
 	if rows.Labels == nil {
 		return e.Spec.Errorf("data.train", "has no labels, which classifier.train needs")
+	}
+	if rows.Stored != nil {
+		return e.Spec.Errorf("data.train", streamedClassifier)
 	}
 	data := sdk.TrainingData{X: rows.X, Labels: rows.Labels}
 	if e.Spec.Data.Validation != nil {

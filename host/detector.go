@@ -268,10 +268,12 @@ func (d *Detector) Digest() string {
 	return d.Saved.Digest
 }
 
-// Close ends the classifier's process.
+// Close ends the classifier's process. That of a detector of Open closes its
+// experiment too.
 func (d *Detector) Close() error {
 	err := errors.Join(closeSource(d.Gradient, d.Detector.Close()), d.Classifier.Close())
 	if d.stored != nil {
+		err = errors.Join(err, d.Experiment.Close())
 		d.stored.remove()
 	}
 	return err

@@ -37,7 +37,7 @@ var floors = []floor{
 	{"the classifiers that ship", "builtin/classifiers"},
 	{"the box", "builtin"},
 	{"programs", "host/cmd/vaeguard host/cli/clitest builtin/datasets/gen plugins/classifier-mlp plugins/classifier-cnn plugins/classifier-onnx plugins/classifier-oip " +
-		"examples examples/embed examples/quickstart examples/model-server examples/own-attack examples/own-layer examples/own-method examples/own-verb examples/own-format sdk/python"},
+		"examples examples/embed examples/quickstart examples/model-server examples/own-attack examples/own-layer examples/own-method examples/own-verb examples/own-format examples/table sdk/python"},
 }
 
 // allowed lists, for packages with a stricter rule than their floor, the

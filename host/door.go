@@ -37,18 +37,18 @@ func (e *Experiment) Door() (*signature.Door, error) {
 // learn makes the door from the rows of a role, which it reads.
 func (e *Experiment) learn(role dataset.Role) (*dataset.Data, error) {
 	src := *e.Spec.Data.Of(role)
+	src.Stream = src.Stream && role == dataset.RoleTrain
 	at := "data." + string(role)
-	door, _, err := e.Spec.door(e.Spec.Document, src, e.c)
+	door, d, err := e.learnFrom(src)
+	if role == dataset.RoleTrain && errors.Is(err, dataset.ErrTooLarge) {
+		e.o.logger().Warn(at + " is too large for memory: its rows are read from the file whenever they are due")
+		src.Stream = true
+		door, d, err = e.learnFrom(src)
+	}
 	if err != nil {
 		return nil, e.Spec.faultsAt(at, err)
 	}
-	schema := door.Schema()
-	d, err := door.Learn(func(through dataset.Door) (*dataset.Data, error) {
-		return dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, dataset.OpenOptions{Schema: schema, Door: through})
-	})
-	if err != nil {
-		return nil, e.Spec.faultsAt(at, err)
-	}
+	e.tell(at, d)
 	if names := e.Spec.Data.ClassNames(); names != nil && d.Labels != nil {
 		if err := d.UseClasses(names); err != nil {
 			return nil, e.Spec.Errorf("data.classes", "%s: %v", role, err)
@@ -57,6 +57,26 @@ func (e *Experiment) learn(role dataset.Role) (*dataset.Data, error) {
 	door.Classes = d.Classes
 	e.rows.door = door
 	return d, nil
+}
+
+// tell logs what there is to say of how rows were read.
+func (e *Experiment) tell(from string, d *dataset.Data) {
+	for _, n := range d.Notices {
+		e.o.logger().Warn(n, "rows", from)
+	}
+}
+
+// learnFrom makes the door from the rows of a source.
+func (e *Experiment) learnFrom(src dataset.Source) (*signature.Door, *dataset.Data, error) {
+	door, _, err := e.Spec.door(e.Spec.Document, src, e.c)
+	if err != nil {
+		return nil, nil, err
+	}
+	schema := door.Schema()
+	d, err := door.Learn(func(through dataset.Door) (*dataset.Data, error) {
+		return dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, through))
+	})
+	return door, d, err
 }
 
 // door is the spec's door for rows of a source, before it has learnt, with the
@@ -185,6 +205,7 @@ func (e *Experiment) Read(path string, o ReadOptions) (*dataset.Data, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.tell(path, d)
 	if o.Labels != "" {
 		if d.Labels, d.Classes, err = dataset.ReadLabels(o.Labels, d.X.N(), e.c.Formats); err != nil {
 			return nil, err

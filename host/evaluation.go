@@ -119,9 +119,9 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 	if o.Corruptions == nil {
 		o.Corruptions = s.Corruptions
 	}
-	reference := rows.X // whose range bounds attacks if the classifier declares none
-	if train, err := d.Experiment.Rows(dataset.RoleTrain); err == nil {
-		reference = train.X
+	reference := dataset.InMemory(rows.X) // whose range bounds attacks if the classifier declares none
+	if train, err := d.Experiment.trainRows(); err == nil {
+		reference = train
 	}
 	info, err := d.Classifier.Info(ctx)
 	if err != nil {
@@ -131,7 +131,11 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		classes = info.Classes
 	}
 	threshold := d.Threshold()
-	box, err := attack.BoxOf(attack.Box{}, info, reference)
+	box, err := attack.BoxOfTrain(info, reference)
+	if err != nil {
+		return evaluate.Options{}, err
+	}
+	deviations, err := attack.DeviationsOf(reference)
 	if err != nil {
 		return evaluate.Options{}, err
 	}
@@ -152,7 +156,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		Method: s.Detector.Method.Name, Digest: d.Digest(),
 		X: rows.X, Labels: rows.Labels, ClassNames: classes, Feature: features,
 		Box:        box,
-		Deviations: attack.Deviations(reference), Constraints: constraints, Unconstrained: unconstrained,
+		Deviations: deviations, Constraints: constraints, Unconstrained: unconstrained,
 		Section: s.Evaluate, Seed: s.Seed, Version: Version(),
 		SpecSHA256: sha(s.Resolved()),
 		Progress: func(stage string, done, total int) {

@@ -159,5 +159,7 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 			rows = max(0, h.Rows)
 		}
 	}
-	return t.Estimate(layers, rows)
+	out := t.Estimate(layers, rows)
+	out.Streamed = e.Spec.streams(e.Spec.Document, e.c)
+	return out
 }

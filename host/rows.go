@@ -1,7 +1,7 @@
 package host
 
 import (
-	"fmt"
+	"errors"
 	"path/filepath"
 	"reflect"
 
@@ -15,13 +15,17 @@ import (
 type rows struct {
 	of   map[dataset.Role]*dataset.Data
 	door *signature.Door // nil: nobody has asked for it
+
+	temp      string       // folder for temporary files; "": that of the system
+	cancelled func() error // asked while a file is gone over; nil: it goes on
 }
 
 func newRows() *rows { return &rows{of: map[dataset.Role]*dataset.Data{}} }
 
 // Rows reads the rows of a role, once, as the guard and the classifier take
 // them. Rows that serve two of the roles read so far are an error unless
-// data.allow_overlap.
+// data.allow_overlap. Those of data.train with stream, or too many for memory,
+// are Stored: Close closes their file.
 func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
 	if d, ok := e.rows.of[role]; ok {
 		return d, nil
@@ -38,8 +42,8 @@ func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
 		if !ok {
 			continue
 		}
-		if !before.X.Example().Equal(d.X.Example()) {
-			return nil, e.Spec.Errorf("data."+string(role), "examples are %v, those of data.%s are %v", d.X.Example(), other, before.X.Example())
+		if !before.Example().Equal(d.Example()) {
+			return nil, e.Spec.Errorf("data."+string(role), "examples are %v, those of data.%s are %v", d.Example(), other, before.Example())
 		}
 		if e.Spec.Data.AllowOverlap {
 			continue
@@ -66,6 +70,7 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 		e.rows.of[first] = d
 	}
 	src := *e.Spec.Data.Of(role)
+	src.Stream = src.Stream && role == dataset.RoleTrain
 	at := "data." + string(role)
 	door := e.rows.door.For(src)
 	schema := door.Schema()
@@ -75,13 +80,18 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 	if src.ID != "" {
 		schema.ID = src.ID
 	}
-	d, err := dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, dataset.OpenOptions{Schema: schema, Door: door})
+	d, err := dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
+	if role == dataset.RoleTrain && errors.Is(err, dataset.ErrTooLarge) {
+		src.Stream = true
+		d, err = dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
+	}
 	if err != nil {
 		return nil, e.Spec.faultsAt(at, err)
 	}
+	e.tell(at, d)
 	if door.Classes != nil && d.Labels != nil {
 		if err := d.UseClasses(door.Classes); err != nil {
-			return nil, fmt.Errorf("%s: %w", at, err)
+			return nil, e.Spec.Errorf(at, "%v; data.classes says all classes, in order", err)
 		}
 	}
 	return d, nil
@@ -126,12 +136,44 @@ func (e *Experiment) optional(role dataset.Role) (*tensor.Tensor, error) {
 }
 
 // trainRows are the rows of data.train.
-func (e *Experiment) trainRows() (*tensor.Tensor, error) {
+func (e *Experiment) trainRows() (dataset.Examples, error) {
 	d, err := e.Rows(dataset.RoleTrain)
 	if err != nil {
 		return nil, err
 	}
-	return d.X, nil
+	return d.Examples(), nil
+}
+
+// reading are the options of dataset.Open.
+func (e *Experiment) reading(schema *dataset.Schema, door dataset.Door) dataset.OpenOptions {
+	const every = 512 // rows between two looks
+	return dataset.OpenOptions{Schema: schema, Door: door, Temp: e.rows.temp,
+		Note: func(message string) { e.o.logger().Warn(message) },
+		Progress: func(done, total int) error {
+			if done%every != 0 && done != total {
+				return nil
+			}
+			if total > 0 {
+				e.o.progress(Progress{Stage: "read", Done: done, Total: total, Ended: done == total})
+			}
+			if e.rows.cancelled == nil {
+				return nil
+			}
+			return e.rows.cancelled()
+		}}
+}
+
+// Close forgets the rows that were read, and closes and removes the files of
+// those that are not in memory. Rows that are asked for again are read again.
+func (e *Experiment) Close() error {
+	var errs []error
+	for _, d := range e.rows.of {
+		if d.Stored != nil {
+			errs = append(errs, d.Stored.Close())
+		}
+	}
+	clear(e.rows.of)
+	return errors.Join(errs...)
 }
 
 // inputShape finds the shape of one prepared example, and the number of classes,

@@ -220,6 +220,9 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 	if exists(filepath.Join(out, artifact.MetaFile)) && !unfinished {
 		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
 	}
+	read := e.rows // ctx is for this training alone
+	read.temp, read.cancelled = filepath.Dir(filepath.Clean(run.Path)), ctx.Err
+	defer func() { read.cancelled = nil }()
 	if err := e.readAll(); err != nil {
 		return nil, err
 	}

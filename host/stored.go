@@ -204,6 +204,9 @@ func reopen(s *stored, c Components, o OpenOptions) (*Experiment, error) {
 		}
 	}
 	e := newExperiment(sp, c, o.Options)
+	if s.Meta.Signature == nil && len(s.Meta.InputShape) == 1 {
+		e.o.logger().Warn("the detector was saved by an earlier version, which kept no names: columns go by position, so give them in the order of data.train; training it again keeps the names", "detector", s.Dir)
+	}
 	if e.rows.door, err = savedDoor(sp, s.Detector); err != nil {
 		return nil, fmt.Errorf("detector %s: %w", s.Dir, err)
 	}

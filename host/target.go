@@ -159,15 +159,17 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 			o.PoolLabels[i] = oracle.Argmax(z.Row(i))
 		}
 	}
-	if rows, err := t.Experiment.Rows(dataset.RoleTrain); err == nil { // else the rows at hand bound the attack
+	if rows, err := t.Experiment.trainRows(); err == nil { // else the rows at hand bound the attack
 		info, err := t.Classifier.Info(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if o.Box, err = attack.BoxOf(attack.Box{}, info, rows.X); err != nil {
+		if o.Box, err = attack.BoxOfTrain(info, rows); err != nil {
 			return nil, err
 		}
-		o.Deviations = attack.Deviations(rows.X)
+		if o.Deviations, err = attack.DeviationsOf(rows); err != nil {
+			return nil, err
+		}
 	}
 	if !t.Unconstrained {
 		var err error

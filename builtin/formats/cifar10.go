@@ -122,6 +122,9 @@ func (r *cifarRows) Bounded() bool         { return true }
 // White implements dataset.Imaged.
 func (r *cifarRows) White() float64 { return 1 }
 
+// Interleaved implements dataset.Interleaved.
+func (r *cifarRows) Interleaved() {}
+
 // Header knows the classes where there are no names of them.
 func (r *cifarRows) Header() dataset.Header {
 	return dataset.Header{Rows: r.n, Example: r.Example(), Classes: 10, Labelled: true}

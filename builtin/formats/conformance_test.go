@@ -100,10 +100,10 @@ var samples = map[string]func(t *testing.T) []datasettest.Sample{
 			t.Fatal(err)
 		}
 		x := tensor.From([]float32{1, 0.2, 0, 0, 0, 0.4}, 1, 1, 2, 3)
-		labels := write(t, "y.csv", []byte("3\n"))
+		labels := write(t, "y.csv", []byte("0\n"))
 		return []datasettest.Sample{
 			{Path: write(t, "x.png", b.Bytes()), X: x, Single: true}, {Path: write(t, "X.PNG", b.Bytes()), X: x, Single: true},
-			{Path: write(t, "x.png", b.Bytes()), Source: dataset.Source{Labels: labels}, X: x, Labels: []int{3}, Single: true},
+			{Path: write(t, "x.png", b.Bytes()), Source: dataset.Source{Labels: labels}, X: x, Labels: []int{0}, Single: true},
 		}
 	},
 	"folder": func(t *testing.T) []datasettest.Sample {

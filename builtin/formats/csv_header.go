@@ -96,7 +96,7 @@ func (k *knownColumns) header(first []string, o dataset.ReadOptions) (bool, erro
 		_, err := strconv.ParseFloat(cell, 64)
 		switch {
 		case cell == "" && i == 0: // an index without a name
-		case cell == "" || err == nil:
+		case cell == "" || err == nil || decimalComma.MatchString(cell):
 			return false, ambiguous(first)
 		case !dataset.IsMissing(cell) && !isTruth(cell):
 			words++

@@ -133,6 +133,7 @@ func TestCSVRefused(t *testing.T) {
 		{"a number for a label", "1,2\n3,4\n", dataset.ReadOptions{Label: "1"}, "nothing tells"},
 		{"numbers for names", "0,1\n5,6\n", dataset.ReadOptions{Schema: &dataset.Schema{Features: flowers}}, "nothing tells"},
 		{"words that may be values", "x,x\n", dataset.ReadOptions{Schema: words}, "nothing tells"},
+		{"decimal commas", "5,1;3,5\n", dataset.ReadOptions{}, "nothing tells"},
 		{"truth values", "True,False\n", dataset.ReadOptions{}, "nothing tells"},
 		{"other names", "a,b\n1,2\n", dataset.ReadOptions{Schema: &dataset.Schema{Features: flowers}}, `no columns "sl", "sw"; it has a, b`},
 		{"quotes", "a,b\n\"1,2\n", dataset.ReadOptions{}, "bad: line 2"},

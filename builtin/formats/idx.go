@@ -117,9 +117,23 @@ type intensities struct{ *dataset.Numbers }
 // White implements dataset.Imaged.
 func (intensities) White() float64 { return 1 }
 
+// Interleaved implements dataset.Interleaved.
+func (intensities) Interleaved() {}
+
 // Next implements dataset.Reader.
 func (r intensities) Next(dst []float32) error {
 	err := r.Numbers.Next(dst)
+	if err == nil {
+		for i := range dst {
+			dst[i] /= 255
+		}
+	}
+	return err
+}
+
+// At implements dataset.RandomAccess.
+func (r intensities) At(dst []float32, i int) error {
+	err := r.Numbers.At(dst, i)
 	if err == nil {
 		for i := range dst {
 			dst[i] /= 255

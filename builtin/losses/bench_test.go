@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -14,12 +15,12 @@ func BenchmarkCovariance(b *testing.B) {
 	x := random(r, 0, 1, 2000, 784)
 	b.Run("fit 2000 rows", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := (Covariance{covFull, .1}).fit(train.Setup{X: x}); err != nil {
+			if _, err := (Covariance{covFull, .1}).fit(train.Setup{X: dataset.InMemory(x)}); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
-	g, err := (Covariance{covFull, .1}).fit(train.Setup{X: x})
+	g, err := (Covariance{covFull, .1}).fit(train.Setup{X: dataset.InMemory(x)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"log"
 
 	"github.com/vaeguard/vaeguard/builtin/losses"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -16,7 +17,7 @@ import (
 // the first.
 func ExampleAdversarial() {
 	x := tensor.From([]float32{0, 1}, 1, 2)
-	objective, err := (&losses.Adversarial{WModel: 1, CovELBO: losses.DefaultCovariance()}).Make(train.Setup{X: x, Output: sdk.Probabilities})
+	objective, err := (&losses.Adversarial{WModel: 1, CovELBO: losses.DefaultCovariance()}).Make(train.Setup{X: dataset.InMemory(x), Output: sdk.Probabilities})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func ExampleAdversarial() {
 // The mean squared error of a reconstruction, and its gradient.
 func ExampleMSE() {
 	x, rebuilt := tensor.From([]float32{0, 1}, 1, 2), tensor.From([]float32{.5, 1}, 1, 2)
-	objective, err := (&losses.MSE{}).Make(train.Setup{X: x})
+	objective, err := (&losses.MSE{}).Make(train.Setup{X: dataset.InMemory(x)})
 	if err != nil {
 		log.Fatal(err)
 	}

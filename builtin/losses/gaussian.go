@@ -3,13 +3,14 @@ package losses
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"gonum.org/v1/gonum/mat"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/train"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // maxFull is the most features that cov_full takes: its matrix has their
@@ -31,7 +32,7 @@ type gaussian struct {
 
 // fit measures Σ on the training rows, in the model's units.
 func (c Covariance) fit(s train.Setup) (*gaussian, error) {
-	d := s.X.Stride()
+	d := s.X.Example().Size()
 	g := &gaussian{d: d, constant: float64(d) / 2 * math.Log(2*math.Pi)}
 	if c.Form == sim {
 		g.diagonal(func(int) float64 { return c.Value })
@@ -49,7 +50,10 @@ func (c Covariance) fit(s train.Setup) (*gaussian, error) {
 		}
 		return float64(s.Scale[j])
 	}
-	mean, std := moments(s.X)
+	mean, std, err := moments(s.X)
+	if err != nil {
+		return nil, fmt.Errorf("data.train: %w", err)
+	}
 	if c.Value == 0 {
 		if err := constantFeatures(c, std); err != nil {
 			return nil, err
@@ -59,7 +63,11 @@ func (c Covariance) fit(s train.Setup) (*gaussian, error) {
 		g.diagonal(func(j int) float64 { return max(std[j]/scale(j), c.Value) })
 		return g, nil
 	}
-	return g, g.factor(scatter(s.X, mean, scale), c.Value)
+	cov, err := scatter(s.X, mean, scale)
+	if err != nil {
+		return nil, fmt.Errorf("data.train: %w", err)
+	}
+	return g, g.factor(cov, c.Value)
 }
 
 func (g *gaussian) diagonal(std func(j int) float64) {
@@ -115,21 +123,31 @@ func constantFeatures(c Covariance, std []float64) error {
 
 // moments are the mean and the biased deviation of each feature. A feature
 // that never changes has exactly 0.
-func moments(x *tensor.Tensor) (mean, std []float64) {
-	d, n := x.Stride(), float64(x.N())
+func moments(x dataset.Examples) (mean, std []float64, err error) {
+	d, n := x.Example().Size(), float64(x.N())
 	mean, std = make([]float64, d), make([]float64, d)
 	changes := make([]bool, d)
-	for i := range x.N() {
-		for j, v := range x.Row(i) {
+	var first []float32
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return nil, nil, err
+		}
+		if first == nil {
+			first = slices.Clone(row)
+		}
+		for j, v := range row {
 			mean[j] += float64(v)
-			changes[j] = changes[j] || v != x.Data[j]
+			changes[j] = changes[j] || v != first[j]
 		}
 	}
 	for j := range mean {
 		mean[j] /= n
 	}
-	for i := range x.N() {
-		for j, v := range x.Row(i) {
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return nil, nil, err
+		}
+		for j, v := range row {
 			t := float64(v) - mean[j]
 			std[j] += t * t
 		}
@@ -140,11 +158,11 @@ func moments(x *tensor.Tensor) (mean, std []float64) {
 			std[j] = 0
 		}
 	}
-	return mean, std
+	return mean, std, nil
 }
 
 // scatter is the biased covariance, block by block of rows.
-func scatter(x *tensor.Tensor, mean []float64, scale func(int) float64) *mat.SymDense {
+func scatter(x dataset.Examples, mean []float64, scale func(int) float64) (*mat.SymDense, error) {
 	const block = 512
 	d := len(mean)
 	cov := mat.NewSymDense(d, nil)
@@ -152,18 +170,21 @@ func scatter(x *tensor.Tensor, mean []float64, scale func(int) float64) *mat.Sym
 	for j := range inverse {
 		inverse[j] = 1 / scale(j)
 	}
-	for lo := 0; lo < x.N(); lo += block {
-		n := min(block, x.N()-lo)
+	for rows, err := range dataset.Chunks(x, block) {
+		if err != nil {
+			return nil, err
+		}
+		n := rows.N()
 		b := mat.NewDense(d, n, nil)
 		for i := range n {
-			for j, v := range x.Row(lo + i) {
+			for j, v := range rows.Row(i) {
 				b.Set(j, i, (float64(v)-mean[j])*inverse[j])
 			}
 		}
 		cov.SymRankK(cov, 1, b)
 	}
 	cov.ScaleSym(1/float64(x.N()), cov)
-	return cov
+	return cov, nil
 }
 
 // loss is Σ_i scale·weight_i·(−log N(x_i; x'_i, Σ)), adding its gradient at

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -46,7 +47,7 @@ func step(kind sdk.OutputKind, hidden bool) (*train.Step, train.Setup) {
 		softmax(s.P)
 		softmax(s.Q)
 	}
-	setup := train.Setup{X: random(r, 0, 1, 40, features), Output: kind}
+	setup := train.Setup{X: dataset.InMemory(random(r, 0, 1, 40, features)), Output: kind}
 	if hidden {
 		setup.HiddenWeights = []float64{.7, 1.3}
 		for range setup.HiddenWeights {
@@ -172,7 +173,7 @@ func TestForms(t *testing.T) {
 		{Covariance{covFull, 0}, .5},
 		{Covariance{covFull, .1}, .5},
 	} {
-		g, err := c.cov.fit(train.Setup{X: x})
+		g, err := c.cov.fit(train.Setup{X: dataset.InMemory(x)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +182,7 @@ func TestForms(t *testing.T) {
 		}
 	}
 	c := Covariance{covFull, 0}
-	g, err := c.fit(train.Setup{X: tensor.From([]float32{1, 1, -1, -1, 1, -1, -1, 1, 1, 1, -1, -1}, 6, 2)})
+	g, err := c.fit(train.Setup{X: dataset.InMemory(tensor.From([]float32{1, 1, -1, -1, 1, -1, -1, 1, 1, 1, -1, -1}, 6, 2))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,17 +206,17 @@ func TestFitErrors(t *testing.T) {
 		{Covariance{covFull, 0}, dependent, "singular"},
 		{Covariance{covFull, .1}, tensor.New(1, maxFull+1), "at most 4096 features, the data has 4097"},
 	} {
-		if _, err := c.cov.fit(train.Setup{X: c.x}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := c.cov.fit(train.Setup{X: dataset.InMemory(c.x)}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: error is %v, want %q in it", c.cov, err, c.want)
 		}
 	}
-	if _, err := (Covariance{covFull, .1}).fit(train.Setup{X: constant}); err != nil {
+	if _, err := (Covariance{covFull, .1}).fit(train.Setup{X: dataset.InMemory(constant)}); err != nil {
 		t.Errorf("shrunk: %v, want none", err)
 	}
-	if _, err := (&BCE{}).Make(train.Setup{X: constant}); err == nil || !strings.Contains(err.Error(), "row 0 has 2 at feature 1") {
+	if _, err := (&BCE{}).Make(train.Setup{X: dataset.InMemory(constant)}); err == nil || !strings.Contains(err.Error(), "row 0 has 2 at feature 1") {
 		t.Errorf("bce of 2: error is %v", err)
 	}
-	unit := train.Setup{X: constant, Scale: []float32{2, 1, 1, 1}, Offset: []float32{1, 2, 0, 0}}
+	unit := train.Setup{X: dataset.InMemory(constant), Scale: []float32{2, 1, 1, 1}, Offset: []float32{1, 2, 0, 0}}
 	if _, err := (&BCE{}).Make(unit); err != nil {
 		t.Errorf("bce in [0, 1] of the model's units: %v, want none", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/train"
 )
 
@@ -42,15 +43,20 @@ func (*MSE) Make(train.Setup) (train.Objective, error) { return mse{}, nil }
 // [0, 1] in the model's units.
 func (*BCE) Make(s train.Setup) (train.Objective, error) {
 	const slack = 1e-5 // of float32
-	d := s.X.Stride()
-	for i, v := range s.X.Data {
-		unit := v
-		if s.Scale != nil {
-			unit = (v - s.Offset[i%d]) / s.Scale[i%d]
+	i := 0
+	for row, err := range dataset.Each(s.X) {
+		if err != nil {
+			return nil, fmt.Errorf("data.train: %w", err)
 		}
-		if !(unit >= -slack && unit <= 1+slack) {
-			return nil, fmt.Errorf("bce wants features in [0, 1], row %d has %v at feature %d; use vae.normalize: minmax, or mse", i/d, unit, i%d)
+		for j, unit := range row {
+			if s.Scale != nil {
+				unit = (unit - s.Offset[j]) / s.Scale[j]
+			}
+			if !(unit >= -slack && unit <= 1+slack) {
+				return nil, fmt.Errorf("bce wants features in [0, 1], row %d has %v at feature %d; use vae.normalize: minmax, or mse", i, unit, j)
+			}
 		}
+		i++
 	}
 	return bce{}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/stat"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -60,13 +61,18 @@ func (o *projection) Fit(ctx context.Context, _ *train.Section, t train.Options)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	n, d := t.Train.N(), t.Train.Stride()
+	n, d := t.Train.N(), t.Train.Example().Size()
 	x := mat.NewDense(n, d, nil)
-	for i := range n {
-		for j, v := range t.Train.Row(i) {
+	i := 0
+	for row, err := range dataset.Each(t.Train) { // from memory, or from a file
+		if err != nil {
+			return nil, err
+		}
+		for j, v := range row {
 			x.Set(i, j, float64(v))
 			o.mean.Value.Data[j] += v / float32(n)
 		}
+		i++
 	}
 	var pc stat.PC
 	if !pc.PrincipalComponents(x, nil) {

@@ -3,6 +3,7 @@ package attack
 import (
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -50,6 +51,28 @@ func (b Box) Clip(x []float32) {
 		lo, hi := b.At(j)
 		x[j] = min(max(x[j], lo), hi)
 	}
+}
+
+// BoxOfTrain is BoxOf with the rows of data.train, gone over only if their range
+// is what bounds the features.
+func BoxOfTrain(info sdk.Info, rows dataset.Examples) (Box, error) {
+	if len(info.Lo) > 0 && len(info.Hi) > 0 {
+		return BoxOf(Box{}, info, tensor.Batch(0, rows.Example()))
+	}
+	var b Box
+	for x, err := range dataset.Chunks(rows, 64) {
+		if err != nil {
+			return b, err
+		}
+		c := span(x)
+		if b.Lo == nil {
+			b = c
+		}
+		for j := range b.Lo {
+			b.Lo[j], b.Hi[j] = min(b.Lo[j], c.Lo[j]), max(b.Hi[j], c.Hi[j])
+		}
+	}
+	return b, nil
 }
 
 // span is the range of each feature over the rows.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -22,15 +23,27 @@ func (u Unit) InDeviations() bool { return u.EpsUnit == "std" }
 
 // Deviations are the standard deviations of the features over the rows of x.
 func Deviations(x *tensor.Tensor) []float64 {
-	d, n := x.Stride(), float64(max(x.N(), 1))
+	out, _ := DeviationsOf(dataset.InMemory(x)) // memory is always read
+	return out
+}
+
+// DeviationsOf is Deviations of rows wherever they are, going over them twice.
+func DeviationsOf(x dataset.Examples) ([]float64, error) {
+	d, n := x.Example().Size(), float64(max(x.N(), 1))
 	mean, out := make([]float64, d), make([]float64, d)
-	for i := range x.N() {
-		for j, v := range x.Row(i) {
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return nil, err
+		}
+		for j, v := range row {
 			mean[j] += float64(v) / n
 		}
 	}
-	for i := range x.N() {
-		for j, v := range x.Row(i) {
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return nil, err
+		}
+		for j, v := range row {
 			e := float64(v) - mean[j]
 			out[j] += float64(e*e) / n
 		}
@@ -38,7 +51,7 @@ func Deviations(x *tensor.Tensor) []float64 {
 	for j, v := range out {
 		out[j] = math.Sqrt(v)
 	}
-	return out
+	return out, nil
 }
 
 // inDeviations asks an attack that may have a Unit, which it embeds.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
@@ -47,7 +48,7 @@ func newStepper(ctx context.Context, o Options, m *vae.Model, c sdk.Classifier) 
 		t.Classifier, s.asked = metered(c)
 	}
 	if t.Train == nil {
-		t.Train = random(8, append([]int{epochSteps * t.BatchSize}, m.Input...)...)
+		t.Train = dataset.InMemory(random(8, append([]int{epochSteps * t.BatchSize}, m.Input...)...))
 	}
 	t.Epochs = math.MaxInt32
 	t.Optimizer = &timedOptimizer{Optimizer: t.Optimizer, spent: &s.optimize}

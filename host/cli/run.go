@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -51,11 +52,12 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run SPEC",
 		Short: "Run the whole experiment: train, calibrate, attack, report",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			e, err := host.Load(args[0], s.set, a.c, a.options())
 			if err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, e.Close()) }()
 			if dry {
 				return a.printSummary(cmd.Context(), e, true)
 			}

@@ -51,6 +51,9 @@ func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool
 	if estimates {
 		t := e.Estimate(layers)
 		fmt.Fprintf(a.stdout, "training: %d steps per epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
+		if t.Streamed {
+			fmt.Fprintln(a.stdout, "rows: they stay in their file, which is read once to check it, once for each look that a step of data takes, once for the classifier's predictions, and once an epoch")
+		}
 		fmt.Fprintf(a.stdout, "memory: about %d MiB for weights, optimiser and activations\n", t.MemoryMiB)
 		fmt.Fprintln(a.stdout, "nothing was written")
 	}

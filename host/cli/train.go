@@ -23,6 +23,7 @@ func (a *app) trainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, e.Close()) }()
 			o.Command = s.resume("train", args[0], o.Out)
 			d, err := e.TrainTo(cmd.Context(), o)
 			if err != nil {

@@ -18,6 +18,10 @@ const firstClaim = 1 << 22
 // bad row is an error, and so are no rows. It does not close r.
 func ReadAll(r Reader) (*Data, error) { return newOpened(r).collect() }
 
+// ErrTooLarge is the cause of an error for more than MaxElements numbers, which
+// are not read into memory.
+var ErrTooLarge = fmt.Errorf("more than %d numbers", MaxElements)
+
 // collect is ReadAll.
 func (o *opened) collect() (*Data, error) {
 	example := o.rows.Example()
@@ -25,7 +29,7 @@ func (o *opened) collect() (*Data, error) {
 	room := 0
 	if n := o.Count(); n > 0 {
 		if n > MaxElements/size {
-			return nil, fmt.Errorf("%d rows of %v: more than %d numbers", n, example, MaxElements)
+			return nil, fmt.Errorf("%d rows of %v: %w", n, example, ErrTooLarge)
 		}
 		room = n * size
 		if b, ok := o.Reader.(Bounded); !ok || !b.Bounded() {
@@ -36,8 +40,26 @@ func (o *opened) collect() (*Data, error) {
 		return nil, errors.New("no rows")
 	}
 	data := make([]float32, 0, room)
-	row := make([]float32, size)
-	var texts []string
+	texts, err := o.walk(func(_ int, row []float32) error {
+		if len(data) > MaxElements-size {
+			return ErrTooLarge
+		}
+		data = append(data, row...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o.describe(&Data{X: tensor.From(data, append([]int{len(data) / size}, example...)...)}, texts)
+}
+
+// walk hands all rows to take, with their number, and gives the labels that they
+// carry. No rows are an error.
+func (o *opened) walk(take func(n int, row []float32) error) (texts []string, err error) {
+	if o.Count() == 0 {
+		return nil, errors.New("no rows")
+	}
+	row := make([]float32, o.rows.Example().Size())
 	n, bare := 0, -1 // bare: the first row without a label
 	with, _ := o.Reader.(RowLabels)
 	for {
@@ -45,13 +67,12 @@ func (o *opened) collect() (*Data, error) {
 		if isEOF(err) {
 			break
 		}
+		if err == nil {
+			err = take(n, row)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if len(data) > MaxElements-size {
-			return nil, fmt.Errorf("more than %d numbers", MaxElements)
-		}
-		data = append(data, row...)
 		if with != nil {
 			if s := with.Label(); s != "" {
 				texts = append(texts, s)
@@ -67,11 +88,18 @@ func (o *opened) collect() (*Data, error) {
 	if len(texts) > 0 && bare >= 0 {
 		return nil, fmt.Errorf("row %d has no label, and %d of %d rows have one", bare, len(texts), n)
 	}
-	d := &Data{X: tensor.From(data, append([]int{n}, example...)...)}
+	return texts, nil
+}
+
+// describe says of rows that were read where they came from, and their labels.
+func (o *opened) describe(d *Data, texts []string) (*Data, error) {
+	if n, ok := o.Reader.(Noticed); ok {
+		d.Notices = n.Notices()
+	}
 	if f, ok := o.Reader.(Featured); ok {
 		d.Features = f.Features()
 	}
-	d.Index = make([]int, n)
+	d.Index = make([]int, d.N())
 	for i := range d.Index {
 		d.Index[i] = i
 	}
@@ -83,7 +111,7 @@ func (o *opened) collect() (*Data, error) {
 func (o *opened) label(d *Data, texts []string) (err error) {
 	switch {
 	case o.y != nil:
-		d.Labels, d.Classes, err = o.y.labels(o.yName, d.X.N())
+		d.Labels, d.Classes, err = o.y.labels(o.yName, d.N())
 		return err
 	case len(texts) > 0:
 		if d.Classes = o.Reader.(RowLabels).Classes(); d.Classes != nil {

@@ -26,7 +26,9 @@ type Content struct {
 	Row  int    // rows read so far: the reader of one counts it
 
 	hash   hash.Hash
-	most   int64 // the bytes that can follow from the start, -1 if unknown
+	most   int64    // the bytes that can follow from the start, -1 if unknown
+	plain  bool     // not compressed
+	file   *os.File // to be read in any order; nil: it cannot be
 	closer []io.Closer
 }
 
@@ -45,6 +47,9 @@ func OpenContent(path string) (*Content, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if c.plain {
+		c.file = f
+	}
 	c.closer = append(c.closer, f)
 	return c, nil
 }
@@ -52,7 +57,7 @@ func OpenContent(path string) (*Content, error) {
 // NewContent reads r, of size bytes (-1 if unknown), undoing gzip. It does
 // not close r.
 func NewContent(r io.Reader, name string, size int64) (*Content, error) {
-	c := &Content{Name: name, hash: sha256.New(), most: size}
+	c := &Content{Name: name, hash: sha256.New(), most: size, plain: true}
 	raw := bufio.NewReaderSize(r, 1<<16)
 	plain := io.Reader(raw)
 	if magic, err := raw.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
@@ -60,7 +65,7 @@ func NewContent(r io.Reader, name string, size int64) (*Content, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		plain = z
+		plain, c.plain = z, false
 		c.closer = append(c.closer, z)
 		if size >= 0 {
 			c.most = math.MaxInt64
@@ -152,7 +157,7 @@ func (c *Content) Close() error {
 // the number at i.
 func BadNumber(row []float32, column func(i int) string) error {
 	for i, v := range row {
-		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+		if v-v != 0 { // of NaN and of infinite numbers alone
 			return fmt.Errorf("%s is %v, want finite numbers of float32", column(i), v)
 		}
 	}

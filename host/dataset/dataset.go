@@ -17,7 +17,8 @@ import (
 
 // Data are the rows of one role. Images are NHWC.
 type Data struct {
-	X       *tensor.Tensor // (N, example…)
+	X       *tensor.Tensor // (N, example…); nil where the rows are Stored
+	Stored  *Stored        // rows that stay in a file; nil: X has them
 	Labels  []int          // class indices, nil if the source has none
 	Classes []string       // names, or nil
 	// Features are the names of tabular columns, or nil.
@@ -27,10 +28,36 @@ type Data struct {
 	// overlap if they share a pair.
 	Source string
 	Index  []int
+	// Notices are what a user should hear of how the rows were read.
+	Notices []string
 	// Parts are the files of a source that has several, in order: Index then
 	// counts through them, and Source is the digest of their digests. nil
 	// means one file.
 	Parts []Part
+}
+
+// N is the number of rows.
+func (d *Data) N() int {
+	if d.Stored != nil {
+		return d.Stored.N()
+	}
+	return d.X.N()
+}
+
+// Example is the shape of one row. It must not be changed.
+func (d *Data) Example() tensor.Shape {
+	if d.Stored != nil {
+		return d.Stored.Example()
+	}
+	return d.X.Example()
+}
+
+// Examples are the rows, wherever they are.
+func (d *Data) Examples() Examples {
+	if d.Stored != nil {
+		return d.Stored
+	}
+	return InMemory(d.X)
 }
 
 // Part is one file of a source in several files.
@@ -107,7 +134,11 @@ func (e *RowError) Unwrap() error { return e.Err }
 // take returns the rows of d at the given positions.
 func (d *Data) take(rows []int) *Data {
 	out := *d
-	out.X = d.X.Gather(rows)
+	if d.Stored != nil {
+		out.Stored = d.Stored.take(rows)
+	} else {
+		out.X = d.X.Gather(rows)
+	}
 	out.Index = make([]int, len(rows))
 	for i, r := range rows {
 		out.Index[i] = d.Index[r]
@@ -121,7 +152,7 @@ func (d *Data) take(rows []int) *Data {
 	return &out
 }
 
-// Slice is the rows a ≤ i < b of d, sharing their numbers.
+// Slice is the rows a ≤ i < b of d, in memory, sharing their numbers.
 func (d *Data) Slice(a, b int) *Data {
 	out := *d
 	out.X = d.X.Rows(a, b)
@@ -147,7 +178,7 @@ func (d *Data) NumClasses() int {
 	return n
 }
 
-// Concat is the rows of a, then those of b, of equal examples: Index counts
+// Concat is the rows of a, then those of b, in memory, of equal examples: Index counts
 // on through the parts of both. Names are a's.
 func Concat(a, b *Data) *Data {
 	if !a.X.Example().Equal(b.X.Example()) || (a.Labels == nil) != (b.Labels == nil) {

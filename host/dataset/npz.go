@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -65,6 +67,9 @@ func newNPZ(r io.ReaderAt, size int64, name string) (*NPZ, error) {
 		if f.CompressedSize64 > uint64(size) {
 			return nil, fmt.Errorf("%s: %s claims %d bytes of a file of %d", name, f.Name, f.CompressedSize64, size)
 		}
+	}
+	if len(z.File) > 0 && !slices.ContainsFunc(z.File, func(f *zip.File) bool { return path.Ext(f.Name) == ".npy" || path.Ext(f.Name) == "" }) {
+		return nil, fmt.Errorf("%s: a zip archive of %.80q and no arrays: unpack it and name the file", name, z.File[0].Name)
 	}
 	return &NPZ{name: name, zip: z}, nil
 }

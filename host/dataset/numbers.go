@@ -19,9 +19,13 @@ type Numbers struct {
 	n     int
 	buf   []byte
 	whole []float32 // Fortran order: all rows
+	row   []byte    // of At
 }
 
-var _ Bounded = (*Numbers)(nil)
+var (
+	_ Bounded      = (*Numbers)(nil)
+	_ RandomAccess = (*Numbers)(nil)
+)
 
 // NewNumbers reads the rest of c as numbers of type d in C order, to the end:
 // trailing bytes are an error after the last row. The first dimension of
@@ -102,6 +106,31 @@ func (r *Numbers) Next(dst []float32) error {
 	}
 	if err := BadNumber(dst, Numbered); err != nil {
 		return &RowError{Source: r.Name, Row: r.Row - 1, Err: err}
+	}
+	return nil
+}
+
+// Random implements RandomAccess: rows of a file in C order that is not
+// compressed.
+func (r *Numbers) Random() bool { return r.file != nil && !r.h.fortran }
+
+// At implements RandomAccess. A format that changes what Next gives has to change
+// this alike.
+func (r *Numbers) At(dst []float32, i int) error {
+	if r.row == nil {
+		r.row = make([]byte, r.Example().Size()*r.h.dtype.Size)
+	}
+	width := int64(len(r.row))
+	start := r.most - int64(r.n)*width // nothing follows the rows: Next has seen the end
+	if _, err := r.file.ReadAt(r.row, start+int64(i)*width); err != nil {
+		return fmt.Errorf("%s: row %d: %w", r.Name, i, err)
+	}
+	r.h.dtype.floats(dst, r.row)
+	if r.h.dtype.Kind != 'f' {
+		return nil
+	}
+	if err := BadNumber(dst, Numbered); err != nil {
+		return &RowError{Source: r.Name, Row: i, Err: err}
 	}
 	return nil
 }

@@ -35,13 +35,24 @@ type Entered interface {
 type OpenOptions struct {
 	Schema *Schema // what the columns of a table are for; nil: what the source says
 	Door   Door    // nil: none
+
+	// Temp is the folder for the temporary file of a source with stream whose
+	// rows cannot be read in any order where they are; "": that of the system.
+	Temp string
+	// Progress is called after each row of a source with stream, also when they
+	// are gone over later (Each), and Note told of a temporary file; nil: none.
+	// total is -1 as long as it is not known. An error of Progress ends the pass.
+	Progress func(done, total int) error
+	Note     func(message string)
 }
 
 // Open reads the rows of one role: the source, of it the split, of that the
 // range, of that a class-balanced limit. Relative paths start at baseDir; named
 // are the sets and formats those of files. Classes is filled where there are
 // labels: classes without names are called "0", "1", …. What the source says of
-// preparation is the door's to do, and an error without one.
+// preparation is the door's to do, and an error without one. Rows of a source
+// with stream are Stored, and the caller closes them; they have the bits that
+// they would have in memory.
 func Open(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format], opts ...OpenOptions) (*Data, error) {
 	var o OpenOptions
 	if len(opts) > 0 {
@@ -60,6 +71,9 @@ func Open(src Source, baseDir string, named registry.Table[Set], formats registr
 	d.nameClasses()
 	rows, err := pick(src, d, official)
 	if err != nil {
+		if d.Stored != nil {
+			err = errors.Join(err, d.Stored.Close())
+		}
 		return nil, err
 	}
 	if rows != nil {
@@ -102,6 +116,10 @@ func load(src Source, baseDir string, named registry.Table[Set], formats registr
 		if err != nil {
 			return nil, false, err
 		}
+		if src.Stream {
+			d, err := from.store(src, o)
+			return d, from.official, err
+		}
 		if err := from.enter(o.Door); err != nil {
 			return nil, false, errors.Join(err, from.Close())
 		}
@@ -137,7 +155,7 @@ func lookup(src Source, named registry.Table[Set]) (set Set, split string, err e
 
 // pick is the rows that split, range and limit leave; nil for all.
 func pick(src Source, d *Data, official bool) ([]int, error) {
-	n := d.X.N()
+	n := d.N()
 	var rows []int
 	if src.Split != "" && !official {
 		var err error

@@ -135,6 +135,14 @@ type Imaged interface {
 	White() float64
 }
 
+// Interleaved is a Reader of images that are always height × width × channels,
+// whatever layout arrays have.
+type Interleaved interface {
+	Imaged
+	// Interleaved is there to be asked for.
+	Interleaved()
+}
+
 // Varied is a Reader of image files, always height × width × channels, that
 // need not have the size and the channels of
 // Example. Next then takes those that have, and is a *RowError for others.

@@ -2,8 +2,10 @@ package gradient
 
 import (
 	"context"
+	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -143,10 +145,17 @@ var steps = []float64{1e-3, 4e-3, 1.6e-2, 6.4e-2, 0.128}
 // probability seen.
 func (s *Source) findStep(ctx context.Context) error {
 	const rows, features = 16, 16
-	x := s.o.Train
-	p, d := &s.probe, x.Stride()
-	p.plan(x.Example(), s.info.NumClasses)
-	n := min(rows, x.N())
+	p, d := &s.probe, s.o.Train.Example().Size()
+	p.plan(s.o.Train.Example(), s.info.NumClasses)
+	n := min(rows, s.o.Train.N())
+	at := make([]int, n)
+	for i := range at {
+		at[i] = i * (s.o.Train.N() / n)
+	}
+	x, err := dataset.Take(s.o.Train, at)
+	if err != nil {
+		return fmt.Errorf("data.train: %w", err)
+	}
 	per := min(features, d)
 	changed := make([]int, len(steps))
 	var seen []float32
@@ -156,7 +165,7 @@ func (s *Source) findStep(ctx context.Context) error {
 	}
 	for c, step := range candidates {
 		for k := range n * per {
-			row := x.Row(k / per * (x.N() / n))
+			row := x.Row(k / per)
 			j := (k%per*d/per + k/per*7) % d
 			up, down := p.x.Row(2*k), p.x.Row(2*k+1)
 			copy(up, row)

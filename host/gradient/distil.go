@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
@@ -33,8 +34,8 @@ type base struct {
 }
 
 // newBase picks the rows. Without validation rows, a fifth of x is held out.
-func newBase(o Options, classes int) *base {
-	b := &base{}
+func newBase(o Options, classes int) (b *base, err error) {
+	b = &base{}
 	perm := func(n int) []int { return rand.New(rand.NewPCG(o.Seed, streamSplit)).Perm(n) }
 	rows := perm(o.Train.N())
 	if o.Validation != nil && o.Validation.N() > 0 {
@@ -42,10 +43,14 @@ func newBase(o Options, classes int) *base {
 		b.held = o.Validation.Gather(v[:min(maxHeld, len(v))])
 	} else {
 		n := min(maxHeld, (len(rows)+4)/5)
-		b.held = o.Train.Gather(rows[:n])
+		if b.held, err = dataset.Take(o.Train, rows[:n]); err != nil {
+			return nil, fmt.Errorf("data.train: %w", err)
+		}
 		rows = rows[n:]
 	}
-	b.x = o.Train.Gather(rows[:min(maxBase, len(rows))])
+	if b.x, err = dataset.Take(o.Train, rows[:min(maxBase, len(rows))]); err != nil {
+		return nil, fmt.Errorf("data.train: %w", err)
+	}
 	n := max(1, b.x.N())
 	b.copies = min(max(1, (minExamples+n-1)/n-1), maxCopies)
 	if o.Surrogate.Noise == 0 {
@@ -53,7 +58,7 @@ func newBase(o Options, classes int) *base {
 	}
 	b.out = tensor.New(b.x.N()*(1+b.copies), classes)
 	b.heldOut = tensor.New(b.held.N()*2, classes)
-	return b
+	return b, nil
 }
 
 // fill writes example e of x and its copies.
@@ -108,7 +113,10 @@ func (s *Source) distil(ctx context.Context) error {
 		}
 		return fmt.Errorf("classifier.surrogate.layers: %w", err)
 	}
-	b := newBase(s.o, classes)
+	b, err := newBase(s.o, classes)
+	if err != nil {
+		return err
+	}
 	if b.x.N() < 2 || b.held.N() < 2 {
 		s.sur = nil
 		return &Refused{fmt.Sprintf("surrogate: %d rows of data.train are too few to learn from", s.o.Train.N())}

@@ -6,6 +6,7 @@ import (
 	"log"
 
 	"github.com/vaeguard/vaeguard/host/attack/attacktest"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -20,7 +21,7 @@ func ExampleNew() {
 	}}
 	s, err := gradient.New(ctx, c, gradient.Options{
 		Section: gradient.Section{Kind: gradient.Difference, Differences: &gradient.Differences{Pairs: 1}},
-		Train:   attacktest.Uniform(50, 2, .2, .8, 1),
+		Train:   dataset.InMemory(attacktest.Uniform(50, 2, .2, .8, 1)),
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -4,8 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // frame is what is known of the inputs: where they may lie, and how large a
@@ -20,14 +20,20 @@ type frame struct {
 	scale, offset []float32
 }
 
-func newFrame(info sdk.Info, x *tensor.Tensor) *frame {
-	d := x.Stride()
+func newFrame(info sdk.Info, x dataset.Examples) (*frame, error) {
+	d := x.Example().Size()
 	f := &frame{spread: make([]float32, d), scale: make([]float32, d), offset: make([]float32, d)}
 	f.bound(info)
 	mean, deviation := make([]float64, d), make([]float64, d)
-	lo, hi := slices.Clone(x.Row(0)), slices.Clone(x.Row(0))
-	for i := range x.N() {
-		for j, v := range x.Row(i) {
+	var lo, hi []float32
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return nil, err
+		}
+		if lo == nil {
+			lo, hi = slices.Clone(row), slices.Clone(row)
+		}
+		for j, v := range row {
 			mean[j] += float64(v)
 			lo[j], hi[j] = min(lo[j], v), max(hi[j], v)
 		}
@@ -35,8 +41,11 @@ func newFrame(info sdk.Info, x *tensor.Tensor) *frame {
 	for j := range mean {
 		mean[j] /= float64(x.N())
 	}
-	for i := range x.N() {
-		for j, v := range x.Row(i) {
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return nil, err
+		}
+		for j, v := range row {
 			e := float64(v) - mean[j]
 			deviation[j] += e * e
 		}
@@ -62,7 +71,7 @@ func newFrame(info sdk.Info, x *tensor.Tensor) *frame {
 		s := math.Hypot(deviation[j], 0.1*float64(f.spread[j]))
 		f.scale[j], f.offset[j] = float32(1/s), float32(-mean[j]/s)
 	}
-	return f
+	return f, nil
 }
 
 // bound takes the legal range over.

@@ -128,7 +128,7 @@ func TestDifferences(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			fake := &sdktest.Fake{Shape: tensor.Shape{20}, Classes: 4, Seed: 2, Output: kind}
 			x := uniform(30, 20)
-			s := prepared(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Kind: gradient.Difference}, Train: x})
+			s := prepared(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Kind: gradient.Difference}, Train: dataset.InMemory(x)})
 			y, err := fake.Predict(t.Context(), x)
 			if err != nil {
 				t.Fatal(err)
@@ -157,7 +157,7 @@ func TestNES(t *testing.T) {
 	fake := &sdktest.Fake{Shape: tensor.Shape{d}, Classes: 4, Seed: 2, Scale: 1}
 	x := uniform(200, d)
 	for _, pairs := range []int{16, 96} {
-		s := prepared(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Differences: &gradient.Differences{Pairs: pairs}, Kind: gradient.NES}, Train: x})
+		s := prepared(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Differences: &gradient.Differences{Pairs: pairs}, Kind: gradient.NES}, Train: dataset.InMemory(x)})
 		y, err := fake.Predict(t.Context(), x)
 		if err != nil {
 			t.Fatal(err)
@@ -181,11 +181,11 @@ func TestNES(t *testing.T) {
 func TestStepOfForest(t *testing.T) {
 	x := uniform(50, 12)
 	smooth := &sdktest.Fake{Shape: tensor.Shape{12}, Classes: 3, Seed: 2, Output: sdk.Probabilities}
-	s := prepared(t, attacktest.PredictionsOnly{C: smooth}, gradient.Options{Section: gradient.Section{Kind: gradient.Difference}, Train: x})
+	s := prepared(t, attacktest.PredictionsOnly{C: smooth}, gradient.Options{Section: gradient.Section{Kind: gradient.Difference}, Train: dataset.InMemory(x)})
 	if got := s.Report().Step; got != 1e-3 {
 		t.Errorf("a smooth model has step %g, want the least, 1e-3", got)
 	}
-	s = prepared(t, steps{attacktest.PredictionsOnly{C: smooth}}, gradient.Options{Section: gradient.Section{Kind: gradient.Difference}, Train: x})
+	s = prepared(t, steps{attacktest.PredictionsOnly{C: smooth}}, gradient.Options{Section: gradient.Section{Kind: gradient.Difference}, Train: dataset.InMemory(x)})
 	if got := s.Report().Step; got < .016 {
 		t.Errorf("a model constant in boxes of 1/8 has step %g, want at least 0.016", got)
 	}
@@ -222,7 +222,7 @@ func TestDigits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := prepared(t, attacktest.PredictionsOnly{C: c}, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Layers: []nn.Maker{dense(128), dense(64)}, Noise: .1, MinAgreement: .9, Epochs: 6}, Kind: gradient.Auto}, Train: rows.X, Validation: held.X})
+	s := prepared(t, attacktest.PredictionsOnly{C: c}, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Layers: []nn.Maker{dense(128), dense(64)}, Noise: .1, MinAgreement: .9, Epochs: 6}, Kind: gradient.Auto}, Train: dataset.InMemory(rows.X), Validation: held.X})
 	r := s.Report()
 	if r.Kind != gradient.Surrogate || r.HeldOut.Agreement < .9 || r.HeldOut.N != held.X.N() {
 		t.Fatalf("report %+v, held out %+v", r, r.HeldOut)
@@ -243,7 +243,7 @@ func TestDigits(t *testing.T) {
 	}
 	t.Logf("agreement %.3f, KL %.3f, with noise %.3f; cosine %.3f; queries %+v", r.HeldOut.Agreement, r.HeldOut.KL, r.Noisy.Agreement, mean, r.Queries)
 
-	fd := prepared(t, attacktest.PredictionsOnly{C: c}, gradient.Options{Section: gradient.Section{Kind: gradient.Difference}, Train: rows.X})
+	fd := prepared(t, attacktest.PredictionsOnly{C: c}, gradient.Options{Section: gradient.Section{Kind: gradient.Difference}, Train: dataset.InMemory(rows.X)})
 	got = gradientAt(t, fd, x.Rows(0, 8), dy.Rows(0, 8))
 	if e := relative(got.Data, want.Rows(0, 8).Data); e > 2e-2 { // relu has kinks
 		t.Errorf("central differences of the network are off by %.2g", e)
@@ -264,7 +264,7 @@ func TestAuto(t *testing.T) {
 		{900, 1, "", []string{"exact", "surrogate", "64 pairs would have a cosine of 0.26"}},
 	} {
 		fake := &sdktest.Fake{Shape: tensor.Shape{c.features}, Classes: 5, Seed: 2, Scale: 20}
-		s := source(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Noise: .1, MinAgreement: c.agreement, Epochs: 1}}, Train: uniform(60, c.features)})
+		s := source(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Noise: .1, MinAgreement: c.agreement, Epochs: 1}}, Train: dataset.InMemory(uniform(60, c.features))})
 		err := s.Prepare(t.Context())
 		r := s.Report()
 		if c.want == "" {
@@ -290,7 +290,7 @@ func TestAuto(t *testing.T) {
 // the figures.
 func TestGate(t *testing.T) {
 	fake := &sdktest.Fake{Shape: tensor.Shape{12}, Classes: 5, Seed: 2, Scale: 20}
-	s := source(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{MinAgreement: 1, Epochs: 1}, Kind: gradient.Surrogate}, Train: uniform(60, 12)})
+	s := source(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{MinAgreement: 1, Epochs: 1}, Kind: gradient.Surrogate}, Train: dataset.InMemory(uniform(60, 12))})
 	var refused *gradient.Refused
 	if err := s.Prepare(t.Context()); !errors.As(err, &refused) || !strings.Contains(err.Error(), "min_agreement 1") || !strings.Contains(err.Error(), "of 12 held-out rows") {
 		t.Errorf("error %v", err)
@@ -298,7 +298,7 @@ func TestGate(t *testing.T) {
 	if _, pull, err := s.Forward(t.Context(), uniform(2, 12)); err != nil || pull != nil {
 		t.Errorf("after a refusal: pullback %t, %v", pull != nil, err)
 	}
-	s = source(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Kind: gradient.Exact}, Train: uniform(60, 12)})
+	s = source(t, attacktest.PredictionsOnly{C: fake}, gradient.Options{Section: gradient.Section{Kind: gradient.Exact}, Train: dataset.InMemory(uniform(60, 12))})
 	if err := s.Prepare(t.Context()); !errors.As(err, &refused) {
 		t.Errorf("exact: %v, want a refusal", err)
 	}
@@ -309,14 +309,14 @@ func TestBudget(t *testing.T) {
 	fake := &sdktest.Fake{Shape: tensor.Shape{12}, Classes: 5, Seed: 2}
 	count := &counting{Classifier: attacktest.PredictionsOnly{C: fake}}
 	x := uniform(60, 12)
-	s := source(t, count, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Noise: .1, MaxQueries: 100}, Kind: gradient.Surrogate}, Train: x})
+	s := source(t, count, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Noise: .1, MaxQueries: 100}, Kind: gradient.Surrogate}, Train: dataset.InMemory(x)})
 	if err := s.Prepare(t.Context()); err == nil || !strings.Contains(err.Error(), "max_queries is 100: the surrogate alone asks for 792 rows (48 of data.train with 15 noisy copies each, 12 held-out ones with one each)") {
 		t.Errorf("error %v", err)
 	}
 	if count.rows != 0 {
 		t.Errorf("%d rows were sent", count.rows)
 	}
-	s = prepared(t, count, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Noise: .1, MaxQueries: 800}, Kind: gradient.Surrogate}, Train: x})
+	s = prepared(t, count, gradient.Options{Section: gradient.Section{Surrogate: &gradient.SurrogateSection{Noise: .1, MaxQueries: 800}, Kind: gradient.Surrogate}, Train: dataset.InMemory(x)})
 	if _, err := s.Predict(t.Context(), x); err != nil { // known
 		t.Errorf("rows that the surrogate asked about: %v", err)
 	}

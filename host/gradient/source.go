@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
@@ -50,11 +51,11 @@ type Options struct {
 	// a shape.
 	Layers func(in tensor.Shape, classes int) []nn.Maker
 
-	Train      *tensor.Tensor // (N, example…); required
-	Validation *tensor.Tensor // held-out rows; nil: some of Train are held out
-	Seed       uint64         // same seed, same bits, for any number of threads
-	Threads    int            // of the arithmetic; 0: GOMAXPROCS
-	Events     func(Event)    // receives what is done; nil: none
+	Train      dataset.Examples // required; gone over twice, and some are kept in memory
+	Validation *tensor.Tensor   // held-out rows; nil: some of Train are held out
+	Seed       uint64           // same seed, same bits, for any number of threads
+	Threads    int              // of the arithmetic; 0: GOMAXPROCS
+	Events     func(Event)      // receives what is done; nil: none
 }
 
 // Event is one report of a Source.
@@ -166,7 +167,10 @@ func New(ctx context.Context, c sdk.Classifier, o Options) (*Source, error) {
 	if !o.Train.Example().Equal(s.info.InputShape) {
 		return nil, fmt.Errorf("training rows are %v, the classifier takes %v", o.Train.Example(), s.info.InputShape)
 	}
-	s.f = newFrame(s.info, o.Train)
+	if s.f, err = newFrame(s.info, o.Train); err != nil {
+		s.k.Close()
+		return nil, fmt.Errorf("data.train: %w", err)
+	}
 	return s, nil
 }
 

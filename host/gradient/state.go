@@ -79,7 +79,10 @@ func (s *Source) Restore(text json.RawMessage, tensors map[string]*tensor.Tensor
 		return err
 	}
 	sur.notice(s.floor)
-	b := newBase(s.o, s.info.NumClasses)
+	b, err := newBase(s.o, s.info.NumClasses)
+	if err != nil {
+		return err
+	}
 	sur.wake()
 	want := map[string]*tensor.Tensor{tensorOut: b.out, tensorHeld: b.heldOut}
 	for i, w := range sur.net.Params() {

@@ -21,6 +21,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // record is cell.json: it is written last, so that a cell is there whole or
@@ -216,19 +217,24 @@ func digestFile(path string) (string, error) {
 }
 
 // digestRows is the digest of shapes, values and labels.
-func digestRows(d *dataset.Data) string {
+func digestRows(d *dataset.Data) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, d.X.Shape, len(d.Labels))
+	fmt.Fprintln(h, append(tensor.Shape{d.N()}, d.Example()...), len(d.Labels))
 	buf := make([]byte, 0, 1<<16)
-	for i := range d.X.N() {
+	i := 0
+	for row, err := range dataset.Each(d.Examples()) {
+		if err != nil {
+			return "", err
+		}
 		buf = buf[:0]
-		for _, v := range d.X.Row(i) {
+		for _, v := range row {
 			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
 		}
 		if d.Labels != nil {
 			buf = binary.LittleEndian.AppendUint32(buf, uint32(d.Labels[i]))
 		}
 		h.Write(buf)
+		i++
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -134,7 +134,9 @@ func (s *set) read(role dataset.Role) error {
 			s.digest[r] = ""
 			continue
 		}
-		s.digest[r] = digestRows(rows)
+		if s.digest[r], err = digestRows(rows); err != nil {
+			return err
+		}
 		if r == role {
 			s.rows = rows
 		}

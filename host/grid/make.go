@@ -102,8 +102,11 @@ func (b *Bench) makeArrays(ctx context.Context, c *Cell, r *record) error {
 	}
 	rows := c.set.pick(c.attack.Limit)
 	x, y := c.set.rows.X.Gather(rows), take(c.set.rows.Labels, rows)
-	o := attack.Options{Seed: c.Seed, Examples: rows, Deviations: attack.Deviations(train.X), Targets: targets(c.attack.Target, y, info.NumClasses)}
-	if o.Box, err = attack.BoxOf(attack.Box{}, info, train.X); err != nil {
+	o := attack.Options{Seed: c.Seed, Examples: rows, Targets: targets(c.attack.Target, y, info.NumClasses)}
+	if o.Deviations, err = attack.DeviationsOf(train.Examples()); err != nil {
+		return err
+	}
+	if o.Box, err = attack.BoxOfTrain(info, train.Examples()); err != nil {
 		return err
 	}
 	if o.Constraints, err = c.set.base.Constraints(); err != nil {

@@ -23,7 +23,8 @@ type Door struct {
 	spec  dataset.Section
 	src   dataset.Source
 
-	extent *extent // watched while the door learns; nil: not
+	extent   *extent // raw rows, watched while the door learns; nil: not
+	prepared *extent // likewise those that come out
 }
 
 // link is a step and the key of what it learnt.
@@ -301,73 +302,6 @@ func (d *Door) Columns() []string {
 	return d.columns().names()
 }
 
-// Learn fits the steps that learn, going over the rows of data.train: open
-// opens them through the door that it is given, and is called as often as there
-// are steps that learn, before the first of them and between two. The rows of the
-// last call, prepared to the end, are handed back.
-func (d *Door) Learn(open func(dataset.Door) (*dataset.Data, error)) (*dataset.Data, error) {
-	n := d.unfitted()
-	part := *d
-	part.chain, part.out, part.extent = d.chain[:n], nil, &extent{}
-	data, err := open(&part)
-	if err != nil {
-		return nil, err
-	}
-	for ; n < len(d.chain); n++ {
-		l := d.chain[n]
-		in := data.X.Example()
-		if f, ok := l.step.(Fitter); ok && d.taken[l.key] == nil {
-			s, err := f.Fit(in, d.indicators(n), rowsOf(data.X))
-			if err != nil {
-				return nil, d.place(l.key, err)
-			}
-			d.taken[l.key] = s
-		}
-		b, err := d.bind(l, in)
-		if err != nil {
-			return nil, d.place(l.key, err)
-		}
-		if data.X, err = apply(b, data.X); err != nil {
-			return nil, d.place(l.key, err)
-		}
-	}
-	d.out = data.X.Example().Clone()
-	if d.Kind == KindArray && len(d.out) == 3 {
-		d.Kind = KindImage
-	}
-	if d.Kind == KindImage && d.White == 0 {
-		d.White = part.extent.white()
-	}
-	d.Signature.Raw = part.extent.seen()
-	var prepared extent
-	for row := range rowsOf(data.X) {
-		prepared.add(row)
-	}
-	d.Signature.Prepared = prepared.seen()
-	return data, nil
-}
-
-func rowsOf(x *tensor.Tensor) Rows {
-	return func(yield func([]float32) bool) {
-		for i := range x.N() {
-			if !yield(x.Row(i)) {
-				return
-			}
-		}
-	}
-}
-
-// apply is one step on rows in memory.
-func apply(b Bound, x *tensor.Tensor) (*tensor.Tensor, error) {
-	out := tensor.Batch(x.N(), b.Out())
-	for i := range x.N() {
-		if err := b.Apply(out.Row(i), x.Row(i), x.Example()); err != nil {
-			return nil, fmt.Errorf("row %d: %w", i, err)
-		}
-	}
-	return out, nil
-}
-
 // Tensors are what the steps learnt, by names that a detector's file keeps:
 // KEY.NAME.
 func (d *Door) Tensors() map[string]*tensor.Tensor {
@@ -421,7 +355,7 @@ func (d *Door) Restore(all map[string]*tensor.Tensor) error {
 // Prepare is x, raw rows (N, example…), as the guard takes them. Rows of another
 // shape than the signature's are an error.
 func (d *Door) Prepare(x *tensor.Tensor) (*tensor.Tensor, error) {
-	in, err := d.admit(x.Example(), false)
+	in, err := d.admit(x.Example(), false, false)
 	if err != nil {
 		return nil, err
 	}
@@ -493,10 +427,11 @@ func (d *Door) Undo(x *tensor.Tensor) (*tensor.Tensor, error) {
 	return out, nil
 }
 
-// whole rounds the features that are whole numbers.
+// whole rounds the features that are whole numbers, 0 and 1 of one-hot columns
+// among them.
 func (d *Door) whole(row []float32) {
 	for i, f := range d.Features {
-		if f.Kind == dataset.KindInteger {
+		if f.Kind == dataset.KindInteger || d.spec.Columns[f.Name].OneHot != "" {
 			row[i] = float32(math.Round(float64(row[i])))
 		}
 	}

@@ -22,15 +22,17 @@ func (d *Door) Enter(r dataset.Reader) (dataset.Entered, error) {
 		return Prepared{d}.Enter(r)
 	}
 	v, varied := r.(dataset.Varied)
-	in, err := d.admit(r.Example(), varied)
+	_, images := r.(dataset.Interleaved)
+	images = images || varied
+	in, err := d.admit(r.Example(), images, varied)
 	if err != nil {
 		return nil, err
 	}
-	g, err := d.gate(in, varied)
+	g, err := d.gate(in, images)
 	if err != nil {
 		return nil, err
 	}
-	e := &entered{gate: g, in: in, from: r, factor: d.factor(r), extent: d.extent, units: d.units}
+	e := &entered{gate: g, in: in, from: r, factor: d.factor(r), extent: d.extent, prepared: d.prepared, units: d.units}
 	if varied {
 		if free(in) || d.Kind == KindImage {
 			e.images = v
@@ -39,12 +41,13 @@ func (d *Door) Enter(r dataset.Reader) (dataset.Entered, error) {
 	return e, nil
 }
 
-// admit is the shape of the raw rows that a source stores as stored.
-func (d *Door) admit(stored tensor.Shape, varied bool) (tensor.Shape, error) {
+// admit is the shape of the raw rows that a source stores as stored: images, or
+// those of sizes that vary.
+func (d *Door) admit(stored tensor.Shape, images, varied bool) (tensor.Shape, error) {
 	switch {
 	case varied && free(d.Shape):
 		return d.Shape, nil
-	case varied && d.out != nil && len(d.out) == 3 && d.hasStorage():
+	case images && d.out != nil && len(d.out) == 3 && d.hasStorage():
 		return stored, nil // the gate says whether it fits
 	case d.Shape == nil:
 		return stored, nil
@@ -57,7 +60,7 @@ func (d *Door) admit(stored tensor.Shape, varied bool) (tensor.Shape, error) {
 	if s := d.src.Reshape; s != nil && stored.Size() == d.Shape.Size() && fits(stored, s) {
 		return d.Shape, nil
 	}
-	if varied && len(stored) == 3 && len(d.Shape) == 3 && d.Shape[2] == 3 && stored[2] == 1 {
+	if images && len(stored) == 3 && len(d.Shape) == 3 && d.Shape[2] == 3 && stored[2] == 1 {
 		return d.Shape, nil
 	}
 	message := fmt.Sprintf("examples are %v, want %v", stored, d.Shape)
@@ -117,16 +120,35 @@ type extent struct {
 }
 
 func (e *extent) add(row []float32) {
-	for _, v := range row {
-		if v != v {
-			continue
-		}
-		if !e.any {
-			e.Range, e.any = Range{v, v, true}, true
-		}
-		e.Low, e.High = min(e.Low, v), max(e.High, v)
-		e.Whole = e.Whole && v == float32(math.Trunc(float64(v)))
+	lo, hi, whole := e.Low, e.High, e.Whole
+	if !e.any {
+		lo, hi, whole = float32(math.Inf(1)), float32(math.Inf(-1)), true
 	}
+	for _, v := range row { // no comparison with NaN is true
+		if v < lo {
+			lo = v
+		}
+		if v > hi {
+			hi = v
+		}
+		if whole && v != float32(math.Trunc(float64(v))) {
+			whole = v != v
+		}
+	}
+	if lo <= hi {
+		e.Range, e.any = Range{lo, hi, whole}, true
+	}
+}
+
+// addAll adds all rows.
+func (e *extent) addAll(rows dataset.Examples) error {
+	for row, err := range dataset.Each(rows) {
+		if err != nil {
+			return err
+		}
+		e.add(row)
+	}
+	return nil
 }
 
 // seen is the range, nil of nothing.
@@ -227,14 +249,14 @@ func (g *gate) row(dst, src []float32, in tensor.Shape) error {
 // entered are the rows of a reader behind the door.
 type entered struct {
 	*gate
-	in     tensor.Shape
-	from   dataset.Reader
-	images dataset.Varied // nil: rows have the shape in
-	factor factor
-	extent *extent // nil: not watched
-	units  func([]float32) error
-	raw    []float32
-	row    int
+	in               tensor.Shape
+	from             dataset.Reader
+	images           dataset.Varied // nil: rows have the shape in
+	factor           factor
+	extent, prepared *extent // of raw rows and of those that come out; nil: not watched
+	units            func([]float32) error
+	raw              []float32
+	row              int
 }
 
 // Example implements dataset.Entered.
@@ -260,6 +282,9 @@ func (e *entered) Next(dst []float32) error {
 	}
 	if err := e.gate.row(dst, raw, shape); err != nil {
 		return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
+	}
+	if e.prepared != nil {
+		e.prepared.add(dst)
 	}
 	return nil
 }

@@ -71,6 +71,13 @@ func (b rescaling) Out() tensor.Shape                  { return b.out }
 func (b rescaling) Shape(in tensor.Shape) tensor.Shape { return in }
 
 func (b rescaling) Apply(dst, src []float32, _ tensor.Shape) error {
+	if b.n == 1 {
+		scale, offset := b.scale.At(0), b.offset.At(0)
+		for i, v := range src {
+			dst[i] = float32(float64(float64(v)*scale) + offset)
+		}
+		return nil
+	}
 	for i, v := range src {
 		k := i % b.n
 		dst[i] = float32(float64(float64(v)*b.scale.At(k)) + b.offset.At(k))

@@ -213,7 +213,11 @@ func (p *photos) NextImage() ([]float32, [3]int, error) {
 	}
 	s := p.shapes[p.at]
 	p.at++
-	return make([]float32, s[0]*s[1]*s[2]), s, nil
+	out := make([]float32, s[0]*s[1]*s[2])
+	for j := range out {
+		out[j] = float32((61*p.at+13*j)%256) / 255
+	}
+	return out, s, nil
 }
 
 func (p *photos) Next([]float32) error { return errors.New("not asked for") }

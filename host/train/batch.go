@@ -3,6 +3,7 @@ package train
 import (
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -32,33 +33,34 @@ type batch struct {
 	rows     []int    // of the training rows
 	examples []uint64 // the same, as keys of noise
 	x        *tensor.Tensor
-	epoch    int // from 0
-	step     int // of all steps, from 0
-	total    int // steps of the whole training
+	epoch    int   // from 0
+	step     int   // of all steps, from 0
+	total    int   // steps of the whole training
+	err      error // of reading the rows; x is then undefined
 
 	buf view
 }
 
-// gather copies the rows.
-func (b *batch) gather(x *tensor.Tensor, rows []int) {
+// gather reads the rows.
+func (b *batch) gather(x dataset.Examples, rows []int) {
 	b.rows = rows
 	b.examples = b.examples[:0]
 	b.x = b.buf.of(len(rows))
-	for i, r := range rows {
+	for _, r := range rows {
 		b.examples = append(b.examples, uint64(r))
-		copy(b.x.Row(i), x.Row(r))
 	}
+	b.err = x.Gather(b.x, rows)
 }
 
-// gatherer copies the next batch while the present one is worked on. close
+// gatherer reads the next batch while the present one is worked on. close
 // ends its goroutine.
 type gatherer struct {
-	x          *tensor.Tensor
+	x          dataset.Examples
 	ready, ask chan *batch
 	spare      [2]*batch
 }
 
-func newGatherer(x *tensor.Tensor, size int) *gatherer {
+func newGatherer(x dataset.Examples, size int) *gatherer {
 	g := &gatherer{x: x, ready: make(chan *batch, 1), ask: make(chan *batch, 1)}
 	for i := range g.spare {
 		g.spare[i] = &batch{buf: newView(size, x.Example()), examples: make([]uint64, 0, size)}

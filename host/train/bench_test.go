@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
@@ -29,7 +30,7 @@ func BenchmarkDense(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			o := train.Options{Section: train.Section{Loss: loss(b, name), Optimizer: adam, Epochs: (b.N + 9) / 10, BatchSize: 128}, Engine: engine(b, 1), Model: m, Train: x, Beta: 1,
+			o := train.Options{Section: train.Section{Loss: loss(b, name), Optimizer: adam, Epochs: (b.N + 9) / 10, BatchSize: 128}, Engine: engine(b, 1), Model: m, Train: dataset.InMemory(x), Beta: 1,
 				Seed: 1}
 			b.ReportAllocs()
 			b.ResetTimer()

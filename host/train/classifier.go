@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -99,15 +100,18 @@ func (c *classifier) pull(ctx context.Context, a answer, dOut *tensor.Tensor, dL
 }
 
 // table asks for all rows once, batch by batch, and keeps the answers: the
-// outputs, and the logits of the heads.
-func (c *classifier) table(ctx context.Context, x *tensor.Tensor, size int, report func(done, of int)) (out *tensor.Tensor, logits []*tensor.Tensor, err error) {
-	n := x.N()
-	for lo := 0; lo < n; lo += size {
-		if err := ctx.Err(); err != nil {
+// outputs, and the logits of the heads: 4 bytes each, for all rows.
+func (c *classifier) table(ctx context.Context, x dataset.Examples, size int, report func(done, of int)) (out *tensor.Tensor, logits []*tensor.Tensor, err error) {
+	n, lo := x.N(), 0
+	for rows, err := range dataset.Chunks(x, size) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
 			return nil, nil, err
 		}
-		hi := min(lo+size, n)
-		a, err := c.predict(ctx, x.Rows(lo, hi))
+		hi := lo + rows.N()
+		a, err := c.predict(ctx, rows)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -122,6 +126,7 @@ func (c *classifier) table(ctx context.Context, x *tensor.Tensor, size int, repo
 			copy(logits[i].Rows(lo, hi).Data, l.Data)
 		}
 		report(hi, n)
+		lo = hi
 	}
 	return out, logits, nil
 }

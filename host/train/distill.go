@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -94,7 +95,7 @@ func (p *pupil) consult(ctx context.Context) error {
 	if o.Validation == nil {
 		return nil
 	}
-	if p.valP, _, err = cl.table(ctx, o.Validation, size, func(int, int) {}); err != nil {
+	if p.valP, _, err = cl.table(ctx, dataset.InMemory(o.Validation), size, func(int, int) {}); err != nil {
 		return err
 	}
 	logarithm(p.valP, cl.Info().Output)

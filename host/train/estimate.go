@@ -14,6 +14,7 @@ type Estimate struct {
 	GFLOPPerStep float64       `json:"gflop_per_step"`
 	Time         time.Duration `json:"time_ns"`
 	MemoryMiB    int           `json:"memory_mib"`
+	Streamed     bool          `json:"streamed,omitempty"` // the rows stay in their file: each epoch reads it
 }
 
 // assumedGFLOPS is the arithmetic rate of Estimate.Time: a cautious one for

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/train"
@@ -81,7 +82,7 @@ func ExampleRun() {
 	}
 	r, err := train.Run(context.Background(), train.Options{
 		Section: train.Section{Loss: Absolute{}, Optimizer: adam, Epochs: 40, BatchSize: 8},
-		Engine:  k, Model: m, Train: x, Seed: 1,
+		Engine:  k, Model: m, Train: dataset.InMemory(x), Seed: 1,
 		Metrics: []train.NamedMetric{{Name: "worst", Metric: Worst{}}},
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
@@ -136,7 +137,7 @@ func (g *guard) consult(ctx context.Context, rows int) error {
 		return err
 	}
 	if o.Validation != nil {
-		g.valP, g.valHidden, err = g.classifier.table(ctx, o.Validation, size, func(int, int) {})
+		g.valP, g.valHidden, err = g.classifier.table(ctx, dataset.InMemory(o.Validation), size, func(int, int) {})
 	}
 	return err
 }

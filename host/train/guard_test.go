@@ -9,6 +9,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
@@ -102,7 +103,7 @@ func testGuard(t *testing.T, change func(*Options)) *guard {
 		t.Fatal(err)
 	}
 	o := &Options{Section: Section{Loss: plain{}, LatentReduction: "sum", Optimizer: adam, Epochs: 2, BatchSize: 4}, Engine: testEngine(t), Model: m, Classifier: &sdktest.Fake{Shape: x.Example(), Classes: 3, Units: 4, Seed: 3},
-		Train: x, Validation: x, Setup: Setup{Temperature: .8}, Beta: .3,
+		Train: dataset.InMemory(x), Validation: x, Setup: Setup{Temperature: .8}, Beta: .3,
 		Hidden: []oracle.Head{{Name: sdktest.FakeHidden, Weight: .6, Kernel: head}}, Seed: 5}
 	if change != nil {
 		change(o)
@@ -285,7 +286,10 @@ func TestStepAllocations(t *testing.T) {
 		g := testGuard(t, change)
 		b := testBatch(g)
 		l := newLoop(g.o, g)
-		b.x = g.o.Train.Rows(0, 4)
+		var err error
+		if b.x, err = dataset.Take(g.o.Train, []int{0, 1, 2, 3}); err != nil {
+			t.Fatal(err)
+		}
 		step := func() {
 			if err := l.step(context.Background(), b); err != nil {
 				t.Fatal(err)

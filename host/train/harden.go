@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
@@ -36,7 +37,10 @@ func newAttacker(g *guard, batch int) (*attacker, error) {
 		a.lo, a.hi = g.classifier.Info().Lo, g.classifier.Info().Hi
 	}
 	if len(a.lo) == 0 || len(a.hi) == 0 {
-		a.lo, a.hi = rangeOf(g.o.Train)
+		var err error
+		if a.lo, a.hi, err = rangeOf(g.o.Train); err != nil {
+			return nil, fmt.Errorf("data.train: %w", err)
+		}
 	}
 	for _, v := range [][]float32{a.lo, a.hi} {
 		if len(v) != 1 && len(v) != g.m.Input.Size() {
@@ -47,12 +51,17 @@ func newAttacker(g *guard, batch int) (*attacker, error) {
 }
 
 // rangeOf is the least and the largest number of x.
-func rangeOf(x *tensor.Tensor) (lo, hi []float32) {
-	a, b := x.Data[0], x.Data[0]
-	for _, v := range x.Data {
-		a, b = min(a, v), max(b, v)
+func rangeOf(x dataset.Examples) (lo, hi []float32, err error) {
+	a, b := float32(math.Inf(1)), float32(math.Inf(-1))
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, v := range row {
+			a, b = min(a, v), max(b, v)
+		}
 	}
-	return []float32{a}, []float32{b}
+	return []float32{a}, []float32{b}, nil
 }
 
 // ramp is the share of the radius at a step: from a fifth of it to all of it

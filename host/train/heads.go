@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -19,7 +20,7 @@ const headEpochs = 3
 // kernels are trained in place and must have as many columns as there are
 // classes. It asks the classifier for the hidden layers of every row three
 // times and keeps none of them.
-func FitHeads(ctx context.Context, k *kernel.Engine, c sdk.Classifier, x *tensor.Tensor, heads []oracle.Head, seed uint64) error {
+func FitHeads(ctx context.Context, k *kernel.Engine, c sdk.Classifier, x dataset.Examples, heads []oracle.Head, seed uint64) error {
 	const size = 128
 	cl, err := newClassifier(ctx, c, k, heads, size)
 	if err != nil {
@@ -33,13 +34,19 @@ func FitHeads(ctx context.Context, k *kernel.Engine, c sdk.Classifier, x *tensor
 		n := len(h.Kernel.Data)
 		f.grad, f.m, f.v = append(f.grad, make([]float32, n)), append(f.m, make([]float32, n)), append(f.v, make([]float32, n))
 	}
+	room := newView(min(size, x.N()), x.Example())
 	for epoch := range headEpochs {
 		perm := order(seed, streamHead, epoch, x.N())
 		for lo := 0; lo < len(perm); lo += size {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := f.step(ctx, x.Gather(perm[lo:min(lo+size, len(perm))])); err != nil {
+			rows := perm[lo:min(lo+size, len(perm))]
+			batch := room.of(len(rows))
+			if err := x.Gather(batch, rows); err != nil {
+				return fmt.Errorf("data.train: %w", err)
+			}
+			if err := f.step(ctx, batch); err != nil {
 				return err
 			}
 		}

@@ -5,6 +5,7 @@
 package train
 
 import (
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -18,7 +19,9 @@ type Loss interface {
 
 // Setup is what losses and metrics know before the first step.
 type Setup struct {
-	X *tensor.Tensor // training rows, (N, example…), in the input's units
+	// X are the training rows, in the input's units. Going over them may read
+	// files: once or twice is fine, once a step is not.
+	X dataset.Examples
 	// Scale and Offset make the model's units, (x − Offset)/Scale, one number a
 	// feature; nil: the input's own units.
 	Scale, Offset []float32

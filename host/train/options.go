@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
@@ -27,7 +28,10 @@ type Options struct {
 	// sdk.Differentiable.
 	Classifier sdk.Classifier
 
-	Train      *tensor.Tensor // (N, example…)
+	// Train are the rows, in memory or in files: the bits are the same. The next
+	// batch is read while one is worked on. A row that cannot be read ends the
+	// training as an error of the classifier does.
+	Train      dataset.Examples
 	Validation *tensor.Tensor // (N, example…), or nil: no validation metrics
 
 	// Setup are the loss's settings: temperature and clip. The others are

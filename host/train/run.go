@@ -127,6 +127,9 @@ func (r *loop) epoch(ctx context.Context, g *gatherer) error {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, r.checkpoint())
 		}
+		if b.err != nil { // what was learnt so far is worth keeping
+			return errors.Join(fmt.Errorf("epoch %d, step %d: data.train: %w", r.p.Epoch+1, r.p.Step+1, b.err), r.checkpoint())
+		}
 		if r.p.Step+1 < r.steps {
 			g.start(rowsOf(r.p.Step + 1))
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/losses"
 	"github.com/vaeguard/vaeguard/builtin/metrics"
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
@@ -84,7 +85,7 @@ func options(t testing.TB, threads int) train.Options {
 	}
 	return train.Options{Section: train.Section{Loss: loss(t, "adversarial"), Optimizer: adam, Epochs: 3, BatchSize: 32},
 		Engine: engine(t, threads), Model: model(t, 1, nil), Classifier: fake(sdk.Logits),
-		Train: clouds(1, 150), Validation: clouds(2, 40),
+		Train: dataset.InMemory(clouds(1, 150)), Validation: clouds(2, 40),
 		Seed: 7,
 	}
 }
@@ -259,7 +260,7 @@ func TestRefused(t *testing.T) {
 		"has no gradient":       func(o *train.Options) { o.Classifier = deaf{fake(sdk.Logits)} },
 		"needs a classifier":    func(o *train.Options) { o.Classifier = nil },
 		"no hidden layer \"x\"": func(o *train.Options) { o.Hidden = []oracle.Head{{Name: "x", Kernel: tensor.New(8, 4)}} },
-		"auto-encoder takes 6":  func(o *train.Options) { o.Train, o.Validation = tensor.New(3, 5), nil },
+		"auto-encoder takes 6":  func(o *train.Options) { o.Train, o.Validation = dataset.InMemory(tensor.New(3, 5)), nil },
 		"needs rows":            func(o *train.Options) { o.Train = nil },
 		"harden.norm":           func(o *train.Options) { o.Harden = &train.Harden{} },
 	} {
@@ -315,10 +316,10 @@ func TestHeads(t *testing.T) {
 	o := options(t, 1)
 	f := fake(sdk.Logits)
 	heads := []oracle.Head{{Name: sdktest.FakeHidden, Weight: .5, Kernel: tensor.New(8, classes)}}
-	if err := train.FitHeads(t.Context(), o.Engine, f, clouds(4, 4000), heads, 1); err != nil {
+	if err := train.FitHeads(t.Context(), o.Engine, f, dataset.InMemory(clouds(4, 4000)), heads, 1); err != nil {
 		t.Fatal(err)
 	}
-	outs, _, err := f.Forward(t.Context(), o.Train, sdk.Output, sdk.HiddenPrefix+sdktest.FakeHidden)
+	outs, _, err := f.Forward(t.Context(), clouds(1, 150), sdk.Output, sdk.HiddenPrefix+sdktest.FakeHidden)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/vaeguard/vaeguard/builtin/layers"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/vae"
@@ -72,7 +73,7 @@ func ExampleModel_NewPass() {
 
 // Features of different units are brought to one range for the auto-encoder.
 func ExampleFitNormalizer() {
-	n, err := vae.FitNormalizer("minmax", tensor.From([]float32{0, 100, 4, 300}, 2, 2))
+	n, err := vae.FitNormalizer("minmax", dataset.InMemory(tensor.From([]float32{0, 100, 4, 300}, 2, 2)))
 	if err != nil {
 		log.Fatal(err)
 	}

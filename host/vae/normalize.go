@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -48,28 +49,32 @@ func NewNormalizer(mean, std []float64, example tensor.Shape) (*Normalizer, erro
 	return n, nil
 }
 
-// FitNormalizer measures x, (N, example…). mode is none (nil, nil), standard
+// FitNormalizer measures the rows of x, going over them twice. mode is none (nil, nil), standard
 // (mean and deviation) or minmax (minimum and range). What is constant keeps
 // its scale: a deviation of 0 becomes 1.
-func FitNormalizer(mode string, x *tensor.Tensor) (*Normalizer, error) {
+func FitNormalizer(mode string, x dataset.Examples) (*Normalizer, error) {
 	if mode == "none" || mode == "" {
 		return nil, nil
 	}
 	if mode != "standard" && mode != "minmax" {
 		return nil, fmt.Errorf("vae.normalize is %q, want none, standard, minmax or {mean: […], std: […]}", mode)
 	}
-	if len(x.Data) == 0 {
+	if x == nil || x.N() == 0 {
 		return nil, fmt.Errorf("vae.normalize: %s needs rows to be fitted on", mode)
 	}
-	width := x.Stride()
+	width := x.Example().Size()
 	if ex := x.Example(); len(ex) == 3 {
 		width = ex[2]
 	}
+	var err error
 	a, b := make([]float64, width), make([]float64, width)
 	if mode == "minmax" {
-		extremes(a, b, x.Data)
+		err = extremes(a, b, x)
 	} else {
-		moments(a, b, x.Data)
+		err = moments(a, b, x)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data.train: %w", err)
 	}
 	for i, s := range b {
 		if !(s > 0) {
@@ -80,38 +85,55 @@ func FitNormalizer(mode string, x *tensor.Tensor) (*Normalizer, error) {
 }
 
 // extremes writes the minimum and the range of each column.
-func extremes(lo, span []float64, x []float32) {
+func extremes(lo, span []float64, x dataset.Examples) error {
 	w := len(lo)
 	for j := range w {
-		lo[j], span[j] = float64(x[j]), float64(x[j])
+		lo[j], span[j] = math.Inf(1), math.Inf(-1)
 	}
-	for i, v := range x {
-		j := i % w
-		lo[j], span[j] = min(lo[j], float64(v)), max(span[j], float64(v))
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return err
+		}
+		for i, v := range row {
+			j := i % w
+			lo[j], span[j] = min(lo[j], float64(v)), max(span[j], float64(v))
+		}
 	}
 	for j := range w {
 		span[j] -= lo[j]
 	}
+	return nil
 }
 
 // moments writes the mean and the biased standard deviation of each column, in
 // two passes.
-func moments(mean, std []float64, x []float32) {
+func moments(mean, std []float64, x dataset.Examples) error {
 	w := len(mean)
-	n := float64(len(x) / w)
-	for i, v := range x {
-		mean[i%w] += float64(v)
+	n := float64(x.N() * (x.Example().Size() / w))
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return err
+		}
+		for i, v := range row {
+			mean[i%w] += float64(v)
+		}
 	}
 	for j := range w {
 		mean[j] /= n
 	}
-	for i, v := range x {
-		d := float64(v) - mean[i%w]
-		std[i%w] += d * d
+	for row, err := range dataset.Each(x) {
+		if err != nil {
+			return err
+		}
+		for i, v := range row {
+			d := float64(v) - mean[i%w]
+			std[i%w] += d * d
+		}
 	}
 	for j := range w {
 		std[j] = math.Sqrt(std[j] / n)
 	}
+	return nil
 }
 
 // Apply maps x to the auto-encoder's units. y may be x.

@@ -3,6 +3,7 @@ package vae
 import (
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -112,7 +113,7 @@ func floats(v any) ([]float64, error) {
 // Make is the Normalizer that the setting stands for, nil for none. rows gives
 // the training rows where it is fitted on them; a fitted one has the precision
 // of a detector's file, so that it has the same bits when it is read again.
-func (n Normalize) Make(in tensor.Shape, rows func() (*tensor.Tensor, error)) (*Normalizer, error) {
+func (n Normalize) Make(in tensor.Shape, rows func() (dataset.Examples, error)) (*Normalizer, error) {
 	switch n.Mode {
 	case "", "none":
 		return nil, nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -270,14 +271,14 @@ func TestParamsOnly(t *testing.T) {
 
 func TestNormalizer(t *testing.T) {
 	x := tensor.From([]float32{1, 5, 3, 5, 8, 5}, 3, 2)
-	n, err := FitNormalizer("minmax", x)
+	n, err := FitNormalizer("minmax", dataset.InMemory(x))
 	if err != nil || !slices.Equal(n.Mean, []float64{1, 5}) || !slices.Equal(n.Std, []float64{7, 1}) {
 		t.Errorf("minmax gives %v %v %v, want [1 5] [7 1]", n.Mean, n.Std, err)
 	}
-	if n, err = FitNormalizer("standard", x); err != nil || n.Mean[0] != 4 || math.Abs(n.Std[0]-math.Sqrt(26.0/3)) > 1e-12 || n.Std[1] != 1 {
+	if n, err = FitNormalizer("standard", dataset.InMemory(x)); err != nil || n.Mean[0] != 4 || math.Abs(n.Std[0]-math.Sqrt(26.0/3)) > 1e-12 || n.Std[1] != 1 {
 		t.Errorf("standard gives %v %v %v, want [4 5] [2.94 1]", n.Mean, n.Std, err)
 	}
-	if n, err = FitNormalizer("standard", random(1, 1, 2, 4, 4, 3)); err != nil || len(n.Mean) != 3 {
+	if n, err = FitNormalizer("standard", dataset.InMemory(random(1, 1, 2, 4, 4, 3))); err != nil || len(n.Mean) != 3 {
 		t.Errorf("an image's normaliser has %d means, want one a channel, 3", len(n.Mean))
 	}
 	if _, err = NewNormalizer([]float64{0}, []float64{0}, tensor.Shape{2}); err == nil || !strings.Contains(err.Error(), "std[0] is 0") {

@@ -45,7 +45,9 @@ type Sample struct {
 //   - rows are finite and counted, and the end stays the end;
 //   - a truncated file is an error that names it. Without a count of rows it
 //     may be a shorter file instead, whose rows but the last are the sample's;
-//   - two readers of one file do not disturb each other.
+//   - two readers of one file do not disturb each other;
+//   - rows that stay in the file, or in a temporary one, have the same bits in any
+//     order.
 func Run(t *testing.T, formats registry.Table[dataset.Format], name string, s Sample) {
 	t.Helper()
 	f, err := formats.Lookup(name)
@@ -67,6 +69,7 @@ func Run(t *testing.T, formats registry.Table[dataset.Format], name string, s Sa
 	t.Run("stream", c.stream)
 	t.Run("truncated", c.truncated)
 	t.Run("independent", c.independent)
+	t.Run("stored", c.stored)
 }
 
 type conformance struct {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -294,7 +295,7 @@ func (s *subject) fit(ctx context.Context, t *testing.T, o detect.Opinion) error
 	if !ok {
 		return nil
 	}
-	op := train.Options{Engine: engine(t, 2), Classifier: s.model, Train: s.inputs(48, 4), Seed: 6}
+	op := train.Options{Engine: engine(t, 2), Classifier: s.model, Train: dataset.InMemory(s.inputs(48, 4)), Seed: 6}
 	if s.c.Train != nil {
 		op.Section = *s.c.Train
 	}

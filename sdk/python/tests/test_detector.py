@@ -20,6 +20,9 @@ if sys.argv[1] == "inspect":
 print("ready", file=sys.stderr)
 for i, line in enumerate(sys.stdin):
     row = json.loads(line)
+    if isinstance(row, dict):
+        row = [0.5 if v is None else len(v) if isinstance(v, str) else v for _, v in sorted(row.items())]
+    row = [0.5 if v is None else v for v in row]
     while isinstance(row[0], list):
         row = sum(row, [])
     if row[0] == 13:
@@ -61,6 +64,23 @@ class Detector(unittest.TestCase):
                 np.testing.assert_array_equal(data["instance_score"], np.where(np.arange(n) % 2, 0.5, 4))
                 np.testing.assert_array_equal(data["corrected"], np.where(np.arange(n) % 2, 1, 2))
             self.assertIsNone(d.predict(np.ones((1, 2)), return_instance_score=False)["data"]["instance_score"])
+
+    def test_tables(self):
+        class Frame:  # what is asked of a pandas.DataFrame
+            columns = ("b", "a")
+
+            def to_dict(self, kind):
+                assert kind == "records"
+                return [{"b": np.float64(2), "a": "xyz"}, {"b": float("nan"), "a": None}]
+
+        with vaeguard.Detector("d", binary=self.binary) as d:
+            for x in (
+                Frame(),
+                [{"a": "xyz", "b": np.int64(2)}, {"a": None, "b": np.float32("nan")}],
+                np.array([[3, 2], [None, np.nan]], object),
+            ):
+                np.testing.assert_array_equal(d.predict(x)["data"]["instance_score"], [5, 1])
+            np.testing.assert_array_equal(d.predict(np.array([[1, np.nan]]))["data"]["instance_score"], [1.5])
 
     def test_names(self):
         with vaeguard.Detector("named", binary=self.binary) as d:

@@ -7,10 +7,37 @@ import json
 import shutil
 import subprocess
 import threading
+from collections.abc import Mapping
 from typing import IO, Any, Dict, List, Optional, cast
 
 import numpy as np
 import numpy.typing as npt
+
+
+def _lines(x: Any) -> List[str]:
+    """The rows of x as lines of JSON: objects of a table, else arrays."""
+    if hasattr(x, "columns") and hasattr(x, "to_dict"):  # a DataFrame
+        x = x.to_dict("records")
+    if isinstance(x, (list, tuple)) and x and all(isinstance(row, Mapping) for row in x):
+        return [json.dumps({str(name): _plain(v) for name, v in row.items()}) for row in x]
+    rows: npt.NDArray[Any] = np.asarray(x)
+    if rows.dtype.kind in "biuf":
+        rows = rows.astype(np.float32)
+        return [json.dumps(row.tolist() if np.isfinite(row).all() else _plain(row)) for row in rows]
+    return [json.dumps(_plain(row)) for row in rows]
+
+
+def _plain(v: Any) -> Any:
+    """A value as JSON has it: NumPy's numbers are Python's, None and NaN are null."""
+    if isinstance(v, (list, tuple, np.ndarray)):
+        return [_plain(e) for e in v]
+    if hasattr(v, "item"):
+        v = v.item()
+    if v is None or isinstance(v, (bool, int, str)):
+        return v
+    if isinstance(v, float):
+        return None if v != v else v
+    return str(v)  # pandas' NA, dates: vaeguard says what it makes of them
 
 
 class Detector:
@@ -42,20 +69,21 @@ class Detector:
         for line in self._stderr:
             self._errors = ([*self._errors, line.decode(errors="replace").rstrip()])[-20:]
 
-    def predict(self, x: npt.ArrayLike, return_instance_score: bool = True) -> Dict[str, Any]:
-        """x: (N, input…), images NHWC, in the classifier's units.
+    def predict(self, x: Any, return_instance_score: bool = True) -> Dict[str, Any]:
+        """x: raw rows, as the files of the detector's spec have them: an array (N, row…), images NHWC unless the spec says
+        otherwise; or a table by the names of its columns, a DataFrame or a list of dicts. None and NaN are missing values.
 
         Returns alibi-detect's dictionary: meta, and data with arrays of N, or None where there is no such number. Where rows
         or classes have names, data also has arrays of text: id, file, predicted_label, reconstructed_label, corrected_label.
         Raises ValueError for rows that cannot be judged, RuntimeError if vaeguard ended.
         """
-        batch: npt.NDArray[np.float32] = np.asarray(x, np.float32)
+        batch = _lines(x)
         rows: List[Dict[str, Any]] = []
 
         def write() -> None:
             with contextlib.suppress(BrokenPipeError):
-                for row in batch:
-                    self._stdin.write((json.dumps(row.tolist()) + "\n").encode())
+                for line in batch:
+                    self._stdin.write((line + "\n").encode())
                 self._stdin.flush()
 
         with self._lock:

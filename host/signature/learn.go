@@ -1,0 +1,142 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// Learn fits the steps that learn, going over the rows of data.train: open
+// opens them through the door that it is given. They are handed back prepared to
+// the end, in memory or in their file as open had them. Rows in a file are gone
+// over once for each look that a step takes at them; what is learnt has the same
+// bits.
+func (d *Door) Learn(open func(dataset.Door) (*dataset.Data, error)) (*dataset.Data, error) {
+	n := d.unfitted()
+	part := *d
+	part.chain, part.out, part.extent, part.prepared = d.chain[:n], nil, &extent{}, nil
+	if n == len(d.chain) {
+		part.prepared = &extent{}
+	}
+	data, err := open(&part)
+	if err != nil {
+		return nil, err
+	}
+	prepared := part.prepared
+	if data.Stored != nil {
+		err = d.learnStored(data, part, n)
+	} else {
+		err = d.learnInMemory(data, n)
+	}
+	if err == nil && (prepared == nil || !prepared.any || data.Stored == nil || !data.Stored.Whole()) {
+		prepared = &extent{}
+		err = prepared.addAll(data.Examples())
+	}
+	if err != nil {
+		if data.Stored != nil {
+			err = errors.Join(err, data.Stored.Close())
+		}
+		return nil, err
+	}
+	d.out = data.Example().Clone()
+	if d.Kind == KindArray && len(d.out) == 3 {
+		d.Kind = KindImage
+	}
+	if d.Kind == KindImage && d.White == 0 {
+		d.White = part.extent.white()
+	}
+	d.Signature.Raw, d.Signature.Prepared = part.extent.seen(), prepared.seen()
+	return data, nil
+}
+
+// learnInMemory fits the steps from link n on and applies them to the rows.
+func (d *Door) learnInMemory(data *dataset.Data, n int) error {
+	for ; n < len(d.chain); n++ {
+		l := d.chain[n]
+		in := data.X.Example()
+		if err := d.fit(n, data.Examples()); err != nil {
+			return err
+		}
+		b, err := d.bind(l, in)
+		if err != nil {
+			return d.place(l.key, err)
+		}
+		if data.X, err = apply(b, data.X); err != nil {
+			return d.place(l.key, err)
+		}
+	}
+	return nil
+}
+
+// learnStored fits the steps from link n on, each on rows that go through those
+// before it whenever they are read. part is the door as it was opened.
+func (d *Door) learnStored(data *dataset.Data, part Door, n int) error {
+	part.extent, part.prepared = nil, nil
+	through := func(links []link) (*dataset.Stored, error) {
+		step := part
+		step.chain = links
+		return data.Stored.Enter(&step)
+	}
+	for ; n < len(d.chain); n++ {
+		rows, err := through(d.chain[:n])
+		if err == nil {
+			err = d.fit(n, rows)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	rows, err := through(d.chain)
+	if err == nil {
+		data.Stored = rows
+	}
+	return err
+}
+
+// fit lets link n learn from rows that have gone through those before it, if it
+// has to.
+func (d *Door) fit(n int, rows dataset.Examples) error {
+	l := d.chain[n]
+	f, ok := l.step.(Fitter)
+	if !ok || d.taken[l.key] != nil {
+		return nil
+	}
+	var unread error
+	s, err := f.Fit(rows.Example(), d.indicators(n), rowsOf(rows, &unread))
+	if unread != nil {
+		return unread
+	}
+	if err != nil {
+		return d.place(l.key, err)
+	}
+	d.taken[l.key] = s
+	return nil
+}
+
+// rowsOf ends early where a row cannot be read, which unread then says.
+func rowsOf(x dataset.Examples, unread *error) Rows {
+	return func(yield func([]float32) bool) {
+		for row, err := range dataset.Each(x) {
+			if err != nil {
+				*unread = err
+				return
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}
+}
+
+// apply is one step on rows in memory.
+func apply(b Bound, x *tensor.Tensor) (*tensor.Tensor, error) {
+	out := tensor.Batch(x.N(), b.Out())
+	for i := range x.N() {
+		if err := b.Apply(out.Row(i), x.Row(i), x.Example()); err != nil {
+			return nil, fmt.Errorf("row %d: %w", i, err)
+		}
+	}
+	return out, nil
+}
