@@ -23,11 +23,11 @@ def photos(source):
     r = random.Random(1)
     files = sorted(pathlib.Path(source, "test").glob("*/*.jpg"))
     r.shuffle(files)
-    for i, f in enumerate(files[:300]):
+    for i, f in enumerate(files[:400]):
         image, s = Image.open(f).convert("RGB"), r.randint(24, 32)
         x, y = r.randint(0, 32 - s), r.randint(0, 32 - s)
         size = r.randint(200, 420), r.randint(160, 400)
-        to = pathlib.Path("photos", part(i, 300), "sfw")
+        to = pathlib.Path("photos", part(i, 400), "sfw")
         to.mkdir(parents=True, exist_ok=True)
         image.crop((x, y, x + s, y + s)).resize(size, Image.BICUBIC).save(to / f"{i:04d}.jpg", quality=90)
 

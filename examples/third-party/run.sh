@@ -97,7 +97,7 @@ for model; do
         [ -e cifar10.onnx ] || keras/bin/python export.py "$CIFAR10_H5" cifar10.onnx
         (
             export PATH="$PWD/keras/bin:$PATH" PYTHONPATH="$sdk" TF_CPP_MIN_LOG_LEVEL=3
-            guard $model pgd --set eps=0.0314 --set steps=10 --limit 100
+            guard $model pgd --set eps=0.0314 --set steps=10
         )
         ;;
     *)
