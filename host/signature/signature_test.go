@@ -433,3 +433,41 @@ func TestLimits(t *testing.T) {
 		t.Errorf("a: %+v", l)
 	}
 }
+
+// A column without a word on missing values beside one that has one: what is
+// stored is finite, as a detector's file wants it, and an empty field there is
+// the fault of its row.
+func TestColumnsThatMayNotBeMissing(t *testing.T) {
+	section := dataset.Section{Columns: map[string]dataset.ColumnSpec{
+		"age":    {Missing: dataset.FillMedian},
+		"colour": {Categories: []any{"red", "green"}},
+	}}
+	about := table(
+		dataset.Feature{Name: "age", Kind: dataset.KindNumber, Missing: true},
+		dataset.Feature{Name: "colour", Kind: dataset.KindCategory, Categories: []string{"red", "green"}},
+		dataset.Feature{Name: "size", Kind: dataset.KindNumber})
+	door, err := signature.New(section, dataset.Source{Label: "y"}, tensor.Shape{3}, about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tensor.From([]float32{20, 1, 1, 40, 0, 2}, 2, 3)
+	if _, err := door.Learn(func(dataset.Door) (*dataset.Data, error) { return &dataset.Data{X: x}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range door.Tensors() {
+		for i, x := range v.Data {
+			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+				t.Errorf("%s[%d] is %v, which no file of weights may hold", name, i, x)
+			}
+		}
+	}
+	nan := float32(math.NaN())
+	for i, want := range []string{"", `column "colour" has no value`, `column "size" has no value`} {
+		row := []float32{20, 1, 1}
+		row[i] = nan
+		_, err := door.Prepare(tensor.From(row, 1, 3))
+		if got := fmt.Sprint(err); want != "" && !strings.Contains(got, want) || want == "" && err != nil {
+			t.Errorf("without value %d: %v, want %q", i, err, want)
+		}
+	}
+}

@@ -156,7 +156,8 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	p.settle(h.kind, v.f)
 	if config.Classes > 0 && config.Classes != p.classes {
 		p.pool.Close()
-		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d", p.classes, config.Classes)
+		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d%s", p.classes, config.Classes,
+			pick(config.Classes < p.classes, ": where not every class occurs in the data, data.classes names all of them, in the model's order", ""))
 	}
 	if s.MaxBatch > 0 && !p.fixed {
 		p.step = s.MaxBatch
@@ -190,6 +191,11 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 	h, err := m.head(s.Output, s.Kind)
 	if err != nil {
+		if s.Output == "" { // no choice of an output helps where none can be computed
+			if why := m.unsupportedAll(); why != nil {
+				err = why
+			}
+		}
 		return nil, head{}, err
 	}
 	by, err := m.producers()
@@ -202,6 +208,9 @@ func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 			return nil, head{}, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
 		}
 		targets = append(targets, name)
+	}
+	if err := m.unsupported(targets...); err != nil {
+		return nil, head{}, err
 	}
 	in, err := m.guarded(s.Input, s.Inputs, targets)
 	if err != nil {

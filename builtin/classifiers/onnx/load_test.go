@@ -114,6 +114,25 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
+// TestOtherClasses: data of fewer classes than the model has says how to name
+// the rest, data of more classes that it does not fit.
+func TestOtherClasses(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "m.onnx"), scored(nil, portOf("z", typeFloat, -1, 3)).bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for classes, want := range map[int]string{
+		2: "the model has 3 classes, the data has 2: where not every class occurs in the data, data.classes names all of them",
+		3: "<nil>",
+		4: "the model has 3 classes, the data has 4",
+	} {
+		err := New().(sdk.Configurable).Configure(context.Background(), sdk.Config{JSON: []byte(justModel), BaseDir: dir, Classes: classes})
+		if got := fmt.Sprint(err); !strings.Contains(got, want) || classes == 4 && strings.Contains(got, "data.classes") {
+			t.Errorf("%d classes: %s, want %q", classes, got, want)
+		}
+	}
+}
+
 func TestExternalData(t *testing.T) {
 	raw := make([]byte, 8)
 	for _, v := range linearWeights {

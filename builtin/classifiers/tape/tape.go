@@ -9,7 +9,8 @@ package tape
 import "sync"
 
 // Spare is how many sessions a [Pool] makes before it gives up a tape that a
-// pullback still waits for.
+// pullback still waits for, and how many tapes later none is expected any more:
+// attacks look at their last answers without pulling back.
 const Spare = 8
 
 // Mark says which forward pass a session's activations belong to. A session
@@ -61,12 +62,12 @@ type Pool[S Session] struct {
 }
 
 // Take lends a session for a forward pass: the last used of those whose tape no
-// pullback waits for, else a new one, else, after [Spare] of them or when the
-// Pool is Full, the free one that was used longest ago. Errors are those of New.
+// pullback waits for, or is [Spare] tapes old, else a new one, else, after [Spare] of them or
+// when the Pool is Full, the free one that was used longest ago. Errors are those of New.
 func (p *Pool[S]) Take() (S, error) {
 	p.mu.Lock()
 	for i := len(p.free) - 1; i >= 0; i-- {
-		if !p.free[i].TapeMark().waits {
+		if m := p.free[i].TapeMark(); !m.waits || p.tapes-m.tape > Spare {
 			return p.pick(i), nil
 		}
 	}

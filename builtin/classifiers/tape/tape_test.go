@@ -203,3 +203,27 @@ func TestConcurrentCalls(t *testing.T) {
 	}
 	done.Wait()
 }
+
+// A tape that no pullback asked for while Spare others came and went is
+// abandoned: callers who now and then look at answers alone have two sessions,
+// not one for each time.
+func TestAbandonedTapesFreeTheirSession(t *testing.T) {
+	p := pool()
+	most := 0
+	for range 20 {
+		pass(t, p) // and no pullback
+		for range 2 * tape.Spare {
+			n := pass(t, p)
+			s := find(t, p, n)
+			if !s.Holds(n) {
+				t.Fatal("a tape is gone before its pullback")
+			}
+			most = max(most, s.number)
+			s.Used()
+			p.Give(s)
+		}
+	}
+	if most > 2 {
+		t.Errorf("made %d sessions, want 2", most)
+	}
+}
