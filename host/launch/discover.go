@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -141,10 +143,9 @@ func (f Finder) Open(dir string) (Plugin, error) {
 		}
 	}
 	cmd := Argv(m.Command, dir)
-	cmd.Name = m.Name
-	if len(m.Files) > 0 {
-		cmd.Files = m.Files
-	}
+	cmd.Name, cmd.Files = m.Name, m.Files
+	sum := sha256.Sum256(text)
+	cmd.manifest = hex.EncodeToString(sum[:])
 	return Plugin{Name: m.Name, Dir: dir, Manifest: m, Command: cmd}, nil
 }
 
@@ -166,15 +167,23 @@ func (f Finder) Path(path, base string) (Plugin, error) {
 
 // Argv is what classifier.command names: a program and its arguments, run in
 // base. A program that is a file in base is that one, else it is looked up in
-// PATH.
+// PATH; one with a separator, such as ./prog, is a path and never looked up.
 func Argv(argv []string, base string) Command {
 	c := Command{Name: strings.Join(argv, " "), Dir: base}
 	if len(argv) == 0 {
 		return c
 	}
-	c.Path, c.Args = argv[0], slices.Clone(argv[1:])
-	if info, err := os.Stat(filepath.Join(base, c.Path)); err == nil && info.Mode().IsRegular() && filepath.IsLocal(filepath.FromSlash(c.Path)) {
-		c.Path = filepath.Join(base, c.Path)
+	c.Path, c.Args, c.words = argv[0], slices.Clone(argv[1:]), slices.Clone(argv)
+	name := filepath.FromSlash(c.Path)
+	if !filepath.IsLocal(name) {
+		return c
+	}
+	file, err := filepath.Abs(filepath.Join(base, name)) // joined alone it would lose the ./ that makes it a path
+	if err != nil {
+		return c
+	}
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() || strings.ContainsAny(c.Path, `/\`) {
+		c.Path = file
 	}
 	return c
 }

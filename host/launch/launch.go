@@ -150,7 +150,7 @@ func Start(ctx context.Context, o Options) (*Classifier, error) {
 	if err := o.Limits.check(); err != nil {
 		return nil, &Error{Op: "start", Plugin: o.Command.Name, Path: o.Command.Path, Err: err}
 	}
-	v, err := o.Command.verify()
+	v, err := o.Command.verify("")
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ func (c *Classifier) face() face {
 }
 
 // Digest is what a pin is compared with, and what runs.
-func (c *Classifier) Digest() Digest { return Digest{SHA256: c.cmd.sum, Path: c.cmd.file} }
+func (c *Classifier) Digest() Digest { return c.cmd.digest() }
 
 // Ping asks every replica's health service, within ctx or Options.CallTimeout.
 // It starts nothing.

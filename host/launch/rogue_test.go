@@ -62,6 +62,8 @@ func TestMain(m *testing.M) {
 		if self, err := os.FindProcess(os.Getpid()); err == nil {
 			_ = self.Kill()
 		}
+	case "say":
+		fmt.Println("said")
 	case "silent":
 		time.Sleep(time.Minute)
 	case "mark":

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ type osRunner struct {
 	cmd  *exec.Cmd
 	own  *os.File // the descriptor that is executed; nil: by path
 
+	shadow *shadow // copies of what it runs, which go with it
+
 	stdin          *os.File // the host's end; never written to
 	stdout, stderr *os.File // the host's ends
 	theirs         []*os.File
@@ -64,8 +67,12 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 			r.release()
 		}
 	}()
-	r.cmd = exec.Command(v.file, v.Args...)
-	r.cmd.Args[0] = v.file
+	args := v.Args
+	if v.argv != nil {
+		args = v.argv
+	}
+	r.cmd = exec.Command(cmp.Or(v.run, v.file), args...)
+	r.cmd.Args[0], r.shadow = v.file, v.shadow
 	r.cmd.Dir = v.Dir
 	r.cmd.Env = append(env, wire.DeathWatchEnv+"=stdin")
 	if v.opened != nil {
@@ -118,6 +125,7 @@ func (r *osRunner) Start(context.Context) error {
 		if r.own != nil {
 			_ = r.own.Close()
 		}
+		r.shadow.remove()
 		time.Sleep(pipeGrace)
 		_ = r.stdout.Close()
 		_ = r.stderr.Close()
@@ -133,6 +141,7 @@ func (r *osRunner) release() {
 		}
 	}
 	r.theirs = nil
+	r.shadow.remove()
 }
 
 // Wait waits for the end of the process.

@@ -166,7 +166,7 @@ func hostileDetectors(t *testing.T) []hostile {
 		{"detector", "weights of the classifier edited", file("classifier/weights.safetensors", flip), "classifier/weights.safetensors was edited"},
 		{"detector", "meta.json truncated", file(artifact.MetaFile, cut), "meta.json is truncated"},
 		{"detector", "meta.json with trailing bytes", file(artifact.MetaFile, longer), "meta.json was edited"},
-		{"detector", "another format version", file(artifact.MetaFile, text(`"format_version": 1`, `"format_version": 99`)), "format version 99, this program reads 1"},
+		{"detector", "another format version", file(artifact.MetaFile, text(`"format_version": 2`, `"format_version": 99`)), "format version 99, this program reads 2"},
 		{"detector", "list that leads outside", file(artifact.MetaFile, text(`"detector.yaml"`, `"../../passwd"`)), "meta.json was edited"},
 		{"detector", "file that is missing", harmed(func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, artifact.WeightsFile)); err != nil {
