@@ -50,10 +50,13 @@ func (a *app) printPacked(p *host.Packed, out string) error {
 			leftOut = []string{}
 		}
 		return json.NewEncoder(a.stdout).Encode(map[string]any{"out": out, "detector": p.Digest, "files": len(p.Manifest.Files), "bytes": size,
-			"needs": p.Manifest.Needs, "left_out": leftOut})
+			"needs": p.Manifest.Needs, "left_out": leftOut, "allow_command": p.Allow})
 	}
 	fmt.Fprintf(a.stdout, "%s  %d files, %d bytes, detector %s\n", out, len(p.Manifest.Files), size, p.Digest)
 	printNeeds(a.stdout, &p.Manifest)
+	if p.Allow != "" {
+		fmt.Fprintf(a.stdout, "allow       it runs a program of its own: open it with --allow-command %s\n", p.Allow)
+	}
 	for _, name := range p.LeftOut {
 		fmt.Fprintf(a.stderr, "left out of the plugin's folder: %q\n", name)
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,7 @@ type Command struct {
 
 	words    []string // program and arguments as they were written; nil: Path and Args
 	manifest string   // sha256 of the text of plugin.yaml; "": there is none
+	root     string   // folder that the command came in, whose place does not count; "": none
 	self     bool     // this very program: Path is read through the kernel
 }
 
@@ -64,10 +66,25 @@ func (c Command) Line() string { return quoteWords(c.written()) }
 
 // written are the words of the command.
 func (c Command) written() []string {
-	if c.words != nil {
-		return c.words
+	words := c.words
+	if words == nil {
+		words = append([]string{c.Path}, c.Args...)
 	}
-	return append([]string{c.Path}, c.Args...)
+	words = slices.Clone(words)
+	for i := range words {
+		words[i] = c.inside(words[i])
+	}
+	return words
+}
+
+// inside is a name without the folder that the command came in.
+func (c Command) inside(name string) string {
+	if c.root != "" && within(c.root, name) {
+		if rel, err := filepath.Rel(c.root, name); err == nil {
+			return filepath.ToSlash(rel)
+		}
+	}
+	return name
 }
 
 // verified is a command that was resolved, read and compared with its pin.
@@ -105,7 +122,7 @@ func (v *verified) digest() Digest {
 // own reports whether the program is the plugin's, not an interpreter or another
 // program of the system that is given files.
 func (v *verified) own() bool {
-	return len(v.Args) == 0 || v.Dir != "" && within(v.Dir, v.file)
+	return len(v.Args) == 0 || v.Dir != "" && within(v.Dir, v.file) || v.root != "" && within(v.root, v.file)
 }
 
 // verify resolves c, hashes what its pin covers and compares. With a pin and

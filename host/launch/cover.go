@@ -107,11 +107,11 @@ func (v *verified) list(program, line string) error {
 			return err
 		}
 		for i, a := range v.argv {
-			if copied != "" && a == name {
+			if copied != "" && v.at(a) == path {
 				v.argv[i] = copied
 			}
 		}
-		fmt.Fprintf(&b, "file %s %s\n", sum, strconv.Quote(filepath.ToSlash(name)))
+		fmt.Fprintf(&b, "file %s %s\n", sum, strconv.Quote(filepath.ToSlash(v.inside(name))))
 	}
 	if python && v.shadow != nil {
 		// Compiled modules beside the sources are believed by their time alone.
@@ -167,6 +167,9 @@ func (v *verified) files(python bool) ([]string, error) {
 	}
 	for i := range files {
 		files[i] = filepath.FromSlash(files[i])
+		if v.root != "" && within(v.root, v.at(files[i])) {
+			files[i] = filepath.Clean(v.at(files[i])) // listed once, whatever it was called
+		}
 		if v.own() && v.at(files[i]) == v.file {
 			files[i] = "" // the program, which has its own line
 		}

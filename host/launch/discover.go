@@ -32,6 +32,9 @@ type Plugin struct {
 type Finder struct {
 	Dirs         []string // searched in this order: each has a folder per plugin
 	ReadManifest func([]byte) (Manifest, error)
+	// NoLock leaves the lock beside a spec alone: a detector's folder is not its
+	// user's.
+	NoLock bool
 }
 
 // DefaultDirs are $VAEGUARD_PLUGIN_DIR, the folders beside the executable and

@@ -69,7 +69,8 @@ func (s Section) Validate() error {
 }
 
 // Find is the plugin that the section names, with its pin: the section's own,
-// else that of the lock in base, the folder of relative paths.
+// else that of the lock in base, the folder of relative paths, unless f leaves
+// locks alone.
 func (s Section) Find(f Finder, base string) (Plugin, error) {
 	var p Plugin
 	var err error
@@ -89,7 +90,7 @@ func (s Section) Find(f Finder, base string) (Plugin, error) {
 		return p, err
 	}
 	p.Command.SHA256 = s.SHA256
-	if s.SHA256 == "" {
+	if s.SHA256 == "" && !f.NoLock {
 		lock, err := ReadLock(filepath.Join(base, LockName))
 		if err != nil {
 			return p, err
@@ -118,15 +119,23 @@ type Deps struct {
 	Rows *tensor.Tensor
 	// CheckSchema is that of Options.
 	CheckSchema func(schema []byte) error
+	// Consent is asked before anything but a shipped plugin is started; nil: the
+	// section is the caller's own.
+	Consent *Consent
 }
 
-// New finds the plugin that a section names, starts it as another says, and
+// New finds the plugin that a section names, asks for consent, starts it as another says, and
 // configures and checks it. Errors are of type *Error, except ctx's own. The
 // caller must Close the result.
 func New(ctx context.Context, s Section, p Process, d Deps) (*Classifier, error) {
 	found, err := s.Find(d.Finder, d.Base)
 	if err != nil {
 		return nil, err
+	}
+	if d.Consent != nil {
+		if err := d.Consent.admit(&found); err != nil {
+			return nil, err
+		}
 	}
 	checks, err := ParseChecks(p.Checks)
 	if err != nil {
