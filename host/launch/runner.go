@@ -33,7 +33,7 @@ const (
 )
 
 // osRunner runs one plugin process for go-plugin: the verified descriptor
-// where the system can, in a process group of its own, with a pipe for stdin
+// where the system can, in a session of its own, with a pipe for stdin
 // whose end tells the plugin that the host is gone.
 type osRunner struct {
 	name string
@@ -79,7 +79,7 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 		r.own = v.opened
 		r.cmd.Path = descriptorPath(r.cmd, v.opened)
 	}
-	ownGroup(r.cmd)
+	ownSession(r.cmd)
 	pipes := []struct {
 		host   **os.File
 		theirs *io.Writer
@@ -101,7 +101,8 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 
 // Start starts the process and waits for its end in the background.
 func (r *osRunner) Start(context.Context) error {
-	err := r.limits.start(r.cmd)
+	closeInherited()
+	err := r.limits.start(r.cmd, r.exited)
 	for _, f := range r.theirs {
 		_ = f.Close()
 	}

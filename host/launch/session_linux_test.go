@@ -1,0 +1,107 @@
+package launch
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// bare starts a command without a handshake.
+func bare(t *testing.T, c Command) *osRunner {
+	t.Helper()
+	v, err := c.verify("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRunner(v, c.Env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = r.Kill(t.Context())
+		_ = r.Wait(t.Context())
+	})
+	return r
+}
+
+// TestOwnSession: a plugin leads a session, which has no controlling terminal: a
+// process group alone let it write to /dev/tty and push keys into it.
+func TestOwnSession(t *testing.T) {
+	r := bare(t, act("deaf"))
+	pid := r.cmd.Process.Pid
+	if sid, err := unix.Getsid(pid); err != nil || sid != pid {
+		t.Errorf("session %d, %v, want that of %d itself", sid, err, pid)
+	}
+	if group, err := unix.Getpgid(pid); err != nil || group != pid {
+		t.Errorf("process group %d, %v, want its own", group, err)
+	}
+}
+
+// TestOnlyNamedDescriptors: what the host was given by whoever started it stays
+// with the host.
+func TestOnlyNamedDescriptors(t *testing.T) {
+	secret, err := os.Create(filepath.Join(t.TempDir(), "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Close()
+	if _, err := unix.FcntlInt(secret.Fd(), unix.F_SETFD, 0); err != nil { // as if inherited
+		t.Fatal(err)
+	}
+	r := bare(t, act("deaf"))
+	dir := fmt.Sprintf("/proc/%d/fd", r.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && to == secret.Name() {
+			t.Errorf("descriptor %s of the plugin is the host's %s", e.Name(), to)
+		}
+	}
+}
+
+// TestDeafPluginDiesWithItsHost kills hosts whose plugin does not use our SDK, and
+// so does not watch its stdin: 100 of them, 5 in short runs.
+func TestDeafPluginDiesWithItsHost(t *testing.T) {
+	kills := 100
+	if testing.Short() {
+		kills = 5
+	}
+	for range kills {
+		cmd := act("deafhost")
+		host := exec.Command(cmd.Path)
+		host.Env = append(os.Environ(), cmd.Env...)
+		out, err := host.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := host.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(out).ReadString('\n')
+		pid := strings.TrimSpace(line)
+		if err != nil || !alive(t, pid) {
+			t.Fatalf("plugin %q: %v", pid, err)
+		}
+		if err := host.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = host.Wait()
+		for end := time.Now().Add(10 * time.Second); alive(t, pid); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("plugin %s outlives its host", pid)
+			}
+		}
+	}
+}
