@@ -85,6 +85,9 @@ func Pack(ctx context.Context, detector, out string, c Components, o OpenOptions
 		return nil, err
 	}
 	digest, err := b.detector(c)
+	if b.ended != nil {
+		defer b.ended()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +150,7 @@ type bundle struct {
 	sources []pack.Source
 	leftOut []string
 	places  map[string]string // by key of the section classifier, in the pack
+	ended   func()            // removes what is packed from a temporary place; nil: nothing is
 	given   []string          // overrides that the packed spec is to have
 }
 
@@ -252,7 +256,7 @@ func (b *bundle) detector(c Components) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		defer remove()
+		b.ended = remove
 		clean, err := parseStored(b.s, b.e.Spec.Abs(artifact.SpecFile), set, c)
 		if err != nil {
 			return "", err
@@ -306,7 +310,7 @@ func detectorSources(dir string) (*artifact.Detector, []pack.Source, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := artifact.Files(dir)
+	files, classifier, err := artifact.Files(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -316,6 +320,9 @@ func detectorSources(dir string) (*artifact.Detector, []pack.Source, error) {
 	var out []pack.Source
 	for name, data := range files {
 		out = append(out, pack.Source{Name: packedDetector + "/" + name, Data: data})
+	}
+	for _, name := range classifier {
+		out = append(out, pack.Source{Name: packedDetector + "/" + name, Path: filepath.Join(dir, filepath.FromSlash(name))})
 	}
 	return saved, out, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact/pack"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 func (a *app) packCommand() *cobra.Command {
@@ -74,13 +75,7 @@ func printNeeds(w interface{ Write([]byte) (int, error) }, m *pack.Manifest) {
 }
 
 // printable is a text from a pack without what a terminal would obey.
-func printable(s string) string {
-	quoted := fmt.Sprintf("%q", s)
-	if quoted[1:len(quoted)-1] == s {
-		return s
-	}
-	return quoted
-}
+func printable(s string) string { return wire.Text(s, wire.MaxText) }
 
 // packedFile is a file of the pack at path.
 func packedFile(path, name string) ([]byte, error) {

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // Command says what to run as a plugin.
@@ -133,6 +135,7 @@ func (c Command) verify(private string) (_ *verified, err error) {
 	if v.Name == "" {
 		v.Name = filepath.Base(c.Path)
 	}
+	v.Name = wire.Text(v.Name, wire.MaxName) // it begins the lines of errors and logs
 	v.file = c.Path
 	defer func() {
 		if err != nil {

@@ -191,15 +191,18 @@ func Argv(argv []string, base string) Command {
 	return c
 }
 
-func readSmall(name string) (text []byte, err error) {
+func readSmall(name string) ([]byte, error) { return readWhole(name, maxManifest) }
+
+// readWhole reads a file of at most most bytes.
+func readWhole(name string, most int64) (text []byte, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	text, err = io.ReadAll(io.LimitReader(f, maxManifest+1))
-	if err == nil && len(text) > maxManifest {
-		err = fmt.Errorf("more than %d bytes", maxManifest)
+	text, err = io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("more than %d bytes", most)
 	}
 	return text, err
 }

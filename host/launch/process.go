@@ -142,12 +142,7 @@ func (v *verified) startFault(p *process, err error) error {
 	return v.fault("start", p, errors.New(clip(text)))
 }
 
-func clip(s string) string {
-	if len(s) > 200 {
-		s = s[:200] + "…"
-	}
-	return strings.ToValidUTF8(s, "?")
-}
+func clip(s string) string { return wire.Text(s, 200) }
 
 // end asks the plugin to end, and kills it if it does not within killGrace. It
 // returns once the process is gone.

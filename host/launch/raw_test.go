@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -42,8 +44,12 @@ func (r *raw) Configure(context.Context, *proto.ConfigureRequest) (*proto.Config
 }
 
 func (r *raw) Describe(context.Context, *proto.DescribeRequest) (*proto.DescribeResponse, error) {
+	classes := int64(2)
+	if text := os.Getenv("RAW_CLASSES"); text != "" {
+		classes, _ = strconv.ParseInt(text, 10, 64)
+	}
 	return &proto.DescribeResponse{
-		Name: "raw", InputShape: []int64{1}, Layout: proto.Layout_FLAT, NumClasses: 2,
+		Name: "raw", InputShape: []int64{1}, Layout: proto.Layout_FLAT, NumClasses: classes,
 		Output: proto.OutputKind_LOGITS, Gradient: proto.GradientKind_NONE, Ready: true,
 	}, nil
 }
@@ -99,5 +105,23 @@ func TestWrongAnswers(t *testing.T) {
 		} else if !errors.As(err, &e) || !strings.Contains(err.Error(), k.want) {
 			t.Errorf("x = %v: %v, want %q", k.x, err, k.want)
 		}
+	}
+}
+
+// TestClaimedClasses: what a plugin declares is not allocated: 2^29 classes were, for
+// every row, which no memory holds, and a Go program does not survive that.
+func TestClaimedClasses(t *testing.T) {
+	_, err := Start(t.Context(), Options{Command: act("raw", "RAW_CLASSES=536870912"), RestartBudget: -1})
+	var e *Error
+	if !errors.As(err, &e) || e.Op != "describe" || !strings.Contains(err.Error(), "num_classes is 536870912, want at most") {
+		t.Errorf("%v", err)
+	}
+	c, err := Start(t.Context(), Options{Command: act("raw", "RAW_CLASSES=1048576"), Checks: ChecksOff, RestartBudget: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err = c.Predict(t.Context(), random(1, 100000, 1)); !errors.As(err, &e) || !strings.Contains(err.Error(), "it declares 1048576 numbers a row") {
+		t.Errorf("%v", err)
 	}
 }

@@ -286,10 +286,7 @@ func (t *tail) write(b []byte) {
 
 func (t *tail) push() {
 	if line := bytes.TrimRight(t.open, "\r "); len(line) > 0 {
-		text := t.hide.text(string(bytes.ToValidUTF8(line, []byte("?"))))
-		if len(text) > tailWidth {
-			text = strings.ToValidUTF8(text[:tailWidth], "?")
-		}
+		text := wire.Text(t.hide.text(string(line)), tailWidth)
 		for _, start := range []string{"panic: ", "fatal error: ", "runtime/cgo: "} {
 			if strings.HasPrefix(text, start) {
 				t.cause = text
