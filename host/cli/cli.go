@@ -35,13 +35,17 @@ func Main(c host.Components, verbs ...Verb) {
 // Run is Main without a process: it returns the exit code. Results go to
 // stdout, logs and progress to stderr.
 func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader, stdout, stderr io.Writer, verbs ...Verb) int {
-	a := &app{c: c, stdin: stdin, stdout: stdout, stderr: stderr}
+	results := &sink{w: stdout}
+	a := &app{c: c, stdin: stdin, stdout: results, stderr: stderr}
 	root := a.root(verbs)
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(results)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = results.fault()
+	}
 	if a.bar != nil {
 		a.bar.Wait()
 	}
@@ -64,7 +68,7 @@ const maxThreads = 4096
 type app struct {
 	c      host.Components
 	stdin  io.Reader
-	stdout io.Writer
+	stdout *sink
 	stderr io.Writer
 
 	threads  int

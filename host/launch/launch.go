@@ -58,7 +58,8 @@ type Options struct {
 	Replicas     int           // processes; 0: 1
 	StartTimeout time.Duration // until the handshake, and again for Configure; 0: 3 minutes
 	CallTimeout  time.Duration // of one call of the plugin; 0: 2 minutes
-	FitTimeout   time.Duration // between two events of a Fit; 0: 30 minutes
+	FitTimeout   time.Duration // of a whole Fit; 0: a day
+	FitSilence   time.Duration // between two events of a Fit; 0: 30 minutes
 	DrainTimeout time.Duration // for calls under way when Close is called; 0: 5 seconds
 
 	// An idle plugin's health is asked for every HealthEvery (0: 30 seconds,
@@ -95,7 +96,8 @@ func (o *Options) defaults() {
 	}
 	set(&o.StartTimeout, 3*time.Minute)
 	set(&o.CallTimeout, 2*time.Minute)
-	set(&o.FitTimeout, 30*time.Minute)
+	set(&o.FitTimeout, 24*time.Hour)
+	set(&o.FitSilence, 30*time.Minute)
 	set(&o.DrainTimeout, 5*time.Second)
 	set(&o.Backoff, 100*time.Millisecond)
 	set(&o.HealthTimeout, 10*time.Second)

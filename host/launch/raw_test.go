@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -50,8 +51,21 @@ func (r *raw) Describe(context.Context, *proto.DescribeRequest) (*proto.Describe
 	}
 	return &proto.DescribeResponse{
 		Name: "raw", InputShape: []int64{1}, Layout: proto.Layout_FLAT, NumClasses: classes,
-		Output: proto.OutputKind_LOGITS, Gradient: proto.GradientKind_NONE, Ready: true,
+		Output: proto.OutputKind_LOGITS, Gradient: proto.GradientKind_NONE, Ready: true, Trainable: true,
 	}, nil
+}
+
+// Fit never ends: it reports progress or is silent.
+func (r *raw) Fit(s grpc.BidiStreamingServer[proto.FitRequest, proto.FitEvent]) error {
+	for step := int64(1); ; step++ {
+		if os.Getenv("RAW_FIT") == "chatty" {
+			e := &proto.FitProgress{Epoch: 1, Step: step, Steps: step, Metrics: map[string]float64{"loss": 1}}
+			if err := s.Send(&proto.FitEvent{Event: &proto.FitEvent_Progress{Progress: e}}); err != nil {
+				time.Sleep(time.Hour) // nor does it mind that nobody listens
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func (r *raw) Predict(_ context.Context, m *proto.PredictRequest) (*proto.PredictResponse, error) {
@@ -123,5 +137,31 @@ func TestClaimedClasses(t *testing.T) {
 	defer c.Close()
 	if _, err = c.Predict(t.Context(), random(1, 100000, 1)); !errors.As(err, &e) || !strings.Contains(err.Error(), "it declares 1048576 numbers a row") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestFitEnds: a Fit has a deadline between its reports and one for all of it: one
+// that reported for ever ran for ever.
+func TestFitEnds(t *testing.T) {
+	for how, want := range map[string]string{"chatty": "not done within 400ms (classifier.fit_timeout)", "silent": "no progress within 200ms (classifier.fit_silence)"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			c, err := Start(t.Context(), Options{Command: act("raw", "RAW_FIT="+how), Checks: ChecksOff, RestartBudget: -1,
+				FitTimeout: 400 * time.Millisecond, FitSilence: 200 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			p := c.replicas[0].current()
+			began := time.Now()
+			_, err = c.Fit(t.Context(), sdk.TrainingData{X: random(1, 2, 1), Labels: []int{0, 1}}, sdk.FitOptions{OutputDir: t.TempDir()})
+			var e *Error
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want %q", err, want)
+			}
+			if took := time.Since(began); took > 20*time.Second || !p.run.dead(killGrace) {
+				t.Errorf("after %v the plugin is dead: %v", took, p.run.dead(0))
+			}
+		})
 	}
 }
