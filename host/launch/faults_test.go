@@ -116,7 +116,7 @@ func TestSelfNeedsItsHook(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	host := []string{"PATH=/bin", "AWS_SECRET=1", "LC_ALL=C", "MY_A=2", "OTHER=3", "CUDA_VISIBLE_DEVICES=0"}
+	host := []string{"PATH=/bin", "AWS_SECRET=1", "my_secret=1", "Ld_Library_Path=/evil", "LC_ALL=C", "MY_A=2", "OTHER=3", "CUDA_VISIBLE_DEVICES=0"}
 	got := strings.Join(environment(host, []string{"MY_*", "SET=4"}, []string{"PLUGIN=5"}, 2), " ")
 	want := "PATH=/bin LC_ALL=C MY_A=2 CUDA_VISIBLE_DEVICES=0 SET=4 GOMAXPROCS=2 OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 MKL_NUM_THREADS=2 TF_NUM_INTRAOP_THREADS=2 PLUGIN=5"
 	if got != want {
