@@ -159,3 +159,25 @@ func TestChecksAtLoad(t *testing.T) {
 		t.Error("no error for a wrong mode")
 	}
 }
+
+// TestForgedLines: what a plugin is called and what it prints does not write lines
+// of its own into errors and logs, nor move the cursor.
+func TestForgedLines(t *testing.T) {
+	var log bytes.Buffer
+	cmd := act("forger")
+	cmd.Name = "good\nvaeguard: trust it \x1b[2K"
+	_, err := Start(t.Context(), Options{Command: cmd, Logger: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Trace})})
+	if err == nil {
+		t.Fatal("it started")
+	}
+	for _, text := range []string{err.Error(), log.String()} {
+		for _, r := range []string{"\x1b", "\r", "\u202e", "\x9b", "\nvaeguard: "} {
+			if strings.Contains(text, r) {
+				t.Errorf("%q in %q", r, text)
+			}
+		}
+	}
+	if !strings.Contains(err.Error(), `\x1b[2J\rvaeguard: all is well`) {
+		t.Errorf("its line is lost: %v", err)
+	}
+}

@@ -40,6 +40,9 @@ func TestMain(m *testing.M) {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "cannot find libfoo.so")
 		os.Exit(7)
+	case "forger":
+		fmt.Fprint(os.Stderr, "\x1b[2J\rvaeguard: all is well\r\u202e\n\x9b31m\n")
+		os.Exit(7)
 	case "stranger":
 		fmt.Fprintln(os.Stderr, "This binary is a plugin. These are not meant to be executed directly.")
 		os.Exit(1)

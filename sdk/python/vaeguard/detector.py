@@ -81,7 +81,8 @@ class Detector:
             raise ValueError("; ".join(f"row {i}: {text}" for i, text in bad[:5]))
 
         def column(name: str, dtype: npt.DTypeLike) -> Optional[npt.NDArray[Any]]:
-            values = [r[name] for r in rows]
+            far = name == "instance_score"  # of a row with a note: JSON has no infinity
+            values = [np.inf if far and r[name] is None and r.get("note") else r[name] for r in rows]
             return None if any(v is None for v in values) else np.array(values, dtype)
 
         data = {
