@@ -295,6 +295,7 @@ func (c *Classifier) Close() error {
 		wg.Go(r.end)
 	}
 	wg.Wait()
+	killStrays(c.sockets.path)
 	c.sockets.remove()
 	return nil
 }

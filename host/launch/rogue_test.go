@@ -230,8 +230,11 @@ func (r *rogue) misbehave() error {
 			err = sdk.Errorf(sdk.Internal, "privileges can be gained")
 		}
 		return err
-	case "fork":
+	case "fork", "daemon":
 		child := exec.Command("sleep", "60")
+		if r.Act == "daemon" { // out of the process group
+			child = exec.Command("setsid", "sleep", "60")
+		}
 		if err := child.Start(); err != nil {
 			return err
 		}
@@ -333,13 +336,22 @@ func (p *pupil) Fit(_ context.Context, d sdk.TrainingData, o sdk.FitOptions) (sd
 
 // actHost starts a plugin, says so and waits to be killed.
 func actHost() {
-	self, err := Self("fake")
+	self, err := Self("rogue")
 	if err != nil {
 		panic(err)
 	}
-	c, err := Start(context.Background(), Options{Command: self, Checks: ChecksOff})
+	var config sdk.Config
+	if text := os.Getenv("ROGUE"); text != "" {
+		config.JSON = []byte(text)
+	}
+	c, err := Start(context.Background(), Options{Command: self, Checks: ChecksOff, Config: config})
 	if err != nil {
 		panic(err)
+	}
+	if config.JSON != nil {
+		if _, err := c.Predict(context.Background(), random(1, 1, 4, 3, 2)); err != nil {
+			panic(err)
+		}
 	}
 	fmt.Println(c.replicas[0].p.run.ID(), c.sockets.path)
 	time.Sleep(time.Minute)

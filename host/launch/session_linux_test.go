@@ -2,6 +2,7 @@ package launch
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -104,4 +105,65 @@ func TestDeafPluginDiesWithItsHost(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSessionOfItsOwn: a child that a plugin has put into a session of its own ends
+// with the classifier, and that of a killed host at the next start.
+func TestSessionOfItsOwn(t *testing.T) {
+	conf := rogueConfig(t, "daemon", 1, "")
+	child := func() string {
+		t.Helper()
+		var r rogue
+		if err := json.Unmarshal(conf.JSON, &r); err != nil {
+			t.Fatal(err)
+		}
+		pid, err := os.ReadFile(r.Count)
+		if err != nil || !alive(t, string(pid)) {
+			t.Fatalf("no child %s: %v", pid, err)
+		}
+		return string(pid)
+	}
+	ended := func(pid, what string) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); alive(t, pid); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: the child %s lives", what, pid)
+			}
+		}
+	}
+	c := start(t, "rogue", Options{Checks: ChecksOff, Config: conf})
+	if _, err := c.Predict(t.Context(), random(1, 1, 4, 3, 2)); err != nil {
+		t.Fatal(err)
+	}
+	pid := child()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ended(pid, "closed")
+
+	conf = rogueConfig(t, "daemon", 1, "")
+	cmd := act("host", "ROGUE="+string(conf.JSON))
+	host := exec.Command(cmd.Path)
+	host.Env = append(os.Environ(), cmd.Env...)
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	pid = child()
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait()
+	d, err := newSocketDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.remove()
+	ended(pid, "its host was killed, and another started")
 }

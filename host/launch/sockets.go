@@ -122,7 +122,8 @@ func sweepPassing(temp string) {
 	}
 }
 
-// sweep removes the folders of hosts that are gone.
+// sweep removes the folders of hosts that are gone, and ends what their plugins left
+// running.
 func sweep(base string) {
 	locks, err := filepath.Glob(filepath.Join(base, "*"+lockSuffix))
 	if err != nil {
@@ -134,6 +135,7 @@ func sweep(base string) {
 			continue
 		}
 		if tryLock(f) && stillThere(f) {
+			killStrays(strings.TrimSuffix(name, lockSuffix))
 			_ = os.RemoveAll(strings.TrimSuffix(name, lockSuffix)) // first: without its lock it would not be found
 			_ = os.Remove(name)
 		}
