@@ -67,10 +67,14 @@ func (c Consent) cover(p *Plugin) error {
 	}
 	p.Command.root = root
 	folder := p.Dir
-	if folder == "" && len(p.Command.Args) > 0 {
+	switch {
+	case folder != "":
+	case p.Command.words != nil:
 		folder = filepath.Join(root, "command") // where package host packs one
+	default:
+		folder = filepath.Dir(p.Command.Path)
 	}
-	if folder == "" || !within(root, folder) {
+	if !within(root, folder) {
 		return nil
 	}
 	p.Command.Files = nil
@@ -78,7 +82,7 @@ func (c Consent) cover(p *Plugin) error {
 		if errors.Is(err, os.ErrNotExist) && name == folder {
 			return nil
 		}
-		if err == nil && d.Type().IsRegular() {
+		if err == nil && d.Type().IsRegular() && name != p.Command.Path {
 			p.Command.Files = append(p.Command.Files, name)
 		}
 		return err
