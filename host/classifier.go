@@ -28,7 +28,7 @@ func (e *Experiment) deps(c sdk.Config) (launch.Deps, error) {
 	if c.BaseDir, err = filepath.Abs(s.Abs(".")); err != nil {
 		return launch.Deps{}, err
 	}
-	return launch.Deps{Finder: Plugins(), Base: s.Abs("."), Config: c, Threads: e.o.Threads, Logger: e.o.logger(), CheckSchema: s.checkSchema}, nil
+	return launch.Deps{Finder: e.finder(), Consent: e.consent(), Base: s.Abs("."), Config: c, Threads: e.o.Threads, Logger: e.o.logger(), CheckSchema: s.checkSchema}, nil
 }
 
 // launch starts the spec's classifier, with its preprocessing before it. A

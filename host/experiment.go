@@ -63,6 +63,8 @@ type Experiment struct {
 	c    Components
 	o    Options
 	rows *rows
+	open *OpenOptions // of the detector that it is the spec of; nil: the spec is the caller's own
+	root string       // what the detector's pack was extracted to, or ""
 }
 
 // Load reads a spec file with overrides (path=value) and checks it, shapes
@@ -96,7 +98,7 @@ func newExperiment(s *Spec, c Components, o Options) *Experiment {
 func (e *Experiment) With(change func(*Spec)) *Experiment {
 	s := *e.Spec
 	change(&s)
-	return &Experiment{Spec: &s, c: e.c, o: e.o, rows: e.rows}
+	return &Experiment{Spec: &s, c: e.c, o: e.o, rows: e.rows, open: e.open, root: e.root}
 }
 
 // Describe lists the layers of the spec's opinion, if it has any. Without

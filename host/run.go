@@ -197,7 +197,7 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classifier string) (_ *Detector, err error) {
 	unfinished := e.unfinished(out)
 	if exists(filepath.Join(out, artifact.MetaFile)) && !unfinished {
-		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
+		return OpenContext(ctx, out, e.c, e.reopenOptions())
 	}
 	read := e.rows // ctx is for this training alone
 	read.temp, read.cancelled = filepath.Dir(filepath.Clean(run.Path)), ctx.Err
@@ -222,6 +222,7 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 	if err != nil {
 		return nil, err
 	}
+	e.remember(cl)
 	source, err := e.gradientSource(ctx, cl, e.gradientEvents(run.Event))
 	defer func() {
 		if err != nil {

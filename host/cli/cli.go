@@ -36,17 +36,21 @@ func Main(c host.Components, verbs ...Verb) {
 // Run is Main without a process: it returns the exit code. Results go to
 // stdout, logs and progress to stderr.
 func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader, stdout, stderr io.Writer, verbs ...Verb) int {
-	a := &app{c: c, stdin: untilDone(ctx, stdin), stdout: stdout, stderr: stderr}
+	results := &sink{w: stdout}
+	a := &app{c: c, stdin: untilDone(ctx, stdin), stdout: results, stderr: stderr}
 	root := a.root(verbs)
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
-	root.SetOut(stdout)
+	root.SetOut(results)
 	root.SetErr(stderr)
 	ended := make(chan struct{})
 	release := context.AfterFunc(ctx, func() { a.patience(ended) })
 	err := root.ExecuteContext(ctx)
 	close(ended)
 	release()
+	if err == nil {
+		err = results.fault()
+	}
 	a.progress().Wait()
 	if err != nil && ctx.Err() != nil { // whatever it was that noticed first
 		if a.progress().terminal() {
@@ -82,7 +86,7 @@ const maxThreads = 4096
 type app struct {
 	c      host.Components
 	stdin  io.Reader
-	stdout io.Writer
+	stdout *sink
 	stderr io.Writer
 
 	threads  int

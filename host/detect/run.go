@@ -25,8 +25,9 @@ func (d *Detector) chunk() int {
 	return max(1, min(mostChunk, chunkBytes/(4*d.input.Size()*(1+d.samples))))
 }
 
-// each looks at the rows of x, a chunk at a time, in order.
-func (d *Detector) each(ctx context.Context, x *tensor.Tensor, f func(p *pass, v *view, lo, hi int) error) error {
+// each looks at the rows of x, a chunk at a time, in order. lost marks those whose
+// reconstruction is not finite; nil: they are errors.
+func (d *Detector) each(ctx context.Context, x *tensor.Tensor, lost []bool, f func(p *pass, v *view, lo, hi int) error) error {
 	if err := d.checkInput(x); err != nil {
 		return err
 	}
@@ -41,7 +42,11 @@ func (d *Detector) each(ctx context.Context, x *tensor.Tensor, f func(p *pass, v
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		v, err := d.look(ctx, p, x.Rows(lo, hi), d.o.Noise, false)
+		var mark []bool
+		if lost != nil {
+			mark = lost[lo:hi]
+		}
+		v, err := d.look(ctx, p, x.Rows(lo, hi), d.o.Noise, false, mark)
 		var bad *RowError
 		if errors.As(err, &bad) {
 			return &RowError{Row: lo + bad.Row, Message: bad.Message}
@@ -72,7 +77,7 @@ func (d *Detector) Scores(ctx context.Context, x *tensor.Tensor) ([]float64, err
 // raw are the scores one by one: [score][instance].
 func (d *Detector) raw(ctx context.Context, x *tensor.Tensor) ([][]float64, error) {
 	out := d.columns(x.N())
-	err := d.each(ctx, x, func(_ *pass, v *view, lo, hi int) error {
+	err := d.each(ctx, x, nil, func(_ *pass, v *view, lo, hi int) error {
 		return d.score(out, v, lo, hi)
 	})
 	return out, err
@@ -93,6 +98,10 @@ func (d *Detector) score(out [][]float64, v *view, lo, hi int) error {
 		s.Score.Score(dst, v.evidence)
 		for i, f := range dst {
 			if math.IsNaN(f) || math.IsInf(f, 0) {
+				if v.lost != nil {
+					v.lost[i], dst[i] = true, 0 // Detect gives it its verdict
+					continue
+				}
 				return &RowError{Row: lo + i, Message: fmt.Sprintf("score %s is %v: the classifier or the reconstruction is not finite", s.Name, f)}
 			}
 		}
@@ -157,8 +166,9 @@ func halves(raw [][]float64, seed uint64) (a, b [][]float64) {
 	return a, b
 }
 
-// Detect scores, flags and corrects n instances. A fault of one row is a
-// *RowError.
+// Detect scores, flags and corrects n instances. One whose reconstruction or
+// score is not finite is the strangest there is: its score is +Inf, it is flagged, and
+// Result.NotFinite has it. A fault of one row is a *RowError.
 func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include) (*Result, error) {
 	st := d.state.Load()
 	if st.Threshold == nil {
@@ -179,7 +189,8 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 	if include.Latent && d.form.Code > 0 {
 		r.Latent = tensor.New(n, d.form.Code)
 	}
-	err := d.each(ctx, x, func(p *pass, v *view, lo, hi int) error {
+	lost := make([]bool, n)
+	err := d.each(ctx, x, lost, func(p *pass, v *view, lo, hi int) error {
 		if err := d.score(raw, v, lo, hi); err != nil {
 			return err
 		}
@@ -187,7 +198,7 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 			out := v.outP.Row(i - lo)
 			mean := d.meanProbability(v, i-lo)
 			r.Predicted[i], r.Reconstructed[i] = oracle.Argmax(out), oracle.Argmax(mean)
-			if !d.rebuilds() {
+			if !d.rebuilds() || lost[i] {
 				r.Reconstructed[i] = r.Predicted[i]
 			}
 			if include.Probabilities {
@@ -211,11 +222,20 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 		return nil, err
 	}
 	r.Score = st.fuse(raw)
+	for i, far := range lost {
+		if far {
+			r.Score[i] = math.Inf(1)
+			if r.NotFinite == nil {
+				r.NotFinite = make([]bool, n)
+			}
+			r.NotFinite[i] = true
+		}
+	}
 	if st.Scores != nil {
 		r.PValue = make([]float64, n)
 	}
 	for i, s := range r.Score {
-		r.Adversarial[i] = s > st.Threshold.Value
+		r.Adversarial[i] = s > st.Threshold.Value || lost[i]
 		r.Corrected[i] = r.Predicted[i]
 		if r.Adversarial[i] {
 			r.Corrected[i] = r.Reconstructed[i]
