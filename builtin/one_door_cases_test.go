@@ -442,7 +442,6 @@ type doorImages struct {
 	classes []int
 	names   []string
 	nchw    bool
-	rescale string // of arrays of bytes, where train's are intensities
 }
 
 func newImageCase(r *rand.Rand) *doorCase {

@@ -35,7 +35,7 @@ func (e *InterruptedError) Unwrap() error { return e.Err }
 // besides are the parts of an interrupted work's error that are not the
 // interruption.
 func besides(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the parts of this very error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, part := range joined.Unwrap() {
 			out = append(out, besides(part)...)

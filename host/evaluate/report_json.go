@@ -144,9 +144,8 @@ type AdaptiveReport struct {
 	AttackReport
 	FreshNoise bool `json:"fresh_noise"` // the attacker does not know the detector's noise
 	// Evaded is the fraction of all attacked rows that are misclassified and
-	// not flagged. Of a false-alarm attack it repeats FalseAlarms.
-	//
-	// Deprecated: of a false-alarm attack alone; there it will be null.
+	// not flagged. Of a false-alarm attack it repeats FalseAlarms, and will be null in a
+	// later version.
 	Evaded Number `json:"evaded"`
 	// FalseAlarms is the fraction of all attacked rows that are classified
 	// correctly and flagged, which a false-alarm attack aims at; null of others.
