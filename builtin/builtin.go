@@ -35,6 +35,7 @@ func Components() host.Components {
 		Formats:     formats.Table(),
 		Steps:       steps.Table(),
 		Surrogate:   layers.Surrogate,
+		AutoEncoder: layers.AutoEncoder,
 		Classifiers: classifiers.Table(),
 		Specs:       specs.FS,
 	}

@@ -35,6 +35,9 @@ type writer struct {
 // structure writes the options of a struct. def are its defaults; invalid:
 // those of the tags. It returns nil where there is nothing to say.
 func (w *writer) structure(v, def reflect.Value, path string) *yaml.Node {
+	if worded := asWorded(v); worded != nil && worded.Word() != "" {
+		return w.scalar(stringNode(worded.Word()), path)
+	}
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for _, f := range fieldsOf(v.Type()) {
 		d := reflect.Value{}
