@@ -163,3 +163,10 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 	out.Streamed = e.Spec.streams(e.Spec.Document, e.c)
 	return out
 }
+
+// InputShape is the shape of a row as guard and classifier take it, as the headers
+// of the data tell it; nil: they do not.
+func (e *Experiment) InputShape() tensor.Shape {
+	in, _ := e.Spec.inputShape(e.Spec.Document, e.c)
+	return in
+}
