@@ -37,6 +37,7 @@ func Components() host.Components {
 		Surrogate:   layers.Surrogate,
 		AutoEncoder: layers.AutoEncoder,
 		Classifiers: classifiers.Table(),
+		Drafts:      classifiers.Drafts(),
 		Specs:       specs.FS,
 	}
 }

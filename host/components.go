@@ -47,6 +47,9 @@ type Components struct {
 	// host starts it as a plugin. The decoder does not need them, since a spec may
 	// also name plugins that are found elsewhere: Tables leaves them out.
 	Classifiers registry.Table[launch.Shipped]
+	// Drafts are how vaeguard init writes the section classifier, the first that fits;
+	// nil: only what a user names as a plugin.
+	Drafts []ClassifierDraft
 	// Sections are further parts of report.html, in order; nil: none.
 	Sections []report.Section
 	// Specs are the ready specs, by file name.

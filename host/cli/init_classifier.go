@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host"
@@ -18,64 +19,81 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-var serverURL = regexp.MustCompile(`^(https?|grpcs?)://[^/]+`)
+var serverURL = regexp.MustCompile(`^([a-z]+)://[^/]+`)
 
 // findClassifier writes the section classifier's first lines, and starts the
 // plugin to hear what it takes.
 func (d *draft) findClassifier(ctx context.Context) error {
-	var s launch.Section
-	switch c := d.classifier; {
-	case c == "":
-		d.trainHere()
-		return nil
-	case serverURL.MatchString(c):
-		at := serverURL.FindString(c)
-		if d.serverModel() == "" {
-			return usagef("--model is missing: the name of the model on the server %s", at)
-		}
-		s.Plugin, s.Config = "oip", map[string]any{"url": at, "model": d.serverModel()}
-		d.model = commented{"plugin: oip", "a server that speaks the Open Inference Protocol"}
-		d.config = []string{"url: " + spec.Text(at), "model: " + spec.Text(d.serverModel())}
-	case strings.HasSuffix(strings.ToLower(c), ".onnx"):
-		if err := there(c); err != nil {
+	c := d.classifier
+	if c == "" || d.trained(c) {
+		return d.trainHere()
+	}
+	s, err := d.drafted(c)
+	if err != nil {
+		return err
+	}
+	if !s.Named() {
+		if s, err = d.named(c); err != nil {
 			return err
 		}
-		s.Plugin, s.Config = "onnx", map[string]any{"model": d.relative(c)}
-		d.model = commented{"plugin: onnx", ""}
-		d.config = []string{"model: " + spec.Text(d.relative(c))}
-	case strings.HasSuffix(c, ".py"):
-		if err := there(c); err != nil {
-			return err
-		}
-		if _, err := os.Stat(filepath.Join(filepath.Dir(c), launch.ManifestName)); err == nil {
-			s.Path = d.relative(filepath.Dir(c))
-			d.model = commented{"path: " + spec.Text(s.Path), "the folder with its plugin.yaml"}
-			break
-		}
-		s.Command = []string{"python3", d.relative(c)}
-		d.model = commented{"command: " + flow(s.Command), "a program that serves a model: see sdk/python"}
-	case filepath.Base(c) == c && d.app.c.Classifiers.Names() != nil:
-		if p, err := host.Plugins().Find(c); err == nil {
-			s.Plugin = c
-			d.model = commented{"plugin: " + spec.Text(c), ""}
-			if p.Shipped && (c == "mlp" || c == "cnn") {
-				d.trainHere()
-				d.model.text = "plugin: " + c
-				return nil
-			}
-			break
-		} else if _, stat := os.Stat(c); stat != nil {
-			return err
-		}
-		fallthrough
-	default:
-		if err := there(c); err != nil {
-			return err
-		}
-		s.Path = d.relative(c)
-		d.model = commented{"path: " + spec.Text(s.Path), ""}
 	}
 	return d.start(ctx, s)
+}
+
+// trained reports whether a name is that of a plugin that is trained here.
+func (d *draft) trained(name string) bool {
+	return slices.ContainsFunc(d.app.c.Drafts, func(p host.ClassifierDraft) bool { return p.Plugin == name && p.Untrained != nil })
+}
+
+// drafted is the plugin for a file or a URL, if one has a draft for it.
+func (d *draft) drafted(c string) (launch.Section, error) {
+	at := serverURL.FindStringSubmatch(c)
+	for _, p := range d.app.c.Drafts {
+		switch {
+		case at != nil && slices.Contains(p.Schemes, at[1]):
+			name := d.serverModel()
+			if name == "" {
+				return launch.Section{}, usagef("--model is missing: the name of the model on the server %s", at[0])
+			}
+			d.config = []string{p.Server + ": " + spec.Text(at[0]), p.Model + ": " + spec.Text(name)}
+			d.model = commented{"plugin: " + spec.Text(p.Plugin), "asks the server"}
+			return launch.Section{Plugin: p.Plugin, Config: map[string]any{p.Server: at[0], p.Model: name}}, nil
+		case at == nil && slices.Contains(p.Endings, strings.ToLower(filepath.Ext(c))):
+			d.config, d.legal = []string{p.File + ": " + spec.Text(d.relative(c))}, p.Range
+			d.model.text = "plugin: " + spec.Text(p.Plugin)
+			return launch.Section{Plugin: p.Plugin, Config: map[string]any{p.File: d.relative(c)}}, there(c)
+		}
+	}
+	if at != nil {
+		return launch.Section{}, usagef("--classifier %s: no plugin here asks servers by %s", c, at[1])
+	}
+	return launch.Section{}, nil
+}
+
+// named is the plugin of a name, a path or a Python program.
+func (d *draft) named(c string) (launch.Section, error) {
+	if strings.HasSuffix(c, ".py") {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(c), launch.ManifestName)); err != nil {
+			s := launch.Section{Command: []string{"python3", d.relative(c)}}
+			d.model = commented{"command: " + flow(s.Command), "a program that serves a model: see sdk/python"}
+			return s, there(c)
+		}
+		s := launch.Section{Path: d.relative(filepath.Dir(c))}
+		d.model = commented{"path: " + spec.Text(s.Path), "the folder with its " + launch.ManifestName}
+		return s, there(c)
+	}
+	if filepath.Base(c) == c {
+		_, err := host.Plugins().Find(c)
+		if err == nil {
+			d.model.text = "plugin: " + spec.Text(c)
+			return launch.Section{Plugin: c}, nil
+		}
+		if _, stat := os.Stat(c); stat != nil {
+			return launch.Section{}, err
+		}
+	}
+	d.model.text = "path: " + spec.Text(d.relative(c))
+	return launch.Section{Path: d.relative(c)}, there(c)
 }
 
 // serverModel is the model's name on a server: --model, or as the URL has it.
@@ -95,20 +113,30 @@ func there(file string) error {
 	return nil
 }
 
-// trainHere is a classifier that vaeguard trains.
-func (d *draft) trainHere() {
-	why := "trained here on the labels of data.train, for want of one: --classifier names yours"
-	if d.classifier != "" {
-		why = "trained here on the labels of data.train; drop train and name weights in config for one that is trained already"
+// trainHere is a classifier that vaeguard trains: the one that is named, or the
+// first that is for such rows.
+func (d *draft) trainHere() error {
+	in := d.raw()
+	if d.varied {
+		in = tensor.Shape{initSide, initSide, d.example[2]}
 	}
-	d.train = fmt.Sprintf("{epochs: %d, batch_size: %d}", min(40, d.epochs()), initBatch)
-	if d.image && d.classifier != "mlp" && min(d.example[0], d.example[1]) >= 8 {
-		d.model = commented{"plugin: cnn", why}
-		d.config = []string{"filters: [16, 32]", "hidden: [64]"}
-		return
+	for _, p := range d.app.c.Drafts {
+		if p.Untrained == nil || d.classifier != "" && d.classifier != p.Plugin {
+			continue
+		}
+		config, ok := p.Untrained(in)
+		if !ok && d.classifier == "" {
+			continue
+		}
+		why := "trained here on the labels of data.train; drop train and name weights in config for one that is trained already"
+		if d.classifier == "" {
+			why = "trained here on the labels of data.train, for want of one: --classifier names yours"
+		}
+		d.model, d.config, d.legal = commented{"plugin: " + spec.Text(p.Plugin), why}, config, p.Range
+		d.train = fmt.Sprintf("{epochs: %d, batch_size: %d}", min(40, d.epochs()), initBatch)
+		return nil
 	}
-	d.model = commented{"plugin: mlp", why}
-	d.config = []string{"hidden: [64]"}
+	return usagef("--classifier is missing: no plugin here is trained on rows of %v", in)
 }
 
 // start starts the plugin as the section says and asks it what it is: first as it
@@ -184,8 +212,8 @@ func (d *draft) reconcile() error {
 		return err
 	}
 	d.unit = d.unit || d.columns == nil && d.least >= 0 && d.most <= 1 && d.most > d.least && (d.image || d.example.Size() >= 16)
-	if d.info == nil && d.unit && (d.model.text == "plugin: cnn" || d.model.text == "plugin: mlp") {
-		d.config = append(d.config, "range: [0, 1]")
+	if d.info == nil && d.unit && d.legal != "" {
+		d.config = append(d.config, d.legal+": [0, 1]")
 	}
 	switch {
 	case d.info != nil && (d.image || d.unit):
@@ -276,8 +304,8 @@ func (d *draft) reconcileUnits() {
 		d.pre = fmt.Sprintf("{scale: %g}", hi[0])
 	case d.unit && len(lo) > 0 && lo[0] < 0 && lo[0] == -hi[0]:
 		d.pre = fmt.Sprintf("{mean: 0.5, std: %g}", 0.5/hi[0])
-	case d.unit && len(hi) == 0 && strings.HasSuffix(d.model.text, "onnx"):
-		d.config = append(d.config, "input_range: [0, 1]")
+	case d.unit && len(hi) == 0 && d.legal != "":
+		d.config = append(d.config, d.legal+": [0, 1]")
 	}
 }
 

@@ -46,6 +46,7 @@ type draft struct {
 	keys      []string // of each source: reshape, layout
 	model     commented
 	config    []string
+	legal     string    // key of config for the legal range; "": none
 	info      *sdk.Info // nil: trained here
 	train     string    // classifier.train; "": a trained one
 	pre       string    // classifier.preprocess; "": none

@@ -269,12 +269,7 @@ func (g *generator) typeName(t reflect.Type, f *field) string {
 		return "string"
 	case reflect.Float32, reflect.Float64:
 		return "number"
-	case reflect.Struct:
-		if w, ok := reflect.New(t).Interface().(registry.Worded); ok {
-			return "mapping or " + strings.Join(w.Words(), " or ")
-		}
-		return "mapping"
-	case reflect.Map:
+	case reflect.Struct, reflect.Map:
 		return "mapping"
 	case reflect.Slice, reflect.Array:
 		return "list of " + g.typeName(t.Elem(), f)
