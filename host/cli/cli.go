@@ -108,6 +108,7 @@ var own = [...]func(*app) *cobra.Command{
 	(*app).evaluateCommand,
 	(*app).explainCommand,
 	(*app).gridCommand,
+	(*app).initCommand,
 	(*app).inspectCommand,
 	(*app).lintCommand,
 	(*app).listCommand,
