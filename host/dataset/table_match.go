@@ -174,6 +174,9 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 		return -1
 	}
 	t.label, t.id = place(label), place(t.schema.ID)
+	if t.label >= 0 && !t.required && t.width == known { // new rows, of which nobody knows the label
+		t.label, label = -1, ""
+	}
 	if known > 0 {
 		t.width = known
 		for _, i := range []int{t.label, t.id} {
