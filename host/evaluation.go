@@ -163,6 +163,9 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 			d.Experiment.o.progress(Progress{Stage: stage, Done: done, Total: total, Ended: done >= total})
 		},
 	}
+	if d.Saved != nil {
+		eo.Health = d.Saved.Meta.Health
+	}
 	if o.Transfer != nil {
 		eo.Transfer = func(fresh bool, seed uint64) sdk.Forwarder {
 			return o.Transfer.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/health"
 	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -35,8 +36,11 @@ type Meta struct {
 	Samples    int                  `json:"samples,omitempty"`
 	Classifier Classifier           `json:"classifier"`
 	Gradient   *gradient.Report     `json:"gradient,omitempty"` // nil: the classifier's own
-	Data       map[string]string    `json:"data"`               // sha256 of what each role's rows were read from
-	Versions   map[string]string    `json:"versions"`           // of vaeguard and Go
+	// Health is what the guard did with clean rows when it was calibrated; nil:
+	// there were none, or an earlier version made it.
+	Health   *health.Report    `json:"health,omitempty"`
+	Data     map[string]string `json:"data"`     // sha256 of what each role's rows were read from
+	Versions map[string]string `json:"versions"` // of vaeguard and Go
 	// Base is the folder that relative paths of the spec start from, relative to
 	// the detector's own and with slashes; "", and where it is gone: the
 	// detector's own. Files of earlier versions have it absolute.

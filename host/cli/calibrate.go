@@ -72,7 +72,10 @@ func (a *app) calibrateCommand() *cobra.Command {
 			if err := d.Recalibrate(cmd.Context(), x, rule, out); err != nil {
 				return err
 			}
-			return a.printDetector(cmd.Context(), d)
+			if err := a.printDetector(cmd.Context(), d); err != nil {
+				return err
+			}
+			return a.alarm(d.Saved.Meta.Health, false)
 		},
 	}
 	rows.add(c.Flags(), a.c.Formats, "rows to score", "")

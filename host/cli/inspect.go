@@ -24,11 +24,13 @@ func (a *app) inspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.printSaved(s.Experiment, s.Saved); err != nil || s.Pack == nil || a.json {
+			if err := a.printSaved(s.Experiment, s.Saved); err != nil {
 				return err
 			}
-			printNeeds(a.stdout, s.Pack)
-			return nil
+			if s.Pack != nil && !a.json {
+				printNeeds(a.stdout, s.Pack)
+			}
+			return a.alarm(s.Saved.Meta.Health, false)
 		},
 	}
 }
@@ -74,6 +76,7 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 	} else {
 		fmt.Fprintln(a.stdout, "threshold   none: set one with vaeguard calibrate")
 	}
+	a.printHealth(m.Health, "health      %s\n")
 	if len(layers) > 0 {
 		return vae.WriteTable(a.stdout, layers)
 	}

@@ -96,9 +96,11 @@ type Result struct {
 	ProbabilitiesReconstructed *tensor.Tensor // (n, classes)
 	Reconstruction             *tensor.Tensor // decoder(mean), (n, example…)
 	Latent                     *tensor.Tensor // mean, (n, latent_dim)
+	Scores                     [][]float64    // each score before any fusion: [score][instance]
 }
 
 // Include names the optional parts of a Result.
 type Include struct {
 	Probabilities, ProbabilitiesReconstructed, Reconstruction, Latent bool
+	Scores                                                            bool // each by itself
 }

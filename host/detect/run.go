@@ -211,6 +211,9 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 		return nil, err
 	}
 	r.Score = st.fuse(raw)
+	if include.Scores {
+		r.Scores = raw
+	}
 	if st.Scores != nil {
 		r.PValue = make([]float64, n)
 	}
