@@ -66,7 +66,7 @@ func (d *Detector) health(ctx context.Context, rows *dataset.Data, source string
 	m := health.Measured{
 		Source: source, Classes: d.Info().NumClasses, Names: d.ClassNames(),
 		Labels: labels, Predicted: r.Predicted, Score: r.Score, Flagged: r.Adversarial,
-		Promised: deref(t.Rule.FPR), Threshold: t.Value, Code: spread(r.Latent), Surrogate: surrogate(d.gradientReport()),
+		Promised: deref(t.Rule.FPR), Threshold: t.Value, ByClass: t.ByClass != nil, Code: spread(r.Latent), Surrogate: surrogate(d.gradientReport()),
 	}
 	_, m.Coded = d.Experiment.Spec.Detector.Chosen().(detect.Coded)
 	if o.Opinion.Form().Rebuilt > 0 {

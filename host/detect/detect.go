@@ -84,7 +84,7 @@ const (
 
 // Result is the result of Detect for n instances.
 type Result struct {
-	Score         []float64 // nil if not asked for
+	Score         []float64 // aligned where thresholds are by class; nil if not asked for
 	PValue        []float64 // nil without calibration scores
 	Adversarial   []bool    // score > threshold
 	Predicted     []int     // argmax M(x)

@@ -56,26 +56,30 @@ func (d *Detector) each(ctx context.Context, x *tensor.Tensor, f func(p *pass, v
 	return nil
 }
 
-// Scores are the scores of n instances, fused if there are several.
+// Scores are the scores of n instances, fused if there are several, and aligned
+// where thresholds are by class.
 func (d *Detector) Scores(ctx context.Context, x *tensor.Tensor) ([]float64, error) {
 	st := d.state.Load()
 	if d.o.Fusion != NoFusion && st.fusion == nil {
 		return nil, fmt.Errorf("fusion %s: %w", d.o.Fusion, ErrNoThreshold)
 	}
-	raw, err := d.raw(ctx, x)
+	raw, predicted, err := d.raw(ctx, x)
 	if err != nil {
 		return nil, err
 	}
-	return st.fuse(raw), nil
+	return st.align(st.fuse(raw), predicted), nil
 }
 
-// raw are the scores one by one: [score][instance].
-func (d *Detector) raw(ctx context.Context, x *tensor.Tensor) ([][]float64, error) {
-	out := d.columns(x.N())
+// raw are the scores one by one, [score][instance], and the predicted classes.
+func (d *Detector) raw(ctx context.Context, x *tensor.Tensor) ([][]float64, []int, error) {
+	out, predicted := d.columns(x.N()), make([]int, x.N())
 	err := d.each(ctx, x, func(_ *pass, v *view, lo, hi int) error {
+		for i := lo; i < hi; i++ {
+			predicted[i] = oracle.Argmax(v.outP.Row(i - lo))
+		}
 		return d.score(out, v, lo, hi)
 	})
-	return out, err
+	return out, predicted, err
 }
 
 func (d *Detector) columns(n int) [][]float64 {
@@ -118,34 +122,46 @@ func (s *state) fuse(raw [][]float64) []float64 {
 func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule Rule) (Threshold, error) {
 	st := &state{}
 	if x != nil && x.N() > 0 {
-		raw, err := d.raw(ctx, x)
+		raw, predicted, err := d.raw(ctx, x)
 		if err != nil {
 			return Threshold{}, fmt.Errorf("calibrate: %w", err)
 		}
 		if d.o.Fusion != NoFusion {
-			reference, rest := halves(raw, d.o.Seed)
+			order := stream(d.o.Seed, "fusion").Perm(len(predicted))
+			reference, rest := halves(raw, order)
+			all := predicted
+			predicted = nil
+			for _, row := range order[len(order)/2:] {
+				predicted = append(predicted, all[row])
+			}
 			if st.fusion, err = NewFusion(d.o.Fusion, reference); err != nil {
 				return Threshold{}, fmt.Errorf("calibrate: %w", err)
 			}
 			st.Reference, raw = st.fusion.Reference, rest
 		}
-		st.Scores = slices.Clone(st.fuse(raw))
-		slices.Sort(st.Scores)
+		if st.Scores = slices.Clone(st.fuse(raw)); rule.By != "" {
+			st.Classes = predicted
+			sortWith(st.Scores, st.Classes)
+		} else {
+			slices.Sort(st.Scores)
+		}
 	} else if d.o.Fusion != NoFusion {
 		return Threshold{}, fmt.Errorf("calibrate: fusion %s needs calibration data", d.o.Fusion)
 	}
-	t, err := NewThreshold(rule, st.Scores)
+	t, err := NewClassThresholds(rule, st.Scores, st.Classes, d.info.NumClasses)
 	if err != nil {
 		return t, fmt.Errorf("calibrate: %w", err)
 	}
 	st.Threshold = &t
+	if err := st.splitScores(d.info.NumClasses); err != nil {
+		return t, fmt.Errorf("calibrate: %w", err)
+	}
 	d.state.Store(st)
 	return t, nil
 }
 
-// halves splits rows of scores by a permutation of the seed.
-func halves(raw [][]float64, seed uint64) (a, b [][]float64) {
-	order := stream(seed, "fusion").Perm(len(raw[0]))
+// halves splits rows of scores by a permutation.
+func halves(raw [][]float64, order []int) (a, b [][]float64) {
 	half := len(order) / 2
 	for _, column := range raw {
 		shuffled := make([]float64, len(order))
@@ -210,7 +226,8 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 	if err != nil {
 		return nil, err
 	}
-	r.Score = st.fuse(raw)
+	fused := st.fuse(raw)
+	r.Score = st.align(fused, r.Predicted)
 	if include.Scores {
 		r.Scores = raw
 	}
@@ -224,7 +241,7 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 			r.Corrected[i] = r.Reconstructed[i]
 		}
 		if st.Scores != nil {
-			r.PValue[i] = PValue(st.Scores, s)
+			r.PValue[i] = st.pValue(fused[i], r.Predicted[i])
 		}
 	}
 	return r, nil

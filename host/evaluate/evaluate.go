@@ -60,6 +60,9 @@ type Options struct {
 	// transfer attacks are made. Without it they are left out, with a warning.
 	Transfer  func(fresh bool, seed uint64) sdk.Forwarder
 	Threshold float64
+	// ClassThresholds are those by predicted class, for the report: the
+	// guard's scores are aligned, and Threshold is for all. Nil: there is one.
+	ClassThresholds []detect.ClassThreshold
 	// PromisedFPR is the false-alarm rate that the calibration promised; 0:
 	// none.
 	PromisedFPR        float64
@@ -272,6 +275,7 @@ func (e *evaluation) clean(ctx context.Context) error {
 			"accuracy_reconstructed": ClopperPearson(reconstructed, n), "accuracy_corrected": ClopperPearson(corrected, n),
 		},
 	}
+	e.report.Clean.Classes = e.classRates(r)
 	return nil
 }
 

@@ -95,6 +95,9 @@ type CleanReport struct {
 	AccuracyReconstructed float64             `json:"accuracy_reconstructed"` // always answering from the reconstruction
 	AccuracyCorrected     float64             `json:"accuracy_corrected"`     // only where flagged
 	CI95                  map[string]Interval `json:"ci95"`
+	// Classes are the predicted classes of a detector with thresholds by class;
+	// absent: it has one threshold.
+	Classes []ClassRate `json:"classes,omitempty"`
 }
 
 // Detection are the figures of one group of attacked rows against all clean

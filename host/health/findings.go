@@ -143,6 +143,9 @@ func (j *judge) falseAlarms() {
 		}
 	}
 	var cures []string
+	if !j.ByClass {
+		cures = append(cures, "threshold.by: predicted_class gives each class its own threshold, and the promise")
+	}
 	cures = append(cures, "data.calibration: more rows of the rare classes")
 	cures = append(cures, j.rebuild()...)
 	switch {
@@ -174,6 +177,9 @@ func (j *judge) correction() {
 	}
 	text := fmt.Sprintf("correction changes the accuracy on clean rows from %.3f to %.3f (%d answers put right, %d put wrong)", *r.Accuracy, *r.AccuracyCorrected, won, lost)
 	cures := j.rebuild()
+	if !j.ByClass {
+		cures = slices.Insert(cures, 0, "threshold.by: predicted_class flags fewer rows of hard classes")
+	}
 	cures = append(cures, "threshold.fpr: a lower rate corrects fewer clean rows")
 	significant := AtLeast(lost, lost+won, 0.5) < 0.001
 	switch loss := *r.Accuracy - *r.AccuracyCorrected; {

@@ -23,6 +23,7 @@ type Measured struct {
 	Coded     bool    // by an auto-encoder of the section vae
 	Promised  float64 // false-alarm rate of the threshold; 0: none
 	Threshold float64
+	ByClass   bool // there are thresholds by predicted class
 
 	// Parts are the scores of a fusion one by one, by name; nil: one score.
 	Parts     [][]float64

@@ -93,12 +93,12 @@ func TestFindings(t *testing.T) {
 			for i, y := range m.Labels {
 				m.Flagged[i] = y == 2
 			}
-		}, FalseAlarms, Severe, "of class 2 100.0 %", "data.calibration"},
+		}, FalseAlarms, Severe, "of class 2 100.0 %", "threshold.by"},
 		"a class has four times the alarms": {func(m *Measured) {
 			for i, y := range m.Labels {
 				m.Flagged[i] = y == 1 && i%3 == 0
 			}
-		}, FalseAlarms, Warning, "of class 1", "data.calibration"},
+		}, FalseAlarms, Warning, "of class 1", "threshold.by"},
 		"more alarms than promised": {func(m *Measured) {
 			for i := range m.Flagged {
 				m.Flagged[i] = i%9 == 0
@@ -110,21 +110,21 @@ func TestFindings(t *testing.T) {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = 2, 0, true
 				}
 			}
-		}, Correction, Severe, "of class 2 it loses", "vae.normalize"},
+		}, Correction, Severe, "of class 2 it loses", "threshold.by"},
 		"correction ruins everything": {func(m *Measured) {
 			for i, y := range m.Labels {
 				if i%6 == 0 {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = y, (y+1)%3, true
 				}
 			}
-		}, Correction, Severe, "it does harm", "vae.normalize"},
+		}, Correction, Severe, "it does harm", "threshold.by"},
 		"correction costs": {func(m *Measured) {
 			for i, y := range m.Labels {
 				if i%14 == 0 {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = y, (y+1)%3, true
 				}
 			}
-		}, Correction, Warning, "correction changes", "vae.normalize"},
+		}, Correction, Warning, "correction changes", "threshold.by"},
 		"the score is constant": {func(m *Measured) {
 			clear(m.Score)
 			m.Threshold = 0

@@ -1,11 +1,33 @@
 package report
 
 import (
+	"math"
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/health"
 )
+
+// Thresholds by class have a table: what was promised and what test rows show.
+func TestThresholdsByClass(t *testing.T) {
+	r, d := evaluation(t)
+	if strings.Contains(render(t, r, d), `id="thresholds"`) {
+		t.Error("a detector with one threshold has the section")
+	}
+	r.Detector.PromisedFPR = 0.05
+	r.Clean.Classes = []evaluate.ClassRate{
+		{Class: 0, Name: "<b>", Threshold: 1.25, Calibration: 200, N: 100, FPR: .04, CI95: evaluate.ClopperPearson(4, 100)},
+		{Class: 1, Name: "rare", Threshold: 0.75, Calibration: 7, Pooled: true, FPR: evaluate.Number(math.NaN()), CI95: evaluate.ClopperPearson(0, 0)},
+	}
+	text := render(t, r, d)
+	for _, want := range []string{`<a href="#thresholds">`, "of each 5.0 % false alarms", "<td>&lt;b&gt;</td><td>200</td><td>1.25</td><td>100</td><td>4.0 %</td><td>[1.1, 9.9]</td>",
+		"<td>rare</td><td>7</td><td>0.75 (of all)</td><td>0</td><td>–</td><td></td>"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
 
 // The health of a guard has a section, with a word nobody can miss where it is
 // severe, and names of classes escaped.
