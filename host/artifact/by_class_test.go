@@ -70,10 +70,11 @@ func TestThresholdsByClass(t *testing.T) {
 		spoil func(s *detect.State)
 		want  string
 	}{
-		"another threshold": {func(s *detect.State) { s.Threshold.ByClass[0].Value++ }, "by class do not follow"},
-		"another class":     {func(s *detect.State) { s.Classes[7] = 1 - s.Classes[7] }, "by class do not follow"},
-		"no such class":     {func(s *detect.State) { s.Classes[7] = 99 }, ClassesFile},
-		"a class too few":   {func(s *detect.State) { s.Classes = s.Classes[1:] }, "199 predicted classes"},
+		"another threshold":   {func(s *detect.State) { s.Threshold.ByClass[0].Value++ }, "by class do not follow"},
+		"another class":       {func(s *detect.State) { s.Classes[7] = 1 - s.Classes[7] }, "by class do not follow"},
+		"a threshold too few": {func(s *detect.State) { s.Threshold.ByClass = s.Threshold.ByClass[1:] }, "thresholds by class for"},
+		"no such class":       {func(s *detect.State) { s.Classes[7] = 99 }, ClassesFile},
+		"a class too few":     {func(s *detect.State) { s.Classes = s.Classes[1:] }, "199 predicted classes"},
 	} {
 		spoilt := *want
 		spoilt.State = byClass(t, want.Meta.Classifier.Classes)

@@ -158,6 +158,9 @@ func readState(m Meta, content map[string][]byte) (detect.State, error) {
 		}
 	}
 	if s.Threshold != nil {
+		if n := len(s.Threshold.ByClass); s.Threshold.Rule.By != "" && n != m.Classifier.Classes { // before anything of that size is made
+			return s, fmt.Errorf("%s: %d thresholds by class for %d classes", MetaFile, n, m.Classifier.Classes)
+		}
 		again, err := detect.NewClassThresholds(s.Threshold.Rule, s.Scores, s.Classes, m.Classifier.Classes)
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", MetaFile, err)

@@ -13,7 +13,7 @@ import (
 // error, which may be wrapped.
 const (
 	ExitDone        = 0
-	ExitFailed      = 1   // data, artifact or training failed: any other error
+	ExitFailed      = 1   // data, artifact or training failed, or --strict and a severe finding of health: any other error
 	ExitUsage       = 2   // usage, spec, lint, unknown name: UsageError, spec.Error, spec.Errors
 	ExitGate        = 3   // a --fail-if gate: GateError
 	ExitPlugin      = 4   // the plugin: start, handshake, check, pin, crash beyond budget: *launch.Error

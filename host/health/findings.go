@@ -128,15 +128,16 @@ func (j *judge) falseAlarms() {
 		}
 		k := int(math.Round(*c.Flagged * float64(c.N)))
 		total += k
-		if c.N < enough || *c.Flagged <= 3*alpha || AtLeast(k, c.N, alpha) > 0.001 {
+		most := c.N >= fewest && AtLeast(k, c.N, 0.5) < 0.05 // of its rows, beyond chance
+		if c.N < enough && !most || *c.Flagged <= 3*alpha || AtLeast(k, c.N, alpha) > 0.001 {
 			continue
 		}
 		over++
-		if severity == Note {
-			severity = Warning
-		}
-		if AtLeast(k, c.N, 0.5) < 0.05 {
+		switch {
+		case most:
 			severity = Severe
+		case severity == Note:
+			severity = Warning
 		}
 		if worst == nil || *c.Flagged > *worst.Flagged {
 			worst = &r.Classes[i]

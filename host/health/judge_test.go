@@ -94,6 +94,17 @@ func TestFindings(t *testing.T) {
 				m.Flagged[i] = y == 2
 			}
 		}, FalseAlarms, Severe, "of class 2 100.0 %", "threshold.by"},
+		"a few rows of a rare class have the alarms": {func(m *Measured) {
+			seen := 0
+			for i, y := range m.Labels {
+				m.Flagged[i] = y == 2 && seen < 12
+				if y == 2 {
+					if seen++; seen > 12 {
+						m.Labels[i], m.Predicted[i] = 0, 0
+					}
+				}
+			}
+		}, FalseAlarms, Severe, "of class 2 100.0 % of 12 rows", "threshold.by"},
 		"a class has four times the alarms": {func(m *Measured) {
 			for i, y := range m.Labels {
 				m.Flagged[i] = y == 1 && i%3 == 0
