@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"math"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -12,56 +11,40 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// mostHealthRows bounds the rows that a health is measured on: more say no more.
-const mostHealthRows = 5000
+// healthParts are what a health takes of the result of Detect.
+var healthParts = detect.Include{Latent: true, Scores: true}
 
-// trainedHealth is the health of a detector that was just trained, on the rows
-// of data.calibration or, without them, of data.validation. It is nil for one
-// without threshold, and where there is neither.
+// trainedHealth is the health of a detector that was just trained: on the rows
+// of data.calibration, as its calibration saw them, so that the classifier is
+// asked nothing more; without them, where the threshold is given, on those of
+// data.validation. It is nil for one without threshold, and where there is neither.
 func (d *Detector) trainedHealth(ctx context.Context) (*health.Report, error) {
-	for _, role := range []dataset.Role{dataset.RoleCalibration, dataset.RoleValidation} {
-		if d.Experiment.Spec.Data.Of(role) == nil {
-			continue
-		}
-		rows, err := d.Experiment.Rows(role)
-		if err != nil {
-			return nil, err
-		}
-		r, err := d.health(ctx, rows, string(role))
-		if err != nil && ctx.Err() == nil {
+	role, seen := dataset.RoleCalibration, d.calibrated
+	if seen == nil {
+		role = dataset.RoleValidation
+	}
+	if d.State().Threshold == nil || d.Experiment.Spec.Data.Of(role) == nil {
+		return nil, nil
+	}
+	rows, err := d.Experiment.Rows(role)
+	if err != nil {
+		return nil, err
+	}
+	if seen == nil {
+		if seen, err = d.Detector.Detect(ctx, rows.X, healthParts); err != nil && ctx.Err() == nil {
 			d.Experiment.o.logger().Warn("the guard's health could not be measured", "error", err)
 			return nil, nil
 		}
-		return r, err
 	}
-	return nil, nil
+	if err != nil {
+		return nil, err
+	}
+	return d.health(seen, rows.Labels, string(role)), nil
 }
 
-// health looks at what the detector does with clean rows, prepared; nil: there
-// are none.
-func (d *Detector) health(ctx context.Context, rows *dataset.Data, source string) (*health.Report, error) {
-	if rows == nil || rows.X == nil || rows.N() == 0 || d.State().Threshold == nil {
-		return nil, nil
-	}
-	x, labels := rows.X, rows.Labels
-	if n := rows.N(); n > mostHealthRows {
-		at := make([]int, mostHealthRows) // evenly, whatever the order of the file
-		for i := range at {
-			at[i] = int(int64(i) * int64(n) / mostHealthRows)
-		}
-		x = x.Gather(at)
-		if labels != nil {
-			all := labels
-			labels = make([]int, len(at))
-			for i, row := range at {
-				labels[i] = all[row]
-			}
-		}
-	}
-	r, err := d.Detector.Detect(ctx, x, detect.Include{Latent: true, Scores: true})
-	if err != nil {
-		return nil, fmt.Errorf("health: %w", err)
-	}
+// health judges what Detect says of clean rows with the present threshold.
+// labels may be nil.
+func (d *Detector) health(r *detect.Result, labels []int, source string) *health.Report {
 	o, t := d.Options(), d.Threshold()
 	m := health.Measured{
 		Source: source, Classes: d.Info().NumClasses, Names: d.ClassNames(),
@@ -78,7 +61,7 @@ func (d *Detector) health(ctx context.Context, rows *dataset.Data, source string
 			m.PartNames = append(m.PartNames, s.Name)
 		}
 	}
-	return health.Judge(m), nil
+	return health.Judge(m)
 }
 
 // spread is the standard deviation of each column; nil of nil.

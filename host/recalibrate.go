@@ -28,15 +28,13 @@ func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule det
 	if rows != nil {
 		x = rows.X
 	}
-	if _, err := d.Calibrate(ctx, x, rule); err != nil {
+	_, seen, err := d.CalibrateDetect(ctx, x, rule, healthParts)
+	if err != nil {
 		return err
 	}
 	var judged *health.Report
-	if rule.Percentile == nil { // whose rows may be a mixture
-		var err error
-		if judged, err = d.health(ctx, rows, string(dataset.RoleCalibration)); err != nil {
-			return err
-		}
+	if seen != nil && rule.Percentile == nil { // whose rows may be a mixture
+		judged = d.health(seen, rows.Labels, string(dataset.RoleCalibration))
 	}
 	if packed {
 		return d.repack(out, judged)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -282,5 +283,31 @@ func TestDetectByClass(t *testing.T) {
 		if _, err := New(ctx, o); err == nil {
 			t.Errorf("%s: a state with a class too few is no error", name)
 		}
+	}
+}
+
+// CalibrateDetect says of its rows what Detect says of them afterwards.
+func TestCalibrateDetect(t *testing.T) {
+	ctx := context.Background()
+	for name, o := range variants() {
+		for _, rule := range []Rule{{FPR: ptr(0.2)}, {FPR: ptr(0.2), By: ByPredictedClass, MinRows: 10}} {
+			d := build(t, o)
+			x := inputs(1, 200)
+			_, got, err := d.CalibrateDetect(ctx, x, rule, everything)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := d.Detect(ctx, x, everything)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, %+v: the result of calibrating is not that of Detect", name, rule)
+			}
+		}
+	}
+	d := build(t, options())
+	if _, r, err := d.CalibrateDetect(ctx, nil, Rule{Value: ptr(1)}, everything); err != nil || r != nil {
+		t.Errorf("without rows: %v, %v", r, err)
 	}
 }

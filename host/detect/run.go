@@ -120,12 +120,21 @@ func (s *state) fuse(raw [][]float64) []float64 {
 // x may be nil for a given value and a single score. After an error the
 // former calibration stays.
 func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule Rule) (Threshold, error) {
+	t, _, err := d.CalibrateDetect(ctx, x, rule, Include{})
+	return t, err
+}
+
+// CalibrateDetect is Calibrate and, with the threshold that it sets, Detect of
+// the same rows, which the classifier is asked about only once. The result is nil
+// without rows.
+func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, rule Rule, include Include) (t Threshold, r *Result, err error) {
 	st := &state{}
+	var seen [][]float64
 	if x != nil && x.N() > 0 {
-		raw, predicted, err := d.raw(ctx, x)
-		if err != nil {
-			return Threshold{}, fmt.Errorf("calibrate: %w", err)
+		if seen, r, err = d.survey(ctx, x, include); err != nil {
+			return t, nil, fmt.Errorf("calibrate: %w", err)
 		}
+		raw, predicted := seen, slices.Clone(r.Predicted)
 		if d.o.Fusion != NoFusion {
 			order := stream(d.o.Seed, "fusion").Perm(len(predicted))
 			reference, rest := halves(raw, order)
@@ -135,7 +144,7 @@ func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule Rule) (
 				predicted = append(predicted, all[row])
 			}
 			if st.fusion, err = NewFusion(d.o.Fusion, reference); err != nil {
-				return Threshold{}, fmt.Errorf("calibrate: %w", err)
+				return t, nil, fmt.Errorf("calibrate: %w", err)
 			}
 			st.Reference, raw = st.fusion.Reference, rest
 		}
@@ -146,18 +155,20 @@ func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule Rule) (
 			slices.Sort(st.Scores)
 		}
 	} else if d.o.Fusion != NoFusion {
-		return Threshold{}, fmt.Errorf("calibrate: fusion %s needs calibration data", d.o.Fusion)
+		return t, nil, fmt.Errorf("calibrate: fusion %s needs calibration data", d.o.Fusion)
 	}
-	t, err := NewClassThresholds(rule, st.Scores, st.Classes, d.info.NumClasses)
-	if err != nil {
-		return t, fmt.Errorf("calibrate: %w", err)
+	if t, err = NewClassThresholds(rule, st.Scores, st.Classes, d.info.NumClasses); err != nil {
+		return t, nil, fmt.Errorf("calibrate: %w", err)
 	}
 	st.Threshold = &t
 	if err := st.splitScores(d.info.NumClasses); err != nil {
-		return t, fmt.Errorf("calibrate: %w", err)
+		return t, nil, fmt.Errorf("calibrate: %w", err)
 	}
 	d.state.Store(st)
-	return t, nil
+	if r != nil {
+		st.conclude(r, seen, include)
+	}
+	return t, r, nil
 }
 
 // halves splits rows of scores by a permutation.
@@ -180,6 +191,17 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 	if st.Threshold == nil {
 		return nil, ErrNoThreshold
 	}
+	raw, r, err := d.survey(ctx, x, include)
+	if err != nil {
+		return nil, err
+	}
+	st.conclude(r, raw, include)
+	return r, nil
+}
+
+// survey is all that is known of rows before a threshold: their scores one by
+// one, [score][instance], predictions, and what include names.
+func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, include Include) ([][]float64, *Result, error) {
 	n, k := x.N(), d.info.NumClasses
 	raw := d.columns(n)
 	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n)}
@@ -223,16 +245,18 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
+	return raw, r, err
+}
+
+// conclude flags and corrects what was surveyed.
+func (st *state) conclude(r *Result, raw [][]float64, include Include) {
 	fused := st.fuse(raw)
 	r.Score = st.align(fused, r.Predicted)
 	if include.Scores {
 		r.Scores = raw
 	}
 	if st.Scores != nil {
-		r.PValue = make([]float64, n)
+		r.PValue = make([]float64, len(fused))
 	}
 	for i, s := range r.Score {
 		r.Adversarial[i] = s > st.Threshold.Value
@@ -244,7 +268,6 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 			r.PValue[i] = st.pValue(fused[i], r.Predicted[i])
 		}
 	}
-	return r, nil
 }
 
 // meanProbability is the mean over samples of M(x'_s) for instance i.
