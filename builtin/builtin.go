@@ -35,7 +35,9 @@ func Components() host.Components {
 		Formats:     formats.Table(),
 		Steps:       steps.Table(),
 		Surrogate:   layers.Surrogate,
+		AutoEncoder: layers.AutoEncoder,
 		Classifiers: classifiers.Table(),
+		Drafts:      classifiers.Drafts(),
 		Specs:       specs.FS,
 	}
 }

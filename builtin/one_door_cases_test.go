@@ -82,7 +82,7 @@ func newTableCase(r *rand.Rand) *doorCase {
 		case kind == 1 && t.named:
 			col.integer, rule = true, "integer: true"
 		}
-		gaps := t.named && r.IntN(3) == 0
+		gaps := r.IntN(3) == 0
 		if gaps {
 			fills := []string{"median", "mean", "most_frequent", "3"}
 			if col.categories != nil {
@@ -114,7 +114,11 @@ func newTableCase(r *rand.Rand) *doorCase {
 			col.values[0] = 1
 		}
 		if rule != "" {
-			columns += fmt.Sprintf("    %s: {%s}\n", col.name, rule)
+			key := col.name
+			if !t.named {
+				key = strconv.Quote(strconv.Itoa(j)) // columns without names go by their places
+			}
+			columns += fmt.Sprintf("    %s: {%s}\n", key, rule)
 		}
 		t.columns = append(t.columns, col)
 	}
@@ -146,6 +150,7 @@ func newTableCase(r *rand.Rand) *doorCase {
 	}
 	c.spec = doorSpec("{hidden: [4]}", "mlp", columns+prepare, width)
 	if t.named {
+		c.named = true
 		c.formats = []string{"csv", "csv in another order", "parquet", "jsonl", "json", "arrow"}
 	} else {
 		c.formats = []string{"npy", "npz", "csv without header", "jsonl arrays"}
@@ -182,7 +187,7 @@ func (t *doorTable) raw(s signature.Signature, from, to int) *tensor.Tensor {
 	for i := from; i < to; i++ {
 		for j := range t.columns {
 			c := t.columns[j]
-			if s.Named() { // in the order of train's file
+			if t.named && s.Named() { // in the order of train's file
 				c = t.columns[slices.IndexFunc(t.columns, func(c doorColumn) bool { return c.name == s.Features[j].Name })]
 			}
 			x.Row(i - from)[j] = float32(c.values[i])
@@ -312,8 +317,13 @@ func (t *doorTable) writeBare(dir, stem, format string, from, to int, label bool
 	case "jsonl arrays":
 		path, source = stem+".jsonl", "{file: %s, labels: "+labels+"}"
 		for i := range x.N() {
-			line, _ := json.Marshal(x.Row(i))
-			b.Write(append(line, '\n'))
+			var cells []string
+			for j := range x.Row(i) {
+				if cells = append(cells, t.columns[j].cell(from+i)); cells[j] == "" {
+					cells[j] = "null"
+				}
+			}
+			b.WriteString("[" + strings.Join(cells, ", ") + "]\n")
 		}
 	}
 	if err == nil {
@@ -432,7 +442,6 @@ type doorImages struct {
 	classes []int
 	names   []string
 	nchw    bool
-	rescale string // of arrays of bytes, where train's are intensities
 }
 
 func newImageCase(r *rand.Rand) *doorCase {

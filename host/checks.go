@@ -240,12 +240,19 @@ func (s *Spec) checkPreprocess(d *spec.Document, c Components) spec.Errors {
 // shape of the data and says where it does not fit.
 func (s *Spec) checkShapes(d *spec.Document, c Components) spec.Errors {
 	_, coded := s.Detector.Chosen().(detect.Coded)
-	if s.Detector.Chosen() == nil || coded && (s.VAE == nil || len(s.VAE.Decoder) == 0) {
+	if s.Detector.Chosen() == nil || coded && (s.VAE == nil || len(s.VAE.Decoder) == 0 && !s.VAE.Auto) {
 		return nil
 	}
 	in, classes := s.inputShape(d, c)
 	if in == nil {
 		return nil // the data is not at hand: train finds out
+	}
+	if coded && s.VAE.Auto {
+		v, err := s.auto(d, in, c)
+		if err != nil {
+			return spec.Errors{d.Errorf("vae", "%v", err)}
+		}
+		s.VAE = v
 	}
 	o, err := s.opinion(d, detect.Parts{Input: in, Classes: classes})
 	var fault spec.Error

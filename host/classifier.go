@@ -28,7 +28,7 @@ func (e *Experiment) deps(c sdk.Config) (launch.Deps, error) {
 	if c.BaseDir, err = filepath.Abs(s.Abs(".")); err != nil {
 		return launch.Deps{}, err
 	}
-	return launch.Deps{Finder: Plugins(), Base: s.Abs("."), Config: c, Threads: e.o.Threads, Logger: e.o.logger(), CheckSchema: s.checkSchema}, nil
+	return launch.Deps{Finder: e.finder(), Consent: e.consent(), Base: s.Abs("."), Config: c, Threads: e.o.Threads, Logger: e.o.logger(), CheckSchema: s.checkSchema}, nil
 }
 
 // launch starts the spec's classifier, with its preprocessing before it. A
@@ -53,14 +53,17 @@ func (s *Spec) placePreprocess(err error) error {
 // the spec has a section classifier.train it is trained into dir, unless an
 // earlier call left the finished result there. The caller must Close it.
 func (e *Experiment) StartClassifier(ctx context.Context, dir string) (*launch.Classifier, error) {
-	rows, err := e.Rows(dataset.RoleTrain)
+	model, role := e.Spec.Classifier.Model, dataset.RoleTrain
+	if other := e.Spec.Data.Describing(); model.Train == nil && other != "" {
+		role = other // nothing is trained, and any rows tell what a row is
+	}
+	rows, err := e.Rows(role)
 	if err != nil {
 		return nil, err
 	}
 	if err := e.checkRead(); err != nil {
 		return nil, err
 	}
-	model := e.Spec.Classifier.Model
 	d, err := e.deps(sdk.Config{InputShape: rows.Example().Clone(), Classes: len(rows.Classes)})
 	if err != nil {
 		return nil, err

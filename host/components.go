@@ -14,6 +14,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/host/train"
+	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -39,10 +40,16 @@ type Components struct {
 	// Surrogate are the layers of a surrogate whose section names none, for
 	// examples of a shape; nil: none but its last.
 	Surrogate func(in tensor.Shape, classes int) []nn.Maker
+	// AutoEncoder are the layers that vae: auto stands for: see vae.Section.With. unit
+	// says that the numbers of a row are from 0 to 1; nil: there is no such word.
+	AutoEncoder func(in tensor.Shape, coding vae.Coding, unit bool) vae.Section
 	// Classifiers are the shipped plugins, served by this very program when the
 	// host starts it as a plugin. The decoder does not need them, since a spec may
 	// also name plugins that are found elsewhere: Tables leaves them out.
 	Classifiers registry.Table[launch.Shipped]
+	// Drafts are how vaeguard init writes the section classifier, the first that fits;
+	// nil: only what a user names as a plugin.
+	Drafts []ClassifierDraft
 	// Sections are further parts of report.html, in order; nil: none.
 	Sections []report.Section
 	// Specs are the ready specs, by file name.

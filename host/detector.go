@@ -53,10 +53,20 @@ type OpenOptions struct {
 	// working folder. The classifier must still be the one that the detector was
 	// made for, unless AnyClassifier is set.
 	Classifier []string
+	// AllowCommand are digests, "sha256:…", of commands that may be started
+	// besides shipped plugins: the detector's spec names them, and its author is
+	// not its user. The error of a detector that is refused says which; see also
+	// Experiment.CommandDigest. What the caller names in Classifier, and what this
+	// user has trained with, needs none.
+	AllowCommand []string
+	// AllowLock is a file as `vaeguard plugin lock` writes it: all that it pins on
+	// this platform may be started; "": none.
+	AllowLock string
 }
 
 // Open reads a detector's folder, a run's or a pack, verifies it and starts its
-// classifier. The caller must Close it.
+// classifier, if that is a shipped plugin or one that OpenOptions or the user's own
+// list allow; else it is a *launch.Error of launch.OpAllow. The caller must Close it.
 func Open(dir string, c Components, o ...OpenOptions) (*Detector, error) {
 	return OpenContext(context.Background(), dir, c, o...)
 }

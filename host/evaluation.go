@@ -73,7 +73,7 @@ func (d *Detector) openTransfer(ctx context.Context, o EvaluateOptions) (*Detect
 	}) {
 		return nil, nil
 	}
-	other, err := OpenContext(ctx, s.Abs(s.Evaluate.Transfer), d.Experiment.c, OpenOptions{Options: d.Experiment.o})
+	other, err := OpenContext(ctx, s.Abs(s.Evaluate.Transfer), d.Experiment.c, d.alike())
 	if err != nil {
 		return nil, s.Errorf("evaluate.transfer_from", "%v", err)
 	}

@@ -63,6 +63,8 @@ type Experiment struct {
 	c    Components
 	o    Options
 	rows *rows
+	open *OpenOptions // of the detector that it is the spec of; nil: the spec is the caller's own
+	root string       // what the detector's pack was extracted to, or ""
 }
 
 // Load reads a spec file with overrides (path=value) and checks it, shapes
@@ -96,7 +98,7 @@ func newExperiment(s *Spec, c Components, o Options) *Experiment {
 func (e *Experiment) With(change func(*Spec)) *Experiment {
 	s := *e.Spec
 	change(&s)
-	return &Experiment{Spec: &s, c: e.c, o: e.o, rows: e.rows}
+	return &Experiment{Spec: &s, c: e.c, o: e.o, rows: e.rows, open: e.open, root: e.root}
 }
 
 // Describe lists the layers of the spec's opinion, if it has any. Without
@@ -115,7 +117,7 @@ func (e *Experiment) DescribeSaved(saved *artifact.Detector) ([]nn.LayerInfo, er
 // describe lists layers for examples of a shape; nil and 0 if it is not known.
 func (s *Spec) describe(in tensor.Shape, classes int) ([]nn.LayerInfo, error) {
 	_, coded := s.Detector.Chosen().(detect.Coded)
-	if in == nil && coded && s.VAE != nil {
+	if in == nil && coded && s.VAE != nil && !s.VAE.Auto {
 		var err error
 		if in, err = s.decoderShape(); err != nil {
 			return nil, err
@@ -162,4 +164,11 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 	out := t.Estimate(layers, rows)
 	out.Streamed = e.Spec.streams(e.Spec.Document, e.c)
 	return out
+}
+
+// InputShape is the shape of a row as guard and classifier take it, as the headers
+// of the data tell it; nil: they do not.
+func (e *Experiment) InputShape() tensor.Shape {
+	in, _ := e.Spec.inputShape(e.Spec.Document, e.c)
+	return in
 }

@@ -31,6 +31,9 @@ type Packed struct {
 	// unless that named absolute paths, which a pack does not, or the caller gave
 	// other values than places for its classifier.
 	Digest, Was string
+	// Allow is what OpenOptions.AllowCommand needs to open the pack, "sha256:…"; "" for
+	// a shipped classifier, or if the pack does not open here.
+	Allow string
 	// LeftOut are files and folders of a plugin's folder that were not packed.
 	LeftOut []string
 }
@@ -57,7 +60,7 @@ func Pack(ctx context.Context, detector, out string, c Components, o OpenOptions
 	if s.ClassifierDir != "" {
 		_, trained = launch.ReadFit(s.ClassifierDir, e.Spec.Classifier.Model.Config)
 	}
-	plugin, err := e.Spec.Classifier.Model.Find(Plugins(), e.Spec.Abs("."))
+	plugin, err := e.Spec.Classifier.Model.Find(e.finder(), e.Spec.Abs("."))
 	if err != nil {
 		return nil, e.Spec.Unexpanded(e.hintParts(s.Dir, trained, err))
 	}
@@ -77,14 +80,14 @@ func Pack(ctx context.Context, detector, out string, c Components, o OpenOptions
 			return nil, fmt.Errorf("packing classifier.%s: %w", p.key, e.Spec.Unexpanded(err))
 		}
 	}
-	if err := b.lock(); err != nil {
-		return nil, err
-	}
 	b.needs(parts)
 	if b.given, err = b.lasting(o.Classifier); err != nil {
 		return nil, err
 	}
 	digest, err := b.detector(c)
+	if b.ended != nil {
+		defer b.ended()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +100,30 @@ func Pack(ctx context.Context, detector, out string, c Components, o OpenOptions
 	if err != nil {
 		return nil, err
 	}
-	return &Packed{Manifest: m, Digest: digest, Was: s.Digest, LeftOut: b.leftOut}, nil
+	packed := &Packed{Manifest: m, Digest: digest, Was: s.Digest, LeftOut: b.leftOut}
+	if !plugin.Shipped {
+		packed.Allow = allowOf(out, c)
+	}
+	return packed, nil
+}
+
+// allowOf is the digest of what a pack runs, as it is once it is extracted; "" if
+// that cannot be told here.
+func allowOf(path string, c Components) string {
+	s, err := findDetector(path)
+	if err != nil {
+		return ""
+	}
+	defer s.remove()
+	e, err := reopen(s, c, OpenOptions{})
+	if err != nil {
+		return ""
+	}
+	sum, err := e.CommandDigest()
+	if err != nil {
+		return ""
+	}
+	return sum
 }
 
 // askSchema starts the detector's classifier and asks for its schema.
@@ -124,6 +150,7 @@ type bundle struct {
 	sources []pack.Source
 	leftOut []string
 	places  map[string]string // by key of the section classifier, in the pack
+	ended   func()            // removes what is packed from a temporary place; nil: nothing is
 	given   []string          // overrides that the packed spec is to have
 }
 
@@ -229,7 +256,7 @@ func (b *bundle) detector(c Components) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		defer remove()
+		b.ended = remove
 		clean, err := parseStored(b.s, b.e.Spec.Abs(artifact.SpecFile), set, c)
 		if err != nil {
 			return "", err
@@ -283,7 +310,7 @@ func detectorSources(dir string) (*artifact.Detector, []pack.Source, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := artifact.Files(dir)
+	files, classifier, err := artifact.Files(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -293,6 +320,9 @@ func detectorSources(dir string) (*artifact.Detector, []pack.Source, error) {
 	var out []pack.Source
 	for name, data := range files {
 		out = append(out, pack.Source{Name: packedDetector + "/" + name, Data: data})
+	}
+	for _, name := range classifier {
+		out = append(out, pack.Source{Name: packedDetector + "/" + name, Path: filepath.Join(dir, filepath.FromSlash(name))})
 	}
 	return saved, out, nil
 }

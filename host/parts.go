@@ -74,7 +74,7 @@ func (e *Experiment) parts(p launch.Plugin, schema []byte, trained bool) ([]part
 // of its parts are not where they are looked for, and what can be done.
 func (e *Experiment) hintParts(dir string, trained bool, err error) error {
 	var missing []string
-	p, find := e.Spec.Classifier.Model.Find(Plugins(), e.Spec.Abs("."))
+	p, find := e.Spec.Classifier.Model.Find(e.finder(), e.Spec.Abs("."))
 	if find != nil {
 		missing = append(missing, "classifier."+e.Spec.Classifier.Model.Key())
 	} else if parts, partsErr := e.parts(p, schemaOf(p, e.c), trained); partsErr == nil {

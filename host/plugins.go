@@ -108,7 +108,8 @@ func (s *Spec) countClasses(c Components) int {
 	if s.Data.Train == nil {
 		return 0
 	}
-	f, err := dataset.ReadFirst(*s.Data.Train, s.Abs("."), c.Datasets, c.Formats, dataset.Enough{Classes: math.MaxInt})
+	f, err := dataset.ReadFirst(*s.Data.Train, s.Abs("."), c.Datasets, c.Formats, dataset.Enough{Classes: math.MaxInt},
+		dataset.OpenOptions{Schema: s.schemaOf(*s.Data.Train)})
 	if err != nil {
 		return 0
 	}

@@ -80,7 +80,7 @@ func (d *Detector) repack(out string, h *health.Report) error {
 	}
 	s := d.stored
 	for _, f := range s.pack.Files {
-		if !strings.HasPrefix(f.Name, packedDetector+"/") && f.Name != "report.json" && f.Name != "scores.json" {
+		if !strings.HasPrefix(f.Name, packedDetector+"/") && f.Name != "report.json" && f.Name != "scores.json" && f.Name != launch.LockName {
 			file := filepath.Join(s.root, filepath.FromSlash(f.Name))
 			info, err := os.Stat(file)
 			if err != nil {

@@ -38,20 +38,6 @@ type RunOptions struct {
 // TrainOptions say where a detector goes.
 type TrainOptions = RunOptions
 
-// InterruptedError is a training that was cut short and saved.
-type InterruptedError struct {
-	Command string // shell command that resumes it
-	Err     error
-}
-
-// Error names the command that resumes it.
-func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted; everything up to the last batch is saved. Resume with:\n  %s", e.Command)
-}
-
-// Unwrap is the cause, context.Canceled mostly.
-func (e *InterruptedError) Unwrap() error { return e.Err }
-
 // Run does the whole experiment into a run directory: the classifier, the
 // detector, its threshold, the attacks, the report. A resumed run ends with the
 // same bits as one that was never interrupted.
@@ -165,13 +151,6 @@ func (e *Experiment) stopped(ctx context.Context, o RunOptions, run *rundir.Dir,
 	return interrupted(ctx, o.Command, err)
 }
 
-func interrupted(ctx context.Context, command string, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return &InterruptedError{Command: command, Err: errors.Join(ctx.Err(), err)}
-}
-
 // openRun makes or reopens the directory and records what is run.
 func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 	if _, err := os.Stat(o.Out); err != nil && o.Resume {
@@ -218,7 +197,7 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classifier string) (_ *Detector, err error) {
 	unfinished := e.unfinished(out)
 	if exists(filepath.Join(out, artifact.MetaFile)) && !unfinished {
-		return OpenContext(ctx, out, e.c, OpenOptions{Options: e.o, Base: e.Spec.Abs(".")})
+		return OpenContext(ctx, out, e.c, e.reopenOptions())
 	}
 	read := e.rows // ctx is for this training alone
 	read.temp, read.cancelled = filepath.Dir(filepath.Clean(run.Path)), ctx.Err
@@ -243,6 +222,7 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 	if err != nil {
 		return nil, err
 	}
+	e.remember(cl)
 	source, err := e.gradientSource(ctx, cl, e.gradientEvents(run.Event))
 	defer func() {
 		if err != nil {

@@ -30,7 +30,7 @@ type Spec struct {
 	Compat      string               `yaml:"compat" enum:"|alibi_detect_0_2_0" doc:"short for the options that reproduce a reference implementation"`
 	Data        dataset.Section      `yaml:"data" doc:"rows by role"`
 	Classifier  Classifier           `yaml:"classifier" doc:"the model to guard"`
-	VAE         *vae.Section         `yaml:"vae" doc:"the auto-encoder"`
+	VAE         *vae.Section         `yaml:"vae" doc:"the auto-encoder; auto: one that fits the shape of the rows, which the resolved spec has layer by layer"`
 	Detector    detect.Section       `yaml:"detector" doc:"how an input is scored"`
 	Train       *train.Section       `yaml:"train" doc:"how the auto-encoder is trained; absent: used as it is"`
 	Threshold   *detect.Rule         `yaml:"threshold" doc:"when an input is flagged"`

@@ -204,6 +204,7 @@ func reopen(s *stored, c Components, o OpenOptions) (*Experiment, error) {
 		}
 	}
 	e := newExperiment(sp, c, o.Options)
+	e.open, e.root = &o, s.root
 	if s.Meta.Signature == nil && len(s.Meta.InputShape) == 1 {
 		e.o.logger().Warn("the detector was saved by an earlier version, which kept no names: columns go by position, so give them in the order of data.train; training it again keeps the names", "detector", s.Dir)
 	}
@@ -263,17 +264,8 @@ func (s *stored) overrides(o OpenOptions) ([]string, error) {
 			}
 			set = append(set, setClassifier(p.Key, to))
 		}
-		lock, err := launch.ReadLock(filepath.Join(s.root, launch.LockName))
-		if err != nil {
-			return nil, fmt.Errorf("pack %s: %w", s.Dir, err)
-		}
-		for name := range lock.Plugins { // there is at most one
-			pin := lock.Pin(name)
-			if o.Base != "" && slices.ContainsFunc(s.pack.Places, func(p pack.Place) bool { return strings.HasPrefix(p.Key, "command") }) {
-				set = append(set, noPin) // its digest has the names of its files, which are others now
-			} else if pin != "" {
-				set = append(set, "classifier.sha256="+pin)
-			}
+		if slices.ContainsFunc(s.pack.Places, func(p pack.Place) bool { return p.Key == "path" || strings.HasPrefix(p.Key, "command") }) {
+			set = append(set, noPin) // its digest has the names of its files, which are others now
 		}
 	}
 	given, err := givenOverrides(o.Classifier)
@@ -328,7 +320,7 @@ func relativeToHere(s *Spec, given []string, c Components) []string {
 	if len(given) == 0 {
 		return nil
 	}
-	p, err := s.Classifier.Model.Find(Plugins(), s.Abs("."))
+	p, err := s.Classifier.Model.Find(launch.Finder{Dirs: launch.DefaultDirs(), ReadManifest: ReadManifest, NoLock: true}, s.Abs("."))
 	if err != nil {
 		return nil // the start says so
 	}

@@ -60,13 +60,23 @@ type start struct {
 }
 
 // settled is the experiment with the layers that vae.from takes from another
-// detector: what is saved of it stands on its own.
+// detector, or that vae: auto stands for: what is saved of it stands on its own.
 func (e *Experiment) settled() (*Experiment, start, error) {
 	v := e.Spec.VAE
 	_, coded := e.Spec.Detector.Chosen().(detect.Coded)
 	switch {
 	case v == nil || !coded: // a section that the method has no use for
 		return e, start{}, nil
+	case v.Auto: // the header did not tell the shape
+		rows, err := e.trainRows()
+		if err != nil {
+			return nil, start{}, err
+		}
+		chosen, err := e.Spec.auto(e.Spec.Document, rows.Example(), e.c)
+		if err != nil {
+			return nil, start{}, e.Spec.Errorf("vae", "%v", err)
+		}
+		return e.With(func(s *Spec) { s.VAE = chosen }), start{}, nil
 	case v.From != "":
 		return e.from(v.From)
 	case v.Weights != "":

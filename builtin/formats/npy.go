@@ -23,11 +23,12 @@ func (f NPY) Open(path string, o dataset.ReadOptions) (dataset.Reader, error) {
 }
 
 // Stream implements dataset.StreamFormat.
-func (NPY) Stream(c *dataset.Content, _ dataset.ReadOptions) (dataset.Reader, error) {
+func (NPY) Stream(c *dataset.Content, o dataset.ReadOptions) (dataset.Reader, error) {
 	r, err := dataset.NewNPY(c)
 	if err != nil {
 		return nil, err
 	}
+	r.Allow(o.Schema)
 	return r, nil
 }
 

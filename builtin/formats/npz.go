@@ -105,6 +105,7 @@ func newNPZRows(z *dataset.NPZ, path string, o dataset.ReadOptions) (*npzRows, e
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
+	x.Allow(o.Schema)
 	r := &npzRows{Numbers: x, file: z, prepared: guardSpace(z)}
 	if z.Has(o.Labels) {
 		y, err := z.Array(o.Labels)

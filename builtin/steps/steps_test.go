@@ -3,6 +3,7 @@ package steps_test
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/builtin/steps"
@@ -21,6 +22,12 @@ var known = map[string][]struct {
 		{steps.Resize{Height: 1, Width: 2, Method: "area"}, tensor.Shape{2, 4, 1}, []float32{0, 1, 2, 3, 2, 3, 4, 5}, []float32{1.5, 3.5}},
 		{steps.Resize{Height: 1, Width: 1, Method: "bilinear"}, tensor.Shape{1, 2, 3}, []float32{0, 1, 2, 1, 2, 3}, []float32{.5, 1.5, 2.5}},
 		{steps.Resize{Height: 2, Width: 2, Method: "bicubic"}, tensor.Shape{2, 2, 1}, []float32{1, 2, 3, 4}, []float32{1, 2, 3, 4}},
+	},
+	"crop": { // torchvision 0.20: the margin of 1 pixel is 0 before, that of 3 is 2
+		{steps.Crop{Height: 1, Width: 2}, tensor.Shape{2, 4, 1}, []float32{0, 1, 2, 3, 4, 5, 6, 7}, []float32{1, 2}},
+		{steps.Crop{Height: 1, Width: 1}, tensor.Shape{1, 4, 1}, []float32{0, 1, 2, 3}, []float32{2}},
+		{steps.Crop{Height: 2, Width: 1}, tensor.Shape{2, 2, 3}, []float32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, []float32{0, 1, 2, 6, 7, 8}},
+		{steps.Crop{Height: 1, Width: 2}, tensor.Shape{1, 2, 1}, []float32{3, 4}, []float32{3, 4}},
 	},
 	"color": {
 		{steps.Color{Mode: "rgb"}, tensor.Shape{1, 2, 1}, []float32{.25, 1}, []float32{.25, .25, .25, 1, 1, 1}},
@@ -120,5 +127,21 @@ func TestFreeShapes(t *testing.T) {
 		if _, ok := b.(signature.Sized); !ok && slices.Contains(b.Out(), 0) {
 			t.Errorf("%s makes rows of %v and has no method Shape", e.Name, b.Out())
 		}
+	}
+}
+
+// TestCropTooSmall: an image that is smaller than what is kept of it is refused,
+// as soon as its size is known.
+func TestCropTooSmall(t *testing.T) {
+	c := steps.Crop{Height: 2, Width: 2}
+	if _, err := c.Bind(tensor.Shape{1, 4, 3}); err == nil || !strings.Contains(err.Error(), "the image is 1×4, smaller than 2×2") {
+		t.Errorf("bound to a smaller image: %v", err)
+	}
+	b, err := c.Bind(tensor.Shape{0, 0, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Apply(make([]float32, 4), make([]float32, 3), tensor.Shape{3, 1, 1}); err == nil || !strings.Contains(err.Error(), "the image is 3×1") {
+		t.Errorf("applied to a smaller image: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -19,6 +20,13 @@ const pendingSuffix = ".new"
 
 // maxMeta bounds meta.json.
 const maxMeta = 16 << 20
+
+const (
+	// MaxClassifier is how many bytes of its classifier's files a detector may hold.
+	MaxClassifier = 16 << 30
+	// maxOwn bounds each file of the detector's own, which are read whole.
+	maxOwn = 4 << 30
+)
 
 // Load reads and verifies a detector: every file is there, with the size and
 // the sha256 that meta.json has. path may be a run. The error names the file
@@ -44,11 +52,9 @@ func load(dir string) (*Detector, error) {
 	if d.Meta, err = parseMeta(b); err != nil {
 		return nil, err
 	}
-	content := map[string][]byte{}
-	for _, name := range sortedNames(d.Meta.Files) {
-		if content[name], err = verified(dir, name, d.Meta); err != nil {
-			return nil, err
-		}
+	content, err := contents(dir, d.Meta)
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range []string{SpecFile, WeightsFile} {
 		if _, ok := content[name]; !ok {
@@ -73,6 +79,67 @@ func load(dir string) (*Detector, error) {
 	return d, nil
 }
 
+// contents verifies all files. Those of the detector's own are in the map, those of
+// its classifier were only looked through.
+func contents(dir string, m Meta) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	total := int64(0)
+	for _, name := range sortedNames(m.Files) {
+		size := m.Sizes[name]
+		if ofClassifier(name) {
+			if total += size; size < 0 || size > MaxClassifier || total > MaxClassifier {
+				return nil, fmt.Errorf("%s lists more than %d bytes of the classifier", MetaFile, int64(MaxClassifier))
+			}
+			if err := verifiedStream(dir, name, m); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if size > maxOwn {
+			return nil, fmt.Errorf("%s says that %s has %d bytes, want at most %d", MetaFile, name, size, int64(maxOwn))
+		}
+		var err error
+		if out[name], err = verified(dir, name, m); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// ofClassifier reports whether a file is one of the classifier's.
+func ofClassifier(name string) bool { return strings.HasPrefix(name, ClassifierDir+"/") }
+
+// verifiedStream is verified for a file that is not kept in memory.
+func verifiedStream(dir, name string, m Meta) error {
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		return fmt.Errorf("%s lists %q, which is outside the folder", MetaFile, name)
+	}
+	size := m.Sizes[name]
+	sum, n, err := digestFile(filepath.Join(dir, filepath.FromSlash(name)), size)
+	if err == nil && sum == m.Files[name] {
+		return nil
+	}
+	return mismatch(name, sum, n, err, m)
+}
+
+// mismatch says how a file is not the one that meta.json lists.
+func mismatch(name, sum string, n int64, err error, m Meta) error {
+	size := m.Sizes[name]
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is missing", name)
+	case errors.Is(err, errNoFile):
+		return fmt.Errorf("%s is not a file", name)
+	case errors.Is(err, errLong):
+		return fmt.Errorf("%s was edited: it has more than its %d bytes", name, size)
+	case err != nil:
+		return fmt.Errorf("%s: %w", name, err)
+	case n < size:
+		return fmt.Errorf("%s is truncated: %d of %d bytes", name, n, size)
+	}
+	return fmt.Errorf("%s was edited: its sha256 is %s, want %s", name, sum, m.Files[name])
+}
+
 // verified reads one file and holds it against meta.json. After a calibration
 // that was interrupted after its commit point, the new file still has its
 // pending name.
@@ -89,40 +156,32 @@ func verified(dir, name string, m Meta) ([]byte, error) {
 	if p, pendingErr := readFile(path+pendingSuffix, size); pendingErr == nil && digest(p) == m.Files[name] {
 		return p, nil
 	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s is missing", name)
-	case errors.Is(err, errNoFile):
-		return nil, fmt.Errorf("%s is not a file", name)
-	case errors.Is(err, errLong):
-		return nil, fmt.Errorf("%s was edited: it has more than its %d bytes", name, size)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", name, err)
-	case int64(len(b)) < m.Sizes[name]:
-		return nil, fmt.Errorf("%s is truncated: %d of %d bytes", name, len(b), m.Sizes[name])
-	}
-	return nil, fmt.Errorf("%s was edited: its sha256 is %s, want %s", name, digest(b), m.Files[name])
+	return nil, mismatch(name, digest(b), int64(len(b)), err, m)
 }
 
 // Files are the bytes of the files of the detector in dir, meta.json among
-// them, by name with slashes, verified: the same detector elsewhere.
-func Files(dir string) (map[string][]byte, error) {
+// them, by name with slashes, verified: the same detector elsewhere. Those of its
+// classifier, which may be large, are named in classifier alone.
+func Files(dir string) (own map[string][]byte, classifier []string, err error) {
 	fault := func(err error) error { return fmt.Errorf("detector %s: %w", dir, err) }
 	b, err := readFile(filepath.Join(dir, MetaFile), maxMeta)
 	if err != nil {
-		return nil, fault(fmt.Errorf("%s: %w", MetaFile, err))
+		return nil, nil, fault(fmt.Errorf("%s: %w", MetaFile, err))
 	}
 	m, err := parseMeta(b)
 	if err != nil {
-		return nil, fault(err)
+		return nil, nil, fault(err)
 	}
-	out := map[string][]byte{MetaFile: b}
+	if own, err = contents(dir, m); err != nil {
+		return nil, nil, fault(err)
+	}
+	own[MetaFile] = b
 	for _, name := range sortedNames(m.Files) {
-		if out[name], err = verified(dir, name, m); err != nil {
-			return nil, fault(err)
+		if ofClassifier(name) {
+			classifier = append(classifier, name)
 		}
 	}
-	return out, nil
+	return own, classifier, nil
 }
 
 // readState restores the calibration and holds that the threshold follows
@@ -177,7 +236,7 @@ func readState(m Meta, content map[string][]byte) (detect.State, error) {
 
 func hasClassifier(m Meta) bool {
 	for name := range m.Files {
-		if len(name) > len(ClassifierDir) && name[:len(ClassifierDir)+1] == ClassifierDir+"/" {
+		if ofClassifier(name) {
 			return true
 		}
 	}

@@ -1,6 +1,8 @@
 package artifact
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"os"
@@ -15,21 +17,40 @@ var errLong = errors.New("too long")
 // readFile reads the regular file at path, which must have at most limit
 // bytes: what lies in a detector's folder may be a pipe, or have any size.
 func readFile(path string, limit int64) (_ []byte, err error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errNoFile
-	case info.Size() > limit:
-		return nil, errLong
-	}
-	f, err := os.Open(path)
+	f, size, err := openFile(path, limit)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	b := make([]byte, info.Size())
+	b := make([]byte, size)
 	_, err = io.ReadFull(f, b)
 	return b, err
+}
+
+// digestFile is the sha256 and the size of such a file.
+func digestFile(path string, limit int64) (sum string, n int64, err error) {
+	f, _, err := openFile(path, limit)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	h := sha256.New()
+	if n, err = io.Copy(h, io.LimitReader(f, limit+1)); err == nil && n > limit {
+		err = errLong
+	}
+	return hex.EncodeToString(h.Sum(nil)), n, err
+}
+
+func openFile(path string, limit int64) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case !info.Mode().IsRegular():
+		return nil, 0, errNoFile
+	case info.Size() > limit:
+		return nil, 0, errLong
+	}
+	f, err := os.Open(path)
+	return f, info.Size(), err
 }

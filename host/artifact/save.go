@@ -2,6 +2,9 @@ package artifact
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -176,6 +179,7 @@ func versions(given map[string]string) map[string]string {
 // copyTree copies the regular files under source to dir/classifier and enters
 // them in m. Links and special files are refused: the copy must stand alone.
 func copyTree(source, dir string, m *Meta) error {
+	total := int64(0)
 	return filepath.WalkDir(source, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -192,14 +196,42 @@ func copyTree(source, dir string, m *Meta) error {
 		case !e.Type().IsRegular():
 			return fmt.Errorf("classifier file %s is not a regular file", path)
 		}
-		b, err := os.ReadFile(path)
+		sum, n, err := copyFile(target, path, MaxClassifier-total)
 		if err != nil {
 			return err
 		}
+		total += n
 		key := filepath.ToSlash(name)
-		m.Files[key], m.Sizes[key] = digest(b), int64(len(b))
-		return writeFile(target, b)
+		m.Files[key], m.Sizes[key] = sum, n
+		return nil
 	})
+}
+
+// copyFile copies at most room bytes and gives their sha256. A plugin wrote the file:
+// it is as large as it likes, and may still grow.
+func copyFile(target, source string, room int64) (sum string, n int64, err error) {
+	from, err := os.Open(source)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { _ = from.Close() }() // only read from
+	long := fmt.Errorf("classifier file %s: with it there are more than %d bytes, the most that a detector may have of its classifier", source, int64(MaxClassifier))
+	if info, err := from.Stat(); err != nil || info.Size() > room {
+		return "", 0, cmp.Or(err, long)
+	}
+	to, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return "", 0, err
+	}
+	h := sha256.New()
+	n, err = io.Copy(io.MultiWriter(to, h), io.LimitReader(from, room+1))
+	if err == nil && n > room {
+		err = long
+	}
+	if err == nil {
+		err = to.Sync()
+	}
+	return hex.EncodeToString(h.Sum(nil)), n, errors.Join(err, to.Close())
 }
 
 // writeFile writes and syncs a new file.

@@ -33,7 +33,7 @@ func (l *legal) moves(x0, y []float32) []move {
 		if s.still || s.grouped || y[j] == x0[j] {
 			continue
 		}
-		to := y[j]
+		var to float32
 		if s.Integer {
 			to = l.nearest(j, x0[j], y[j])
 		} else if v := s.raw(x0[j]); y[j] >= s.lo && y[j] <= s.hi || s.inRange(v) {

@@ -35,9 +35,7 @@ func (a *app) benchCommand() *cobra.Command {
 				return err
 			}
 			o.Budget = time.Duration(seconds * float64(time.Second))
-			if !a.quiet {
-				o.Progress = func(part string) { fmt.Fprintf(a.stderr, "bench: %s\n", part) }
-			}
+			o.Progress = func(part string) { a.progress().Note("bench: %s", part) }
 			r, err := e.Bench(cmd.Context(), o)
 			if err != nil {
 				return err

@@ -4,14 +4,15 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -35,26 +36,47 @@ func Main(c host.Components, verbs ...Verb) {
 // Run is Main without a process: it returns the exit code. Results go to
 // stdout, logs and progress to stderr.
 func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader, stdout, stderr io.Writer, verbs ...Verb) int {
-	a := &app{c: c, stdin: stdin, stdout: stdout, stderr: stderr}
+	results := &sink{w: stdout}
+	a := &app{c: c, stdin: untilDone(ctx, stdin), stdout: results, stderr: stderr}
 	root := a.root(verbs)
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetIn(a.stdin)
+	root.SetOut(results)
 	root.SetErr(stderr)
+	ended := make(chan struct{})
+	release := context.AfterFunc(ctx, func() { a.patience(ended) })
 	err := root.ExecuteContext(ctx)
-	if a.bar != nil {
-		a.bar.Wait()
+	close(ended)
+	release()
+	if err == nil {
+		err = results.fault()
+	}
+	a.progress().Wait()
+	if err != nil && ctx.Err() != nil { // whatever it was that noticed first
+		if a.progress().terminal() {
+			fmt.Fprint(stderr, "\r") // over the ^C that it has echoed
+		}
+		fmt.Fprintln(stderr, interruptText(err))
+		return ExitInterrupted
 	}
 	if err != nil {
-		if ctx.Err() != nil && !errors.Is(err, context.Canceled) {
-			err = fmt.Errorf("%w (%w)", err, context.Canceled)
-		}
 		fmt.Fprintln(stderr, errorText(err))
-		if ctx.Err() != nil {
-			return ExitInterrupted // whatever it was that noticed first
-		}
 	}
 	return exitCode(err)
+}
+
+// patienceAfter is how long a verb may take to end before its user is told that
+// it is about to.
+const patienceAfter = 2 * time.Second
+
+// patience tells of an interrupt that takes its time, such as that of a large
+// checkpoint, unless the verb ends before.
+func (a *app) patience(ended <-chan struct{}) {
+	select {
+	case <-ended:
+	case <-time.After(patienceAfter):
+		a.progress().Note("stopping; a second Ctrl-C ends at once")
+	}
 }
 
 // maxThreads bounds --threads: more only wait for each other.
@@ -64,7 +86,7 @@ const maxThreads = 4096
 type app struct {
 	c      host.Components
 	stdin  io.Reader
-	stdout io.Writer
+	stdout *sink
 	stderr io.Writer
 
 	threads  int
@@ -72,7 +94,8 @@ type app struct {
 	quiet    bool
 	json     bool
 
-	bar *progress
+	once sync.Once
+	bar  *progress
 }
 
 // own are the verbs of every program: one file, and one line here.
@@ -85,6 +108,7 @@ var own = [...]func(*app) *cobra.Command{
 	(*app).evaluateCommand,
 	(*app).explainCommand,
 	(*app).gridCommand,
+	(*app).initCommand,
 	(*app).inspectCommand,
 	(*app).lintCommand,
 	(*app).listCommand,
@@ -130,7 +154,10 @@ func (a *app) root(verbs []Verb) *cobra.Command {
 		root.AddCommand(make(a))
 	}
 	a.addVerbs(root, verbs)
+	root.AddCommand(exitCodesTopic())
+	root.SetUsageTemplate(root.UsageTemplate() + "{{if not .HasParent}}\n" + exitCodeLine() + "{{end}}")
 	usageArgs(root)
+	a.complete(root)
 	return root
 }
 
@@ -166,18 +193,25 @@ func (a *app) logger() hclog.Logger {
 	if a.logLevel == "off" {
 		level = hclog.Off
 	}
-	color := hclog.ColorOff
-	if _, no := os.LookupEnv("NO_COLOR"); !no && runtime.GOOS != "windows" {
-		color = hclog.AutoColor
+	o := &hclog.LoggerOptions{Name: "vaeguard", Level: level, Output: a.stderr, Color: hclog.ColorOff}
+	_, plain := os.LookupEnv("NO_COLOR")
+	plain = plain || runtime.GOOS == "windows"
+	switch p := a.progress(); {
+	case p.terminal():
+		o.Output = p // above the bar
+		if !plain {
+			o.Color = hclog.ForceColor
+		}
+	case !plain:
+		o.Color = hclog.AutoColor
 	}
-	return hclog.New(&hclog.LoggerOptions{Name: "vaeguard", Level: level, Output: a.stderr, Color: color})
+	return hclog.New(o)
 }
 
-// progress is made at the first use and waited for at the end.
+// progress is made at the first use, when flags are read, and waited for at the
+// end.
 func (a *app) progress() *progress {
-	if a.bar == nil {
-		a.bar = newProgress(a.stderr, a.quiet)
-	}
+	a.once.Do(func() { a.bar = newProgress(a.stderr, a.quiet) })
 	return a.bar
 }
 

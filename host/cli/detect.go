@@ -58,6 +58,11 @@ func (a *app) detectCommand() *cobra.Command {
 			if err := format.Check(results.Options{Meta: results.Meta{Keep: f.keep}, Include: include}); err != nil {
 				return UsageError{err}
 			}
+			if f.out == "" {
+				if err := a.stdout.open(); err != nil {
+					return err
+				}
+			}
 			open := f.open.options(a)
 			open.AnyClassifier = f.anyClassifier
 			d, err := host.OpenContext(cmd.Context(), args[0], a.c, open)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/grid"
 )
 
@@ -49,10 +50,14 @@ func (a *app) gridCommand() *cobra.Command {
 			if dry {
 				return a.printCells(b)
 			}
-			if err := b.Run(cmd.Context()); err != nil {
-				return err
+			err = b.Run(cmd.Context())
+			var r *grid.Results
+			if err == nil {
+				r, err = b.Results(cmd.Context())
 			}
-			r, err := b.Results(cmd.Context())
+			if cmd.Context().Err() != nil && err != nil {
+				return &host.InterruptedError{Command: resumeGrid(args[0], set, only, out), Err: err}
+			}
 			if err != nil {
 				return err
 			}
@@ -81,6 +86,15 @@ func gridCommand(file string, set []string) string {
 		text += " --set " + quote(s)
 	}
 	return text
+}
+
+// resumeGrid is the shell command that makes the cells that are left.
+func resumeGrid(file string, set, only []string, out string) string {
+	text := gridCommand(file, set)
+	for _, s := range only {
+		text += " --only " + quote(s)
+	}
+	return text + " --out " + quote(out)
 }
 
 func (a *app) printCells(b *grid.Bench) error {

@@ -50,7 +50,7 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 		meta := results.Meta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
 			Version: host.Version(), Detector: saved.Digest}
 		if saved.Meta.Threshold != nil {
-			meta.Threshold = saved.Meta.Threshold.Value
+			meta.Threshold = &saved.Meta.Threshold.Value
 		}
 		return json.NewEncoder(a.stdout).Encode(map[string]any{"meta": meta, "detector": saved.Meta, "layers": layerRows(layers)})
 	}

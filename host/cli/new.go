@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"regexp"
 	"strings"
 
@@ -54,14 +53,7 @@ func (a *app) template(kind, name string) ([]byte, error) {
 	}
 	text, err := fs.ReadFile(a.c.Specs, "templates/"+kind+".yaml")
 	if err != nil || strings.ContainsAny(kind, `/\.`) {
-		files, err := fs.Glob(a.c.Specs, "templates/*.yaml")
-		if err != nil {
-			panic("cli: bad pattern")
-		}
-		for i, f := range files {
-			files[i] = strings.TrimSuffix(path.Base(f), ".yaml")
-		}
-		return nil, errors.New(spec.Unknown("kind of spec", kind, files))
+		return nil, errors.New(spec.Unknown("kind of spec", kind, a.templates()))
 	}
 	if !plainName.MatchString(name) {
 		return nil, fmt.Errorf("name %q: want letters, digits, - and _", name)

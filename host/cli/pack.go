@@ -9,6 +9,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact/pack"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 func (a *app) packCommand() *cobra.Command {
@@ -50,10 +51,13 @@ func (a *app) printPacked(p *host.Packed, out string) error {
 			leftOut = []string{}
 		}
 		return json.NewEncoder(a.stdout).Encode(map[string]any{"out": out, "detector": p.Digest, "files": len(p.Manifest.Files), "bytes": size,
-			"needs": p.Manifest.Needs, "left_out": leftOut})
+			"needs": p.Manifest.Needs, "left_out": leftOut, "allow_command": p.Allow})
 	}
 	fmt.Fprintf(a.stdout, "%s  %d files, %d bytes, detector %s\n", out, len(p.Manifest.Files), size, p.Digest)
 	printNeeds(a.stdout, &p.Manifest)
+	if p.Allow != "" {
+		fmt.Fprintf(a.stdout, "allow       it runs a program of its own: open it with --allow-command %s\n", p.Allow)
+	}
 	for _, name := range p.LeftOut {
 		fmt.Fprintf(a.stderr, "left out of the plugin's folder: %q\n", name)
 	}
@@ -71,13 +75,7 @@ func printNeeds(w interface{ Write([]byte) (int, error) }, m *pack.Manifest) {
 }
 
 // printable is a text from a pack without what a terminal would obey.
-func printable(s string) string {
-	quoted := fmt.Sprintf("%q", s)
-	if quoted[1:len(quoted)-1] == s {
-		return s
-	}
-	return quoted
-}
+func printable(s string) string { return wire.Text(s, wire.MaxText) }
 
 // packedFile is a file of the pack at path.
 func packedFile(path, name string) ([]byte, error) {

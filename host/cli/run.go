@@ -100,8 +100,12 @@ func (a *app) printReport(r *evaluate.Report, dir string) error {
 			t.ID, t.Norm, eps(float64(t.Eps)), percent(float64(t.SuccessRate)), percent(float64(t.Detected)), fixed(float64(t.AUC)), t.Accuracy, t.AccuracyCorrected)
 	}
 	for _, t := range r.Adaptive {
-		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6s success rate %s  detected %s  AUC %s  evaded %s (adaptive)\n",
-			t.ID, t.Norm, eps(float64(t.Eps)), percent(float64(t.SuccessRate)), percent(float64(t.Detected)), fixed(float64(t.AUC)), percent(float64(t.Evaded)))
+		aim := "evaded " + percent(float64(t.Evaded))
+		if t.FalseAlarms != nil {
+			aim = "false alarms " + percent(float64(*t.FalseAlarms))
+		}
+		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6s success rate %s  detected %s  AUC %s  %s (adaptive)\n",
+			t.ID, t.Norm, eps(float64(t.Eps)), percent(float64(t.SuccessRate)), percent(float64(t.Detected)), fixed(float64(t.AUC)), aim)
 	}
 	if u := r.AdaptiveUnion; u != nil {
 		fmt.Fprintf(a.stdout, "evaded by at least one adaptive attack: %s of %d rows\n", strings.TrimSpace(percent(float64(u.Evaded))), u.N)

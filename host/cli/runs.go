@@ -1,139 +1,136 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/rundir"
 )
 
 func (a *app) runsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "runs", Short: "List and compare runs"}
+	c.AddCommand(a.runsListCommand(), a.runsCompareCommand())
+	return c
+}
+
+// runRow is one line of runs list. What a run does not have is null.
+type runRow struct {
+	Run      string           `json:"run"`
+	Started  *string          `json:"started"` // RFC 3339, UTC
+	State    string           `json:"state"`   // trained, done or unfinished
+	Accuracy *float64         `json:"accuracy"`
+	FPR      *float64         `json:"fpr"`
+	Detected *evaluate.Number `json:"detected"` // least of its attacks, controls left out
+	AUC      *evaluate.Number `json:"auc"`      // least of its attacks, controls left out
+	Evaded   *evaluate.Number `json:"evaded"`   // by at least one adaptive attack
+}
+
+func (a *app) runsListCommand() *cobra.Command {
 	var dir string
-	list := &cobra.Command{
+	c := &cobra.Command{
 		Use:   "list",
-		Short: "List the runs in a folder",
-		Args:  cobra.NoArgs,
+		Short: "List the runs in a folder, the latest last",
+		Long: "list prints for each run when it was started, how far it is, and its figures: accuracy and false-alarm rate on\n" +
+			"clean rows, the least detected fraction and AUC of its attacks, and what adaptive attacks evade.",
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			found, err := filepath.Glob(filepath.Join(dir, "*", "spec.yaml"))
+			found, err := filepath.Glob(filepath.Join(dir, "*", rundir.SpecFile))
 			if err != nil {
 				return err
 			}
-			type row struct {
-				Run      string   `json:"run"`
-				State    string   `json:"state"` // trained, done or unfinished
-				Accuracy *float64 `json:"accuracy"`
-				FPR      *float64 `json:"fpr"`
-			}
-			rows := []row{}
+			rows := []runRow{}
 			for _, f := range found {
-				r := row{Run: filepath.Dir(f), State: "unfinished"}
-				if _, err := os.Stat(filepath.Join(r.Run, "detector", "meta.json")); err == nil {
-					r.State = "trained"
-				}
-				if rep, err := readReport(r.Run); err == nil {
-					r.State, r.Accuracy, r.FPR = "done", &rep.Classifier.Accuracy, &rep.Clean.FPR
-				}
-				rows = append(rows, r)
+				rows = append(rows, rowOf(filepath.Dir(f)))
 			}
+			slices.SortStableFunc(rows, func(x, y runRow) int { return cmp.Compare(text(x.Started), text(y.Started)) })
 			if a.json {
 				return json.NewEncoder(a.stdout).Encode(rows)
 			}
+			if len(rows) == 0 {
+				fmt.Fprintf(a.stderr, "no runs in %s\n", dir)
+				return nil
+			}
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "run\tstarted\tstate\taccuracy\tfalse alarms\tdetected\tAUC\tevaded")
 			for _, r := range rows {
-				fmt.Fprintf(w, "%s\t%s\taccuracy %s\tfalse-alarm rate %s\n", r.Run, r.State, rate(r.Accuracy), rate(r.FPR))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, day(text(r.Started)), r.State, rate(r.Accuracy), rate(r.FPR),
+					rate((*float64)(r.Detected)), rate((*float64)(r.AUC)), rate((*float64)(r.Evaded)))
 			}
 			return w.Flush()
 		},
 	}
-	list.Flags().StringVar(&dir, "dir", "runs", "folder that holds the runs")
-	compare := &cobra.Command{
-		Use:   "compare RUN RUN…",
-		Short: "Compare the reports of runs side by side",
-		Args:  cobra.MinimumNArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
-			reports := make([]*evaluate.Report, len(args))
-			for i, dir := range args {
-				r, err := readReport(dir)
-				if err != nil {
-					return err
-				}
-				reports[i] = r
-			}
-			rows := compareRows(reports)
-			tests, note := paired(args)
-			if a.json {
-				out := []map[string]any{}
-				for _, r := range rows {
-					out = append(out, map[string]any{"figure": r.name, "values": r.values})
-				}
-				return json.NewEncoder(a.stdout).Encode(map[string]any{"runs": args, "figures": out, "paired": tests, "paired_note": note})
-			}
-			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintf(w, "\t%s\n", strings.Join(args, "\t"))
-			for _, r := range rows {
-				fmt.Fprint(w, r.name)
-				for _, v := range r.values {
-					fmt.Fprint(w, "\t"+rate(v))
-				}
-				fmt.Fprintln(w)
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-			a.printPaired(args, tests, note)
-			return nil
-		},
-	}
-	c.AddCommand(list, compare)
+	c.Flags().StringVar(&dir, "dir", "runs", "folder that holds the runs")
 	return c
 }
 
-// paired tests the first two runs against each other, if they judged their
-// detectors on the same rows; note says why not, or what was left out.
-func paired(args []string) (tests []evaluate.Comparison, note string) {
-	tests = []evaluate.Comparison{}
-	if len(args) != 2 {
-		return tests, "no paired tests: they compare exactly two runs"
+// rowOf is what a run's files tell.
+func rowOf(dir string) runRow {
+	r := runRow{Run: dir, State: "unfinished"}
+	if at := started(dir); at != "" {
+		r.Started = &at
 	}
-	var scores [2]evaluate.Scores
-	for i, dir := range args {
-		data, err := runFile(dir, "scores.json")
-		if err != nil {
-			return tests, "no paired tests: " + err.Error()
+	if _, err := os.Stat(filepath.Join(dir, rundir.DetectorDir, artifact.MetaFile)); err == nil {
+		r.State = "trained"
+	}
+	rep, err := readReport(dir)
+	if err != nil {
+		return r
+	}
+	r.State, r.Accuracy, r.FPR = "done", &rep.Classifier.Accuracy, &rep.Clean.FPR
+	least := func(to **evaluate.Number, v evaluate.Number) {
+		if v == v && (*to == nil || v < **to) {
+			*to = &v
 		}
-		if err := json.Unmarshal(data, &scores[i]); err != nil {
-			return tests, fmt.Sprintf("no paired tests: %s: %v", filepath.Join(dir, "scores.json"), err)
+	}
+	for _, t := range rep.Attacks {
+		if !t.Control {
+			least(&r.Detected, t.Detected)
+			least(&r.AUC, t.AUC)
 		}
 	}
-	got, skipped, ok := evaluate.Compare(&scores[0], &scores[1])
-	switch {
-	case !ok:
-		return tests, "no paired tests: the clean test rows of the runs differ"
-	case len(skipped) > 0:
-		note = "left out of the paired tests: " + strings.Join(skipped, ", ") + ", whose adversarial rows differ between the runs (another classifier or seed)"
+	if u := rep.AdaptiveUnion; u != nil {
+		least(&r.Evaded, u.Evaded)
 	}
-	return append(tests, got...), note
+	return r
 }
 
-func (a *app) printPaired(args []string, tests []evaluate.Comparison, note string) {
-	if len(tests) > 0 {
-		fmt.Fprintf(a.stdout, "\nPaired tests, A = %s, B = %s, on the same successful attacks (p adjusted by Holm):\n", args[0], args[1])
+// started is when a run was started, or resumed last; "" if it does not say.
+func started(dir string) string {
+	var env struct {
+		Started string `json:"started"`
 	}
-	for _, t := range tests {
-		fmt.Fprintf(a.stdout, "%-16s AUC A − B %+.4f, DeLong p %.3g; detected by A alone %d, by B alone %d of %d, McNemar p %.3g\n",
-			t.ID, float64(t.AUCDifference), float64(t.DeLongHolm), t.CaughtOnlyA, t.CaughtOnlyB, t.NSuccess, float64(t.McNemarHolm))
+	data, err := runFile(dir, rundir.EnvironmentFile)
+	if err != nil || json.Unmarshal(data, &env) != nil {
+		return ""
 	}
-	if note != "" {
-		fmt.Fprintln(a.stdout, note)
+	return env.Started
+}
+
+// day is a time as people want it, in their zone; a dash if there is none.
+func day(at string) string {
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return "–"
 	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // runFile is a file of a run, or of the pack that a run became.
@@ -162,42 +159,4 @@ func rate(v *float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.4f", *v)
-}
-
-// figure is one line of compare; nil where a run does not have it.
-type figure struct {
-	name   string
-	values []*float64
-}
-
-func compareRows(reports []*evaluate.Report) []figure {
-	var rows []figure
-	at := map[string]int{}
-	put := func(i int, name string, v float64) {
-		if v != v {
-			return
-		}
-		k, ok := at[name]
-		if !ok {
-			k = len(rows)
-			at[name] = k
-			rows = append(rows, figure{name, make([]*float64, len(reports))})
-		}
-		rows[k].values[i] = &v
-	}
-	for i, r := range reports {
-		put(i, "classifier.accuracy", r.Classifier.Accuracy)
-		put(i, "clean.fpr", r.Clean.FPR)
-		put(i, "clean.accuracy_corrected", r.Clean.AccuracyCorrected)
-		for _, t := range r.Attacks {
-			put(i, "attacks."+t.ID+".success_rate", float64(t.SuccessRate))
-			put(i, "attacks."+t.ID+".auc", float64(t.AUC))
-			put(i, "attacks."+t.ID+".detected", float64(t.Detected))
-			put(i, "attacks."+t.ID+".accuracy_corrected", t.AccuracyCorrected)
-		}
-		for _, t := range r.Adaptive {
-			put(i, "adaptive."+t.ID+".evaded", float64(t.Evaded))
-		}
-	}
-	return rows
 }

@@ -141,7 +141,7 @@ func metaOf(d *host.Detector) results.Meta {
 		}
 	}
 	return results.Meta{Name: d.Experiment.Spec.Detector.Title(), DetectorType: "adversarial", DataType: dataType, Version: host.Version(),
-		Threshold: d.Threshold().Value, Detector: d.Digest(), Classes: classNames(d)}
+		Threshold: new(d.Threshold().Value), Detector: d.Digest(), Classes: classNames(d)}
 }
 
 // classNames are the names of a detector's classes, nil if they have none:

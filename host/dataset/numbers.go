@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -20,6 +21,8 @@ type Numbers struct {
 	buf   []byte
 	whole []float32 // Fortran order: all rows
 	row   []byte    // of At
+
+	missing []bool // columns that may have no value, NaN; nil: none
 }
 
 var (
@@ -69,6 +72,48 @@ func newNumbers(c *Content, h npyHeader) (*Numbers, error) {
 	return &Numbers{Content: c, h: h, n: h.shape[0], buf: make([]byte, min(width, 1<<16))}, nil
 }
 
+// Allow lets columns be NaN whose values may be missing by the schema, which calls
+// columns of rows without names by their places. nil allows none.
+func (r *Numbers) Allow(s *Schema) {
+	example := r.Example()
+	if s == nil || len(example) != 1 {
+		return
+	}
+	may := func(i int) {
+		if r.missing == nil {
+			r.missing = make([]bool, example[0])
+		}
+		r.missing[i] = true
+	}
+	if len(s.Features) == example[0] {
+		for i, f := range s.Features {
+			if f.Missing {
+				may(i)
+			}
+		}
+		return
+	}
+	for name, rule := range s.Rules {
+		if i, err := strconv.Atoi(name); err == nil && rule.Missing && i >= 0 && i < example[0] {
+			may(i)
+		}
+	}
+}
+
+// finite refuses numbers that are not, but for values that may be missing.
+func (r *Numbers) finite(row []float32) error {
+	err := BadNumber(row, Numbered)
+	if err == nil || r.missing == nil {
+		return err
+	}
+	for i, v := range row {
+		if v-v != 0 && (v == v || !r.missing[i]) {
+			return BadNumber(row[i:i+1], func(int) string { return Numbered(i) })
+		}
+	}
+	return nil
+}
+
 // Example implements Reader.
 func (r *Numbers) Example() tensor.Shape { return r.h.shape[1:] }
 
@@ -104,7 +149,7 @@ func (r *Numbers) Next(dst []float32) error {
 	if r.h.dtype.Kind != 'f' {
 		return nil // always finite
 	}
-	if err := BadNumber(dst, Numbered); err != nil {
+	if err := r.finite(dst); err != nil {
 		return &RowError{Source: r.Name, Row: r.Row - 1, Err: err}
 	}
 	return nil
@@ -129,7 +174,7 @@ func (r *Numbers) At(dst []float32, i int) error {
 	if r.h.dtype.Kind != 'f' {
 		return nil
 	}
-	if err := BadNumber(dst, Numbered); err != nil {
+	if err := r.finite(dst); err != nil {
 		return &RowError{Source: r.Name, Row: i, Err: err}
 	}
 	return nil

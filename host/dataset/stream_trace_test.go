@@ -11,7 +11,7 @@ import (
 )
 
 // people is a table of three rows, the second bad. It keeps what it is asked to.
-type people struct{ schema Schema }
+type people struct{}
 
 func (people) Traits() Traits { return Traits{Extensions: []string{".people"}, Table: true} }
 
@@ -83,7 +83,7 @@ func TestStreamTrace(t *testing.T) {
 			t.Errorf("row %d: trace %+v", i, got)
 		}
 	}
-	if err := s.ReadRow(row); err != io.EOF {
+	if err := s.ReadRow(row); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
 	}
 

@@ -87,6 +87,7 @@ type Result struct {
 	Score         []float64 // aligned where thresholds are by class; nil if not asked for
 	PValue        []float64 // nil without calibration scores
 	Adversarial   []bool    // score > threshold
+	NotFinite     []bool    // score is +Inf: the reconstruction, or what is read of it, is not finite; nil: none
 	Predicted     []int     // argmax M(x)
 	Reconstructed []int     // argmax of the mean probability over samples
 	Corrected     []int     // Reconstructed where flagged, else Predicted

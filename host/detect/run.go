@@ -25,8 +25,9 @@ func (d *Detector) chunk() int {
 	return max(1, min(mostChunk, chunkBytes/(4*d.input.Size()*(1+d.samples))))
 }
 
-// each looks at the rows of x, a chunk at a time, in order.
-func (d *Detector) each(ctx context.Context, x *tensor.Tensor, f func(p *pass, v *view, lo, hi int) error) error {
+// each looks at the rows of x, a chunk at a time, in order. lost marks those whose
+// reconstruction is not finite; nil: they are errors.
+func (d *Detector) each(ctx context.Context, x *tensor.Tensor, lost []bool, f func(p *pass, v *view, lo, hi int) error) error {
 	if err := d.checkInput(x); err != nil {
 		return err
 	}
@@ -41,7 +42,11 @@ func (d *Detector) each(ctx context.Context, x *tensor.Tensor, f func(p *pass, v
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		v, err := d.look(ctx, p, x.Rows(lo, hi), d.o.Noise, false)
+		var mark []bool
+		if lost != nil {
+			mark = lost[lo:hi]
+		}
+		v, err := d.look(ctx, p, x.Rows(lo, hi), d.o.Noise, false, mark)
 		var bad *RowError
 		if errors.As(err, &bad) {
 			return &RowError{Row: lo + bad.Row, Message: bad.Message}
@@ -73,7 +78,7 @@ func (d *Detector) Scores(ctx context.Context, x *tensor.Tensor) ([]float64, err
 // raw are the scores one by one, [score][instance], and the predicted classes.
 func (d *Detector) raw(ctx context.Context, x *tensor.Tensor) ([][]float64, []int, error) {
 	out, predicted := d.columns(x.N()), make([]int, x.N())
-	err := d.each(ctx, x, func(_ *pass, v *view, lo, hi int) error {
+	err := d.each(ctx, x, nil, func(_ *pass, v *view, lo, hi int) error {
 		for i := lo; i < hi; i++ {
 			predicted[i] = oracle.Argmax(v.outP.Row(i - lo))
 		}
@@ -97,6 +102,10 @@ func (d *Detector) score(out [][]float64, v *view, lo, hi int) error {
 		s.Score.Score(dst, v.evidence)
 		for i, f := range dst {
 			if math.IsNaN(f) || math.IsInf(f, 0) {
+				if v.lost != nil {
+					v.lost[i], dst[i] = true, 0 // Detect gives it its verdict
+					continue
+				}
 				return &RowError{Row: lo + i, Message: fmt.Sprintf("score %s is %v: the classifier or the reconstruction is not finite", s.Name, f)}
 			}
 		}
@@ -131,7 +140,7 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, rule R
 	st := &state{}
 	var seen [][]float64
 	if x != nil && x.N() > 0 {
-		if seen, r, err = d.survey(ctx, x, include); err != nil {
+		if seen, r, err = d.survey(ctx, x, nil, include); err != nil {
 			return t, nil, fmt.Errorf("calibrate: %w", err)
 		}
 		raw, predicted := seen, slices.Clone(r.Predicted)
@@ -166,7 +175,7 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, rule R
 	}
 	d.state.Store(st)
 	if r != nil {
-		st.conclude(r, seen, include)
+		st.conclude(r, seen, nil, include)
 	}
 	return t, r, nil
 }
@@ -184,24 +193,26 @@ func halves(raw [][]float64, order []int) (a, b [][]float64) {
 	return a, b
 }
 
-// Detect scores, flags and corrects n instances. A fault of one row is a
-// *RowError.
+// Detect scores, flags and corrects n instances. One whose reconstruction or
+// score is not finite is the strangest there is: its score is +Inf, it is flagged, and
+// Result.NotFinite has it. A fault of one row is a *RowError.
 func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include) (*Result, error) {
 	st := d.state.Load()
 	if st.Threshold == nil {
 		return nil, ErrNoThreshold
 	}
-	raw, r, err := d.survey(ctx, x, include)
+	lost := make([]bool, x.N())
+	raw, r, err := d.survey(ctx, x, lost, include)
 	if err != nil {
 		return nil, err
 	}
-	st.conclude(r, raw, include)
+	st.conclude(r, raw, lost, include)
 	return r, nil
 }
 
 // survey is all that is known of rows before a threshold: their scores one by
-// one, [score][instance], predictions, and what include names.
-func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, include Include) ([][]float64, *Result, error) {
+// one, [score][instance], predictions, and what include names. lost is that of each.
+func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, lost []bool, include Include) ([][]float64, *Result, error) {
 	n, k := x.N(), d.info.NumClasses
 	raw := d.columns(n)
 	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n)}
@@ -217,7 +228,7 @@ func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, include Include
 	if include.Latent && d.form.Code > 0 {
 		r.Latent = tensor.New(n, d.form.Code)
 	}
-	err := d.each(ctx, x, func(p *pass, v *view, lo, hi int) error {
+	err := d.each(ctx, x, lost, func(p *pass, v *view, lo, hi int) error {
 		if err := d.score(raw, v, lo, hi); err != nil {
 			return err
 		}
@@ -225,7 +236,7 @@ func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, include Include
 			out := v.outP.Row(i - lo)
 			mean := d.meanProbability(v, i-lo)
 			r.Predicted[i], r.Reconstructed[i] = oracle.Argmax(out), oracle.Argmax(mean)
-			if !d.rebuilds() {
+			if !d.rebuilds() || lost != nil && lost[i] {
 				r.Reconstructed[i] = r.Predicted[i]
 			}
 			if include.Probabilities {
@@ -248,18 +259,28 @@ func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, include Include
 	return raw, r, err
 }
 
-// conclude flags and corrects what was surveyed.
-func (st *state) conclude(r *Result, raw [][]float64, include Include) {
+// conclude flags and corrects what was surveyed. The rows of lost are flagged; nil:
+// there are none.
+func (st *state) conclude(r *Result, raw [][]float64, lost []bool, include Include) {
 	fused := st.fuse(raw)
 	r.Score = st.align(fused, r.Predicted)
 	if include.Scores {
 		r.Scores = raw
 	}
+	for i, far := range lost {
+		if far {
+			fused[i], r.Score[i] = math.Inf(1), math.Inf(1)
+			if r.NotFinite == nil {
+				r.NotFinite = make([]bool, len(fused))
+			}
+			r.NotFinite[i] = true
+		}
+	}
 	if st.Scores != nil {
 		r.PValue = make([]float64, len(fused))
 	}
 	for i, s := range r.Score {
-		r.Adversarial[i] = s > st.Threshold.Value
+		r.Adversarial[i] = s > st.Threshold.Value || lost != nil && lost[i]
 		r.Corrected[i] = r.Predicted[i]
 		if r.Adversarial[i] {
 			r.Corrected[i] = r.Reconstructed[i]

@@ -18,15 +18,17 @@ type view struct {
 
 	answer     oracle.Answer  // of the classifier on x, then x': n + n·S rows
 	outP, outR *tensor.Tensor // its outputs on x and x'; outR is outP if x' is x
+	lost       []bool         // instances whose x' is not finite, with x in its place; nil: none, and one is an error
 	gradients  bool           // the way back was asked for
 
 	evidence Evidence
 }
 
 // look takes the second opinion and asks the classifier once, on inputs and
-// reconstructions together. With gradients it keeps the way back.
-func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, gradients bool) (*view, error) {
-	v := &view{x: x, noise: noise, samples: d.samples, gradients: gradients}
+// reconstructions together. With gradients it keeps the way back. An instance whose
+// reconstruction is not finite is an error of its row, unless lost has a place to mark it.
+func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, gradients bool, lost []bool) (*view, error) {
+	v := &view{x: x, noise: noise, samples: d.samples, gradients: gradients, lost: lost}
 	n, all := x.N(), x
 	if d.rebuilds() {
 		if noise != nil {
@@ -53,9 +55,9 @@ func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, g
 	return v, nil
 }
 
-// checkRebuilt refuses reconstructions that are not finite, as of an input far
+// checkRebuilt finds reconstructions that are not finite, as of an input far
 // outside of what the auto-encoder was trained on. The classifier would refuse
-// them too, and with them the whole batch.
+// them, and with them the whole batch: the input takes their place, or it is an error.
 func (v *view) checkRebuilt() error {
 	if v.second.Rebuilt == nil {
 		return nil
@@ -63,6 +65,16 @@ func (v *view) checkRebuilt() error {
 	stride := v.second.Rebuilt.Stride()
 	for i, f := range v.second.Rebuilt.Data {
 		if f-f != 0 { // NaN or an infinity
+			if at := i / stride / v.samples; v.lost != nil {
+				if v.lost[at] {
+					continue
+				}
+				v.lost[at] = true
+				for s := range v.samples {
+					copy(v.second.Rebuilt.Row(at*v.samples+s), v.x.Row(at))
+				}
+				continue
+			}
 			return &RowError{Row: i / stride / v.samples, Message: "its reconstruction is not finite: the input is far from what the detector was trained on"}
 		}
 	}

@@ -149,6 +149,10 @@ func (e *evaluation) attack(ctx context.Context, n NamedAttack, id string) error
 	set.Evaded = evaded
 	out.Evaded, out.MedianEvasionNorm = ratio(count(evaded), len(t.rows)), Number(median(norms))
 	out.CI95["evaded"] = ClopperPearson(count(evaded), len(t.rows))
+	if ad.WantsFlag() {
+		alarms := out.Evaded
+		out.FalseAlarms, out.CI95["false_alarms"] = &alarms, out.CI95["evaded"]
+	}
 	e.report.Adaptive = append(e.report.Adaptive, out)
 	return nil
 }
@@ -224,9 +228,7 @@ func (e *evaluation) summarise(t *attacked) AttackReport {
 		zero += t.adv.ZeroGradients[k]
 	}
 	r.MedianNorm = Number(median(norms))
-	if r.Gradients > 0 {
-		r.ZeroShare = float64(zero) / (r.Gradients * float64(n))
-	}
+	r.ZeroShare = Number(float64(zero) / (r.Gradients * float64(n))) // NaN if none was asked for
 	r.Detection = e.detection(won, flaggedWon, r.CI95)
 	r.All = AllReport{N: n, CI95: make(map[string]Interval)}
 	r.All.Detection = e.detection(all, flaggedAll, r.All.CI95)

@@ -98,12 +98,17 @@ func (e *evaluation) point(t *attacked, eps float64, wantsFlag bool) CurvePoint 
 		}
 	}
 	evaded, _ := t.evaded(wantsFlag)
-	return CurvePoint{
+	p := CurvePoint{
 		Eps: eps, N: n, SuccessRate: ratio(len(won), agree(t.adv.Predicted, t.adv.Y)),
 		AUC: Number(Judge(e.result.Score, won).AUC), Detected: ratio(detected, len(won)),
 		Accuracy: share(agree(t.result.Predicted, t.adv.Y), n), AccuracyCorrected: share(agree(t.result.Corrected, t.adv.Y), n),
 		Evaded: ratio(count(evaded), n),
 	}
+	if wantsFlag {
+		alarms := p.Evaded
+		p.FalseAlarms = &alarms
+	}
+	return p
 }
 
 // smallest improves an adaptive attack's median evasion norm with what the

@@ -161,3 +161,37 @@ func named(list []any, id string) bool {
 }
 
 func nan() float64 { return math.NaN() }
+
+// Figures are the paths of all numbers of the report that a gate can be about,
+// sorted; lists without elements have none.
+func (r *Report) Figures() []string {
+	b, err := json.Marshal(r)
+	var tree any
+	if err == nil {
+		err = json.Unmarshal(b, &tree)
+	}
+	if err != nil {
+		return nil
+	}
+	var out []string
+	var walk func(v any, at string)
+	walk = func(v any, at string) {
+		switch v := v.(type) {
+		case float64:
+			out = append(out, at)
+		case map[string]any:
+			for key, inner := range v {
+				walk(inner, strings.TrimPrefix(at+"."+key, "."))
+			}
+		case []any:
+			for _, e := range v {
+				if m, ok := e.(map[string]any); ok && m["id"] != nil {
+					walk(e, fmt.Sprintf("%s.%v", at, m["id"]))
+				}
+			}
+		}
+	}
+	walk(tree, "")
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -131,10 +131,10 @@ type AttackReport struct {
 	AccuracyCorrected     float64 `json:"accuracy_corrected"`
 	Detection
 	All        AllReport           `json:"all"`
-	MedianNorm Number              `json:"median_norm"` // perturbation norm, of the successful rows
-	Queries    float64             `json:"queries"`     // rows sent to the model per instance, mean
-	Gradients  float64             `json:"gradients"`   // rows differentiated per instance, mean
-	ZeroShare  float64             `json:"zero_gradients"`
+	MedianNorm Number              `json:"median_norm"`    // perturbation norm, of the successful rows
+	Queries    float64             `json:"queries"`        // rows sent to the model per instance, mean
+	Gradients  float64             `json:"gradients"`      // rows differentiated per instance, mean
+	ZeroShare  Number              `json:"zero_gradients"` // fraction of those that were exactly zero; null if none was asked for
 	Seconds    float64             `json:"seconds"`
 	CI95       map[string]Interval `json:"ci95"`
 }
@@ -151,8 +151,12 @@ type AdaptiveReport struct {
 	AttackReport
 	FreshNoise bool `json:"fresh_noise"` // the attacker does not know the detector's noise
 	// Evaded is the fraction of all attacked rows that are misclassified and
-	// not flagged; of a false-alarm attack, right and flagged.
+	// not flagged. Of a false-alarm attack it repeats FalseAlarms, and will be null in a
+	// later version.
 	Evaded Number `json:"evaded"`
+	// FalseAlarms is the fraction of all attacked rows that are classified
+	// correctly and flagged, which a false-alarm attack aims at; null of others.
+	FalseAlarms *Number `json:"false_alarms"`
 	// MedianEvasionNorm is the median, over rows that were right before, of
 	// the smallest perturbation norm seen that evades; null if most never do.
 	MedianEvasionNorm Number `json:"median_evasion_norm"`
@@ -197,7 +201,7 @@ type Curve struct {
 	ID         string       `json:"id"`
 	Norm       string       `json:"norm"`
 	Adaptive   bool         `json:"adaptive"`
-	FalseAlarm bool         `json:"false_alarm"` // evaded: right and flagged
+	FalseAlarm bool         `json:"false_alarm"` // its points have false_alarms
 	Points     []CurvePoint `json:"points"`
 }
 
@@ -210,7 +214,9 @@ type CurvePoint struct {
 	Detected          Number  `json:"detected"`
 	Accuracy          float64 `json:"accuracy"`
 	AccuracyCorrected float64 `json:"accuracy_corrected"`
-	Evaded            Number  `json:"evaded"`
+	// Evaded and FalseAlarms are as in AdaptiveReport.
+	Evaded      Number  `json:"evaded"`
+	FalseAlarms *Number `json:"false_alarms"`
 }
 
 // rateKeys are the keys of tpr_at_fpr.

@@ -15,6 +15,10 @@ import (
 // plugin's max_batch.
 const maxCallBytes = 64 << 20
 
+// maxOutputs is how many numbers of one output are gathered at once, 8 GiB: what a
+// plugin declares is not allocated blindly.
+const maxOutputs = 1 << 31
+
 // Predict asks for the outputs, cut to the plugin's max_batch.
 func (c *Classifier) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
 	outs, err := c.outputs(ctx, "predict", x, []string{sdk.Output})
@@ -129,6 +133,9 @@ func (c *Classifier) outputs(ctx context.Context, op string, x *tensor.Tensor, n
 		shape, err := info.OutputShape(name)
 		if err != nil {
 			return nil, err
+		}
+		if n := int64(x.N()) * int64(shape.Size()); n > maxOutputs {
+			return nil, c.fault(op, nil, sdk.Errorf(sdk.Internal, "it declares %d numbers a row for %q: %d rows have more than %d, the most for one call", shape.Size(), name, x.N(), int64(maxOutputs)))
 		}
 		all[name] = tensor.Batch(x.N(), shape)
 	}

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // Command says what to run as a plugin.
@@ -24,29 +26,67 @@ type Command struct {
 	// SHA256 is the pin, in hex, optionally with "sha256:" before it; "" is
 	// none. A plugin that does not match is refused before anything runs.
 	SHA256 string
-	// Files are what the digest is taken over, relative to Dir. Nil with Args
-	// means the arguments that are files; nil without Args means Path itself.
+	// Files are covered by the digest besides the program and the arguments that
+	// are files, relative to Dir.
 	Files []string
 
-	self bool // this very program: Path is read through the kernel
+	words    []string // program and arguments as they were written; nil: Path and Args
+	manifest string   // sha256 of the text of plugin.yaml; "": there is none
+	root     string   // folder that the command came in, whose place does not count; "": none
+	self     bool     // this very program: Path is read through the kernel
 }
 
 // Digest is what a Command's pin is compared with.
 type Digest struct {
-	// SHA256 in lower-case hex: of the file itself for a bare Path, else of
-	// the text that `sha256sum FILES…` prints in the folder, sorted by name.
+	// SHA256 in lower-case hex: of the file itself where a Command is one program
+	// and nothing else, otherwise of Covers.
 	SHA256 string
 	Path   string // absolute: the executable, or the interpreter of a command
+	// Covers lists what the digest is taken over, a line each: the command, the
+	// manifest, the program, the interpreter of a script and every file, each with
+	// its sha256.
+	Covers string
+	// Alone reports whether the program is machine code, which loads no other
+	// file as code unless it says so itself. A script or a command of an interpreter
+	// may: what lies beside it counts, and Folder is where it lies.
+	Alone  bool
+	Folder string // absolute
 }
 
 // Digest resolves the command, reads its files and runs nothing.
 func (c Command) Digest() (Digest, error) {
-	v, err := c.verify()
+	v, err := c.verify("")
 	if err != nil {
 		return Digest{}, err
 	}
 	v.close()
-	return Digest{SHA256: v.sum, Path: v.file}, nil
+	return v.digest(), nil
+}
+
+// Line is the command as a person may read it, quoted.
+func (c Command) Line() string { return quoteWords(c.written()) }
+
+// written are the words of the command.
+func (c Command) written() []string {
+	words := c.words
+	if words == nil {
+		words = append([]string{c.Path}, c.Args...)
+	}
+	words = slices.Clone(words)
+	for i := range words {
+		words[i] = c.inside(words[i])
+	}
+	return words
+}
+
+// inside is a name without the folder that the command came in.
+func (c Command) inside(name string) string {
+	if c.root != "" && within(c.root, name) {
+		if rel, err := filepath.Rel(c.root, name); err == nil {
+			return filepath.ToSlash(rel)
+		}
+	}
+	return name
 }
 
 // verified is a command that was resolved, read and compared with its pin.
@@ -54,22 +94,48 @@ type verified struct {
 	Command
 	file   string   // absolute path of the executable
 	sum    string   // lower-case hex
+	covers string   // what sum is taken over, unless it is one file's
+	script bool     // the executable begins with #!
 	opened *os.File // the verified executable, to be run by descriptor; nil: by path
+	run    string   // what is run in the place of file, a copy of it; "": file
+	argv   []string // Args, with copies in the place of files; nil: Args
+	env    []string // what else the process is given
+	shadow *shadow  // private copies; nil: none
 }
 
 func (v *verified) close() {
 	if v.opened != nil {
 		_ = v.opened.Close()
 	}
+	v.shadow.remove()
 }
 
-// verify resolves c, hashes what its pin covers and compares. The caller
-// closes the result.
-func (c Command) verify() (_ *verified, err error) {
+func (v *verified) digest() Digest {
+	folder := v.Dir
+	if folder == "" {
+		folder = filepath.Dir(v.file)
+	}
+	if abs, err := filepath.Abs(folder); err == nil {
+		folder = abs
+	}
+	return Digest{SHA256: v.sum, Path: v.file, Covers: v.covers, Folder: folder, Alone: !v.script && v.own()}
+}
+
+// own reports whether the program is the plugin's, not an interpreter or another
+// program of the system that is given files.
+func (v *verified) own() bool {
+	return len(v.Args) == 0 || v.Dir != "" && within(v.Dir, v.file) || v.root != "" && within(v.root, v.file)
+}
+
+// verify resolves c, hashes what its pin covers and compares. With a pin and
+// private, a folder that nobody else may enter, what was hashed is what runs: a
+// sealed copy. The caller closes the result.
+func (c Command) verify(private string) (_ *verified, err error) {
 	v := &verified{Command: c}
 	if v.Name == "" {
 		v.Name = filepath.Base(c.Path)
 	}
+	v.Name = wire.Text(v.Name, wire.MaxName) // it begins the lines of errors and logs
 	v.file = c.Path
 	defer func() {
 		if err != nil {
@@ -79,11 +145,20 @@ func (c Command) verify() (_ *verified, err error) {
 	if err := v.resolve(); err != nil {
 		return nil, v.fault("start", nil, err)
 	}
-	if err := v.hash(); err != nil {
+	pin := strings.ToLower(strings.TrimPrefix(strings.TrimSpace(c.SHA256), "sha256:"))
+	if pin == "" {
+		private = ""
+	}
+	if err := v.hash(private); err != nil {
 		return nil, v.fault("start", nil, err)
 	}
-	pin := strings.ToLower(strings.TrimPrefix(strings.TrimSpace(c.SHA256), "sha256:"))
-	if pin != "" && pin != v.sum {
+	if pin == "" {
+		return v, nil
+	}
+	if err := v.coversProgram(); err != nil {
+		return nil, v.fault("pin", nil, err)
+	}
+	if pin != v.sum {
 		return nil, v.fault("pin", nil, fmt.Errorf("the pin is %s, the plugin is %s; it was not started", pin, v.sum))
 	}
 	return v, nil
@@ -132,52 +207,6 @@ func (v *verified) resolve() error {
 	return nil
 }
 
-// hash fills in the digest. It leaves v.opened only if that file can be run by
-// its descriptor.
-func (v *verified) hash() error {
-	script, err := isScript(v.opened)
-	if err != nil {
-		return err
-	}
-	files := v.Files
-	if files == nil {
-		for _, a := range v.Args {
-			if info, err := os.Stat(v.at(a)); err == nil && info.Mode().IsRegular() {
-				files = append(files, a)
-			}
-		}
-	}
-	if len(files) == 0 {
-		v.sum, err = digest(v.opened)
-	} else {
-		v.sum, err = v.listing(files)
-	}
-	if script || runtime.GOOS != "linux" {
-		v.close()
-		v.opened = nil
-	}
-	return err
-}
-
-// listing hashes what sha256sum would print for the files.
-func (v *verified) listing(files []string) (string, error) {
-	names := slices.Clone(files)
-	slices.Sort(names)
-	h := sha256.New()
-	for _, name := range slices.Compact(names) {
-		f, err := os.Open(v.at(name))
-		if err != nil {
-			return "", err
-		}
-		sum, err := digest(f)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return "", err
-		}
-		fmt.Fprintf(h, "%s  %s\n", sum, filepath.ToSlash(name))
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // at is a file of the command: relative ones start at Dir.
 func (v *verified) at(name string) string {
 	if filepath.IsAbs(name) {
@@ -186,13 +215,14 @@ func (v *verified) at(name string) string {
 	return filepath.Join(v.Dir, filepath.FromSlash(name))
 }
 
-func isScript(f *os.File) (bool, error) {
-	var head [2]byte
-	n, err := f.ReadAt(head[:], 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
+// within reports whether file lies below dir.
+func within(dir, file string) bool {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return false
 	}
-	return n == 2 && string(head[:]) == "#!", nil
+	rel, err := filepath.Rel(abs, file)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // digest is the sha256 of a whole file, read from its start.

@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +32,9 @@ type Plugin struct {
 type Finder struct {
 	Dirs         []string // searched in this order: each has a folder per plugin
 	ReadManifest func([]byte) (Manifest, error)
+	// NoLock leaves the lock beside a spec alone: a detector's folder is not its
+	// user's.
+	NoLock bool
 }
 
 // DefaultDirs are $VAEGUARD_PLUGIN_DIR, the folders beside the executable and
@@ -141,10 +146,9 @@ func (f Finder) Open(dir string) (Plugin, error) {
 		}
 	}
 	cmd := Argv(m.Command, dir)
-	cmd.Name = m.Name
-	if len(m.Files) > 0 {
-		cmd.Files = m.Files
-	}
+	cmd.Name, cmd.Files = m.Name, m.Files
+	sum := sha256.Sum256(text)
+	cmd.manifest = hex.EncodeToString(sum[:])
 	return Plugin{Name: m.Name, Dir: dir, Manifest: m, Command: cmd}, nil
 }
 
@@ -166,28 +170,39 @@ func (f Finder) Path(path, base string) (Plugin, error) {
 
 // Argv is what classifier.command names: a program and its arguments, run in
 // base. A program that is a file in base is that one, else it is looked up in
-// PATH.
+// PATH; one with a separator, such as ./prog, is a path and never looked up.
 func Argv(argv []string, base string) Command {
 	c := Command{Name: strings.Join(argv, " "), Dir: base}
 	if len(argv) == 0 {
 		return c
 	}
-	c.Path, c.Args = argv[0], slices.Clone(argv[1:])
-	if info, err := os.Stat(filepath.Join(base, c.Path)); err == nil && info.Mode().IsRegular() && filepath.IsLocal(filepath.FromSlash(c.Path)) {
-		c.Path = filepath.Join(base, c.Path)
+	c.Path, c.Args, c.words = argv[0], slices.Clone(argv[1:]), slices.Clone(argv)
+	name := filepath.FromSlash(c.Path)
+	if !filepath.IsLocal(name) {
+		return c
+	}
+	file, err := filepath.Abs(filepath.Join(base, name)) // joined alone it would lose the ./ that makes it a path
+	if err != nil {
+		return c
+	}
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() || strings.ContainsAny(c.Path, `/\`) {
+		c.Path = file
 	}
 	return c
 }
 
-func readSmall(name string) (text []byte, err error) {
+func readSmall(name string) ([]byte, error) { return readWhole(name, maxManifest) }
+
+// readWhole reads a file of at most most bytes.
+func readWhole(name string, most int64) (text []byte, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	text, err = io.ReadAll(io.LimitReader(f, maxManifest+1))
-	if err == nil && len(text) > maxManifest {
-		err = fmt.Errorf("more than %d bytes", maxManifest)
+	text, err = io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("more than %d bytes", most)
 	}
 	return text, err
 }

@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
@@ -78,20 +80,26 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestDigestIsWhatPeopleCompute compares with `sha256sum a b | sha256sum` for
-// files with the contents "1" and "2".
+// TestDigestIsWhatPeopleCompute: the digest of a program alone is what sha256sum
+// prints, that of a command is the sha256 of what it covers.
 func TestDigestIsWhatPeopleCompute(t *testing.T) {
 	dir := t.TempDir()
-	write(t, "1", dir, "a")
+	program := write(t, "1", dir, "a")
 	write(t, "2", dir, "b")
-	d, err := Argv([]string{"sh", "b", "a", "--flag"}, dir).Digest()
-	if err != nil {
-		t.Fatal(err)
+	d, err := Command{Path: program}.Digest()
+	if want := sha([]byte("1")); err != nil || d.SHA256 != want || d.Covers != "" {
+		t.Errorf("digest %+v, %v, want %s", d, err, want)
 	}
-	const want = "68c2919f4305e50800082ab7f11eb17d96c7832f59154e97b1d373a5179a63ea"
-	if d.SHA256 != want || !filepath.IsAbs(d.Path) {
-		t.Errorf("digest %+v, want %s", d, want)
+	d, err = Argv([]string{"./a", "b", "--flag"}, dir).Digest()
+	want := "vaeguard plugin 2\ncommand \"./a\" \"b\" \"--flag\"\nprogram " + sha([]byte("1")) + "\nfile " + sha([]byte("2")) + " \"b\"\n"
+	if err != nil || d.Covers != want || d.SHA256 != sha([]byte(want)) || d.Path != program {
+		t.Errorf("digest %+v, %v, want that of\n%s", d, err, want)
 	}
+}
+
+func sha(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 func TestLock(t *testing.T) {
@@ -120,7 +128,7 @@ func TestLock(t *testing.T) {
 	if l.Pin("p") != d.SHA256 || len(l.Plugins["p"]) != 2 || l.Pin("q") != "" {
 		t.Errorf("lock %+v", l)
 	}
-	for _, bad := range []string{`{`, `{"version": 2}`, `{"version": 1, "plugin": {}}`, `{"version": 1} {}`, `{"version": 1, "plugins": {"p": {"x": {"sha256": "12"}}}}`} {
+	for _, bad := range []string{`{`, `{"version": 1}`, `{"version": 3}`, `{"version": 2, "plugin": {}}`, `{"version": 2} {}`, `{"version": 2, "plugins": {"p": {"x": {"sha256": "12"}}}}`} {
 		write(t, bad, name)
 		if _, err := ReadLock(name); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", bad, err)

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -8,7 +9,10 @@ import (
 
 // allowed are the variables that a plugin gets from the host's environment:
 // what programs need to find themselves and their libraries, and nothing that
-// is likely to be a secret.
+// is likely to be a secret. LD_LIBRARY_PATH, PYTHONPATH and their like do say what
+// code is loaded, and pass all the same: they are the user's, not the plugin's or the
+// detector's, the host itself runs under them, and without them an
+// interpreter of a virtual environment or a library of CUDA is not found.
 var allowed = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TMP", "TEMP",
 	"XDG_CACHE_HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "PYENV_*",
@@ -46,8 +50,11 @@ func environment(host, extra, last []string, threads int) []string {
 }
 
 func matches(pattern, name string) bool {
+	if runtime.GOOS == "windows" { // where PATH is Path
+		pattern, name = strings.ToUpper(pattern), strings.ToUpper(name)
+	}
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(name, prefix)
 	}
-	return strings.EqualFold(pattern, name) // as on Windows
+	return pattern == name
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // OpPreprocess is the Op of an Error whose cause are the registry.FieldErrors of
@@ -30,10 +31,10 @@ type Error struct {
 // last lines.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("plugin " + e.Plugin)
+	b.WriteString("plugin " + wire.Text(e.Plugin, wire.MaxName))
 	var where []string
 	if e.Path != "" && e.Path != e.Plugin {
-		where = append(where, e.Path)
+		where = append(where, wire.Text(e.Path, wire.MaxText))
 	}
 	if e.SHA256 != "" {
 		where = append(where, "sha256:"+e.SHA256[:min(12, len(e.SHA256))]+"…")

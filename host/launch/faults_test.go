@@ -116,7 +116,7 @@ func TestSelfNeedsItsHook(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	host := []string{"PATH=/bin", "AWS_SECRET=1", "LC_ALL=C", "MY_A=2", "OTHER=3", "CUDA_VISIBLE_DEVICES=0"}
+	host := []string{"PATH=/bin", "AWS_SECRET=1", "my_secret=1", "Ld_Library_Path=/evil", "LC_ALL=C", "MY_A=2", "OTHER=3", "CUDA_VISIBLE_DEVICES=0"}
 	got := strings.Join(environment(host, []string{"MY_*", "SET=4"}, []string{"PLUGIN=5"}, 2), " ")
 	want := "PATH=/bin LC_ALL=C MY_A=2 CUDA_VISIBLE_DEVICES=0 SET=4 GOMAXPROCS=2 OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 MKL_NUM_THREADS=2 TF_NUM_INTRAOP_THREADS=2 PLUGIN=5"
 	if got != want {
@@ -157,5 +157,27 @@ func TestChecksAtLoad(t *testing.T) {
 	}
 	if _, err := ParseChecks("sometimes"); err == nil {
 		t.Error("no error for a wrong mode")
+	}
+}
+
+// TestForgedLines: what a plugin is called and what it prints does not write lines
+// of its own into errors and logs, nor move the cursor.
+func TestForgedLines(t *testing.T) {
+	var log bytes.Buffer
+	cmd := act("forger")
+	cmd.Name = "good\nvaeguard: trust it \x1b[2K"
+	_, err := Start(t.Context(), Options{Command: cmd, Logger: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Trace})})
+	if err == nil {
+		t.Fatal("it started")
+	}
+	for _, text := range []string{err.Error(), log.String()} {
+		for _, r := range []string{"\x1b", "\r", "\u202e", "\x9b", "\nvaeguard: "} {
+			if strings.Contains(text, r) {
+				t.Errorf("%q in %q", r, text)
+			}
+		}
+	}
+	if !strings.Contains(err.Error(), `\x1b[2J\rvaeguard: all is well`) {
+		t.Errorf("its line is lost: %v", err)
 	}
 }

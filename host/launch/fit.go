@@ -56,27 +56,31 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	return done, c.verify(ctx, data.X)
 }
 
-// fit is one attempt, killed when no event comes for Options.FitTimeout.
+// fit is one attempt, killed when no event comes for Options.FitSilence, or when it
+// takes longer than Options.FitTimeout, whatever it reports.
 func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silent := fmt.Errorf("no progress within %v", c.o.FitTimeout)
-	watch := time.AfterFunc(c.o.FitTimeout, func() { cancel(silent) })
+	silent := fmt.Errorf("no progress within %v (classifier.fit_silence), so it was killed", c.o.FitSilence)
+	watch := time.AfterFunc(c.o.FitSilence, func() { cancel(silent) })
 	defer watch.Stop()
+	long := fmt.Errorf("not done within %v (classifier.fit_timeout), so it was killed", c.o.FitTimeout)
+	end := time.AfterFunc(c.o.FitTimeout, func() { cancel(long) })
+	defer end.Stop()
 	var mu sync.Mutex
 	progress := o.Progress
 	o.Progress = func(e sdk.FitProgress) {
 		mu.Lock()
 		defer mu.Unlock()
-		watch.Reset(c.o.FitTimeout)
+		watch.Reset(c.o.FitSilence)
 		if progress != nil {
 			progress(e)
 		}
 	}
 	done, err := p.rpc.Fit(ctx, data, o)
-	if err != nil && errors.Is(context.Cause(ctx), silent) {
+	if cause := context.Cause(ctx); err != nil && (errors.Is(cause, silent) || errors.Is(cause, long)) {
 		_ = p.run.Kill(ctx)
-		return done, sdk.Errorf(sdk.FailedPrecondition, "%w", silent)
+		return done, sdk.Errorf(sdk.FailedPrecondition, "%w", cause)
 	}
 	return done, err
 }

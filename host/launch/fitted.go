@@ -8,6 +8,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/sdk/secret"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // FitFile marks, in the folder of a Fit, that it is finished, and holds the
@@ -25,7 +26,7 @@ func WriteFit(dir string, schema, config []byte) error {
 // ReadFit is the config that a Fit in dir ended with, its secrets taken from
 // the one it was given. It is not ok if there is no finished Fit.
 func ReadFit(dir string, given map[string]any) (config []byte, ok bool) {
-	data, err := os.ReadFile(filepath.Join(dir, FitFile))
+	data, err := readWhole(filepath.Join(dir, FitFile), wire.MaxAnswer) // a plugin may write there
 	var v any
 	if err != nil || json.Unmarshal(data, &v) != nil {
 		return nil, false

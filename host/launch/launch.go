@@ -58,7 +58,8 @@ type Options struct {
 	Replicas     int           // processes; 0: 1
 	StartTimeout time.Duration // until the handshake, and again for Configure; 0: 3 minutes
 	CallTimeout  time.Duration // of one call of the plugin; 0: 2 minutes
-	FitTimeout   time.Duration // between two events of a Fit; 0: 30 minutes
+	FitTimeout   time.Duration // of a whole Fit; 0: a day
+	FitSilence   time.Duration // between two events of a Fit; 0: 30 minutes
 	DrainTimeout time.Duration // for calls under way when Close is called; 0: 5 seconds
 
 	// An idle plugin's health is asked for every HealthEvery (0: 30 seconds,
@@ -95,7 +96,8 @@ func (o *Options) defaults() {
 	}
 	set(&o.StartTimeout, 3*time.Minute)
 	set(&o.CallTimeout, 2*time.Minute)
-	set(&o.FitTimeout, 30*time.Minute)
+	set(&o.FitTimeout, 24*time.Hour)
+	set(&o.FitSilence, 30*time.Minute)
 	set(&o.DrainTimeout, 5*time.Second)
 	set(&o.Backoff, 100*time.Millisecond)
 	set(&o.HealthTimeout, 10*time.Second)
@@ -150,7 +152,7 @@ func Start(ctx context.Context, o Options) (*Classifier, error) {
 	if err := o.Limits.check(); err != nil {
 		return nil, &Error{Op: "start", Plugin: o.Command.Name, Path: o.Command.Path, Err: err}
 	}
-	v, err := o.Command.verify()
+	v, err := o.Command.verify("")
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +259,7 @@ func (c *Classifier) face() face {
 }
 
 // Digest is what a pin is compared with, and what runs.
-func (c *Classifier) Digest() Digest { return Digest{SHA256: c.cmd.sum, Path: c.cmd.file} }
+func (c *Classifier) Digest() Digest { return c.cmd.digest() }
 
 // Ping asks every replica's health service, within ctx or Options.CallTimeout.
 // It starts nothing.
@@ -293,6 +295,7 @@ func (c *Classifier) Close() error {
 		wg.Go(r.end)
 	}
 	wg.Wait()
+	killStrays(c.sockets.path)
 	c.sockets.remove()
 	return nil
 }

@@ -18,9 +18,10 @@ func (l Limits) check() error {
 	return nil
 }
 
-// start starts cmd and bounds it before it can have done much.
-func (l Limits) start(cmd *exec.Cmd) error {
-	if err := l.begin(cmd); err != nil {
+// start starts cmd and bounds it before it can have done much. exited is closed
+// when the process is gone.
+func (l Limits) start(cmd *exec.Cmd, exited <-chan struct{}) error {
+	if err := l.begin(cmd, exited); err != nil {
 		return err
 	}
 	for _, r := range []struct {
@@ -43,22 +44,28 @@ func (l Limits) start(cmd *exec.Cmd) error {
 	return nil
 }
 
-// begin is cmd.Start. Privileges are given up by a thread that lives for this
-// alone: its children inherit that, and the host's other threads do not.
-func (l Limits) begin(cmd *exec.Cmd) error {
-	if !l.NoNewPrivileges {
-		return cmd.Start()
-	}
+// begin is cmd.Start by a thread that lives as long as the process: the kernel kills
+// the process when that thread ends, and so with the host, however it dies.
+// Privileges are given up there too: children inherit that, and the host's other
+// threads do not.
+func (l Limits) begin(cmd *exec.Cmd, exited <-chan struct{}) error {
+	cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		err := error(nil)
+		if l.NoNewPrivileges {
+			err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		}
 		if err != nil {
 			err = fmt.Errorf("no new privileges: %w", err)
 		} else {
 			err = cmd.Start()
 		}
 		done <- err
+		if err == nil {
+			<-exited
+		}
 	}()
 	return <-done
 }

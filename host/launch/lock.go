@@ -17,7 +17,8 @@ import (
 // LockName is the file, beside a spec, with the digests of its plugins.
 const LockName = "vaeguard.lock"
 
-const lockVersion = 1
+// lockVersion is 2 since digests cover the command and its program.
+const lockVersion = 2
 
 // Lock pins plugins on every platform that was locked. Its file is JSON, and
 // so also YAML.
@@ -54,6 +55,9 @@ func ReadLock(name string) (*Lock, error) {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: unexpected data after its end", name)
+	}
+	if l.Version == 1 {
+		return nil, fmt.Errorf("%s: version 1, whose digests leave out the command that runs: delete it and make it anew with vaeguard plugin lock", name)
 	}
 	if l.Version != lockVersion {
 		return nil, fmt.Errorf("%s: version %d, want %d", name, l.Version, lockVersion)

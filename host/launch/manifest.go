@@ -20,7 +20,7 @@ type Manifest struct {
 	// Command is the program and its arguments; a program that is in the folder
 	// is that one.
 	Command    []string       `yaml:"command" required:"true" doc:"program and arguments, relative to the folder"`
-	Files      []string       `yaml:"files" doc:"what a pin covers, relative to the folder"`
+	Files      []string       `yaml:"files" doc:"what a pin covers besides the command, relative to the folder"`
 	Config     map[string]any `yaml:"config" doc:"JSON Schema (draft-07) of classifier.config"`
 	InputShape tensor.Shape   `yaml:"input_shape" check:">= 1" doc:"shape of one example, if the plugin fixes it"`
 	Classes    int            `yaml:"classes" check:">= 0" doc:"number of classes, if the plugin fixes it; 0: it does not"`

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -68,7 +67,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 		GRPCDialOptions:  remote.DialOptions(),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			run.cmd.Env = append(environment(os.Environ(), append(o.Limits.env(), append(o.Env, v.Env...)...), spec.Env, o.Threads), clientCertEnv+"="+certificate, wire.DeathWatchEnv+"=stdin")
+			run.cmd.Env = append(environment(os.Environ(), append(o.Limits.env(), append(append(o.Env, v.Env...), v.env...)...), spec.Env, o.Threads), clientCertEnv+"="+certificate, wire.DeathWatchEnv+"=stdin")
 			return run, nil
 		},
 	})
@@ -137,43 +136,13 @@ func (v *verified) startFault(p *process, err error) error {
 		return v.fault("handshake", p, fmt.Errorf("it speaks another version of the protocol than 1 (%s)", clip(text)))
 	case strings.Contains(text, "exec format error"):
 		return v.fault("start", p, fmt.Errorf("it is neither a program for %s/%s nor a script with #! in its first line", runtime.GOOS, runtime.GOARCH))
-	case strings.Contains(text, "no such file or directory") && v.interpreter() != "":
-		name, hint := v.interpreter(), ""
-		if strings.HasSuffix(name, "\r") {
-			hint = ": the script has Windows line endings"
-		}
-		return v.fault("start", p, fmt.Errorf("its first line names %q, which does not exist%s", name, hint))
 	case strings.Contains(text, "unsupported plugin protocol"):
 		return v.fault("handshake", p, errors.New("it does not speak gRPC"))
 	}
 	return v.fault("start", p, errors.New(clip(text)))
 }
 
-// interpreter is the program that a script names in its first line, "" if the
-// file is none.
-func (v *verified) interpreter() string {
-	f, err := os.Open(v.file)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	begin := make([]byte, 256)
-	n, _ := io.ReadFull(f, begin) // a shorter file is fine
-	line, script := strings.CutPrefix(string(begin[:n]), "#!")
-	if !script {
-		return ""
-	}
-	line, _, _ = strings.Cut(line, "\n")
-	name, _, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
-	return name
-}
-
-func clip(s string) string {
-	if len(s) > 200 {
-		s = s[:200] + "…"
-	}
-	return strings.ToValidUTF8(s, "?")
-}
+func clip(s string) string { return wire.Text(s, 200) }
 
 // end asks the plugin to end, and kills it if it does not within killGrace. It
 // returns once the process is gone.

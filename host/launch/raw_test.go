@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -42,10 +45,27 @@ func (r *raw) Configure(context.Context, *proto.ConfigureRequest) (*proto.Config
 }
 
 func (r *raw) Describe(context.Context, *proto.DescribeRequest) (*proto.DescribeResponse, error) {
+	classes := int64(2)
+	if text := os.Getenv("RAW_CLASSES"); text != "" {
+		classes, _ = strconv.ParseInt(text, 10, 64)
+	}
 	return &proto.DescribeResponse{
-		Name: "raw", InputShape: []int64{1}, Layout: proto.Layout_FLAT, NumClasses: 2,
-		Output: proto.OutputKind_LOGITS, Gradient: proto.GradientKind_NONE, Ready: true,
+		Name: "raw", InputShape: []int64{1}, Layout: proto.Layout_FLAT, NumClasses: classes,
+		Output: proto.OutputKind_LOGITS, Gradient: proto.GradientKind_NONE, Ready: true, Trainable: true,
 	}, nil
+}
+
+// Fit never ends: it reports progress or is silent.
+func (r *raw) Fit(s grpc.BidiStreamingServer[proto.FitRequest, proto.FitEvent]) error {
+	for step := int64(1); ; step++ {
+		if os.Getenv("RAW_FIT") == "chatty" {
+			e := &proto.FitProgress{Epoch: 1, Step: step, Steps: step, Metrics: map[string]float64{"loss": 1}}
+			if err := s.Send(&proto.FitEvent{Event: &proto.FitEvent_Progress{Progress: e}}); err != nil {
+				time.Sleep(time.Hour) // nor does it mind that nobody listens
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func (r *raw) Predict(_ context.Context, m *proto.PredictRequest) (*proto.PredictResponse, error) {
@@ -99,5 +119,49 @@ func TestWrongAnswers(t *testing.T) {
 		} else if !errors.As(err, &e) || !strings.Contains(err.Error(), k.want) {
 			t.Errorf("x = %v: %v, want %q", k.x, err, k.want)
 		}
+	}
+}
+
+// TestClaimedClasses: what a plugin declares is not allocated: 2^29 classes were, for
+// every row, which no memory holds, and a Go program does not survive that.
+func TestClaimedClasses(t *testing.T) {
+	_, err := Start(t.Context(), Options{Command: act("raw", "RAW_CLASSES=536870912"), RestartBudget: -1})
+	var e *Error
+	if !errors.As(err, &e) || e.Op != "describe" || !strings.Contains(err.Error(), "num_classes is 536870912, want at most") {
+		t.Errorf("%v", err)
+	}
+	c, err := Start(t.Context(), Options{Command: act("raw", "RAW_CLASSES=1048576"), Checks: ChecksOff, RestartBudget: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err = c.Predict(t.Context(), random(1, 100000, 1)); !errors.As(err, &e) || !strings.Contains(err.Error(), "it declares 1048576 numbers a row") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestFitEnds: a Fit has a deadline between its reports and one for all of it: one
+// that reported for ever ran for ever.
+func TestFitEnds(t *testing.T) {
+	for how, want := range map[string]string{"chatty": "not done within 400ms (classifier.fit_timeout)", "silent": "no progress within 200ms (classifier.fit_silence)"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			c, err := Start(t.Context(), Options{Command: act("raw", "RAW_FIT="+how), Checks: ChecksOff, RestartBudget: -1,
+				FitTimeout: 400 * time.Millisecond, FitSilence: 200 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			p := c.replicas[0].current()
+			began := time.Now()
+			_, err = c.Fit(t.Context(), sdk.TrainingData{X: random(1, 2, 1), Labels: []int{0, 1}}, sdk.FitOptions{OutputDir: t.TempDir()})
+			var e *Error
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want %q", err, want)
+			}
+			if took := time.Since(began); took > 20*time.Second || !p.run.dead(killGrace) {
+				t.Errorf("after %v the plugin is dead: %v", took, p.run.dead(0))
+			}
+		})
 	}
 }

@@ -40,6 +40,9 @@ func TestMain(m *testing.M) {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "cannot find libfoo.so")
 		os.Exit(7)
+	case "forger":
+		fmt.Fprint(os.Stderr, "\x1b[2J\rvaeguard: all is well\r\u202e\n\x9b31m\n")
+		os.Exit(7)
 	case "stranger":
 		fmt.Fprintln(os.Stderr, "This binary is a plugin. These are not meant to be executed directly.")
 		os.Exit(1)
@@ -62,6 +65,8 @@ func TestMain(m *testing.M) {
 		if self, err := os.FindProcess(os.Getpid()); err == nil {
 			_ = self.Kill()
 		}
+	case "say":
+		fmt.Println("said")
 	case "silent":
 		time.Sleep(time.Minute)
 	case "mark":
@@ -73,6 +78,10 @@ func TestMain(m *testing.M) {
 		serveRaw()
 	case "record":
 		serveRecorded()
+	case "deaf": // neither the SDK nor its watch of stdin
+		time.Sleep(time.Hour)
+	case "deafhost":
+		actDeafHost()
 	case "host":
 		actHost()
 	default:
@@ -221,8 +230,11 @@ func (r *rogue) misbehave() error {
 			err = sdk.Errorf(sdk.Internal, "privileges can be gained")
 		}
 		return err
-	case "fork":
+	case "fork", "daemon":
 		child := exec.Command("sleep", "60")
+		if r.Act == "daemon" { // out of the process group
+			child = exec.Command("setsid", "sleep", "60")
+		}
 		if err := child.Start(); err != nil {
 			return err
 		}
@@ -324,14 +336,41 @@ func (p *pupil) Fit(_ context.Context, d sdk.TrainingData, o sdk.FitOptions) (sd
 
 // actHost starts a plugin, says so and waits to be killed.
 func actHost() {
-	self, err := Self("fake")
+	self, err := Self("rogue")
 	if err != nil {
 		panic(err)
 	}
-	c, err := Start(context.Background(), Options{Command: self, Checks: ChecksOff})
+	var config sdk.Config
+	if text := os.Getenv("ROGUE"); text != "" {
+		config.JSON = []byte(text)
+	}
+	c, err := Start(context.Background(), Options{Command: self, Checks: ChecksOff, Config: config})
 	if err != nil {
 		panic(err)
+	}
+	if config.JSON != nil {
+		if _, err := c.Predict(context.Background(), random(1, 1, 4, 3, 2)); err != nil {
+			panic(err)
+		}
 	}
 	fmt.Println(c.replicas[0].p.run.ID(), c.sockets.path)
 	time.Sleep(time.Minute)
+}
+
+// actDeafHost starts a plugin that watches nothing and waits to be killed.
+func actDeafHost() {
+	c := act("deaf")
+	v, err := c.verify("")
+	if err != nil {
+		panic(err)
+	}
+	r, err := newRunner(v, c.Env)
+	if err != nil {
+		panic(err)
+	}
+	if err := r.Start(context.Background()); err != nil {
+		panic(err)
+	}
+	fmt.Println(r.cmd.Process.Pid)
+	time.Sleep(time.Hour)
 }

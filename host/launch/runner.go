@@ -2,6 +2,7 @@ package launch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,12 +33,14 @@ const (
 )
 
 // osRunner runs one plugin process for go-plugin: the verified descriptor
-// where the system can, in a process group of its own, with a pipe for stdin
+// where the system can, in a session of its own, with a pipe for stdin
 // whose end tells the plugin that the host is gone.
 type osRunner struct {
 	name string
 	cmd  *exec.Cmd
 	own  *os.File // the descriptor that is executed; nil: by path
+
+	shadow *shadow // copies of what it runs, which go with it
 
 	stdin          *os.File // the host's end; never written to
 	stdout, stderr *os.File // the host's ends
@@ -64,15 +67,19 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 			r.release()
 		}
 	}()
-	r.cmd = exec.Command(v.file, v.Args...)
-	r.cmd.Args[0] = v.file
+	args := v.Args
+	if v.argv != nil {
+		args = v.argv
+	}
+	r.cmd = exec.Command(cmp.Or(v.run, v.file), args...)
+	r.cmd.Args[0], r.shadow = v.file, v.shadow
 	r.cmd.Dir = v.Dir
 	r.cmd.Env = append(env, wire.DeathWatchEnv+"=stdin")
 	if v.opened != nil {
 		r.own = v.opened
 		r.cmd.Path = descriptorPath(r.cmd, v.opened)
 	}
-	ownGroup(r.cmd)
+	ownSession(r.cmd)
 	pipes := []struct {
 		host   **os.File
 		theirs *io.Writer
@@ -94,7 +101,8 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 
 // Start starts the process and waits for its end in the background.
 func (r *osRunner) Start(context.Context) error {
-	err := r.limits.start(r.cmd)
+	closeInherited()
+	err := r.limits.start(r.cmd, r.exited)
 	for _, f := range r.theirs {
 		_ = f.Close()
 	}
@@ -118,6 +126,7 @@ func (r *osRunner) Start(context.Context) error {
 		if r.own != nil {
 			_ = r.own.Close()
 		}
+		r.shadow.remove()
 		time.Sleep(pipeGrace)
 		_ = r.stdout.Close()
 		_ = r.stderr.Close()
@@ -133,6 +142,7 @@ func (r *osRunner) release() {
 		}
 	}
 	r.theirs = nil
+	r.shadow.remove()
 }
 
 // Wait waits for the end of the process.
@@ -276,10 +286,7 @@ func (t *tail) write(b []byte) {
 
 func (t *tail) push() {
 	if line := bytes.TrimRight(t.open, "\r "); len(line) > 0 {
-		text := t.hide.text(string(bytes.ToValidUTF8(line, []byte("?"))))
-		if len(text) > tailWidth {
-			text = strings.ToValidUTF8(text[:tailWidth], "?")
-		}
+		text := wire.Text(t.hide.text(string(line)), tailWidth)
 		for _, start := range []string{"panic: ", "fatal error: ", "runtime/cgo: "} {
 			if strings.HasPrefix(text, start) {
 				t.cause = text

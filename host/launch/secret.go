@@ -11,6 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/secret"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // minSecret is the length from which a secret is looked for in text: a
@@ -112,7 +113,7 @@ func (d discreet) args(list []any) []any {
 	for i, a := range out {
 		switch a := a.(type) {
 		case string:
-			out[i] = d.hide.text(a)
+			out[i] = wire.Text(d.hide.text(a), wire.MaxText)
 		case error:
 			out[i] = d.hide.err(a)
 		}
@@ -120,9 +121,9 @@ func (d discreet) args(list []any) []any {
 	return out
 }
 
-// Log hides what Trace, Debug, Info, Warn and Error hide too.
+// Log writes one line of what a plugin printed, and hides what Trace, Debug, Info, Warn and Error hide too.
 func (d discreet) Log(level hclog.Level, msg string, args ...any) {
-	d.Logger.Log(level, d.hide.text(msg), d.args(args)...)
+	d.Logger.Log(level, wire.Text(d.hide.text(msg), wire.MaxText), d.args(args)...)
 }
 
 func (d discreet) Trace(msg string, args ...any) { d.Log(hclog.Trace, msg, args...) }

@@ -3,6 +3,7 @@ package launch
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -32,13 +33,15 @@ type Section struct {
 // Process are the keys of the spec's section classifier that say how its
 // process is run.
 type Process struct {
-	Checks    string  `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
-	Replicas  int     `yaml:"replicas" default:"1" check:">= 1, <= 256" doc:"processes that share the calls"`
-	Timeout   float64 `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
-	Restarts  int     `yaml:"restarts" default:"3" check:">= 0" doc:"crashes tolerated in a run"`
-	MemoryMB  int     `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
-	OpenFiles int     `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
-	NoNewPriv bool    `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
+	Checks     string  `yaml:"checks" default:"strict" enum:"strict|warn|off" doc:"conformance checks at load"`
+	Replicas   int     `yaml:"replicas" default:"1" check:">= 1, <= 256" doc:"processes that share the calls"`
+	Timeout    float64 `yaml:"timeout" default:"300" check:"> 0" doc:"seconds for one call"`
+	FitTimeout float64 `yaml:"fit_timeout" default:"86400" check:"> 0, <= 31536000" doc:"seconds for a whole training of the plugin"`
+	FitSilence float64 `yaml:"fit_silence" default:"1800" check:"> 0, <= 31536000" doc:"seconds between two reports of such a training"`
+	Restarts   int     `yaml:"restarts" default:"3" check:">= 0" doc:"crashes tolerated in a run"`
+	MemoryMB   int     `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
+	OpenFiles  int     `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
+	NoNewPriv  bool    `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
 }
 
 // Named reports whether the section says which model it is.
@@ -69,7 +72,8 @@ func (s Section) Validate() error {
 }
 
 // Find is the plugin that the section names, with its pin: the section's own,
-// else that of the lock in base, the folder of relative paths.
+// else that of the lock in base, the folder of relative paths, unless f leaves
+// locks alone.
 func (s Section) Find(f Finder, base string) (Plugin, error) {
 	var p Plugin
 	var err error
@@ -89,7 +93,7 @@ func (s Section) Find(f Finder, base string) (Plugin, error) {
 		return p, err
 	}
 	p.Command.SHA256 = s.SHA256
-	if s.SHA256 == "" {
+	if s.SHA256 == "" && !f.NoLock {
 		lock, err := ReadLock(filepath.Join(base, LockName))
 		if err != nil {
 			return p, err
@@ -118,15 +122,23 @@ type Deps struct {
 	Rows *tensor.Tensor
 	// CheckSchema is that of Options.
 	CheckSchema func(schema []byte) error
+	// Consent is asked before anything but a shipped plugin is started; nil: the
+	// section is the caller's own.
+	Consent *Consent
 }
 
-// New finds the plugin that a section names, starts it as another says, and
+// New finds the plugin that a section names, asks for consent, starts it as another says, and
 // configures and checks it. Errors are of type *Error, except ctx's own. The
 // caller must Close the result.
 func New(ctx context.Context, s Section, p Process, d Deps) (*Classifier, error) {
 	found, err := s.Find(d.Finder, d.Base)
 	if err != nil {
 		return nil, err
+	}
+	if d.Consent != nil {
+		if err := d.Consent.admit(&found); err != nil {
+			return nil, err
+		}
 	}
 	checks, err := ParseChecks(p.Checks)
 	if err != nil {
@@ -147,8 +159,15 @@ func New(ctx context.Context, s Section, p Process, d Deps) (*Classifier, error)
 	return Start(ctx, Options{
 		Command: found.Command, Config: d.Config, Threads: threads, Logger: logger, Replicas: p.Replicas,
 		Limits:        Limits{MemoryMB: p.MemoryMB, OpenFiles: p.OpenFiles, NoNewPrivileges: p.NoNewPriv},
-		CallTimeout:   time.Duration(p.Timeout * float64(time.Second)),
+		CallTimeout:   seconds(p.Timeout),
+		FitTimeout:    seconds(p.FitTimeout),
+		FitSilence:    seconds(p.FitSilence),
 		RestartBudget: restarts, Checks: checks, CheckRows: d.Rows, CheckSchema: d.CheckSchema,
 		Preprocess: s.Preprocess,
 	})
+}
+
+// seconds is a number of them, at most the longest time that there is.
+func seconds(n float64) time.Duration {
+	return time.Duration(min(n*float64(time.Second), math.MaxInt64/2))
 }

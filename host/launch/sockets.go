@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // maxSocketBase is the longest base folder under which a socket's whole path,
@@ -18,6 +19,7 @@ const maxSocketBase = 40
 type socketDir struct {
 	path string
 	lock *os.File
+	base string // to be removed too; "": it is the user's own, and stays
 }
 
 // newSocketDir makes a folder whose path is short.
@@ -42,11 +44,12 @@ func TempDir() (path string, remove func(), err error) {
 
 // newPrivateDir sweeps what dead hosts left in temp and makes a folder.
 func newPrivateDir(temp string) (*socketDir, error) {
-	base, err := privateBase(temp)
+	base, passing, err := privateBase(temp)
 	if err != nil {
 		return nil, err
 	}
 	sweep(base)
+	sweepPassing(temp)
 	for range 16 { // each failure means that another host swept our file between its making and its locking
 		lock, err := os.CreateTemp(base, "*"+lockSuffix)
 		if err != nil {
@@ -58,6 +61,9 @@ func newPrivateDir(temp string) (*socketDir, error) {
 			continue
 		}
 		d := &socketDir{path: strings.TrimSuffix(lock.Name(), lockSuffix), lock: lock}
+		if passing {
+			d.base = base
+		}
 		if err := os.Mkdir(d.path, 0o700); err != nil {
 			d.remove()
 			return nil, err
@@ -74,21 +80,50 @@ func (d *socketDir) remove() {
 	_ = os.RemoveAll(d.path)
 	_ = os.Remove(d.lock.Name())
 	_ = d.lock.Close()
+	if d.base != "" {
+		_ = os.Remove(d.base)
+	}
 }
 
-// privateBase is a folder in temp that belongs to this user alone.
-func privateBase(temp string) (string, error) {
-	base := filepath.Join(temp, fmt.Sprintf("vaeguard-%d", os.Getuid()))
+// privateBase is a folder in temp that belongs to this user alone. passing says that
+// its name is one of a moment: somebody else has taken the user's own.
+func privateBase(temp string) (base string, passing bool, err error) {
+	base = filepath.Join(temp, fmt.Sprintf("vaeguard-%d", os.Getuid()))
 	if err := os.Mkdir(base, 0o700); err != nil && !os.IsExist(err) {
-		return "", err
+		return "", false, err
 	}
 	if isPrivate(base) {
-		return base, nil
+		return base, false, nil
 	}
-	return os.MkdirTemp(temp, "vaeguard-") // somebody else has taken the name
+	base, err = os.MkdirTemp(temp, passingPrefix)
+	return base, true, err
 }
 
-// sweep removes the folders of hosts that are gone.
+// passingPrefix begins the names of bases of a moment, which a killed host leaves.
+const passingPrefix = "vaeguard-at-"
+
+// passingAge is how old such a base must be to be swept: a younger one may be about
+// to get its first lock.
+const passingAge = time.Minute
+
+// sweepPassing removes bases of a moment whose hosts are gone.
+func sweepPassing(temp string) {
+	bases, err := filepath.Glob(filepath.Join(escapeGlob(temp), passingPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, base := range bases {
+		info, err := os.Lstat(base)
+		if err != nil || !isPrivate(base) || time.Since(info.ModTime()) < passingAge {
+			continue
+		}
+		sweep(base)
+		_ = os.Remove(base) // unless a living host is in it
+	}
+}
+
+// sweep removes the folders of hosts that are gone, and ends what their plugins left
+// running.
 func sweep(base string) {
 	locks, err := filepath.Glob(filepath.Join(base, "*"+lockSuffix))
 	if err != nil {
@@ -100,6 +135,7 @@ func sweep(base string) {
 			continue
 		}
 		if tryLock(f) && stillThere(f) {
+			killStrays(strings.TrimSuffix(name, lockSuffix))
 			_ = os.RemoveAll(strings.TrimSuffix(name, lockSuffix)) // first: without its lock it would not be found
 			_ = os.Remove(name)
 		}

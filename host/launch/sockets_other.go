@@ -13,3 +13,6 @@ func isPrivate(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.IsDir()
 }
+
+// ownAlone trusts the user's profile.
+func ownAlone(string) bool { return true }

@@ -24,3 +24,14 @@ func isPrivate(path string) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(s.Uid) == os.Getuid()
 }
+
+// ownAlone reports whether this user, or root, owns what path leads to and nobody else
+// may write it.
+func ownAlone(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o022 != 0 {
+		return false
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (int(s.Uid) == os.Getuid() || s.Uid == 0)
+}

@@ -125,7 +125,7 @@ func (r *replica) end() {
 
 // launch starts a process and configures it.
 func (c *Classifier) launch(ctx context.Context) (*process, error) {
-	v, err := c.o.Command.verify() // also at a restart: the file may have changed
+	v, err := c.o.Command.verify(c.sockets.path) // also at a restart: the file may have changed
 	if err != nil {
 		return nil, err
 	}

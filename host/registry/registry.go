@@ -46,6 +46,17 @@ type Validator interface{ Validate() error }
 // Example are legal ones, as YAML on one line: {a: 1, b: [2]}.
 type Exampler interface{ Example() string }
 
+// Worded is a section that a single word may stand for: vae: auto. A section that
+// still stands for its word is written as that.
+type Worded interface {
+	// Words are those that are legal.
+	Words() []string
+	// SetWord takes one of them in place of options.
+	SetWord(word string)
+	// Word is the one that the section stands for; "": it has options.
+	Word() string
+}
+
 // Absenter is a section that may be left out of a file although it is a value:
 // an absent one is not written.
 type Absenter interface{ Absent() bool }

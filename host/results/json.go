@@ -19,7 +19,9 @@ type jsonResults struct {
 func newJSON(w io.Writer, o Options) Writer { return &jsonResults{o: o, w: w} }
 
 func (j *jsonResults) Batch(first int, r *detect.Result, traces []dataset.Trace) error {
-	j.rows = append(j.rows, j.o.rowsOf(first, r, traces)...)
+	for _, row := range j.o.rowsOf(first, r, traces) {
+		j.rows = append(j.rows, row.inJSON())
+	}
 	return nil
 }
 
@@ -47,7 +49,14 @@ type columns struct {
 	Reconstruction             []*part          `json:"reconstruction,omitempty"`
 	Latent                     []*part          `json:"latent,omitempty"`
 	Kept                       map[string][]any `json:"kept,omitempty"`
+	Notes                      []note           `json:"notes,omitempty"`
 	Errors                     []fault          `json:"errors,omitempty"`
+}
+
+// note is what is to be said of a row that has a verdict.
+type note struct {
+	Index int    `json:"index"`
+	Note  string `json:"note"`
 }
 
 // fault is why a row has no verdict.
@@ -87,6 +96,9 @@ func (j *jsonResults) Close() error {
 		d.Kept[name] = values
 	}
 	for _, r := range j.rows {
+		if r.Note != "" {
+			d.Notes = append(d.Notes, note{r.Index, r.Note})
+		}
 		if r.Error != "" {
 			d.Errors = append(d.Errors, fault{r.Index, r.Error})
 		}

@@ -19,7 +19,7 @@ type jsonlResults struct {
 func newJSONL(w io.Writer, o Options) Writer { return &jsonlResults{o, bufio.NewWriter(w)} }
 
 func (j *jsonlResults) line(r row) error {
-	b, err := json.Marshal(r)
+	b, err := json.Marshal(r.inJSON())
 	if err != nil {
 		return err
 	}

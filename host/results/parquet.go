@@ -17,7 +17,7 @@ func newParquet(w io.Writer, o Options) Writer {
 // index, and not in the headers of pages: they have a text in full, and readers
 // bound a header.
 type parquetSink struct {
-	file   *parquet.Writer
+	file   *parquet.Writer //nolint:staticcheck // a schema made at run time has no Go type, which is what the newer writer wants
 	values []parquet.Value // of the rows at hand of one column
 }
 
@@ -38,7 +38,7 @@ func (p *parquetSink) start(w io.Writer, s *arrow.Schema) error {
 		options = append(options, parquet.KeyValueMetadata(key, about.Values()[i]))
 	}
 	// The options themselves: one that is false is lost in a WriterConfig.
-	p.file = parquet.NewWriter(w, options...)
+	p.file = parquet.NewWriter(w, options...) //nolint:staticcheck // as above
 	return nil
 }
 

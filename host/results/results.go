@@ -35,7 +35,7 @@ type Meta struct {
 	DataType     string   `json:"data_type"`
 	Online       bool     `json:"online"`
 	Version      string   `json:"version"`
-	Threshold    float64  `json:"threshold"`
+	Threshold    *float64 `json:"threshold"`         // null: there is none yet
 	Detector     string   `json:"detector"`          // its digest
 	Classes      []string `json:"classes,omitempty"` // names in the order of the classes; nil: they have none
 	Keep         []string `json:"keep,omitempty"`    // names of the columns of a Trace's Kept

@@ -17,7 +17,7 @@ import (
 // named are options of a table with ids, classes and two kept columns.
 func named() Options {
 	return Options{
-		Meta: Meta{Name: "g", DetectorType: "adversarial", DataType: "tabular", Version: "v", Threshold: 0.5, Detector: "d",
+		Meta: Meta{Name: "g", DetectorType: "adversarial", DataType: "tabular", Version: "v", Threshold: new(0.5), Detector: "d",
 			Classes: []string{"ham", "spam"}, Keep: []string{"age", "town"}},
 		ID: true,
 	}
@@ -130,7 +130,7 @@ func TestNameless(t *testing.T) {
 		"csv":   "index,is_adversarial,instance_score,p_value,predicted,reconstructed,corrected,error\n0,0,0,,0,0,0,\n",
 		"jsonl": `{"index":0,"is_adversarial":0,"instance_score":0,"p_value":null,"predicted":0,"reconstructed":0,"corrected":0,"latent":[0,0.125]}` + "\n",
 		"json": `{"data":{"is_adversarial":[0],"instance_score":[0],"p_value":null,"predicted":[0],"reconstructed":[0],"corrected":[0],"latent":[[0,0.125]]},` +
-			`"meta":{"name":"","detector_type":"","data_type":"","online":false,"version":"","threshold":0,"detector":""}}` + "\n",
+			`"meta":{"name":"","detector_type":"","data_type":"","online":false,"version":"","threshold":null,"detector":""}}` + "\n",
 	} {
 		f, err := Lookup(format)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // row is what is known of one row of the input, as jsonl has it. Pointers are
@@ -31,6 +32,7 @@ type row struct {
 	ProbabilitiesReconstructed *part  `json:"probabilities_reconstructed,omitempty"`
 	Reconstruction             *part  `json:"reconstruction,omitempty"`
 	Latent                     *part  `json:"latent,omitempty"`
+	Note                       string `json:"note,omitempty"`
 	Error                      string `json:"error,omitempty"`
 
 	kept []dataset.Cell // of Options.Keep; shorter where nothing is known
@@ -54,6 +56,9 @@ func (o Options) rowsOf(first int, r *detect.Result, traces []dataset.Trace) []r
 			Reconstruction:             partOf(r.Reconstruction, i),
 			Latent:                     partOf(r.Latent, i),
 		}
+		if r.NotFinite != nil && r.NotFinite[i] {
+			rows[i].Note = notFinite
+		}
 		var t dataset.Trace
 		if traces != nil {
 			t = traces[i]
@@ -61,6 +66,17 @@ func (o Options) rowsOf(first int, r *detect.Result, traces []dataset.Trace) []r
 		o.place(&rows[i], first+i, t)
 	}
 	return rows
+}
+
+// notFinite is the note of a row that is flagged for want of a number.
+const notFinite = "its reconstruction is not finite, as of an input far from all that was trained on: the score is infinite"
+
+// inJSON is the row without the infinite score that JSON does not have: the note says it.
+func (r row) inJSON() row {
+	if r.Score != nil && math.IsInf(*r.Score, 0) {
+		r.Score = nil
+	}
+	return r
 }
 
 // badRow is a row that could not be scored.
@@ -113,7 +129,7 @@ type part struct {
 }
 
 func partOf(t *tensor.Tensor, i int) *part {
-	if t == nil {
+	if t == nil || wire.NotFinite(t.Row(i)) >= 0 {
 		return nil
 	}
 	return &part{t.Row(i), t.Example()}

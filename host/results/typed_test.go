@@ -53,7 +53,7 @@ func TestTyped(t *testing.T) {
 				t.Errorf("%s: columns %q, want %q", format, got.columns, wantColumns)
 			}
 			var meta Meta
-			if err := json.Unmarshal([]byte(got.meta), &meta); err != nil || meta.Threshold != 0.5 || meta.Classes[1] != "spam" {
+			if err := json.Unmarshal([]byte(got.meta), &meta); err != nil || *meta.Threshold != 0.5 || meta.Classes[1] != "spam" {
 				t.Errorf("%s: meta %q, %v", format, got.meta, err)
 			}
 		}

@@ -66,6 +66,9 @@ func New(section dataset.Section, src dataset.Source, example tensor.Shape, abou
 		return nil, err
 	}
 	d.build()
+	if d.White == 1 && d.forBytes() {
+		d.White = 255
+	}
 	if about.Varied {
 		d.Shape = d.loosest(example)
 	}
@@ -220,6 +223,17 @@ func (d *Door) shapes(in tensor.Shape, images bool) (tensor.Shape, error) {
 		in = b.Out()
 	}
 	return in, nil
+}
+
+// forBytes reports whether the first rescaling is one of bytes: (x/255 − mean)/std
+// and its like. Images that files give as intensities are then bytes before it.
+func (d *Door) forBytes() bool {
+	for _, l := range d.chain {
+		if r, ok := l.step.(Rescale); ok {
+			return len(r.Scale) > 0 && !slices.ContainsFunc(r.Scale, func(s float64) bool { return math.Abs(s) > 1./32 })
+		}
+	}
+	return false
 }
 
 // Planner is a Fitter whose rows out have another shape than those in.

@@ -187,6 +187,26 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// A rescaling that is one of bytes gets bytes, of image files too.
+func TestBytesWanted(t *testing.T) {
+	about := dataset.About{White: 1}
+	for scale, white := range map[float64]float64{1. / 255: 255, .01712: 255, .5: 1, 2: 1} {
+		section := dataset.Section{Prepare: []registry.Component{step(crop{}), step(signature.Rescale{Scale: dataset.Values{scale}})}}
+		door, err := signature.New(section, dataset.Source{}, tensor.Shape{3, 3, 1}, about)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := door.Enter(imaged{tensor.From([]float32{1, 0, 0, 0, 0, 0, 0, 0, 0}, 1, 3, 3, 1), 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := make([]float32, 4)
+		if err := rows.Next(row); err != nil || door.White != white || math.Abs(float64(row[0])-white*scale) > 1e-6 {
+			t.Errorf("scale %v: white is %v, a white pixel becomes %v (%v)", scale, door.White, row[0], err)
+		}
+	}
+}
+
 // imaged reads rows of a known white.
 type imaged struct {
 	x     *tensor.Tensor
@@ -411,5 +431,43 @@ func TestLimits(t *testing.T) {
 	}
 	if l := limits[0]; math.Abs(l.Scale-.5) > 1e-6 || math.Abs(l.Offset-.5) > 1e-6 {
 		t.Errorf("a: %+v", l)
+	}
+}
+
+// A column without a word on missing values beside one that has one: what is
+// stored is finite, as a detector's file wants it, and an empty field there is
+// the fault of its row.
+func TestColumnsThatMayNotBeMissing(t *testing.T) {
+	section := dataset.Section{Columns: map[string]dataset.ColumnSpec{
+		"age":    {Missing: dataset.FillMedian},
+		"colour": {Categories: []any{"red", "green"}},
+	}}
+	about := table(
+		dataset.Feature{Name: "age", Kind: dataset.KindNumber, Missing: true},
+		dataset.Feature{Name: "colour", Kind: dataset.KindCategory, Categories: []string{"red", "green"}},
+		dataset.Feature{Name: "size", Kind: dataset.KindNumber})
+	door, err := signature.New(section, dataset.Source{Label: "y"}, tensor.Shape{3}, about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tensor.From([]float32{20, 1, 1, 40, 0, 2}, 2, 3)
+	if _, err := door.Learn(func(dataset.Door) (*dataset.Data, error) { return &dataset.Data{X: x}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range door.Tensors() {
+		for i, x := range v.Data {
+			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+				t.Errorf("%s[%d] is %v, which no file of weights may hold", name, i, x)
+			}
+		}
+	}
+	nan := float32(math.NaN())
+	for i, want := range []string{"", `column "colour" has no value`, `column "size" has no value`} {
+		row := []float32{20, 1, 1}
+		row[i] = nan
+		_, err := door.Prepare(tensor.From(row, 1, 3))
+		if got := fmt.Sprint(err); want != "" && !strings.Contains(got, want) || want == "" && err != nil {
+			t.Errorf("without value %d: %v, want %q", i, err, want)
+		}
 	}
 }

@@ -54,6 +54,10 @@ func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
 	if n.shape == broken {
 		return
 	}
+	if w := asWorded(v); w != nil && n.shape == text {
+		d.standIn(v, w, n, path)
+		return
+	}
 	if n.shape != mapping && n.shape != null {
 		d.fail(n, path, "want a mapping of options, got %s", n.show())
 		return
@@ -107,6 +111,16 @@ func (d *decoder) structure(v reflect.Value, n *node, path string, given bool) {
 	if given {
 		d.validate(v, n, path, d.errs[before:])
 	}
+}
+
+// standIn fills a struct for which a word stands: its options have their defaults.
+func (d *decoder) standIn(v reflect.Value, w registry.Worded, n *node, path string) {
+	if !slices.Contains(w.Words(), n.text) {
+		d.fail(n, path, "want a mapping of options, or %s; got %s", choices(w.Words()), n.show())
+		return
+	}
+	w.SetWord(n.text)
+	d.structure(v, &node{shape: mapping, pos: n.pos, file: n.file}, path, false)
 }
 
 // validate lets a struct check itself. Its faults get the places of their keys.
@@ -172,6 +186,14 @@ func find(fields []field, name string) *field {
 		}
 	}
 	return nil
+}
+
+func asWorded(v reflect.Value) registry.Worded {
+	if !v.CanAddr() {
+		return nil
+	}
+	w, _ := v.Addr().Interface().(registry.Worded)
+	return w
 }
 
 func asDecoder(v reflect.Value) registry.Decoder {

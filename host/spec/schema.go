@@ -156,7 +156,12 @@ func (g *generator) value(v reflect.Value, f *field) map[string]any {
 		}
 		return g.reference(g.table(func(a registry.Any) bool { return a.Interface() == t }))
 	case reflect.Struct:
-		return g.structure(v, true)
+		options := g.structure(v, true)
+		if w := asWorded(v); w != nil {
+			options["type"] = []string{"object", "null"}
+			return g.open(map[string]any{"anyOf": []any{options, map[string]any{"type": "string", "enum": w.Words()}}})
+		}
+		return options
 	case reflect.Slice, reflect.Array:
 		items := g.value(reflect.New(t.Elem()).Elem(), f)
 		array := map[string]any{"type": "array", "items": items}

@@ -30,16 +30,23 @@ type writer struct {
 	vars      map[string]*node  // scalars with a variable, by path
 	record    map[string]string // where to keep plain forms, or nil
 	unchanged map[string]string // plain forms when the file was read
+	brief     bool              // without what is as by default
 }
 
 // structure writes the options of a struct. def are its defaults; invalid:
 // those of the tags. It returns nil where there is nothing to say.
 func (w *writer) structure(v, def reflect.Value, path string) *yaml.Node {
+	if worded := asWorded(v); worded != nil && worded.Word() != "" {
+		return w.scalar(stringNode(worded.Word()), path)
+	}
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for _, f := range fieldsOf(v.Type()) {
 		d := reflect.Value{}
 		if def.IsValid() {
 			d = def.FieldByIndex(f.index)
+		}
+		if w.brief && usual(v.FieldByIndex(f.index), d, &f) {
+			continue
 		}
 		y := w.field(v.FieldByIndex(f.index), d, &f, dotted.key(path, f.name))
 		if y != nil {

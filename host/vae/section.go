@@ -18,6 +18,32 @@ type Section struct {
 	Decoder   []nn.Maker `yaml:"decoder" kind:"layer" doc:"layers from the code to the input's shape"`
 	Weights   string     `yaml:"weights" format:"path" doc:"a safetensors file for these layers"`
 	From      string     `yaml:"from" format:"path" doc:"a detector whose layers and weights are taken"`
+
+	// Auto stands for vae: auto: the code and the layers are chosen for the shape of
+	// the rows, once it is known.
+	Auto bool `yaml:"-"`
+}
+
+const auto = "auto"
+
+// Words implements registry.Worded.
+func (*Section) Words() []string { return []string{auto} }
+
+// SetWord implements registry.Worded.
+func (s *Section) SetWord(string) { s.Auto = true }
+
+// Word implements registry.Worded.
+func (s *Section) Word() string {
+	if s.Auto {
+		return auto
+	}
+	return ""
+}
+
+// With is the section with the code and the layers of another, in place of auto.
+func (s Section) With(chosen Section) *Section {
+	s.Auto, s.LatentDim, s.Encoder, s.Decoder = false, chosen.LatentDim, chosen.Encoder, chosen.Decoder
+	return &s
 }
 
 // Validate implements registry.Validator.

@@ -4,7 +4,9 @@ package remote
 
 import (
 	"context"
-	"slices"
+	"fmt"
+	"math"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 
@@ -18,8 +20,12 @@ import (
 // on the wire, in the plugin's own layout, with errors of the kinds in package
 // sdk. It neither cuts batches nor tries again; the host's launcher does.
 // Its methods may be called concurrently.
+//
+// What the plugin may answer is bounded by what it was asked and by what it
+// said of itself when Info was last called: more is an error, and no memory.
 type Client struct {
-	rpc proto.ClassifierClient
+	rpc   proto.ClassifierClient
+	known atomic.Pointer[sdk.Info]
 }
 
 var (
@@ -38,8 +44,32 @@ func (c *Client) Info(ctx context.Context) (sdk.Info, error) {
 	if err != nil {
 		return sdk.Info{}, fromStatus(err)
 	}
-	return info(m)
+	i, err := info(m)
+	if err == nil {
+		c.known.Store(&i)
+	}
+	return i, err
 }
+
+// room is the most bytes that an answer about n rows may have: all outputs that
+// were declared, and a gradient.
+func (c *Client) room(n int) int {
+	const slack = 1 << 16 // names, shapes, tags
+	i := c.known.Load()
+	if i == nil || i.NumClasses == 0 {
+		return wire.MaxAnswer
+	}
+	row := int64(i.NumClasses) + int64(i.InputShape.Size())
+	for _, h := range i.Hidden {
+		row += int64(h.Shape.Size()) + 256
+	}
+	if row > math.MaxInt32 { // no message has so many bytes
+		return math.MaxInt32
+	}
+	return int(min(4*row*int64(n)+slack, math.MaxInt32))
+}
+
+func (c *Client) roomFor(n int) grpc.CallOption { return grpc.MaxCallRecvMsgSize(c.room(n)) }
 
 // Configure hands over the settings. What the plugin refuses comes back as
 // Diagnostics.
@@ -53,9 +83,13 @@ func (c *Client) Configure(ctx context.Context, conf sdk.Config) error {
 	if len(m.Diagnostics) == 0 {
 		return nil
 	}
-	d := make(sdk.Diagnostics, len(m.Diagnostics))
+	d := make(sdk.Diagnostics, 0, min(len(m.Diagnostics), wire.MaxDiagnostics+1))
 	for i, x := range m.Diagnostics {
-		d[i] = sdk.Diagnostic{Pointer: x.Pointer, Message: x.Message}
+		if i == wire.MaxDiagnostics {
+			d = append(d, sdk.Diagnostic{Message: fmt.Sprintf("and %d more", len(m.Diagnostics)-i)})
+			break
+		}
+		d = append(d, sdk.Diagnostic{Pointer: wire.Text(x.GetPointer(), wire.MaxName), Message: wire.Text(x.GetMessage(), wire.MaxText)})
 	}
 	return d
 }
@@ -71,7 +105,7 @@ func (c *Client) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor,
 
 // Outputs asks for named outputs; no name means Output.
 func (c *Client) Outputs(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error) {
-	m, err := c.rpc.Predict(ctx, &proto.PredictRequest{X: wire.Encode(x), Outputs: outputs})
+	m, err := c.rpc.Predict(ctx, &proto.PredictRequest{X: wire.Encode(x), Outputs: outputs}, c.roomFor(x.N()))
 	if err != nil {
 		return nil, fromStatus(err)
 	}
@@ -85,7 +119,7 @@ func (c *Client) Gradient(ctx context.Context, x, dy *tensor.Tensor) (*tensor.Te
 
 // Pull pulls cotangents of named outputs back in one call without a tape.
 func (c *Client) Pull(ctx context.Context, x *tensor.Tensor, cotangents map[string]*tensor.Tensor) (*tensor.Tensor, error) {
-	m, err := c.rpc.Gradient(ctx, &proto.GradientRequest{X: wire.Encode(x), Cotangents: wire.EncodeMap(cotangents)})
+	m, err := c.rpc.Gradient(ctx, &proto.GradientRequest{X: wire.Encode(x), Cotangents: wire.EncodeMap(cotangents)}, c.roomFor(x.N()))
 	if err != nil {
 		return nil, fromStatus(err)
 	}
@@ -94,23 +128,24 @@ func (c *Client) Pull(ctx context.Context, x *tensor.Tensor, cotangents map[stri
 
 // named checks that the plugin answered what was asked, for n rows.
 func named(m *proto.PredictResponse, n int, names []string) (map[string]*tensor.Tensor, error) {
-	outs, err := wire.DecodeMap(m.GetOutputs())
-	if err != nil {
-		return nil, sdk.Errorf(sdk.Internal, "the plugin's answer: %w", err)
-	}
 	if len(names) == 0 {
 		names = []string{sdk.Output}
 	}
+	outs := make(map[string]*tensor.Tensor, len(names))
 	for _, name := range names {
-		if t := outs[name]; t == nil || t.N() != n {
+		w := m.GetOutputs()[name]
+		if w == nil {
+			return nil, sdk.Errorf(sdk.Internal, "the plugin's answer has no %q of %d rows", name, n)
+		}
+		t, err := wire.Decode(name, w)
+		if err != nil {
+			return nil, sdk.Errorf(sdk.Internal, "the plugin's answer: %w", err)
+		}
+		outs[name] = t
+		if t.N() != n {
 			return nil, sdk.Errorf(sdk.Internal, "the plugin's answer has no %q of %d rows", name, n)
 		} else if i := wire.NotFinite(t.Data); i >= 0 {
 			return nil, sdk.Errorf(sdk.Internal, "the plugin's %s has %v in row %d", name, t.Data[i], i/t.Stride())
-		}
-	}
-	for name := range outs {
-		if !slices.Contains(names, name) {
-			delete(outs, name)
 		}
 	}
 	return outs, nil

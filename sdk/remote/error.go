@@ -2,11 +2,13 @@ package remote
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // fromStatus is the error of package sdk that went on the wire as err. Codes that no SDK sends are Internal.
@@ -18,7 +20,7 @@ func fromStatus(err error) error {
 	if !ok {
 		return err
 	}
-	e := &sdk.Error{Kind: sdk.Internal, Message: s.Message()}
+	e := &sdk.Error{Kind: sdk.Internal, Message: wire.Text(s.Message(), wire.MaxText)}
 	switch s.Code() {
 	case codes.OK:
 		return nil
@@ -33,6 +35,10 @@ func fromStatus(err error) error {
 	case codes.FailedPrecondition:
 		e.Kind = sdk.FailedPrecondition
 	case codes.ResourceExhausted:
+		if strings.HasPrefix(s.Message(), "grpc: received message") { // ours: it is no fewer rows that help
+			e.Message = "the plugin's answer is larger than what it was asked for: " + e.Message
+			break
+		}
 		e.Kind = sdk.ResourceExhausted
 	case codes.Unavailable:
 		e.Kind = sdk.Unavailable

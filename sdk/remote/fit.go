@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/proto"
@@ -37,9 +39,12 @@ func (c *Client) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOption
 			return sdk.FitDone{}, fromStatus(err)
 		}
 		if p := e.GetProgress(); p != nil && o.Progress != nil {
-			o.Progress(sdk.FitProgress{Epoch: int(p.Epoch), Step: int(p.Step), Steps: int(p.Steps), Metrics: p.Metrics})
+			o.Progress(sdk.FitProgress{Epoch: int(p.Epoch), Step: int(p.Step), Steps: int(p.Steps), Metrics: metrics(p.Metrics)})
 		}
 		if m := e.GetDone(); m != nil {
+			if len(m.Files) > wire.MaxFiles || len(m.Digest) > wire.MaxName || !wire.Plain(m.Digest) {
+				return sdk.FitDone{}, sdk.Errorf(sdk.Internal, "fit: %d files, want at most %d, and the digest %q", len(m.Files), wire.MaxFiles, wire.Text(m.Digest, wire.MaxName))
+			}
 			done := sdk.FitDone{ConfigJSON: m.ConfigJson, Digest: m.Digest}
 			for _, f := range m.Files {
 				done.Files = append(done.Files, sdk.FitFile{Name: f.Name, SHA256: f.Sha256})
@@ -47,6 +52,19 @@ func (c *Client) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOption
 			return done, nil
 		}
 	}
+}
+
+// metrics are those of an event by names that may stand in a line, the first of
+// too many.
+func metrics(m map[string]float64) map[string]float64 {
+	out := make(map[string]float64, min(len(m), wire.MaxMetrics))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if len(out) == wire.MaxMetrics {
+			break
+		}
+		out[wire.Text(name, wire.MaxName)] = m[name]
+	}
+	return out
 }
 
 func sendFit(stream proto.Classifier_FitClient, data sdk.TrainingData, o sdk.FitOptions) error {

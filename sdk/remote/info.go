@@ -1,6 +1,9 @@
 package remote
 
 import (
+	"fmt"
+	"strconv"
+
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/proto"
 	"github.com/vaeguard/vaeguard/sdk/wire"
@@ -9,6 +12,9 @@ import (
 // info decodes a description. The numbers of the enums are the same on both
 // sides.
 func info(m *proto.DescribeResponse) (sdk.Info, error) {
+	if err := bounded(m); err != nil {
+		return sdk.Info{}, sdk.Errorf(sdk.Internal, "describe: %v", err)
+	}
 	shape, size, err := wire.Shape(m.InputShape)
 	if err != nil {
 		return sdk.Info{}, sdk.Errorf(sdk.Internal, "describe: input shape: %v", err)
@@ -23,9 +29,6 @@ func info(m *proto.DescribeResponse) (sdk.Info, error) {
 	}
 	if len(shape) > 0 {
 		i.InputShape = shape
-	}
-	if m.NumClasses < 0 || m.NumClasses > wire.MaxElements || m.MaxBatch < 0 {
-		return sdk.Info{}, sdk.Errorf(sdk.Internal, "describe: num_classes %d or max_batch %d is out of range", m.NumClasses, m.MaxBatch)
 	}
 	for _, r := range []struct {
 		name string
@@ -43,4 +46,56 @@ func info(m *proto.DescribeResponse) (sdk.Info, error) {
 		i.Hidden = append(i.Hidden, sdk.HiddenLayer{Name: h.Name, Shape: s})
 	}
 	return i, nil
+}
+
+// bounded refuses a description that claims more than anybody has: what follows
+// from it is allocated. Names are for lines that people read.
+func bounded(m *proto.DescribeResponse) error {
+	switch {
+	case m.NumClasses < 0 || m.NumClasses > wire.MaxClasses:
+		return fmt.Errorf("num_classes is %d, want at most %d", m.NumClasses, wire.MaxClasses)
+	case len(m.Classes) > wire.MaxClasses:
+		return fmt.Errorf("%d names of classes, want at most %d", len(m.Classes), wire.MaxClasses)
+	case m.MaxBatch < 0 || m.MaxBatch > wire.MaxElements:
+		return fmt.Errorf("max_batch is %d, want 0 to %d", m.MaxBatch, wire.MaxElements)
+	case len(m.Hidden) > wire.MaxHidden:
+		return fmt.Errorf("%d hidden layers, want at most %d", len(m.Hidden), wire.MaxHidden)
+	}
+	name := func(what, s string) error {
+		if len(s) > wire.MaxName {
+			return fmt.Errorf("%s has %d bytes, want at most %d", what, len(s), wire.MaxName)
+		}
+		if !wire.Plain(s) {
+			return fmt.Errorf("%s is %s, which has characters that are not printed", what, strconv.QuoteToASCII(s))
+		}
+		return nil
+	}
+	shape := func(what string, dims []int64) error {
+		if s, n, err := wire.Shape(dims); err == nil && n > wire.MaxExample { // what is no shape is told below
+			return fmt.Errorf("%s %v has %d elements, want at most %d", what, s, n, wire.MaxExample)
+		}
+		return nil
+	}
+	if err := shape("input shape", m.InputShape); err != nil {
+		return err
+	}
+	for _, n := range []struct{ what, s string }{{"the name", m.Name}, {"the version", m.Version}, {"the digest", m.Digest}} {
+		if err := name(n.what, n.s); err != nil {
+			return err
+		}
+	}
+	for i, c := range m.Classes {
+		if err := name(fmt.Sprintf("the name of class %d", i), c); err != nil {
+			return err
+		}
+	}
+	for i, h := range m.Hidden {
+		if err := name(fmt.Sprintf("the name of hidden layer %d", i), h.GetName()); err != nil {
+			return err
+		}
+		if err := shape("hidden layer "+h.GetName(), h.GetShape()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
-// DialOptions are what a connection to a plugin needs: no message limit, and
-// the windows that the plugin's end has.
+// DialOptions are what a connection to a plugin needs: no limit on what is sent, the
+// windows that the plugin's end has, and a limit of wire.MaxAnswer on what comes,
+// which calls for rows replace by what those rows can give.
 func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithInitialWindowSize(wire.StreamWindow), grpc.WithInitialConnWindowSize(wire.ConnectionWindow),
 		grpc.WithWriteBufferSize(wire.BufferSize), grpc.WithReadBufferSize(wire.BufferSize),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxAnswer), grpc.MaxCallSendMsgSize(math.MaxInt32)),
 	}
 }
 

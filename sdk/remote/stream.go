@@ -5,30 +5,41 @@ import (
 	"errors"
 	"io"
 
+	"google.golang.org/grpc"
+
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/proto"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
-// Stream opens a Differentiate stream. It is to be used by one goroutine at a
-// time and ends with ctx or Close.
-func (c *Client) Stream(ctx context.Context) (*Stream, error) {
+// Stream opens a Differentiate stream for answers of at most wire.MaxAnswer bytes.
+// It is to be used by one goroutine at a time and ends with ctx or Close.
+func (c *Client) Stream(ctx context.Context) (*Stream, error) { return c.StreamRows(ctx, 0) }
+
+// StreamRows is Stream for steps of up to n rows, whatever their answers need.
+func (c *Client) StreamRows(ctx context.Context, n int) (*Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	s, err := c.rpc.Differentiate(ctx)
+	room := max(wire.MaxAnswer, c.room(n))
+	s, err := c.rpc.Differentiate(ctx, grpc.MaxCallRecvMsgSize(room))
 	if err != nil {
 		cancel()
 		return nil, fromStatus(err)
 	}
-	return &Stream{rpc: s, cancel: cancel}, nil
+	return &Stream{c: c, rpc: s, cancel: cancel, room: room}, nil
 }
 
 // Stream is one lane of forward and backward steps with one live tape. After
 // an error it is dead and must be closed.
 type Stream struct {
+	c      *Client
+	room   int // bytes of an answer
 	rpc    proto.Classifier_DifferentiateClient
 	cancel context.CancelFunc
 }
+
+// Holds reports whether the answers to n rows may come over the stream.
+func (s *Stream) Holds(n int) bool { return s.c.room(n) <= s.room }
 
 // Forward frees the last tape and makes a new one.
 func (s *Stream) Forward(x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error) {

@@ -28,7 +28,7 @@ func attention(c *call) []*value {
 		c.fail("has queries of shape %v, keys %v and values %v", q.shape, k.shape, v.shape)
 	}
 	if share := q.shape[1] / k.shape[1]; share > 1 {
-		idx := make([]int, q.shape[1])
+		idx := fresh[int](&c.room, q.shape[1])
 		for i := range idx {
 			idx[i] = i / share
 		}
@@ -45,7 +45,7 @@ func attention(c *call) []*value {
 		s = c.combine(s, c.added(c.any(3)), add())
 	}
 	if c.n.int("is_causal", 0) != 0 {
-		s = c.combine(s, causal(s.shape[2], s.shape[3]), add())
+		s = c.combine(s, c.causal(s.shape[2], s.shape[3]), add())
 	}
 	y := c.product(c.softmax(c.plain(s), s.shape[3]), v)
 	if aside {
@@ -68,8 +68,8 @@ func (c *call) added(mask *value) *value {
 }
 
 // causal hides what comes later: query i sees keys up to i.
-func causal(queries, keys int) *value {
-	out := &value{kind: float, shape: []int{queries, keys}, f: make([]float32, queries*keys)}
+func (c *call) causal(queries, keys int) *value {
+	out := c.zeros([]int{queries, keys})
 	for i := range out.f {
 		if i%keys > i/keys {
 			out.f[i] = float32(math.Inf(-1))

@@ -72,7 +72,7 @@ func (c *call) integers(i int) []int {
 	if v.kind == float {
 		c.fail("its input %d holds floats, want integers", i)
 	}
-	out := make([]int, len(v.i))
+	out := fresh[int](&c.room, len(v.i))
 	for k, x := range v.i {
 		out[k] = int(max(min(x, 1<<40), -1<<40)) // ends of slices may be the largest integer
 	}

@@ -50,6 +50,8 @@ const schema = `{
     "layout": {"enum": ["auto", "nchw", "nhwc", "flat"], "default": "auto", "description": "order of the dimensions of the model's input"},
     "input_range": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "legal inputs: [lowest, highest]"},
     "max_batch": {"type": "integer", "minimum": 0, "description": "rows per call; default: as many as need 64 MiB"},
+    "memory": {"type": "string", "pattern": "^[1-9][0-9]{0,5}(KiB|MiB|GiB|TiB)$", "examples": ["2GiB"], "description": "what loading, or the evaluation of a batch with its backward pass, may take; default: 256 MiB, 32 times the file and 768 times a row of the input, that at most 2 GiB; for max_batch four times its results, at most 4 GiB"},
+    "work": {"type": "number", "exclusiveMinimum": 0, "examples": [1e12], "description": "multiply-adds that a row may take, other operations counted as up to 8; default: 2^31, 2^11 for each byte of the file and 2^17 for each number of a row of the input"},
     "hidden": {"type": "array", "items": {"type": "string", "minLength": 1}, "uniqueItems": true, "description": "names of tensors to offer as hidden layers"}
   }
 }`
@@ -66,6 +68,8 @@ type settings struct {
 	Range    []float32                  `json:"input_range"`
 	MaxBatch int                        `json:"max_batch"`
 	Hidden   []string                   `json:"hidden"`
+	Memory   string                     `json:"memory"`
+	Work     float64                    `json:"work"`
 }
 
 // Classifier is a model of an ONNX file. Its methods may be called
@@ -120,11 +124,11 @@ func (c *Classifier) Configure(ctx context.Context, config sdk.Config) error {
 // load reads and tries a model.
 func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Info, error) {
 	path := config.Path(s.Model)
-	data, err := readFile(path)
+	data, err := readFile(path, s.Memory)
 	if err != nil {
 		return nil, sdk.Info{}, err
 	}
-	m, err := parse(data, filepath.Dir(path))
+	m, err := parse(data, filepath.Dir(path), s)
 	if err != nil {
 		return nil, sdk.Info{}, err
 	}
@@ -152,10 +156,12 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	p.settle(h.kind, v.f)
 	if config.Classes > 0 && config.Classes != p.classes {
 		p.pool.Close()
-		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d", p.classes, config.Classes)
+		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d%s", p.classes, config.Classes,
+			pick(config.Classes < p.classes, ": where not every class occurs in the data, data.classes names all of them, in the model's order", ""))
 	}
 	if s.MaxBatch > 0 && !p.fixed {
 		p.step = s.MaxBatch
+		p.allowance.batch(p.step, p.each)
 	}
 	info := blank()
 	info.InputShape, info.Layout, info.NumClasses = p.entry.wire.Clone(), p.entry.order, p.classes
@@ -185,6 +191,11 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 	h, err := m.head(s.Output, s.Kind)
 	if err != nil {
+		if s.Output == "" { // no choice of an output helps where none can be computed
+			if why := m.unsupportedAll(); why != nil {
+				err = why
+			}
+		}
 		return nil, head{}, err
 	}
 	by, err := m.producers()
@@ -197,6 +208,9 @@ func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 			return nil, head{}, sdk.Diagnostics{{Pointer: fmt.Sprintf("/hidden/%d", i), Message: fmt.Sprintf("the model computes no tensor %q", name)}}
 		}
 		targets = append(targets, name)
+	}
+	if err := m.unsupported(targets...); err != nil {
+		return nil, head{}, err
 	}
 	in, err := m.guarded(s.Input, s.Inputs, targets)
 	if err != nil {
@@ -211,12 +225,15 @@ func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 		return nil, head{}, err
 	}
 	defer k.Close()
-	g, err := compile(m, e.name, targets, &run{k: k})
+	m.room.row(size(e.shape))
+	f := &run{room: m.room, k: k}
+	g, err := compile(m, e.name, targets, f)
 	if err != nil {
 		return nil, head{}, err
 	}
-	p := &program{entry: e, graph: g, single: s.MaxBatch == 1, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
-	p.pool.New = newSession
+	p := &program{allowance: m.room.allowance, entry: e, graph: g, single: s.MaxBatch == 1, names: []string{sdk.Output}, slots: map[string]int{}, shapes: map[string]tensor.Shape{}}
+	p.base.Store(m.room.base.Load())
+	p.pool.New, p.pool.Full = p.session, p.full
 	p.slots[sdk.Output] = g.slots[h.target]
 	for _, name := range s.Hidden {
 		p.names = append(p.names, sdk.HiddenPrefix+name)
@@ -225,8 +242,9 @@ func build(m *model, config sdk.Config, s settings) (*program, head, error) {
 	return p, h, nil
 }
 
-// readFile reads a file of at most maxFile bytes.
-func readFile(path string) ([]byte, error) {
+// readFile reads a file of at most maxFile bytes, and of as many as fit into
+// memory.
+func readFile(path, memory string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -236,6 +254,9 @@ func readFile(path string) ([]byte, error) {
 	}
 	if info.Size() > maxFile {
 		return nil, fmt.Errorf("%d bytes, want at most %d", info.Size(), maxFile)
+	}
+	if memory != "" && info.Size() > bytesIn(memory) {
+		return nil, fmt.Errorf("%s, more than memory: %s", inBytes(info.Size()), memory)
 	}
 	return os.ReadFile(path)
 }

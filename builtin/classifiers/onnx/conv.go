@@ -27,7 +27,8 @@ func (c *call) pack(w *value, win window, channels, groups int) *convolution {
 	if h > maxFilled/wd || kd > maxFilled/(h*wd) || v.f*cg > maxFilled/(h*wd*kd) {
 		c.fail("its dilated window is too large")
 	}
-	v.packed = make([]float32, kd*h*wd*cg*v.f)
+	c.spend(kd*h*wd*cg, v.f)
+	v.packed = fresh[float32](&c.room, kd*h*wd*cg*v.f)
 	for f := range v.f {
 		g, fi := f/fg, f%fg
 		for ci := range cg {
@@ -56,6 +57,27 @@ func (v *convolution) geometry(c, f int) kernel.Conv {
 	}
 }
 
+// pay asks for the work and the kernels' scratch of n examples.
+func (v *convolution) pay(r *run, n int, back bool) {
+	g := v.geometry(v.c/v.groups, v.f/v.groups)
+	pixels, depth := v.out[0]*g.OH*g.OW, g.KH*g.KW*g.C
+	r.spend(n, max(pixels, v.in[0]*g.H*g.W), v.groups)
+	r.spend(n, pixels, v.kernel[0]*depth, v.f)
+	r.spend(n, v.in[0]*v.out[0]+v.out[0]*v.kernel[0], v.groups, workNode)
+	const tile, block = 64, 168 // of the kernels at most
+	if !back {
+		columns := times(int64(min(tile, n*pixels)), int64(depth))
+		r.kernel(max(columns, times(int64(depth), int64(g.F+tile))))
+		return
+	}
+	r.spend(g.SH, g.SW, workNode) // phases
+	packed, rows := times(int64(g.F), int64(depth+g.KH*g.KW*tile)), int64(0)
+	if g.C%16 != 0 { // products with the whole kernel, some rows of each thread at a time
+		rows = times(int64(max(block, g.OW)*r.k.Threads()), int64(depth+tile))
+	}
+	r.kernel(packed + rows)
+}
+
 // planes calls f for each kernel plane of each output plane that reads an
 // input plane.
 func (v *convolution) planes(n int, f func(in, out, plane int)) {
@@ -72,6 +94,7 @@ func (v *convolution) planes(n int, f func(in, out, plane int)) {
 
 // forward computes y (n, D, H, W, F) from x, without a bias.
 func (v *convolution) forward(r *run, y, x []float32, n int) {
+	v.pay(r, n, false)
 	if v.depthwise {
 		r.k.DepthwiseForward(y, x, v.packed, n, kernel.Depthwise{Conv: v.geometry(v.c, v.f), M: v.f / v.c}, kernel.Epilogue{})
 		return
@@ -91,6 +114,7 @@ func (v *convolution) forward(r *run, y, x []float32, n int) {
 
 // backward computes dx from dy.
 func (v *convolution) backward(r *run, dx, dy []float32, n int) {
+	v.pay(r, n, true)
 	if v.depthwise {
 		r.k.DepthwiseInput(dx, dy, v.packed, n, kernel.Depthwise{Conv: v.geometry(v.c, v.f), M: v.f / v.c})
 		return
@@ -116,12 +140,9 @@ func (v *convolution) grouped(r *run, dst, src []float32, n, cd, cs int, back bo
 		f(dst, src, v.packed, g)
 		return
 	}
-	a := &r.results
-	if back {
-		a = &r.scratch
-	}
 	one, each := len(v.packed)/v.groups, cd/v.groups
-	d, s := a.take(len(dst)/v.groups), a.take(len(src)/v.groups)
+	take := pick(back, r.spare, r.numbers)
+	d, s := take(len(dst)/v.groups), take(len(src)/v.groups)
 	for k := range v.groups {
 		columns(s, src, cs/v.groups, 0, cs, k*(cs/v.groups), cs/v.groups)
 		f(d, s, v.packed[k*one:][:one], g)
@@ -165,7 +186,7 @@ func (c *call) convolved(x *value, v *convolution) *value {
 		v.forward(c.run, out.f, x.f, x.shape[0])
 	}
 	c.record(out, func() {
-		d := c.scratch.take(len(x.f))
+		d := c.spare(len(x.f))
 		v.backward(c.run, d, out.d, x.shape[0])
 		c.pass(x, d)
 	}, x)
@@ -197,17 +218,17 @@ type prepared struct {
 	v   any
 }
 
-// cached is what make gives, kept with the node if the weights are constant
+// cached is what prepare gives, kept with the node if the weights are constant
 // and the geometry that of the first call.
-func (c *call) cached(w *value, win window, make func() any) any {
+func (c *call) cached(w *value, win window, prepare func() any) any {
 	if !w.constant {
-		return make()
+		return prepare()
 	}
-	c.n.once.Do(func() { c.n.ready = prepared{win, make()} })
+	c.n.once.Do(func() { c.lasting(func() { c.n.ready = prepared{win, prepare()} }) })
 	if p, ok := c.n.ready.(prepared); ok && p.win == win {
 		return p.v
 	}
-	return make()
+	return prepare()
 }
 
 // convTranspose is the transpose of a correlation: its backward pass, run
@@ -232,7 +253,7 @@ func convTranspose(c *call) []*value {
 		v.backward(c.run, out.f, x.f, x.shape[0])
 	}
 	c.record(out, func() {
-		d := c.scratch.take(len(x.f))
+		d := c.spare(len(x.f))
 		v.forward(c.run, d, out.d, x.shape[0])
 		c.pass(x, d)
 	}, x)

@@ -14,6 +14,7 @@ const (
 // minimises pᵀQp over Σp = 1 by one class after another (Wu, Lin and Weng 2004,
 // second approach, as libsvm does). It remembers each step for the way back.
 type coupling struct {
+	room   *room
 	k      int
 	r, q   []float64 // (k, k): of i against j; Q
 	p, qp  []float64
@@ -29,8 +30,9 @@ type coupled struct {
 	before, after float64   // qp[t] before, pqp after
 }
 
-func newCoupling(k int) *coupling {
-	return &coupling{k: k, r: make([]float64, k*k), q: make([]float64, k*k), p: make([]float64, k), qp: make([]float64, k)}
+func newCoupling(r *room, k int) *coupling {
+	r.claim(1, bytesValue)
+	return &coupling{room: r, k: k, r: fresh[float64](r, k*k), q: fresh[float64](r, k*k), p: fresh[float64](r, k), qp: fresh[float64](r, k)}
 }
 
 // solve finds p. keep remembers the steps.
@@ -62,7 +64,7 @@ func (c *coupling) solve(keep bool) {
 			return
 		}
 		if keep {
-			c.starts = append(c.starts, append([]float64{}, c.p...))
+			c.starts = append(grown(c.room, c.starts, 1), copied(c.room, c.p))
 		}
 		for t := range k {
 			pqp = c.step(t, pqp, keep)
@@ -81,7 +83,7 @@ func (c *coupling) step(t int, pqp float64, keep bool) float64 {
 		c.p[j] /= 1 + delta
 	}
 	if keep {
-		c.steps = append(c.steps, coupled{t, delta, at, append([]float64{}, c.p...), append([]float64{}, c.qp...), before, pqp})
+		c.steps = append(grown(c.room, c.steps, 1), coupled{t, delta, at, copied(c.room, c.p), copied(c.room, c.qp), before, pqp})
 	}
 	return pqp
 }
@@ -89,7 +91,8 @@ func (c *coupling) step(t int, pqp float64, keep bool) float64 {
 // back pulls dp back to dr, both overwritten; dr is that of r as a whole.
 func (c *coupling) back(dp, dr []float64) {
 	k := c.k
-	dq, dqp := make([]float64, k*k), make([]float64, k)
+	dq, dqp := fresh[float64](c.room, k*k), fresh[float64](c.room, k)
+	qp := fresh[float64](c.room, k)
 	for sweep := len(c.starts) - 1; sweep >= 0; sweep-- {
 		dc := 0.0 // of pᵀQp
 		clear(dqp)
@@ -97,7 +100,7 @@ func (c *coupling) back(dp, dr []float64) {
 			dc = c.backStep(&c.steps[sweep*k+i], dp, dqp, dq, dc)
 		}
 		p := c.starts[sweep]
-		qp := make([]float64, k)
+		clear(qp)
 		for t := range k {
 			for j := range k {
 				qp[t] += c.q[t*k+j] * p[j]
@@ -146,9 +149,6 @@ func (c *coupling) backStep(s *coupled, dp, dqp, dq []float64, dc float64) float
 	return dc + dd/qtt
 }
 
-// maxCoupled is how many numbers the steps of all rows may take.
-const maxCoupled = 1 << 26
-
 // coupled turns z, a number for each pair of classes (N, pairs) whose logistic
 // 1/(1 + eᶻ) is the first one's probability, into probabilities (N, classes).
 func (c *call) coupled(z *value, classes int) *value {
@@ -156,14 +156,12 @@ func (c *call) coupled(z *value, classes int) *value {
 	n, pairs := z.shape[0], z.shape[1]
 	out := c.float([]int{n, classes}, false)
 	keep := c.keep && z.diff
-	if keep && n > maxCoupled/(2*couplingSweeps*classes*(classes+4)) {
-		panic(fault{tooLarge: true, text: "takes too many steps to couple the probabilities of so many rows"})
-	}
-	rows := make([]*coupling, pick(keep, n, 1))
+	c.spend(n, classes, classes, couplingSweeps, 2)
+	rows := fresh[*coupling](&c.room, pick(keep, n, 1))
 	for i := range n {
 		s := rows[i%len(rows)]
 		if s == nil {
-			s = newCoupling(classes)
+			s = newCoupling(&c.room, classes)
 			rows[i%len(rows)] = s
 		}
 		p := 0
@@ -180,7 +178,8 @@ func (c *call) coupled(z *value, classes int) *value {
 		}
 	}
 	c.record(out, func() {
-		d, dp, dr := c.scratch.take(len(z.f)), make([]float64, classes), make([]float64, classes*classes)
+		c.spend(n, classes, classes, couplingSweeps, 4)
+		d, dp, dr := c.spare(len(z.f)), fresh[float64](&c.room, classes), fresh[float64](&c.room, classes*classes)
 		for i, s := range rows {
 			for k := range dp {
 				dp[k] = float64(out.d[i*classes+k])

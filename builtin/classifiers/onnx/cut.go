@@ -6,7 +6,7 @@ import "slices"
 func concat(c *call) []*value {
 	first := c.any(0)
 	axis := c.axisOf(c.n.int("axis", 0), len(first.shape))
-	vs := make([]*value, len(c.in))
+	vs := fresh[*value](&c.room, len(c.in))
 	last, total := true, 0
 	for i := range vs {
 		v := c.any(i)
@@ -41,7 +41,7 @@ func concat(c *call) []*value {
 		for _, v := range vs {
 			n := v.shape[axis] * inner
 			if v.diff {
-				d := c.scratch.take(size(v.shape))
+				d := c.spare(size(v.shape))
 				for o := range outer {
 					copy(d[o*n:][:n], out.d[o*total*inner+at:])
 				}
@@ -59,15 +59,16 @@ func split(c *call) []*value {
 	sizes, ok := c.list("split", 1)
 	if !ok { // equal parts, the last may be smaller
 		parts := c.n.int("num_outputs", len(c.n.out))
-		if parts < 1 {
-			c.fail("splits into %d parts", parts)
+		if parts < 1 || parts > max(1, len(c.n.out)) {
+			c.fail("splits into %d parts, and has %d outputs", parts, len(c.n.out))
 		}
 		each := (v.shape[axis] + parts - 1) / parts
+		sizes = fresh[int](&c.room, parts)[:0]
 		for left := v.shape[axis]; len(sizes) < parts; left -= each {
 			sizes = append(sizes, max(0, min(each, left)))
 		}
 	}
-	var out []*value
+	out := fresh[*value](&c.room, len(sizes))[:0]
 	at := 0
 	for _, n := range sizes {
 		if n < 0 || at+n > v.shape[axis] {
@@ -87,14 +88,15 @@ func slice(c *call) []*value {
 	starts, _ := c.list("starts", 1)
 	ends, _ := c.list("ends", 2)
 	axes, hasAxes := c.list("axes", 3)
+	if len(starts) > len(v.shape) {
+		c.fail("has %d starts for shape %v", len(starts), v.shape)
+	}
 	steps := slices.Repeat([]int{1}, len(starts))
 	if c.has(4) {
 		steps = c.integers(4)
 	}
 	if !hasAxes {
-		for i := range starts {
-			axes = append(axes, i)
-		}
+		axes = count(len(starts))
 	}
 	if len(ends) != len(starts) || len(axes) != len(starts) || len(steps) != len(starts) {
 		c.fail("has %d starts, %d ends, %d axes and %d steps", len(starts), len(ends), len(axes), len(steps))
@@ -118,10 +120,12 @@ func slice(c *call) []*value {
 			v = c.part(v, a, from, max(0, to-from))
 			continue
 		case step > 0:
+			idx = fresh[int](&c.room, d)[:0]
 			for k, to := bound(starts[i], 0, d), bound(ends[i], 0, d); k < to; k += step {
 				idx = append(idx, k)
 			}
 		default:
+			idx = fresh[int](&c.room, d)[:0]
 			for k, to := bound(starts[i], 0, d-1), bound(ends[i], -1, d-1); k > to; k += step {
 				idx = append(idx, k)
 			}

@@ -26,6 +26,9 @@ func einsum(c *call) []*value {
 	if len(parts) != len(c.in) {
 		c.fail("has %d operands for the equation %q", len(c.in), c.n.text("equation", ""))
 	}
+	if len(parts) > maxLabels {
+		c.fail("has %d operands, want at most %d", len(parts), maxLabels)
+	}
 	terms := make([]term, len(parts))
 	sizes, counts, dots := map[rune]int{}, map[rune]int{}, 0
 	for i, p := range parts {

@@ -28,7 +28,7 @@ func (c *call) centred(x *value, zero, axis int) *value {
 	if len(z.i) != 1 && (axis < 0 || axis >= len(x.shape) || len(z.i) != x.shape[axis]) {
 		c.fail("its zero point, input %d, has %d numbers for shape %v", zero, len(z.i), x.shape)
 	}
-	f := make([]float32, len(z.i))
+	f := fresh[float32](&c.room, len(z.i))
 	for i, v := range z.i {
 		f[i] = float32(v)
 	}
@@ -74,8 +74,8 @@ func (c *call) exactly(x *value, reach float64, f func(x *value) *value) *value 
 
 // digits adds f of x to out, bits of x at a time.
 func (c *call) digits(out, x *value, bits int, f func(x *value) *value) {
-	rest := make([]int32, len(x.f))
-	c.results.claim(len(rest))
+	rest := fresh[int32](&c.room, len(x.f))
+	c.results.used += len(rest)
 	for i, v := range x.f {
 		rest[i] = int32(v)
 	}
@@ -115,14 +115,14 @@ func reachOf(w []float32, n int) float64 {
 
 // columnReach is reachOf for matrices (…, K, N) that are multiplied from the
 // right.
-func columnReach(b *value) float64 {
+func (c *call) columnReach(b *value) float64 {
 	k, n := 1, 1
 	if r := len(b.shape); r > 1 {
 		k, n = b.shape[r-2], b.shape[r-1]
 	} else if r == 1 {
 		k = b.shape[0]
 	}
-	most, sums := 0.0, make([]float64, n)
+	most, sums := 0.0, fresh[float64](&c.room, n)
 	for i := 0; i < len(b.f) && k*n > 0; i += n {
 		if i%(k*n) == 0 {
 			clear(sums)
@@ -170,12 +170,18 @@ func (c *call) requantized(sums *value, factor []float32, axis int, g grid) *val
 
 // factors are what a sum of products on two grids is worth, in steps of a
 // third.
-func factors(a, b, y []float32) []float32 {
-	out := make([]float32, max(len(a), len(b)))
+func (c *call) factors(a, b, y []float32) []float32 {
+	if len(a) == 0 || len(b) == 0 || y != nil && len(y) != 1 {
+		c.fail("has scales of %d, %d and %d numbers", len(a), len(b), len(y))
+	}
+	out := fresh[float32](&c.room, max(len(a), len(b)))
 	for i := range out {
 		out[i] = a[min(i, len(a)-1)] * b[min(i, len(b)-1)]
 		if y != nil {
 			out[i] /= y[0]
+		}
+		if !isFinite(out[i]) {
+			c.fail("has scales that are worth %v at place %d: want finite", out[i], i)
 		}
 	}
 	return out

@@ -18,7 +18,8 @@ import (
 // the names of those files.
 type external struct {
 	sum   hash.Hash
-	names map[string]bool
+	names map[string]int64 // bytes that are read of it
+	bytes int64            // of all, each at most once
 }
 
 // Beside are the files that the model in file keeps tensors in, relative to its
@@ -28,7 +29,7 @@ func Beside(file string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := parse(data, filepath.Dir(file))
+	m, err := parse(data, filepath.Dir(file), settings{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -67,26 +68,30 @@ func (m *model) readExternal(entries map[string]string, want int) ([]byte, error
 		return nil, err
 	}
 	defer func() { _ = root.Close() }() // only read from
+	info, err := root.Stat(name)        // to open a pipe may take for ever
+	if err != nil {
+		return nil, fmt.Errorf("external data: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size()-offset < int64(want) {
+		return nil, fmt.Errorf("external data %q: want a file with %d bytes from byte %d on, it has %d", location, want, offset, info.Size())
+	}
+	if m.digest.sum == nil {
+		m.digest.sum, m.digest.names = sha256.New(), map[string]int64{}
+	}
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("external data: %w", err)
 	}
 	defer func() { _ = f.Close() }() // only read from
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size()-offset < int64(want) {
-		return nil, fmt.Errorf("external data %q: want a file with %d bytes from byte %d on, it has %d", location, want, offset, info.Size())
-	}
-	b := make([]byte, want)
+	file := path.Clean(location)
+	had := m.digest.names[file]
+	m.digest.names[file] += int64(want)
+	m.digest.bytes += min(info.Size(), had+int64(want)) - min(info.Size(), had)
+	m.room.allowance = m.settings.allowanceOf(m.bytes + m.digest.bytes)
+	b := fresh[byte](&m.room, want)
 	if _, err := f.ReadAt(b, offset); err != nil {
 		return nil, fmt.Errorf("external data: %w", err)
 	}
-	if m.digest.sum == nil {
-		m.digest.sum, m.digest.names = sha256.New(), map[string]bool{}
-	}
-	m.digest.names[path.Clean(location)] = true
 	m.digest.sum.Write(b)
 	return b, nil
 }

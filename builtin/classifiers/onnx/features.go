@@ -82,7 +82,7 @@ func binarizer(c *call) []*value {
 
 // featureVectorizer joins columns.
 func featureVectorizer(c *call) []*value {
-	in := make([]*value, len(c.in))
+	in := fresh[*value](&c.room, len(c.in))
 	for i := range in {
 		if in[i] = c.toFloat(c.any(i)); len(in[i].shape) == 1 {
 			in[i] = c.view(in[i], []int{1, in[i].shape[0]})
@@ -103,6 +103,7 @@ func oneHotEncoder(c *call) []*value {
 	x = c.toKind(x, integer)
 	out := c.float(append(slices.Clone(x.shape), len(categories)), false)
 	clear(out.f)
+	c.claim(len(categories), bytesEntry)
 	at := map[int64]int{}
 	for i, k := range categories {
 		at[k] = i
@@ -124,6 +125,7 @@ func labelEncoder(c *call) []*value {
 	if size(keys.shape) != size(values.shape) || size(keys.shape) == 0 {
 		c.fail("has %d keys and %d values that are numbers of the input's type: strings are not supported", size(keys.shape), size(values.shape))
 	}
+	c.claim(size(keys.shape), bytesEntry)
 	at, missing := map[float64]int{}, -1
 	for i := range size(keys.shape) {
 		k := keys.number(i)

@@ -40,8 +40,8 @@ func TestFeatures(t *testing.T) {
 	} {
 		t.Run(c.op, func(t *testing.T) {
 			n := &node{op: c.op, domain: domainML, attrs: c.a, out: []string{"y"}}
-			n.do = operatorOf(n)
-			out, err := (&run{k: k}).step(n, []*value{c.in})
+			n.do = newOperators().of(n)
+			out, err := newRun(k, plenty).step(n, []*value{c.in})
 			got := fmt.Sprint(err)
 			if err == nil {
 				got = fmt.Sprint(out[0].f, out[0].i)
@@ -61,15 +61,16 @@ func TestImputerGradient(t *testing.T) {
 	}
 	defer k.Close()
 	n := &node{op: "Imputer", domain: domainML, attrs: attrs{"imputed_value_floats": reals(7), "replaced_value_float": real32(2)}}
-	n.do = operatorOf(n)
-	r := &run{k: k, keep: true}
+	n.do = newOperators().of(n)
+	r := newRun(k, plenty)
+	r.keep = true
 	x := numbers(1, 2, 3)
 	x.diff = true
 	out, err := r.step(n, []*value{x})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := r.backward(x, map[*value][]float32{out[0]: {4, 5, 6}}, out); fmt.Sprint(d) != "[4 0 6]" {
+	if d := pulled(t, r, x, map[*value][]float32{out[0]: {4, 5, 6}}, out); fmt.Sprint(d) != "[4 0 6]" {
 		t.Errorf("gradient %v, want [4 0 6]", d)
 	}
 }

@@ -30,8 +30,9 @@ func FuzzEquation(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, equation string, a, b byte) {
 		n := &node{op: "Einsum", attrs: attrs{"equation": word(equation)}, version: 13}
-		n.do = operatorOf(n)
-		r := &run{k: k, keep: true}
+		n.do = newOperators().of(n)
+		r := newRun(k, plenty)
+		r.keep = true
 		x, y := dims(a), dims(b)
 		for _, in := range [][]*value{{x}, {x, y}} {
 			out, err := r.step(n, in)
@@ -44,7 +45,9 @@ func FuzzEquation(f *testing.F) {
 			if len(out[0].f) != size(out[0].shape) {
 				t.Errorf("%d numbers of shape %v", len(out[0].f), out[0].shape)
 			}
-			r.backward(x, map[*value][]float32{out[0]: make([]float32, len(out[0].f))}, out)
+			if _, err := r.backward(x, map[*value][]float32{out[0]: make([]float32, len(out[0].f))}, out); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }
@@ -57,7 +60,7 @@ func FuzzInputs(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, elem int64, dim int, said bool) {
 		p := port{name: "z", elem: elem, dims: []int{-1, max(-1, dim)}, said: said}
-		m := &model{consts: map[string]*value{}, inputs: []port{{name: "x", elem: typeFloat, dims: []int{-1, 3}, said: true}, p}}
+		m := &model{room: newRoom(plenty), consts: map[string]*value{}, inputs: []port{{name: "x", elem: typeFloat, dims: []int{-1, 3}, said: true}, p}}
 		in, err := m.guarded(nil, map[string]json.RawMessage{"z": raw}, nil)
 		if err != nil {
 			return

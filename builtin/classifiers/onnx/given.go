@@ -83,15 +83,25 @@ func (m *model) guarded(in entries, inputs map[string]json.RawMessage, targets [
 }
 
 func (m *model) inputNames(ports []port) string {
+	return fmt.Sprint(namesOf(ports))
+}
+
+// namesOf are names for an error, the first of many.
+func namesOf(ports []port) []string {
+	const most = 16
 	var names []string
-	for _, p := range ports {
-		names = append(names, fmt.Sprintf("%q", p.name))
+	for _, p := range ports[:min(most, len(ports))] {
+		names = append(names, fmt.Sprintf("%q", brief(p.name)))
 	}
-	return fmt.Sprint(names)
+	if len(ports) > most {
+		names = append(names, fmt.Sprintf("and %d more", len(ports)-most))
+	}
+	return names
 }
 
 // give makes the value of an input from the config.
-func (m *model) give(p port, raw json.RawMessage) error {
+func (m *model) give(p port, raw json.RawMessage) (err error) {
+	defer rescue(func() string { return "its value" }, &err)
 	var whole struct {
 		Shape []int           `json:"shape"`
 		Fill  json.RawMessage `json:"fill"`
@@ -129,16 +139,21 @@ func (m *model) give(p port, raw json.RawMessage) error {
 		return errors.New("is not of numbers")
 	}
 	lo, hi := limits(p.elem)
+	if v.kind == float {
+		v.f = fresh[float32](&m.room, n)
+	} else {
+		v.i = fresh[int64](&m.room, n)
+	}
 	for i := range n {
 		x := numbers[i%len(numbers)]
 		if v.kind == float {
-			v.f = append(v.f, float32(x))
+			v.f[i] = float32(x)
 			continue
 		}
 		if x != math.Trunc(x) || x < float64(lo) || x > float64(hi) || math.Abs(x) > 1<<53 {
 			return fmt.Errorf("%v: want a whole number from %d to %d", x, lo, hi)
 		}
-		v.i = append(v.i, int64(x))
+		v.i[i] = int64(x)
 	}
 	if rows {
 		m.given = append(m.given, given{name: p.name, row: v})

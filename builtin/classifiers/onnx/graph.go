@@ -29,6 +29,8 @@ func compile(m *model, input string, targets []string, f *run) (*graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	table, folded := newOperators(), newFolding(f, need, targets)
+	f.done, f.per, f.most = 0, 1, f.work // of all that is folded
 	g := &graph{slots: map[string]int{}}
 	known := map[string]*value{} // nil: computed from the input
 	for name, v := range m.consts {
@@ -46,19 +48,19 @@ func compile(m *model, input string, targets []string, f *run) (*graph, error) {
 			continue
 		}
 		if n.do == nil {
-			if n.do = operatorOf(n); n.do == nil {
+			if n.do = table.of(n); n.do == nil {
 				return nil, sdk.Errorf(sdk.Unimplemented, "%v is not supported", n)
 			}
 		}
 		fold := !random[n.op]
-		in := make([]*value, len(n.in))
+		in := make([]*value, len(n.in)) // as many as the file names
 		for i, name := range n.in {
 			if name == "" {
 				continue
 			}
 			v, ok := known[name]
 			if !ok {
-				return nil, fmt.Errorf("%v reads %q, which nothing before it computes", n, name)
+				return nil, fmt.Errorf("%v reads %q, which nothing before it computes", n, brief(name))
 			}
 			in[i], fold = v, fold && v != nil
 		}
@@ -66,16 +68,8 @@ func compile(m *model, input string, targets []string, f *run) (*graph, error) {
 			g.plan(n, known)
 			continue
 		}
-		out, err := f.step(n, in)
-		if err != nil {
+		if err := folded.step(n, in, known); err != nil {
 			return nil, err
-		}
-		for i, name := range n.out {
-			if i < len(out) && name != "" && out[i] != nil {
-				v := f.plain(out[i])
-				v.constant, v.other = true, nil
-				known[name] = v
-			}
 		}
 	}
 	for _, t := range targets {
@@ -85,6 +79,7 @@ func compile(m *model, input string, targets []string, f *run) (*graph, error) {
 		}
 		g.slot(t, v)
 	}
+	f.base.Add(f.made)
 	return g, nil
 }
 
@@ -132,7 +127,10 @@ func (m *model) producers() (map[string]*node, error) {
 				continue
 			}
 			if by[name] != nil {
-				return nil, fmt.Errorf("%q is computed twice, by %v and %v", name, by[name], n)
+				return nil, fmt.Errorf("%q is computed twice, by %v and %v", brief(name), by[name], n)
+			}
+			if m.consts[name] != nil {
+				return nil, fmt.Errorf("%q is an initializer, and %v computes it too", brief(name), n)
 			}
 			by[name] = n
 		}

@@ -137,9 +137,5 @@ func (m *model) scores(by map[string]*node) (string, error) {
 }
 
 func (m *model) outputNames() string {
-	var names []string
-	for _, p := range m.outputs {
-		names = append(names, fmt.Sprintf("%q", p.name))
-	}
-	return strings.Join(names, ", ")
+	return strings.Join(namesOf(m.outputs), ", ")
 }

@@ -97,6 +97,12 @@ var moving = []string{"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", 
 // them symbols.
 func (m *model) reading(input string) (how reading, why string) {
 	how = asFloats
+	readers := map[string][]*node{}
+	for _, n := range m.nodes {
+		for _, name := range n.in {
+			readers[name] = append(readers[name], n)
+		}
+	}
 	queue, seen := []string{input}, map[string]bool{}
 	for len(queue) > 0 {
 		name := queue[0]
@@ -105,10 +111,10 @@ func (m *model) reading(input string) (how reading, why string) {
 			continue
 		}
 		seen[name] = true
-		for _, n := range m.nodes {
+		for _, n := range readers[name] {
 			at := slices.Index(n.in, name)
 			switch {
-			case at < 0, n.domain == "" && (n.op == "Shape" || n.op == "Size"):
+			case n.domain == "" && (n.op == "Shape" || n.op == "Size"):
 			case n.domain == domainML, n.domain == "" && n.op == "Cast" && kindOf(int64(n.int("to", typeFloat))) == float:
 			case at == 0 && n.domain == "" && slices.Contains(moving, n.op) && !slices.Contains(n.in[1:], name):
 				queue = append(queue, n.out...)

@@ -44,10 +44,10 @@ func (c *call) linear(coefficients, intercepts []float32) *value {
 	if len(intercepts) > 0 {
 		ep.Bias = intercepts
 	}
-	c.k.Gemm(out.f, m, kernel.Dense(x.f, n, k), w.T(), ep)
+	c.gemm(out.f, m, kernel.Dense(x.f, n, k), w.T(), ep)
 	c.record(out, func() {
-		d := c.scratch.take(len(x.f))
-		c.k.Gemm(d, k, kernel.Dense(out.d, n, m), w, kernel.Epilogue{})
+		d := c.spare(len(x.f))
+		c.gemm(d, k, kernel.Dense(out.d, n, m), w, kernel.Epilogue{})
 		c.pass(x, d)
 	}, x)
 	return out
@@ -82,7 +82,7 @@ func (c *call) labels(y *value) *value {
 	if len(names) != k {
 		return &value{kind: opaque, shape: []int{n}}
 	}
-	out := &value{kind: integer, shape: []int{n}, i: make([]int64, n)}
+	out := c.whole(0, []int{n})
 	for i := range n {
 		best := 0
 		for q, v := range y.f[i*k : i*k+k] {

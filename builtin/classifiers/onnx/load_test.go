@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -112,6 +111,25 @@ func TestLoadErrors(t *testing.T) {
 	c := New()
 	if _, err := c.Predict(context.Background(), tensor.New(1, 3)); !errors.Is(err, sdk.FailedPrecondition) {
 		t.Errorf("before Configure: %v", err)
+	}
+}
+
+// TestOtherClasses: data of fewer classes than the model has says how to name
+// the rest, data of more classes that it does not fit.
+func TestOtherClasses(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "m.onnx"), scored(nil, portOf("z", typeFloat, -1, 3)).bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for classes, want := range map[int]string{
+		2: "the model has 3 classes, the data has 2: where not every class occurs in the data, data.classes names all of them",
+		3: "<nil>",
+		4: "the model has 3 classes, the data has 4",
+	} {
+		err := New().(sdk.Configurable).Configure(context.Background(), sdk.Config{JSON: []byte(justModel), BaseDir: dir, Classes: classes})
+		if got := fmt.Sprint(err); !strings.Contains(got, want) || classes == 4 && strings.Contains(got, "data.classes") {
+			t.Errorf("%d classes: %s, want %q", classes, got, want)
+		}
 	}
 }
 
@@ -233,7 +251,8 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// FuzzLoad feeds damaged files: errors are fine, panics are not.
+// FuzzLoad feeds damaged files, and runs what loads there and back, all within
+// little memory and work: errors are fine, panics are not.
 func FuzzLoad(f *testing.F) {
 	for _, name := range []string{"mlp", "binary", "split", "sklearn/logistic", "sklearn/tree",
 		"pipelines/svc_radial", "pipelines/rest", "pipelines/bins", "quantized/mlp_dynamic", "quantized/residual", "opsets/07"} {
@@ -245,26 +264,44 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add(linear(tensorOf("w", linearWeights, 3, 2)).bytes())
 	f.Add(linear(outsideOf("w", "w.bin", "8", 3, 2)).bytes())
+	for _, c := range hostileFiles() {
+		if len(c.model) < 1<<10 {
+			f.Add(c.model)
+		}
+	}
+	little := settings{Kind: "auto", Layout: "auto", Memory: "16MiB", Work: 1e7}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 1<<16 || bytes.Contains(b, []byte("Expand")) {
-			return // small files may ask for much work, within the limits
+		if len(b) > 1<<16 {
+			return
 		}
-		m, err := parse(b, "")
+		m, err := parse(b, "", little)
 		if err != nil {
 			return
 		}
-		for _, p := range m.inputs {
-			if size(p.dims) > 1<<10 || size(p.dims) < -1<<10 {
-				return
-			}
-		}
-		p, h, err := build(m, sdk.Config{}, settings{Kind: "auto", Layout: "auto"})
+		p, h, err := build(m, sdk.Config{}, little)
 		if err != nil {
 			return
 		}
-		if y, err := p.try(t.Context(), 0, 1, nil); err == nil && h.judge(p, y) == nil {
-			p.settle(0, y.f)
+		defer p.pool.Close()
+		y, err := p.try(t.Context(), 0, 1, nil)
+		if err != nil || h.judge(p, y) != nil {
+			return
 		}
-		p.pool.Close()
+		p.settle(0, y.f)
+		x := tensor.Batch(min(2, p.step), p.entry.wire)
+		pass := p.pool.Next()
+		outs, err := p.forward(t.Context(), x, []string{sdk.Output}, pass)
+		if err != nil {
+			return
+		}
+		_, _ = p.pullback(x, pass, outs)(t.Context(), outs) // refused or not
+		s, err := p.pool.Find(pass)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.pool.Give(s)
+		if s.peak > s.memory {
+			t.Errorf("took %d bytes of %d", s.peak, s.memory)
+		}
 	})
 }

@@ -7,9 +7,7 @@ func compare(f func(a, b float32) bool, whole func(a, b int64) bool) operator {
 		if (a.kind == float) != (b.kind == float) {
 			c.fail("floats and integers are mixed")
 		}
-		out := &value{kind: boolean, shape: c.broadcast(a.shape, b.shape)}
-		c.mind(out.shape)
-		out.i = make([]int64, size(out.shape))
+		out := c.truths(c.broadcast(a.shape, b.shape))
 		spreadOf(out.shape, a.shape, b.shape).each(func(o, i, j, n, sa, sb int) {
 			for q := range n {
 				if a.kind == float {
@@ -43,7 +41,7 @@ func not(c *call) []*value {
 func test(f func(n *node, x float32) bool) operator {
 	return func(c *call) []*value {
 		v := c.plain(c.x(0))
-		out := &value{kind: boolean, shape: v.shape, i: make([]int64, len(v.f))}
+		out := c.truths(v.shape)
 		for i, x := range v.f {
 			out.i[i] = truth(f(c.n, x))
 		}
@@ -75,7 +73,7 @@ func where(c *call) []*value {
 			if !v.diff {
 				continue
 			}
-			d := c.scratch.take(len(out.d))
+			d := c.spare(len(out.d))
 			for i, t := range cond.i {
 				d[i] = pick((t != 0) == (k == 0), out.d[i], 0)
 			}

@@ -31,24 +31,24 @@ func (c *call) product(a, b *value) *value {
 	lead := c.broadcast(a.shape[:ra-2], b.shape[:rb-2])
 	shape := append(append([]int{}, lead...), a.shape[ra-2], n)
 	out := c.float(shape, false)
-	jobs := matrices(lead, a.shape[:ra-2], b.shape[:rb-2], rb == 2)
+	jobs := c.matrices(lead, a.shape[:ra-2], b.shape[:rb-2], rb == 2)
 	for _, j := range jobs {
-		c.k.Gemm(out.f[j[0]*m*n:][:m*n], n, kernel.Dense(a.f[j[1]*m*k:][:m*k], m, k), kernel.Dense(b.f[j[2]*k*n:][:k*n], k, n), kernel.Epilogue{})
+		c.gemm(out.f[j[0]*m*n:][:m*n], n, kernel.Dense(a.f[j[1]*m*k:][:m*k], m, k), kernel.Dense(b.f[j[2]*k*n:][:k*n], k, n), kernel.Epilogue{})
 	}
 	c.record(out, func() {
 		if a.diff {
-			d := c.scratch.take(len(a.f))
+			d := c.spare(len(a.f))
 			clear(d)
 			for _, j := range jobs {
-				c.k.Gemm(d[j[1]*m*k:][:m*k], k, kernel.Dense(out.d[j[0]*m*n:][:m*n], m, n), kernel.Dense(b.f[j[2]*k*n:][:k*n], k, n).T(), kernel.Epilogue{Accumulate: true})
+				c.gemm(d[j[1]*m*k:][:m*k], k, kernel.Dense(out.d[j[0]*m*n:][:m*n], m, n), kernel.Dense(b.f[j[2]*k*n:][:k*n], k, n).T(), kernel.Epilogue{Accumulate: true})
 			}
 			c.pass(a, d)
 		}
 		if b.diff {
-			d := c.scratch.take(len(b.f))
+			d := c.spare(len(b.f))
 			clear(d)
 			for _, j := range jobs {
-				c.k.Gemm(d[j[2]*k*n:][:k*n], n, kernel.Dense(a.f[j[1]*m*k:][:m*k], m, k).T(), kernel.Dense(out.d[j[0]*m*n:][:m*n], m, n), kernel.Epilogue{Accumulate: true})
+				c.gemm(d[j[2]*k*n:][:k*n], n, kernel.Dense(a.f[j[1]*m*k:][:m*k], m, k).T(), kernel.Dense(out.d[j[0]*m*n:][:m*n], m, n), kernel.Epilogue{Accumulate: true})
 			}
 			c.pass(b, d)
 		}
@@ -65,11 +65,11 @@ func (c *call) product(a, b *value) *value {
 }
 
 // matrices lists which matrix of the output is made of which of a and b.
-func matrices(lead, a, b []int, one bool) [][3]int {
+func (c *call) matrices(lead, a, b []int, one bool) [][3]int {
 	if one {
 		return [][3]int{{}}
 	}
-	var jobs [][3]int
+	jobs := fresh[[3]int](&c.room, size(lead))[:0]
 	spreadOf(lead, a, b).each(func(o, i, j, n, sa, sb int) {
 		for q := range n {
 			jobs = append(jobs, [3]int{o + q, i + q*sa, j + q*sb})
@@ -78,8 +78,34 @@ func matrices(lead, a, b []int, one bool) [][3]int {
 	return jobs
 }
 
-// gemm is alpha·A·B + beta·C with optional transposes.
-func gemm(c *call) []*value {
+// gemm is a product of matrices by the kernels, and pays for it.
+func (r *run) gemm(y []float32, ldc int, a, b kernel.Matrix, ep kernel.Epilogue) {
+	m, k, n := a.Rows, a.Cols, b.Cols
+	r.spend(1, workNode)
+	r.spend(m, n, max(1, k))
+	const tile, packs = 64, 128 // columns of a tile at most; rows from which all columns are packed at least
+	scratch := int64(0)
+	if m > packs {
+		scratch = times(int64(k), int64(n+tile))
+	}
+	if m <= n/4 && m <= k/2 { // the transposed product
+		scratch += times(int64(m), int64(n)) + times(int64(k), int64(m+tile))
+	}
+	r.kernel(scratch)
+	r.k.Gemm(y, ldc, a, b, ep)
+}
+
+// kernel counts the scratch of the kernels, which they keep: n numbers, and
+// a quarter to spare.
+func (r *run) kernel(n int64) {
+	if b := times(n, 5); b > r.kernels {
+		r.hold(b - r.kernels)
+		r.kernels = b
+	}
+}
+
+// gemmOf is alpha·A·B + beta·C with optional transposes.
+func gemmOf(c *call) []*value {
 	a, b := c.plain(c.x(0)), c.plain(c.x(1))
 	if len(a.shape) != 2 || len(b.shape) != 2 {
 		c.fail("its operands have shapes %v and %v, want matrices", a.shape, b.shape)
@@ -103,24 +129,24 @@ func gemm(c *call) []*value {
 	if bias && alpha == 1 && beta == 1 && !c.x(2).diff && len(c.x(2).f) == n && c.x(2).shape[len(c.x(2).shape)-1] == n {
 		ep.Bias, bias = c.x(2).f, false
 	}
-	c.k.Gemm(out.f, n, ma, mb, ep)
+	c.gemm(out.f, n, ma, mb, ep)
 	c.record(out, func() {
 		dy := kernel.Dense(out.d, m, n)
 		if a.diff {
-			d := c.scratch.take(len(a.f))
+			d := c.spare(len(a.f))
 			if ta {
-				c.k.Gemm(d, m, mb, dy.T(), kernel.Epilogue{})
+				c.gemm(d, m, mb, dy.T(), kernel.Epilogue{})
 			} else {
-				c.k.Gemm(d, ma.Cols, dy, mb.T(), kernel.Epilogue{})
+				c.gemm(d, ma.Cols, dy, mb.T(), kernel.Epilogue{})
 			}
 			c.pass(a, d)
 		}
 		if b.diff {
-			d := c.scratch.take(len(b.f))
+			d := c.spare(len(b.f))
 			if tb {
-				c.k.Gemm(d, ma.Cols, dy.T(), ma, kernel.Epilogue{})
+				c.gemm(d, ma.Cols, dy.T(), ma, kernel.Epilogue{})
 			} else {
-				c.k.Gemm(d, n, ma.T(), dy, kernel.Epilogue{})
+				c.gemm(d, n, ma.T(), dy, kernel.Epilogue{})
 			}
 			c.pass(b, d)
 		}

@@ -28,6 +28,10 @@ type model struct {
 	given   []given // inputs that the config gives, a row for each example
 	dir     string  // where external data lie; "": none may be read
 	digest  external
+
+	room     room // of loading
+	settings settings
+	bytes    int64 // of the file
 }
 
 // port is an input or output as the graph declares it.
@@ -72,14 +76,27 @@ func (n *node) String() string {
 	if name == "" && len(n.out) > 0 {
 		name = n.out[0]
 	}
-	return fmt.Sprintf("operator %s (node %q, opset %d)", op, name, n.version)
+	return fmt.Sprintf("operator %s (node %q, opset %d)", brief(op), brief(name), n.version)
 }
 
-// parse reads a ModelProto. dir is the folder of external data, or "".
-func parse(data []byte, dir string) (*model, error) {
-	m := &model{opsets: map[string]int64{}, consts: map[string]*value{}, dir: dir}
+// brief is a name, cut where it is too long to read.
+func brief(name string) string {
+	const most = 120
+	if len(name) <= most {
+		return name
+	}
+	return name[:most] + "…"
+}
+
+// parse reads a ModelProto within what s allows. dir is the folder of external
+// data, or "".
+func parse(data []byte, dir string, s settings) (m *model, err error) {
+	m = &model{opsets: map[string]int64{}, consts: map[string]*value{}, dir: dir, settings: s, bytes: int64(len(data))}
+	m.room = newRoom(s.allowanceOf(m.bytes))
+	defer rescue(func() string { return "the graph" }, &err)
+	m.room.claim(len(data), 1)
 	seen := false
-	err := each(data, func(x field) error {
+	err = each(data, func(x field) error {
 		switch x.num {
 		case 7:
 			seen = true
@@ -95,6 +112,7 @@ func parse(data []byte, dir string) (*model, error) {
 				}
 				return nil
 			})
+			m.room.claim(1, bytesValue)
 			if domain == "ai.onnx" {
 				domain = ""
 			}
@@ -131,20 +149,27 @@ func (m *model) graph(b []byte) error {
 			if len(m.nodes) >= maxNodes {
 				return fmt.Errorf("more than %d nodes", maxNodes)
 			}
+			m.room.claim(1, bytesNode)
 			n, err := m.node(x.b)
-			m.nodes = append(m.nodes, n)
+			m.nodes = append(m.nodes, n) // paid for with the node
 			return err
 		case 5:
+			m.room.claim(1, bytesNode)
 			name, v, err := m.tensor(x.b)
 			if err != nil {
-				return fmt.Errorf("initializer %q: %w", name, err)
+				return fmt.Errorf("initializer %q: %w", brief(name), err)
+			}
+			if m.consts[name] != nil {
+				return fmt.Errorf("initializer %q is there twice", brief(name))
 			}
 			m.consts[name] = v
 		case 11:
+			m.room.claim(1, bytesNode)
 			p, err := readPort(x.b)
 			m.inputs = append(m.inputs, p)
 			return err
 		case 12:
+			m.room.claim(1, bytesNode)
 			p, err := readPort(x.b)
 			m.outputs = append(m.outputs, p)
 			return err
@@ -155,20 +180,24 @@ func (m *model) graph(b []byte) error {
 	})
 }
 
-func (m *model) node(b []byte) (*node, error) {
-	n := &node{attrs: map[string]attr{}}
+func (m *model) node(b []byte) (n *node, err error) {
+	n = &node{attrs: map[string]attr{}}
+	defer rescue(func() string { return fmt.Sprintf("node %d %q (%s)", len(m.nodes)+1, brief(n.name), brief(n.op)) }, &err)
 	var bad error
-	err := each(b, func(x field) error {
+	err = each(b, func(x field) error {
 		switch x.num {
 		case 1:
-			n.in = append(n.in, string(x.b))
+			m.room.claim(1, bytesEntry)
+			n.in = append(grown(&m.room, n.in, 1), string(x.b))
 		case 2:
-			n.out = append(n.out, string(x.b))
+			m.room.claim(1, bytesEntry)
+			n.out = append(grown(&m.room, n.out, 1), string(x.b))
 		case 3:
 			n.name = string(x.b)
 		case 4:
 			n.op = string(x.b)
 		case 5:
+			m.room.claim(2, bytesValue)
 			name, a, err := m.attr(x.b)
 			if err != nil {
 				bad = fmt.Errorf("attribute %q: %w", name, err)
@@ -202,11 +231,12 @@ func (m *model) attr(b []byte) (name string, a attr, err error) {
 		case 5:
 			_, a.t, err = m.tensor(x.b)
 		case 7:
-			a.floats, err = x.floats(a.floats)
+			a.floats, err = x.floats(&m.room, a.floats)
 		case 8:
-			a.ints, err = x.varints(a.ints)
+			a.ints, err = x.varints(&m.room, a.ints)
 		case 9:
-			a.strings = append(a.strings, string(x.b))
+			m.room.claim(1, bytesEntry)
+			a.strings = append(grown(&m.room, a.strings, 1), string(x.b))
 		}
 		return err
 	})

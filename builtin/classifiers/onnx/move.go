@@ -2,6 +2,15 @@ package onnx
 
 import "slices"
 
+// count is 0, 1, …, n−1: axes.
+func count(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
 // walk visits a strided view in order: f gets runs of n elements of the view
 // at o, which lie at i with a step.
 func walk(shape, strides []int, offset int, f func(o, i, n, step int)) {
@@ -66,7 +75,7 @@ func (r *run) strided(v *value, shape, strides []int, offset int) *value {
 		moved(out.i, v.i, shape, strides, offset)
 	}
 	r.record(out, func() {
-		d := r.scratch.take(size(v.shape))
+		d := r.spare(size(v.shape))
 		clear(d)
 		walk(shape, strides, offset, func(o, i, n, step int) {
 			for q, g := range out.d[o : o+n] {
@@ -131,7 +140,7 @@ func (r *run) gather(v *value, axis int, idx []int, fill float32) *value {
 		gathered(out.i, v.i, outer, length, inner, idx, int64(fill))
 	}
 	r.record(out, func() {
-		d := r.scratch.take(size(v.shape))
+		d := r.spare(size(v.shape))
 		clear(d)
 		for o := range outer {
 			for k, i := range idx {
@@ -179,7 +188,7 @@ func (r *run) part(v *value, axis, from, n int) *value {
 		}
 	}
 	r.record(out, func() {
-		d := r.scratch.take(size(v.shape))
+		d := r.spare(size(v.shape))
 		clear(d)
 		for o := range outer {
 			copy(d[(o*length+from)*inner:][:n*inner], out.d[o*n*inner:][:n*inner])
@@ -238,7 +247,7 @@ func gatherElements(c *call) []*value {
 	steps := stepsOf(v.shape)
 	from := slices.Clone(steps)
 	from[axis] = 0
-	flat := make([]int, len(idx))
+	flat := fresh[int](&c.room, len(idx))
 	walk(at.shape, from, 0, func(o, i, n, step int) {
 		for q := range n {
 			k := idx[o+q]
@@ -268,7 +277,7 @@ func tile(c *call) []*value {
 		if k < 0 || v.shape[a] > 0 && k > maxNumbers/v.shape[a] {
 			c.fail("repeats shape %v by %v", v.shape, reps)
 		}
-		idx := make([]int, v.shape[a]*k)
+		idx := fresh[int](&c.room, v.shape[a]*k)
 		for i := range idx {
 			idx[i] = i % v.shape[a]
 		}

@@ -22,7 +22,7 @@ func batchNormalization(c *call) []*value {
 		}
 	}
 	eps := float64(c.n.float("epsilon", 1e-5))
-	factor, offset, zeros := make([]float32, ch), make([]float32, ch), make([]float32, ch)
+	factor, offset, zeros := fresh[float32](&c.room, ch), fresh[float32](&c.room, ch), fresh[float32](&c.room, ch)
 	for i := range ch {
 		s := float64(p[0].f[i]) / math.Sqrt(float64(p[3].f[i])+eps)
 		factor[i] = float32(s)
@@ -95,7 +95,7 @@ func (r *run) standardized(x *value, width int, eps float64) (out, mean, invStd 
 // slope(i)/width.
 func (r *run) moment(m, x *value, width int, slope func(i int) float64) {
 	r.record(m, func() {
-		d := r.scratch.take(len(x.f))
+		d := r.spare(len(x.f))
 		for i := range d {
 			d[i] = float32(float64(m.d[i/width]) * slope(i) / float64(width))
 		}
@@ -154,7 +154,7 @@ func groupNormalization(c *call) []*value {
 
 // repeated repeats each number of a vector k times.
 func (c *call) repeated(v *value, k int) *value {
-	idx := make([]int, len(v.f)*k)
+	idx := fresh[int](&c.room, len(v.f)*k)
 	for i := range idx {
 		idx[i] = i / k
 	}
@@ -173,7 +173,8 @@ func lrn(c *call) []*value {
 	if width < 1 {
 		c.fail("size %d", width)
 	}
-	out, base := c.float(x.shape, true), c.results.take(len(x.f)) // base: k + α/size·Σx²
+	c.spend(len(x.f), min(width, ch), workElement)
+	out, base := c.float(x.shape, true), c.numbers(len(x.f)) // base: k + α/size·Σx²
 	span := func(q int) (int, int) { return max(0, q-(width-1)/2), min(ch, q+width/2+1) }
 	for i := 0; i < len(x.f); i += ch {
 		row := x.f[i : i+ch]
@@ -189,7 +190,8 @@ func lrn(c *call) []*value {
 		}
 	}
 	c.record(out, func() {
-		d := c.scratch.take(len(x.f))
+		c.spend(len(x.f), min(width, ch), workElement)
+		d := c.spare(len(x.f))
 		clear(d)
 		for i := 0; i < len(x.f); i += ch {
 			for q := range ch {

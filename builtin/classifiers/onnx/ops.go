@@ -11,23 +11,20 @@ const (
 	domainMicrosoft = "com.microsoft"
 )
 
-// operatorOf is the implementation of a node's operator, or nil.
-func operatorOf(n *node) operator {
-	switch n.domain {
-	case "":
-		return standard()[n.op]
-	case domainML:
-		return machineLearning()[n.op]
-	case domainMicrosoft:
-		return microsoft()[n.op]
-	}
-	return nil
+// operators are all that there are, by domain and name.
+type operators map[string]map[string]operator
+
+func newOperators() operators {
+	return operators{"": standard(), domainML: machineLearning(), domainMicrosoft: microsoft()}
 }
+
+// of is the implementation of a node's operator, or nil.
+func (t operators) of(n *node) operator { return t[n.domain][n.op] }
 
 // standard are the operators of the default domain.
 func standard() map[string]operator {
 	t := map[string]operator{
-		"Conv": conv, "ConvTranspose": convTranspose, "Gemm": gemm, "MatMul": matMul,
+		"Conv": conv, "ConvTranspose": convTranspose, "Gemm": gemmOf, "MatMul": matMul,
 		"MaxPool": maxPool, "AveragePool": averagePool, "GlobalAveragePool": globalAveragePool, "GlobalMaxPool": globalMaxPool,
 		"BatchNormalization": batchNormalization, "LayerNormalization": layerNormalization,
 		"InstanceNormalization": instanceNormalization, "GroupNormalization": groupNormalization, "LRN": lrn,

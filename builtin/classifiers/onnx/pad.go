@@ -5,10 +5,7 @@ func pad(c *call) []*value {
 	v := c.any(0)
 	rank := len(v.shape)
 	pads, _ := c.list("pads", 1)
-	axes := make([]int, rank)
-	for i := range axes {
-		axes[i] = i
-	}
+	axes := count(rank)
 	if c.has(3) {
 		axes = c.integers(3)
 		c.axesOf(axes, rank)
@@ -32,10 +29,10 @@ func pad(c *call) []*value {
 			continue
 		}
 		d := v.shape[a]
-		if n := d + before + after; before > maxNumbers || after > maxNumbers || n < 0 || n > maxNumbers {
+		if n := d + before + after; before > maxNumbers || after > maxNumbers || before < -maxNumbers || after < -maxNumbers || n < 0 || n > maxNumbers {
 			c.fail("pads dimension %d by %d and %d", d, before, after)
 		}
-		idx := make([]int, d+before+after)
+		idx := fresh[int](&c.room, d+before+after)
 		for k := range idx {
 			idx[k] = padded(k-before, d, mode)
 			if idx[k] < -1 || idx[k] < 0 && mode != "constant" {

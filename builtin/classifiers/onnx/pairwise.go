@@ -154,7 +154,7 @@ func (c *call) combine(a, b *value, p *pairwise) *value {
 			if !v.diff {
 				continue
 			}
-			g := c.scratch.take(len(out.d))
+			g := c.spare(len(out.d))
 			d := pick(k == 0, p.da, p.db)
 			s.each(func(o, i, j, n, sa, sb int) { d(g[o:o+n], out.d[o:o+n], a.f[i:], b.f[j:], sa, sb) })
 			c.pass(v, c.reduceTo(g, s, k, len(v.f)))
@@ -169,7 +169,7 @@ func (r *run) reduceTo(g []float32, s spread, k, n int) []float32 {
 	if n == len(g) {
 		return g
 	}
-	d := r.scratch.take(n)
+	d := r.spare(n)
 	clear(d)
 	s.each(func(o, i, j, n, sa, sb int) {
 		at, step := i, sa

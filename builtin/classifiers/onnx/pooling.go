@@ -21,6 +21,14 @@ func (w *window) pool(c int) kernel.Pool {
 		SH: w.stride[1], SW: w.stride[2], Top: w.begin[1], Left: w.begin[2]}
 }
 
+// pay asks for the work of pooling n channels of examples, on the way back too.
+func (w *window) pay(c *call, n int) {
+	c.mind(w.out[:])
+	c.mind(w.kernel[:])
+	c.spend(n, size(w.out[:]), size(w.kernel[:]))
+	c.spend(size(w.out[:]), size(w.kernel[:]), workElement)
+}
+
 // simple reports that the kernels can do it.
 func (w *window) simple() bool { return w.flat() && w.dilation == [3]int{1, 1, 1} }
 
@@ -59,14 +67,15 @@ func maxPool(c *call) []*value {
 	x = c.channelsLast(x)
 	n, ch := x.shape[0], x.shape[1]
 	out := c.float(win.shape(n, ch, len(x.shape)-2), true)
-	arg := make([]int32, len(out.f)) // where in its example each maximum lies
+	win.pay(c, n*ch)
+	arg := fresh[int32](&c.room, len(out.f)) // where in its example each maximum lies
 	if win.simple() {
 		c.k.MaxPool(out.f, arg, x.f, n, win.pool(ch))
 	} else {
 		maxByVisit(&win, out.f, x.f, arg, n, ch)
 	}
 	c.record(out, func() {
-		d := c.scratch.take(len(x.f))
+		d := c.spare(len(x.f))
 		clear(d)
 		in, each := len(d)/n, len(arg)/n
 		for k, at := range arg {
@@ -108,24 +117,25 @@ func averagePool(c *call) []*value {
 	x = c.channelsLast(x)
 	n, ch := x.shape[0], x.shape[1]
 	out := c.float(win.shape(n, ch, len(x.shape)-2), true)
+	win.pay(c, n*ch)
 	if win.simple() && (!padded || win.begin == [3]int{} && win.end == [3]int{} && c.n.int("ceil_mode", 0) == 0) {
 		g := win.pool(ch)
 		c.k.AvgPool(out.f, x.f, n, g)
 		c.record(out, func() {
-			d := c.scratch.take(len(x.f))
+			d := c.spare(len(x.f))
 			c.k.AvgPoolGrad(d, out.d, n, g)
 			c.pass(x, d)
 		}, x)
 		return []*value{out}
 	}
-	share := win.shares(padded)
+	share := win.shares(c, padded)
 	in, each := len(x.f)/max(1, n), len(out.f)/max(1, n)
 	clear(out.f)
 	for k := range n {
 		win.visit(func(o, i int) { blend(out.f[k*each+o*ch:][:ch], x.f[k*in+i*ch:][:ch], share[o]) })
 	}
 	c.record(out, func() {
-		d := c.scratch.take(len(x.f))
+		d := c.spare(len(x.f))
 		clear(d)
 		for k := range n {
 			win.visit(func(o, i int) { blend(d[k*in+i*ch:][:ch], out.d[k*each+o*ch:][:ch], share[o]) })
@@ -144,8 +154,8 @@ func blend(y, x []float32, s float32) {
 
 // shares is one over the number of pixels that each window counts: those
 // inside or, padded, those inside the padding too.
-func (w *window) shares(padded bool) []float32 {
-	count := make([]int, w.out[0]*w.out[1]*w.out[2])
+func (w *window) shares(c *call, padded bool) []float32 {
+	count := fresh[int](&c.room, size(w.out[:]))
 	if padded {
 		full := *w // the same windows over the input with its padding
 		for i := range full.in {
@@ -156,7 +166,7 @@ func (w *window) shares(padded bool) []float32 {
 	} else {
 		w.visit(func(o, _ int) { count[o]++ })
 	}
-	out := make([]float32, len(count))
+	out := fresh[float32](&c.room, len(count))
 	for i, k := range count {
 		out[i] = 1 / float32(max(1, k))
 	}
@@ -192,7 +202,7 @@ func (c *call) spatialMean(x *value, g kernel.Pool) *value {
 	out := c.float(ones(n, g.C, len(x.shape)), true)
 	c.k.AvgPool(out.f, x.f, n, g)
 	c.record(out, func() {
-		d := c.scratch.take(len(x.f))
+		d := c.spare(len(x.f))
 		c.k.AvgPoolGrad(d, out.d, n, g)
 		c.pass(x, d)
 	}, x)
@@ -203,10 +213,10 @@ func globalMaxPool(c *call) []*value {
 	x, g := spatialPool(c)
 	n := x.shape[0]
 	out := c.float(ones(n, g.C, len(x.shape)), true)
-	arg := make([]int32, len(out.f))
+	arg := fresh[int32](&c.room, len(out.f))
 	c.k.MaxPool(out.f, arg, x.f, n, g)
 	c.record(out, func() {
-		d := c.scratch.take(len(x.f))
+		d := c.spare(len(x.f))
 		c.k.MaxPoolGrad(d, out.d, arg, n, g)
 		c.pass(x, d)
 	}, x)

@@ -22,6 +22,9 @@ const budget = 16 << 20
 // there is a gradient. It returns the last output.
 func (p *program) try(ctx context.Context, lo, hi float32, names map[string]string) (*value, error) {
 	r := rand.New(rand.NewPCG(1, 0x0a11))
+	if n, rest := 4*probeRows*int64(p.entry.wire.Size()), p.allowance.memory-p.base.Load(); n > rest {
+		return nil, fmt.Errorf("%d rows of input %q take %s, and the model may take %s", probeRows, p.entry.name, inBytes(n), inBytes(rest))
+	}
 	x := tensor.Batch(probeRows, p.entry.wire)
 	for i := range x.Data {
 		x.Data[i] = lo + (hi-lo)*r.Float32()
@@ -36,6 +39,9 @@ func (p *program) try(ctx context.Context, lo, hi float32, names map[string]stri
 		return nil, err
 	}
 	v := s.values[p.slots[sdk.Output]]
+	if noNumber(v) {
+		return nil, fmt.Errorf("every answer is NaN: %s", p.spoiled(s))
+	}
 	p.gradient = sdk.NoGradient
 	s.Used()
 	if v.diff {
@@ -54,6 +60,30 @@ func (p *program) try(ctx context.Context, lo, hi float32, names map[string]stri
 		}
 	}
 	return v, nil
+}
+
+// noNumber reports that a value is NaN throughout.
+func noNumber(v *value) bool {
+	return v.kind == float && len(v.f) > 0 && !slices.ContainsFunc(v.f, func(x float32) bool { return x == x })
+}
+
+// spoiled says where NaN comes from.
+func (p *program) spoiled(s *session) string {
+	some := func(v *value) bool {
+		return v != nil && v.kind == float && slices.ContainsFunc(v.f, func(x float32) bool { return x != x })
+	}
+	for _, step := range p.graph.steps {
+		if !slices.ContainsFunc(step.out, func(k int) bool { return k >= 0 && some(s.values[k]) }) {
+			continue
+		}
+		for i, k := range step.in {
+			if k >= 0 && some(s.values[k]) {
+				return fmt.Sprintf("%v is the first to give it, and its input %q holds it", step.node, brief(step.node.in[i]))
+			}
+		}
+		return fmt.Sprintf("%v is the first to give it", step.node)
+	}
+	return "the output itself holds it"
 }
 
 // flat says why there is no gradient.
@@ -93,7 +123,8 @@ func (p *program) tryBatches(ctx context.Context, s *session, x *tensor.Tensor) 
 		}
 		p.loose = loose
 		if worst, together = p.compare(ctx, s, x, want); together == nil && worst <= tolerated {
-			p.step = max(1, min(4096, budget/max(1, s.results.used/probeRows)))
+			p.each = s.results.used / probeRows
+			p.step = max(1, min(4096, p.numbers()/max(1, p.each)))
 			if !p.same && p.dynamic() {
 				break // on a grid that all rows of a batch share
 			}
@@ -112,6 +143,12 @@ func (p *program) tryBatches(ctx context.Context, s *session, x *tensor.Tensor) 
 	p.same = p.step == 1
 	_, err = p.answers(ctx, s, x.Rows(0, min(probeRows, p.step)), p.step, p.step)
 	return err
+}
+
+// numbers is how many the results of one evaluation may have: with a backward
+// pass, and what operators need besides, they are to fit.
+func (p *program) numbers() int {
+	return max(1, min(budget, int((p.allowance.memory-p.base.Load())/(4*4))))
 }
 
 // tolerated is what rows may differ by in other batches, relative to 1 or the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/vaeguard/vaeguard/builtin/classifiers/tape"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -20,6 +21,10 @@ type program struct {
 	shapes map[string]tensor.Shape // per example, of hidden layers
 	pool   tape.Pool[*session]
 
+	allowance allowance
+	base      atomic.Int64 // bytes of the model
+	held      atomic.Int64 // bytes that sessions hold beside it
+
 	classes  int
 	kind     sdk.OutputKind
 	column   bool // the model has one column: two classes are made of it
@@ -27,6 +32,7 @@ type program struct {
 	why      string // there is none
 	same     bool   // rows gave the same bits in other batches
 	step     int    // rows per evaluation
+	each     int    // numbers that the results of a row take
 	loose    int    // reshapes take any batch in the place of this one; 0: as they are
 	single   bool   // one row per evaluation is enough
 	fixed    bool   // always step rows
@@ -78,7 +84,7 @@ func (p *program) read(s *session, name string, dst *tensor.Tensor) error {
 // seed is the gradient at a named output's value of a cotangent, filled up
 // with zeros.
 func (p *program) seed(s *session, name string, c *tensor.Tensor) []float32 {
-	g := make([]float32, len(s.values[p.slots[name]].f))
+	g := fresh[float32](&s.room, len(s.values[p.slots[name]].f))
 	if name == sdk.Output && p.column {
 		for i := range c.N() {
 			g[i] = c.Row(i)[1]
@@ -157,34 +163,43 @@ func (p *program) pullback(x *tensor.Tensor, tape uint64, outputs map[string]*te
 			return nil, err
 		}
 		defer p.pool.Give(s)
-		return dx, p.chunks(ctx, x, func(lo, hi int) (err error) {
+		return dx, p.chunks(ctx, x, func(lo, hi int) error {
 			if !s.Holds(tape) || x.N() > p.step {
 				if err := s.evaluate(ctx, p, x.Rows(lo, hi), p.rows(), tape); err != nil {
 					return err
 				}
 			}
-			seeds := map[*value][]float32{}
-			var order []*value
-			for _, name := range names {
-				v, g := s.values[p.slots[name]], p.seed(s, name, cotangents[name].Rows(lo, hi))
-				if had, ok := seeds[v]; ok {
-					for i := range had {
-						had[i] += g[i]
-					}
-					continue
-				}
-				seeds[v], order = g, append(order, v)
-			}
-			defer func() { // what an operator cannot pull back
-				if f, ok := recover().(fault); ok {
-					err = sdk.Errorf(sdk.ResourceExhausted, "the backward pass %s", f.text)
-				}
-			}()
-			if d := s.backward(s.x, seeds, order); d != nil {
-				copy(dx.Rows(lo, hi).Data, d)
+			if err := p.pull(s, names, cotangents, dx.Rows(lo, hi), lo); err != nil {
+				return err
 			}
 			s.Used()
 			return nil
 		})
 	}
+}
+
+// pull pulls rows of cotangents, from lo on, back to dx on the tape of s.
+func (p *program) pull(s *session, names []string, cotangents map[string]*tensor.Tensor, dx *tensor.Tensor, lo int) (err error) {
+	defer rescue(func() string { return "the backward pass" }, &err)
+	s.made = s.forwards // of an earlier backward pass nothing is left
+	seeds := map[*value][]float32{}
+	var order []*value
+	for _, name := range names {
+		v, g := s.values[p.slots[name]], p.seed(s, name, cotangents[name].Rows(lo, lo+dx.N()))
+		if had, ok := seeds[v]; ok {
+			for i := range had {
+				had[i] += g[i]
+			}
+			continue
+		}
+		seeds[v], order = g, append(order, v)
+	}
+	d, err := s.backward(s.x, seeds, order)
+	if err == nil && d != nil {
+		copy(dx.Data, d)
+	}
+	if p.full() {
+		s.scratch.trim(&s.room, 0)
+	}
+	return err
 }

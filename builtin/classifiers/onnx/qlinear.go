@@ -67,7 +67,7 @@ func qLinearConv(c *call) []*value {
 	if c.has(8) {
 		c.plus(y, c.view(c.any(8), ones(y.shape[1], 1, len(y.shape)-1)))
 	}
-	return []*value{c.requantized(y, factors(c.weights(1).f, c.weights(4).f, c.weights(6).f), 1, c.grid(6, 7, typeUint8))}
+	return []*value{c.requantized(y, c.factors(c.weights(1).f, c.weights(4).f, c.weights(6).f), 1, c.grid(6, 7, typeUint8))}
 }
 
 // matMulSums is the product of inputs a and b, whose zero points are inputs
@@ -75,13 +75,13 @@ func qLinearConv(c *call) []*value {
 // column.
 func (c *call) matMulSums(a, aZero, b, bZero int) *value {
 	x, y := c.centred(c.any(a), aZero, -2), c.centred(c.any(b), bZero, -1)
-	return c.exactly(x, columnReach(y), func(x *value) *value { return c.product(x, y) })
+	return c.exactly(x, c.columnReach(y), func(x *value) *value { return c.product(x, y) })
 }
 
 func matMulInteger(c *call) []*value { return []*value{c.matMulSums(0, 2, 1, 3)} }
 
 func qLinearMatMul(c *call) []*value {
-	f := factors(c.weights(1).f, c.weights(4).f, c.weights(6).f)
+	f := c.factors(c.weights(1).f, c.weights(4).f, c.weights(6).f)
 	return []*value{c.requantized(c.matMulSums(0, 2, 3, 5), f, -1, c.grid(6, 7, typeUint8))}
 }
 
@@ -91,7 +91,7 @@ func (c *call) worth(sums *value, factor []float32) *value {
 }
 
 func matMulIntegerToFloat(c *call) []*value {
-	y := c.worth(c.matMulSums(0, 4, 1, 5), factors(c.weights(2).f, c.weights(3).f, nil))
+	y := c.worth(c.matMulSums(0, 4, 1, 5), c.factors(c.weights(2).f, c.weights(3).f, nil))
 	if c.has(6) {
 		y = c.combine(y, c.x(6), add())
 	}
@@ -126,9 +126,9 @@ func qGemm(c *call) []*value {
 	}
 	alpha := []float32{c.n.float("alpha", 1)}
 	if !c.has(7) {
-		return []*value{c.worth(y, factors(factors(alpha, c.weights(1).f, nil), c.weights(4).f, nil))}
+		return []*value{c.worth(y, c.factors(c.factors(alpha, c.weights(1).f, nil), c.weights(4).f, nil))}
 	}
-	return []*value{c.requantized(y, factors(factors(alpha, c.weights(1).f, nil), c.weights(4).f, c.weights(7).f), -1, c.grid(7, 8, typeUint8))}
+	return []*value{c.requantized(y, c.factors(c.factors(alpha, c.weights(1).f, nil), c.weights(4).f, c.weights(7).f), -1, c.grid(7, 8, typeUint8))}
 }
 
 // realsOf are the numbers that input i stands for; its scale and zero point
@@ -161,7 +161,7 @@ func qLinearConcat(c *call) []*value {
 		c.fail("has %d inputs, want the output's scale and zero point, and three for each part", len(c.in))
 	}
 	g := c.grid(0, 1, typeUint8)
-	var in []*value
+	in := fresh[*value](&c.room, len(c.in)/3)[:0]
 	for i := 2; i < len(c.in); i += 3 {
 		x := c.realsOf(i)
 		in = append(in, c.quantized(x, g, all(x.shape)))
@@ -185,7 +185,7 @@ func qLinearAdd(c *call) []*value {
 
 func qLinearMul(c *call) []*value {
 	products := c.combine(c.centred(c.any(0), 2, 0), c.centred(c.any(3), 5, 0), mul())
-	return []*value{c.requantized(c.asWhole(products), factors(c.weights(1).f, c.weights(4).f, c.weights(6).f), 0, c.grid(6, 7, typeUint8))}
+	return []*value{c.requantized(c.asWhole(products), c.factors(c.weights(1).f, c.weights(4).f, c.weights(6).f), 0, c.grid(6, 7, typeUint8))}
 }
 
 // asWhole are floats that hold whole numbers as int32, with their gradient.

@@ -35,6 +35,11 @@ func (c *call) grid(scale, zero int, elem int64) grid {
 	if len(g.scale) == 0 {
 		c.fail("has no scale")
 	}
+	for i, s := range g.scale {
+		if !isFinite(s) {
+			c.fail("its input %d, a scale, is %v at place %d: want finite", scale, s, i)
+		}
+	}
 	return g
 }
 
@@ -81,6 +86,11 @@ func (c *call) runs(shape []int, scale *value, f func(i, n, s int)) {
 // scales.
 func (c *call) quantized(x *value, g grid, runs func(f func(i, n, s int))) *value {
 	x = c.plain(x)
+	for i, s := range g.scale {
+		if s == 0 {
+			c.fail("divides by its scale, which is 0 at place %d", i)
+		}
+	}
 	out := c.whole(g.elem, x.shape)
 	lo, hi := limits(g.elem)
 	raw := func(v float32, s int) float64 { return math.RoundToEven(float64(v/g.scale[s])) + float64(g.zeroAt(s)) }

@@ -122,7 +122,7 @@ func (c chain) check(t *testing.T, k *kernel.Engine) {
 		m.consts[name] = v
 	}
 	m.nodes = c.nodes
-	g, err := compile(m, "x", []string{"y"}, &run{k: k})
+	g, err := compile(m, "x", []string{"y"}, newRun(k, plenty))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,8 @@ func (c chain) check(t *testing.T, k *kernel.Engine) {
 	x := draw(r, &value{kind: float, shape: c.shape}, -2, 2, 0.4)
 	var weights []float32
 	answer := func(keep bool) (*run, *value) {
-		e := &run{k: k, keep: keep}
+		e := newRun(k, plenty)
+		e.keep = keep
 		x.d, x.other, x.diff = nil, nil, true
 		if err := e.forward(context.Background(), g, x); err != nil {
 			t.Fatal(err)
@@ -144,7 +145,7 @@ func (c chain) check(t *testing.T, k *kernel.Engine) {
 	for range y.f {
 		weights = append(weights, r.Float32()*2-1)
 	}
-	got := slices.Clone(e.backward(x, map[*value][]float32{y: weights}, []*value{y}))
+	got := slices.Clone(pulled(t, e, x, map[*value][]float32{y: weights}, []*value{y}))
 	objective := func() float64 {
 		_, y := answer(false)
 		sum := 0.0

@@ -10,10 +10,11 @@ import (
 // reduction turns rows into numbers: y = f(x), and back writes
 // dx = dy·∂y/∂x to d.
 type reduction struct {
-	f     func(x []float32) float64
-	back  func(d, x []float32, y, dy float64)
-	whole func(x []int64) int64
-	mean  bool
+	f      func(x []float32) float64
+	back   func(d, x []float32, y, dy float64)
+	whole  func(x []int64) int64
+	mean   bool
+	square bool // back takes the square of the width
 }
 
 func sumOf(x []float32) float64 {
@@ -79,7 +80,7 @@ func reductions() map[string]*reduction {
 			whole: func(x []int64) int64 { return sumWhole(x) / int64(max(1, len(x))) }},
 		"ReduceMax": largest,
 		"ReduceMin": smallest,
-		"ReduceProd": {f: product, back: productBack, whole: func(x []int64) int64 {
+		"ReduceProd": {f: product, back: productBack, square: true, whole: func(x []int64) int64 {
 			p := int64(1)
 			for _, v := range x {
 				p *= v
@@ -148,10 +149,7 @@ func reduce(p *reduction) operator {
 			if c.n.int("noop_with_empty_axes", 0) != 0 {
 				return []*value{v}
 			}
-			axes = nil
-			for a := range v.shape {
-				axes = append(axes, a)
-			}
+			axes = count(len(v.shape))
 		}
 		return []*value{c.reduced(v, c.axesOf(axes, len(v.shape)), c.n.int("keepdims", 1) != 0, p)}
 	}
@@ -199,6 +197,9 @@ func (c *call) reduced(v *value, gone map[int]bool, keepdims bool, p *reduction)
 // rows applies p to rows of the given width.
 func (r *run) rows(x *value, shape []int, width int, p *reduction) *value {
 	out := r.float(shape, false)
+	if p.square {
+		r.spend(len(x.f), width)
+	}
 	grain := 1 + mapGrain/width
 	r.k.Parallel(len(out.f), grain, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
@@ -206,7 +207,7 @@ func (r *run) rows(x *value, shape []int, width int, p *reduction) *value {
 		}
 	})
 	r.record(out, func() {
-		d := r.scratch.take(len(x.f))
+		d := r.spare(len(x.f))
 		r.k.Parallel(len(out.f), grain, func(lo, hi int) {
 			for i := lo; i < hi; i++ {
 				p.back(d[i*width:][:width], x.f[i*width:][:width], float64(out.f[i]), float64(out.d[i]))
@@ -229,7 +230,7 @@ func argBest(better func(a, b float32) bool) operator {
 		if n == 0 {
 			c.fail("input has shape %v", x.shape)
 		}
-		out := &value{kind: integer, shape: shape, i: make([]int64, size(shape))}
+		out := c.whole(0, shape)
 		for o := range out.i {
 			row := x.f[o/inner*n*inner+o%inner:]
 			best := 0

@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -83,6 +84,56 @@ func apart(by map[string]*node, name string, depth int) bool {
 		return apart(by, n.in[0], depth-1)
 	}
 	return false
+}
+
+// outOfReach are operators that need more than a graph of tensors, each computed
+// once, and what they are.
+var outOfReach = map[string]string{
+	"If": "control flow", "Loop": "control flow", "Scan": "control flow",
+	"LSTM": "a recurrent layer", "GRU": "a recurrent layer", "RNN": "a recurrent layer",
+}
+
+// unsupported says which operator that targets depend on is not supported, or
+// is nil. It comes before questions of inputs and shapes: who has answered them
+// all must not be refused in the end. Strings are another reason, and stand for
+// themselves.
+func (m *model) unsupported(targets ...string) error {
+	if slices.ContainsFunc(m.free(), func(p port) bool { return p.elem == typeString }) {
+		return nil
+	}
+	need, err := m.needed("", targets)
+	if err != nil {
+		return err
+	}
+	table := newOperators()
+	for _, n := range m.nodes {
+		if !need[n] {
+			continue
+		}
+		if n.do = table.of(n); n.do != nil {
+			continue
+		}
+		if why := outOfReach[n.op]; why != "" && n.domain == "" {
+			return sdk.Errorf(sdk.Unimplemented, "%v is not supported: it is %s; name an output before it, or serve the model through the SDK for Python, without gradients", n, why)
+		}
+		return sdk.Errorf(sdk.Unimplemented, "%v is not supported", n)
+	}
+	return nil
+}
+
+// unsupportedAll is unsupported of an output, if it is so of each, or nil.
+func (m *model) unsupportedAll() error {
+	var first error
+	for _, p := range m.outputs {
+		err := m.unsupported(p.name)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
 // sumToOne reports whether rows of k numbers do.

@@ -97,6 +97,34 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestOperatorsFirst: a model that cannot be computed is refused for that,
+// not for what else it leaves open.
+func TestOperatorsFirst(t *testing.T) {
+	recurrent := func(outs ...[]byte) file {
+		f := scored([][]byte{nodeOf("LSTM", []string{"z", "state", "sr"}, []string{"y", "stateN"})}, outs...)
+		f.in = [][]byte{portOf("x", typeFloat, -1, -1), portOf("state", typeFloat, 2, -1, 128), portOf("sr", typeInt64)}
+		return f
+	}
+	strings3 := scored([][]byte{nodeOf("If", []string{"z"}, []string{"y"})})
+	strings3.in = [][]byte{portOf("x", typeString, -1, 3)}
+	for _, c := range []struct {
+		name  string
+		model file
+		want  string
+	}{
+		{"several inputs, free shapes", recurrent(), "operator LSTM (node \"LSTM_0\", opset 13) is not supported: it is a recurrent layer; name an output before it"},
+		{"no output looks like scores", recurrent(portOf("y", typeFloat, -1, 1, 1), portOf("stateN", typeFloat, 1, -1, 128)), "it is a recurrent layer"},
+		{"another output can be had", recurrent(portOf("y", typeFloat, -1, 1, 1), portOf("x3", typeFloat, 1, -1, 128)), "which output is meant?"},
+		{"strings go before", strings3, "is of strings"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := configure(t, c.model.bytes(), justModel, nil, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 // TestWaysOut takes what the refusals suggest.
 func TestWaysOut(t *testing.T) {
 	sigmoid := scored([][]byte{nodeOf("Sigmoid", []string{"z"}, []string{"y"})})

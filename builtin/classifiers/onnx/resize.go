@@ -1,9 +1,6 @@
 package onnx
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // tap is a share of one input place in an output place.
 type tap struct {
@@ -26,9 +23,7 @@ func resize(c *call) []*value {
 	}
 	axes := c.n.ints("axes")
 	if axes == nil {
-		for i := range rank {
-			axes = append(axes, i)
-		}
+		axes = count(rank)
 	}
 	c.axesOf(axes, rank)
 	scales, sizes := c.resizeTo(axes, scaleIn, sizeIn)
@@ -73,8 +68,8 @@ func (c *call) resizeTo(axes []int, scaleIn, sizeIn int) (scales []float32, size
 		}
 		return scales, sizes
 	}
-	if scales = slices.Clone(c.n.attrs["scales"].floats); scales == nil { // an attribute before opset 9
-		scales = slices.Clone(c.weights(scaleIn).f)
+	if scales = c.n.attrs["scales"].floats; scales == nil { // an attribute before opset 9
+		scales = c.weights(scaleIn).f
 	}
 	if len(scales) != len(axes) {
 		c.fail("has scales %v for %d axes", scales, len(axes))
@@ -99,7 +94,7 @@ func (c *call) coordinates(in, out int, scale float64) []float64 {
 	if math.Abs(length-float64(out)) < 1e-3 {
 		length = float64(out)
 	}
-	at := make([]float64, out)
+	at := fresh[float64](&c.room, out)
 	for i := range at {
 		x := float64(i)
 		switch mode {
@@ -133,7 +128,7 @@ func (c *call) nearest(at []float64, n int) []int {
 	if c.old() {
 		mode = "floor"
 	}
-	idx := make([]int, len(at))
+	idx := fresh[int](&c.room, len(at))
 	for i, x := range at {
 		switch mode {
 		case "round_prefer_floor":
@@ -156,7 +151,7 @@ func (c *call) nearest(at []float64, n int) []int {
 // edge, or with exclude_outside not at all.
 func (c *call) taps(at []float64, n int, cubic bool) [][]tap {
 	a, exclude := float64(c.n.float("cubic_coeff_a", -0.75)), c.n.int("exclude_outside", 0) != 0
-	out := make([][]tap, len(at))
+	out, all := fresh[[]tap](&c.room, len(at)), fresh[tap](&c.room, 4*len(at))
 	for i, x := range at {
 		x0 := math.Floor(x)
 		t := x - x0
@@ -172,6 +167,7 @@ func (c *call) taps(at []float64, n int, cubic bool) [][]tap {
 			}
 		}
 		sum := 0.0
+		out[i] = all[4*i : 4*i : 4*i+4]
 		for k, w := range ws {
 			if p := first + k; !exclude || p >= 0 && p < n {
 				sum += w
@@ -200,7 +196,7 @@ func (r *run) mixed(v *value, axis int, taps [][]tap) *value {
 		}
 	}
 	r.record(out, func() {
-		d := r.scratch.take(len(v.f))
+		d := r.spare(len(v.f))
 		clear(d)
 		for o := range outer {
 			for k, ts := range taps {

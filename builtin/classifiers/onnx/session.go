@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/vaeguard/vaeguard/builtin/classifiers/tape"
 	"github.com/vaeguard/vaeguard/host/kernel"
@@ -16,13 +17,20 @@ type session struct {
 	x *value
 }
 
-func newSession() (*session, error) {
+// session makes one that runs the model in room of its own beside the model.
+func (p *program) session() (*session, error) {
 	k, err := kernel.New(kernel.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return &session{run: run{k: k}}, nil
+	s := &session{run: *newRun(k, p.allowance)}
+	s.base, s.all = &p.base, &p.held
+	return s, nil
 }
+
+// full reports that sessions hold twice what one may: tapes that wait are given
+// up then, and the numbers of gradients that have been pulled back.
+func (p *program) full() bool { return p.held.Load() >= 2*p.allowance.memory }
 
 // Close ends the engine's workers.
 func (s *session) Close() { s.k.Close() }
@@ -32,12 +40,25 @@ func (s *session) Close() { s.k.Close() }
 func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, rows int, pass uint64) error {
 	s.tape = s.tape[:0] // the old one is gone, even if this pass fails
 	s.Set(0)
+	s.allowance = p.allowance // max_batch may have added to it
 	s.keep = pass != 0
-	s.enter(p.entry, x, max(rows, x.N()))
+	if err := s.enter(p.entry, x, max(rows, x.N()), rows > x.N() || p.fixed); err != nil {
+		return err
+	}
 	s.loose = p.loose
 	if err := s.forward(ctx, p.graph, s.x); err != nil {
 		return err
 	}
+	if err := s.leave(p); err != nil {
+		return err
+	}
+	s.Set(pass)
+	return nil
+}
+
+// leave puts the answers into the order of their shapes.
+func (s *session) leave(p *program) (err error) {
+	defer rescue(func() string { return "outputs" }, &err)
 	for _, name := range p.names { // in a fixed order: so are the tape and its sums
 		slot := p.slots[name]
 		s.values[slot] = s.plain(s.values[slot])
@@ -45,12 +66,15 @@ func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, ro
 			s.values[slot] = s.view(v, []int{1, v.shape[0]})
 		}
 	}
-	s.Set(pass)
+	s.forwards = s.made
 	return nil
 }
 
-// enter makes n rows of x the model's input, those that x lacks zeros.
-func (s *session) enter(e *entry, x *tensor.Tensor, n int) {
+// enter makes n rows of x the model's input, those that x lacks zeros. fixed: the
+// file says how many.
+func (s *session) enter(e *entry, x *tensor.Tensor, n int, fixed bool) (err error) {
+	defer rescue(func() string { return fmt.Sprintf("%d rows of input %q", n, e.name) }, &err)
+	s.begin(pick(fixed, max(x.N(), min(n, fixedRows)), n))
 	shape := append([]int{n}, e.shape...)
 	if e.bare {
 		shape = e.shape
@@ -59,18 +83,29 @@ func (s *session) enter(e *entry, x *tensor.Tensor, n int) {
 	switch {
 	case s.x != nil && size(s.x.shape) == size(shape):
 	case whole:
+		s.hold(8 * (int64(size(shape)) - int64(s.inputs())))
 		s.x = &value{kind: kindOf(e.elem), elem: e.elem, i: make([]int64, size(shape))}
 	default:
+		s.hold(4 * (int64(size(shape)) - int64(s.inputs())))
 		s.x = &value{kind: float, f: make([]float32, size(shape))}
 	}
 	s.x.shape, s.x.diff, s.x.d, s.x.other = shape, e.read != asSymbols, nil, nil
 	s.batch, s.estimated = n, whole && s.x.diff
 	if !whole {
 		clear(s.x.f[copy(s.x.f, x.Data):])
-		return
+		return nil
 	}
 	clear(s.x.i)
 	for i, v := range x.Data {
 		s.x.i[i] = rounded(v, e.elem)
 	}
+	return nil
+}
+
+// inputs is how many numbers the input before had.
+func (s *session) inputs() int {
+	if s.x == nil {
+		return 0
+	}
+	return len(s.x.f) + len(s.x.i)
 }

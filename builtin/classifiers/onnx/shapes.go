@@ -14,7 +14,7 @@ func identity(c *call) []*value {
 	if len(c.n.out) < 2 {
 		return []*value{v}
 	}
-	mask := &value{kind: boolean, shape: v.shape, i: make([]int64, size(v.shape))} // nothing is dropped
+	mask := c.truths(v.shape) // nothing is dropped
 	for i := range mask.i {
 		mask.i[i] = 1
 	}
@@ -25,6 +25,9 @@ func reshape(c *call) []*value {
 	v := c.any(0)
 	want := c.unbound(v, c.integers(1))
 	zero := c.n.int("allowzero", 0) != 0
+	if len(want) > maxRank {
+		c.fail("gives %d dimensions, want at most %d", len(want), maxRank)
+	}
 	shape, free, n := make([]int, len(want)), -1, 1
 	for i, d := range want {
 		switch {
@@ -130,6 +133,9 @@ func unsqueeze(c *call) []*value {
 func expand(c *call) []*value {
 	v := c.any(0)
 	want := c.integers(1)
+	if len(want) > maxRank {
+		c.fail("gives %d dimensions, want at most %d", len(want), maxRank)
+	}
 	for _, d := range want {
 		if d < 0 || d > maxNumbers {
 			c.fail("expands to shape %v", want)
@@ -187,6 +193,9 @@ func has(a map[string]attr, name string) bool {
 
 func constantOfShape(c *call) []*value {
 	shape := c.integers(0)
+	if len(shape) > maxRank {
+		c.fail("gives %d dimensions, want at most %d", len(shape), maxRank)
+	}
 	for _, d := range shape {
 		if d < 0 || d > maxNumbers {
 			c.fail("wants the shape %v", shape)

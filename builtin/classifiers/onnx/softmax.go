@@ -23,10 +23,7 @@ func alongAxis(f func(c *call, v *value, width int) *value) operator {
 		if axis == rank-1 {
 			return []*value{f(c, x, x.shape[axis])}
 		}
-		perm := make([]int, rank)
-		for i := range perm {
-			perm[i] = i
-		}
+		perm := count(rank)
 		perm[axis], perm[rank-1] = rank-1, axis // its own inverse
 		y := f(c, c.permuted(x, perm), x.shape[axis])
 		return []*value{c.permuted(y, perm)}
@@ -47,7 +44,7 @@ func (r *run) logSoftmax(x *value, width int) *value {
 	out := r.float(x.shape, false)
 	r.k.LogSoftmax(out.f, x.f, width)
 	r.record(out, func() { // dx = dy − p·Σdy
-		p := r.scratch.take(len(out.f))
+		p := r.spare(len(out.f))
 		r.k.Exp(p, out.f)
 		for i := 0; i < len(p); i += width {
 			var s float64
@@ -65,7 +62,7 @@ func (r *run) logSoftmax(x *value, width int) *value {
 
 // hardmax is 1 at the first of the largest and 0 elsewhere; it has no gradient.
 func hardmax(c *call, x *value, width int) *value {
-	out := &value{kind: float, shape: x.shape, f: make([]float32, len(x.f))}
+	out := c.zeros(x.shape)
 	for i := 0; i < len(x.f); i += width {
 		best := 0
 		for q, v := range x.f[i : i+width] {

@@ -61,7 +61,7 @@ func TestSuite(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		m, err := parse(data, dir)
+		m, err := parse(data, dir, settings{})
 		if err != nil || !supported(m) {
 			continue // an old opset, or an operator that is not there
 		}
@@ -76,7 +76,7 @@ func TestSuite(t *testing.T) {
 
 func supported(m *model) bool {
 	for _, n := range m.nodes {
-		if operatorOf(n) == nil {
+		if newOperators().of(n) == nil {
 			return false
 		}
 	}
@@ -134,11 +134,12 @@ func suiteRun(t *testing.T, k *kernel.Engine, m *model, i int, in *value, target
 		delete(m.consts, name)
 		defer func() { m.consts[name] = in }()
 	}
-	g, err := compile(m, name, targets, &run{k: k})
+	g, err := compile(m, name, targets, newRun(k, plenty))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{k: k, keep: true}
+	r := newRun(k, plenty)
+	r.keep = true
 	x := &value{kind: float, diff: true}
 	if i >= 0 {
 		x.shape, x.f = in.shape, slices.Clone(in.f)

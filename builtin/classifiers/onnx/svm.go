@@ -26,7 +26,7 @@ func svmClassifier(c *call) []*value {
 		}
 		return []*value{c.labels(y), c.transformed(y)}
 	}
-	c.n.once.Do(func() { c.n.ready = c.machine(classes) })
+	c.n.once.Do(func() { c.lasting(func() { c.n.ready = c.machine(classes) }) })
 	m, ok := c.n.ready.(*machine)
 	if !ok {
 		m = c.machine(classes) // to fail again
@@ -53,19 +53,22 @@ func (c *call) machine(classes int) *machine {
 	a := c.n.attrs
 	m := &machine{classes: classes, pairs: classes * (classes - 1) / 2}
 	vectors, start := 0, []int{0}
+	if len(a["vectors_per_class"].ints) != classes {
+		c.fail("has support vectors of %d classes and %d labels", len(a["vectors_per_class"].ints), classes)
+	}
 	for _, n := range a["vectors_per_class"].ints {
 		if n < 0 || n > maxFilled {
 			c.fail("has %d support vectors of a class", n)
 		}
 		vectors += int(n)
-		start = append(start, vectors)
+		start = append(grown(&c.room, start, 1), vectors)
 	}
 	coef, rho := a["coefficients"].floats, a["rho"].floats
 	if classes < 2 || classes > 1<<10 || len(start) != classes+1 || vectors < 1 || vectors > maxFilled/m.pairs || len(coef) != (classes-1)*vectors || len(rho) != m.pairs || len(a["support_vectors"].floats)%vectors != 0 {
 		c.fail("has %d classes, %d support vectors, %d coefficients and %d offsets, which do not fit each other", classes, vectors, len(coef), len(rho))
 	}
 	m.offsets = &value{kind: float, shape: []int{m.pairs}, f: rho}
-	m.weights = &value{kind: float, shape: []int{vectors, m.pairs}, f: make([]float32, vectors*m.pairs)}
+	m.weights = &value{kind: float, shape: []int{vectors, m.pairs}, f: fresh[float32](&c.room, vectors*m.pairs)}
 	p := 0
 	for i := range classes {
 		for j := i + 1; j < classes; j++ {
@@ -84,7 +87,8 @@ func (c *call) machine(classes int) *machine {
 // similar are the kernel's values of all rows with all support vectors.
 func (c *call) similar() *value {
 	vectors := c.n.attrs["support_vectors"].floats
-	params := append(append([]float32{}, c.n.attrs["kernel_params"].floats...), 0, 0, 0)[:3]
+	var params [3]float32
+	copy(params[:], c.n.attrs["kernel_params"].floats)
 	gamma, offset, degree := float64(params[0]), float64(params[1]), float64(params[2])
 	switch k := c.n.text("kernel_type", "LINEAR"); k {
 	case "LINEAR":
@@ -118,6 +122,7 @@ func (c *call) radial(vectors []float32, gamma float64) *value {
 	}
 	n, k, m := x.shape[0], x.shape[1], len(vectors)/x.shape[1]
 	out := c.float([]int{n, m}, false)
+	c.spend(n, m, k)
 	c.k.Parallel(n, 1+mapGrain/max(1, m*k), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			for q := range m {
@@ -131,11 +136,11 @@ func (c *call) radial(vectors []float32, gamma float64) *value {
 		}
 	})
 	c.record(out, func() { // dx = Σ_v −2γ·dy_v·y_v·(x − v)
-		d, share := c.scratch.take(len(x.f)), c.scratch.take(len(out.f))
+		d, share := c.spare(len(x.f)), c.spare(len(out.f))
 		for i, y := range out.f {
 			share[i] = float32(2 * gamma * float64(y) * float64(out.d[i]))
 		}
-		c.k.Gemm(d, k, kernel.Dense(share, n, m), kernel.Dense(vectors, m, k), kernel.Epilogue{})
+		c.gemm(d, k, kernel.Dense(share, n, m), kernel.Dense(vectors, m, k), kernel.Epilogue{})
 		for i := range n {
 			sum := 0.0
 			for _, v := range share[i*m : i*m+m] {

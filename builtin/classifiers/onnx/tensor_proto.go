@@ -55,34 +55,35 @@ func bytesOf(elem int64, n int) int {
 }
 
 // tensor reads a TensorProto. All floats become float32, all integers int64.
-func (m *model) tensor(b []byte) (string, *value, error) {
-	var name string
+func (m *model) tensor(b []byte) (name string, v *value, err error) {
+	defer rescue(func() string { return "its numbers" }, &err)
 	var dims, ints []int64
 	var floats []float32
 	var elem int64
 	var raw []byte
 	hasRaw, outside := false, false
 	entries := map[string]string{}
-	err := each(b, func(x field) error {
+	err = each(b, func(x field) error {
 		var err error
 		switch x.num {
 		case 1:
-			dims, err = x.varints(dims)
+			dims, err = x.varints(&m.room, dims)
 		case 2:
 			elem = int64(x.u)
 		case 3:
 			err = errors.New("tensors in segments are not supported")
 		case 4:
-			floats, err = x.floats(floats)
+			floats, err = x.floats(&m.room, floats)
 		case 5, 7, 11:
-			ints, err = x.varints(ints)
+			ints, err = x.varints(&m.room, ints)
 		case 8:
 			name = string(x.b)
 		case 9:
 			raw, hasRaw = x.b, true
 		case 10:
-			floats, err = x.doubles(floats)
+			floats, err = x.doubles(&m.room, floats)
 		case 13:
+			m.room.claim(1, bytesValue)
 			err = readEntry(x.b, entries)
 		case 14:
 			outside = x.u == 1
@@ -92,7 +93,7 @@ func (m *model) tensor(b []byte) (string, *value, error) {
 	if err != nil {
 		return name, nil, err
 	}
-	v := &value{kind: kindOf(elem), elem: elem, constant: true}
+	v = &value{kind: kindOf(elem), elem: elem, constant: true}
 	if v.shape, err = readDims(dims); err != nil {
 		return name, nil, err
 	}
@@ -111,20 +112,24 @@ func (m *model) tensor(b []byte) (string, *value, error) {
 		if want := bytesOf(elem, n); len(raw) != want {
 			return name, nil, fmt.Errorf("%d bytes of data for shape %v, want %d: the file is damaged or cut", len(raw), v.shape, want)
 		}
-		v.unpack(raw, elem, n)
+		v.unpack(&m.room, raw, elem, n)
+		if outside {
+			m.room.made -= int64(len(raw))
+		}
 	case v.kind == float && (elem == typeFloat16 || elem == typeBfloat16):
-		for _, u := range ints {
-			v.f = append(v.f, half(uint16(u), elem))
+		v.f = fresh[float32](&m.room, len(ints))
+		for i, u := range ints {
+			v.f[i] = half(uint16(u), elem)
 		}
 	case packed(elem):
-		raw = make([]byte, len(ints))
+		raw = fresh[byte](&m.room, len(ints))
 		for i, x := range ints {
 			raw[i] = byte(x)
 		}
 		if len(raw) != bytesOf(elem, n) {
 			return name, nil, fmt.Errorf("%d bytes of data for shape %v, want %d: the file is damaged or cut", len(raw), v.shape, bytesOf(elem, n))
 		}
-		v.unpack(raw, elem, n)
+		v.unpack(&m.room, raw, elem, n)
 	case v.kind == float:
 		v.f = floats
 	default:
@@ -144,21 +149,21 @@ func readDims(dims []int64) ([]int, error) {
 	}
 	shape, n := make([]int, len(dims)), int64(1)
 	for i, d := range dims {
-		if d < 0 || d > 0 && n > maxNumbers/d {
+		if d < 0 || n > maxNumbers/max(1, d) {
 			return nil, fmt.Errorf("shape %v: want no negative dimension and at most %d elements", dims, maxNumbers)
 		}
-		n *= d
+		n *= max(1, d)
 		shape[i] = int(d)
 	}
 	return shape, nil
 }
 
 // unpack reads n little-endian numbers.
-func (v *value) unpack(raw []byte, elem int64, n int) {
+func (v *value) unpack(r *room, raw []byte, elem int64, n int) {
 	if v.kind == float {
-		v.f = make([]float32, n)
+		v.f = fresh[float32](r, n)
 	} else {
-		v.i = make([]int64, n)
+		v.i = fresh[int64](r, n)
 	}
 	le := binary.LittleEndian
 	for i := range n {

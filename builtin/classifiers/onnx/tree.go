@@ -32,7 +32,7 @@ type vote struct {
 // treeClassifier answers the label and the scores of all classes. It has no
 // gradient.
 func treeClassifier(c *call) []*value {
-	c.n.once.Do(func() { c.n.ready = c.plant() })
+	c.n.once.Do(func() { c.lasting(func() { c.n.ready = c.plant() }) })
 	t, ok := c.n.ready.(*forest)
 	if !ok {
 		t = c.plant() // to fail again
@@ -50,9 +50,12 @@ func treeClassifier(c *call) []*value {
 			c.fail("asks for feature %d of %d", b.feature, width)
 		}
 	}
-	y := &value{kind: float, shape: []int{n, t.classes}, f: make([]float32, n*t.classes)}
-	c.k.Parallel(n, 16, func(lo, hi int) {
-		sums := make([]float64, t.classes)
+	y := c.zeros([]int{n, t.classes})
+	c.spend(n, len(t.nodes), workElement) // a tree may be one long branch
+	const grain = 16
+	room := fresh[float64](&c.room, (n+grain-1)/grain*t.classes)
+	c.k.Parallel(n, grain, func(lo, hi int) {
+		sums := room[lo/grain*t.classes:][:t.classes]
 		for i := lo; i < hi; i++ {
 			t.scores(y.f[i*t.classes:][:t.classes], x.f[i*width:][:width], sums)
 		}
@@ -124,7 +127,9 @@ func (c *call) plant() *forest {
 	if n == 0 || len(trees) != n || len(features) != n || len(values) != n || len(modes) != n || len(yes) != n || len(no) != n || len(missing) != 0 && len(missing) != n {
 		c.fail("its lists of nodes are not of one length")
 	}
-	t := &forest{nodes: make([]branch, n), nonNeg: true, base: c.n.attrs["base_values"].floats}
+	c.claim(n, 2*bytesEntry) // the tables of nodes and trees
+	c.spend(n, workElement)
+	t := &forest{nodes: fresh[branch](&c.room, n), nonNeg: true, base: c.n.attrs["base_values"].floats}
 	t.classes = max(len(c.n.attrs["classlabels_int64s"].ints), len(c.n.attrs["classlabels_strings"].strings))
 	if t.classes < 1 || len(t.base) != 0 && len(t.base) != 1 && len(t.base) != t.classes {
 		c.fail("has %d classes and %d base values", t.classes, len(t.base))
@@ -137,7 +142,7 @@ func (c *call) plant() *forest {
 		}
 		at[key] = i
 	}
-	child := make([]bool, n)
+	child := fresh[bool](&c.room, n)
 	for i := range n {
 		b := &t.nodes[i]
 		b.mode, b.feature, b.value = modes[i], int(features[i]), values[i]
@@ -165,7 +170,7 @@ func (c *call) plant() *forest {
 				c.fail("tree %d has two roots", trees[i])
 			}
 			seen[trees[i]] = true
-			t.roots = append(t.roots, i)
+			t.roots = append(grown(&c.room, t.roots, 1), i)
 		}
 	}
 	for _, id := range trees {
@@ -184,17 +189,18 @@ func (c *call) vote(t *forest, at map[[2]int64]int) {
 	if len(trees) != len(ids) || len(classes) != len(ids) || len(weights) != len(ids) || len(ids) == 0 {
 		c.fail("its lists of votes are not of one length")
 	}
-	byLeaf := make([][]vote, len(t.nodes))
+	byLeaf := fresh[[]vote](&c.room, len(t.nodes))
 	t.single, t.voted = t.classes == 2, int(classes[0])
 	for i, id := range ids {
 		j, ok := at[[2]int64{trees[i], id}]
 		if !ok || classes[i] < 0 || int(classes[i]) >= t.classes || !isFinite(weights[i]) {
 			c.fail("has a vote for class %d of node %d of tree %d", classes[i], id, trees[i])
 		}
-		byLeaf[j] = append(byLeaf[j], vote{int(classes[i]), weights[i]})
+		byLeaf[j] = append(grown(&c.room, byLeaf[j], 1), vote{int(classes[i]), weights[i]})
 		t.single = t.single && int(classes[i]) == t.voted
 		t.nonNeg = t.nonNeg && weights[i] >= 0
 	}
+	t.votes = fresh[vote](&c.room, len(ids))[:0]
 	for j, vs := range byLeaf {
 		t.nodes[j].from = len(t.votes)
 		t.votes = append(t.votes, vs...)

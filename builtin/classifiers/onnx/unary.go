@@ -62,13 +62,13 @@ func doubled(f func(x float64) float64, d func(x, y float64) float64) unary {
 }
 
 // mapped is the operator of a function that the attributes make.
-func mapped(make func(n *node) unary) operator {
-	return func(c *call) []*value { return []*value{c.each(c.x(0), make(c.n))} }
+func mapped(at func(n *node) unary) operator {
+	return func(c *call) []*value { return []*value{c.each(c.x(0), at(c.n))} }
 }
 
 // activated is the operator of one of the kernels' activations.
-func activated(make func(n *node) kernel.Act) operator {
-	return func(c *call) []*value { return []*value{c.activate(c.x(0), make(c.n))} }
+func activated(act func(n *node) kernel.Act) operator {
+	return func(c *call) []*value { return []*value{c.activate(c.x(0), act(c.n))} }
 }
 
 func plainAct(k kernel.ActKind) operator {

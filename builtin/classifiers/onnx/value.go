@@ -60,40 +60,18 @@ func (v *value) axis(a int) int {
 	return a - 1
 }
 
-// arena hands out buffers; after reset the same ones again, for a run with the
-// same shapes asks for the same sizes in the same order.
-type arena struct {
-	all  [][]float32
-	next int
-	used int // numbers handed out since reset
-}
+// numbers are n numbers of the pass with any content.
+func (r *run) numbers(n int) []float32 { return r.results.take(&r.room, n) }
 
-func (a *arena) reset() { a.next, a.used = 0, 0 }
-
-// claim counts n numbers.
-func (a *arena) claim(n int) {
-	if a.used += n; a.used > maxNumbers {
-		panic(fault{tooLarge: true, text: fmt.Sprintf("needs more than %d numbers for its results and those before it", maxNumbers)})
-	}
-}
-
-// take is n numbers with any content.
-func (a *arena) take(n int) []float32 {
-	a.claim(n)
-	if a.next == len(a.all) {
-		a.all = append(a.all, nil)
-	}
-	if cap(a.all[a.next]) < n {
-		a.all[a.next] = make([]float32, n)
-	}
-	a.next++
-	return a.all[a.next-1][:n]
-}
+// spare are n numbers of a backward pass with any content.
+func (r *run) spare(n int) []float32 { return r.scratch.take(&r.room, n) }
 
 // float is a new value of the run, its numbers unset.
 func (r *run) float(shape []int, last bool) *value {
 	r.mind(shape)
-	return &value{kind: float, shape: shape, last: last, f: r.results.take(size(shape))}
+	r.claim(1, bytesValue)
+	r.spend(size(shape), workElement)
+	return &value{kind: float, shape: shape, last: last, f: r.numbers(size(shape))}
 }
 
 // like is a new value of v's kind, its numbers unset.
@@ -101,9 +79,30 @@ func (r *run) like(v *value, shape []int, last bool) *value {
 	if v.kind == float {
 		return r.float(shape, last)
 	}
+	return &value{kind: v.kind, shape: shape, elem: v.elem, i: r.longs(shape)}
+}
+
+// longs are zeros for a shape.
+func (r *run) longs(shape []int) []int64 {
 	r.mind(shape)
-	r.results.claim(2 * size(shape))
-	return &value{kind: v.kind, shape: shape, elem: v.elem, i: make([]int64, size(shape))}
+	r.claim(1, bytesValue)
+	r.spend(size(shape), workElement)
+	r.results.used += 2 * size(shape)
+	return fresh[int64](&r.room, size(shape))
+}
+
+// zeros is a new value of floats 0, with numbers of its own.
+func (r *run) zeros(shape []int) *value {
+	r.mind(shape)
+	r.claim(1, bytesValue)
+	r.spend(size(shape), workElement)
+	r.results.used += size(shape)
+	return &value{kind: float, shape: shape, f: fresh[float32](&r.room, size(shape))}
+}
+
+// truths are a new value of booleans, its numbers 0.
+func (r *run) truths(shape []int) *value {
+	return &value{kind: boolean, shape: shape, i: r.longs(shape)}
 }
 
 // whole is a new value of integers of an element type, its numbers 0.
@@ -118,10 +117,10 @@ func (r *run) mind(shape []int) {
 		if d < 0 {
 			panic(fault{text: fmt.Sprintf("gives the shape %v", shape)})
 		}
-		if d > 0 && n > maxNumbers/d {
+		if n > maxNumbers/max(1, d) { // without the zeros: parts of the shape are multiplied too
 			panic(fault{tooLarge: true, text: fmt.Sprintf("gives the shape %v: more than %d elements", shape, maxNumbers)})
 		}
-		n *= d
+		n *= max(1, d)
 	}
 	if len(shape) > maxRank {
 		panic(fault{text: fmt.Sprintf("gives the shape %v: more than %d dimensions", shape, maxRank)})
@@ -138,6 +137,7 @@ func (r *run) view(v *value, shape []int) *value {
 		return v
 	}
 	v = r.plain(v)
+	r.mind(shape)
 	if size(shape) != size(v.shape) {
 		panic(fault{text: fmt.Sprintf("cannot turn shape %v into %v", v.shape, shape)})
 	}
@@ -178,10 +178,10 @@ func (r *run) turned(v *value, last bool) *value {
 		out.f = v.f
 		r.record(out, func() { r.pass(v, out.d) }, v)
 	} else {
-		out.f = r.results.take(len(v.f))
+		out.f = r.numbers(len(v.f))
 		r.transpose(out.f, v.f, n, rows, cols)
 		r.record(out, func() {
-			d := r.scratch.take(len(out.d))
+			d := r.spare(len(out.d))
 			r.transpose(d, out.d, n, cols, rows)
 			r.pass(v, d)
 		}, v)

@@ -53,11 +53,15 @@ func each(b []byte, f func(field) error) error {
 }
 
 // varints appends a repeated integer field, packed or not.
-func (x field) varints(dst []int64) ([]int64, error) {
+func (x field) varints(r *room, dst []int64) ([]int64, error) {
 	if x.typ == protowire.VarintType {
-		return append(dst, int64(x.u)), nil
+		return append(grown(r, dst, 1), int64(x.u)), nil
 	}
-	b := x.b
+	b, n := x.b, 0
+	for _, c := range b {
+		n += int(^c >> 7) // the last byte of each
+	}
+	dst = grown(r, dst, n)
 	for len(b) > 0 {
 		v, n := protowire.ConsumeVarint(b)
 		if n < 0 {
@@ -69,13 +73,14 @@ func (x field) varints(dst []int64) ([]int64, error) {
 }
 
 // floats appends a repeated float field, packed or not.
-func (x field) floats(dst []float32) ([]float32, error) {
+func (x field) floats(r *room, dst []float32) ([]float32, error) {
 	if x.typ == protowire.Fixed32Type {
-		return append(dst, math.Float32frombits(uint32(x.u))), nil
+		return append(grown(r, dst, 1), math.Float32frombits(uint32(x.u))), nil
 	}
 	if len(x.b)%4 != 0 {
 		return nil, errWire
 	}
+	dst = grown(r, dst, len(x.b)/4)
 	for b := x.b; len(b) > 0; b = b[4:] {
 		dst = append(dst, math.Float32frombits(binary.LittleEndian.Uint32(b)))
 	}
@@ -83,13 +88,14 @@ func (x field) floats(dst []float32) ([]float32, error) {
 }
 
 // doubles appends a repeated double field, packed or not, rounded to float32.
-func (x field) doubles(dst []float32) ([]float32, error) {
+func (x field) doubles(r *room, dst []float32) ([]float32, error) {
 	if x.typ == protowire.Fixed64Type {
-		return append(dst, float32(math.Float64frombits(x.u))), nil
+		return append(grown(r, dst, 1), float32(math.Float64frombits(x.u))), nil
 	}
 	if len(x.b)%8 != 0 {
 		return nil, errWire
 	}
+	dst = grown(r, dst, len(x.b)/8)
 	for b := x.b; len(b) > 0; b = b[8:] {
 		dst = append(dst, float32(math.Float64frombits(binary.LittleEndian.Uint64(b))))
 	}

@@ -124,3 +124,6 @@ func (f file) with(nodes [][]byte, dims ...int64) file {
 	}
 	return f
 }
+
+// plenty is an allowance for tests of something else.
+var plenty = allowance{memory: 4 << 30, work: 1 << 40}

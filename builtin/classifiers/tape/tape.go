@@ -9,7 +9,8 @@ package tape
 import "sync"
 
 // Spare is how many sessions a [Pool] makes before it gives up a tape that a
-// pullback still waits for.
+// pullback still waits for, and how many tapes later none is expected any more:
+// attacks look at their last answers without pulling back.
 const Spare = 8
 
 // Mark says which forward pass a session's activations belong to. A session
@@ -50,6 +51,9 @@ type Session interface {
 type Pool[S Session] struct {
 	// New makes a session. It is required.
 	New func() (S, error)
+	// Full reports that sessions hold so much memory that a tape is to be given
+	// up sooner than another session made; nil: they never do.
+	Full func() bool
 
 	mu    sync.Mutex
 	free  []S // the last used is last
@@ -58,16 +62,16 @@ type Pool[S Session] struct {
 }
 
 // Take lends a session for a forward pass: the last used of those whose tape no
-// pullback waits for, else a new one, else, after [Spare] of them, the free one
-// that was used longest ago. Errors are those of New.
+// pullback waits for, or is [Spare] tapes old, else a new one, else, after [Spare] of them or
+// when the Pool is Full, the free one that was used longest ago. Errors are those of New.
 func (p *Pool[S]) Take() (S, error) {
 	p.mu.Lock()
 	for i := len(p.free) - 1; i >= 0; i-- {
-		if !p.free[i].TapeMark().waits {
+		if m := p.free[i].TapeMark(); !m.waits || p.tapes-m.tape > Spare {
 			return p.pick(i), nil
 		}
 	}
-	if len(p.free) > 0 && p.made >= Spare {
+	if len(p.free) > 0 && (p.made >= Spare || p.Full != nil && p.Full()) {
 		return p.pick(0), nil
 	}
 	p.made++

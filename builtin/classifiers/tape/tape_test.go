@@ -73,6 +73,26 @@ func TestTakeSparesTapesThatPullbacksWaitFor(t *testing.T) {
 	}
 }
 
+// A full pool gives up the oldest tape, though a pullback waits for it, and makes
+// a session only if there is none.
+func TestFullPoolMakesNoSession(t *testing.T) {
+	p := pool()
+	p.Full = func() bool { return true }
+	first := pass(t, p)
+	s := take(t, p)
+	if s.number != 1 {
+		t.Errorf("took session %d, want 1", s.number)
+	}
+	s.Set(p.Next())
+	if other := take(t, p); other.number != 2 {
+		t.Errorf("took session %d, which is in use", other.number)
+	}
+	p.Give(s)
+	if s := find(t, p, first); s.Holds(first) {
+		t.Error("found a tape that was given up")
+	}
+}
+
 // A tape stays after its first pullback, for another of the same pass.
 func TestUsedTapeIsStillFound(t *testing.T) {
 	p := pool()
@@ -182,4 +202,28 @@ func TestConcurrentCalls(t *testing.T) {
 		})
 	}
 	done.Wait()
+}
+
+// A tape that no pullback asked for while Spare others came and went is
+// abandoned: callers who now and then look at answers alone have two sessions,
+// not one for each time.
+func TestAbandonedTapesFreeTheirSession(t *testing.T) {
+	p := pool()
+	most := 0
+	for range 20 {
+		pass(t, p) // and no pullback
+		for range 2 * tape.Spare {
+			n := pass(t, p)
+			s := find(t, p, n)
+			if !s.Holds(n) {
+				t.Fatal("a tape is gone before its pullback")
+			}
+			most = max(most, s.number)
+			s.Used()
+			p.Give(s)
+		}
+	}
+	if most > 2 {
+		t.Errorf("made %d sessions, want 2", most)
+	}
 }

@@ -69,7 +69,7 @@ func Open(in *bufio.Reader, most int64) (t *Table, err error) {
 			return nil, errors.New("truncated")
 		}
 	case bytes.HasPrefix(head, []byte("FEA1")):
-		return nil, errors.New("Feather of version 1: write version 2, which is Arrow's IPC format")
+		return nil, errors.New("file of Feather's version 1: write version 2, which is Arrow's IPC format")
 	}
 	first, err := checkSchema(in)
 	if err != nil {

@@ -134,7 +134,7 @@ func TestRefused(t *testing.T) {
 		want string
 	}{
 		{"empty", nil, "empty"},
-		{"Feather 1", []byte("FEA1\x00\x00\x00\x00"), "Feather of version 1"},
+		{"Feather 1", []byte("FEA1\x00\x00\x00\x00"), "Feather's version 1"},
 		{"other", []byte("hello, world"), "not Arrow's IPC format"},
 		{"cut schema", good[:40], "truncated"},
 		{"cut batch", good[:len(good)-20], "could not read"},

@@ -42,7 +42,25 @@ func Main(m *testing.M, c host.Components, programs map[string]func()) {
 	host.ServeIfPlugin(c)
 	all := map[string]func(){"vaeguard": func() { cli.Main(c) }}
 	maps.Copy(all, programs)
-	testscript.Main(m, all)
+	testscript.Main(stateless{m}, all)
+}
+
+// stateless runs tests apart from what the user has allowed, and allows nothing
+// for the user.
+type stateless struct{ m *testing.M }
+
+// Run implements testscript.TestingM.
+func (s stateless) Run() int {
+	dir, err := os.MkdirTemp("", "state")
+	if err == nil {
+		err = os.Setenv("XDG_STATE_HOME", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	return s.m.Run()
 }
 
 // Run runs the scripts dir/*.txtar. Each gets the named files in its folder,
@@ -52,6 +70,7 @@ func Run(t *testing.T, dir string, files []string, setup func(*testscript.Env) e
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state"))
 			for _, f := range files {
 				data, err := os.ReadFile(f)
 				if err != nil {

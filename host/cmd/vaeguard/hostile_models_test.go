@@ -74,6 +74,7 @@ func hostileModels(t *testing.T) []hostile {
 		{"onnx", "unknown operator", load(bytes.ReplaceAll(good, []byte("Gemm"), []byte("Evil"))), "operator Evil"},
 		{"onnx", "weights that claim 2^80 numbers", load(network(constant("w", []int64{1 << 40, 1 << 40}, ""))), "at most"},
 		{"onnx", "weights of a negative shape", load(network(constant("w", []int64{-5}, ""))), "no negative"},
+		{"onnx", "weights made of a shape, 1 GiB of them", load(network(shape("s", 1<<14, 1<<14), operator("ConstantOfShape", "w", "s"))), "wants 1 GiB of memory"},
 		{"onnx", "external weights in ../", load(network(constant("w", []int64{3, 2}, "../w.bin"))), "inside the model's folder"},
 		{"onnx", "external weights in /etc/passwd", load(network(constant("w", []int64{3, 2}, "/etc/passwd"))), "inside the model's folder"},
 	}
@@ -95,20 +96,42 @@ func constant(name string, dims []int64, location string) []byte {
 	return b
 }
 
+// shape is an ONNX TensorProto of integers.
+func shape(name string, dims ...int64) []byte {
+	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(len(dims)))
+	b = protowire.AppendVarint(protowire.AppendTag(b, 2, protowire.VarintType), 7)
+	for _, d := range dims {
+		b = protowire.AppendVarint(protowire.AppendTag(b, 7, protowire.VarintType), uint64(d))
+	}
+	return field(b, 8, []byte(name))
+}
+
+// operator is an ONNX NodeProto.
+func operator(op, out string, in ...string) []byte {
+	var b []byte
+	for _, name := range in {
+		b = field(b, 1, []byte(name))
+	}
+	return field(field(b, 2, []byte(out)), 4, []byte(op))
+}
+
 func field(b []byte, n protowire.Number, content []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), content)
 }
 
 // network is an ONNX ModelProto of one product with a constant.
-func network(w []byte) []byte {
+func network(w []byte, before ...[]byte) []byte {
 	port := func(name string) []byte { // of floats, one free dimension and one of 3
 		shape := field(nil, 1, field(nil, 2, []byte("n")))
 		shape = field(shape, 1, protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 3))
 		kind := field(protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1), 2, shape)
 		return field(field(nil, 1, []byte(name)), 2, field(nil, 1, kind))
 	}
-	node := field(field(field(field(nil, 1, []byte("x")), 1, []byte("w")), 2, []byte("y")), 4, []byte("MatMul"))
-	graph := field(field(field(field(nil, 1, node), 5, w), 11, port("x")), 12, port("y"))
+	var graph []byte
+	for _, node := range append(before, operator("MatMul", "y", "x", "w")) {
+		graph = field(graph, 1, node)
+	}
+	graph = field(field(field(graph, 5, w), 11, port("x")), 12, port("y"))
 	opset := protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.VarintType), 13)
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 8)
 	return field(field(b, 7, graph), 8, opset)

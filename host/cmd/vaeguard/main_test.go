@@ -15,7 +15,7 @@ const asProgram = "VAEGUARD_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if _, ok := os.LookupEnv(asProgram); ok {
-		cli.Main(builtin.Components())
+		cli.Main(builtin.Components(), stuck())
 	}
 	clitest.Main(m, builtin.Components(), rogues())
 }

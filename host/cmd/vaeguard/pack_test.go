@@ -94,8 +94,21 @@ func TestPack(t *testing.T) {
 			if absolute != strings.Contains(name, "absolute") {
 				t.Errorf("absolute paths: %v\n%s", absolute, errs)
 			}
+			// What it runs is the packer's, and its next user's to allow.
+			var allow []string
+			if _, digest, runs := strings.Cut(said, "--allow-command "); runs {
+				allow = []string{"--allow-command", strings.TrimSpace(digest)}
+				if name != "program without a folder" { // its digest is the one of the training
+					if _, errs := vaeguard(t, 4, "detect", moved, "--data", rows); !strings.Contains(errs, allow[1]) {
+						t.Errorf("not allowed, it says %q", errs)
+					}
+				}
+			}
+			if shipped := !kind.slow; shipped != (allow == nil) {
+				t.Errorf("a digest to allow: %q", allow)
+			}
 			for _, p := range []string{moved, folder} {
-				got, _ := vaeguard(t, 0, "detect", p, "--data", rows, "--include", "probabilities")
+				got, _ := vaeguard(t, 0, append([]string{"detect", p, "--data", rows, "--include", "probabilities"}, allow...)...)
 				if absolute { // the digest of the detector alone is another
 					got, want = withoutDigest(got), withoutDigest(want)
 				}
@@ -104,7 +117,7 @@ func TestPack(t *testing.T) {
 				}
 			}
 			// Places of the spec itself may still be given: those of the pack do not depend on them.
-			if got, _ := vaeguard(t, 0, "detect", moved, "--data", rows, "--include", "probabilities", "--base", here); absolute && withoutDigest(got) != want || !absolute && got != want {
+			if got, _ := vaeguard(t, 0, append([]string{"detect", moved, "--data", rows, "--include", "probabilities", "--base", here}, allow...)...); absolute && withoutDigest(got) != want || !absolute && got != want {
 				t.Errorf("with --base: other verdicts:\n%s", got)
 			}
 			// A pack is packed again to the same bytes.

@@ -13,6 +13,7 @@ import (
 func rogues() map[string]func() {
 	return map[string]func(){"chatterbox": chatterbox, "stranger": stranger, "liar": liar,
 		"blind":  func() { sdk.Serve(&blind{of: flat{output: sdk.Logits, scale: 4}}) },
+		"slow":   func() { sdk.Serve(&slow{flat: flat{output: sdk.Logits, scale: 1}}) },
 		"keeper": func() { sdk.Serve(&keeper{flat: flat{output: sdk.Logits, scale: 1}}) }, "picky": func() { sdk.Serve(picky{flat{output: sdk.Logits, scale: 1}}) }}
 }
 

@@ -22,6 +22,10 @@ func number(v any) float64 {
 		return v
 	case evaluate.Number:
 		return float64(v)
+	case *evaluate.Number:
+		if v != nil {
+			return float64(*v)
+		}
 	}
 	return math.NaN()
 }

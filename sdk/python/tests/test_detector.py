@@ -28,6 +28,13 @@ for i, line in enumerate(sys.stdin):
     if row[0] == 13:
         print(json.dumps({"index": i, "error": "unlucky"}), flush=True)
         continue
+    if row[0] == 15:
+        row = {"index": i, "is_adversarial": 1, "instance_score": None, "p_value": 0.1, "note": "not finite"}
+        row.update(predicted=1, reconstructed=1, corrected=1)
+        print(json.dumps(row), flush=True)
+        continue
+    if row[0] == 16:
+        sys.exit(" ".join(sys.argv[2:]))
     if row[0] == 14:
         sys.exit("out of luck")
     s = sum(row)
@@ -50,6 +57,16 @@ class Detector(unittest.TestCase):
         with open(self.binary, "w") as f:
             f.write(FAKE % sys.executable)
         os.chmod(self.binary, os.stat(self.binary).st_mode | stat.S_IXUSR)
+
+    def test_infinite_score(self):
+        with vaeguard.Detector("d", binary=self.binary) as d:
+            data = d.predict(np.array([[15, 0], [0.5, 0.25]], np.float32))["data"]
+            np.testing.assert_array_equal(data["instance_score"], [np.inf, 0.75])
+
+    def test_allowed_commands(self):
+        for given, want in (("sha256:ab", "--allow-command sha256:ab"), (["a", "b"], "--allow-command a --allow-command b")):
+            with vaeguard.Detector("d", binary=self.binary, allow_command=given) as d, self.assertRaisesRegex(RuntimeError, want):
+                d.predict(np.array([[16, 0]], np.float32))
 
     def test_alibi_detects_dictionary(self):
         with vaeguard.Detector("d", binary=self.binary) as d:

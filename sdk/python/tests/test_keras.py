@@ -51,6 +51,9 @@ class Keras(unittest.TestCase):
     def test_other_ends(self):
         c = vaeguard.keras.Keras(net(L.Dense(5)))
         self.assertEqual(c.output, "logits")
+        for activation, output in (("relu", "logits"), ("tanh", "logits"), ("sigmoid", "probabilities")):
+            c = vaeguard.keras.Keras(net(L.Dense(5, activation=activation)))
+            self.assertEqual(c.output, output, activation)
         c = vaeguard.keras.Keras(net(L.Dense(5, activation="softmax")), output="probabilities")
         self.assertEqual(c.output, "probabilities")
         np.testing.assert_allclose(c.predict(self.x).sum(1), 1, atol=1e-5)

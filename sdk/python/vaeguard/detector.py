@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Mapping
-from typing import IO, Any, Dict, List, Optional, cast
+from typing import IO, Any, Dict, List, Optional, Sequence, Union, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +45,12 @@ class Detector:
 
     d = vaeguard.Detector("runs/first")
     d.predict(x, return_instance_score=True)  # {"meta": {...}, "data": {"is_adversarial": array, "instance_score": array, ...}}
+
+    allow_command: digest, sha256:…, of a command that the detector may start, or several. Shipped plugins, and what this user has
+    trained with, need none; the error of a detector that is refused says which.
     """
 
-    def __init__(self, path: str, binary: Optional[str] = None) -> None:
+    def __init__(self, path: str, binary: Optional[str] = None, allow_command: Union[str, Sequence[str]] = ()) -> None:
         binary = binary or shutil.which("vaeguard")
         if not binary:
             raise FileNotFoundError("the program vaeguard is not on PATH; pass binary=")
@@ -57,6 +60,8 @@ class Detector:
         self.meta: Dict[str, Any] = json.loads(info.stdout)["meta"]
         self._lock = threading.Lock()
         command = [binary, "detect", path, "--data", "-", "--format", "jsonl", "--on-error", "skip", "--quiet"]
+        for digest in [allow_command] if isinstance(allow_command, str) else allow_command:
+            command += ["--allow-command", digest]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stdin, self._stdout, self._stderr = (
             cast("IO[bytes]", pipe) for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
@@ -104,7 +109,8 @@ class Detector:
             raise ValueError("; ".join(f"row {i}: {text}" for i, text in bad[:5]))
 
         def column(name: str, dtype: npt.DTypeLike) -> Optional[npt.NDArray[Any]]:
-            values = [r[name] for r in rows]
+            far = name == "instance_score"  # of a row with a note: JSON has no infinity
+            values = [np.inf if far and r[name] is None and r.get("note") else r[name] for r in rows]
             return None if any(v is None for v in values) else np.array(values, dtype)
 
         data = {

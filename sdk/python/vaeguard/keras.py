@@ -64,7 +64,7 @@ class Keras(Classifier):
                 self.head = (last.kernel, last.bias if last.use_bias else None)
         elif not softmax and output == PROBABILITIES and _activation(last) == "linear":
             raise ValueError(f"output is declared as probabilities, but the last layer, {last.name}, has no softmax")
-        self.output = output or (LOGITS if softmax or _activation(last) == "linear" else PROBABILITIES)
+        self.output = output or (LOGITS if softmax or _activation(last) not in _PROBABLE else PROBABILITIES)
         self.names = list(hidden)
         ends = [end] + [model.get_layer(n).output for n in self.names]
         self.net = tf.keras.Model(model.inputs, ends)
@@ -105,6 +105,10 @@ class Keras(Classifier):
 
 def _example(t: Any) -> Tuple[Any, ...]:
     return tuple(None if d is None else int(d) for d in t.shape[1:])
+
+
+# Activations whose numbers may add up to 1; those of others, such as relu, are scores.
+_PROBABLE = ("softmax", "sigmoid", "hard_sigmoid")
 
 
 def _activation(layer: Any) -> str:

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/vaeguard/vaeguard/host/cli/clitest"
+	"github.com/vaeguard/vaeguard/host/dataset"
+)
+
+// TestInitScripts runs host/cli/testdata/init/*.txtar: init with images, arrays and
+// ONNX files.
+func TestInitScripts(t *testing.T) {
+	root := filepath.Join("..", "..", "..")
+	forest := filepath.Join(root, "builtin", "classifiers", "onnx", "testdata", "sklearn", "forest.onnx")
+	fashion := filepath.Join(root, "examples", "onnx", "fashion.onnx")
+	clitest.Run(t, filepath.Join(scripts, "init"), []string{forest, fashion}, func(e *testscript.Env) error {
+		for i := range 80 {
+			class := []string{"dark", "light"}[i%2]
+			if err := writePhoto(filepath.Join(e.WorkDir, "photos", class, fmt.Sprintf("%d.png", i)), uint8(40+150*(i%2)), i, 9+i%3, i%4 > 1); err != nil {
+				return err
+			}
+			if err := writePhoto(filepath.Join(e.WorkDir, "clothes", fmt.Sprint(i%10), fmt.Sprintf("%d.png", i)), uint8(2*i), i, 20, true); err != nil {
+				return err
+			}
+		}
+		x, y := make([]uint8, 80*12*12), make([]int64, 80)
+		for i := range x {
+			x[i] = uint8((i*37+i*i/11)%120 + 120*(i/144%2))
+		}
+		for i := range y {
+			y[i] = int64(i % 2)
+		}
+		return dataset.WriteNPZFile(filepath.Join(e.WorkDir, "bytes.npz"), []dataset.Array{
+			{Name: "pixels", Shape: []int{80, 12, 12}, Data: x}, {Name: "target", Shape: []int{80}, Data: y},
+		})
+	})
+}
+
+// writePhoto writes a noisy image of one tone, grey or coloured.
+func writePhoto(file string, tone uint8, noise, side int, grey bool) error {
+	var img image.Image
+	at := func(x, y int) uint8 { return tone + uint8((x*7+y*13+(x+3)*(y+5)*noise)%40) }
+	if grey {
+		g := image.NewGray(image.Rect(0, 0, side, side+2))
+		for i := range g.Pix {
+			g.Pix[i] = at(i%side, i/side)
+		}
+		img = g
+	} else {
+		c := image.NewRGBA(image.Rect(0, 0, side, side+2))
+		for y := range side + 2 {
+			for x := range side {
+				c.Set(x, y, color.RGBA{at(x, y), tone, at(y, x), 255})
+			}
+		}
+		img = c
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		return err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := png.Encode(f, img); err != nil {
+		return err
+	}
+	return f.Close()
+}
