@@ -33,6 +33,10 @@ type Detector struct {
 	// that was not saved.
 	Saved *artifact.Detector
 
+	// calibrated is what Detect says of the rows that set the threshold, and
+	// nil for a detector that was opened.
+	calibrated *detect.Result
+
 	stored *stored // what it was opened from; nil: it was made
 }
 

@@ -154,7 +154,8 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		},
 		Threshold: threshold.Value, PromisedFPR: deref(threshold.Rule.FPR), PromisedConfidence: deref(threshold.Rule.Confidence), CalibrationRows: threshold.N,
 		Method: s.Detector.Method.Name, Digest: d.Digest(),
-		X: rows.X, Labels: rows.Labels, ClassNames: classes, Feature: features,
+		ClassThresholds: threshold.ByClass,
+		X:               rows.X, Labels: rows.Labels, ClassNames: classes, Feature: features,
 		Box:        box,
 		Deviations: deviations, Constraints: constraints, Unconstrained: unconstrained,
 		Section: s.Evaluate, Seed: s.Seed, Version: Version(),
@@ -162,6 +163,9 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		Progress: func(stage string, done, total int) {
 			d.Experiment.o.progress(Progress{Stage: stage, Done: done, Total: total, Ended: done >= total})
 		},
+	}
+	if d.Saved != nil {
+		eo.Health = d.Saved.Meta.Health
 	}
 	if o.Transfer != nil {
 		eo.Transfer = func(fresh bool, seed uint64) sdk.Forwarder {

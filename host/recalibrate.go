@@ -11,6 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/health"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -27,20 +28,25 @@ func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule det
 	if rows != nil {
 		x = rows.X
 	}
-	if _, err := d.Calibrate(ctx, x, rule); err != nil {
+	_, seen, err := d.CalibrateDetect(ctx, x, rule, healthParts)
+	if err != nil {
 		return err
 	}
+	var judged *health.Report
+	if seen != nil && rule.Percentile == nil { // whose rows may be a mixture
+		judged = d.health(seen, rows.Labels, string(dataset.RoleCalibration))
+	}
 	if packed {
-		return d.repack(out)
+		return d.repack(out, judged)
 	}
 	if out == "" {
-		if err := artifact.Recalibrate(d.Saved.Dir, d.State(), nil); err != nil {
+		if err := artifact.Recalibrate(d.Saved.Dir, d.State(), nil, judged); err != nil {
 			return err
 		}
 		out = d.Saved.Dir
 	} else {
 		changed := *d.Saved
-		changed.State = d.State()
+		changed.State, changed.Meta.Health = d.State(), judged
 		changed.Meta.Base = relativeBase(out, d.Experiment.Spec.Abs("."))
 		if err := artifact.Save(out, &changed, false); err != nil {
 			return err
@@ -56,14 +62,14 @@ func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule det
 
 // repack writes the pack that the detector was opened from, with its state as
 // it is now. A report is of the threshold before, and stays behind.
-func (d *Detector) repack(out string) error {
+func (d *Detector) repack(out string, h *health.Report) error {
 	work, remove, err := launch.TempDir()
 	if err != nil {
 		return err
 	}
 	defer remove()
 	changed := *d.Saved
-	changed.State = d.State()
+	changed.State, changed.Meta.Health = d.State(), h
 	dir := filepath.Join(work, packedDetector)
 	if err := artifact.Save(dir, &changed, false); err != nil {
 		return err

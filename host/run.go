@@ -293,10 +293,11 @@ func (e *Experiment) calibrate(ctx context.Context, d *Detector) error {
 	if err != nil {
 		return err
 	}
-	t, err := d.Calibrate(ctx, x, *e.Spec.Threshold)
+	t, seen, err := d.CalibrateDetect(ctx, x, *e.Spec.Threshold, healthParts)
 	if err != nil {
 		return e.Spec.Errorf("threshold", "%v", err)
 	}
+	d.calibrated = seen
 	e.o.progress(Progress{Stage: "calibrate", Done: 1, Total: 1, Ended: true, Metrics: map[string]float64{"threshold": t.Value, "n": float64(t.N)}})
 	return nil
 }

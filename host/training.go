@@ -300,6 +300,9 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 	if d.Gradient != nil {
 		contents.Gradient = d.Gradient.Saved()
 	}
+	if meta.Health, err = d.trainedHealth(ctx); err != nil {
+		return err
+	}
 	if g.noise != nil {
 		meta.Samples = g.noise.N()
 	}

@@ -3,6 +3,7 @@
 //	detector.yaml         the resolved spec
 //	weights.safetensors   every tensor, the stored noise among them
 //	calibration.npy       sorted clean scores, float64; absent without calibration
+//	calibration_classes.npy  the class predicted for each; absent unless thresholds are by class
 //	fusion.npy            each score's reference values, float64; absent without fusion
 //	classifier/           the weights of a classifier that was trained here, if any
 //	meta.json             what it is, and the sha256 of each other file
@@ -27,6 +28,7 @@ const (
 	SpecFile        = "detector.yaml"
 	WeightsFile     = "weights.safetensors"
 	CalibrationFile = "calibration.npy"
+	ClassesFile     = "calibration_classes.npy"
 	FusionFile      = "fusion.npy"
 	MetaFile        = "meta.json"
 	ClassifierDir   = "classifier"

@@ -252,7 +252,7 @@ func TestRecalibrate(t *testing.T) {
 	dir, d := save(t)
 	next := state(t, 300, 0.1, 2)
 	next.Reference = nil
-	if err := Recalibrate(dir, next, map[string]string{"calibration": "cd"}); err != nil {
+	if err := Recalibrate(dir, next, map[string]string{"calibration": "cd"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Load(dir)
@@ -300,7 +300,7 @@ func TestInterruptedRecalibration(t *testing.T) {
 	if got, err = Load(after); err != nil || !slices.Equal(got.State.Scores, next.Scores) {
 		t.Fatalf("after the commit point: %v", err)
 	}
-	if err := Recalibrate(after, next, nil); err != nil {
+	if err := Recalibrate(after, next, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(after, CalibrationFile+pendingSuffix)); err == nil {

@@ -10,14 +10,16 @@ import (
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/health"
 )
 
 // Recalibrate puts another calibration into the detector at path, which may
-// be a run. data, if not nil, takes the place of the data digests. The new
+// be a run. data, if not nil, takes the place of the data digests, and h that of
+// the health before, which was of another threshold. The new
 // files are written under pending names; replacing meta.json is the commit
 // point: before it the detector is the old one, after it the new one, whatever
 // happens to the rest.
-func Recalibrate(path string, s detect.State, data map[string]string) (err error) {
+func Recalibrate(path string, s detect.State, data map[string]string, h *health.Report) (err error) {
 	d, err := Load(path)
 	if err != nil {
 		return err
@@ -35,11 +37,11 @@ func Recalibrate(path string, s detect.State, data map[string]string) (err error
 		return err
 	}
 	m := d.Meta
-	m.Threshold = thresholdMeta(s.Threshold)
+	m.Threshold, m.Health = thresholdMeta(s.Threshold), h
 	if data != nil {
 		m.Data = data
 	}
-	for _, name := range []string{CalibrationFile, FusionFile} {
+	for _, name := range []string{CalibrationFile, ClassesFile, FusionFile} {
 		delete(m.Files, name)
 		delete(m.Sizes, name)
 	}
@@ -72,7 +74,7 @@ func Recalibrate(path string, s detect.State, data map[string]string) (err error
 // finishPending moves pending files that meta.json wants to their places,
 // and removes what it does not list.
 func finishPending(dir string, m Meta) error {
-	for _, name := range []string{CalibrationFile, FusionFile} {
+	for _, name := range []string{CalibrationFile, ClassesFile, FusionFile} {
 		path := filepath.Join(dir, name)
 		b, err := os.ReadFile(path + pendingSuffix)
 		switch {

@@ -204,13 +204,31 @@ func readState(m Meta, content map[string][]byte) (detect.State, error) {
 		}
 		s.Reference = rows
 	}
+	if b, ok := content[ClassesFile]; ok {
+		rows, err := decodeNPY(b)
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", ClassesFile, err)
+		}
+		for _, v := range rows[0] {
+			if len(rows) != 1 || v != math.Trunc(v) || !(v >= 0 && v < float64(m.Classifier.Classes)) {
+				return s, fmt.Errorf("%s: want a vector of classes", ClassesFile)
+			}
+			s.Classes = append(s.Classes, int(v))
+		}
+	}
 	if s.Threshold != nil {
-		again, err := detect.NewThreshold(s.Threshold.Rule, s.Scores)
+		if n := len(s.Threshold.ByClass); s.Threshold.Rule.By != "" && n != m.Classifier.Classes { // before anything of that size is made
+			return s, fmt.Errorf("%s: %d thresholds by class for %d classes", MetaFile, n, m.Classifier.Classes)
+		}
+		again, err := detect.NewClassThresholds(s.Threshold.Rule, s.Scores, s.Classes, m.Classifier.Classes)
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", MetaFile, err)
 		}
 		if again.Value != s.Threshold.Value {
 			return s, fmt.Errorf("%s: the threshold %g does not follow from the calibration, which gives %g", MetaFile, s.Threshold.Value, again.Value)
+		}
+		if !slices.Equal(again.ByClass, s.Threshold.ByClass) {
+			return s, fmt.Errorf("%s: the thresholds by class do not follow from the calibration", MetaFile)
 		}
 	}
 	return s, nil

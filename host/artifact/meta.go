@@ -9,6 +9,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/health"
 	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -35,8 +36,11 @@ type Meta struct {
 	Samples    int                  `json:"samples,omitempty"`
 	Classifier Classifier           `json:"classifier"`
 	Gradient   *gradient.Report     `json:"gradient,omitempty"` // nil: the classifier's own
-	Data       map[string]string    `json:"data"`               // sha256 of what each role's rows were read from
-	Versions   map[string]string    `json:"versions"`           // of vaeguard and Go
+	// Health is what the guard did with clean rows when it was calibrated; nil:
+	// there were none, or an earlier version made it.
+	Health   *health.Report    `json:"health,omitempty"`
+	Data     map[string]string `json:"data"`     // sha256 of what each role's rows were read from
+	Versions map[string]string `json:"versions"` // of vaeguard and Go
 	// Base is the folder that relative paths of the spec start from, relative to
 	// the detector's own and with slashes; "", and where it is gone: the
 	// detector's own. Files of earlier versions have it absolute.
@@ -73,22 +77,44 @@ type Threshold struct {
 	Given      *float64 `json:"given,omitempty"`
 	N          int      `json:"n"`
 	Rank       int      `json:"rank,omitempty"`
+	// By and MinRows are the rule's; Classes are the thresholds of the classes,
+	// in order. Absent: there is one threshold.
+	By      string           `json:"by,omitempty"`
+	MinRows int              `json:"min_rows,omitempty"`
+	Classes []ClassThreshold `json:"classes,omitempty"`
+}
+
+// ClassThreshold is detect.ClassThreshold in JSON.
+type ClassThreshold struct {
+	Value float64 `json:"value"`
+	N     int     `json:"n"`
+	Rank  int     `json:"rank,omitempty"`
+	// Pooled: the class has too few scores, and the threshold of all classes.
+	Pooled bool `json:"pooled,omitempty"`
 }
 
 func thresholdMeta(t *detect.Threshold) *Threshold {
 	if t == nil {
 		return nil
 	}
-	return &Threshold{Value: t.Value, FPR: t.Rule.FPR, Confidence: t.Rule.Confidence, Percentile: t.Rule.Percentile,
-		Given: t.Rule.Value, N: t.N, Rank: t.Rank}
+	out := &Threshold{Value: t.Value, FPR: t.Rule.FPR, Confidence: t.Rule.Confidence, Percentile: t.Rule.Percentile,
+		Given: t.Rule.Value, N: t.N, Rank: t.Rank, By: t.Rule.By, MinRows: t.Rule.MinRows}
+	for _, c := range t.ByClass {
+		out.Classes = append(out.Classes, ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Pooled: !c.Own})
+	}
+	return out
 }
 
 func (t *Threshold) detect() *detect.Threshold {
 	if t == nil {
 		return nil
 	}
-	return &detect.Threshold{Value: t.Value, N: t.N, Rank: t.Rank,
-		Rule: detect.Rule{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given}}
+	out := &detect.Threshold{Value: t.Value, N: t.N, Rank: t.Rank,
+		Rule: detect.Rule{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given, By: t.By, MinRows: t.MinRows}}
+	for _, c := range t.Classes {
+		out.ByClass = append(out.ByClass, detect.ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Own: !c.Pooled})
+	}
+	return out
 }
 
 // encode is the bytes of meta.json, its own digest filled in.

@@ -148,6 +148,13 @@ func stateFiles(s detect.State) (map[string][]byte, error) {
 	if s.Scores != nil {
 		files[CalibrationFile] = encodeNPY(s.Scores)
 	}
+	if s.Classes != nil {
+		classes := make([]float64, len(s.Classes))
+		for i, c := range s.Classes {
+			classes[i] = float64(c)
+		}
+		files[ClassesFile] = encodeNPY(classes)
+	}
 	if s.Reference != nil {
 		for _, r := range s.Reference {
 			if len(r) != len(s.Reference[0]) {

@@ -15,6 +15,8 @@ import (
 func (a *app) calibrateCommand() *cobra.Command {
 	var out string
 	var rows dataFlags
+	var by string
+	var minRows int
 	var fpr, confidence, percentile, value float64
 	var open openFlags
 	c := &cobra.Command{
@@ -48,6 +50,9 @@ func (a *app) calibrateCommand() *cobra.Command {
 				}
 				rule.Confidence = &confidence
 			}
+			if rule.By, rule.MinRows = by, minRows; by != "" && by != detect.ByPredictedClass || rule.Validate() != nil {
+				return usagef("--by takes %s and goes with --fpr, --min-rows with --by", detect.ByPredictedClass)
+			}
 			if rows.data == "" && rule.Value == nil {
 				return usagef("calibrate needs --data, rows to score")
 			}
@@ -63,6 +68,9 @@ func (a *app) calibrateCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, d.Close()) }()
+			if t := d.Saved.Meta.Threshold; t != nil && rule.FPR != nil && !cmd.Flags().Changed("by") {
+				rule.By, rule.MinRows = t.By, t.MinRows
+			}
 			var x *dataset.Data
 			if rows.data != "" {
 				if x, err = d.Read(rows.data, o); err != nil {
@@ -72,7 +80,10 @@ func (a *app) calibrateCommand() *cobra.Command {
 			if err := d.Recalibrate(cmd.Context(), x, rule, out); err != nil {
 				return err
 			}
-			return a.printDetector(cmd.Context(), d)
+			if err := a.printDetector(cmd.Context(), d); err != nil {
+				return err
+			}
+			return a.alarm(d.Saved.Meta.Health, false)
 		},
 	}
 	rows.add(c.Flags(), a.c.Formats, "rows to score", "")
@@ -80,6 +91,8 @@ func (a *app) calibrateCommand() *cobra.Command {
 	c.Flags().Float64Var(&confidence, "confidence", 0.95, "with --fpr: probability with which the rate holds")
 	c.Flags().Float64Var(&percentile, "percentile", 95, "percentile of the scores")
 	c.Flags().Float64Var(&value, "value", 0, "the threshold itself")
+	c.Flags().StringVar(&by, "by", "", "with --fpr: predicted_class gives each predicted class its own threshold (default: as before)")
+	c.Flags().IntVar(&minRows, "min-rows", 0, "with --by: rows below which a class has the threshold of all (default 30)")
 	c.Flags().StringVar(&out, "out", "", "write a new detector instead of changing this one; of a pack, another pack: X.vg or X/")
 	open.add(c)
 	return c

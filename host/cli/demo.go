@@ -25,7 +25,10 @@ func (a *app) demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReport(report, o.Out)
+			if err := a.printReport(report, o.Out); err != nil {
+				return err
+			}
+			return a.alarm(report.Health, false)
 		},
 	}
 	c.Flags().StringVar(&o.Out, "out", o.Out, "run directory")

@@ -17,7 +17,7 @@ import (
 // error, which may be wrapped.
 const (
 	ExitDone        = 0
-	ExitFailed      = 1   // data, artifact or training failed: any other error
+	ExitFailed      = 1   // data, artifact or training failed, or --strict and a severe finding of health: any other error
 	ExitUsage       = 2   // usage, spec, lint, unknown name: UsageError, spec.Error, spec.Errors
 	ExitGate        = 3   // a --fail-if gate: GateError
 	ExitPlugin      = 4   // the plugin: start, handshake, check, pin, crash beyond budget: *launch.Error
@@ -31,7 +31,7 @@ var exitCodes = [...]struct {
 	short, long string
 }{
 	{ExitDone, "done", "The work is done."},
-	{ExitFailed, "failed", "Data, a detector or a training failed, or a file could not be read or written."},
+	{ExitFailed, "failed", "Data, a detector or a training failed, a file could not be read or written, or --strict found a guard that is useless or does harm."},
 	{ExitUsage, "usage or spec", "The command line, a spec or a name in it is wrong; nothing was done."},
 	{ExitGate, "gate", "A condition of --fail-if holds: the report is written, and the result not accepted."},
 	{ExitPlugin, "plugin", "The classifier's plugin could not be started or verified, broke the contract, failed a check or crashed too often."},

@@ -24,11 +24,13 @@ func (a *app) inspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.printSaved(s.Experiment, s.Saved); err != nil || s.Pack == nil || a.json {
+			if err := a.printSaved(s.Experiment, s.Saved); err != nil {
 				return err
 			}
-			printNeeds(a.stdout, s.Pack)
-			return nil
+			if s.Pack != nil && !a.json {
+				printNeeds(a.stdout, s.Pack)
+			}
+			return a.alarm(s.Saved.Meta.Health, false)
 		},
 	}
 }
@@ -71,9 +73,13 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 	}
 	if t := m.Threshold; t != nil {
 		fmt.Fprintf(a.stdout, "threshold   %.6g%s\n", t.Value, thresholdText(t))
+		for c, one := range t.Classes {
+			fmt.Fprintf(a.stdout, "            %s\n", classThresholdText(m.Classifier.Labels, c, one))
+		}
 	} else {
 		fmt.Fprintln(a.stdout, "threshold   none: set one with vaeguard calibrate")
 	}
+	a.printHealth(m.Health, "health      %s\n")
 	if len(layers) > 0 {
 		return vae.WriteTable(a.stdout, layers)
 	}
@@ -112,6 +118,18 @@ func gradientLines(r gradient.Report) []string {
 		lines = append(lines, "not used: "+reason)
 	}
 	return lines
+}
+
+// classThresholdText is a line of a threshold by class.
+func classThresholdText(names []string, class int, t artifact.ClassThreshold) string {
+	name := fmt.Sprint(class)
+	if class < len(names) {
+		name = names[class]
+	}
+	if t.Pooled {
+		return fmt.Sprintf("predicted %s: that of all (calibration scores: %d)", name, t.N)
+	}
+	return fmt.Sprintf("predicted %s: %.6g (rank %d of %d calibration scores)", name, t.Value, t.Rank, t.N)
 }
 
 func thresholdText(t *artifact.Threshold) string {

@@ -47,7 +47,7 @@ func quote(s string) string {
 func (a *app) runCommand() *cobra.Command {
 	var s specFlags
 	var o host.RunOptions
-	var dry bool
+	var dry, strict bool
 	c := &cobra.Command{
 		Use:   "run SPEC",
 		Short: "Run the whole experiment: train, calibrate, attack, report",
@@ -69,7 +69,10 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReport(report, o.Out)
+			if err := a.printReport(report, o.Out); err != nil {
+				return err
+			}
+			return a.alarm(report.Health, strict)
 		},
 	}
 	s.add(c, "set")
@@ -77,6 +80,7 @@ func (a *app) runCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted run; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing run aside")
 	c.Flags().BoolVar(&dry, "dry-run", false, "print layers, parameters and estimates; write nothing")
+	addStrict(c, &strict)
 	return c
 }
 
@@ -106,6 +110,7 @@ func (a *app) printReport(r *evaluate.Report, dir string) error {
 	if u := r.AdaptiveUnion; u != nil {
 		fmt.Fprintf(a.stdout, "evaded by at least one adaptive attack: %s of %d rows\n", strings.TrimSpace(percent(float64(u.Evaded))), u.N)
 	}
+	a.printHealth(r.Health, "health: %s\n")
 	for _, w := range r.Warnings {
 		fmt.Fprintf(a.stdout, "warning: %s\n", w)
 	}

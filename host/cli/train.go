@@ -11,6 +11,7 @@ import (
 func (a *app) trainCommand() *cobra.Command {
 	var s specFlags
 	var o host.TrainOptions
+	var strict bool
 	c := &cobra.Command{
 		Use:   "train SPEC --out DETECTOR",
 		Short: "Train and calibrate a detector",
@@ -30,12 +31,16 @@ func (a *app) trainCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, d.Close()) }()
-			return a.printDetector(cmd.Context(), d)
+			if err := a.printDetector(cmd.Context(), d); err != nil {
+				return err
+			}
+			return a.alarm(d.Saved.Meta.Health, strict)
 		},
 	}
 	s.add(c, "set")
 	c.Flags().StringVar(&o.Out, "out", "", "directory to write the detector to")
 	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
+	addStrict(c, &strict)
 	return c
 }

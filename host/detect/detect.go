@@ -84,7 +84,7 @@ const (
 
 // Result is the result of Detect for n instances.
 type Result struct {
-	Score         []float64 // nil if not asked for
+	Score         []float64 // aligned where thresholds are by class; nil if not asked for
 	PValue        []float64 // nil without calibration scores
 	Adversarial   []bool    // score > threshold
 	NotFinite     []bool    // score is +Inf: the reconstruction, or what is read of it, is not finite; nil: none
@@ -97,9 +97,11 @@ type Result struct {
 	ProbabilitiesReconstructed *tensor.Tensor // (n, classes)
 	Reconstruction             *tensor.Tensor // decoder(mean), (n, example…)
 	Latent                     *tensor.Tensor // mean, (n, latent_dim)
+	Scores                     [][]float64    // each score before any fusion: [score][instance]
 }
 
 // Include names the optional parts of a Result.
 type Include struct {
 	Probabilities, ProbabilitiesReconstructed, Reconstruction, Latent bool
+	Scores                                                            bool // each by itself
 }

@@ -42,7 +42,8 @@ type Options struct {
 // State is the result of a calibration.
 type State struct {
 	Threshold *Threshold  // nil: none, and Detect refuses
-	Scores    []float64   // calibration scores, ascending; nil: no p-values
+	Scores    []float64   // calibration scores, ascending, before Align; nil: no p-values
+	Classes   []int       // class predicted for each of them; nil: thresholds are not by class
 	Reference [][]float64 // a fusion's, per score, ascending
 }
 
@@ -62,7 +63,8 @@ type Detector struct {
 
 type state struct {
 	State
-	fusion *Fusion
+	fusion  *Fusion
+	byClass [][]float64 // Scores of each class; nil: thresholds are not by class
 }
 
 // New checks that the parts fit together. The caller keeps the classifier and
@@ -103,6 +105,9 @@ func New(ctx context.Context, o Options) (*Detector, error) {
 		if st.fusion, err = NewFusion(o.Fusion, o.State.Reference); err != nil {
 			return nil, fmt.Errorf("detector: %w", err)
 		}
+	}
+	if err := st.splitScores(info.NumClasses); err != nil {
+		return nil, fmt.Errorf("detector: %w", err)
 	}
 	d.state.Store(st)
 	d.pool = newPool(d)

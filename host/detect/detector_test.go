@@ -15,7 +15,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-var everything = Include{true, true, true, true}
+var everything = Include{true, true, true, true, false}
 
 func calibrated(t *testing.T, o Options) *Detector {
 	t.Helper()

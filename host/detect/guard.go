@@ -155,7 +155,7 @@ func (g *Guarded) output(name string, p *pass, v *view, st *state) (*tensor.Tens
 	return nil, fmt.Errorf("guard: unknown output %q; known: %q", name, g.OutputNames())
 }
 
-// scores are the fused score and each score by itself.
+// scores are the fused score, aligned where thresholds are by class, and each score by itself.
 func (g *Guarded) scores(v *view, st *state) (fused []float64, raw [][]float64, err error) {
 	if g.d.o.Fusion != NoFusion && st.fusion == nil {
 		return nil, nil, fmt.Errorf("fusion %s: %w", g.d.o.Fusion, ErrNoThreshold)
@@ -164,5 +164,12 @@ func (g *Guarded) scores(v *view, st *state) (fused []float64, raw [][]float64, 
 	if err := g.d.score(raw, v, 0, v.x.N()); err != nil {
 		return nil, nil, err
 	}
-	return st.fuse(raw), raw, nil
+	if fused = st.fuse(raw); st.byClass != nil {
+		predicted := make([]int, v.x.N())
+		for i := range predicted {
+			predicted[i] = oracle.Argmax(v.outP.Row(i))
+		}
+		fused = st.align(fused, predicted)
+	}
+	return fused, raw, nil
 }

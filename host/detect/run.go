@@ -61,26 +61,30 @@ func (d *Detector) each(ctx context.Context, x *tensor.Tensor, lost []bool, f fu
 	return nil
 }
 
-// Scores are the scores of n instances, fused if there are several.
+// Scores are the scores of n instances, fused if there are several, and aligned
+// where thresholds are by class.
 func (d *Detector) Scores(ctx context.Context, x *tensor.Tensor) ([]float64, error) {
 	st := d.state.Load()
 	if d.o.Fusion != NoFusion && st.fusion == nil {
 		return nil, fmt.Errorf("fusion %s: %w", d.o.Fusion, ErrNoThreshold)
 	}
-	raw, err := d.raw(ctx, x)
+	raw, predicted, err := d.raw(ctx, x)
 	if err != nil {
 		return nil, err
 	}
-	return st.fuse(raw), nil
+	return st.align(st.fuse(raw), predicted), nil
 }
 
-// raw are the scores one by one: [score][instance].
-func (d *Detector) raw(ctx context.Context, x *tensor.Tensor) ([][]float64, error) {
-	out := d.columns(x.N())
+// raw are the scores one by one, [score][instance], and the predicted classes.
+func (d *Detector) raw(ctx context.Context, x *tensor.Tensor) ([][]float64, []int, error) {
+	out, predicted := d.columns(x.N()), make([]int, x.N())
 	err := d.each(ctx, x, nil, func(_ *pass, v *view, lo, hi int) error {
+		for i := lo; i < hi; i++ {
+			predicted[i] = oracle.Argmax(v.outP.Row(i - lo))
+		}
 		return d.score(out, v, lo, hi)
 	})
-	return out, err
+	return out, predicted, err
 }
 
 func (d *Detector) columns(n int) [][]float64 {
@@ -125,36 +129,59 @@ func (s *state) fuse(raw [][]float64) []float64 {
 // x may be nil for a given value and a single score. After an error the
 // former calibration stays.
 func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule Rule) (Threshold, error) {
+	t, _, err := d.CalibrateDetect(ctx, x, rule, Include{})
+	return t, err
+}
+
+// CalibrateDetect is Calibrate and, with the threshold that it sets, Detect of
+// the same rows, which the classifier is asked about only once. The result is nil
+// without rows.
+func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, rule Rule, include Include) (t Threshold, r *Result, err error) {
 	st := &state{}
+	var seen [][]float64
 	if x != nil && x.N() > 0 {
-		raw, err := d.raw(ctx, x)
-		if err != nil {
-			return Threshold{}, fmt.Errorf("calibrate: %w", err)
+		if seen, r, err = d.survey(ctx, x, nil, include); err != nil {
+			return t, nil, fmt.Errorf("calibrate: %w", err)
 		}
+		raw, predicted := seen, slices.Clone(r.Predicted)
 		if d.o.Fusion != NoFusion {
-			reference, rest := halves(raw, d.o.Seed)
+			order := stream(d.o.Seed, "fusion").Perm(len(predicted))
+			reference, rest := halves(raw, order)
+			all := predicted
+			predicted = nil
+			for _, row := range order[len(order)/2:] {
+				predicted = append(predicted, all[row])
+			}
 			if st.fusion, err = NewFusion(d.o.Fusion, reference); err != nil {
-				return Threshold{}, fmt.Errorf("calibrate: %w", err)
+				return t, nil, fmt.Errorf("calibrate: %w", err)
 			}
 			st.Reference, raw = st.fusion.Reference, rest
 		}
-		st.Scores = slices.Clone(st.fuse(raw))
-		slices.Sort(st.Scores)
+		if st.Scores = slices.Clone(st.fuse(raw)); rule.By != "" {
+			st.Classes = predicted
+			sortWith(st.Scores, st.Classes)
+		} else {
+			slices.Sort(st.Scores)
+		}
 	} else if d.o.Fusion != NoFusion {
-		return Threshold{}, fmt.Errorf("calibrate: fusion %s needs calibration data", d.o.Fusion)
+		return t, nil, fmt.Errorf("calibrate: fusion %s needs calibration data", d.o.Fusion)
 	}
-	t, err := NewThreshold(rule, st.Scores)
-	if err != nil {
-		return t, fmt.Errorf("calibrate: %w", err)
+	if t, err = NewClassThresholds(rule, st.Scores, st.Classes, d.info.NumClasses); err != nil {
+		return t, nil, fmt.Errorf("calibrate: %w", err)
 	}
 	st.Threshold = &t
+	if err := st.splitScores(d.info.NumClasses); err != nil {
+		return t, nil, fmt.Errorf("calibrate: %w", err)
+	}
 	d.state.Store(st)
-	return t, nil
+	if r != nil {
+		st.conclude(r, seen, nil, include)
+	}
+	return t, r, nil
 }
 
-// halves splits rows of scores by a permutation of the seed.
-func halves(raw [][]float64, seed uint64) (a, b [][]float64) {
-	order := stream(seed, "fusion").Perm(len(raw[0]))
+// halves splits rows of scores by a permutation.
+func halves(raw [][]float64, order []int) (a, b [][]float64) {
 	half := len(order) / 2
 	for _, column := range raw {
 		shuffled := make([]float64, len(order))
@@ -174,6 +201,18 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 	if st.Threshold == nil {
 		return nil, ErrNoThreshold
 	}
+	lost := make([]bool, x.N())
+	raw, r, err := d.survey(ctx, x, lost, include)
+	if err != nil {
+		return nil, err
+	}
+	st.conclude(r, raw, lost, include)
+	return r, nil
+}
+
+// survey is all that is known of rows before a threshold: their scores one by
+// one, [score][instance], predictions, and what include names. lost is that of each.
+func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, lost []bool, include Include) ([][]float64, *Result, error) {
 	n, k := x.N(), d.info.NumClasses
 	raw := d.columns(n)
 	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n)}
@@ -189,7 +228,6 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 	if include.Latent && d.form.Code > 0 {
 		r.Latent = tensor.New(n, d.form.Code)
 	}
-	lost := make([]bool, n)
 	err := d.each(ctx, x, lost, func(p *pass, v *view, lo, hi int) error {
 		if err := d.score(raw, v, lo, hi); err != nil {
 			return err
@@ -198,7 +236,7 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 			out := v.outP.Row(i - lo)
 			mean := d.meanProbability(v, i-lo)
 			r.Predicted[i], r.Reconstructed[i] = oracle.Argmax(out), oracle.Argmax(mean)
-			if !d.rebuilds() || lost[i] {
+			if !d.rebuilds() || lost != nil && lost[i] {
 				r.Reconstructed[i] = r.Predicted[i]
 			}
 			if include.Probabilities {
@@ -218,33 +256,39 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	return raw, r, err
+}
+
+// conclude flags and corrects what was surveyed. The rows of lost are flagged; nil:
+// there are none.
+func (st *state) conclude(r *Result, raw [][]float64, lost []bool, include Include) {
+	fused := st.fuse(raw)
+	r.Score = st.align(fused, r.Predicted)
+	if include.Scores {
+		r.Scores = raw
 	}
-	r.Score = st.fuse(raw)
 	for i, far := range lost {
 		if far {
-			r.Score[i] = math.Inf(1)
+			fused[i], r.Score[i] = math.Inf(1), math.Inf(1)
 			if r.NotFinite == nil {
-				r.NotFinite = make([]bool, n)
+				r.NotFinite = make([]bool, len(fused))
 			}
 			r.NotFinite[i] = true
 		}
 	}
 	if st.Scores != nil {
-		r.PValue = make([]float64, n)
+		r.PValue = make([]float64, len(fused))
 	}
 	for i, s := range r.Score {
-		r.Adversarial[i] = s > st.Threshold.Value || lost[i]
+		r.Adversarial[i] = s > st.Threshold.Value || lost != nil && lost[i]
 		r.Corrected[i] = r.Predicted[i]
 		if r.Adversarial[i] {
 			r.Corrected[i] = r.Reconstructed[i]
 		}
 		if st.Scores != nil {
-			r.PValue[i] = PValue(st.Scores, s)
+			r.PValue[i] = st.pValue(fused[i], r.Predicted[i])
 		}
 	}
-	return r, nil
 }
 
 // meanProbability is the mean over samples of M(x'_s) for instance i.

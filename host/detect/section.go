@@ -96,6 +96,8 @@ type Rule struct {
 	Confidence *float64 `yaml:"confidence" check:"> 0, < 1" doc:"with fpr: the rate holds with this probability over calibration sets"`
 	Percentile *float64 `yaml:"percentile" check:">= 0, <= 100" doc:"percentile of the calibration scores, numpy's linear interpolation"`
 	Value      *float64 `yaml:"value" doc:"the threshold itself"`
+	By         string   `yaml:"by" enum:"|predicted_class" doc:"with fpr: a threshold of its own, and the promise, for each class that the classifier predicts (Mondrian); scores are then told less the class's threshold, plus the pooled one"`
+	MinRows    int      `yaml:"min_rows" check:">= 0" doc:"with by: calibration rows below which a class has the threshold of all classes together, as one has with fewer than fpr needs; 0: 30"`
 }
 
 // Validate implements registry.Validator.
@@ -104,6 +106,12 @@ func (r *Rule) Validate() error {
 	faults.OneOf([]string{"fpr", "percentile", "value"}, r.FPR != nil, r.Percentile != nil, r.Value != nil)
 	if r.Confidence != nil && r.FPR == nil {
 		faults.Add("confidence", "goes with fpr only")
+	}
+	if r.By != "" && r.FPR == nil {
+		faults.Add("by", "goes with fpr only")
+	}
+	if r.MinRows != 0 && r.By == "" {
+		faults.Add("min_rows", "goes with by only")
 	}
 	return faults.Err()
 }

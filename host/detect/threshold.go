@@ -16,6 +16,9 @@ type Threshold struct {
 	Rule  Rule
 	N     int // number of calibration scores; 0 for a given value
 	Rank  int // Value is the Rank-th smallest of them, from 1; 0 for value and percentile
+	// ByClass are the thresholds by predicted class, which Align reduces to
+	// Value, that of all classes together; nil: there is only one.
+	ByClass []ClassThreshold
 }
 
 // NewThreshold applies a rule to calibration scores, sorted ascending. The

@@ -12,6 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/health"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -59,12 +60,17 @@ type Options struct {
 	// transfer attacks are made. Without it they are left out, with a warning.
 	Transfer  func(fresh bool, seed uint64) sdk.Forwarder
 	Threshold float64
+	// ClassThresholds are those by predicted class, for the report: the
+	// guard's scores are aligned, and Threshold is for all. Nil: there is one.
+	ClassThresholds []detect.ClassThreshold
 	// PromisedFPR is the false-alarm rate that the calibration promised; 0:
 	// none.
-	PromisedFPR         float64
-	PromisedConfidence  float64 // 0: the rate is an expectation
-	CalibrationRows     int
-	Method, Digest      string
+	PromisedFPR        float64
+	PromisedConfidence float64 // 0: the rate is an expectation
+	CalibrationRows    int
+	Method, Digest     string
+	// Health is the detector's, for the report; nil: not known.
+	Health              *health.Report
 	X                   *tensor.Tensor // clean test rows
 	Labels              []int
 	ClassNames, Feature []string // may be nil
@@ -193,7 +199,7 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 			PromisedFPR: Number(math.NaN()), Calibration: o.CalibrationRows,
 		},
 		Attacks: []AttackReport{}, Adaptive: []AdaptiveReport{}, Corruptions: []CorruptionReport{}, Curves: []Curve{},
-		Warnings: []string{}, Seed: o.Seed, SpecSHA256: o.SpecSHA256, Version: o.Version,
+		Warnings: []string{}, Seed: o.Seed, SpecSHA256: o.SpecSHA256, Version: o.Version, Health: o.Health,
 	}
 	if e.report.Unconstrained = o.Unconstrained; o.Constraints != nil {
 		n := o.Constraints.Count()
@@ -269,6 +275,7 @@ func (e *evaluation) clean(ctx context.Context) error {
 			"accuracy_reconstructed": ClopperPearson(reconstructed, n), "accuracy_corrected": ClopperPearson(corrected, n),
 		},
 	}
+	e.report.Clean.Classes = e.classRates(r)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/health"
 )
 
 // Number is a float64 that JSON shows as null where it is not finite: a
@@ -56,10 +57,13 @@ type Report struct {
 	WorstCase     *WorstReport       `json:"worst_case"`
 	Curves        []Curve            `json:"curves"`
 	Warnings      []string           `json:"warnings"`
-	Seed          uint64             `json:"seed"`
-	SpecSHA256    string             `json:"spec_sha256"`
-	Version       string             `json:"version"`
-	Seconds       float64            `json:"seconds"`
+	// Health is what the detector did with clean rows when it was calibrated;
+	// absent: not known.
+	Health     *health.Report `json:"health,omitempty"`
+	Seed       uint64         `json:"seed"`
+	SpecSHA256 string         `json:"spec_sha256"`
+	Version    string         `json:"version"`
+	Seconds    float64        `json:"seconds"`
 }
 
 // ClassifierReport is the classifier without the detector.
@@ -91,6 +95,9 @@ type CleanReport struct {
 	AccuracyReconstructed float64             `json:"accuracy_reconstructed"` // always answering from the reconstruction
 	AccuracyCorrected     float64             `json:"accuracy_corrected"`     // only where flagged
 	CI95                  map[string]Interval `json:"ci95"`
+	// Classes are the predicted classes of a detector with thresholds by class;
+	// absent: it has one threshold.
+	Classes []ClassRate `json:"classes,omitempty"`
 }
 
 // Detection are the figures of one group of attacked rows against all clean

@@ -88,6 +88,11 @@ type Fidelity struct {
 	Agreement float64 `json:"agreement"` // share of rows with the same top class
 	KL        float64 `json:"kl"`        // mean of KL(classifier ‖ surrogate), nats
 	N         int     `json:"n"`         // rows
+	// Balanced is the mean of the agreement over the classes that the
+	// classifier predicts, Majority the share of the most frequent of them,
+	// which a constant would agree on. 0: not measured, by an earlier version.
+	Balanced float64 `json:"balanced,omitempty"`
+	Majority float64 `json:"majority,omitempty"`
 }
 
 // Queries counts rows sent to the classifier.

@@ -211,6 +211,7 @@ const leastLog = -16
 // measure compares the surrogate with the classifier's answers on n rows.
 func (s *surrogate) measure(f *frame, n int, fill fillExample, kind sdk.OutputKind) *Fidelity {
 	out := &Fidelity{N: n}
+	rows, same := make([]int, s.net.Classes), make([]int, s.net.Classes)
 	x, p := tensor.Batch(min(n, passBatch), s.net.Input), tensor.New(min(n, passBatch), s.net.Classes)
 	for lo := 0; lo < n; lo += passBatch {
 		m := min(passBatch, n-lo)
@@ -222,11 +223,23 @@ func (s *surrogate) measure(f *frame, n int, fill fillExample, kind sdk.OutputKi
 		for i := range m {
 			kl, _ := s.kl.Row(p.Row(i), z.Row(i), nil, 0)
 			out.KL += kl
-			if oracle.Argmax(p.Row(i)) == oracle.Argmax(z.Row(i)) {
+			top := oracle.Argmax(p.Row(i))
+			rows[top]++
+			if top == oracle.Argmax(z.Row(i)) {
 				out.Agreement++
+				same[top]++
 			}
 		}
 	}
+	present := 0
+	for c, k := range rows {
+		out.Majority = max(out.Majority, float64(k)/float64(n))
+		if k > 0 {
+			out.Balanced += float64(same[c]) / float64(k)
+			present++
+		}
+	}
+	out.Balanced /= float64(max(1, present))
 	out.Agreement /= float64(n)
 	out.KL /= float64(n)
 	return out

@@ -47,6 +47,8 @@ func sections() []Section {
 		{"verdict", "", verdictHTML, verdictData},
 		{"cards", "", cardsHTML, cardsData},
 		{"warnings", "", warningsHTML, warningsData},
+		{"health", "Health of the guard", healthHTML, healthData},
+		{"thresholds", "Thresholds by class", thresholdsHTML, thresholdsData},
 		{"guide", "", guideHTML, always},
 		{"attacks", "Attacks on the classifier", attacksHTML, attacksData},
 		{"scores", "Scores of clean and attacked inputs", chartsHTML, scoresData},

@@ -1,0 +1,128 @@
+package builtin_test
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/health"
+)
+
+// trained is the health of a shipped spec's guard, with overrides, trained
+// briefly.
+func trained(t *testing.T, spec string, set ...string) *health.Report {
+	t.Helper()
+	e, err := host.Load(spec, set, builtin.Components(), host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	d, err := e.TrainTo(context.Background(), host.TrainOptions{Out: filepath.Join(t.TempDir(), "guard")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if d.Saved.Meta.Health == nil {
+		t.Fatal("the detector has no health")
+	}
+	return d.Saved.Meta.Health
+}
+
+// The shipped specs' guards are found sound though trained for a few epochs;
+// what is looked at is all there.
+func TestShippedGuardsAreSound(t *testing.T) {
+	for spec, set := range map[string][]string{
+		"digits-mlp":        {"classifier.train.epochs=15", "train.epochs=12"},
+		"breast-cancer-mlp": {"classifier.train.epochs=20", "train.epochs=20"},
+	} {
+		t.Run(spec, func(t *testing.T) {
+			r := trained(t, spec, set...)
+			var names []string
+			for _, f := range r.Findings {
+				t.Logf("%s %s: %s", f.Severity, f.Name, f.Message)
+				if names = append(names, f.Name); f.Severity != health.Note {
+					t.Errorf("%s is warned of %s: %s", spec, f.Name, f.Message)
+				}
+			}
+			if want := []string{health.Classifier, health.Kept, health.Reached, health.FalseAlarms, health.Correction, health.Score, health.DeadUnits}; !slices.Equal(names, want) {
+				t.Errorf("looked at %v, want %v", names, want)
+			}
+		})
+	}
+}
+
+// Guards that are really bad are found out, each for what is wrong with it.
+func TestBadGuardsAreFoundOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  []string
+		want string
+	}{
+		"one short pass":  {[]string{"classifier.train.epochs=15", "train.epochs=1", "train.batch_size=512", "train.early_stopping=null"}, health.Kept},
+		"no classifier":   {[]string{"classifier.train.epochs=1", "classifier.train.batch_size=2048", "train.epochs=1", "train.early_stopping=null"}, health.Classifier},
+		"the code sleeps": {[]string{"classifier.train.epochs=15", "train.epochs=3", "detector.beta=1000000", "train.loss.adversarial.w_model=0.000001"}, health.Kept},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := trained(t, "digits-mlp", c.set...)
+			f, _ := r.Finding(c.want)
+			t.Logf("%+v", r.Findings)
+			if f.Severity == health.Note || len(f.Cures) == 0 {
+				t.Errorf("%s: %+v", c.want, f)
+			}
+			if r.Check() == nil {
+				t.Error("--strict would accept it")
+			}
+		})
+	}
+}
+
+// Each cure begins with keys that a spec has.
+func TestCuresAreKeys(t *testing.T) {
+	var m health.Measured
+	m.Classes, m.Coded, m.Promised = 2, true, 0.05
+	keys := map[string]bool{}
+	add := func(m health.Measured) {
+		for _, f := range health.Judge(m).Findings {
+			for _, c := range f.Cures {
+				head, _, ok := strings.Cut(c, ": ")
+				if !ok {
+					t.Errorf("%q does not begin with a key", c)
+				}
+				for k := range strings.SplitSeq(head, ", ") {
+					keys[k] = true
+				}
+			}
+		}
+	}
+	for i := range 200 {
+		m.Labels, m.Predicted = append(m.Labels, i%2), append(m.Predicted, i%4/3)
+		m.Reconstructed, m.Score = append(m.Reconstructed, 0), append(m.Score, 0)
+		m.Flagged = append(m.Flagged, i%2 == 1)
+	}
+	m.Code, m.Parts, m.PartNames = []float64{0}, [][]float64{m.Score}, []string{"kl"}
+	m.Surrogate = &health.Agreement{Plain: .9, Balanced: .5, Majority: .9, N: 100}
+	add(m)
+	m.Parts = nil
+	add(m)
+	m.Coded = false
+	add(m)
+	if len(keys) < 12 {
+		t.Errorf("only %d keys: %v", len(keys), keys)
+	}
+	for k := range keys {
+		if _, err := host.Explain(k, builtin.Components()); err == nil {
+			continue
+		}
+		parts := strings.Split(k, ".") // an option of a component, which its own page explains
+		component := parts[len(parts)-2]
+		if component == "detector" {
+			component = "vae"
+		}
+		if page, err := host.Explain(component, builtin.Components()); err != nil || !strings.Contains(page, parts[len(parts)-1]) {
+			t.Errorf("cure %s: no such key (%v)", k, err)
+		}
+	}
+}

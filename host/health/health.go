@@ -1,0 +1,152 @@
+// Package health judges a trained guard by what it does with clean rows that it
+// was not trained on: whether its reconstructions keep the class, whether the
+// classes share the false alarms, what correction costs, whether the score
+// tells rows apart at all. It is pure: numbers in, a Report out.
+//
+// A guard can be useless in silence: its reconstructions may all say the class
+// that nine rows of ten have, and accuracy, loss and false-alarm rate look well.
+// So what counts here is counted by class.
+package health
+
+import "fmt"
+
+// Severity is how bad a finding is.
+type Severity string
+
+// The severities, from the least.
+const (
+	// Note is a figure that is as it should be, or that nothing is asked of.
+	Note Severity = "note"
+	// Warning is a figure that deserves a look: the guard works, worse than it
+	// should.
+	Warning Severity = "warning"
+	// Severe is a guard that is useless or does harm.
+	Severe Severity = "severe"
+)
+
+// Names of findings.
+const (
+	Classifier  = "classifier"   // its accuracy against always saying the most frequent class
+	Kept        = "kept"         // reconstructions that keep the class
+	Reached     = "reached"      // classes that reconstructions are of
+	FalseAlarms = "false_alarms" // against the promise, over all and by class
+	Correction  = "correction"   // clean accuracy with and without
+	Score       = "score"        // constant or tied
+	DeadUnits   = "dead_units"   // scores of a fusion and dimensions of the code that never move
+	Surrogate   = "surrogate"    // agreement by class, where gradients come from one
+)
+
+// Finding is one thing that was looked at, in one sentence.
+type Finding struct {
+	Name     string   `json:"name"` // Classifier, Kept, …
+	Severity Severity `json:"severity"`
+	Message  string   `json:"message"`
+	// Cures are the likeliest remedies, best first, each a key of the spec and
+	// what to do with it; none for notes.
+	Cures []string `json:"cures,omitempty"`
+}
+
+// Class are the figures of the rows of one class: its label where rows have
+// labels, else the one that the classifier predicts. Shares are of N rows; what
+// the rows do not define is nil.
+type Class struct {
+	Class int    `json:"class"`
+	Name  string `json:"name"`
+	N     int    `json:"n"`
+	// Flagged is the share of false alarms.
+	Flagged *float64 `json:"flagged"`
+	// Kept is the share of the rows *predicted* as this class whose
+	// reconstruction is of it too; Predicted is their number.
+	Kept      *float64 `json:"kept"`
+	Predicted int      `json:"predicted"`
+	// Reconstructed is the number of rows, of any class, whose reconstruction
+	// is of this one.
+	Reconstructed     int      `json:"reconstructed"`
+	Accuracy          *float64 `json:"accuracy"`           // of the classifier; nil without labels
+	AccuracyCorrected *float64 `json:"accuracy_corrected"` // with the guard's correction
+}
+
+// Report is the health of a guard on Rows rows. Figures that the rows or the
+// method do not define are nil, in JSON null.
+type Report struct {
+	Rows     int    `json:"rows"`
+	Source   string `json:"source"` // the role of the rows: calibration, validation
+	Labelled bool   `json:"labelled"`
+
+	Kept         *float64 `json:"kept"`          // share of reconstructions that keep the predicted class
+	KeptBalanced *float64 `json:"kept_balanced"` // its mean over classes with ten predicted rows or more
+	Reached      *int     `json:"reached"`       // classes that reconstructions are of
+
+	FalseAlarms *float64 `json:"false_alarms"`
+	Promised    *float64 `json:"promised"` // false-alarm rate; nil: none
+
+	Accuracy          *float64 `json:"accuracy"`
+	AccuracyBalanced  *float64 `json:"accuracy_balanced"` // mean recall
+	AccuracyCorrected *float64 `json:"accuracy_corrected"`
+	Majority          *float64 `json:"majority"` // share of the most frequent label
+
+	Distinct int `json:"distinct_scores"`
+
+	Classes  []Class   `json:"classes"`
+	Findings []Finding `json:"findings"`
+}
+
+// Worst is the worst severity of the findings; Note if there are none. It is
+// Note for nil too.
+func (r *Report) Worst() Severity {
+	worst := Note
+	if r == nil {
+		return worst
+	}
+	for _, f := range r.Findings {
+		switch {
+		case f.Severity == Severe:
+			return Severe
+		case f.Severity == Warning:
+			worst = Warning
+		}
+	}
+	return worst
+}
+
+// Of are the findings of a severity, in order; none for nil.
+func (r *Report) Of(s Severity) []Finding {
+	var out []Finding
+	if r == nil {
+		return out
+	}
+	for _, f := range r.Findings {
+		if f.Severity == s {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Finding is the finding of a name, and whether there is one.
+func (r *Report) Finding(name string) (Finding, bool) {
+	if r != nil {
+		for _, f := range r.Findings {
+			if f.Name == name {
+				return f, true
+			}
+		}
+	}
+	return Finding{}, false
+}
+
+// Error is what --strict makes of a guard with a severe finding.
+type Error struct{ Report *Report }
+
+// Error counts the severe findings.
+func (e *Error) Error() string {
+	return fmt.Sprintf("the guard is useless or does harm (severe findings of its health: %d), which --strict does not accept", len(e.Report.Of(Severe)))
+}
+
+// Check is an *Error for a report with a severe finding, and nil for others.
+func (r *Report) Check() error {
+	if r.Worst() == Severe {
+		return &Error{Report: r}
+	}
+	return nil
+}
