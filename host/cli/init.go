@@ -127,6 +127,9 @@ func plainText(s string) string {
 }
 
 func terminal(s any) bool {
+	if in, ok := s.(*stdin); ok {
+		s = in.r
+	}
 	f, ok := s.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }

@@ -91,6 +91,7 @@ var interrupts = map[string]interrupted{
 	"evaluate":       {args: "guard --out report " + pause, await: "attack pgd", writes: "report", broken: fail},
 	"explain":        {args: "pgd", why: noWork},
 	"grid":           {args: "grid.yaml --out cells", await: "detector digits seed 1", resume: "grid.yaml --out cells", broken: "--set sets[0].set={\"classifier.config.fail_after\":40}"},
+	"init":           {args: "--data rows.npz --out made.yaml", writes: "made.yaml", why: noWork},
 	"inspect":        {args: "guard", why: noWork},
 	"lint":           {args: "slow.yaml --plugins", why: noWork},
 	"list":           {why: noWork},
