@@ -1,9 +1,12 @@
+import os
+import tempfile
 import unittest
 import warnings
 
 import numpy as np
 
 try:
+    import joblib
     import sklearn.datasets
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.ensemble import RandomForestClassifier
@@ -97,6 +100,17 @@ class Sklearn(unittest.TestCase):
     def test_refused(self):
         with self.assertRaises(ValueError):
             vaeguard.sklearn.Sklearn(fitted(SVC())[0])
+
+    def test_digest_of_a_forest(self):
+        rows = np.random.default_rng(0).normal(size=(60, 4))
+        forest = RandomForestClassifier(5, random_state=0).fit(rows, rows[:, 0] > 0)
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "forest.joblib")
+            joblib.dump(forest, file)
+            digests = {vaeguard.sklearn.Sklearn(joblib.load(file)).digest for _ in range(3)}
+        self.assertEqual(len(digests), 1)
+        other = RandomForestClassifier(5, random_state=1).fit(rows, rows[:, 0] > 0)
+        self.assertNotIn(vaeguard.sklearn.Sklearn(other).digest, digests)
 
     def test_digest(self):
         a, b, c = (vaeguard.sklearn.Sklearn(fitted(LogisticRegression(C=v))[0]).digest for v in (1, 1, 2))

@@ -164,9 +164,18 @@ def _scalers(steps: Sequence[Any], n: int) -> Tuple[Doubles, Doubles]:
 
 
 def _digest(model: Any) -> str:
-    import joblib  # scikit-learn needs it; its hash does not depend on the order of sets
+    from joblib.hashing import NumpyHasher  # scikit-learn needs it; its hash does not depend on the order of sets
 
-    return "sha256:" + hashlib.sha256(joblib.hash(model, hash_name="sha1").encode()).hexdigest()
+    class Hasher(NumpyHasher):  # type: ignore[misc]
+        def save(self, obj: Any) -> None:
+            # The nodes of trees have bytes between their fields that nobody sets (scikit-learn 1.3 and later).
+            if isinstance(obj, np.ndarray) and obj.dtype.names:
+                fields = {name: np.ascontiguousarray(obj[name]) for name in obj.dtype.names}
+                if sum(f.itemsize for f in fields.values()) != obj.dtype.itemsize:
+                    obj = fields
+            super().save(obj)
+
+    return "sha256:" + hashlib.sha256(Hasher(hash_name="sha1").hash(model).encode()).hexdigest()
 
 
 class Function(Classifier):
