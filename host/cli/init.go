@@ -25,7 +25,7 @@ type initFlags struct {
 	name, out                string
 	ignore                   []string
 	force                    bool
-	headerKnown, interactive bool
+	interactive bool
 }
 
 func (a *app) initCommand() *cobra.Command {

@@ -261,9 +261,9 @@ func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, lost []bool, in
 
 // conclude flags and corrects what was surveyed. The rows of lost are flagged; nil:
 // there are none.
-func (st *state) conclude(r *Result, raw [][]float64, lost []bool, include Include) {
-	fused := st.fuse(raw)
-	r.Score = st.align(fused, r.Predicted)
+func (s *state) conclude(r *Result, raw [][]float64, lost []bool, include Include) {
+	fused := s.fuse(raw)
+	r.Score = s.align(fused, r.Predicted)
 	if include.Scores {
 		r.Scores = raw
 	}
@@ -276,17 +276,17 @@ func (st *state) conclude(r *Result, raw [][]float64, lost []bool, include Inclu
 			r.NotFinite[i] = true
 		}
 	}
-	if st.Scores != nil {
+	if s.Scores != nil {
 		r.PValue = make([]float64, len(fused))
 	}
-	for i, s := range r.Score {
-		r.Adversarial[i] = s > st.Threshold.Value || lost != nil && lost[i]
+	for i, score := range r.Score {
+		r.Adversarial[i] = score > s.Threshold.Value || lost != nil && lost[i]
 		r.Corrected[i] = r.Predicted[i]
 		if r.Adversarial[i] {
 			r.Corrected[i] = r.Reconstructed[i]
 		}
-		if st.Scores != nil {
-			r.PValue[i] = st.pValue(fused[i], r.Predicted[i])
+		if s.Scores != nil {
+			r.PValue[i] = s.pValue(fused[i], r.Predicted[i])
 		}
 	}
 }

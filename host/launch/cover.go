@@ -260,7 +260,7 @@ func firstLine(f *os.File) (string, error) {
 func (v *verified) interpreterOf(line string) (string, error) {
 	fields := strings.FieldsFunc(strings.TrimPrefix(line, "#!"), func(r rune) bool { return r == ' ' || r == '\t' })
 	if len(fields) == 0 {
-		return "", errors.New("its first line names no program after #!")
+		return "", errors.New("the #! of its first line names no program")
 	}
 	name := fields[0]
 	if filepath.Base(name) == "env" {

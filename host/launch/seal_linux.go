@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +13,7 @@ import (
 func (v *verified) sealProgram() (string, error) {
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	fd, err := unix.MemfdCreate("vaeguard-plugin", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
-	if err == unix.EINVAL { // before Linux 6.3 all may be executed
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 all may be executed
 		fd, err = unix.MemfdCreate("vaeguard-plugin", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {

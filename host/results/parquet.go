@@ -38,7 +38,7 @@ func (p *parquetSink) start(w io.Writer, s *arrow.Schema) error {
 		options = append(options, parquet.KeyValueMetadata(key, about.Values()[i]))
 	}
 	// The options themselves: one that is false is lost in a WriterConfig.
-	p.file = parquet.NewWriter(w, options...) //nolint:staticcheck // as above
+	p.file = parquet.NewWriter(w, options...)
 	return nil
 }
 

@@ -59,7 +59,7 @@ func (s stateless) Run() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	return s.m.Run()
 }
 

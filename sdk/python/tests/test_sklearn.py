@@ -53,7 +53,6 @@ class Sklearn(unittest.TestCase):
     def test_linear(self):
         for name, model in {
             "softmax": LogisticRegression(),
-            "one against the rest": LogisticRegression(multi_class="ovr"),
             "liblinear": LogisticRegression(solver="liblinear"),
             "discriminant": LinearDiscriminantAnalysis(),
             "ridge": RidgeClassifier(),
@@ -67,7 +66,6 @@ class Sklearn(unittest.TestCase):
     def test_two_classes(self):
         for name, model in {
             "logistic": LogisticRegression(max_iter=50),
-            "multinomial": LogisticRegression(multi_class="multinomial"),
             "ridge": RidgeClassifier(),
             "svc": SVC(kernel="linear", max_iter=2000),
         }.items():
