@@ -19,13 +19,13 @@ import (
 
 // initFlags are those of init.
 type initFlags struct {
-	data, label, id, header  string
-	calibration, test        string
-	classifier, model        string
-	name, out                string
-	ignore                   []string
-	force                    bool
-	interactive bool
+	data, label, id, header string
+	calibration, test       string
+	classifier, model       string
+	name, out               string
+	ignore                  []string
+	force                   bool
+	interactive             bool
 }
 
 func (a *app) initCommand() *cobra.Command {
