@@ -215,7 +215,11 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 		if rule.Ignore {
 			continue
 		}
-		f := rule.feature("")
+		name := ""
+		if t.schema.Rules != nil { // which call columns by their numbers
+			name = strconv.Itoa(cell)
+		}
+		f := rule.feature(name)
 		t.schema.Features = append(t.schema.Features, f)
 		t.fields = append(t.fields, newField(cell, f))
 	}

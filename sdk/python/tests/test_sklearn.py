@@ -53,7 +53,6 @@ class Sklearn(unittest.TestCase):
     def test_linear(self):
         for name, model in {
             "softmax": LogisticRegression(),
-            "liblinear": LogisticRegression(solver="liblinear"),
             "discriminant": LinearDiscriminantAnalysis(),
             "ridge": RidgeClassifier(),
             "svm": LinearSVC(),
@@ -66,6 +65,7 @@ class Sklearn(unittest.TestCase):
     def test_two_classes(self):
         for name, model in {
             "logistic": LogisticRegression(max_iter=50),
+            "liblinear": LogisticRegression(solver="liblinear"),
             "ridge": RidgeClassifier(),
             "svc": SVC(kernel="linear", max_iter=2000),
         }.items():
