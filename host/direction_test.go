@@ -20,7 +20,7 @@ type floor struct {
 // floors are the whole module, from the ground up. A new package gets its place
 // here first: where it stands says what may use it.
 var floors = []floor{
-	{"ground: imports nothing of the module", "sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg host/health builtin/formats/parquet builtin/formats/arrow builtin/classifiers/oip/inference builtin/classifiers/tape host/cli/scaffold specs"},
+	{"ground: imports nothing of the module", "sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg host/health builtin/formats/parquet builtin/formats/arrow host/serve/inference builtin/classifiers/tape host/cli/scaffold specs"},
 	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/picture host/artifact/safetensors host/artifact/pack"},
 	{"networks and the contract of plugins", "sdk host/signature host/vae host/nn/nntest host/dataset/datasettest"},
 	{"both ends of the wire", "sdk/remote sdk/check host/oracle host/preprocess"},
@@ -30,6 +30,7 @@ var floors = []floor{
 	{"what is told of it", "host/evaluate/report"},
 	{"the host", "host"},
 	{"many runs, and suites that need the host", "host/grid host/classifiertest"},
+	{"a request to the server", "host/serve/judge"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},
 	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest"},

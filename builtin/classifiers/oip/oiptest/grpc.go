@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/inference"
+	"github.com/vaeguard/vaeguard/host/serve/inference"
 )
 
 // Register puts the model on a gRPC server.

@@ -10,7 +10,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: builtin/classifiers/oip/inference/inference.proto
+// source: host/serve/inference/inference.proto
 
 package inference
 
@@ -40,7 +40,7 @@ type ModelReadyRequest struct {
 
 func (x *ModelReadyRequest) Reset() {
 	*x = ModelReadyRequest{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[0]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -52,7 +52,7 @@ func (x *ModelReadyRequest) String() string {
 func (*ModelReadyRequest) ProtoMessage() {}
 
 func (x *ModelReadyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[0]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -65,7 +65,7 @@ func (x *ModelReadyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelReadyRequest.ProtoReflect.Descriptor instead.
 func (*ModelReadyRequest) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{0}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *ModelReadyRequest) GetName() string {
@@ -91,7 +91,7 @@ type ModelReadyResponse struct {
 
 func (x *ModelReadyResponse) Reset() {
 	*x = ModelReadyResponse{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[1]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -103,7 +103,7 @@ func (x *ModelReadyResponse) String() string {
 func (*ModelReadyResponse) ProtoMessage() {}
 
 func (x *ModelReadyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[1]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -116,7 +116,7 @@ func (x *ModelReadyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelReadyResponse.ProtoReflect.Descriptor instead.
 func (*ModelReadyResponse) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{1}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ModelReadyResponse) GetReady() bool {
@@ -137,7 +137,7 @@ type ModelMetadataRequest struct {
 
 func (x *ModelMetadataRequest) Reset() {
 	*x = ModelMetadataRequest{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[2]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -149,7 +149,7 @@ func (x *ModelMetadataRequest) String() string {
 func (*ModelMetadataRequest) ProtoMessage() {}
 
 func (x *ModelMetadataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[2]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -162,7 +162,7 @@ func (x *ModelMetadataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelMetadataRequest.ProtoReflect.Descriptor instead.
 func (*ModelMetadataRequest) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{2}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ModelMetadataRequest) GetName() string {
@@ -192,7 +192,7 @@ type ModelMetadataResponse struct {
 
 func (x *ModelMetadataResponse) Reset() {
 	*x = ModelMetadataResponse{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[3]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +204,7 @@ func (x *ModelMetadataResponse) String() string {
 func (*ModelMetadataResponse) ProtoMessage() {}
 
 func (x *ModelMetadataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[3]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +217,7 @@ func (x *ModelMetadataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelMetadataResponse.ProtoReflect.Descriptor instead.
 func (*ModelMetadataResponse) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{3}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ModelMetadataResponse) GetName() string {
@@ -270,7 +270,7 @@ type ModelInferRequest struct {
 
 func (x *ModelInferRequest) Reset() {
 	*x = ModelInferRequest{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[4]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +282,7 @@ func (x *ModelInferRequest) String() string {
 func (*ModelInferRequest) ProtoMessage() {}
 
 func (x *ModelInferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[4]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +295,7 @@ func (x *ModelInferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelInferRequest.ProtoReflect.Descriptor instead.
 func (*ModelInferRequest) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{4}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ModelInferRequest) GetModelName() string {
@@ -353,7 +353,7 @@ type ModelInferResponse struct {
 
 func (x *ModelInferResponse) Reset() {
 	*x = ModelInferResponse{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[5]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +365,7 @@ func (x *ModelInferResponse) String() string {
 func (*ModelInferResponse) ProtoMessage() {}
 
 func (x *ModelInferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[5]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +378,7 @@ func (x *ModelInferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelInferResponse.ProtoReflect.Descriptor instead.
 func (*ModelInferResponse) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{5}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ModelInferResponse) GetModelName() string {
@@ -433,7 +433,7 @@ type InferTensorContents struct {
 
 func (x *InferTensorContents) Reset() {
 	*x = InferTensorContents{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[6]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +445,7 @@ func (x *InferTensorContents) String() string {
 func (*InferTensorContents) ProtoMessage() {}
 
 func (x *InferTensorContents) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[6]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +458,7 @@ func (x *InferTensorContents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InferTensorContents.ProtoReflect.Descriptor instead.
 func (*InferTensorContents) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{6}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InferTensorContents) GetBoolContents() []bool {
@@ -528,7 +528,7 @@ type ModelMetadataResponse_TensorMetadata struct {
 
 func (x *ModelMetadataResponse_TensorMetadata) Reset() {
 	*x = ModelMetadataResponse_TensorMetadata{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[7]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +540,7 @@ func (x *ModelMetadataResponse_TensorMetadata) String() string {
 func (*ModelMetadataResponse_TensorMetadata) ProtoMessage() {}
 
 func (x *ModelMetadataResponse_TensorMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[7]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +553,7 @@ func (x *ModelMetadataResponse_TensorMetadata) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use ModelMetadataResponse_TensorMetadata.ProtoReflect.Descriptor instead.
 func (*ModelMetadataResponse_TensorMetadata) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{3, 0}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{3, 0}
 }
 
 func (x *ModelMetadataResponse_TensorMetadata) GetName() string {
@@ -589,7 +589,7 @@ type ModelInferRequest_InferInputTensor struct {
 
 func (x *ModelInferRequest_InferInputTensor) Reset() {
 	*x = ModelInferRequest_InferInputTensor{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[8]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +601,7 @@ func (x *ModelInferRequest_InferInputTensor) String() string {
 func (*ModelInferRequest_InferInputTensor) ProtoMessage() {}
 
 func (x *ModelInferRequest_InferInputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[8]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +614,7 @@ func (x *ModelInferRequest_InferInputTensor) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ModelInferRequest_InferInputTensor.ProtoReflect.Descriptor instead.
 func (*ModelInferRequest_InferInputTensor) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{4, 0}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{4, 0}
 }
 
 func (x *ModelInferRequest_InferInputTensor) GetName() string {
@@ -654,7 +654,7 @@ type ModelInferRequest_InferRequestedOutputTensor struct {
 
 func (x *ModelInferRequest_InferRequestedOutputTensor) Reset() {
 	*x = ModelInferRequest_InferRequestedOutputTensor{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[9]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +666,7 @@ func (x *ModelInferRequest_InferRequestedOutputTensor) String() string {
 func (*ModelInferRequest_InferRequestedOutputTensor) ProtoMessage() {}
 
 func (x *ModelInferRequest_InferRequestedOutputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[9]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +679,7 @@ func (x *ModelInferRequest_InferRequestedOutputTensor) ProtoReflect() protorefle
 
 // Deprecated: Use ModelInferRequest_InferRequestedOutputTensor.ProtoReflect.Descriptor instead.
 func (*ModelInferRequest_InferRequestedOutputTensor) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{4, 1}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{4, 1}
 }
 
 func (x *ModelInferRequest_InferRequestedOutputTensor) GetName() string {
@@ -701,7 +701,7 @@ type ModelInferResponse_InferOutputTensor struct {
 
 func (x *ModelInferResponse_InferOutputTensor) Reset() {
 	*x = ModelInferResponse_InferOutputTensor{}
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[10]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +713,7 @@ func (x *ModelInferResponse_InferOutputTensor) String() string {
 func (*ModelInferResponse_InferOutputTensor) ProtoMessage() {}
 
 func (x *ModelInferResponse_InferOutputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_builtin_classifiers_oip_inference_inference_proto_msgTypes[10]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +726,7 @@ func (x *ModelInferResponse_InferOutputTensor) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use ModelInferResponse_InferOutputTensor.ProtoReflect.Descriptor instead.
 func (*ModelInferResponse_InferOutputTensor) Descriptor() ([]byte, []int) {
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP(), []int{5, 0}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{5, 0}
 }
 
 func (x *ModelInferResponse_InferOutputTensor) GetName() string {
@@ -757,11 +757,11 @@ func (x *ModelInferResponse_InferOutputTensor) GetContents() *InferTensorContent
 	return nil
 }
 
-var File_builtin_classifiers_oip_inference_inference_proto protoreflect.FileDescriptor
+var File_host_serve_inference_inference_proto protoreflect.FileDescriptor
 
-const file_builtin_classifiers_oip_inference_inference_proto_rawDesc = "" +
+const file_host_serve_inference_inference_proto_rawDesc = "" +
 	"\n" +
-	"1builtin/classifiers/oip/inference/inference.proto\x12\x16vaeguard.oip.inference\"A\n" +
+	"$host/serve/inference/inference.proto\x12\x16vaeguard.oip.inference\"A\n" +
 	"\x11ModelReadyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\"*\n" +
@@ -815,22 +815,22 @@ const file_builtin_classifiers_oip_inference_inference_proto_rawDesc = "" +
 	"\x0fuint64_contents\x18\x05 \x03(\x04R\x0euint64Contents\x12#\n" +
 	"\rfp32_contents\x18\x06 \x03(\x02R\ffp32Contents\x12#\n" +
 	"\rfp64_contents\x18\a \x03(\x01R\ffp64Contents\x12%\n" +
-	"\x0ebytes_contents\x18\b \x03(\fR\rbytesContentsBJZHgithub.com/vaeguard/vaeguard/builtin/classifiers/oip/inference;inferenceb\x06proto3"
+	"\x0ebytes_contents\x18\b \x03(\fR\rbytesContentsB=Z;github.com/vaeguard/vaeguard/host/serve/inference;inferenceb\x06proto3"
 
 var (
-	file_builtin_classifiers_oip_inference_inference_proto_rawDescOnce sync.Once
-	file_builtin_classifiers_oip_inference_inference_proto_rawDescData []byte
+	file_host_serve_inference_inference_proto_rawDescOnce sync.Once
+	file_host_serve_inference_inference_proto_rawDescData []byte
 )
 
-func file_builtin_classifiers_oip_inference_inference_proto_rawDescGZIP() []byte {
-	file_builtin_classifiers_oip_inference_inference_proto_rawDescOnce.Do(func() {
-		file_builtin_classifiers_oip_inference_inference_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_builtin_classifiers_oip_inference_inference_proto_rawDesc), len(file_builtin_classifiers_oip_inference_inference_proto_rawDesc)))
+func file_host_serve_inference_inference_proto_rawDescGZIP() []byte {
+	file_host_serve_inference_inference_proto_rawDescOnce.Do(func() {
+		file_host_serve_inference_inference_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_host_serve_inference_inference_proto_rawDesc), len(file_host_serve_inference_inference_proto_rawDesc)))
 	})
-	return file_builtin_classifiers_oip_inference_inference_proto_rawDescData
+	return file_host_serve_inference_inference_proto_rawDescData
 }
 
-var file_builtin_classifiers_oip_inference_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
-var file_builtin_classifiers_oip_inference_inference_proto_goTypes = []any{
+var file_host_serve_inference_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_host_serve_inference_inference_proto_goTypes = []any{
 	(*ModelReadyRequest)(nil),                            // 0: vaeguard.oip.inference.ModelReadyRequest
 	(*ModelReadyResponse)(nil),                           // 1: vaeguard.oip.inference.ModelReadyResponse
 	(*ModelMetadataRequest)(nil),                         // 2: vaeguard.oip.inference.ModelMetadataRequest
@@ -843,7 +843,7 @@ var file_builtin_classifiers_oip_inference_inference_proto_goTypes = []any{
 	(*ModelInferRequest_InferRequestedOutputTensor)(nil), // 9: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor
 	(*ModelInferResponse_InferOutputTensor)(nil),         // 10: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor
 }
-var file_builtin_classifiers_oip_inference_inference_proto_depIdxs = []int32{
+var file_host_serve_inference_inference_proto_depIdxs = []int32{
 	7,  // 0: vaeguard.oip.inference.ModelMetadataResponse.inputs:type_name -> vaeguard.oip.inference.ModelMetadataResponse.TensorMetadata
 	7,  // 1: vaeguard.oip.inference.ModelMetadataResponse.outputs:type_name -> vaeguard.oip.inference.ModelMetadataResponse.TensorMetadata
 	8,  // 2: vaeguard.oip.inference.ModelInferRequest.inputs:type_name -> vaeguard.oip.inference.ModelInferRequest.InferInputTensor
@@ -858,26 +858,26 @@ var file_builtin_classifiers_oip_inference_inference_proto_depIdxs = []int32{
 	0,  // [0:7] is the sub-list for field type_name
 }
 
-func init() { file_builtin_classifiers_oip_inference_inference_proto_init() }
-func file_builtin_classifiers_oip_inference_inference_proto_init() {
-	if File_builtin_classifiers_oip_inference_inference_proto != nil {
+func init() { file_host_serve_inference_inference_proto_init() }
+func file_host_serve_inference_inference_proto_init() {
+	if File_host_serve_inference_inference_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_builtin_classifiers_oip_inference_inference_proto_rawDesc), len(file_builtin_classifiers_oip_inference_inference_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_host_serve_inference_inference_proto_rawDesc), len(file_host_serve_inference_inference_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_builtin_classifiers_oip_inference_inference_proto_goTypes,
-		DependencyIndexes: file_builtin_classifiers_oip_inference_inference_proto_depIdxs,
-		MessageInfos:      file_builtin_classifiers_oip_inference_inference_proto_msgTypes,
+		GoTypes:           file_host_serve_inference_inference_proto_goTypes,
+		DependencyIndexes: file_host_serve_inference_inference_proto_depIdxs,
+		MessageInfos:      file_host_serve_inference_inference_proto_msgTypes,
 	}.Build()
-	File_builtin_classifiers_oip_inference_inference_proto = out.File
-	file_builtin_classifiers_oip_inference_inference_proto_goTypes = nil
-	file_builtin_classifiers_oip_inference_inference_proto_depIdxs = nil
+	File_host_serve_inference_inference_proto = out.File
+	file_host_serve_inference_inference_proto_goTypes = nil
+	file_host_serve_inference_inference_proto_depIdxs = nil
 }

@@ -2,7 +2,7 @@
 // gRPC, generated from inference.proto.
 package inference
 
-//go:generate protoc --proto_path=../../../.. --go_out=../../../.. --go_opt=module=github.com/vaeguard/vaeguard builtin/classifiers/oip/inference/inference.proto
+//go:generate protoc --proto_path=../../.. --go_out=../../.. --go_opt=module=github.com/vaeguard/vaeguard host/serve/inference/inference.proto
 
 // Full names of the protocol's calls.
 const (
