@@ -3,6 +3,7 @@ package detect
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -41,6 +42,22 @@ func (d *Detector) DetectGiven(ctx context.Context, x, p *tensor.Tensor, o Given
 		return nil, err
 	}
 	st.conclude(r, raw, lost, o.Include)
+	return r, nil
+}
+
+// Survey is Detect before there is a verdict, and so without a threshold: of the
+// result's scores it has Scores alone, each by itself; what is not finite is in
+// NotFinite.
+func (d *Detector) Survey(ctx context.Context, x *tensor.Tensor, include Include) (*Result, error) {
+	lost := make([]bool, x.N())
+	raw, r, err := d.survey(ctx, x, nil, d.o.Noise, lost, include)
+	if err != nil {
+		return nil, err
+	}
+	r.Adversarial, r.Corrected, r.Scores = nil, nil, raw
+	if slices.Contains(lost, true) {
+		r.NotFinite = lost
+	}
 	return r, nil
 }
 

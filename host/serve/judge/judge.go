@@ -93,6 +93,7 @@ type Event struct {
 // NotFoundError is of a model or version that the server does not have.
 type NotFoundError struct{ Name, Version string }
 
+// Error names what is not there.
 func (e *NotFoundError) Error() string {
 	if e.Version == "" {
 		return "there is no model " + quote(e.Name)
@@ -108,6 +109,7 @@ type UnavailableError struct {
 	After  time.Duration
 }
 
+// Error is the reason, and its cause.
 func (e *UnavailableError) Error() string {
 	if e.Err == nil {
 		return e.Reason
@@ -115,6 +117,7 @@ func (e *UnavailableError) Error() string {
 	return e.Reason + ": " + e.Err.Error()
 }
 
+// Unwrap is the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // OverloadedError is of a request that was refused while its deadline could still
@@ -124,6 +127,7 @@ type OverloadedError struct {
 	After  time.Duration // when to try again
 }
 
+// Error is the reason.
 func (e *OverloadedError) Error() string { return e.Reason }
 
 // InputError is of a request that no server could answer: a shape, a type or a
@@ -133,6 +137,7 @@ type InputError struct {
 	Err   error
 }
 
+// Error names the input and what is wrong with it.
 func (e *InputError) Error() string {
 	if e.Input == "" {
 		return e.Err.Error()
@@ -140,4 +145,5 @@ func (e *InputError) Error() string {
 	return "input " + quote(e.Input) + ": " + e.Err.Error()
 }
 
+// Unwrap is what is wrong.
 func (e *InputError) Unwrap() error { return e.Err }
