@@ -213,9 +213,7 @@ func (g *Guard) translate(j *job, err error) error {
 	var row *detect.RowError
 	switch kind := sdk.KindOf(err); {
 	case err == nil:
-		if g.away.Swap(false) {
-			g.o.Logger.Info("the classifier is back", "model", g.o.Name, "version", g.o.Version)
-		}
+		g.Back()
 		return nil
 	case j.ctx.Err() != nil:
 		return j.ctx.Err()
@@ -233,6 +231,16 @@ func (g *Guard) translate(j *job, err error) error {
 	}
 	g.o.Logger.Error("judging failed", "model", g.o.Name, "error", err)
 	return &FailedError{Err: err}
+}
+
+// Away reports whether the classifier was away when it was last asked.
+func (g *Guard) Away() bool { return g.away.Load() }
+
+// Back tells the guard that the classifier answers again.
+func (g *Guard) Back() {
+	if g.away.Swap(false) {
+		g.o.Logger.Info("the classifier is back", "model", g.o.Name, "version", g.o.Version)
+	}
 }
 
 // Close lets what waits be judged until ctx is done, and then fails it. Requests
