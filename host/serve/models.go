@@ -53,7 +53,8 @@ type entry struct {
 	current  *version // nil: none is in use
 	reason   string   // why none is, or why another was refused
 	unloaded bool     // on purpose: only Load brings it back
-	failed   string   // the candidate that was refused last
+	failed   string   // key of the candidate that was refused last
+	refused  string   // its version
 }
 
 // version is a detector in use.
@@ -143,7 +144,7 @@ func (m *Models) List() []judge.Status {
 			}
 			others++
 			reason := "another version is in use"
-			if e.current == nil || other == e.failed {
+			if e.current == nil || other == e.refused && e.reason != "" {
 				reason = e.reason
 			}
 			out = append(out, judge.Status{Name: name, Version: other, Reason: reason})
@@ -218,7 +219,7 @@ func (m *Models) load(ctx context.Context, e *entry, forced bool) error {
 			return first // it is what there is
 		case old != nil && i > 0:
 			return first // what is in use is better than an older one
-		case !forced && c.stamp == failed:
+		case !forced && c.key() == failed:
 			continue
 		}
 		v, err := m.open(ctx, e, c)
@@ -249,7 +250,7 @@ func (m *Models) refuse(ctx context.Context, e *entry, c candidate, err error) {
 	defer m.mu.Unlock()
 	e.reason = err.Error()
 	if ctx.Err() == nil && !passing(err) {
-		e.failed = c.stamp
+		e.failed, e.refused = c.key(), c.version
 	}
 	if e.current != nil {
 		m.reloads.Refused++

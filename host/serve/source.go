@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,23 +52,43 @@ func (c candidate) versionOf(d *host.Detector) string {
 	return digest[:min(12, len(digest))]
 }
 
-// stampOf tells the files of a detector from others: by meta.json, which has the
-// digests of the rest, or the pack's time and size. "": there is no detector.
+// key names a candidate as it is now.
+func (c candidate) key() string { return c.path + " " + c.stamp }
+
+// stampOf tells the files of a detector from others: by the names, sizes and times
+// of all of them, so that a copy under way is another one than the whole. "": there
+// is no detector.
 func stampOf(path string) string {
-	if dir, err := artifact.Resolve(path); err == nil {
-		b, err := os.ReadFile(filepath.Join(dir, artifact.MetaFile))
+	h := sha256.New()
+	note := func(name string, info fs.FileInfo) {
+		fmt.Fprintf(h, "%q %d %d\n", name, info.Size(), info.ModTime().UnixNano())
+	}
+	dir, err := artifact.Resolve(path)
+	switch {
+	case err == nil:
+		err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			info, err := e.Info()
+			if err == nil {
+				note(name, info)
+			}
+			return err
+		})
+		if err != nil {
+			return "" // it is being changed
+		}
+	case pack.Is(path):
+		info, err := os.Stat(path)
 		if err != nil {
 			return ""
 		}
-		sum := sha256.Sum256(b)
-		return hex.EncodeToString(sum[:])
+		note(path, info)
+	default:
+		return ""
 	}
-	if pack.Is(path) {
-		if info, err := os.Stat(path); err == nil {
-			return info.ModTime().String() + " " + strconv.FormatInt(info.Size(), 10)
-		}
-	}
-	return ""
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // source is where models come from.
