@@ -32,7 +32,7 @@ func (t *Tensor) parse(text []byte, n int) error {
 		return errors.New("it has no data")
 	}
 	if n > len(text)/2+1 { // an element has a digit and what parts it from the next
-		return fmt.Errorf("%d bytes of data for %s %v", len(text), t.Datatype, t.Shape)
+		return fmt.Errorf("%d bytes of data are too few for %s %v", len(text), t.Datatype, t.Shape)
 	}
 	p := parser{text: text, t: t, want: n}
 	if t.Datatype == Bytes {
