@@ -42,7 +42,7 @@ func (s *service) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, err
 	case errors.As(err, &over) || int64(b.Len()) > most:
 		return nil, large
-	case err != nil && r.Context().Err() != nil:
+	case err != nil && r.Context().Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, context.Cause(r.Context())
 	case err != nil:
 		return nil, malformed(fmt.Errorf("the body ends early or is not what its headers say: %w", err))
