@@ -22,7 +22,7 @@ type floor struct {
 var floors = []floor{
 	{"ground: imports nothing of the module", "sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg host/health builtin/formats/parquet builtin/formats/arrow host/serve/inference builtin/classifiers/tape host/cli/scaffold specs"},
 	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/picture host/artifact/safetensors host/artifact/pack"},
-	{"networks and the contract of plugins", "sdk host/signature host/vae host/nn/nntest host/dataset/datasettest"},
+	{"networks and the contract of plugins", "sdk host/signature host/vae host/nn/nntest host/dataset/datasettest host/serve/tensors"},
 	{"both ends of the wire", "sdk/remote sdk/check host/oracle host/preprocess"},
 	{"rooms that ask the classifier", "sdk/sdktest host/attack host/launch host/train"},
 	{"the second opinion", "host/detect host/gradient host/rundir"},
@@ -31,6 +31,7 @@ var floors = []floor{
 	{"the host", "host"},
 	{"many runs, and suites that need the host", "host/grid host/classifiertest host/serve/servetest"},
 	{"a request to the server", "host/serve/judge"},
+	{"ways into the server", "host/serve/oip"},
 	{"the server", "host/serve"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},

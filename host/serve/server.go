@@ -29,6 +29,8 @@ type Options struct {
 	Host       host.Options
 	Logger     hclog.Logger // nil: none
 	Access     io.Writer    // of the access log, if the spec wants one; nil: none
+	// Listening is told of each listener, before its first request; nil: nobody is.
+	Listening func(name string, at net.Addr)
 }
 
 // Server serves the models of a spec. What is mounted on it is mounted before Start.
@@ -76,6 +78,7 @@ func New(s *Spec, o Options) *Server {
 		o.Host.Logger = o.Logger
 	}
 	out.models = newModels(source{s}, ModelOptions{Components: o.Components, Host: o.Host, Limits: s.Limits, Logger: o.Logger, Patience: time.Duration(s.Limits.Drain)})
+	out.mountWays()
 	return out
 }
 
@@ -181,6 +184,9 @@ func (s *Server) listen(ctx context.Context) error {
 			return fmt.Errorf("listen.%s: %w", p.name, err)
 		}
 		s.places[p.name] = l.Addr()
+		if s.o.Listening != nil {
+			s.o.Listening(p.name, l.Addr())
+		}
 		if p.name == "grpc" {
 			if err := s.serveGRPC(l); err != nil {
 				return errors.Join(err, l.Close())
