@@ -119,6 +119,7 @@ var own = [...]func(*app) *cobra.Command{
 	(*app).runCommand,
 	(*app).runsCommand,
 	(*app).schemaCommand,
+	(*app).serveCommand,
 	(*app).summaryCommand,
 	(*app).trainCommand,
 	(*app).versionCommand,

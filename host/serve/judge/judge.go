@@ -27,8 +27,12 @@ type Request struct {
 	// than the one that was calibrated: answers say so.
 	Samples int
 	Include detect.Include
-	Client  string // who asks: a name that the caller cannot choose at will; "": unknown
-	ID      string // of the request, echoed; "": none
+	// Optional says that nobody waits for the verdict: of such requests a share is
+	// judged, within a budget of rows, and the others are a *SkippedError.
+	Optional bool
+	Way      string // how it came: http, grpc, proxy, events, library
+	Client   string // who asks: a name that the caller cannot choose at will; "": unknown
+	ID       string // of the request, echoed; "": none
 }
 
 // N is the number of rows.
@@ -79,7 +83,6 @@ type Watcher interface {
 // Event is one request, after it.
 type Event struct {
 	Model   Model
-	Way     string // how it came: http, grpc, proxy, events, library
 	Request Request
 	Result  *detect.Result // nil after an error
 	Err     error
@@ -87,12 +90,13 @@ type Event struct {
 	Queued  time.Duration // before its batch began
 	Took    time.Duration // from Start to the answer
 	Batch   int           // rows of the batch that it was judged in
-	Extra   int           // rows that the classifier was asked for, on top of the user's own
+	Extra   int           // rows that the guarded classifier was asked for, on top of the user's own
 }
 
 // NotFoundError is of a model or version that the server does not have.
 type NotFoundError struct{ Name, Version string }
 
+// Error names what is not there.
 func (e *NotFoundError) Error() string {
 	if e.Version == "" {
 		return "there is no model " + quote(e.Name)
@@ -108,23 +112,43 @@ type UnavailableError struct {
 	After  time.Duration
 }
 
-func (e *UnavailableError) Error() string {
-	if e.Err == nil {
-		return e.Reason
-	}
-	return e.Reason + ": " + e.Err.Error()
-}
+// Error is the reason, which any client may read. The cause, which may name files
+// and have a plugin's last lines, is for the log.
+func (e *UnavailableError) Error() string { return e.Reason }
 
+// Unwrap is the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // OverloadedError is of a request that was refused while its deadline could still
 // be met elsewhere: the queue is full, or the client has used its share.
 type OverloadedError struct {
 	Reason string
+	Client bool          // it is the client's share that is used up
 	After  time.Duration // when to try again
 }
 
+// Error is the reason.
 func (e *OverloadedError) Error() string { return e.Reason }
+
+// SkippedError is of an optional request that was not judged: the sample or the
+// budget leaves it out.
+type SkippedError struct {
+	Reason string
+	Budget bool // it is the budget; else the sample
+}
+
+// Error is the reason.
+func (e *SkippedError) Error() string { return e.Reason }
+
+// FailedError is of a request that failed for no fault of its own, and would
+// perhaps fail again.
+type FailedError struct{ Err error }
+
+// Error says no more than that: the cause is for the log.
+func (e *FailedError) Error() string { return "judging failed" }
+
+// Unwrap is the cause.
+func (e *FailedError) Unwrap() error { return e.Err }
 
 // InputError is of a request that no server could answer: a shape, a type or a
 // value that the guard does not take.
@@ -133,6 +157,7 @@ type InputError struct {
 	Err   error
 }
 
+// Error names the input and what is wrong with it.
 func (e *InputError) Error() string {
 	if e.Input == "" {
 		return e.Err.Error()
@@ -140,4 +165,5 @@ func (e *InputError) Error() string {
 	return "input " + quote(e.Input) + ": " + e.Err.Error()
 }
 
+// Unwrap is what is wrong.
 func (e *InputError) Unwrap() error { return e.Err }
