@@ -31,6 +31,7 @@ var floors = []floor{
 	{"the host", "host"},
 	{"many runs, and suites that need the host", "host/grid host/classifiertest"},
 	{"a request to the server", "host/serve/judge"},
+	{"those who watch requests", "host/serve/watch"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},
 	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest"},
