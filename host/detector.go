@@ -39,7 +39,8 @@ type Detector struct {
 	// nil for a detector that was opened.
 	calibrated *detect.Result
 
-	stored *stored // what it was opened from; nil: it was made
+	stored *stored    // what it was opened from; nil: it was made
+	config sdk.Config // that the classifier was started with, of one that was opened
 }
 
 // OpenOptions of Open.
@@ -125,7 +126,7 @@ func (s *stored) open(ctx context.Context, c Components, o OpenOptions) (*Detect
 	if err != nil {
 		return nil, errors.Join(err, cl.Close())
 	}
-	d.stored = s
+	d.stored, d.config = s, deps.Config
 	return d, nil
 }
 

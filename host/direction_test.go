@@ -20,7 +20,7 @@ type floor struct {
 // floors are the whole module, from the ground up. A new package gets its place
 // here first: where it stands says what may use it.
 var floors = []floor{
-	{"ground: imports nothing of the module", "sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg host/health builtin/formats/parquet builtin/formats/arrow host/serve/inference builtin/classifiers/tape host/cli/scaffold specs"},
+	{"ground: imports nothing of the module", "host/graph sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg host/health builtin/formats/parquet builtin/formats/arrow host/serve/inference builtin/classifiers/tape host/cli/scaffold specs"},
 	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/picture host/artifact/safetensors host/artifact/pack"},
 	{"networks and the contract of plugins", "sdk host/signature host/vae host/nn/nntest host/dataset/datasettest host/serve/tensors"},
 	{"both ends of the wire", "sdk/remote sdk/check host/oracle host/preprocess"},
@@ -31,7 +31,7 @@ var floors = []floor{
 	{"the host", "host"},
 	{"many runs, and suites that need the host", "host/grid host/classifiertest host/serve/servetest"},
 	{"a request to the server", "host/serve/judge"},
-	{"ways into the server", "host/serve/oip"},
+	{"ways into the server, and those who watch it", "host/serve/oip host/serve/watch"},
 	{"the server", "host/serve"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},
@@ -56,8 +56,9 @@ var allowed = map[string][]string{
 	"sdk/sdktest":   append([]string{"sdk", "sdk/remote", "sdk/check"}, author...),
 	"host/registry": {},
 	"host/kernel":   {},
+	"host/graph":    {},
 	"host/spec":     {"host/registry"},
-	"host/nn":       {"host/kernel", "host/registry", "sdk/tensor"},
+	"host/nn":       {"host/graph", "host/kernel", "host/registry", "sdk/tensor"},
 	"host/oracle":   append([]string{"host/kernel", "sdk"}, author...),
 }
 

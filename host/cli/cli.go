@@ -114,6 +114,7 @@ var own = [...]func(*app) *cobra.Command{
 	(*app).listCommand,
 	(*app).newCommand,
 	(*app).packCommand,
+	(*app).exportCommand,
 	(*app).pluginCommand,
 	(*app).runCommand,
 	(*app).runsCommand,
