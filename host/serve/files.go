@@ -62,7 +62,7 @@ func (s *Server) follow(w *fsnotify.Watcher) {
 	}
 	for _, dir := range want {
 		if err := w.Add(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			s.log.Debug("a folder is not watched", "folder", dir, "error", err)
+			s.log.Debug("a folder is not watched", "path", dir, "error", err)
 		}
 	}
 }
