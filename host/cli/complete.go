@@ -117,6 +117,9 @@ func (a *app) flagValues(c *cobra.Command, flag string) completer {
 		}
 		return func([]string, string) []string {
 			keys := a.guide().Keys()
+			if c.Name() == "serve" {
+				keys = serve.Guide(a.c).Keys()
+			}
 			for i, k := range keys {
 				keys[i] = k + "="
 			}

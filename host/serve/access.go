@@ -110,7 +110,7 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 					refuse(w, http.StatusInternalServerError, "the server failed")
 				}
 			}
-			if s.access != nil {
+			if s.access != nil && !(w.status == http.StatusOK && probe(r.URL.Path)) {
 				s.access.Info("request", "listener", listener, "id", id, "client", Client(r.Context(), hostOf(r.RemoteAddr)), "method", wire.Text(r.Method, 20),
 					"path", wire.Text(r.URL.Path, 200), "status", w.status, "in", body.bytes, "out", w.bytes, "ms", millis(start), "aborted", aborted)
 			}
@@ -120,6 +120,11 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 		}()
 		h.ServeHTTP(w, r)
 	})
+}
+
+// probe reports whether a path is asked for so often that good news is none.
+func probe(path string) bool {
+	return path == "/livez" || path == "/readyz" || path == "/metrics" || healthPath(path)
 }
 
 func millis(start time.Time) float64 {

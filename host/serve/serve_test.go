@@ -32,6 +32,7 @@ import (
 func components() host.Components { return servetest.Components(builtin.Components()) }
 
 func TestMain(m *testing.M) {
+	actInit()
 	host.ServeIfPlugin(components())
 	os.Exit(m.Run())
 }

@@ -69,6 +69,7 @@ type interrupted struct {
 	writes string // must be absent, or whole, afterwards
 	broken string // instead of pause: what makes it fail in the middle of its work
 	why    string // there is no such failure
+	clean  bool   // an interrupt is how it is meant to end
 }
 
 // pause and fail make the plugin of a detector slow, or break it.
@@ -106,6 +107,7 @@ var interrupts = map[string]interrupted{
 	"runs list":      {why: noWork},
 	"runs compare":   {args: "run run", why: noWork},
 	"schema":         {why: noWork},
+	"serve":          {args: "guard --http 127.0.0.1:0 --grpc off --admin off", await: "ready", broken: "--set models[0].classifier=[config.fail_after=-1]", clean: true},
 	"summary":        {args: "slow.yaml", why: noWork},
 	"train":          {args: "slow.yaml --out other " + pauseSpec, await: "detector ", resume: "--out other --resume", writes: "other", broken: failSpec},
 	"version":        {why: noWork},
@@ -167,6 +169,13 @@ func TestVerbsOnTerminal(t *testing.T) {
 				code, killed := p.end()
 				w.settled(t, c.writes, code == 0)
 				if c.await == atOnce && (code == 0 || killed == signal) { // before it listened, or after it was done
+					return
+				}
+				if c.clean {
+					if code != cli.ExitDone || strings.Contains(p.text(), "interrupted") || strings.Contains(p.text(), "[ERROR]") {
+						t.Errorf("exit code %d, want %d:\n%s", code, cli.ExitDone, p.text())
+					}
+					w.forget(before)
 					return
 				}
 				if code != cli.ExitInterrupted {
