@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"errors"
 	"hash/fnv"
 	"maps"
@@ -83,6 +84,7 @@ type state struct {
 	times                      []time.Duration // a ring
 	next                       int
 	last                       []Flagged // the newest first
+	rebuilt                    time.Time // when one of them was reconstructed
 }
 
 // Flagged is a row that was flagged.
@@ -200,15 +202,33 @@ func (s *state) keep(e judge.Event, i int) {
 	if x.Stride() <= maxNumbers {
 		f.Row = append(f.Row, x.Row(i)...)
 		f.Columns = e.Request.Rows.Features
-		if r.Reconstruction != nil {
-			f.Rebuilt = append(f.Rebuilt, r.Reconstruction.Row(i)...)
-		}
+		f.Rebuilt = s.reconstruct(e, i)
 	}
 	f.Low, f.High = rangeOf(d)
 	if math.IsInf(f.Score, 0) {
 		f.Score = math.MaxFloat64
 	}
 	s.last = append([]Flagged{f}, s.last[:min(len(s.last), keptRows-1)]...)
+}
+
+// reconstruct is the reconstruction of a row, for a person to look at: now and then,
+// so that an attack does not make the page the work.
+func (s *state) reconstruct(e judge.Event, i int) []float32 {
+	const rest = 200 * time.Millisecond
+	if rows := e.Result.Reconstruction; rows != nil {
+		return append([]float32(nil), rows.Row(i)...)
+	}
+	if time.Since(s.rebuilt) < rest {
+		return nil
+	}
+	s.rebuilt = time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), rest)
+	defer cancel()
+	out, err := e.Model.Detector().Reconstruct(ctx, e.Request.Rows.X.Rows(i, i+1))
+	if err != nil || out == nil {
+		return nil
+	}
+	return out.Data
 }
 
 // class names a class.
