@@ -76,5 +76,5 @@ func WriteComparison(w io.Writer, c Comparison) error {
 	if c.Command != "" {
 		about = append(about, Fact{"Command", c.Command})
 	}
-	return frame{"comparison of runs", strings.Join(names, " · "), about, body}.write(w)
+	return frame{fmt.Sprintf("comparison of %d runs", len(c.Runs)), strings.Join(names, " · "), about, body}.write(w)
 }
