@@ -93,28 +93,28 @@ func trackReport(s *track.Session, r *evaluate.Report, run *rundir.Dir, step int
 		values = append(values, track.Value{Name: prefix + name, Value: float64(v)})
 	}
 	for _, a := range r.Attacks {
-		at := "attacks." + a.ID + "."
-		add(at, "success_rate", a.SuccessRate)
-		add(at, "detected", a.Detected)
-		add(at, "auc", a.AUC)
-		add(at, "accuracy", evaluate.Number(a.Accuracy))
-		add(at, "accuracy_corrected", evaluate.Number(a.AccuracyCorrected))
+		at := "attacks." + a.ID
+		add(at, ".success_rate", a.SuccessRate)
+		add(at, ".detected", a.Detected)
+		add(at, ".auc", a.AUC)
+		add(at, ".accuracy", evaluate.Number(a.Accuracy))
+		add(at, ".accuracy_corrected", evaluate.Number(a.AccuracyCorrected))
 	}
 	for _, a := range r.Adaptive {
-		at := "adaptive." + a.ID + "."
-		add(at, "auc", a.AUC)
+		at := "adaptive." + a.ID
+		add(at, ".auc", a.AUC)
 		if a.FalseAlarms != nil {
-			add(at, "false_alarms", *a.FalseAlarms)
+			add(at, ".false_alarms", *a.FalseAlarms)
 		} else {
-			add(at, "evaded", a.Evaded)
+			add(at, ".evaded", a.Evaded)
 		}
 	}
 	if u := r.AdaptiveUnion; u != nil {
-		add("adaptive_union.", "evaded", u.Evaded)
+		add("adaptive_union", ".evaded", u.Evaded)
 	}
 	if w := r.WorstCase; w != nil {
-		add("worst_case.", "detected", w.Detected)
-		add("worst_case.", "accuracy_corrected", w.AccuracyCorrected)
+		add("worst_case", ".detected", w.Detected)
+		add("worst_case", ".accuracy_corrected", w.AccuracyCorrected)
 	}
 	s.Metrics(step, slices.DeleteFunc(values, func(v track.Value) bool { return math.IsNaN(v.Value) }))
 	for _, name := range []string{rundir.SpecFile, "report.json", "report.html"} {
