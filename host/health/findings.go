@@ -51,6 +51,7 @@ func (j *judge) rebuild() []string {
 	}
 	return []string{
 		"vae.normalize: standard brings features of different size into one range",
+		"train.class_weight: balanced makes rare classes count as much as frequent ones",
 		"train.loss.adversarial.w_recon: 0.1 or more lets reconstructions resemble their rows, where predictions alone say too little",
 		"vae.latent_dim: a wider code keeps more",
 		"train.epochs: more passes",
