@@ -190,6 +190,9 @@ func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
 				errs = append(errs, d.Errorf("threshold."+k.name, "needs data.calibration: clean rows, held out"))
 			}
 		}
+		if s.Detector.Correct != nil && t.Value != nil {
+			errs = append(errs, d.Errorf("detector.correct", "needs data.calibration, from which it learns what correction costs"))
+		}
 	}
 	return errs
 }
@@ -268,6 +271,9 @@ func (s *Spec) checkShapes(d *spec.Document, c Components) spec.Errors {
 // checkScores finds scores that read what the method does not have.
 func (s *Spec) checkScores(d *spec.Document, f detect.Form) spec.Errors {
 	var errs spec.Errors
+	if s.Detector.Correct != nil && f.Rebuilt == 0 {
+		errs = append(errs, d.Errorf("detector.correct", "method %s reconstructs nothing, and corrects no row", s.Detector.Method.Name))
+	}
 	for i, n := range s.Detector.NamedScores() {
 		if err := detect.CheckScore(n, s.Detector.Method.Name, f, true); err != nil {
 			errs = append(errs, d.Errorf(s.Detector.Score[i].Path, "%v", err))

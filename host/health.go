@@ -48,7 +48,7 @@ func (d *Detector) health(r *detect.Result, labels []int, source string) *health
 	o, t := d.Options(), d.Threshold()
 	m := health.Measured{
 		Source: source, Classes: d.Info().NumClasses, Names: d.ClassNames(),
-		Labels: labels, Predicted: r.Predicted, Score: r.Score, Flagged: r.Adversarial,
+		Labels: labels, Predicted: r.Predicted, Score: r.Score, Flagged: r.Adversarial, Corrected: r.Corrected, Abstains: d.State().Correction != nil,
 		Promised: deref(t.Rule.FPR), Threshold: t.Value, ByClass: t.ByClass != nil, Code: spread(r.Latent), Surrogate: surrogate(d.gradientReport()),
 	}
 	_, m.Coded = d.Experiment.Spec.Detector.Chosen().(detect.Coded)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -79,6 +80,9 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 	} else {
 		fmt.Fprintln(a.stdout, "threshold   none: set one with vaeguard calibrate")
 	}
+	if m.Correction != nil {
+		fmt.Fprintf(a.stdout, "correction  %s\n", correctionText(m.Correction, m.Classifier.Labels))
+	}
 	a.printHealth(m.Health, "health      %s\n")
 	if len(layers) > 0 {
 		return vae.WriteTable(a.stdout, layers)
@@ -130,6 +134,25 @@ func classThresholdText(names []string, class int, t artifact.ClassThreshold) st
 		return fmt.Sprintf("predicted %s: that of all (calibration scores: %d)", name, t.N)
 	}
 	return fmt.Sprintf("predicted %s: %.6g (rank %d of %d calibration scores)", name, t.Value, t.Rank, t.N)
+}
+
+// correctionText says which flagged rows keep the classifier's answer.
+func correctionText(c *artifact.Correction, names []string) string {
+	var kept []string
+	for class, margin := range c.Margin {
+		if margin == nil {
+			continue
+		}
+		name := fmt.Sprint(class)
+		if class < len(names) {
+			name = names[class]
+		}
+		kept = append(kept, fmt.Sprintf("%s %.3g", name, *margin))
+	}
+	if len(kept) == 0 {
+		return fmt.Sprintf("of each flagged row: it did no harm on %d calibration rows", c.N)
+	}
+	return fmt.Sprintf("of flagged rows whose second opinion has log-odds above (by predicted class): %s; expected to put at most %.2g %% of clean rows wrong (%d calibration rows)", strings.Join(kept, ", "), 100*c.Loss, c.N)
 }
 
 func thresholdText(t *artifact.Threshold) string {

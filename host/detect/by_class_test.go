@@ -293,7 +293,7 @@ func TestCalibrateDetect(t *testing.T) {
 		for _, rule := range []Rule{{FPR: ptr(0.2)}, {FPR: ptr(0.2), By: ByPredictedClass, MinRows: 10}} {
 			d := build(t, o)
 			x := inputs(1, 200)
-			_, got, err := d.CalibrateDetect(ctx, x, rule, everything)
+			_, got, err := d.CalibrateDetect(ctx, x, nil, rule, everything)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -307,7 +307,7 @@ func TestCalibrateDetect(t *testing.T) {
 		}
 	}
 	d := build(t, options())
-	if _, r, err := d.CalibrateDetect(ctx, nil, Rule{Value: ptr(1)}, everything); err != nil || r != nil {
+	if _, r, err := d.CalibrateDetect(ctx, nil, nil, Rule{Value: ptr(1)}, everything); err != nil || r != nil {
 		t.Errorf("without rows: %v, %v", r, err)
 	}
 }

@@ -19,6 +19,10 @@ type Measured struct {
 	Reconstructed []int
 	Score         []float64
 	Flagged       []bool
+	// Corrected is the guard's answer; nil: that of the reconstruction where a row is
+	// flagged, else the classifier's.
+	Corrected []int
+	Abstains  bool // from correction where it did harm: detector.correct
 
 	Coded     bool    // by an auto-encoder of the section vae
 	Promised  float64 // false-alarm rate of the threshold; 0: none
@@ -102,6 +106,9 @@ func (j *judge) names(classes []int) string {
 
 // corrected is the answer for row i.
 func (j *judge) corrected(i int) int {
+	if j.Corrected != nil {
+		return j.Corrected[i]
+	}
 	if j.Flagged[i] && j.Reconstructed != nil {
 		return j.Reconstructed[i]
 	}

@@ -121,21 +121,21 @@ func TestFindings(t *testing.T) {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = 2, 0, true
 				}
 			}
-		}, Correction, Severe, "of class 2 it loses", "threshold.by"},
+		}, Correction, Severe, "of class 2 it loses", "detector.correct"},
 		"correction ruins everything": {func(m *Measured) {
 			for i, y := range m.Labels {
 				if i%6 == 0 {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = y, (y+1)%3, true
 				}
 			}
-		}, Correction, Severe, "it does harm", "threshold.by"},
+		}, Correction, Severe, "it does harm", "detector.correct"},
 		"correction costs": {func(m *Measured) {
 			for i, y := range m.Labels {
 				if i%14 == 0 {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = y, (y+1)%3, true
 				}
 			}
-		}, Correction, Warning, "correction changes", "threshold.by"},
+		}, Correction, Warning, "correction changes", "detector.correct"},
 		"the score is constant": {func(m *Measured) {
 			clear(m.Score)
 			m.Threshold = 0
