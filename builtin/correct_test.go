@@ -110,7 +110,7 @@ func TestCorrectOnALopsidedTable(t *testing.T) {
 	if loss := before.Classifier.Accuracy - before.Clean.AccuracyCorrected; loss < .01 {
 		t.Fatalf("correcting all flagged rows costs %.4f: the table shows nothing", loss)
 	}
-	r, d := run(nil, "threshold.by=predicted_class", "detector.correct={loss: 0.005}")
+	r, d := run(nil, "threshold.by=predicted_class", "detector.correct={}")
 	if loss := r.Classifier.Accuracy - r.Clean.AccuracyCorrected; loss > .005 {
 		t.Errorf("correction costs %.4f of the accuracy on clean rows, want at most .005", loss)
 	}

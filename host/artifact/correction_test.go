@@ -21,7 +21,7 @@ func TestCorrection(t *testing.T) {
 			least[i] = math.Inf(-1)
 		}
 	}
-	want.State.Correction = &detect.Correction{Loss: .01, N: 77, Labelled: true, Least: least}
+	want.State.Correction = &detect.Correction{Correct: detect.Correct{Loss: .01, ClassLoss: .2}, N: 77, Labelled: true, Least: least}
 	dir := filepath.Join(t.TempDir(), "detector")
 	if err := Save(dir, want, false); err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestCorrection(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := got.State.Correction
-		return c != nil && slices.Equal(c.Least, least) && c.Loss == .01 && c.N == 77 && c.Labelled
+		return c != nil && slices.Equal(c.Least, least) && c.Loss == .01 && c.ClassLoss == .2 && c.N == 77 && c.Labelled
 	}
 	if !same() {
 		t.Error("another correction comes back")

@@ -121,9 +121,10 @@ func (t *Threshold) detect() *detect.Threshold {
 
 // Correction is detect.Correction in JSON.
 type Correction struct {
-	Loss     float64 `json:"loss"`
-	N        int     `json:"n"`
-	Labelled bool    `json:"labelled"`
+	Loss      float64 `json:"loss"`
+	ClassLoss float64 `json:"class_loss"`
+	N         int     `json:"n"`
+	Labelled  bool    `json:"labelled"`
 	// Margin is the least by predicted class, as log-odds; null: the class is always
 	// corrected.
 	Margin []*float64 `json:"margin"`
@@ -133,7 +134,7 @@ func correctionMeta(c *detect.Correction) *Correction {
 	if c == nil {
 		return nil
 	}
-	out := &Correction{Loss: c.Loss, N: c.N, Labelled: c.Labelled, Margin: make([]*float64, len(c.Least))}
+	out := &Correction{Loss: c.Loss, ClassLoss: c.ClassLoss, N: c.N, Labelled: c.Labelled, Margin: make([]*float64, len(c.Least))}
 	for i, v := range c.Least {
 		if !math.IsInf(v, -1) {
 			out.Margin[i] = &c.Least[i]
@@ -146,7 +147,7 @@ func (c *Correction) detect() *detect.Correction {
 	if c == nil {
 		return nil
 	}
-	out := &detect.Correction{Loss: c.Loss, N: c.N, Labelled: c.Labelled}
+	out := &detect.Correction{Correct: detect.Correct{Loss: c.Loss, ClassLoss: c.ClassLoss}, N: c.N, Labelled: c.Labelled}
 	for _, v := range c.Margin {
 		if v == nil {
 			out.Least = append(out.Least, math.Inf(-1))

@@ -152,7 +152,7 @@ func correctionText(c *artifact.Correction, names []string) string {
 	if len(kept) == 0 {
 		return fmt.Sprintf("of each flagged row: it did no harm on %d calibration rows", c.N)
 	}
-	return fmt.Sprintf("of flagged rows whose second opinion has log-odds above (by predicted class): %s; expected to put at most %.2g %% of clean rows wrong (%d calibration rows)", strings.Join(kept, ", "), 100*c.Loss, c.N)
+	return fmt.Sprintf("of flagged rows whose second opinion has log-odds above (by predicted class): %s; expected to put at most %.2g %% of clean rows wrong, %.2g %% of a class (%d calibration rows)", strings.Join(kept, ", "), 100*c.Loss, 100*c.ClassLoss, c.N)
 }
 
 func thresholdText(t *artifact.Threshold) string {

@@ -13,18 +13,19 @@ import (
 // correction then takes right answers away. So its answer is taken only where it
 // prefers its class to the predicted one by more than it did on nearly all the
 // calibration rows that it would have put wrong: conformal risk control
-// (Angelopoulos et al. 2022, arXiv:2208.02814) of the share of such rows, by
-// predicted class. Attacked rows of whose reconstruction the classifier is sure
-// are corrected as ever.
+// (Angelopoulos et al. 2022, arXiv:2208.02814) of the share of such rows, among all
+// and among those predicted as one class. Attacked rows of whose reconstruction the
+// classifier is sure are corrected as ever.
 type Correct struct {
-	Loss float64 `yaml:"loss" default:"0.005" check:">= 0, < 1" doc:"expected share of the clean rows of a predicted class whose right answer correction may take away; with n calibration rows it cannot be held below 1/(n+1)"`
+	Loss      float64 `yaml:"loss" default:"0.0025" check:">= 0, < 1" doc:"expected share of clean rows whose right answer correction may take away; with n calibration rows it cannot be held below 1/(n+1)"`
+	ClassLoss float64 `yaml:"class_loss" default:"0.05" check:">= 0, < 1" doc:"the same of the rows that are predicted as any one class"`
 }
 
 // Correction is what Correct learnt from calibration rows.
 type Correction struct {
-	Loss     float64 // Correct.Loss
-	N        int     // calibration rows
-	Labelled bool    // false: each answer that correction would have changed counts as harm
+	Correct
+	N        int  // calibration rows
+	Labelled bool // false: each answer that correction would have changed counts as harm
 	// Least, by predicted class: a flagged row is corrected if the second opinion's
 	// margin is above, the log-odds of its class against the predicted one; −Inf:
 	// always.
@@ -54,12 +55,13 @@ type judged struct {
 	harm      []bool // correction takes a right answer away
 }
 
-// learn finds the least margins. Of the n rows that are predicted as a class, in
-// descending order of the margins of those put wrong, ⌊(n+1)·loss⌋ − 1 may be
-// corrected, at least 0. A class of fewer than 30 rows has the margin of all
-// classes together, or that of its own worst row where it is greater.
-func (j judged) learn(loss float64, labelled bool, classes int) *Correction {
-	c := &Correction{Loss: loss, N: len(j.predicted), Labelled: labelled}
+// learn finds the least margins. Of n rows, in descending order of the margins of
+// those put wrong, ⌊(n+1)·loss⌋ − 1 may be corrected, at least 0: that goes for all
+// rows, and with ClassLoss for those of each class. So the margin of all rows holds
+// back those classes alone that have rows put wrong below it, up to the last of
+// them.
+func (j judged) learn(o Correct, labelled bool, classes int) *Correction {
+	c := &Correction{Correct: o, N: len(j.predicted), Labelled: labelled}
 	harmful := make([][]float64, classes)
 	var all []float64
 	count := make([]int, classes)
@@ -69,15 +71,15 @@ func (j judged) learn(loss float64, labelled bool, classes int) *Correction {
 			harmful[p], all = append(harmful[p], j.margin[i]), append(all, j.margin[i])
 		}
 	}
-	pooled := leastMargin(all, len(j.predicted), loss)
+	together := leastMargin(all, len(j.predicted), o.Loss)
 	for p, own := range harmful {
-		m := pooled
-		if count[p] >= defaultMinRows {
-			m = leastMargin(own, count[p], loss)
-		} else if len(own) > 0 {
-			m = max(m, slices.Max(own))
+		least := leastMargin(own, count[p], o.ClassLoss)
+		for _, m := range own {
+			if m <= together {
+				least = max(least, m)
+			}
 		}
-		c.Least = append(c.Least, m)
+		c.Least = append(c.Least, least)
 	}
 	return c
 }
@@ -99,7 +101,7 @@ func (d *Detector) learnCorrection(r *Result, labels, rows []int) *Correction {
 			add(i)
 		}
 	}
-	return j.learn(d.o.Correct.Loss, labels != nil, d.info.NumClasses)
+	return j.learn(*d.o.Correct, labels != nil, d.info.NumClasses)
 }
 
 // leastMargin is the margin above which at most the share loss of n rows is

@@ -10,45 +10,46 @@ import (
 	"testing"
 )
 
-// The least margins by hand: of 399 rows a loss of .01 lets ⌊400·.01⌋ − 1 = 3 be
-// put wrong, so that the fourth largest margin of harm is the least.
+// The least margins by hand: of 449 rows a loss of .01 lets ⌊450·.01⌋ − 1 = 3 be put
+// wrong, of a class of 399 rows or 50 a loss of .1 lets 39 or 4.
 func TestLearnCorrection(t *testing.T) {
 	inf := math.Inf(-1)
 	for name, c := range map[string]struct {
-		count, harm []int // by class: rows, and those put wrong, of margins 1, 2, …
-		loss        float64
-		want        []float64
+		harm   [2]int // rows of each class that are put wrong, of margins 1, 2, …
+		losses Correct
+		want   []float64
 	}{
-		"no harm":                  {[]int{399, 50}, []int{0, 0}, .01, []float64{inf, inf}},
-		"as much as may be":        {[]int{399, 50}, []int{3, 0}, .01, []float64{inf, inf}},
-		"one more":                 {[]int{399, 50}, []int{4, 0}, .01, []float64{1, inf}},
-		"much more":                {[]int{399, 50}, []int{9, 2}, .01, []float64{6, 2}},
-		"no loss at all":           {[]int{399, 50}, []int{9, 2}, 0, []float64{9, 2}},
-		"a small class has all's":  {[]int{389, 10}, []int{9, 0}, .01, []float64{7, 6}},
-		"or its own worst":         {[]int{389, 10}, []int{5, 9}, .01, []float64{3, 9}},
-		"a class without any rows": {[]int{399, 0}, []int{4, 0}, .01, []float64{1, 1}},
+		"no harm":                       {[2]int{0, 0}, Correct{.01, .1}, []float64{inf, inf}},
+		"as much as may be":             {[2]int{2, 1}, Correct{.01, .1}, []float64{inf, inf}},
+		"one more":                      {[2]int{4, 0}, Correct{.01, .1}, []float64{1, inf}},
+		"it is the frequent class":      {[2]int{9, 0}, Correct{.01, .1}, []float64{6, inf}},
+		"margins of all go by all rows": {[2]int{9, 2}, Correct{.01, .1}, []float64{6, 2}},
+		"no loss at all":                {[2]int{9, 2}, Correct{0, .1}, []float64{9, 2}},
+		"the rare class has its share":  {[2]int{0, 9}, Correct{.1, .1}, []float64{inf, 5}},
+		"and no row of it":              {[2]int{0, 9}, Correct{.1, .01}, []float64{inf, 9}},
 	} {
 		var j judged
-		for class, n := range c.count {
+		for class, n := range []int{399, 50} {
 			for i := range n {
 				j.predicted = append(j.predicted, class)
 				j.margin = append(j.margin, float64(i+1))
 				j.harm = append(j.harm, i < c.harm[class])
 			}
 		}
-		got := j.learn(c.loss, true, len(c.count))
-		if !slices.Equal(got.Least, c.want) || got.N != len(j.margin) || got.Loss != c.loss || !got.Labelled {
+		got := j.learn(c.losses, true, 2)
+		if !slices.Equal(got.Least, c.want) || got.N != 449 || got.Correct != c.losses || !got.Labelled {
 			t.Errorf("%s: %+v, want margins %v", name, got, c.want)
 		}
 	}
 }
 
 // Over 2,000 simulated calibration sets the mean share of new rows that correction
-// puts wrong is at most the loss, of each class with rows of its own, by four
-// standard errors; and not far below, where there is harm to be held back. Always
-// correcting puts many times as many wrong.
+// puts wrong is at most the loss, of all rows and of each class, by four standard
+// errors; and that of all is not far below. Always correcting puts many times as
+// many wrong.
 func TestRiskOfCorrection(t *testing.T) {
-	const draws, n, loss = 2000, 600, .02
+	const draws, n = 2000, 600
+	losses := Correct{Loss: .02, ClassLoss: .04}
 	shares, harmful := []float64{.8, .2}, []float64{.08, .3} // of the rows of a class
 	r := rand.New(rand.NewPCG(3, 4))
 	draw := func(c int) (margin float64, harm bool) {
@@ -57,7 +58,7 @@ func TestRiskOfCorrection(t *testing.T) {
 		}
 		return 4 * r.ExpFloat64(), false
 	}
-	risk, square, always := make([]float64, 2), make([]float64, 2), make([]float64, 2)
+	var risk, square [3]float64 // of each class, and of all
 	for range draws {
 		var j judged
 		for range n {
@@ -68,22 +69,22 @@ func TestRiskOfCorrection(t *testing.T) {
 			m, h := draw(c)
 			j.predicted, j.margin, j.harm = append(j.predicted, c), append(j.margin, m), append(j.harm, h)
 		}
-		got := j.learn(loss, true, 2)
+		got, all := j.learn(losses, true, 2), 0.0
 		for c, least := range got.Least {
 			rate := harmful[c] * min(1, math.Exp(1-least)) // exactly, for these margins
-			risk[c] += rate / draws
-			square[c] += rate * rate / draws
-			always[c] = harmful[c]
+			risk[c], square[c] = risk[c]+rate/draws, square[c]+rate*rate/draws
+			all += shares[c] * rate
+		}
+		risk[2], square[2] = risk[2]+all/draws, square[2]+all*all/draws
+	}
+	for c, limit := range []float64{losses.ClassLoss, losses.ClassLoss, losses.Loss} {
+		e := math.Sqrt((square[c] - risk[c]*risk[c]) / draws)
+		if risk[c] > limit+4*e {
+			t.Errorf("class %d: %.4f of the rows are put wrong, more than %.2f (standard error %.5f)", c, risk[c], limit, e)
 		}
 	}
-	for c := range shares {
-		e := math.Sqrt((square[c] - risk[c]*risk[c]) / draws)
-		if risk[c] > loss+4*e {
-			t.Errorf("class %d: %.4f of the rows are put wrong, more than %.2f (standard error %.4f)", c, risk[c], loss, e)
-		}
-		if risk[c] < loss/2 || always[c] < 2*loss {
-			t.Errorf("class %d: %.4f of the rows are put wrong, %.4f if all are corrected: the simulation shows nothing", c, risk[c], always[c])
-		}
+	if always := shares[0]*harmful[0] + shares[1]*harmful[1]; risk[2] < losses.Loss/2 || always < 5*losses.Loss {
+		t.Errorf("%.4f of the rows are put wrong, %.4f if all are corrected: the simulation shows nothing", risk[2], always)
 	}
 }
 
@@ -100,7 +101,7 @@ func TestCorrectAbstains(t *testing.T) {
 		if _, err := plain.Calibrate(ctx, x, rule); err != nil {
 			t.Fatal(err)
 		}
-		o.Correct = &Correct{Loss: 0.02}
+		o.Correct = &Correct{Loss: 0.02, ClassLoss: 0.1}
 		d := build(t, o)
 		_, got, err := d.CalibrateDetect(ctx, x, nil, rule, everything)
 		if err != nil {
@@ -157,7 +158,7 @@ func TestCorrectAbstains(t *testing.T) {
 		t.Error("no answer was kept: the test shows nothing")
 	}
 	o := options()
-	o.Correct = &Correct{Loss: 0.02}
+	o.Correct = &Correct{Loss: 0.02, ClassLoss: 0.1}
 	if _, err := build(t, o).Calibrate(ctx, nil, Rule{Value: ptr(1)}); err == nil || !strings.Contains(err.Error(), "needs calibration data") {
 		t.Errorf("without rows: %v", err)
 	}

@@ -183,7 +183,7 @@ func (j *judge) correction() {
 		cures = slices.Insert(cures, 0, "threshold.by: predicted_class flags fewer rows of hard classes")
 	}
 	if !j.Abstains {
-		cures = slices.Insert(cures, 0, "detector.correct: {loss: 0.005} leaves the classifier's answer where correction did harm on calibration rows")
+		cures = slices.Insert(cures, 0, "detector.correct: {loss: 0.0025} leaves the classifier's answer where correction did harm on calibration rows")
 	}
 	cures = append(cures, "threshold.fpr: a lower rate corrects fewer clean rows")
 	significant := AtLeast(lost, lost+won, 0.5) < 0.001
