@@ -35,7 +35,7 @@ func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule det
 	}
 	var judged *health.Report
 	if seen != nil && rule.Percentile == nil { // whose rows may be a mixture
-		judged = d.health(seen, rows.Labels, string(dataset.RoleCalibration))
+		judged = d.health(ctx, seen, rows, string(dataset.RoleCalibration))
 	}
 	if packed {
 		return d.repack(out, judged)

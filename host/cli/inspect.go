@@ -99,6 +99,9 @@ func gradientLines(r gradient.Report) []string {
 		first = "from a surrogate"
 		if f := r.HeldOut; f != nil {
 			first += fmt.Sprintf(" that agrees with the classifier on %.3f of %d held-out rows (mean KL %.3g)", f.Agreement, f.N, f.KL)
+			if f.Balanced > 0 {
+				first += fmt.Sprintf(", %.3f in the mean over classes where a constant has %.3f of the rows", f.Balanced, f.Majority)
+			}
 		}
 		if f := r.Noisy; f != nil {
 			first += fmt.Sprintf(", on %.3f with noise", f.Agreement)

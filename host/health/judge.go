@@ -36,9 +36,18 @@ type Measured struct {
 	// over rows; nil: the method has none.
 	Code []float64
 
+	// Declared is the accuracy that the classifier's author declares; 0: none.
+	Declared float64
+	// Unprepared is the classifier on the rows as the files have them; nil: that is
+	// how the guard has them too, or nothing is known of it.
+	Unprepared *Unprepared
+
 	// Surrogate is where gradients come from one; nil: they do not.
 	Surrogate *Agreement
 }
+
+// Unprepared counts right answers on N of the rows before data.prepare and scale.
+type Unprepared struct{ Right, N int }
 
 // Agreement is how often a surrogate has the classifier's class on held-out
 // rows.
@@ -198,6 +207,12 @@ func (j *judge) figures() {
 	}
 	if j.Labels != nil {
 		r.Accuracy, r.AccuracyBalanced, r.AccuracyCorrected, r.Majority = share(right, n), mean(recalls), share(corrected, n), share(most, n)
+	}
+	if j.Labels != nil && j.Declared > 0 {
+		r.AccuracyDeclared = &j.Declared
+	}
+	if u := j.Unprepared; j.Labels != nil && u != nil {
+		r.AccuracyUnprepared = share(u.Right, u.N)
 	}
 	sorted := slices.Clone(j.Score)
 	slices.Sort(sorted)
