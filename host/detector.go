@@ -24,6 +24,8 @@ type Detector struct {
 	*detect.Detector
 	// Classifier is the guarded model, started once.
 	Classifier *launch.Classifier
+	// Replica is what answers for reconstructions, of OpenOptions.Replica; nil: Classifier.
+	Replica *launch.Classifier
 	// Gradient stands in for the gradients that the classifier lacks; nil if it
 	// has its own, or if nothing needed any.
 	Gradient *gradient.Source
@@ -37,7 +39,8 @@ type Detector struct {
 	// nil for a detector that was opened.
 	calibrated *detect.Result
 
-	stored *stored // what it was opened from; nil: it was made
+	stored *stored    // what it was opened from; nil: it was made
+	config sdk.Config // that the classifier was started with, of one that was opened
 }
 
 // OpenOptions of Open.
@@ -45,6 +48,9 @@ type OpenOptions struct {
 	Options
 	// AnyClassifier accepts another classifier than the detector was made for.
 	AnyClassifier bool
+	// Replica answers for reconstructions in the classifier's place; nil: the
+	// classifier does.
+	Replica *Replica
 	// Base is the folder for the spec's relative paths, such as the plugin's;
 	// "": the one that the detector was trained from, or that of its pack.
 	Base string
@@ -120,7 +126,7 @@ func (s *stored) open(ctx context.Context, c Components, o OpenOptions) (*Detect
 	if err != nil {
 		return nil, errors.Join(err, cl.Close())
 	}
-	d.stored = s
+	d.stored, d.config = s, deps.Config
 	return d, nil
 }
 
@@ -160,6 +166,16 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 	}
 	fault := func(what string, err error) error { return fmt.Errorf("detector %s: %s: %w", saved.Dir, what, err) }
 	g := &guard{noise: saved.Noise()}
+	if e.open != nil && e.open.Replica != nil {
+		if g.replica, err = e.startReplica(ctx, *e.open.Replica, info); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, g.replica.Close())
+			}
+		}()
+	}
 	if g.source, err = e.reopenSource(ctx, cl, saved); err != nil {
 		return nil, fault("gradient", err)
 	}
@@ -198,6 +214,9 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 func (g *guard) detector(ctx context.Context, e *Experiment, cl *launch.Classifier, state detect.State) (*Detector, error) {
 	o := e.Spec.Detector.Options()
 	o.Classifier, o.Opinion, o.Noise, o.Hidden = modelOf(cl, g.source), g.opinion, g.noise, g.heads
+	if g.replica != nil {
+		o.Rebuilt = g.replica
+	}
 	o.State, o.Seed, o.Threads = state, e.Spec.Seed, e.o.Threads
 	if err := e.mendScores(&o); err != nil {
 		return nil, err
@@ -206,7 +225,7 @@ func (g *guard) detector(ctx context.Context, e *Experiment, cl *launch.Classifi
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{Detector: inner, Classifier: cl, Gradient: g.source, Experiment: e}, nil
+	return &Detector{Detector: inner, Classifier: cl, Replica: g.replica, Gradient: g.source, Experiment: e}, nil
 }
 
 // mendScores gives a detector the method's own scores where its spec names
@@ -286,6 +305,9 @@ func (d *Detector) Digest() string {
 // experiment too.
 func (d *Detector) Close() error {
 	err := errors.Join(closeSource(d.Gradient, d.Detector.Close()), d.Classifier.Close())
+	if d.Replica != nil {
+		err = errors.Join(err, d.Replica.Close())
+	}
 	if d.stored != nil {
 		err = errors.Join(err, d.Experiment.Close())
 		d.stored.remove()

@@ -20,16 +20,19 @@ type floor struct {
 // floors are the whole module, from the ground up. A new package gets its place
 // here first: where it stands says what may use it.
 var floors = []floor{
-	{"ground: imports nothing of the module", "sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg host/health builtin/formats/parquet builtin/formats/arrow builtin/classifiers/oip/inference builtin/classifiers/tape host/cli/scaffold specs"},
+	{"ground: imports nothing of the module", "host/graph sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg host/health builtin/formats/parquet builtin/formats/arrow host/serve/inference builtin/classifiers/tape host/cli/scaffold specs"},
 	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/picture host/artifact/safetensors host/artifact/pack"},
-	{"networks and the contract of plugins", "sdk host/signature host/vae host/nn/nntest host/dataset/datasettest"},
+	{"networks and the contract of plugins", "sdk host/signature host/vae host/nn/nntest host/dataset/datasettest host/serve/tensors"},
 	{"both ends of the wire", "sdk/remote sdk/check host/oracle host/preprocess"},
 	{"rooms that ask the classifier", "sdk/sdktest host/attack host/launch host/train"},
 	{"the second opinion", "host/detect host/gradient host/rundir"},
 	{"what is done with it", "host/artifact host/bench host/evaluate host/results host/attack/attacktest host/detect/methodtest"},
 	{"what is told of it", "host/evaluate/report"},
 	{"the host", "host"},
-	{"many runs, and suites that need the host", "host/grid host/classifiertest"},
+	{"many runs, and suites that need the host", "host/grid host/classifiertest host/serve/servetest"},
+	{"a request to the server", "host/serve/judge"},
+	{"ways into the server", "host/serve/oip"},
+	{"the server", "host/serve"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},
 	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest"},
@@ -53,8 +56,9 @@ var allowed = map[string][]string{
 	"sdk/sdktest":   append([]string{"sdk", "sdk/remote", "sdk/check"}, author...),
 	"host/registry": {},
 	"host/kernel":   {},
+	"host/graph":    {},
 	"host/spec":     {"host/registry"},
-	"host/nn":       {"host/kernel", "host/registry", "sdk/tensor"},
+	"host/nn":       {"host/graph", "host/kernel", "host/registry", "sdk/tensor"},
 	"host/oracle":   append([]string{"host/kernel", "sdk"}, author...),
 }
 

@@ -275,6 +275,12 @@ func (d *Detector) DetectRows(ctx context.Context, rows *dataset.Data, include d
 	return d.Detector.Detect(ctx, rows.X, include)
 }
 
+// DetectGiven is DetectRows where the classifier's answer p on the rows is known:
+// see detect.Detector. nil: it is asked.
+func (d *Detector) DetectGiven(ctx context.Context, rows *dataset.Data, p *tensor.Tensor, o detect.GivenOptions) (*detect.Result, error) {
+	return d.Detector.DetectGiven(ctx, rows.X, p, o)
+}
+
 // Signature says what a raw row of the detector is.
 func (d *Detector) Signature() signature.Signature {
 	door, err := d.Experiment.Door()

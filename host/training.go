@@ -11,6 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/rundir"
@@ -28,7 +29,8 @@ type guard struct {
 	normalizer *vae.Normalizer // of vae.normalize; nil: none
 	noise      *tensor.Tensor  // of a detect.Noisy opinion; nil: none
 	heads      []oracle.Head
-	source     *gradient.Source // of gradients that the classifier lacks; nil: none
+	source     *gradient.Source   // of gradients that the classifier lacks; nil: none
+	replica    *launch.Classifier // that answers for reconstructions; nil: the classifier does
 }
 
 // opinion makes the opinion of the spec's method. Errors have a place in d.
@@ -321,7 +323,11 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 	for role, rows := range e.rows.of {
 		meta.Data[string(role)] = rows.Source
 	}
-	saved := &artifact.Detector{Spec: e.Spec.Resolved(), Tensors: artifact.Tensors(g.opinion.Params(), contents),
+	canaries, err := d.makeCanaries(ctx)
+	if err != nil {
+		return err
+	}
+	saved := &artifact.Detector{Canaries: canaries, Spec: e.Spec.Resolved(), Tensors: artifact.Tensors(g.opinion.Params(), contents),
 		State: d.State(), ClassifierDir: classifierDir, Meta: meta}
 	if err := artifact.Save(dir, saved, false); err != nil {
 		return err

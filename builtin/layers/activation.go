@@ -3,6 +3,8 @@ package layers
 import (
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -59,6 +61,9 @@ func (l *activation) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 	l.act.Apply(w.K, y, x)
 	return y
 }
+
+// Graph implements nn.Graphed.
+func (l *activation) Graph(b *graph.Builder, x graph.Value) graph.Value { return l.act.Graph(b, x) }
 
 // Backward implements nn.Layer.
 func (l *activation) Backward(w *nn.Workspace, dy *tensor.Tensor, _ *nn.Grads) *tensor.Tensor {

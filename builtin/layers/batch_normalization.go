@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -138,6 +140,24 @@ func (l *batchNorm) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 	}
 	w.K.ScaleColumns(y.Data, hat.Data, factor, offset)
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *batchNorm) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	factor, offset := make([]float32, l.channels), make([]float32, l.channels)
+	for j := range factor {
+		inv := 1 / math.Sqrt(float64(l.variance.Value.Data[j])+l.eps)
+		gamma, beta := 1.0, 0.0
+		if l.gamma != nil {
+			gamma = float64(l.gamma.Value.Data[j])
+		}
+		if l.beta != nil {
+			beta = float64(l.beta.Value.Data[j])
+		}
+		factor[j] = float32(gamma * inv)
+		offset[j] = float32(beta - gamma*inv*float64(l.mean.Value.Data[j]))
+	}
+	return b.Add(b.Mul(x, b.Floats(factor, l.channels)), b.Floats(offset, l.channels))
 }
 
 // Backward implements nn.Layer. With M numbers per channel, in training

@@ -3,6 +3,8 @@ package layers
 import (
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -89,6 +91,24 @@ func (l *conv2d) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 	l.activation.Finish(w.K, y)
 	return y
 }
+
+// Graph implements nn.Graphed.
+func (l *conv2d) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	w := b.Transpose(b.Floats(l.kernel.Value.Data, l.kernel.Value.Shape...), 3, 2, 0, 1)
+	y := b.Op("Conv", []graph.Value{b.Planes(x), w}, convolved(l.g, 1)...)
+	return l.finish(b, b.Images(y))
+}
+
+// convolved are the attributes of an ONNX Conv or pooling.
+func convolved(g kernel.Conv, groups int) []graph.Attr {
+	return []graph.Attr{
+		graph.Is("kernel_shape", g.KH, g.KW), graph.Is("strides", g.SH, g.SW), graph.I("group", groups),
+		graph.Is("pads", g.Top, g.Left, after(g.H, g.OH, g.KH, g.SH, g.Top), after(g.W, g.OW, g.KW, g.SW, g.Left)),
+	}
+}
+
+// after is the padding behind in elements that out windows reach into.
+func after(in, out, k, s, before int) int { return max((out-1)*s+k-in-before, 0) }
 
 // Backward implements nn.Layer.
 func (l *conv2d) Backward(w *nn.Workspace, dy *tensor.Tensor, g *nn.Grads) *tensor.Tensor {

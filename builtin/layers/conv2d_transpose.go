@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -125,6 +127,24 @@ func (l *conv2dTranspose) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Ten
 	w.K.ConvInput(y.Data, x.Data, l.kernel.Value.Data, x.N(), l.g, ep)
 	l.activation.Finish(w.K, y)
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *conv2dTranspose) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	w := b.Transpose(b.Floats(l.kernel.Value.Data, l.kernel.Value.Shape...), 3, 2, 0, 1) // (in, filters, kh, kw)
+	below, moreH := trimmed(l.g.H, l.g.OH, l.g.KH, l.g.SH, l.g.Top)
+	right, moreW := trimmed(l.g.W, l.g.OW, l.g.KW, l.g.SW, l.g.Left)
+	y := b.Op("ConvTranspose", []graph.Value{b.Planes(x), w},
+		graph.Is("kernel_shape", l.g.KH, l.g.KW), graph.Is("strides", l.g.SH, l.g.SW),
+		graph.Is("pads", l.g.Top, l.g.Left, below, right), graph.Is("output_padding", moreH, moreW))
+	return l.finish(b, b.Images(y))
+}
+
+// trimmed is what is cut off behind, or put there, so that in windows give out
+// elements.
+func trimmed(out, in, k, s, before int) (cut, more int) {
+	d := (in-1)*s + k - before - out
+	return max(d, 0), max(-d, 0)
 }
 
 // Backward implements nn.Layer.

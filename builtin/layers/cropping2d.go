@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -60,6 +62,12 @@ func (l *cropping) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 	y := w.Tensor(l, bufInner, x.N())
 	l.cut(y, x)
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *cropping) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	m := l.margin
+	return b.Slice(b.Slice(x, 1, m.Top, m.Top+l.inner[0]), 2, m.Left, m.Left+l.inner[1])
 }
 
 // Backward implements nn.Layer.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -90,6 +92,11 @@ func (l *dense) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 	w.K.Gemm(y.Data, l.width, kernel.Dense(x.Data, rows, l.in), kernel.Dense(l.kernel.Value.Data, l.in, l.width), ep)
 	l.activation.Finish(w.K, y)
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *dense) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	return l.finish(b, b.MatMul(x, b.Floats(l.kernel.Value.Data, l.in, l.width)))
 }
 
 // Backward implements nn.Layer.

@@ -3,6 +3,8 @@ package layers
 import (
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -64,6 +66,14 @@ func (l *depthwise) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 	w.K.DepthwiseForward(y.Data, x.Data, l.kernel.Value.Data, x.N(), l.g, ep)
 	l.activation.Finish(w.K, y)
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *depthwise) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	w := b.Transpose(b.Floats(l.kernel.Value.Data, l.kernel.Value.Shape...), 2, 3, 0, 1) // (in, multiplier, kh, kw)
+	w = b.Reshape(w, l.g.F, 1, l.g.KH, l.g.KW)
+	y := b.Op("Conv", []graph.Value{b.Planes(x), w}, convolved(l.g.Conv, l.g.C)...)
+	return l.finish(b, b.Images(y))
 }
 
 // Backward implements nn.Layer.

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -92,6 +94,25 @@ func (l *layerNorm) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 		offset = l.beta.Value.Data
 	}
 	w.K.ScaleColumns(y.Data, hat.Data, factor, offset)
+	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *layerNorm) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	last := len(l.shape)
+	mean := func(v graph.Value) graph.Value {
+		return b.Unsqueeze(b.Mean(v, graph.Double, l.width, last), last)
+	}
+	wide := b.Cast(x, graph.Double)
+	d := b.Sub(wide, mean(wide))
+	deviation := b.Sqrt(b.Add(mean(b.Mul(d, d)), b.Number(graph.Double, l.eps)))
+	y := b.Cast(b.Div(d, deviation), graph.Float)
+	if l.gamma != nil {
+		y = b.Mul(y, b.Floats(l.gamma.Value.Data, l.width))
+	}
+	if l.beta != nil {
+		y = b.Add(y, b.Floats(l.beta.Value.Data, l.width))
+	}
 	return y
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -94,6 +96,14 @@ func (l *linear) begin(w *nn.Workspace, self nn.Layer, x *tensor.Tensor) (*tenso
 		ep.Pre = w.Tensor(self, bufPre, x.N()).Data
 	}
 	return w.Tensor(self, bufOut, x.N()), ep
+}
+
+// finish adds bias and activation to a product, (n, …, width), as nodes.
+func (l *linear) finish(b *graph.Builder, y graph.Value) graph.Value {
+	if l.bias != nil {
+		y = b.Add(y, b.Floats(l.bias.Value.Data, l.width))
+	}
+	return l.activation.Graph(b, y)
 }
 
 // gradPre turns dy into the gradient before the activation, in place.

@@ -3,6 +3,8 @@ package layers
 import (
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -72,6 +74,9 @@ func (l *dropout) Backward(w *nn.Workspace, dy *tensor.Tensor, _ *nn.Grads) *ten
 	return dy
 }
 
+// Graph implements nn.Graphed.
+func (l *dropout) Graph(_ *graph.Builder, x graph.Value) graph.Value { return x }
+
 // GaussianNoise adds numbers of N(0, Stddev²), in training.
 type GaussianNoise struct {
 	Stddev float64 `yaml:"stddev" doc:"standard deviation of the noise" check:">= 0" required:"true"`
@@ -122,3 +127,6 @@ func (l *gaussianNoise) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tenso
 func (l *gaussianNoise) Backward(_ *nn.Workspace, dy *tensor.Tensor, _ *nn.Grads) *tensor.Tensor {
 	return dy
 }
+
+// Graph implements nn.Graphed.
+func (l *gaussianNoise) Graph(_ *graph.Builder, x graph.Value) graph.Value { return x }

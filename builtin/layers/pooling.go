@@ -3,6 +3,8 @@ package layers
 import (
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -115,6 +117,20 @@ func (l *pooling) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 		w.K.AvgPool(y.Data, x.Data, x.N(), l.g)
 	}
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *pooling) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	g := l.g
+	attrs := []graph.Attr{
+		graph.Is("kernel_shape", g.KH, g.KW), graph.Is("strides", g.SH, g.SW),
+		graph.Is("pads", g.Top, g.Left, after(g.H, g.OH, g.KH, g.SH, g.Top), after(g.W, g.OW, g.KW, g.SW, g.Left)),
+	}
+	kind := "MaxPool"
+	if !l.max { // whose padding does not count: the operator's default
+		kind = "AveragePool"
+	}
+	return b.Batch(b.Images(b.Op(kind, []graph.Value{b.Planes(x)}, attrs...)), l.out...)
 }
 
 // Backward implements nn.Layer.

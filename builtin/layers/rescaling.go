@@ -3,6 +3,8 @@ package layers
 import (
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -52,4 +54,9 @@ func (l *rescaling) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 func (l *rescaling) Backward(w *nn.Workspace, dy *tensor.Tensor, _ *nn.Grads) *tensor.Tensor {
 	w.K.Scale(dy.Data, dy.Data, l.scale, 0)
 	return dy
+}
+
+// Graph implements nn.Graphed.
+func (l *rescaling) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	return b.Add(b.Mul(x, b.Floats([]float32{l.scale})), b.Floats([]float32{l.offset}))
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -107,3 +109,6 @@ func (l *view) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 func (l *view) Backward(w *nn.Workspace, dy *tensor.Tensor, _ *nn.Grads) *tensor.Tensor {
 	return w.View(l, 0, dy.N(), dy.Data)
 }
+
+// Graph implements nn.Graphed.
+func (l *view) Graph(b *graph.Builder, x graph.Value) graph.Value { return b.Batch(x, l.out...) }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -120,6 +122,15 @@ func (l *residual) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 	w.K.Add(sum.Data, x.Data)
 	l.act.Apply(w.K, y, sum)
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *residual) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	y := l.seq.Graph(b, x)
+	if l.shortcut != nil {
+		x = nn.Graph(b, l.shortcut, x)
+	}
+	return l.act.Graph(b, b.Add(y, x))
 }
 
 // Backward implements nn.Layer.

@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -124,6 +126,20 @@ func (l *resizing) Backward(w *nn.Workspace, dy *tensor.Tensor, _ *nn.Grads) *te
 		spreadOut(l.cols, dx.Data[r*l.in[1]*c:], mid.Data[r*l.mid[1]*c:], c)
 	}
 	return dx
+}
+
+// Graph implements nn.Graphed.
+func (l *resizing) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	return b.Mix(x, l.in, mixed(l.rows, l.in[0]), mixed(l.cols, l.in[1]))
+}
+
+// mixed are mixes as a matrix, (len(ms), n).
+func mixed(ms []mix, n int) []float32 {
+	out := make([]float32, len(ms)*n)
+	for i, m := range ms {
+		copy(out[i*n+m.first:], m.weight)
+	}
+	return out
 }
 
 // mix is what one row or column of a result is made of: neighbours of the input

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -105,6 +107,21 @@ func (l *upSampling) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor {
 		add(y.Data[dst:dst+l.in[2]], x.Data[src:src+l.in[2]], weight)
 	})
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *upSampling) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	return b.Mix(x, l.in, tapped(l.rows, l.in[0]), tapped(l.cols, l.in[1]))
+}
+
+// tapped are taps as a matrix, (len(ts), n).
+func tapped(ts []tap, n int) []float32 {
+	out := make([]float32, len(ts)*n)
+	for i, t := range ts {
+		out[i*n+t.lo] += 1 - t.t
+		out[i*n+t.hi] += t.t
+	}
+	return out
 }
 
 // Backward implements nn.Layer.

@@ -3,6 +3,8 @@ package layers
 import (
 	"math/rand/v2"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -53,6 +55,12 @@ func (l *zeroPadding) Forward(w *nn.Workspace, x *tensor.Tensor) *tensor.Tensor 
 	y := w.Tensor(l, bufOuter, x.N())
 	l.put(y, x)
 	return y
+}
+
+// Graph implements nn.Graphed.
+func (l *zeroPadding) Graph(b *graph.Builder, x graph.Value) graph.Value {
+	m := l.margin
+	return b.Op("Pad", []graph.Value{x, b.Ints(0, m.Top, m.Left, 0, 0, m.Bottom, m.Right, 0)})
 }
 
 // Backward implements nn.Layer.

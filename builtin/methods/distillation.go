@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/graph"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -115,4 +116,9 @@ func add(dst, src []float32) {
 	for i, v := range src {
 		dst[i] += v
 	}
+}
+
+// Graph implements detect.GraphedOpinion.
+func (o *student) Graph(b *graph.Builder, x graph.Value, _ *tensor.Tensor) detect.GraphedSecond {
+	return detect.GraphedSecond{Logits: o.s.Graph(b, x)}
 }

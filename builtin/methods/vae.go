@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -102,3 +104,8 @@ func (c *coded) Fit(ctx context.Context, s *train.Section, o train.Options) (*tr
 
 // errNoTraining is for weights that nothing provides.
 var errNoTraining = errors.New("there is neither a section train nor vae.weights: nothing says where the auto-encoder's weights come from")
+
+// Graph implements detect.GraphedOpinion.
+func (c *coded) Graph(b *graph.Builder, x graph.Value, noise *tensor.Tensor) detect.GraphedSecond {
+	return detect.GraphedSecond{Rebuilt: c.model.Graph(b, x, noise)}
+}

@@ -3,6 +3,8 @@ package scores
 import (
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/detect"
 )
 
@@ -133,4 +135,24 @@ func sign(v float64) float64 {
 		return -1
 	}
 	return 0
+}
+
+// Graph implements detect.GraphedScore.
+func (l *PredictionL1) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	d := b.Sum(b.Abs(b.Sub(b.Exp(e.LogP), b.Exp(e.LogQ))), 2)
+	if l.Reduce == "max" {
+		return b.Pick(d, b.ArgMax(d, 1))
+	}
+	return e.Samplewise(b, d)
+}
+
+// Graph implements detect.GraphedScore.
+func (r *ReconstructionError) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	d := b.Sub(e.X, e.Rebuilt)
+	if r.Norm == "l1" {
+		d = b.Abs(d)
+	} else {
+		d = b.Mul(d, d)
+	}
+	return e.Samplewise(b, b.Mean(d, graph.Double, e.Size, 2))
 }

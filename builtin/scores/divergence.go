@@ -1,6 +1,9 @@
 package scores
 
-import "github.com/vaeguard/vaeguard/host/detect"
+import (
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/graph"
+)
 
 // KL is mean_s KL(P_T ‖ Q_s) in nats, plus Σ_j w_j · KL of the hidden heads
 // where the detector has hidden layers.
@@ -142,4 +145,61 @@ func hiddenGrad(c detect.Cotangents, e detect.Evidence, weight []float64) {
 			}
 		}
 	}
+}
+
+// Graph implements detect.GraphedScore.
+func (k *KL) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	v := divergence{forward: 1}.graph(b, e)
+	if k.Hidden && len(e.HiddenP) > 0 {
+		v = b.Add(v, hiddenGraph(b, e))
+	}
+	return v
+}
+
+// Graph implements detect.GraphedScore.
+func (*ReverseKL) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	return divergence{reverse: 1}.graph(b, e)
+}
+
+// Graph implements detect.GraphedScore.
+func (*SymmetricKL) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	return divergence{forward: 0.5, reverse: 0.5}.graph(b, e)
+}
+
+// Graph implements detect.GraphedScore.
+func (*HiddenKL) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	return hiddenGraph(b, e)
+}
+
+// graph is the weighted sum of both directions.
+func (d divergence) graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	sum := b.Number(graph.Double, 0)
+	for _, one := range []struct {
+		weight float64
+		p, q   graph.Value
+	}{{d.forward, e.LogPT, e.LogQ}, {d.reverse, e.LogQ, e.LogPT}} {
+		if one.weight != 0 {
+			sum = b.Add(sum, b.Mul(e.Samplewise(b, klGraph(b, one.p, one.q, e.Clip > 0)), b.Number(graph.Double, one.weight)))
+		}
+	}
+	return sum
+}
+
+func hiddenGraph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	sum := b.Number(graph.Double, 0)
+	for j, p := range e.HiddenP {
+		term := e.Samplewise(b, klGraph(b, p, e.HiddenQ[j], e.Clip > 0))
+		sum = b.Add(sum, b.Mul(term, b.Number(graph.Double, e.HiddenWeights[j])))
+	}
+	return sum
+}
+
+// klGraph is kl of logarithms (n, s or 1, classes), (n, s).
+func klGraph(b *graph.Builder, p, q graph.Value, clipped bool) graph.Value {
+	exp := b.Exp(p)
+	term := b.Mul(exp, b.Sub(p, q))
+	if !clipped { // so that rounding of the two sums does not show
+		term = b.Add(term, b.Sub(b.Exp(q), exp))
+	}
+	return b.Sum(term, 2)
 }

@@ -3,6 +3,8 @@ package scores
 import (
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -94,4 +96,19 @@ func logMean(a, b float64) float64 {
 		a, b = b, a
 	}
 	return a + math.Log1p(math.Exp(b-a)) - math.Ln2
+}
+
+// Graph implements detect.GraphedScore.
+func (j *JS) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	soften := func(x graph.Value) graph.Value {
+		if j.Temperature == 1 && e.Clip > 0 {
+			return x
+		}
+		return b.LogSoftmax(b.Div(x, b.Number(graph.Double, j.Temperature)))
+	}
+	p, q := soften(e.LogP), soften(e.LogQ)
+	m := b.Log(b.Mul(b.Add(b.Exp(p), b.Exp(q)), b.Number(graph.Double, 0.5)))
+	m = b.Max(m, b.Number(graph.Double, -745)) // where both are 0 to float64
+	sum := b.Add(klGraph(b, p, m, false), klGraph(b, q, m, false))
+	return e.Samplewise(b, b.Mul(sum, b.Number(graph.Double, 0.5)))
 }

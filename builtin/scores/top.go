@@ -3,6 +3,8 @@ package scores
 import (
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/oracle"
 )
@@ -132,4 +134,43 @@ func (*MaxSoftmax) ScoreGrad(c detect.Cotangents, e detect.Evidence, weight []fl
 		top := oracle.Argmax(p)
 		c.LogP.Row(i)[top] -= float32(w * math.Exp(float64(p[top])))
 	}
+}
+
+// Graph implements detect.GraphedScore.
+func (*CETop) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	return b.Neg(e.Samplewise(b, atPredicted(b, e, e.LogQ)))
+}
+
+// atPredicted is what v, (n, s, classes), has for the class predicted on the input,
+// (n, s).
+func atPredicted(b *graph.Builder, e detect.GraphedEvidence, v graph.Value) graph.Value {
+	return b.Sum(b.Where(isPredicted(b, e), v, b.Number(graph.Double, 0)), 2)
+}
+
+// isPredicted marks the class predicted on the input, (n, 1, classes).
+func isPredicted(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	classes := make([]int, e.Classes)
+	for c := range classes {
+		classes[c] = c
+	}
+	top := b.Unsqueeze(b.Unsqueeze(e.Predicted(b), 1), 2)
+	return b.Op("Equal", []graph.Value{top, b.Reshape(b.Ints(classes...), 1, 1, e.Classes)})
+}
+
+// Graph implements detect.GraphedScore.
+func (*CrossEntropy) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	return b.Neg(e.Samplewise(b, b.Sum(b.Mul(b.Exp(e.LogPT), e.LogQ), 2)))
+}
+
+// Graph implements detect.GraphedScore.
+func (*Margin) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	others := b.Where(isPredicted(b, e), b.Number(graph.Double, math.Inf(-1)), e.ZQ)
+	best := b.Pick(others, b.ArgMax(others, 2))
+	return e.Samplewise(b, b.Sub(best, atPredicted(b, e, e.ZQ)))
+}
+
+// Graph implements detect.GraphedScore.
+func (*MaxSoftmax) Graph(b *graph.Builder, e detect.GraphedEvidence) graph.Value {
+	p := b.Reshape(e.LogP, -1, e.Classes)
+	return b.Sub(b.Number(graph.Double, 1), b.Exp(b.Pick(p, b.ArgMax(p, 1))))
 }

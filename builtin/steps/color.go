@@ -3,6 +3,8 @@ package steps
 import (
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/picture"
 	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -73,4 +75,23 @@ func (b coloring) Apply(dst, src []float32, in tensor.Shape) error {
 	}
 	copy(dst, to.Pix)
 	return nil
+}
+
+// Graph implements signature.Graphed.
+func (b coloring) Graph(g *graph.Builder, x graph.Value, in tensor.Shape) graph.Value {
+	switch {
+	case in[2] == b.out[2]:
+		return x
+	case b.out[2] == 3:
+		return g.Concat(3, x, x, x)
+	}
+	weights := make([]float32, 3) // those of each channel, as picture has them
+	for c := range weights {
+		one := make([]float32, 3)
+		one[c] = 1
+		to := picture.Image{Pix: make([]float32, 0, 1)}
+		picture.Gray(&to, &picture.Image{H: 1, W: 1, C: 3, Pix: one})
+		weights[c] = to.Pix[0]
+	}
+	return g.MatMul(x, g.Floats(weights, 3, 1))
 }

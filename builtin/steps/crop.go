@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -64,4 +66,10 @@ func margin(rest int) int {
 		return rest/2 + 1
 	}
 	return rest / 2
+}
+
+// Graph implements signature.Graphed.
+func (b cropping) Graph(g *graph.Builder, x graph.Value, in tensor.Shape) graph.Value {
+	top, left := margin(in[0]-b.out[0]), margin(in[1]-b.out[1])
+	return g.Slice(g.Slice(x, 1, top, top+b.out[0]), 2, left, left+b.out[1])
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/picture"
 	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -49,4 +51,21 @@ func (b resizing) Apply(dst, src []float32, in tensor.Shape) error {
 		copy(dst, to.Pix)
 	}
 	return nil
+}
+
+// Graph implements signature.Graphed.
+func (b resizing) Graph(g *graph.Builder, x graph.Value, in tensor.Shape) graph.Value {
+	return g.Mix(x, in, b.mixing(in[0], b.out[0]), b.mixing(in[1], b.out[1]))
+}
+
+// mixing is the matrix, (out, in), of what a column of in pixels becomes: the columns
+// of the unit matrix resized, each a channel of one picture.
+func (b resizing) mixing(in, out int) []float32 {
+	unit := make([]float32, in*in)
+	for i := range in {
+		unit[i*in+i] = 1
+	}
+	to := picture.Image{H: out, W: 1, C: in}
+	picture.Resize(&to, &picture.Image{H: in, W: 1, C: in, Pix: unit}, b.method)
+	return to.Pix
 }

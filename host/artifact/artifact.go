@@ -5,6 +5,7 @@
 //	calibration.npy       sorted clean scores, float64; absent without calibration
 //	calibration_classes.npy  the class predicted for each; absent unless thresholds are by class
 //	fusion.npy            each score's reference values, float64; absent without fusion
+//	canaries.json         rows with their known answers; absent in detectors of earlier versions
 //	classifier/           the weights of a classifier that was trained here, if any
 //	meta.json             what it is, and the sha256 of each other file
 //
@@ -43,6 +44,8 @@ type Detector struct {
 	Tensors []safetensors.Named
 	State   detect.State
 	Meta    Meta // Save fills in versions, files and threshold
+	// Canaries are rows with their known answers; nil: none.
+	Canaries *Canaries
 
 	// ClassifierDir is, for Save, a folder whose files are copied, and after
 	// Load the detector's own; "" if there is none.

@@ -73,6 +73,11 @@ func load(dir string) (*Detector, error) {
 	if d.State, err = readState(d.Meta, content); err != nil {
 		return nil, err
 	}
+	if b, ok := content[CanariesFile]; ok {
+		if d.Canaries, err = parseCanaries(b, d.Meta); err != nil {
+			return nil, fmt.Errorf("%s: %w", CanariesFile, err)
+		}
+	}
 	if sub := filepath.Join(dir, ClassifierDir); hasClassifier(d.Meta) {
 		d.ClassifierDir = sub
 	}

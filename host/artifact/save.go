@@ -115,6 +115,11 @@ func (d *Detector) fill(dir string) error {
 		return err
 	}
 	files[WeightsFile] = weights.Bytes()
+	if d.Canaries != nil {
+		if files[CanariesFile], err = d.Canaries.encode(); err != nil {
+			return err
+		}
+	}
 	m := d.Meta
 	m.FormatVersion, m.Threshold, m.Correction, m.Versions = FormatVersion, thresholdMeta(d.State.Threshold), correctionMeta(d.State.Correction), versions(m.Versions)
 	m.Files, m.Sizes = map[string]string{}, map[string]int64{}

@@ -16,6 +16,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/cli/scaffold"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/results"
+	"github.com/vaeguard/vaeguard/host/serve"
 	"github.com/vaeguard/vaeguard/host/spec"
 )
 
@@ -100,6 +101,9 @@ func (a *app) flagValues(c *cobra.Command, flag string) completer {
 	case "from":
 		return a.names("spec")
 	case "kind":
+		if c.Name() == "schema" {
+			return words("Experiment", serve.Kind)
+		}
 		return func([]string, string) []string { return a.templates() }
 	case "lang":
 		return words(scaffold.Languages()...)
@@ -131,6 +135,8 @@ func (a *app) argument(verb, name string) completer {
 			all = append(all, specFiles)
 		case one == "SPEC":
 			all = append(all, a.names("spec"), specFiles)
+		case one == "SERVER":
+			all = append(all, specFiles)
 		case one == "DETECTOR":
 			all = append(all, detectors)
 		case one == "RUN":

@@ -83,7 +83,7 @@ func (a *app) detectCommand() *cobra.Command {
 	f.rows.add(c.Flags(), a.c.Formats, "rows to score", "")
 	c.Flags().StringVar(&f.format, "format", "", "format of the results: "+strings.Join(results.Names(false), ", ")+" (default "+results.Default(false)+"; "+results.Default(true)+" for -)")
 	c.Flags().StringVar(&f.out, "out", "", "file to write, instead of standard output")
-	c.Flags().StringVar(&f.onError, "on-error", "fail", "on a bad row: fail, or skip it and report its index")
+	c.Flags().StringVar(&f.onError, "on-error", "fail", "on a bad row: fail, or skip it and report its index (of -, also rows that came while the classifier was away)")
 	c.Flags().StringSliceVar(&f.include, "include", nil, "further results: probabilities, probabilities_reconstructed, reconstruction, latent")
 	c.Flags().StringSliceVar(&f.keep, "keep", nil, "columns of the table to hand through to the results")
 	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "omit instance_score")

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/serve"
 	"github.com/vaeguard/vaeguard/host/spec"
 )
 
@@ -21,7 +22,14 @@ func (a *app) lintCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var all spec.Errors
 			for _, file := range args {
-				e, err := host.LoadForLint(file, set, a.c, a.options())
+				var e *host.Experiment
+				var err error
+				server := spec.KindOf(file) == serve.Kind
+				if server {
+					_, err = serve.Load(file, set, a.c)
+				} else {
+					e, err = host.LoadForLint(file, set, a.c, a.options())
+				}
 				var faults spec.Errors
 				switch {
 				case errors.As(err, &faults):
@@ -29,6 +37,8 @@ func (a *app) lintCommand() *cobra.Command {
 					continue
 				case err != nil:
 					all = append(all, spec.Error{File: file, Message: err.Error()})
+					continue
+				case server:
 					continue
 				}
 				if err := e.LintClassifier(cmd.Context(), plugins); err != nil {

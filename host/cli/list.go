@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/serve"
 	"github.com/vaeguard/vaeguard/host/spec"
 )
 
@@ -64,5 +65,11 @@ func (a *app) guide() spec.Guide {
 	if err != nil {
 		a.logger().Warn("some plugins are left out", "error", err)
 	}
+	g.Kinds = append(g.Kinds, spec.Kind{Name: "file", Topics: []spec.Topic{{
+		Name: serve.Kind, Summary: "What vaeguard serve serves: models, listeners, limits.",
+		Page: func() string {
+			return serve.Kind + " (file)\n\nWhat vaeguard serve serves. Keys:\n\n" + serve.Guide(a.c).Page()
+		},
+	}}})
 	return g
 }

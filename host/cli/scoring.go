@@ -110,6 +110,15 @@ func (s *scoring) score(ctx context.Context, data []float32, traces []dataset.Tr
 		}
 		return s.score(ctx, slices.Clone(data[half*size:]), traces[half:], first+half)
 	}
+	if err != nil && s.f.onError == "skip" && s.f.rows.data == "-" && ctx.Err() == nil {
+		// A live stream outlasts its classifier, which comes back by itself.
+		for i, t := range traces {
+			if bad := s.results.Bad(first+i, t, &results.AwayError{Err: err}); bad != nil {
+				return bad
+			}
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,11 @@ type Options struct {
 	Method     string         // its name, for messages
 	Opinion    Opinion        // nil: None
 	Classifier sdk.Classifier // required; a Forwarder if there are hidden heads
-	Input      tensor.Shape   // of one example, NHWC; nil: the classifier's
+	// Rebuilt answers for reconstructions where Detect and DetectGiven ask, in the
+	// classifier's place: the same model in another process, or nearer. nil: the
+	// classifier does.
+	Rebuilt sdk.Classifier
+	Input   tensor.Shape // of one example, NHWC; nil: the classifier's
 	// Noise is ε_1 … ε_S, (S, code), that a Noisy opinion drew.
 	Noise *tensor.Tensor
 
@@ -57,6 +61,7 @@ type Detector struct {
 	o       Options
 	info    sdk.Info
 	oracle  *oracle.Oracle
+	rebuilt *oracle.Oracle // of Options.Rebuilt; else oracle
 	read    oracle.Reading // of the classifier
 	input   tensor.Shape
 	form    Form
@@ -101,7 +106,7 @@ func New(ctx context.Context, o Options) (*Detector, error) {
 	if err := d.checkScores(); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
 	}
-	if err := d.consult(); err != nil {
+	if err := d.consult(ctx); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
 	}
 	st := &state{State: o.State}
@@ -211,12 +216,26 @@ func CheckScore(s NamedScore, method string, f Form, hidden bool) error {
 	return nil
 }
 
-// consult makes the oracle, with its heads on hidden layers.
-func (d *Detector) consult() (err error) {
+// consult makes the oracles, with their heads on hidden layers.
+func (d *Detector) consult(ctx context.Context) (err error) {
 	if len(d.o.Hidden) > 0 && !d.rebuilds() {
 		return fmt.Errorf("hidden layers need reconstructions, which method %s does not have", d.o.Method)
 	}
 	d.oracle, err = oracle.New(d.o.Classifier, d.info, d.o.Hidden)
+	if d.rebuilt = d.oracle; err != nil || d.o.Rebuilt == nil {
+		return err
+	}
+	info, err := d.o.Rebuilt.Info(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the classifier for reconstructions: %w", err)
+	case !info.Ready:
+		return fmt.Errorf("the classifier for reconstructions, %s, is not trained", info.Name)
+	case info.NumClasses != d.info.NumClasses || info.Output != d.info.Output || !info.InputShape.Equal(d.info.InputShape):
+		return fmt.Errorf("the classifier for reconstructions takes %v and gives %s of %d classes, the guarded one takes %v and gives %s of %d",
+			info.InputShape, info.Output, info.NumClasses, d.info.InputShape, d.info.Output, d.info.NumClasses)
+	}
+	d.rebuilt, err = oracle.New(d.o.Rebuilt, info, d.o.Hidden)
 	return err
 }
 

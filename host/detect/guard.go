@@ -99,7 +99,7 @@ func (g *Guarded) Forward(ctx context.Context, x *tensor.Tensor, outputs ...stri
 		return nil, nil, err
 	}
 	defer d.pool.put(p)
-	v, err := d.look(ctx, p, x.Clone(), g.noise(), true, nil)
+	v, err := d.look(ctx, p, x.Clone(), nil, g.noise(), true, nil)
 	if err != nil {
 		return nil, nil, err
 	}

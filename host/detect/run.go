@@ -25,9 +25,10 @@ func (d *Detector) chunk() int {
 	return max(1, min(mostChunk, chunkBytes/(4*d.input.Size()*(1+d.samples))))
 }
 
-// each looks at the rows of x, a chunk at a time, in order. lost marks those whose
+// each looks at the rows of x, a chunk at a time, in order. given are the
+// classifier's answers on them, nil: it is asked. lost marks those whose
 // reconstruction is not finite; nil: they are errors.
-func (d *Detector) each(ctx context.Context, x *tensor.Tensor, lost []bool, f func(p *pass, v *view, lo, hi int) error) error {
+func (d *Detector) each(ctx context.Context, x, given, noise *tensor.Tensor, lost []bool, f func(p *pass, v *view, lo, hi int) error) error {
 	if err := d.checkInput(x); err != nil {
 		return err
 	}
@@ -46,7 +47,11 @@ func (d *Detector) each(ctx context.Context, x *tensor.Tensor, lost []bool, f fu
 		if lost != nil {
 			mark = lost[lo:hi]
 		}
-		v, err := d.look(ctx, p, x.Rows(lo, hi), d.o.Noise, false, mark)
+		var known *tensor.Tensor
+		if given != nil {
+			known = given.Rows(lo, hi)
+		}
+		v, err := d.look(ctx, p, x.Rows(lo, hi), known, noise, false, mark)
 		var bad *RowError
 		if errors.As(err, &bad) {
 			return &RowError{Row: lo + bad.Row, Message: bad.Message}
@@ -78,7 +83,7 @@ func (d *Detector) Scores(ctx context.Context, x *tensor.Tensor) ([]float64, err
 // raw are the scores one by one, [score][instance], and the predicted classes.
 func (d *Detector) raw(ctx context.Context, x *tensor.Tensor) ([][]float64, []int, error) {
 	out, predicted := d.columns(x.N()), make([]int, x.N())
-	err := d.each(ctx, x, nil, func(_ *pass, v *view, lo, hi int) error {
+	err := d.each(ctx, x, nil, d.o.Noise, nil, func(_ *pass, v *view, lo, hi int) error {
 		for i := lo; i < hi; i++ {
 			predicted[i] = oracle.Argmax(v.outP.Row(i - lo))
 		}
@@ -142,7 +147,7 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, labels
 	var order []int // of the rows; nil: as they are
 	var seen [][]float64
 	if x != nil && x.N() > 0 {
-		if seen, r, err = d.survey(ctx, x, nil, include); err != nil {
+		if seen, r, err = d.survey(ctx, x, nil, d.o.Noise, nil, include); err != nil {
 			return t, nil, fmt.Errorf("calibrate: %w", err)
 		}
 		raw, predicted := seen, slices.Clone(r.Predicted)
@@ -207,22 +212,13 @@ func halves(raw [][]float64, order []int) (a, b [][]float64) {
 // score is not finite is the strangest there is: its score is +Inf, it is flagged, and
 // Result.NotFinite has it. A fault of one row is a *RowError.
 func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include) (*Result, error) {
-	st := d.state.Load()
-	if st.Threshold == nil {
-		return nil, ErrNoThreshold
-	}
-	lost := make([]bool, x.N())
-	raw, r, err := d.survey(ctx, x, lost, include)
-	if err != nil {
-		return nil, err
-	}
-	st.conclude(r, raw, lost, include)
-	return r, nil
+	return d.DetectGiven(ctx, x, nil, GivenOptions{Include: include})
 }
 
 // survey is all that is known of rows before a threshold: their scores one by
-// one, [score][instance], predictions, and what include names. lost is that of each.
-func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, lost []bool, include Include) ([][]float64, *Result, error) {
+// one, [score][instance], predictions, and what include names. given, noise and
+// lost are those of each.
+func (d *Detector) survey(ctx context.Context, x, given, noise *tensor.Tensor, lost []bool, include Include) ([][]float64, *Result, error) {
 	n, k := x.N(), d.info.NumClasses
 	raw := d.columns(n)
 	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n), margin: make([]float64, n)}
@@ -238,7 +234,7 @@ func (d *Detector) survey(ctx context.Context, x *tensor.Tensor, lost []bool, in
 	if include.Latent && d.form.Code > 0 {
 		r.Latent = tensor.New(n, d.form.Code)
 	}
-	err := d.each(ctx, x, lost, func(p *pass, v *view, lo, hi int) error {
+	err := d.each(ctx, x, given, noise, lost, func(p *pass, v *view, lo, hi int) error {
 		if err := d.score(raw, v, lo, hi); err != nil {
 			return err
 		}

@@ -25,9 +25,10 @@ type view struct {
 }
 
 // look takes the second opinion and asks the classifier once, on inputs and
-// reconstructions together. With gradients it keeps the way back. An instance whose
+// reconstructions together, or on reconstructions alone where its answer on the
+// inputs is given. With gradients it keeps the way back. An instance whose
 // reconstruction is not finite is an error of its row, unless lost has a place to mark it.
-func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, gradients bool, lost []bool) (*view, error) {
+func (d *Detector) look(ctx context.Context, p *pass, x, given, noise *tensor.Tensor, gradients bool, lost []bool) (*view, error) {
 	v := &view{x: x, noise: noise, samples: d.samples, gradients: gradients, lost: lost}
 	n, all := x.N(), x
 	if d.rebuilds() {
@@ -48,7 +49,11 @@ func (d *Detector) look(ctx context.Context, p *pass, x, noise *tensor.Tensor, g
 	if err := v.checkRebuilt(); err != nil {
 		return nil, err
 	}
-	if err := d.ask(ctx, v, all); err != nil {
+	ask := d.ask
+	if !gradients && (given != nil || d.o.Rebuilt != nil) {
+		ask = func(ctx context.Context, v *view, all *tensor.Tensor) error { return d.askApart(ctx, v, all, given) }
+	}
+	if err := ask(ctx, v, all); err != nil {
 		return nil, err
 	}
 	d.gather(p.engine, v)

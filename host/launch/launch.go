@@ -70,7 +70,8 @@ type Options struct {
 
 	// RestartBudget is how often a replica is restarted without one call having
 	// succeeded in between, and how often one call is tried again; 0: 5,
-	// negative: never.
+	// negative: never. Then calls fail, at once; one of them now and then, as Backoff
+	// says, has the plugin started again, so that it comes back by itself.
 	RestartBudget int
 	Backoff       time.Duration // before the second restart in a row, doubling to 5 seconds; 0: 100 ms
 
@@ -123,7 +124,8 @@ type Classifier struct {
 	sockets  *socketDir
 	replicas []*replica
 	next     atomic.Uint64 // round robin
-	rows     atomic.Int64  // most rows per call, smaller after the plugin ran out of memory; 0: no limit yet
+	restarts atomic.Int64
+	rows     atomic.Int64 // most rows per call, smaller after the plugin ran out of memory; 0: no limit yet
 
 	hide hider // the config's secrets
 
@@ -260,6 +262,10 @@ func (c *Classifier) face() face {
 
 // Digest is what a pin is compared with, and what runs.
 func (c *Classifier) Digest() Digest { return c.cmd.digest() }
+
+// Restarts is how often a process was started in the place of one that was lost,
+// of all replicas together.
+func (c *Classifier) Restarts() int { return int(c.restarts.Load()) }
 
 // Ping asks every replica's health service, within ctx or Options.CallTimeout.
 // It starts nothing.

@@ -28,9 +28,20 @@ type replica struct {
 	calls atomic.Int32 // under way
 
 	mu       sync.Mutex
-	p        *process // nil: to be started
-	failures int      // processes lost since the last call that succeeded
-	cause    error    // of the last loss
+	p        *process  // nil: to be started
+	failures int       // processes lost since the last call that succeeded
+	cause    error     // of the last loss
+	starting *starting // a start under way; nil: none
+	barred   error     // what calls get until again; nil: a start is tried
+	again    time.Time
+	late     time.Time // when the first of the calls ran out of time that none has succeeded since; zero: none did
+}
+
+// starting is a start under way. Who waits for it may leave; it goes on, so that
+// callers with little time do not keep each other from ever having a process.
+type starting struct {
+	done chan struct{}
+	err  error // valid once done is closed
 }
 
 // current is the process, or nil.
@@ -40,35 +51,92 @@ func (r *replica) current() *process {
 	return r.p
 }
 
-// process is the running process; it starts one if there is none and the
-// budget allows it. Errors are final.
+// process is the running process; it has one started if there is none. Once the
+// budget is used up that fails at once, except for a try now and then.
 func (r *replica) process(ctx context.Context) (*process, error) {
+	for {
+		p, s, err := r.offer()
+		if p != nil || err != nil {
+			return p, err
+		}
+		select {
+		case <-s.done:
+			if s.err != nil {
+				return nil, s.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// offer is the process, else a start under way.
+func (r *replica) offer() (*process, *starting, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	switch {
+	case r.c.closed.Load():
+		return nil, nil, r.c.fault("call", nil, errClosed)
+	case r.p != nil:
+		return r.p, nil, nil
+	case r.starting == nil && r.barred != nil && time.Now().Before(r.again):
+		return nil, nil, r.barred
+	case r.starting == nil:
+		r.starting = &starting{done: make(chan struct{})}
+		go r.begin(r.starting, r.barred == nil)
+	}
+	return nil, r.starting, nil
+}
+
+// begin starts a process, as often as the budget allows, or else once.
+func (r *replica) begin(s *starting, often bool) {
+	p, failures, err := r.start(r.c.life, often)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starting, s.err, r.failures = nil, err, failures
+	switch {
+	case err == nil:
+		if r.p, r.barred = p, nil; failures > 0 {
+			r.c.restarts.Add(1)
+		}
+	case failures > 0 && r.c.life.Err() == nil:
+		r.bar(err)
+	}
+	close(s.done)
+}
+
+// bar keeps calls from starting a process for a while; r is locked.
+func (r *replica) bar(err error) {
+	r.cause, r.barred, r.again = err, err, time.Now().Add(r.backoff(r.failures))
+}
+
+// start is the work of begin; it counts the processes lost so far.
+func (r *replica) start(ctx context.Context, often bool) (p *process, failures int, err error) {
+	r.mu.Lock()
+	failures, cause := r.failures, r.cause
+	r.mu.Unlock()
 	for {
-		if r.c.closed.Load() {
-			return nil, r.c.fault("call", nil, errClosed)
-		}
-		if r.p != nil {
-			return r.p, nil
-		}
-		if r.failures > r.c.o.RestartBudget {
-			return nil, givenUp(r.cause, r.c.o.RestartBudget)
-		}
-		if r.failures > 0 {
-			if err := r.pause(ctx); err != nil {
-				return nil, err
+		if failures > 0 {
+			if often {
+				if err := r.pause(ctx, failures); err != nil {
+					return nil, failures, err
+				}
 			}
-			r.c.o.Logger.Warn("restarting the plugin", "plugin", r.c.cmd.Name, "attempt", r.failures, "cause", r.cause)
+			r.c.o.Logger.Warn("restarting the plugin", "plugin", r.c.cmd.Name, "attempt", failures, "cause", cause)
 		}
 		p, err := r.c.launch(ctx)
 		switch {
 		case err == nil:
-			r.p = p
-		case ctx.Err() != nil, !errors.Is(err, sdk.Unavailable), r.failures == 0 && !killed(err):
-			return nil, err // what ends a first start by itself will end the next
-		default:
-			r.failures, r.cause = r.failures+1, err
+			return p, failures, nil
+		case ctx.Err() != nil, failures == 0 && (!errors.Is(err, sdk.Unavailable) || !killed(err)):
+			return nil, failures, err // what ends a first start by itself will end the next
+		}
+		failures, cause = failures+1, err
+		switch {
+		case !errors.Is(err, sdk.Unavailable):
+			return nil, failures, err
+		case failures > r.c.o.RestartBudget:
+			return nil, failures, givenUp(err, r.c.o.RestartBudget)
 		}
 	}
 }
@@ -80,17 +148,21 @@ func killed(err error) bool {
 }
 
 // pause waits before a restart: nothing before the first in a row.
-func (r *replica) pause(ctx context.Context) error {
-	if r.failures < 2 {
+func (r *replica) pause(ctx context.Context, failures int) error {
+	if failures < 2 {
 		return nil
 	}
-	d := r.c.o.Backoff << min(r.failures-2, 16)
 	select {
-	case <-time.After(min(d, maxBackoff)):
+	case <-time.After(r.backoff(failures)):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// backoff is the pause after a number of lost processes in a row.
+func (r *replica) backoff(failures int) time.Duration {
+	return min(r.c.o.Backoff<<min(max(failures-2, 0), 16), maxBackoff)
 }
 
 // lost gives p up: it died, or it hangs and dies now.
@@ -98,9 +170,12 @@ func (r *replica) lost(p *process, cause error) {
 	p.kill()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.p == p {
-		r.p, r.cause = nil, cause
-		r.failures++
+	if r.p != p {
+		return
+	}
+	r.p, r.cause, r.late = nil, cause, time.Time{}
+	if r.failures++; r.failures > r.c.o.RestartBudget {
+		r.bar(givenUp(cause, r.c.o.RestartBudget))
 	}
 }
 
@@ -109,11 +184,34 @@ func (r *replica) worked(p *process) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.p == p {
-		r.failures, r.cause = 0, nil
+		r.failures, r.cause, r.barred, r.late = 0, nil, nil, time.Time{}
 	}
 }
 
+// ranOut notes a call whose caller's time has passed, and reports whether none has
+// been answered for as long as one call may take: callers with little time would
+// never find out that a process hangs.
+func (r *replica) ranOut(p *process, timeout time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.p != p || timeout <= 0 {
+		return false
+	}
+	if r.late.IsZero() {
+		r.late = time.Now()
+	}
+	return time.Since(r.late) > timeout
+}
+
+// end ends the process, and before it a start under way: the classifier's life is
+// over, and so no other begins.
 func (r *replica) end() {
+	r.mu.Lock()
+	s := r.starting
+	r.mu.Unlock()
+	if s != nil {
+		<-s.done
+	}
 	r.mu.Lock()
 	p := r.p
 	r.p = nil
@@ -224,6 +322,9 @@ func try[T any](ctx context.Context, c *Classifier, r *replica, op string, timeo
 	defer context.AfterFunc(c.life, cancel)()
 	for attempt := 0; ; attempt++ {
 		p, err := r.process(ctx)
+		if err != nil && outer.Err() == nil && c.life.Err() != nil {
+			err = c.fault(op, nil, errClosed)
+		}
 		if err != nil {
 			return zero, err
 		}
@@ -233,6 +334,9 @@ func try[T any](ctx context.Context, c *Classifier, r *replica, op string, timeo
 			r.worked(p)
 			return v, nil
 		case outer.Err() != nil:
+			if errors.Is(outer.Err(), context.DeadlineExceeded) && r.ranOut(p, timeout) {
+				r.lost(p, c.fault(op, p, sdk.Errorf(sdk.Unavailable, "no call was answered for %v, so it was killed", timeout)))
+			}
 			return zero, fmt.Errorf("plugin %s: %s: %w", c.cmd.Name, op, outer.Err())
 		case ctx.Err() != nil:
 			return zero, c.fault(op, nil, errClosed)

@@ -2,6 +2,7 @@ package results
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -34,6 +35,7 @@ type row struct {
 	Latent                     *part  `json:"latent,omitempty"`
 	Note                       string `json:"note,omitempty"`
 	Error                      string `json:"error,omitempty"`
+	Retry                      bool   `json:"retry,omitempty"` // with an error: the row may be sent again
 
 	kept []dataset.Cell // of Options.Keep; shorter where nothing is known
 }
@@ -79,9 +81,20 @@ func (r row) inJSON() row {
 	return r
 }
 
+// AwayError is that of a row that was not judged since the classifier was away:
+// nothing is wrong with it, and jsonl says "retry": true.
+type AwayError struct{ Err error }
+
+// Error is the message of Err.
+func (e *AwayError) Error() string { return e.Err.Error() }
+
+// Unwrap is Err.
+func (e *AwayError) Unwrap() error { return e.Err }
+
 // badRow is a row that could not be scored.
 func (o Options) badRow(index int, t dataset.Trace, bad error) row {
-	r := row{Error: bad.Error()}
+	var away *AwayError
+	r := row{Error: bad.Error(), Retry: errors.As(bad, &away)}
 	o.place(&r, index, t)
 	return r
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -180,4 +182,24 @@ func (b encoding) Apply(dst, src []float32, _ tensor.Shape) error {
 		k += n
 	}
 	return nil
+}
+
+// Graph implements Graphed.
+func (b encoding) Graph(g *graph.Builder, x graph.Value, _ tensor.Shape) graph.Value {
+	var out []graph.Value
+	for i, f := range b.features {
+		v := g.Slice(x, 1, i, i+1)
+		if f.Missing {
+			v = g.Where(g.Op("IsNaN", []graph.Value{v}), g.Floats([]float32{b.filling[i]}), v)
+		}
+		if n := len(f.Categories); n > 0 {
+			codes := make([]float32, n)
+			for c := range codes {
+				codes[c] = float32(c)
+			}
+			v = g.Cast(g.Op("Equal", []graph.Value{v, g.Floats(codes, n)}), graph.Float)
+		}
+		out = append(out, v)
+	}
+	return g.Concat(1, out...)
 }

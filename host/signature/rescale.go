@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -90,4 +92,14 @@ func (b rescaling) Undo(src, dst []float32) {
 		k := i % b.n
 		src[i] = float32((float64(v) - b.offset.At(k)) / b.scale.At(k))
 	}
+}
+
+// Graph implements Graphed.
+func (b rescaling) Graph(g *graph.Builder, x graph.Value, _ tensor.Shape) graph.Value {
+	scale, offset := make([]float64, b.n), make([]float64, b.n)
+	for k := range scale {
+		scale[k], offset[k] = b.scale.At(k), b.offset.At(k)
+	}
+	wide := g.Mul(g.Cast(x, graph.Double), g.Doubles(scale, b.n))
+	return g.Cast(g.Add(wide, g.Doubles(offset, b.n)), graph.Float)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -90,4 +92,9 @@ func (b standardizing) Undo(src, dst []float32) {
 	for j, v := range dst {
 		src[j] = float32(float64(float64(v)*float64(b.std[j])) + float64(b.mean[j]))
 	}
+}
+
+// Graph implements Graphed.
+func (b standardizing) Graph(g *graph.Builder, x graph.Value, _ tensor.Shape) graph.Value {
+	return g.Div(g.Sub(x, g.Floats(b.mean, b.out...)), g.Floats(b.std, b.out...))
 }

@@ -3,6 +3,8 @@ package signature
 import (
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -77,4 +79,14 @@ func (b transposed) Undo(src, dst []float32) {
 			src[k*plane+p] = dst[p*c+k]
 		}
 	}
+}
+
+// Graph implements Graphed.
+func (b reshaped) Graph(g *graph.Builder, x graph.Value, _ tensor.Shape) graph.Value {
+	return g.Batch(x, b.out...)
+}
+
+// Graph implements Graphed.
+func (b transposed) Graph(g *graph.Builder, x graph.Value, _ tensor.Shape) graph.Value {
+	return g.Images(g.Batch(x, b.out[2], b.out[0], b.out[1]))
 }

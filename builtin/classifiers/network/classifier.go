@@ -8,11 +8,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/vaeguard/vaeguard/host/graph"
 
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/host/spec"
@@ -321,3 +324,13 @@ var (
 	_ sdk.Configurable = (*Classifier)(nil)
 	_ sdk.Trainable    = (*Classifier)(nil)
 )
+
+// Graph implements launch.Graphed.
+func (c *Classifier) Graph(b *graph.Builder, x graph.Value, hidden ...string) (graph.Value, []graph.Value, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.net == nil {
+		return x, nil, errors.New("there are no weights yet")
+	}
+	return c.net.graph(b, x, hidden)
+}

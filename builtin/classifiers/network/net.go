@@ -9,6 +9,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vaeguard/vaeguard/host/graph"
+
 	"github.com/vaeguard/vaeguard/builtin/classifiers/tape"
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
@@ -257,4 +259,21 @@ func (n *net) seal(settings []byte) error {
 	}
 	n.digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
 	return nil
+}
+
+// graph writes the logits, and hidden layers by name, as nodes of an ONNX graph.
+func (n *net) graph(b *graph.Builder, x graph.Value, names []string) (graph.Value, []graph.Value, error) {
+	if n.factor != nil {
+		x = b.Add(b.Mul(x, b.Floats(n.factor, len(n.factor))), b.Floats(n.offset, len(n.offset)))
+	}
+	out := make([]graph.Value, len(names))
+	for i, l := range n.seq.Layers() {
+		x = nn.Graph(b, l, x)
+		for _, h := range n.hidden {
+			if at := slices.Index(names, h.Name); h.index == i && at >= 0 {
+				out[at] = x
+			}
+		}
+	}
+	return x, out, b.Err()
 }

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/inference"
+	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 
-	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/inference"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/oiptest"
+	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 

@@ -78,6 +78,7 @@ type Classifier struct {
 	mu      sync.RWMutex
 	info    sdk.Info
 	program *program // nil before Configure
+	source  source
 }
 
 // New is an unconfigured classifier.
@@ -102,7 +103,7 @@ func (c *Classifier) Configure(ctx context.Context, config sdk.Config) error {
 	if len(s.Range) == 2 && !(s.Range[0] < s.Range[1]) {
 		return sdk.Diagnostics{{Pointer: "/input_range", Message: fmt.Sprintf("[%v, %v] is empty", s.Range[0], s.Range[1])}}
 	}
-	p, info, err := load(ctx, config, s)
+	p, from, info, err := load(ctx, config, s)
 	var d sdk.Diagnostics
 	switch {
 	case errors.As(err, &d):
@@ -117,24 +118,24 @@ func (c *Classifier) Configure(ctx context.Context, config sdk.Config) error {
 	if c.program != nil {
 		c.program.pool.Close()
 	}
-	c.program, c.info = p, info
+	c.program, c.source, c.info = p, from, info
 	return nil
 }
 
 // load reads and tries a model.
-func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Info, error) {
+func load(ctx context.Context, config sdk.Config, s settings) (*program, source, sdk.Info, error) {
 	path := config.Path(s.Model)
 	data, err := readFile(path, s.Memory)
 	if err != nil {
-		return nil, sdk.Info{}, err
+		return nil, source{}, sdk.Info{}, err
 	}
 	m, err := parse(data, filepath.Dir(path), s)
 	if err != nil {
-		return nil, sdk.Info{}, err
+		return nil, source{}, sdk.Info{}, err
 	}
 	p, h, err := build(m, config, s)
 	if err != nil {
-		return nil, sdk.Info{}, err
+		return nil, source{}, sdk.Info{}, err
 	}
 	lo, hi, limited := p.entry.legal()
 	if len(s.Range) == 2 {
@@ -147,16 +148,16 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 	v, err := p.try(ctx, lo, hi, names)
 	if err != nil {
 		p.pool.Close()
-		return nil, sdk.Info{}, err
+		return nil, source{}, sdk.Info{}, err
 	}
 	if err := h.judge(p, v); err != nil {
 		p.pool.Close()
-		return nil, sdk.Info{}, err
+		return nil, source{}, sdk.Info{}, err
 	}
 	p.settle(h.kind, v.f)
 	if config.Classes > 0 && config.Classes != p.classes {
 		p.pool.Close()
-		return nil, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d%s", p.classes, config.Classes,
+		return nil, source{}, sdk.Info{}, fmt.Errorf("the model has %d classes, the data has %d%s", p.classes, config.Classes,
 			pick(config.Classes < p.classes, ": where not every class occurs in the data, data.classes names all of them, in the model's order", ""))
 	}
 	if s.MaxBatch > 0 && !p.fixed {
@@ -177,14 +178,14 @@ func load(ctx context.Context, config sdk.Config, s settings) (*program, sdk.Inf
 		p.gradient = sdk.NoGradient
 	case s.Gradient == "required" && p.gradient == sdk.NoGradient:
 		p.pool.Close()
-		return nil, sdk.Info{}, sdk.Diagnostics{{Pointer: "/gradient", Message: "there is no gradient: " + p.why}}
+		return nil, source{}, sdk.Info{}, sdk.Diagnostics{{Pointer: "/gradient", Message: "there is no gradient: " + p.why}}
 	}
 	info.Gradient, info.Differentiate = p.gradient, p.gradient != sdk.NoGradient
 	for _, h := range s.Hidden {
 		info.Hidden = append(info.Hidden, sdk.HiddenLayer{Name: h, Shape: p.shapes[sdk.HiddenPrefix+h].Clone()})
 	}
 	info.Digest = digest(m, data, s)
-	return p, info, nil
+	return p, sourceOf(path, m, h), info, nil
 }
 
 // build plans the computation.

@@ -34,6 +34,7 @@ var outside = map[string]string{
 	"run.go record":          "a step back, claimed with bytesValue",
 	"attrs.go ints":          "as many as the attribute has in the file",
 	"head.go scores":         "the outputs of the file",
+	"join.go Graph":          "the hidden layers of the config",
 	"refuse.go scoresBehind": "the inputs of 64 nodes",
 	"given.go namesOf":       "at most 17",
 	"external.go Beside":     "the external files that the file names",

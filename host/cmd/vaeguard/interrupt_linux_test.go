@@ -90,6 +90,7 @@ var interrupts = map[string]interrupted{
 	"detect":         {args: "guard --data - --out out.jsonl " + pause, await: asking, writes: "out.jsonl", why: "it waits for rows"},
 	"evaluate":       {args: "guard --out report " + pause, await: "attack pgd", writes: "report", broken: fail},
 	"explain":        {args: "pgd", why: noWork},
+	"export":         {args: "guard --out guard.onnx", writes: "guard.before.onnx", why: noWork},
 	"grid":           {args: "grid.yaml --out cells", await: "detector digits seed 1", resume: "grid.yaml --out cells", broken: "--set sets[0].set={\"classifier.config.fail_after\":40}"},
 	"init":           {args: "--data rows.npz --out made.yaml", writes: "made.yaml", why: noWork},
 	"inspect":        {args: "guard", why: noWork},

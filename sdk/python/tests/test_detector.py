@@ -28,6 +28,9 @@ for i, line in enumerate(sys.stdin):
     if row[0] == 13:
         print(json.dumps({"index": i, "error": "unlucky"}), flush=True)
         continue
+    if row[0] == 17:
+        print(json.dumps({"index": i, "error": "the classifier is away", "retry": True}), flush=True)
+        continue
     if row[0] == 15:
         row = {"index": i, "is_adversarial": 1, "instance_score": None, "p_value": 0.1, "note": "not finite"}
         row.update(predicted=1, reconstructed=1, corrected=1)
@@ -57,6 +60,12 @@ class Detector(unittest.TestCase):
         with open(self.binary, "w") as f:
             f.write(FAKE % sys.executable)
         os.chmod(self.binary, os.stat(self.binary).st_mode | stat.S_IXUSR)
+
+    def test_away(self):
+        with vaeguard.Detector("d", binary=self.binary) as d:
+            with self.assertRaisesRegex(ConnectionError, "the classifier is away"):
+                d.predict([[17.0], [13.0]])
+            self.assertEqual(d.predict([[0.25]])["data"]["is_adversarial"].tolist(), [0])
 
     def test_infinite_score(self):
         with vaeguard.Detector("d", binary=self.binary) as d:

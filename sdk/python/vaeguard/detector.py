@@ -80,7 +80,8 @@ class Detector:
 
         Returns alibi-detect's dictionary: meta, and data with arrays of N, or None where there is no such number. Where rows
         or classes have names, data also has arrays of text: id, file, predicted_label, reconstructed_label, corrected_label.
-        Raises ValueError for rows that cannot be judged, RuntimeError if vaeguard ended.
+        Raises ValueError for rows that cannot be judged, ConnectionError while the classifier is away (it comes back by itself:
+        call again), RuntimeError if vaeguard ended.
         """
         batch = _lines(x)
         rows: List[Dict[str, Any]] = []
@@ -105,6 +106,9 @@ class Detector:
                 rows.append(json.loads(line))
             writer.join()
         bad = [(i, r["error"]) for i, r in enumerate(rows) if r.get("error")]
+        away = [r["error"] for r in rows if r.get("retry")]
+        if away:
+            raise ConnectionError(away[0])
         if bad:
             raise ValueError("; ".join(f"row {i}: {text}" for i, text in bad[:5]))
 

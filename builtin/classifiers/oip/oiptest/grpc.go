@@ -8,31 +8,15 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/inference"
+	"github.com/vaeguard/vaeguard/host/serve/inference"
 )
 
 // Register puts the model on a gRPC server.
 func (m *Model) Register(s grpc.ServiceRegistrar) {
-	s.RegisterService(&grpc.ServiceDesc{ServiceName: inference.Service, HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{
-		{MethodName: "ModelReady", Handler: method(inference.ModelReady, m.modelReady)},
-		{MethodName: "ModelMetadata", Handler: method(inference.ModelMetadata, m.modelMetadata)},
-		{MethodName: "ModelInfer", Handler: method(inference.ModelInfer, m.modelInfer)},
-	}}, m)
-}
-
-// method is a gRPC handler of a function.
-func method[In, Out any](name string, f func(context.Context, *In) (*Out, error)) grpc.MethodHandler {
-	return func(_ any, ctx context.Context, decode func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
-		in := new(In)
-		if err := decode(in); err != nil {
-			return nil, err
-		}
-		h := func(ctx context.Context, in any) (any, error) { return f(ctx, in.(*In)) }
-		if i == nil {
-			return h(ctx, in)
-		}
-		return i(ctx, in, &grpc.UnaryServerInfo{FullMethod: name}, h)
-	}
+	inference.Register(s,
+		inference.Method(inference.ModelReady, m.modelReady),
+		inference.Method(inference.ModelMetadata, m.modelMetadata),
+		inference.Method(inference.ModelInfer, m.modelInfer))
 }
 
 func (m *Model) knows(name, version string) error {

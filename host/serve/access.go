@@ -1,0 +1,183 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/vaeguard/vaeguard/sdk/wire"
+)
+
+// idHeader carries the id of a request, both ways.
+const idHeader = "X-Request-Id"
+
+type idKey struct{}
+
+// RequestID is the id of the request that ctx is of: the caller's, if it is one,
+// else one that the server made. "": ctx is of none.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(idKey{}).(string)
+	return id
+}
+
+// requestID is the caller's id if it is short and plain, else a new one.
+func requestID(given string) string {
+	if given != "" && len(given) <= 128 && !strings.ContainsFunc(given, func(r rune) bool { return !nameRune(r) && r != ':' && r != '/' && r != '=' && r != '+' }) {
+		return given
+	}
+	return rand.Text()
+}
+
+// refuse answers with an error as the protocols over HTTP have it.
+func refuse(w http.ResponseWriter, code int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": message}) // who has gone needs no answer
+}
+
+// written counts what is answered.
+type written struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *written) WriteHeader(code int) {
+	if w.status == 0 && code >= 200 {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Write implements http.ResponseWriter.
+func (w *written) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *written) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// counted counts what is read.
+type counted struct {
+	io.ReadCloser
+	bytes int64
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	c.bytes += int64(n)
+	return n, err
+}
+
+// around is what every request over HTTP passes: an id, the name of its caller, a
+// bound of its body, a line of the log, and a recovery from panics.
+func (s *Server) around(listener string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		start, id := time.Now(), requestID(r.Header.Get(idHeader))
+		r = named(r)
+		r = r.WithContext(context.WithValue(r.Context(), idKey{}, id))
+		r.Header.Set(idHeader, id)
+		w, body := &written{ResponseWriter: rw}, &counted{ReadCloser: r.Body}
+		r.Body = http.MaxBytesReader(w, body, int64(s.spec.Limits.Body))
+		w.Header().Set(idHeader, id)
+		defer func() {
+			p := recover()
+			aborted := false
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				aborted = true // the handler's way to cut a connection
+			} else if p != nil {
+				s.log.Error("a request panicked", "id", id, "panic", p)
+				if w.status == 0 {
+					refuse(w, http.StatusInternalServerError, "the server failed")
+				}
+			}
+			if s.access != nil {
+				s.access.Info("request", "listener", listener, "id", id, "client", Client(r.Context(), hostOf(r.RemoteAddr)), "method", wire.Text(r.Method, 20),
+					"path", wire.Text(r.URL.Path, 200), "status", w.status, "in", body.bytes, "out", w.bytes, "ms", millis(start), "aborted", aborted)
+			}
+			if aborted {
+				panic(p)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func millis(start time.Time) float64 {
+	return float64(time.Since(start).Microseconds()) / 1000
+}
+
+// aroundCall is around for a gRPC call.
+func (s *Server) aroundCall(ctx context.Context, method string, call func(context.Context) error) (err error) {
+	start, given := time.Now(), ""
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		if v := md.Get(idHeader); len(v) > 0 {
+			given = v[0]
+		}
+	}
+	id := requestID(given)
+	ctx = context.WithValue(ctx, idKey{}, id)
+	_ = grpc.SetHeader(ctx, metadata.Pairs(idHeader, id)) // fails where it is sent already
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("a call panicked", "id", id, "panic", p)
+			err = status.Error(codes.Internal, "the server failed")
+		}
+		if s.access != nil {
+			from := ""
+			if p, ok := peer.FromContext(ctx); ok {
+				from = hostOf(p.Addr.String())
+			}
+			s.access.Info("request", "listener", "grpc", "id", id, "client", Client(ctx, from), "path", wire.Text(method, 200), "status", status.Code(err).String(), "ms", millis(start))
+		}
+	}()
+	if err := s.bearer.admit(ctx, method); err != nil {
+		return err
+	}
+	return call(ctx)
+}
+
+func (s *Server) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (out any, err error) {
+	err = s.aroundCall(ctx, info.FullMethod, func(ctx context.Context) (err error) {
+		out, err = h(ctx, r)
+		return err
+	})
+	return out, err
+}
+
+// streamed is a stream with another context.
+type streamed struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (s streamed) Context() context.Context { return s.ctx }
+
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	return s.aroundCall(ss.Context(), info.FullMethod, func(ctx context.Context) error { return h(srv, streamed{ss, ctx}) })
+}
+
+// accessLog writes lines of JSON.
+func accessLog(w io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "access", Level: hclog.Info, Output: w, JSONFormat: true})
+}

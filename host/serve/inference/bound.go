@@ -1,0 +1,80 @@
+package inference
+
+import (
+	"context"
+	"path"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// Infer is the call ModelInfer, which f answers. A message of more than parts
+// tensors, parameters and texts together is refused before memory is claimed for
+// them: an empty tensor has two bytes on the wire, and a hundred times as many
+// here.
+func Infer(parts int, f func(context.Context, *ModelInferRequest) (*ModelInferResponse, error)) grpc.MethodDesc {
+	return grpc.MethodDesc{MethodName: path.Base(ModelInfer), Handler: func(_ any, ctx context.Context, decode func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
+		var raw emptypb.Empty // to which all fields are unknown: it keeps their bytes
+		if err := decode(&raw); err != nil {
+			return nil, err
+		}
+		in := &ModelInferRequest{}
+		if err := Unmarshal(raw.ProtoReflect().GetUnknown(), in, parts); err != nil {
+			return nil, err
+		}
+		h := func(ctx context.Context, in any) (any, error) { return f(ctx, in.(*ModelInferRequest)) }
+		if i == nil {
+			return h(ctx, in)
+		}
+		return i(ctx, in, &grpc.UnaryServerInfo{FullMethod: ModelInfer}, h)
+	}}
+}
+
+// Unmarshal reads a request or a response of ModelInfer that has at most parts
+// tensors, parameters and texts together. Errors have a gRPC status.
+func Unmarshal(b []byte, into proto.Message, parts int) error {
+	if n := count(b, message, parts+1); n > parts {
+		return status.Errorf(codes.InvalidArgument, "more than %d tensors, parameters and texts", parts)
+	}
+	if err := proto.Unmarshal(b, into); err != nil {
+		return status.Error(codes.InvalidArgument, "no message of the protocol")
+	}
+	return nil
+}
+
+// nesting says which fields of a message are messages themselves.
+type nesting map[protowire.Number]nesting
+
+var (
+	tensorFields = nesting{4: {2: {}}, 5: {}} // parameters and contents
+	message      = nesting{4: {2: {}}, 5: tensorFields, 6: {2: {2: {}}}}
+)
+
+// count is the number of fields with a length in a message and those in it, as far
+// as most.
+func count(b []byte, in nesting, most int) int {
+	n := 0
+	for len(b) > 0 && n < most {
+		number, kind, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return n
+		}
+		b = b[size:]
+		if size = protowire.ConsumeFieldValue(number, kind, b); size < 0 {
+			return n
+		}
+		if kind == protowire.BytesType {
+			n++
+			if inner := in[number]; inner != nil {
+				value, _ := protowire.ConsumeBytes(b)
+				n += count(value, inner, most-n)
+			}
+		}
+		b = b[size:]
+	}
+	return n
+}

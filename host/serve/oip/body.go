@@ -1,0 +1,129 @@
+package oip
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
+)
+
+// read reads a body, undoing its compression: neither what comes nor what it becomes
+// may have more than MaxBody bytes.
+func (s *service) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	most := s.body()
+	large := &fault{status: http.StatusRequestEntityTooLarge, code: codes.ResourceExhausted, message: fmt.Sprintf("the body has more than %d bytes", most)}
+	if r.ContentLength > most {
+		return nil, large
+	}
+	from, err := decompress(r.Header.Get("Content-Encoding"), http.MaxBytesReader(w, r.Body, most))
+	var b bytes.Buffer
+	if err == nil {
+		if n := r.ContentLength; n > 0 {
+			b.Grow(int(min(n, 1<<20)) + bytes.MinRead) // what is declared has yet to come
+		}
+		_, err = b.ReadFrom(io.LimitReader(from, most+1))
+	}
+	var own *fault
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &own):
+		return nil, err
+	case errors.As(err, &over) || int64(b.Len()) > most:
+		return nil, large
+	case err != nil && r.Context().Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, context.Cause(r.Context())
+	case err != nil:
+		return nil, malformed(fmt.Errorf("the body ends early or is not what its headers say: %w", err))
+	}
+	return b.Bytes(), nil
+}
+
+// decompress undoes a content coding. deflate is zlib's format, and what some
+// clients take for it: its stream alone.
+func decompress(coding string, body io.Reader) (io.Reader, error) {
+	switch strings.ToLower(strings.TrimSpace(coding)) {
+	case "", "identity":
+		return body, nil
+	case "gzip", "x-gzip":
+		return gzip.NewReader(body)
+	case "deflate":
+		b := bufio.NewReader(body)
+		head, err := b.Peek(2)
+		if err != nil {
+			return nil, err
+		}
+		if head[0]&15 == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+			return zlib.NewReader(b)
+		}
+		return flate.NewReader(b), nil
+	}
+	return nil, &fault{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("content coding %s, want gzip, deflate or none", tensors.Quote(coding))}
+}
+
+// minCompressed is the least answer that is compressed: one packet holds less.
+const minCompressed = 1400
+
+// send writes an answer, compressed where the client wants it and it pays.
+func send(w http.ResponseWriter, r *http.Request, b []byte) error {
+	h := w.Header()
+	h.Set("Vary", "Accept-Encoding")
+	if coding := accepted(r.Header.Values("Accept-Encoding")); coding != "" && len(b) >= minCompressed {
+		var out bytes.Buffer
+		var z io.WriteCloser
+		if coding == "gzip" {
+			z, _ = gzip.NewWriterLevel(&out, gzip.BestSpeed) // the level is valid
+		} else {
+			z, _ = zlib.NewWriterLevel(&out, zlib.BestSpeed)
+		}
+		if _, err := z.Write(b); err != nil {
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		h.Set("Content-Encoding", coding)
+		b = out.Bytes()
+	}
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	_, _ = w.Write(b) // if the client is gone, so be it
+	return nil
+}
+
+// accepted is the coding of ours that a client likes best, "" for none: gzip if it
+// likes both as well.
+func accepted(headers []string) string {
+	best, most := "", 0.0
+	for _, part := range strings.Split(strings.Join(headers, ","), ",") {
+		coding, params, _ := strings.Cut(strings.ToLower(part), ";")
+		coding = strings.TrimSpace(coding)
+		if coding == "*" {
+			coding = "gzip"
+		}
+		if coding != "gzip" && coding != "deflate" {
+			continue
+		}
+		q := 1.0
+		if v, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q="); ok {
+			var err error
+			if q, err = strconv.ParseFloat(v, 64); err != nil {
+				q = 0
+			}
+		}
+		if q > most || q == most && q > 0 && coding == "gzip" {
+			best, most = coding, q
+		}
+	}
+	return best
+}

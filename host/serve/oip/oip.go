@@ -1,0 +1,200 @@
+// Package oip serves guards as models of the Open Inference Protocol (KServe and
+// Triton V2), over REST and gRPC: rows go in as a tensor or as one tensor a
+// column, and verdicts come out, those of `vaeguard detect` bit for bit.
+//
+// # Inputs
+//
+// x has raw rows, (n, row…) as files hold them, of any datatype of numbers: it
+// means what a .npy file of that dtype means. A table whose columns have names
+// takes one tensor a column instead, (n) or (n, 1), in any order: numbers, or BYTES
+// for categories; NaN, and null in JSON, where a value is missing. Text by position is
+// x of BYTES. p, optional, is the classifier's own answer, (n, classes): it is then
+// not asked about the rows again. A column of a table that is called x or p is that
+// column.
+//
+// # Parameters
+//
+// samples is how many draws of noise are used a row, at most the detector's;
+// timeout the microseconds that the answer is waited for.
+//
+// # Outputs
+//
+// is_adversarial, predicted, reconstructed and corrected are INT64, instance_score and
+// p_value FP64, each of shape (n). On request there are probabilities, (n, classes),
+// and reconstruction, (n, row…) as the guard takes rows, both FP32. A score
+// that is infinite is null in JSON, and infinite in binary.
+package oip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vaeguard/vaeguard/host/serve/judge"
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
+)
+
+// Options of the service. The zero value serves without administration, bodies of
+// up to 64 MiB, and no deadline but the caller's.
+type Options struct {
+	// Admin lets callers list, load and unload models of the repository.
+	Admin bool
+	// MaxBody is the most bytes of a request, compressed or not; 0: 64 MiB.
+	MaxBody int64
+	// Deadline is the longest that an inference may take; 0: as long as its caller
+	// waits.
+	Deadline time.Duration
+	// Version of the server, for its metadata.
+	Version string
+	// Client is who asks, from the context of a request: a name that the caller cannot
+	// choose at will. nil: peer, the caller's address without its port.
+	Client func(ctx context.Context, peer string) string
+}
+
+const (
+	defaultBody = 64 << 20
+	serverName  = "vaeguard"
+)
+
+func (o Options) body() int64 {
+	if o.MaxBody > 0 {
+		return o.MaxBody
+	}
+	return defaultBody
+}
+
+// service is what both protocols share.
+type service struct {
+	Options
+	models judge.Models
+}
+
+// admin refuses what only administrators may.
+func (s *service) admin() error {
+	if s.Admin {
+		return nil
+	}
+	return &fault{status: 403, code: denied, message: "models are listed, loaded and unloaded where the server is administered, which is not here"}
+}
+
+// known fails early for a model that cannot answer.
+func (s *service) known(name, version string) error {
+	_, done, err := s.models.Lease(name, version)
+	if err == nil {
+		done()
+	}
+	return err
+}
+
+// ready reports whether each model has a version that is.
+func (s *service) ready() bool {
+	ready := map[string]bool{}
+	for _, m := range s.models.List() {
+		ready[m.Name] = ready[m.Name] || m.Ready
+	}
+	for _, r := range ready {
+		if !r {
+			return false
+		}
+	}
+	return len(ready) > 0
+}
+
+// modelReady reports whether a model is; the error is for one that is not there.
+func (s *service) modelReady(name, version string) (bool, error) {
+	err := s.known(name, version)
+	var unavailable *judge.UnavailableError
+	if errors.As(err, &unavailable) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// index are the models that the repository has.
+func (s *service) index(ready bool) []judge.Status {
+	out := []judge.Status{}
+	for _, m := range s.models.List() {
+		if m.Ready || !ready {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// The states of a model in the repository's index.
+const (
+	stateReady   = "READY"
+	stateUnready = "UNAVAILABLE"
+)
+
+func stateOf(m judge.Status) string {
+	if m.Ready {
+		return stateReady
+	}
+	return stateUnready
+}
+
+// infer answers a request. Its errors are those of package judge, and of ctx.
+func (s *service) infer(ctx context.Context, way, peer string, r tensors.Request) (tensors.Response, error) {
+	samples, _, err := r.Parameters.Int("samples")
+	if err == nil && (samples < 0 || samples > 1<<20) {
+		err = fmt.Errorf("parameter \"samples\" is %d, want the number of draws, or 0 for the detector's", samples)
+	}
+	if err != nil {
+		return tensors.Response{}, &judge.InputError{Err: err}
+	}
+	ctx, cancel, err := s.within(ctx, r.Parameters)
+	if err != nil {
+		return tensors.Response{}, &judge.InputError{Err: err}
+	}
+	defer cancel()
+	m, done, err := s.models.Lease(r.Model, r.Version)
+	if err != nil {
+		return tensors.Response{}, err
+	}
+	defer done()
+	d := m.Detector()
+	wanted, err := choose(d, r.Outputs)
+	if err != nil {
+		return tensors.Response{}, err
+	}
+	rows, given, err := readRows(d, r.Inputs)
+	if err != nil {
+		return tensors.Response{}, err
+	}
+	client := peer
+	if s.Client != nil {
+		client = s.Client(ctx, peer)
+	}
+	verdict, err := m.Judge(ctx, judge.Request{Rows: rows, Given: given, Samples: int(samples), Include: include(wanted), Way: way, Client: client, ID: r.ID})
+	if err != nil {
+		return tensors.Response{}, err
+	}
+	out := tensors.Response{Model: m.Name(), Version: m.Version(), ID: r.ID, Outputs: write(verdict, wanted)}
+	if samples > 0 {
+		out.Parameters = tensors.Parameters{"samples": samples}
+	}
+	return out, nil
+}
+
+// within is the context of a request that names a timeout, in microseconds as
+// Triton has it, and of one on a server with a deadline.
+func (s *service) within(ctx context.Context, p tensors.Parameters) (context.Context, context.CancelFunc, error) {
+	limit := s.Deadline
+	micros, ok, err := p.Int("timeout")
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !ok || micros == 0:
+	case micros < 0:
+		return nil, nil, fmt.Errorf("parameter \"timeout\" is %d, want microseconds", micros)
+	case limit == 0 || micros < limit.Microseconds():
+		limit = time.Duration(min(micros, int64(time.Hour/time.Microsecond))) * time.Microsecond
+	}
+	if limit == 0 {
+		return ctx, func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	return ctx, cancel, nil
+}

@@ -1,0 +1,367 @@
+// Package serve is the guard at work: models that are opened, watched and
+// replaced while requests go on, listeners with the protocols on them, and the
+// life of the process around both.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/serve/judge"
+)
+
+// Options of New.
+type Options struct {
+	Components host.Components
+	Host       host.Options
+	Logger     hclog.Logger // nil: none
+	Access     io.Writer    // of the access log, if the spec wants one; nil: none
+	// Listening is told of each listener, before its first request; nil: nobody is.
+	Listening func(name string, at net.Addr)
+}
+
+// Server serves the models of a spec. What is mounted on it is mounted before Start.
+type Server struct {
+	spec   *Spec
+	o      Options
+	log    hclog.Logger
+	access hclog.Logger // nil: none
+	bearer token
+	admin  token
+	models *Models
+
+	public, open, inner []mount
+	calls               []func(*grpc.Server) error
+	callOptions         []grpc.ServerOption
+
+	certs    *certificates
+	https    []*http.Server
+	grpc     *grpc.Server
+	places   map[string]net.Addr
+	stopping atomic.Bool
+	failed   chan error // of a listener
+	notify   *notifier
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+	reload   sync.Mutex
+}
+
+// mount is a handler and where it stands, as http.ServeMux has it.
+type mount struct {
+	pattern string
+	handler http.Handler
+}
+
+// New makes a server. Nothing is opened yet.
+func New(s *Spec, o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	out := &Server{spec: s, o: o, log: o.Logger, bearer: token(s.Auth.Bearer), admin: token(s.Auth.Admin), places: map[string]net.Addr{}, failed: make(chan error, 4)}
+	if s.Log.Access && o.Access != nil {
+		out.access = accessLog(o.Access)
+	}
+	if o.Host.Logger == nil {
+		o.Host.Logger = o.Logger
+	}
+	out.models = newModels(source{s}, ModelOptions{Components: o.Components, Host: o.Host, Limits: s.Limits, Logger: o.Logger, Patience: time.Duration(s.Limits.Drain)})
+	out.mountWays()
+	return out
+}
+
+// Spec is what the server was made of.
+func (s *Server) Spec() *Spec { return s.spec }
+
+// Models are the server's.
+func (s *Server) Models() *Models { return s.models }
+
+// Logger is the server's.
+func (s *Server) Logger() hclog.Logger { return s.log }
+
+// Watch adds a watcher of every request. Before Start.
+func (s *Server) Watch(w judge.Watcher) { s.models.o.Watchers = append(s.models.o.Watchers, w) }
+
+// Handle mounts a handler for clients, by a pattern of http.ServeMux. Before Start.
+func (s *Server) Handle(pattern string, h http.Handler) {
+	s.public = append(s.public, mount{pattern, h})
+}
+
+// HandleAdmin mounts a handler for administrators. Before Start.
+func (s *Server) HandleAdmin(pattern string, h http.Handler) {
+	s.inner = append(s.inner, mount{pattern, h})
+}
+
+// HandleOpen mounts a handler on admin that needs no token, such as metrics. Before
+// Start.
+func (s *Server) HandleOpen(pattern string, h http.Handler) {
+	s.open = append(s.open, mount{pattern, h})
+}
+
+// Register puts services on the gRPC server, which has the options too. Before Start.
+func (s *Server) Register(register func(*grpc.Server) error, o ...grpc.ServerOption) {
+	s.calls, s.callOptions = append(s.calls, register), append(s.callOptions, o...)
+}
+
+// Address is where a listener of the spec, http, grpc or admin, listens after
+// Start; nil: it does not.
+func (s *Server) Address(listener string) net.Addr { return s.places[listener] }
+
+// Ready reports whether every model answers and the server is not stopping; why
+// says what is not ready, for a log.
+func (s *Server) Ready() (ok bool, why []string) {
+	if s.stopping.Load() {
+		return false, []string{"the server is stopping"}
+	}
+	return s.models.Ready()
+}
+
+// Start listens, and opens the models. What may pass by itself, such as a model
+// server that is not up yet, is tried again for as long as the server runs, which is
+// not ready meanwhile; anything else that is wrong with a model is an error here. The
+// caller must Stop the server after Start, whatever it returned.
+func (s *Server) Start(ctx context.Context) error {
+	life, cancel := context.WithCancel(context.Background())
+	s.cancel, s.notify = cancel, newNotifier()
+	if s.spec.Listen.TLS != nil {
+		var err error
+		if s.certs, err = loadCertificates(*s.spec.Listen.TLS, s.spec.Abs); err != nil {
+			return err
+		}
+	}
+	if err := s.listen(ctx); err != nil {
+		return err
+	}
+	s.notify.status("opening models")
+	if err := s.models.Refresh(ctx); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !lasting(err) {
+			s.log.Warn("a model is not ready yet", "error", err)
+		} else if len(s.spec.Models) > 0 {
+			return err
+		}
+	}
+	s.work.Go(func() { s.keep(life) })
+	s.work.Go(func() { s.watchFiles(life) })
+	return nil
+}
+
+// lasting reports whether one of joined errors will not pass by itself.
+func lasting(err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			if lasting(one) {
+				return true
+			}
+		}
+		return false
+	}
+	return !passing(err)
+}
+
+// listen opens the listeners and serves on them.
+func (s *Server) listen(ctx context.Context) error {
+	for _, p := range s.spec.Listen.all() {
+		if p.at == "" {
+			continue
+		}
+		l, err := listen(ctx, p.at)
+		if err != nil {
+			return fmt.Errorf("listen.%s: %w", p.name, err)
+		}
+		s.places[p.name] = l.Addr()
+		if s.o.Listening != nil {
+			s.o.Listening(p.name, l.Addr())
+		}
+		if p.name == "grpc" {
+			if err := s.serveGRPC(l); err != nil {
+				return errors.Join(err, l.Close())
+			}
+			continue
+		}
+		handler := s.bearer.guard(s.publicHandler())
+		secure := s.certs != nil
+		if p.name == "admin" {
+			handler, secure = s.adminHandler(), s.certs != nil && s.spec.Listen.TLS.Admin
+		}
+		s.serveHTTP(p.name, l, handler, secure)
+	}
+	return nil
+}
+
+func (s *Server) publicHandler() http.Handler {
+	mux := http.NewServeMux()
+	for _, m := range s.public {
+		mux.Handle(m.pattern, m.handler)
+	}
+	return mux
+}
+
+// Times that keep connections that do nothing from piling up.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+)
+
+func (s *Server) serveHTTP(name string, l net.Listener, h http.Handler, secure bool) {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Handler: s.around(name, h), ReadHeaderTimeout: headerTime, ReadTimeout: time.Duration(s.spec.Limits.Read), IdleTimeout: idleTime,
+		MaxHeaderBytes: 64 << 10, Protocols: protocols, ErrorLog: s.log.Named(name).StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})}
+	s.https = append(s.https, server)
+	serve := server.Serve
+	if secure {
+		server.TLSConfig = s.certs.config()
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	s.work.Go(func() {
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("listen.%s: %w", name, err)
+		}
+	})
+}
+
+func (s *Server) serveGRPC(l net.Listener) error {
+	o := append([]grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream), grpc.ConnectionTimeout(headerTime),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 2 * idleTime, Time: idleTime, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	}, s.callOptions...)
+	if s.certs != nil {
+		o = append(o, grpc.Creds(credentials.NewTLS(s.certs.config())))
+	}
+	s.grpc = grpc.NewServer(o...)
+	for _, register := range s.calls {
+		if err := register(s.grpc); err != nil {
+			return err
+		}
+	}
+	s.work.Go(func() {
+		if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			s.failed <- fmt.Errorf("listen.grpc: %w", err)
+		}
+	})
+	return nil
+}
+
+const (
+	soon  = time.Second      // between two looks while something is not ready
+	later = 30 * time.Second // and when all is
+)
+
+// keep opens what could not be opened yet, and tells the service manager.
+func (s *Server) keep(ctx context.Context) {
+	told, beat := false, s.notify.watchdog()
+	last := time.Now()
+	for {
+		ready, _ := s.Ready()
+		if ready && !told {
+			told = true
+			s.log.Info("ready")
+			s.notify.ready()
+		}
+		s.notify.alive()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(soon, beat)):
+		}
+		if !ready || time.Since(last) > later {
+			last = time.Now()
+			_ = s.models.Refresh(ctx) // refusals are logged
+		}
+	}
+}
+
+// Reload opens what has changed, beside what is in use, and reads certificates
+// again. What is wrong is refused, and what was in use stays.
+func (s *Server) Reload(ctx context.Context) error {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	s.notify.reloading()
+	defer s.notify.ready()
+	var err error
+	if s.certs != nil {
+		if err = s.certs.reload(); err != nil {
+			s.log.Error("certificates were refused", "error", err)
+		}
+	}
+	return errors.Join(err, s.models.Refresh(ctx))
+}
+
+// Failed gives what ends a listener by itself.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Stop makes the server unready, lets what is under way be answered until ctx is
+// done, and ends what is left then. The error says that there was something left.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopping.Store(true)
+	if s.notify != nil {
+		s.notify.stopping()
+	}
+	if s.cancel != nil {
+		s.cancel()
+	}
+	var cut atomic.Bool
+	var wg sync.WaitGroup
+	for _, h := range s.https {
+		wg.Go(func() {
+			if h.Shutdown(ctx) != nil {
+				cut.Store(true)
+				_ = h.Close()
+			}
+		})
+	}
+	if s.grpc != nil {
+		wg.Go(func() {
+			done := context.AfterFunc(ctx, func() {
+				cut.Store(true)
+				s.grpc.Stop()
+			})
+			defer done()
+			s.grpc.GracefulStop()
+		})
+	}
+	wg.Wait()
+	s.models.Close(ctx)
+	s.work.Wait()
+	if cut.Load() {
+		return errors.New("requests that were under way were cut off: they took longer than limits.drain")
+	}
+	return nil
+}
+
+// Run starts the server, serves until ctx is done, and stops within limits.drain.
+// reload asks for a Reload, as SIGHUP does; nil: nothing does.
+func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
+	err := s.Start(ctx)
+	for err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-s.failed:
+		case <-reload:
+			_ = s.Reload(ctx) // what was refused is in the log
+			continue
+		}
+		break
+	}
+	stop, cancel := context.WithTimeout(context.Background(), time.Duration(s.spec.Limits.Drain))
+	defer cancel()
+	return errors.Join(err, s.Stop(stop))
+}
