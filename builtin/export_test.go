@@ -30,7 +30,7 @@ const (
 data:
   train:       {dataset: digits, split: train, range: [0, 300]}
   calibration: {dataset: digits, split: calibration}
-classifier: {plugin: mlp, config: {hidden: [24], range: [0, 1]}, train: {epochs: 4}}
+classifier: {plugin: mlp, config: {hidden: [24]}, train: {epochs: 4}}
 vae:
   latent_dim: 6
   encoder: [{dense: {units: 24, activation: gelu}}, layer_normalization]
@@ -76,6 +76,7 @@ var exported = map[string]string{
 	"flat standard":    `detector: {method: vae, samples: 2, score: kl}`,
 	"image kl":         `detector: {method: vae, samples: 3, score: [kl, ce_top], fusion: cauchy}`,
 	"image by class":   "detector: {method: vae, samples: 2, score: kl}\nthreshold: {fpr: 0.1, by: predicted_class, min_rows: 10}",
+	"image careful":    "detector: {method: vae, samples: 3, score: kl, correct: {loss: 0.02}}\nthreshold: {fpr: 0.3}",
 }
 
 // TestExport: a guard exported as ONNX says what Detect says, whether the classifier
@@ -92,7 +93,7 @@ func TestExport(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, err := d.Detector.Detect(t.Context(), rows.X, detect.Include{Probabilities: true})
+			want, err := d.Detector.Detect(t.Context(), rows.X, detect.Include{Probabilities: true, ProbabilitiesReconstructed: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,6 +123,9 @@ func exportGuard(t *testing.T, dir, name, text string) *host.Detector {
 	full := "api_version: vaeguard/v1\nkind: Experiment\nname: export\nseed: 5\n" + start + text
 	if !strings.Contains(text, "threshold") {
 		full += "\nthreshold: {fpr: 0.1}"
+	}
+	if strings.Contains(text, "feature_squeezing") {
+		full = strings.Replace(full, "{hidden: [24]}", "{hidden: [24], range: [0, 1]}", 1)
 	}
 	if name == "flat standard" {
 		full = strings.ReplaceAll(full, "dataset: digits,", "dataset: digits, scale: standard,")
@@ -314,11 +318,25 @@ func compareRuntime(t *testing.T, python, dir string, d *host.Detector, whole, p
 		writeArray(t, filepath.Join(dir, name+".npy"), y)
 	}
 	got["after"] = runGraph(t, python, dir, "after.onnx", parts.After)
+	kept := 0 // rows whose correction is held back
+	defer func() {
+		if d.State().Correction != nil && kept == 0 {
+			t.Error("no row is held back from correction: the guard shows nothing")
+		}
+	}()
 	for _, part := range []string{"whole", "after"} {
 		g := got[part]
 		compareScores(t, g.Score, want, closeness(d))
 		for i, w := range want.Score {
 			tie := math.Abs(w-d.Threshold().Value) <= 1e-4*(1+math.Abs(w))
+			if c := d.State().Correction; c != nil { // the least margin is that of a calibration row
+				q, p := want.ProbabilitiesReconstructed.Row(i), want.Predicted[i]
+				margin := math.Log(float64(q[want.Reconstructed[i]]) / float64(q[p]))
+				tie = tie || math.Abs(margin-c.Least[p]) <= 1e-4*(1+math.Abs(margin))
+				if want.Adversarial[i] && want.Corrected[i] != want.Reconstructed[i] {
+					kept++
+				}
+			}
 			if (g.Flag[i] == 1) != want.Adversarial[i] && !tie {
 				t.Errorf("%s: row %d is flagged: %d, want %v", part, i, g.Flag[i], want.Adversarial[i])
 			}

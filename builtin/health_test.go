@@ -2,6 +2,8 @@ package builtin_test
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -76,6 +78,66 @@ func TestBadGuardsAreFoundOut(t *testing.T) {
 				t.Error("--strict would accept it")
 			}
 		})
+	}
+}
+
+// A classifier that was trained on raw rows and gets standardised ones is found
+// out, by what its author declares and without a word from the author, and so is the
+// cause; with the rows that it was trained on there is nothing to find.
+func TestUnitsOfTheClassifier(t *testing.T) {
+	e, err := host.Load("digits-mlp", []string{"classifier.train.epochs=15", "classifier.config={hidden: [64]}"}, builtin.Components(), host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	dir := t.TempDir()
+	cl, err := e.StartClassifier(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.safetensors"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("weights %v (%v)", files, err)
+	}
+	text, err := os.ReadFile("../specs/digits-mlp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := filepath.Join(dir, "ready.yaml")
+	section := strings.Replace(string(text), "  config: {hidden: [64], range: [0, 1]}\n  train: {epochs: 30, batch_size: 32}\n", fmt.Sprintf("  config: {hidden: [64], weights: %s}\n", filepath.ToSlash(files[0])), 1)
+	if section == string(text) {
+		t.Fatal("the spec has another classifier")
+	}
+	if err := os.WriteFile(spec, []byte(section), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ready := []string{"train.epochs=1", "train.early_stopping=null"}
+	scaled := slices.Clone(ready)
+	for _, role := range []string{"train", "validation", "calibration", "test"} {
+		scaled = append(scaled, "data."+role+".scale=standard")
+	}
+	finding := func(set ...string) (health.Finding, *health.Report) {
+		r := trained(t, spec, set...)
+		f, _ := r.Finding(health.Classifier)
+		t.Logf("%s: %s", f.Severity, f.Message)
+		return f, r
+	}
+	const declared = "classifier.accuracy=0.95"
+	f, r := finding(append(scaled, declared)...)
+	if f.Severity == health.Note || !strings.Contains(f.Message, "its author declares 95.0 %") || !strings.Contains(f.Message, "without data.prepare and scale, it is right on") || !strings.HasPrefix(f.Cures[0], "data.prepare: leave out") {
+		t.Errorf("%+v", f)
+	}
+	if r.AccuracyDeclared == nil || *r.AccuracyDeclared != 0.95 || r.AccuracyUnprepared == nil || *r.AccuracyUnprepared < 0.9 {
+		t.Errorf("declared %v, on raw rows %v", r.AccuracyDeclared, r.AccuracyUnprepared)
+	}
+	if f, _ := finding(scaled...); f.Severity == health.Note || !strings.HasPrefix(f.Cures[0], "data.prepare: leave out") {
+		t.Errorf("nothing is declared: %+v", f)
+	}
+	if f, r := finding(append(ready, declared)...); f.Severity != health.Note || r.AccuracyUnprepared != nil {
+		t.Errorf("raw rows: %+v", f)
 	}
 }
 

@@ -164,6 +164,13 @@ func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
 	if _, coded := m.(detect.Coded); coded && s.VAE == nil && s.Train != nil && !d.Given("vae") {
 		errs = append(errs, d.Errorf("train", "there is no vae to train; add the section vae"))
 	}
+	if c, coded := m.(detect.Coded); coded && c.Coding() == vae.Sampled && s.VAE != nil && !s.VAE.Auto && s.VAE.From == "" && s.VAE.LatentDim == 0 && !found.Below("vae.latent_dim") {
+		if d.Given("vae.latent_dim") {
+			errs = append(errs, d.Errorf("vae.latent_dim", "must be >= 1 and <= 1048576, got 0"))
+		} else {
+			errs = append(errs, d.Errorf("vae", `missing key "latent_dim"`))
+		}
+	}
 	if h, ok := m.(detect.Hardenable); s.Train != nil && s.Train.Harden != nil && !(ok && h.Hardenable()) {
 		errs = append(errs, d.Errorf("train.harden", "method %s reconstructs nothing that could be hardened", s.Detector.Method.Name))
 	}
@@ -189,6 +196,9 @@ func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
 			if k.set {
 				errs = append(errs, d.Errorf("threshold."+k.name, "needs data.calibration: clean rows, held out"))
 			}
+		}
+		if s.Detector.Correct != nil && t.Value != nil {
+			errs = append(errs, d.Errorf("detector.correct", "needs data.calibration, from which it learns what correction costs"))
 		}
 	}
 	return errs
@@ -268,6 +278,9 @@ func (s *Spec) checkShapes(d *spec.Document, c Components) spec.Errors {
 // checkScores finds scores that read what the method does not have.
 func (s *Spec) checkScores(d *spec.Document, f detect.Form) spec.Errors {
 	var errs spec.Errors
+	if s.Detector.Correct != nil && f.Rebuilt == 0 {
+		errs = append(errs, d.Errorf("detector.correct", "method %s reconstructs nothing, and corrects no row", s.Detector.Method.Name))
+	}
 	for i, n := range s.Detector.NamedScores() {
 		if err := detect.CheckScore(n, s.Detector.Method.Name, f, true); err != nil {
 			errs = append(errs, d.Errorf(s.Detector.Score[i].Path, "%v", err))

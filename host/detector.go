@@ -284,8 +284,8 @@ func (d *Detector) Threshold() detect.Threshold {
 
 // ClassNames are the names of the classes, in order; nil if they have no names.
 func (d *Detector) ClassNames() []string {
-	if door := d.Experiment.rows.door; door != nil && len(door.Classes) > 0 {
-		return door.Classes
+	if names := d.Experiment.classNames(); len(names) > 0 {
+		return names
 	}
 	if d.Saved == nil {
 		return nil

@@ -36,6 +36,7 @@ type EvaluateOptions struct {
 	// Unconstrained lets attacks make rows that the data's constraints call
 	// impossible, for comparison; the report says so.
 	Unconstrained bool
+	Limit         int       // class-balanced number of rows to attack; 0: the spec's evaluate.limit
 	Transfer      *Detector // of another seed for the same classifier, on which transfer attacks are made; nil: the spec's
 }
 
@@ -165,6 +166,9 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		Progress: func(stage string, done, total int) {
 			d.Experiment.o.progress(Progress{Stage: stage, Done: done, Total: total, Ended: done >= total})
 		},
+	}
+	if o.Limit > 0 {
+		eo.Section.Limit = o.Limit
 	}
 	if d.Saved != nil {
 		eo.Health = d.Saved.Meta.Health

@@ -142,6 +142,9 @@ func (s *Spec) describe(in tensor.Shape, classes int) ([]nn.LayerInfo, error) {
 
 // decoderShape is the shape that the decoder ends in, which must be the input's.
 func (s *Spec) decoderShape() (tensor.Shape, error) {
+	if s.VAE.LatentDim == 0 { // the encoder's width, which goes by the input's
+		return nil, s.Errorf("data", "the shape of the data is not known")
+	}
 	seq, err := nn.Build(s.VAE.Decoder, tensor.Shape{s.VAE.LatentDim}, nn.FreshRand(s.Seed))
 	if err != nil {
 		return nil, placeError(s.Document, "vae", &vae.PartError{Part: "vae.decoder", Err: err})

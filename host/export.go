@@ -162,6 +162,10 @@ func (d *Detector) graphAfter(b *graph.Builder, rows detect.GraphedRows, output 
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
+	corrected := "reconstructed where flagged, else predicted"
+	if d.State().Correction != nil {
+		corrected = "reconstructed where flagged and the reconstruction prefers it by enough, else predicted"
+	}
 	b.Output(port("is_adversarial", graph.Int64, "1: flagged", "n"), b.Cast(r.Adversarial, graph.Int64))
 	b.Output(port("instance_score", graph.Double, "higher is stranger", "n"), r.Score)
 	if r.PValue != (graph.Value{}) {
@@ -169,7 +173,7 @@ func (d *Detector) graphAfter(b *graph.Builder, rows detect.GraphedRows, output 
 	}
 	b.Output(port("predicted", graph.Int64, "the classifier's class", "n"), r.Predicted)
 	b.Output(port("reconstructed", graph.Int64, "its class of the reconstruction", "n"), r.Reconstructed)
-	b.Output(port("corrected", graph.Int64, "reconstructed where flagged, else predicted", "n"), r.Corrected)
+	b.Output(port("corrected", graph.Int64, corrected, "n"), r.Corrected)
 	return b.Model(d.graphMeta(part))
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/health"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -39,18 +40,19 @@ func (d *Detector) trainedHealth(ctx context.Context) (*health.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.health(seen, rows.Labels, string(role)), nil
+	return d.health(ctx, seen, rows, string(role)), nil
 }
 
-// health judges what Detect says of clean rows with the present threshold.
-// labels may be nil.
-func (d *Detector) health(r *detect.Result, labels []int, source string) *health.Report {
+// health judges what Detect says of clean rows, which may have labels, with the
+// present threshold.
+func (d *Detector) health(ctx context.Context, r *detect.Result, rows *dataset.Data, source string) *health.Report {
 	o, t := d.Options(), d.Threshold()
 	m := health.Measured{
 		Source: source, Classes: d.Info().NumClasses, Names: d.ClassNames(),
-		Labels: labels, Predicted: r.Predicted, Score: r.Score, Flagged: r.Adversarial,
+		Labels: rows.Labels, Predicted: r.Predicted, Score: r.Score, Flagged: r.Adversarial, Corrected: r.Corrected, Abstains: d.State().Correction != nil,
 		Promised: deref(t.Rule.FPR), Threshold: t.Value, ByClass: t.ByClass != nil, Code: spread(r.Latent), Surrogate: surrogate(d.gradientReport()),
 	}
+	m.Declared, m.Unprepared = d.declared(), d.unprepared(ctx, rows)
 	_, m.Coded = d.Experiment.Spec.Detector.Chosen().(detect.Coded)
 	if o.Opinion.Form().Rebuilt > 0 {
 		m.Reconstructed = r.Reconstructed
@@ -62,6 +64,52 @@ func (d *Detector) health(r *detect.Result, labels []int, source string) *health
 		}
 	}
 	return health.Judge(m)
+}
+
+// declared is the accuracy that the classifier's author declares; 0: none.
+func (d *Detector) declared() float64 {
+	m := d.Experiment.Spec.Classifier.Model
+	if m.Accuracy != nil {
+		return *m.Accuracy
+	}
+	if p, err := m.Find(d.Experiment.finder(), d.Experiment.Spec.Abs(".")); err == nil {
+		return p.Manifest.Accuracy
+	}
+	return 0
+}
+
+// mostUnprepared bounds the rows that are asked about twice.
+const mostUnprepared = 1000
+
+// unprepared is what the classifier says of the rows as the files have them, where
+// the guard gives it prepared ones of the same shape that it was not trained on here
+// and that classifier.preprocess does not take back: whoever trained it may not have
+// prepared them. nil: there is nothing to compare, or it does not take such rows.
+func (d *Detector) unprepared(ctx context.Context, rows *dataset.Data) *health.Unprepared {
+	m := d.Experiment.Spec.Classifier.Model
+	if m.Train != nil || m.Preprocess != nil || rows.Labels == nil {
+		return nil
+	}
+	door, err := d.Experiment.Door()
+	if err != nil || door.Identity() {
+		return nil
+	}
+	n := min(rows.X.N(), mostUnprepared)
+	x, err := door.Undo(rows.X.Rows(0, n))
+	if err != nil || !x.Example().Equal(rows.X.Example()) {
+		return nil
+	}
+	z, err := d.Classifier.Predict(ctx, x)
+	if err != nil {
+		return nil
+	}
+	u := &health.Unprepared{N: n}
+	for i := range n {
+		if oracle.Argmax(z.Row(i)) == rows.Labels[i] {
+			u.Right++
+		}
+	}
+	return u
 }
 
 // spread is the standard deviation of each column; nil of nil.

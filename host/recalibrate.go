@@ -25,16 +25,17 @@ func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule det
 		return fmt.Errorf("%s is a pack, which does not change in place: have it written to another with --out X.vg, or a folder with --out X/", d.Saved.Dir)
 	}
 	var x *tensor.Tensor
+	var labels []int
 	if rows != nil {
-		x = rows.X
+		x, labels = rows.X, rows.Labels
 	}
-	_, seen, err := d.CalibrateDetect(ctx, x, rule, healthParts)
+	_, seen, err := d.CalibrateDetect(ctx, x, labels, rule, healthParts)
 	if err != nil {
 		return err
 	}
 	var judged *health.Report
 	if seen != nil && rule.Percentile == nil { // whose rows may be a mixture
-		judged = d.health(seen, rows.Labels, string(dataset.RoleCalibration))
+		judged = d.health(ctx, seen, rows, string(dataset.RoleCalibration))
 	}
 	if packed {
 		return d.repack(out, judged)

@@ -33,15 +33,16 @@ func (e *UncalibratedError) Error() string {
 func (e *UncalibratedError) Unwrap() error { return e.Err }
 
 // afterTraining are the parts of a spec that may change before a resumption.
-const afterTraining = "name, data.calibration, data.test, detector.score, detector.fusion, threshold, attacks, corruptions and evaluate"
+const afterTraining = "name, data.calibration, data.test, classifier.accuracy, detector.score, detector.fusion, detector.correct, threshold, attacks, corruptions and evaluate"
 
 // training is the part of the spec that decides what is trained, which a
 // checkpoint belongs to.
 func (s *Spec) training() *Spec {
 	t := *s
 	t.Name, t.Threshold, t.Attacks, t.Corruptions, t.Evaluate = "", nil, nil, nil, evaluate.Section{}
+	t.Classifier.Model.Accuracy = nil
 	t.Data.Calibration, t.Data.Test, t.Data.AllowOverlap = nil, nil, false
-	t.Detector.Score, t.Detector.Fusion, t.Detector.DataType = nil, detect.NoFusion, ""
+	t.Detector.Score, t.Detector.Fusion, t.Detector.Correct, t.Detector.DataType = nil, detect.NoFusion, nil, ""
 	if m, ok := s.Detector.Chosen().(detect.Trimmer); ok {
 		t.Detector.Method.Value = m.Trimmed()
 	}

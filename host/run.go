@@ -20,6 +20,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/rundir"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/train"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // RunOptions say where a run goes.
@@ -317,11 +318,16 @@ func (e *Experiment) calibrate(ctx context.Context, d *Detector) error {
 	if e.Spec.Threshold == nil {
 		return nil
 	}
-	x, err := e.optional(dataset.RoleCalibration)
-	if err != nil {
-		return err
+	var x *tensor.Tensor
+	var labels []int
+	if e.Spec.Data.Calibration != nil {
+		rows, err := e.Rows(dataset.RoleCalibration)
+		if err != nil {
+			return err
+		}
+		x, labels = rows.X, rows.Labels
 	}
-	t, seen, err := d.CalibrateDetect(ctx, x, *e.Spec.Threshold, healthParts)
+	t, seen, err := d.CalibrateDetect(ctx, x, labels, *e.Spec.Threshold, healthParts)
 	if err != nil {
 		return e.Spec.Errorf("threshold", "%v", err)
 	}

@@ -161,6 +161,8 @@ var streamedCases = map[string]streamedCase{
 		spec: imageVAE + "train: {epochs: 2, batch_size: 8, loss: {elbo: {cov_elbo: {cov_full: {shrinkage: 0.2}}}}}\n"},
 	"floats": {source: "file: x.npy, labels: y.npy, range: [2, 43]", rows: floatNPY,
 		spec: strings.Replace(imageVAE, "latent_dim: 2", "latent_dim: 2, normalize: minmax", 1) + "train: {epochs: 2, batch_size: 8, harden: {norm: linf, eps: 0.1, steps: 2}}\n"},
+	"weighted": {source: "file: x.npy, labels: y.npy", rows: floatNPY,
+		spec: imageVAE + "train: {epochs: 2, batch_size: 8, class_weight: balanced, harden: {norm: linf, eps: 0.1, steps: 1}}\n"},
 	"differences": {source: "file: x.npy, labels: y.npy", rows: floatNPY, model: ", gradient: finite_difference", spec: imageVAE + "train: {epochs: 1, batch_size: 8}\n"},
 	"surrogate":   {source: "file: x.npy, labels: y.npy", rows: floatNPY, model: ", gradient: surrogate, surrogate: {min_agreement: 0.1, epochs: 1}", spec: imageVAE + "train: {epochs: 1, batch_size: 8}\n"},
 	"idx":         {source: "idx: x, labels: y", rows: idxFiles, spec: imageVAE + "train: {epochs: 2, batch_size: 8, loss: bce}\n"},

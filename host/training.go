@@ -172,7 +172,7 @@ func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from 
 		return err
 	}
 	o := train.Options{
-		Classifier: cl, Setup: s.setup(), Hidden: g.heads, Seed: s.Seed,
+		Classifier: cl, ClassNames: e.classNames(), Setup: s.setup(), Hidden: g.heads, Seed: s.Seed,
 		Save: run.WriteCheckpoint, Resume: resume, Fingerprint: s.fingerprint(resume), Events: e.trainEvents(run),
 	}
 	if s.Train != nil {
@@ -199,6 +199,14 @@ func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from 
 		return s.Errorf("", "%v", err)
 	}
 	return fmt.Errorf("train: %w", err)
+}
+
+// classNames are those of the labels, as far as rows have been read; nil: none.
+func (e *Experiment) classNames() []string {
+	if e.rows.door == nil {
+		return nil
+	}
+	return e.rows.door.Classes
 }
 
 // setup are the settings of losses and metrics that the section detector gives.

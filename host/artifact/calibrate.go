@@ -37,7 +37,7 @@ func Recalibrate(path string, s detect.State, data map[string]string, h *health.
 		return err
 	}
 	m := d.Meta
-	m.Threshold, m.Health = thresholdMeta(s.Threshold), h
+	m.Threshold, m.Correction, m.Health = thresholdMeta(s.Threshold), correctionMeta(s.Correction), h
 	if data != nil {
 		m.Data = data
 	}

@@ -192,7 +192,10 @@ func Files(dir string) (own map[string][]byte, classifier []string, err error) {
 // readState restores the calibration and holds that the threshold follows
 // from it.
 func readState(m Meta, content map[string][]byte) (detect.State, error) {
-	s := detect.State{Threshold: m.Threshold.detect()}
+	s := detect.State{Threshold: m.Threshold.detect(), Correction: m.Correction.detect()}
+	if c := s.Correction; c != nil && len(c.Least) != m.Classifier.Classes {
+		return s, fmt.Errorf("%s: correction has %d margins for %d classes", MetaFile, len(c.Least), m.Classifier.Classes)
+	}
 	if b, ok := content[CalibrationFile]; ok {
 		rows, err := decodeNPY(b)
 		if err != nil {

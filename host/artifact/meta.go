@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
@@ -28,8 +29,9 @@ type Meta struct {
 	Name          string            `json:"name"`   // of the spec
 	Method        string            `json:"method"` // vae, ae, …
 	Threshold     *Threshold        `json:"threshold"`
-	Seeds         map[string]uint64 `json:"seeds"`       // by purpose
-	InputShape    tensor.Shape      `json:"input_shape"` // of rows as the guard takes them
+	Correction    *Correction       `json:"correction,omitempty"` // nil: each flagged row is corrected
+	Seeds         map[string]uint64 `json:"seeds"`                // by purpose
+	InputShape    tensor.Shape      `json:"input_shape"`          // of rows as the guard takes them
 	// Signature says what a raw row is; nil in format version 1.
 	Signature  *signature.Signature `json:"signature,omitempty"`
 	LatentDim  int                  `json:"latent_dim,omitempty"`
@@ -113,6 +115,45 @@ func (t *Threshold) detect() *detect.Threshold {
 		Rule: detect.Rule{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given, By: t.By, MinRows: t.MinRows}}
 	for _, c := range t.Classes {
 		out.ByClass = append(out.ByClass, detect.ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Own: !c.Pooled})
+	}
+	return out
+}
+
+// Correction is detect.Correction in JSON.
+type Correction struct {
+	Loss      float64 `json:"loss"`
+	ClassLoss float64 `json:"class_loss"`
+	N         int     `json:"n"`
+	Labelled  bool    `json:"labelled"`
+	// Margin is the least by predicted class, as log-odds; null: the class is always
+	// corrected.
+	Margin []*float64 `json:"margin"`
+}
+
+func correctionMeta(c *detect.Correction) *Correction {
+	if c == nil {
+		return nil
+	}
+	out := &Correction{Loss: c.Loss, ClassLoss: c.ClassLoss, N: c.N, Labelled: c.Labelled, Margin: make([]*float64, len(c.Least))}
+	for i, v := range c.Least {
+		if !math.IsInf(v, -1) {
+			out.Margin[i] = &c.Least[i]
+		}
+	}
+	return out
+}
+
+func (c *Correction) detect() *detect.Correction {
+	if c == nil {
+		return nil
+	}
+	out := &detect.Correction{Correct: detect.Correct{Loss: c.Loss, ClassLoss: c.ClassLoss}, N: c.N, Labelled: c.Labelled}
+	for _, v := range c.Margin {
+		if v == nil {
+			out.Least = append(out.Least, math.Inf(-1))
+		} else {
+			out.Least = append(out.Least, *v)
+		}
 	}
 	return out
 }

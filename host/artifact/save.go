@@ -121,7 +121,7 @@ func (d *Detector) fill(dir string) error {
 		}
 	}
 	m := d.Meta
-	m.FormatVersion, m.Threshold, m.Versions = FormatVersion, thresholdMeta(d.State.Threshold), versions(m.Versions)
+	m.FormatVersion, m.Threshold, m.Correction, m.Versions = FormatVersion, thresholdMeta(d.State.Threshold), correctionMeta(d.State.Correction), versions(m.Versions)
 	m.Files, m.Sizes = map[string]string{}, map[string]int64{}
 	if d.ClassifierDir != "" {
 		if err := copyTree(d.ClassifierDir, dir, &m); err != nil {

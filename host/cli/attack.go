@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -73,7 +76,11 @@ func (a *app) attackCommand() *cobra.Command {
 }
 
 func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chosen attack.Attack) (err error) {
-	t, err := host.OpenTarget(ctx, target, f.setSpec, a.c, f.open.options(a))
+	set, err := a.withRows(target, f)
+	if err != nil {
+		return err
+	}
+	t, err := host.OpenTarget(ctx, target, set, a.c, f.open.options(a))
 	if err != nil {
 		return err
 	}
@@ -128,6 +135,35 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 		fmt.Fprintln(a.stderr, "warning: "+w)
 	}
 	return nil
+}
+
+// withRows are the overrides of a spec, which may have no section data: then the rows
+// of --data say what a row is.
+func (a *app) withRows(target string, f attackFlags) ([]string, error) {
+	if _, err := artifact.Resolve(target); err == nil || f.rows.data == "" || pack.Is(target) {
+		return f.setSpec, nil
+	}
+	e, err := host.Load(target, f.setSpec, a.c, a.options())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = e.Close() }() // nothing was read
+	if e.Spec.Data.Describing() != "" {
+		return f.setSpec, nil
+	}
+	path, err := filepath.Abs(f.rows.data)
+	if err != nil {
+		return nil, err
+	}
+	key := "file"
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		key = "folder"
+	}
+	source := fmt.Sprintf("%s: %q", key, path)
+	if f.rows.label != "" {
+		source += fmt.Sprintf(", label: %q", f.rows.label)
+	}
+	return append(slices.Clone(f.setSpec), "data.test={"+source+"}"), nil
 }
 
 // attacked are the rows to attack, as the guard takes them.

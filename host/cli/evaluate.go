@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var rows dataFlags
 	var gates []string
 	var anyClassifier, unconstrained bool
+	var limit int
 	var flags openFlags
 	c := &cobra.Command{
 		Use:   "evaluate DETECTOR --out DIR",
@@ -28,6 +30,9 @@ func (a *app) evaluateCommand() *cobra.Command {
 			}
 			if rows.data == "" && rows.labels != "" {
 				return usagef("--labels needs --data")
+			}
+			if limit < 0 {
+				return usagef("--limit %d: want 0 or more", limit)
 			}
 			read, err := rows.options(a)
 			if err != nil {
@@ -41,7 +46,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 				}
 				parsed = append(parsed, g)
 			}
-			o := host.EvaluateOptions{Unconstrained: unconstrained}
+			o := host.EvaluateOptions{Unconstrained: unconstrained, Limit: limit}
 			if attacks != "" {
 				if o.Attacks, err = host.ReadAttacks(attacks, a.c); err != nil {
 					return err
@@ -73,7 +78,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 				return err
 			}
 			command := evaluateLine(args[0], map[string]bool{"any-classifier": anyClassifier, "unconstrained": unconstrained}, flags, [2]string{"attacks", attacks}, [2]string{"data", rows.data}, [2]string{"labels", rows.labels}, [2]string{"label", rows.label}, [2]string{"input-format", rows.format}, [2]string{"header", rows.header},
-				[2]string{"transfer-from", transfer}, [2]string{"out", out})
+				[2]string{"limit", count(limit)}, [2]string{"transfer-from", transfer}, [2]string{"out", out})
 			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command, Data: rows.data}); err != nil {
 				return err
 			}
@@ -98,11 +103,20 @@ func (a *app) evaluateCommand() *cobra.Command {
 	rows.add(c.Flags(), a.c.Formats, "clean rows (default: the spec's data.test)", "labels of --data, where it has none itself: a file")
 	c.Flags().StringVar(&transfer, "transfer-from", "", "detector of another seed, on which transfer attacks are made")
 	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit with code 3 if the condition holds: 'attacks.pgd.auc<0.95'")
+	c.Flags().IntVar(&limit, "limit", 0, "class-balanced number of rows to attack (default: the spec's evaluate.limit)")
 	c.Flags().BoolVar(&unconstrained, "unconstrained", false, "let attacks make rows that the data's constraints call impossible, for comparison")
 	c.Flags().StringVar(&out, "out", "", "directory to write the report to")
 	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
 	flags.add(c)
 	return c
+}
+
+// count is a number as a flag has it, "" for 0.
+func count(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 // evaluateLine is the shell command of an evaluation. flags are the names and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -79,6 +80,9 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 	} else {
 		fmt.Fprintln(a.stdout, "threshold   none: set one with vaeguard calibrate")
 	}
+	if m.Correction != nil {
+		fmt.Fprintf(a.stdout, "correction  %s\n", correctionText(m.Correction, m.Classifier.Labels))
+	}
 	a.printHealth(m.Health, "health      %s\n")
 	if len(layers) > 0 {
 		return vae.WriteTable(a.stdout, layers)
@@ -95,6 +99,9 @@ func gradientLines(r gradient.Report) []string {
 		first = "from a surrogate"
 		if f := r.HeldOut; f != nil {
 			first += fmt.Sprintf(" that agrees with the classifier on %.3f of %d held-out rows (mean KL %.3g)", f.Agreement, f.N, f.KL)
+			if f.Balanced > 0 {
+				first += fmt.Sprintf(", %.3f in the mean over classes where a constant has %.3f of the rows", f.Balanced, f.Majority)
+			}
 		}
 		if f := r.Noisy; f != nil {
 			first += fmt.Sprintf(", on %.3f with noise", f.Agreement)
@@ -130,6 +137,25 @@ func classThresholdText(names []string, class int, t artifact.ClassThreshold) st
 		return fmt.Sprintf("predicted %s: that of all (calibration scores: %d)", name, t.N)
 	}
 	return fmt.Sprintf("predicted %s: %.6g (rank %d of %d calibration scores)", name, t.Value, t.Rank, t.N)
+}
+
+// correctionText says which flagged rows keep the classifier's answer.
+func correctionText(c *artifact.Correction, names []string) string {
+	var kept []string
+	for class, margin := range c.Margin {
+		if margin == nil {
+			continue
+		}
+		name := fmt.Sprint(class)
+		if class < len(names) {
+			name = names[class]
+		}
+		kept = append(kept, fmt.Sprintf("%s %.3g", name, *margin))
+	}
+	if len(kept) == 0 {
+		return fmt.Sprintf("of each flagged row: it did no harm on %d calibration rows", c.N)
+	}
+	return fmt.Sprintf("of flagged rows whose second opinion has log-odds above (by predicted class): %s; expected to put at most %.2g %% of clean rows wrong, %.2g %% of a class (%d calibration rows)", strings.Join(kept, ", "), 100*c.Loss, 100*c.ClassLoss, c.N)
 }
 
 func thresholdText(t *artifact.Threshold) string {

@@ -293,7 +293,7 @@ func TestCalibrateDetect(t *testing.T) {
 		for _, rule := range []Rule{{FPR: ptr(0.2)}, {FPR: ptr(0.2), By: ByPredictedClass, MinRows: 10}} {
 			d := build(t, o)
 			x := inputs(1, 200)
-			_, got, err := d.CalibrateDetect(ctx, x, rule, everything)
+			_, got, err := d.CalibrateDetect(ctx, x, nil, rule, everything)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -307,7 +307,51 @@ func TestCalibrateDetect(t *testing.T) {
 		}
 	}
 	d := build(t, options())
-	if _, r, err := d.CalibrateDetect(ctx, nil, Rule{Value: ptr(1)}, everything); err != nil || r != nil {
+	if _, r, err := d.CalibrateDetect(ctx, nil, nil, Rule{Value: ptr(1)}, everything); err != nil || r != nil {
 		t.Errorf("without rows: %v, %v", r, err)
+	}
+}
+
+// A rare class that falls back to the threshold of all classes has what that
+// promises, nothing of its own, and takes nothing from the others: over 2,000
+// simulated calibration sets the frequent classes keep theirs (one-sided exact
+// binomial test at 1 %), and a row of any class is above the pooled threshold no more
+// often than promised.
+func TestCoverageBesideASmallClass(t *testing.T) {
+	const draws, alpha, n = 2000, 0.1, 400
+	shares := []float64{.7, .28, .02}
+	r := rand.New(rand.NewPCG(21, 28))
+	limit := 0
+	for b := (distuv.Binomial{N: draws, P: alpha}); b.Survival(float64(limit)) > 0.01; {
+		limit++
+	}
+	flagged, fell, pooled := make([]int, 3), 0, 0
+	for range draws {
+		scores, classes := drawClasses(r, n, shares)
+		th, err := NewClassThresholds(Rule{FPR: ptr(alpha), By: ByPredictedClass}, scores, classes, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for c := range shares {
+			if s := drawOf(r, c); th.Align(s, c) > th.Value {
+				flagged[c]++
+			}
+		}
+		if !th.ByClass[2].Own {
+			fell++
+		}
+		s, c := drawClasses(r, 1, shares)
+		if s[0] > th.Value && c[0] >= 0 {
+			pooled++
+		}
+	}
+	if fell != draws {
+		t.Fatalf("the small class has a threshold of its own in %d of %d draws", draws-fell, draws)
+	}
+	if flagged[0] > limit || flagged[1] > limit || pooled > limit {
+		t.Errorf("%v of %d clean scores of the classes flagged, and %d of any by the pooled threshold; want at most %d", flagged[:2], draws, pooled, limit)
+	}
+	if flagged[2] <= limit {
+		t.Errorf("%d of %d clean scores of the small class flagged: it has more than the fallback promises, and the simulation shows nothing", flagged[2], draws)
 	}
 }

@@ -90,7 +90,7 @@ type Result struct {
 	NotFinite     []bool    // score is +Inf: the reconstruction, or what is read of it, is not finite; nil: none
 	Predicted     []int     // argmax M(x)
 	Reconstructed []int     // argmax of the mean probability over samples
-	Corrected     []int     // Reconstructed where flagged, else Predicted
+	Corrected     []int     // Reconstructed where flagged, and where Options.Correct lets it; else Predicted
 
 	// On request (Include), else nil.
 	Probabilities              *tensor.Tensor // (n, classes)
@@ -98,6 +98,8 @@ type Result struct {
 	Reconstruction             *tensor.Tensor // decoder(mean), (n, example…)
 	Latent                     *tensor.Tensor // mean, (n, latent_dim)
 	Scores                     [][]float64    // each score before any fusion: [score][instance]
+
+	margin []float64 // log-odds of Reconstructed against Predicted in the second opinion; 0 where they are one
 }
 
 // Include names the optional parts of a Result.

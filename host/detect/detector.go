@@ -35,9 +35,10 @@ type Options struct {
 	Temperature float64      // 0: 1
 	Clip        float64      // floor of probabilities; 0: none
 	Hidden      []oracle.Head
-	Seed        uint64 // of the halves that a fusion calibrates on
-	Threads     int    // of each pass; 0: GOMAXPROCS
-	Passes      int    // that may run at once; 0: 4
+	Correct     *Correct // what calibrations learn of correction; nil: each flagged row is corrected
+	Seed        uint64   // of the halves that a fusion calibrates on
+	Threads     int      // of each pass; 0: GOMAXPROCS
+	Passes      int      // that may run at once; 0: 4
 
 	// State is an earlier calibration; the zero value is none.
 	State State
@@ -49,6 +50,9 @@ type State struct {
 	Scores    []float64   // calibration scores, ascending, before Align; nil: no p-values
 	Classes   []int       // class predicted for each of them; nil: thresholds are not by class
 	Reference [][]float64 // a fusion's, per score, ascending
+	// Correction says which flagged rows are corrected; nil: all. Detect goes by it
+	// whatever Options.Correct is.
+	Correction *Correction
 }
 
 // Detector scores, flags and corrects inputs. Its methods may be called
@@ -112,6 +116,9 @@ func New(ctx context.Context, o Options) (*Detector, error) {
 		}
 	}
 	if err := st.splitScores(info.NumClasses); err != nil {
+		return nil, fmt.Errorf("detector: %w", err)
+	}
+	if err := st.Correction.check(info.NumClasses); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
 	}
 	d.state.Store(st)

@@ -245,8 +245,21 @@ func (v *graphed) conclude(st *state, scores []graph.Value) (r GraphedResult) {
 	if st.Scores != nil {
 		r.PValue = st.graphPValue(b, b.Where(far, inf, raw), r.Predicted)
 	}
-	r.Corrected = b.Where(r.Adversarial, r.Reconstructed, r.Predicted)
+	correct := r.Adversarial
+	if c := st.Correction; c != nil && v.rows.Rebuilt != v.none {
+		correct = b.Op("And", []graph.Value{correct, v.preferred(c, r)})
+	}
+	r.Corrected = b.Where(correct, r.Reconstructed, r.Predicted)
 	return r
+}
+
+// preferred tells where the second opinion's margin is above the least of a
+// Correction.
+func (v *graphed) preferred(c *Correction, r GraphedResult) graph.Value {
+	b := v.b
+	l := b.Log(b.Sum(b.Exp(v.unclipped()), 1)) // (n, classes)
+	margin := b.Sub(b.Pick(l, r.Reconstructed), b.Pick(l, r.Predicted))
+	return b.Greater(margin, b.Gather(b.Doubles(c.Least, len(c.Least)), r.Predicted, 0))
 }
 
 // unclipped are ln Q without the clip, for the mean probability.

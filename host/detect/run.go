@@ -134,15 +134,17 @@ func (s *state) fuse(raw [][]float64) []float64 {
 // x may be nil for a given value and a single score. After an error the
 // former calibration stays.
 func (d *Detector) Calibrate(ctx context.Context, x *tensor.Tensor, rule Rule) (Threshold, error) {
-	t, _, err := d.CalibrateDetect(ctx, x, rule, Include{})
+	t, _, err := d.CalibrateDetect(ctx, x, nil, rule, Include{})
 	return t, err
 }
 
 // CalibrateDetect is Calibrate and, with the threshold that it sets, Detect of
 // the same rows, which the classifier is asked about only once. The result is nil
-// without rows.
-func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, rule Rule, include Include) (t Threshold, r *Result, err error) {
+// without rows. Options.Correct learns from their labels what correction costs;
+// nil: it takes all of the classifier's answers for right.
+func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, labels []int, rule Rule, include Include) (t Threshold, r *Result, err error) {
 	st := &state{}
+	var order []int // of the rows; nil: as they are
 	var seen [][]float64
 	if x != nil && x.N() > 0 {
 		if seen, r, err = d.survey(ctx, x, nil, d.o.Noise, nil, include); err != nil {
@@ -150,7 +152,7 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, rule R
 		}
 		raw, predicted := seen, slices.Clone(r.Predicted)
 		if d.o.Fusion != NoFusion {
-			order := stream(d.o.Seed, "fusion").Perm(len(predicted))
+			order = stream(d.o.Seed, "fusion").Perm(len(predicted))
 			reference, rest := halves(raw, order)
 			all := predicted
 			predicted = nil
@@ -178,10 +180,18 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, rule R
 	if err := st.splitScores(d.info.NumClasses); err != nil {
 		return t, nil, fmt.Errorf("calibrate: %w", err)
 	}
-	d.state.Store(st)
 	if r != nil {
 		st.conclude(r, seen, nil, include)
 	}
+	switch {
+	case d.o.Correct == nil || !d.rebuilds():
+	case r == nil:
+		return t, nil, fmt.Errorf("calibrate: detector.correct needs calibration data")
+	default:
+		st.Correction = d.learnCorrection(r, labels, order[len(order)/2:])
+		st.correct(r)
+	}
+	d.state.Store(st)
 	return t, r, nil
 }
 
@@ -211,7 +221,7 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 func (d *Detector) survey(ctx context.Context, x, given, noise *tensor.Tensor, lost []bool, include Include) ([][]float64, *Result, error) {
 	n, k := x.N(), d.info.NumClasses
 	raw := d.columns(n)
-	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n)}
+	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n), margin: make([]float64, n)}
 	if include.Probabilities {
 		r.Probabilities = tensor.New(n, k)
 	}
@@ -234,6 +244,9 @@ func (d *Detector) survey(ctx context.Context, x, given, noise *tensor.Tensor, l
 			r.Predicted[i], r.Reconstructed[i] = oracle.Argmax(out), oracle.Argmax(mean)
 			if !d.rebuilds() || lost != nil && lost[i] {
 				r.Reconstructed[i] = r.Predicted[i]
+			}
+			if r.Reconstructed[i] != r.Predicted[i] {
+				r.margin[i] = d.logOdds(v, i-lo, r.Reconstructed[i], r.Predicted[i])
 			}
 			if include.Probabilities {
 				d.read.P(r.Probabilities.Row(i), out)
@@ -296,12 +309,19 @@ func (s *state) conclude(r *Result, raw [][]float64, lost []bool, include Includ
 	}
 	for i, score := range r.Score {
 		r.Adversarial[i] = score > s.Threshold.Value || lost != nil && lost[i]
-		r.Corrected[i] = r.Predicted[i]
-		if r.Adversarial[i] {
-			r.Corrected[i] = r.Reconstructed[i]
-		}
 		if s.Scores != nil {
 			r.PValue[i] = s.pValue(fused[i], r.Predicted[i])
+		}
+	}
+	s.correct(r)
+}
+
+// correct gives the answers of flagged rows.
+func (s *state) correct(r *Result) {
+	for i, flagged := range r.Adversarial {
+		r.Corrected[i] = r.Predicted[i]
+		if flagged && s.Correction.corrects(r.Predicted[i], r.margin[i]) {
+			r.Corrected[i] = r.Reconstructed[i]
 		}
 	}
 }

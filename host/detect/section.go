@@ -15,6 +15,7 @@ type Section struct {
 	Temperature     float64              `yaml:"temperature" default:"1" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
 	DataType        string               `yaml:"data_type" doc:"written to the results' meta: image, tabular"`
 	ProbabilityClip float64              `yaml:"probability_clip" check:">= 0, < 1" doc:"floor of probabilities in scores and losses; 0: exact; the references use 1e-7"`
+	Correct         *Correct             `yaml:"correct" doc:"leaves flagged rows the classifier's answer where correction did harm on calibration rows; absent: each has the second opinion's"`
 	HiddenLayers    []Hidden             `yaml:"hidden_layers" doc:"layers of the classifier that enter loss and score"`
 }
 
@@ -56,7 +57,7 @@ func (s *Section) CalibrationScores(n int) int {
 // Options are what the section says of a detector: its method's name, scores,
 // fusion, temperature and clip. The rest is for the caller to fill in.
 func (s *Section) Options() Options {
-	return Options{Method: s.Method.Name, Scores: s.NamedScores(), Fusion: s.Fusion, Temperature: s.Temperature, Clip: s.ProbabilityClip}
+	return Options{Method: s.Method.Name, Scores: s.NamedScores(), Fusion: s.Fusion, Temperature: s.Temperature, Clip: s.ProbabilityClip, Correct: s.Correct}
 }
 
 // Hidden is one hidden layer of the classifier that the loss compares.

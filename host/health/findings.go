@@ -8,42 +8,6 @@ import (
 	"gonum.org/v1/gonum/mathext"
 )
 
-// classifier holds the accuracy against that of always saying the most frequent
-// class. Rare classes make a good accuracy cheap, so the mean recall counts too:
-// a model that finds the rare ones may be right less often than a constant.
-func (j *judge) classifier() {
-	r := j.r
-	if r.Accuracy == nil {
-		return
-	}
-	acc, bal, major := *r.Accuracy, *r.AccuracyBalanced, *r.Majority
-	present := 0
-	for _, c := range r.Classes {
-		if c.N > 0 {
-			present++
-		}
-	}
-	text := fmt.Sprintf("the classifier is right on %s of %d rows (mean over classes %s); always saying the most frequent class: %s", percent(acc), r.Rows, percent(bal), percent(major))
-	cures := []string{
-		"data.prepare, classifier.preprocess: does the classifier get rows in the units that it was trained on (scaled, raw, order of columns)?",
-		"data.classes: are classes numbered as the classifier numbers them?",
-		"classifier.train: does a classifier that is trained here need more epochs?",
-	}
-	if present < 2 || r.Rows < enough {
-		j.add(Classifier, Note, nil, "%s", text)
-		return
-	}
-	byMajority, byClass := gain(acc, major), gain(bal, 1/float64(present))
-	switch {
-	case byMajority <= 0 && byClass <= 0.1:
-		j.add(Classifier, Severe, cures, "%s: there is nothing here to guard", text)
-	case byMajority < 0.25 && byClass < 0.4:
-		j.add(Classifier, Warning, cures, "%s: it is hardly better", text)
-	default:
-		j.add(Classifier, Note, nil, "%s", text)
-	}
-}
-
 // rebuild are the cures of an auto-encoder whose reconstructions lose the class.
 func (j *judge) rebuild() []string {
 	if !j.Coded {
@@ -51,6 +15,7 @@ func (j *judge) rebuild() []string {
 	}
 	return []string{
 		"vae.normalize: standard brings features of different size into one range",
+		"train.class_weight: balanced makes rare classes count as much as frequent ones",
 		"train.loss.adversarial.w_recon: 0.1 or more lets reconstructions resemble their rows, where predictions alone say too little",
 		"vae.latent_dim: a wider code keeps more",
 		"train.epochs: more passes",
@@ -180,6 +145,9 @@ func (j *judge) correction() {
 	cures := j.rebuild()
 	if !j.ByClass {
 		cures = slices.Insert(cures, 0, "threshold.by: predicted_class flags fewer rows of hard classes")
+	}
+	if !j.Abstains {
+		cures = slices.Insert(cures, 0, "detector.correct: {loss: 0.0025} leaves the classifier's answer where correction did harm on calibration rows")
 	}
 	cures = append(cures, "threshold.fpr: a lower rate corrects fewer clean rows")
 	significant := AtLeast(lost, lost+won, 0.5) < 0.001

@@ -26,7 +26,7 @@ const (
 
 // Names of findings.
 const (
-	Classifier  = "classifier"   // its accuracy against always saying the most frequent class
+	Classifier  = "classifier"   // its accuracy against always saying the most frequent class, and against what its author declares
 	Kept        = "kept"         // reconstructions that keep the class
 	Reached     = "reached"      // classes that reconstructions are of
 	FalseAlarms = "false_alarms" // against the promise, over all and by class
@@ -84,6 +84,11 @@ type Report struct {
 	AccuracyBalanced  *float64 `json:"accuracy_balanced"` // mean recall
 	AccuracyCorrected *float64 `json:"accuracy_corrected"`
 	Majority          *float64 `json:"majority"` // share of the most frequent label
+	// AccuracyDeclared is what the classifier's author declares, and
+	// AccuracyUnprepared what it has on rows as the files have them, where the guard
+	// prepares them.
+	AccuracyDeclared   *float64 `json:"accuracy_declared"`
+	AccuracyUnprepared *float64 `json:"accuracy_unprepared"`
 
 	Distinct int `json:"distinct_scores"`
 

@@ -19,6 +19,10 @@ type Measured struct {
 	Reconstructed []int
 	Score         []float64
 	Flagged       []bool
+	// Corrected is the guard's answer; nil: that of the reconstruction where a row is
+	// flagged, else the classifier's.
+	Corrected []int
+	Abstains  bool // from correction where it did harm: detector.correct
 
 	Coded     bool    // by an auto-encoder of the section vae
 	Promised  float64 // false-alarm rate of the threshold; 0: none
@@ -32,9 +36,18 @@ type Measured struct {
 	// over rows; nil: the method has none.
 	Code []float64
 
+	// Declared is the accuracy that the classifier's author declares; 0: none.
+	Declared float64
+	// Unprepared is the classifier on the rows as the files have them; nil: that is
+	// how the guard has them too, or nothing is known of it.
+	Unprepared *Unprepared
+
 	// Surrogate is where gradients come from one; nil: they do not.
 	Surrogate *Agreement
 }
+
+// Unprepared counts right answers on N of the rows before data.prepare and scale.
+type Unprepared struct{ Right, N int }
 
 // Agreement is how often a surrogate has the classifier's class on held-out
 // rows.
@@ -102,6 +115,9 @@ func (j *judge) names(classes []int) string {
 
 // corrected is the answer for row i.
 func (j *judge) corrected(i int) int {
+	if j.Corrected != nil {
+		return j.Corrected[i]
+	}
 	if j.Flagged[i] && j.Reconstructed != nil {
 		return j.Reconstructed[i]
 	}
@@ -191,6 +207,12 @@ func (j *judge) figures() {
 	}
 	if j.Labels != nil {
 		r.Accuracy, r.AccuracyBalanced, r.AccuracyCorrected, r.Majority = share(right, n), mean(recalls), share(corrected, n), share(most, n)
+	}
+	if j.Labels != nil && j.Declared > 0 {
+		r.AccuracyDeclared = &j.Declared
+	}
+	if u := j.Unprepared; j.Labels != nil && u != nil {
+		r.AccuracyUnprepared = share(u.Right, u.N)
 	}
 	sorted := slices.Clone(j.Score)
 	slices.Sort(sorted)

@@ -61,6 +61,20 @@ func TestFindings(t *testing.T) {
 				}
 			}
 		}, Classifier, Warning, "hardly better", "data.prepare"},
+		"the classifier is not what was declared": {func(m *Measured) {
+			m.Declared = .999
+		}, Classifier, Warning, "its author declares 99.9 %, and chance does not explain", "data.prepare, classifier.preprocess"},
+		"the classifier was trained on raw rows": {func(m *Measured) {
+			m.Declared, m.Unprepared = .999, &Unprepared{Right: 999, N: 1000}
+		}, Classifier, Warning, "without data.prepare and scale, it is right on 99.9 %", "data.prepare: leave out"},
+		"the classifier was trained on raw rows and nothing is declared": {func(m *Measured) {
+			m.Unprepared = &Unprepared{Right: 999, N: 1000}
+		}, Classifier, Warning, "without data.prepare and scale, it is right on 99.9 %", "data.prepare: leave out"},
+		"the labels are numbered otherwise": {func(m *Measured) {
+			for i, y := range m.Labels {
+				m.Labels[i] = (y + 1) % 3
+			}
+		}, Classifier, Severe, "(0 for what the labels call 1, 1 for what the labels call 2, 2 for what the labels call 0): then it would be right on", "data.classes"},
 		"reconstructions say one class": {func(m *Measured) {
 			for i := range m.Reconstructed {
 				m.Reconstructed[i] = 0
@@ -121,21 +135,21 @@ func TestFindings(t *testing.T) {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = 2, 0, true
 				}
 			}
-		}, Correction, Severe, "of class 2 it loses", "threshold.by"},
+		}, Correction, Severe, "of class 2 it loses", "detector.correct"},
 		"correction ruins everything": {func(m *Measured) {
 			for i, y := range m.Labels {
 				if i%6 == 0 {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = y, (y+1)%3, true
 				}
 			}
-		}, Correction, Severe, "it does harm", "threshold.by"},
+		}, Correction, Severe, "it does harm", "detector.correct"},
 		"correction costs": {func(m *Measured) {
 			for i, y := range m.Labels {
 				if i%14 == 0 {
 					m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = y, (y+1)%3, true
 				}
 			}
-		}, Correction, Warning, "correction changes", "threshold.by"},
+		}, Correction, Warning, "correction changes", "detector.correct"},
 		"the score is constant": {func(m *Measured) {
 			clear(m.Score)
 			m.Threshold = 0
@@ -206,6 +220,31 @@ func TestSoundGuards(t *testing.T) {
 	}
 }
 
+// A classifier that is as its author declares, or better, and one that gains
+// nothing from raw rows, are not warned of; nor is one of few rows that chance
+// explains.
+func TestDeclaredAccuracyHolds(t *testing.T) {
+	for draw := range 200 {
+		m := sound(uint64(draw), 400, .05, .9, .08, .02)
+		m.Declared, m.Unprepared = .96, &Unprepared{Right: 380, N: 400}
+		if draw%2 == 0 {
+			m.Declared = .7
+		}
+		if f, _ := Judge(m).Finding(Classifier); f.Severity != Note {
+			t.Fatalf("draw %d: %s", draw, f.Message)
+		}
+	}
+	m := sound(1, 12, .05, .5, .5)
+	m.Declared = .99
+	if f, _ := Judge(m).Finding(Classifier); f.Severity != Note {
+		t.Errorf("12 rows: %s", f.Message)
+	}
+	r := Judge(sound(1, 100, .05, .5, .5))
+	if r.AccuracyDeclared != nil || r.AccuracyUnprepared != nil {
+		t.Error("figures that nobody gave are not null")
+	}
+}
+
 // What rows or method do not define is null, and is no finding.
 func TestAbsent(t *testing.T) {
 	m := sound(1, 100, .05, .5, .5)
@@ -215,7 +254,7 @@ func TestAbsent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"kept":null`, `"reached":null`, `"accuracy":null`, `"majority":null`, `"promised":null`} {
+	for _, want := range []string{`"kept":null`, `"reached":null`, `"accuracy":null`, `"majority":null`, `"promised":null`, `"accuracy_declared":null`, `"accuracy_unprepared":null`} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("%s lacks %s", b, want)
 		}

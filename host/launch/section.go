@@ -26,6 +26,8 @@ type Section struct {
 	SHA256  string         `yaml:"sha256" doc:"pin: refuse anything else before it runs"`
 	Config  map[string]any `yaml:"config" doc:"checked against the plugin's own schema"`
 	Train   map[string]any `yaml:"train" doc:"options of the plugin's Fit; absent: config names weights"`
+	// Accuracy takes the place of that in plugin.yaml.
+	Accuracy *float64 `yaml:"accuracy" check:"> 0, <= 1" doc:"accuracy that the model's author declares, up to 1: health holds it against that on calibration rows; absent: that of plugin.yaml, if it has one"`
 
 	Preprocess *preprocess.Section `yaml:"preprocess" doc:"from the rows that the guard sees to those that the model takes: (x·scale − mean)/std; absent: the same rows"`
 }

@@ -42,11 +42,13 @@ type pupil struct {
 	setup   Setup // for metrics: logits on both sides
 	metrics []NamedMetric
 	p, valP *tensor.Tensor // log-probabilities, once
+	factors rowWeights     // of class_weight
 
 	net, val *nn.Workspace
 	pRows    view
 	dy       view
 	rows     []float64
+	weights  []float64 // of a batch
 }
 
 func newPupil(ctx context.Context, o *Options) (*pupil, error) {
@@ -68,7 +70,7 @@ func newPupil(ctx context.Context, o *Options) (*pupil, error) {
 	}
 	p.net = nn.NewWorkspace(o.Engine, o.Student.Net, batch, nn.Training)
 	p.pRows, p.dy = newView(batch, p.p.Example()), newView(batch, p.p.Example())
-	p.rows = make([]float64, batch)
+	p.rows, p.weights = make([]float64, batch), make([]float64, batch)
 	if o.Validation != nil {
 		p.val = nn.NewWorkspace(o.Engine, o.Student.Net, batch, nn.Inference)
 	}
@@ -92,14 +94,14 @@ func (p *pupil) consult(ctx context.Context) error {
 		return err
 	}
 	logarithm(p.p, cl.Info().Output)
-	if o.Validation == nil {
-		return nil
+	if o.Validation != nil {
+		if p.valP, _, err = cl.table(ctx, dataset.InMemory(o.Validation), size, func(int, int) {}); err != nil {
+			return err
+		}
+		logarithm(p.valP, cl.Info().Output)
 	}
-	if p.valP, _, err = cl.table(ctx, dataset.InMemory(o.Validation), size, func(int, int) {}); err != nil {
-		return err
-	}
-	logarithm(p.valP, cl.Info().Output)
-	return nil
+	p.factors, err = o.weigh(ctx, p.p, p.valP)
+	return err
 }
 
 // logarithm turns outputs into log-probabilities, which are logits.
@@ -130,6 +132,10 @@ func (p *pupil) step(_ context.Context, b *batch, g *nn.Grads, values []float64)
 	s := Step{X: b.x, Q: p.o.Student.Net.Forward(p.net, b.x), P: p.pRows.of(n)}
 	for i, r := range b.rows {
 		copy(s.P.Row(i), p.p.Row(r))
+		if f := p.factors.train; f != nil {
+			p.weights[i] = f[r]
+			s.Weights = p.weights[:n]
+		}
 	}
 	dy := p.dy.of(n)
 	clear(dy.Data)
@@ -139,7 +145,7 @@ func (p *pupil) step(_ context.Context, b *batch, g *nn.Grads, values []float64)
 }
 
 // measure adds share times loss and metrics; the loss's gradient goes to dy
-// unless it is nil.
+// unless it is nil. The weights of s are factors of class_weight.
 func (p *pupil) measure(s *Step, dy *tensor.Tensor, values []float64, share float64) {
 	n := s.N()
 	for i := range n {
@@ -147,8 +153,16 @@ func (p *pupil) measure(s *Step, dy *tensor.Tensor, values []float64, share floa
 		if dy != nil {
 			d = dy.Row(i)
 		}
-		kl, _ := p.kl.Row(s.P.Row(i), s.Q.Row(i), d, 1/float64(n))
-		values[0] += share * kl / float64(n)
+		w := 1 / float64(n)
+		if s.Weights != nil {
+			w *= s.Weights[i]
+		}
+		kl, _ := p.kl.Row(s.P.Row(i), s.Q.Row(i), d, w)
+		if s.Weights == nil {
+			values[0] += share * kl / float64(n)
+		} else {
+			values[0] += share * kl * w
+		}
 	}
 	for j, m := range p.metrics {
 		rows := p.rows[:n]
@@ -167,6 +181,9 @@ func (p *pupil) validate(_ context.Context, values []float64) error {
 		hi := min(lo+p.val.Batch(), x.N())
 		s := Step{X: x.Rows(lo, hi), P: p.valP.Rows(lo, hi)}
 		s.Q = p.o.Student.Net.Forward(p.val, s.X)
+		if f := p.factors.validation; f != nil {
+			s.Weights = f[lo:hi]
+		}
 		p.measure(&s, nil, values, float64(hi-lo)/float64(x.N()))
 	}
 	return nil

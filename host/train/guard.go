@@ -42,6 +42,7 @@ type guard struct {
 
 	p, valP           *tensor.Tensor   // the classifier's outputs, once
 	hidden, valHidden []*tensor.Tensor // heads' logits, once
+	factors           rowWeights       // of class_weight
 
 	pass, valPass *vae.Pass
 	attack        *attacker // nil: no hardening
@@ -116,7 +117,7 @@ func (g *guard) consult(ctx context.Context, rows int) error {
 		needed = needed || m.Metric.UsesClassifier()
 	}
 	g.metrics = add(g.metrics, o.metrics())
-	if !needed {
+	if !needed && !o.ClassWeight.given() {
 		return nil
 	}
 	var heads []oracle.Head
@@ -137,7 +138,12 @@ func (g *guard) consult(ctx context.Context, rows int) error {
 		return err
 	}
 	if o.Validation != nil {
-		g.valP, g.valHidden, err = g.classifier.table(ctx, dataset.InMemory(o.Validation), size, func(int, int) {})
+		if g.valP, g.valHidden, err = g.classifier.table(ctx, dataset.InMemory(o.Validation), size, func(int, int) {}); err != nil {
+			return err
+		}
+	}
+	if g.factors, err = o.weigh(ctx, g.p, g.valP); !needed { // any more
+		g.classifier, g.p, g.valP = nil, nil, nil
 	}
 	return err
 }
@@ -151,6 +157,8 @@ func (g *guard) plan(rows int) {
 	g.dUnit = newView(rows, in)
 	if g.o.Harden != nil {
 		g.target = newView(rows, in)
+	}
+	if g.o.Harden != nil || g.factors.train != nil {
 		g.weights = make([]float64, rows)
 	}
 	g.examples = make([]uint64, 0, rows)
@@ -193,7 +201,7 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 	n := len(b.rows)
 	g.examples = append(g.examples[:0], b.examples...)
 	s := &g.s
-	s.Weights, s.Count = nil, n
+	s.Weights, s.Count = g.plain(b), n
 	if g.attack != nil {
 		var err error
 		if x, err = g.attack.extend(ctx, b); err != nil {
@@ -202,7 +210,7 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 		target = g.target.of(2 * n)
 		copy(target.Data, b.x.Data)
 		copy(target.Data[len(b.x.Data):], b.x.Data)
-		s.Weights = g.share(n)
+		s.Weights = g.share(b)
 		for _, e := range b.examples { // keys of their own for the attacked rows
 			g.examples = append(g.examples, e+uint64(g.o.Train.N()))
 		}
@@ -253,12 +261,27 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 	return nil
 }
 
+// plain are the rows' weights without hardening; nil: alike.
+func (g *guard) plain(b *batch) []float64 {
+	if g.factors.train == nil {
+		return nil
+	}
+	n := len(b.rows)
+	for i, r := range b.rows {
+		g.weights[i] = g.factors.train[r] / float64(n)
+	}
+	return g.weights[:n]
+}
+
 // share are the rows' weights in hardened training.
-func (g *guard) share(n int) []float64 {
-	w := g.o.Harden.Weight
+func (g *guard) share(b *batch) []float64 {
+	n, w := len(b.rows), g.o.Harden.Weight
 	ws := g.weights[:2*n]
-	for i := range n {
+	for i, r := range b.rows {
 		ws[i], ws[n+i] = (1-w)/float64(n), w/float64(n)
+		if f := g.factors.train; f != nil {
+			ws[i], ws[n+i] = ws[i]*f[r], ws[n+i]*f[r]
+		}
 	}
 	return ws
 }

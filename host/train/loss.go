@@ -71,7 +71,8 @@ type Step struct {
 	P, Q *tensor.Tensor
 	// HiddenP and HiddenQ are logits of the heads on hidden layers, (n, units).
 	HiddenP, HiddenQ []*tensor.Tensor
-	// Weights are the rows' shares of the batch, of sum 1; nil: 1/n each.
+	// Weights are the rows' shares of the batch, of sum 1 without class_weight;
+	// nil: 1/n each.
 	Weights []float64
 	// Count is the number of examples, where it is not n: in hardened training
 	// an example has two rows. 0: n.

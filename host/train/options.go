@@ -41,9 +41,12 @@ type Options struct {
 	// term; latent_reduction sum adds it up over the code's dimensions.
 	Beta float64
 	// Hidden are the heads on hidden layers that the loss compares.
-	Hidden  []oracle.Head
-	Metrics []NamedMetric // besides loss and log_metrics, and kl and accuracy where the classifier is asked
-	Seed    uint64        // same seed, same bits
+	Hidden []oracle.Head
+	// ClassNames are what class_weight may call the classes; nil: those that the
+	// classifier declares.
+	ClassNames []string
+	Metrics    []NamedMetric // besides loss and log_metrics, and kl and accuracy where the classifier is asked
+	Seed       uint64        // same seed, same bits
 
 	// Events receives progress; nil: none. It must not keep the event's
 	// slices.
@@ -74,6 +77,9 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("train.input_noise is %v, want 0 or more", o.InputNoise)
 	case o.Validation != nil && !o.Validation.Example().Equal(o.Train.Example()):
 		return fmt.Errorf("validation rows are %v, training rows %v", o.Validation.Example(), o.Train.Example())
+	}
+	if o.ClassWeight.given() && o.Classifier == nil {
+		return fmt.Errorf("train.class_weight goes by the classes that a classifier predicts, and there is none")
 	}
 	if h := o.Harden; h != nil {
 		for _, ball := range h.balls() {

@@ -14,6 +14,7 @@ type Section struct {
 	BatchSize       int                  `yaml:"batch_size" default:"64" check:">= 1, <= 1048576" doc:"rows per step"`
 	ClipNorm        float64              `yaml:"clip_norm" check:">= 0" doc:"limit of the gradient's global norm; 0: none"`
 	ClipValue       float64              `yaml:"clip_value" check:">= 0" doc:"limit of each gradient element; 0: none"`
+	ClassWeight     ClassWeight          `yaml:"class_weight" doc:"factors of rows in the loss by predicted class, for rare ones: balanced, or {class: factor}; classes by number or name"`
 	EarlyStopping   *EarlyStopping       `yaml:"early_stopping" doc:"stop when a metric no longer improves; best weights are restored"`
 	LogMetrics      []registry.Component `yaml:"log_metrics" kind:"metric" doc:"further metrics to report: see list metric"`
 	Recon           string               `yaml:"recon" default:"elbo" enum:"elbo|mse" doc:"form of the reconstruction term"`

@@ -40,6 +40,12 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 				return err
 			}
 		}
+		if f := g.factors.validation; f != nil {
+			s.Weights = make([]float64, n)
+			for i := range n {
+				s.Weights[i] = f[lo+i] / float64(n)
+			}
+		}
 		loss := g.obj.Loss(&s)
 		if g.o.Beta > 0 && logvar != nil {
 			loss += latentTerm(&s, mu, logvar, g.o.Beta, g.o.LatentReduction == "sum", nil, nil)

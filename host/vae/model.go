@@ -91,7 +91,7 @@ func Build(o Options, seed uint64) (*Model, error) {
 		m.LogVar = Linear
 	}
 	switch {
-	case o.LatentDim < 1:
+	case o.LatentDim < 1 && (m.Coding == Sampled || o.LatentDim < 0):
 		return nil, fmt.Errorf("vae.latent_dim is %d, want at least 1", o.LatentDim)
 	case m.Coding != Sampled && m.Coding != Plain:
 		return nil, fmt.Errorf("no coding %q; known: sampled, plain", m.Coding)
@@ -105,6 +105,9 @@ func Build(o Options, seed uint64) (*Model, error) {
 		return nil, &PartError{"vae.encoder", err}
 	}
 	code := m.Encoder.Out().Size()
+	if o.LatentDim == 0 {
+		o.LatentDim, m.LatentDim = code, code
+	}
 	if m.Coding == Sampled {
 		if err := nn.Fits(code, o.LatentDim); err != nil {
 			return nil, fmt.Errorf("vae.latent_dim: a code of width %d from an encoder output of width %d: %w", o.LatentDim, code, err)

@@ -11,7 +11,7 @@ import (
 
 // Section is the spec's section vae: the auto-encoder.
 type Section struct {
-	LatentDim int        `yaml:"latent_dim" check:">= 1, <= 1048576" doc:"width of the code"`
+	LatentDim int        `yaml:"latent_dim" check:">= 0, <= 1048576" doc:"width of the code; of a method whose encoder ends in the code itself it may be absent: 0"`
 	Normalize Normalize  `yaml:"normalize" default:"none" doc:"none, standard, minmax, or {mean: […], std: […]}"`
 	LogVar    LogVar     `yaml:"log_var" default:"linear" enum:"linear|softplus" doc:"activation of the log-variance head"`
 	Encoder   []nn.Maker `yaml:"encoder" kind:"layer" doc:"layers before the two heads"`
@@ -59,9 +59,6 @@ func (s *Section) Validate() error {
 			}
 		}
 		return faults.Err()
-	}
-	if s.LatentDim == 0 {
-		faults.Add("", `missing key "latent_dim"`)
 	}
 	if s.Decoder == nil {
 		faults.Add("", `missing key "decoder": layers from the code to the input's shape`)

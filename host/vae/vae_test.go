@@ -316,3 +316,17 @@ func TestLoad(t *testing.T) {
 		t.Errorf("a missing tensor gives %v", err)
 	}
 }
+
+// An encoder that ends in the code gives its width, where nothing else is said; one
+// with heads does not.
+func TestCodeOfTheEncodersWidth(t *testing.T) {
+	o := Options{Section: Section{Encoder: []nn.Maker{full{3}}, Decoder: []nn.Maker{full{4}}}, Input: tensor.Shape{4}, Coding: Plain}
+	m, err := Build(o, 1)
+	if err != nil || m.LatentDim != 3 || m.CodeWidth() != 3 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	o.Coding = Sampled
+	if _, err := Build(o, 1); err == nil {
+		t.Error("heads of no width are no error")
+	}
+}

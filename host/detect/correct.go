@@ -1,0 +1,140 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Correct is the spec's detector.correct: when a flagged row keeps the
+// classifier's answer. Without it each gets that of the second opinion.
+//
+// A second opinion may be wrong of rare rows that the classifier knows well, and
+// correction then takes right answers away. So its answer is taken only where it
+// prefers its class to the predicted one by more than it did on nearly all the
+// calibration rows that it would have put wrong: conformal risk control
+// (Angelopoulos et al. 2022, arXiv:2208.02814) of the share of such rows, among all
+// and among those predicted as one class. Attacked rows of whose reconstruction the
+// classifier is sure are corrected as ever.
+type Correct struct {
+	Loss      float64 `yaml:"loss" default:"0.0025" check:">= 0, < 1" doc:"expected share of clean rows whose right answer correction may take away; with n calibration rows it cannot be held below 1/(n+1)"`
+	ClassLoss float64 `yaml:"class_loss" default:"0.05" check:">= 0, < 1" doc:"the same of the rows that are predicted as any one class"`
+}
+
+// Correction is what Correct learnt from calibration rows.
+type Correction struct {
+	Correct
+	N        int  // calibration rows
+	Labelled bool // false: each answer that correction would have changed counts as harm
+	// Least, by predicted class: a flagged row is corrected if the second opinion's
+	// margin is above, the log-odds of its class against the predicted one; −Inf:
+	// always.
+	Least []float64
+}
+
+// corrects reports whether a flagged row has the second opinion's answer.
+func (c *Correction) corrects(predicted int, margin float64) bool {
+	return c == nil || margin > c.Least[predicted]
+}
+
+// check holds a Correction from a file against the number of classes.
+func (c *Correction) check(classes int) error {
+	if c == nil {
+		return nil
+	}
+	if len(c.Least) != classes || slices.ContainsFunc(c.Least, math.IsNaN) {
+		return fmt.Errorf("correction has %d margins for %d classes", len(c.Least), classes)
+	}
+	return nil
+}
+
+// judged is what a Correction is learnt from, one of each a calibration row.
+type judged struct {
+	predicted []int
+	margin    []float64
+	harm      []bool // correction takes a right answer away
+}
+
+// learn finds the least margins. Of n rows, in descending order of the margins of
+// those put wrong, ⌊(n+1)·loss⌋ − 1 may be corrected, at least 0: that goes for all
+// rows, and with ClassLoss for those of each class. So the margin of all rows holds
+// back those classes alone that have rows put wrong below it, up to the last of
+// them.
+func (j judged) learn(o Correct, labelled bool, classes int) *Correction {
+	c := &Correction{Correct: o, N: len(j.predicted), Labelled: labelled}
+	harmful := make([][]float64, classes)
+	var all []float64
+	count := make([]int, classes)
+	for i, p := range j.predicted {
+		count[p]++
+		if j.harm[i] {
+			harmful[p], all = append(harmful[p], j.margin[i]), append(all, j.margin[i])
+		}
+	}
+	together := leastMargin(all, len(j.predicted), o.Loss)
+	for p, own := range harmful {
+		least := leastMargin(own, count[p], o.ClassLoss)
+		for _, m := range own {
+			if m <= together {
+				least = max(least, m)
+			}
+		}
+		c.Least = append(c.Least, least)
+	}
+	return c
+}
+
+// learnCorrection learns from rows that were surveyed and flagged; rows are those
+// that the threshold comes from, if they are not all.
+func (d *Detector) learnCorrection(r *Result, labels, rows []int) *Correction {
+	var j judged
+	add := func(i int) {
+		right := labels == nil || r.Predicted[i] == labels[i]
+		j.predicted, j.margin = append(j.predicted, r.Predicted[i]), append(j.margin, r.margin[i])
+		j.harm = append(j.harm, r.Adversarial[i] && right && r.Reconstructed[i] != r.Predicted[i])
+	}
+	for _, i := range rows {
+		add(i)
+	}
+	if rows == nil {
+		for i := range r.Predicted {
+			add(i)
+		}
+	}
+	return j.learn(*d.o.Correct, labels != nil, d.info.NumClasses)
+}
+
+// leastMargin is the margin above which at most the share loss of n rows is
+// expected to be put wrong, where the margins of those that are are harmful.
+func leastMargin(harmful []float64, n int, loss float64) float64 {
+	may := max(0, int(math.Floor(float64(n+1)*loss+rounding))-1)
+	if len(harmful) <= may {
+		return math.Inf(-1)
+	}
+	slices.Sort(harmful)
+	return harmful[len(harmful)-1-may]
+}
+
+// logOdds is ln Q(a)/Q(b) of the mean over samples of instance i's second opinion.
+func (d *Detector) logOdds(v *view, i, a, b int) float64 {
+	samples := v.outR.N() / v.x.N()
+	row := make([]float64, d.info.NumClasses)
+	la, lb := make([]float64, samples), make([]float64, samples)
+	for s := range samples {
+		d.read.LogP(row, v.outR.Row(i*samples+s))
+		la[s], lb[s] = row[a], row[b]
+	}
+	return logSum(la) - logSum(lb)
+}
+
+// logSum is ln Σ exp v.
+func logSum(v []float64) float64 {
+	most, sum := slices.Max(v), 0.0
+	if math.IsInf(most, -1) {
+		return most
+	}
+	for _, x := range v {
+		sum += math.Exp(x - most)
+	}
+	return most + math.Log(sum)
+}
