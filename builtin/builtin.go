@@ -15,6 +15,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
 	"github.com/vaeguard/vaeguard/builtin/scores"
 	"github.com/vaeguard/vaeguard/builtin/steps"
+	"github.com/vaeguard/vaeguard/builtin/trackers"
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/specs"
 )
@@ -38,6 +39,7 @@ func Components() host.Components {
 		AutoEncoder: layers.AutoEncoder,
 		Classifiers: classifiers.Table(),
 		Drafts:      classifiers.Drafts(),
+		Trackers:    trackers.Table(),
 		Specs:       specs.FS,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/host/signature"
+	"github.com/vaeguard/vaeguard/host/track"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -50,6 +51,8 @@ type Components struct {
 	// Drafts are how vaeguard init writes the section classifier, the first that fits;
 	// nil: only what a user names as a plugin.
 	Drafts []ClassifierDraft
+	// Trackers are where train, run and grid tell the figures of a run, by --track.
+	Trackers registry.Table[track.Tracker]
 	// Sections are further parts of report.html, in order; nil: none.
 	Sections []report.Section
 	// Specs are the ready specs, by file name.

@@ -21,7 +21,7 @@ type floor struct {
 // here first: where it stands says what may use it.
 var floors = []floor{
 	{"ground: imports nothing of the module", "host/graph sdk/tensor sdk/proto sdk/secret host/kernel host/registry host/atomicfile host/picture/jpeg host/health builtin/formats/parquet builtin/formats/arrow host/serve/inference builtin/classifiers/tape host/cli/scaffold specs"},
-	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/picture host/artifact/safetensors host/artifact/pack"},
+	{"tools of one job", "sdk/wire host/spec host/nn host/dataset host/picture host/artifact/safetensors host/artifact/pack host/track"},
 	{"networks and the contract of plugins", "sdk host/signature host/vae host/nn/nntest host/dataset/datasettest host/serve/tensors"},
 	{"both ends of the wire", "sdk/remote sdk/check host/oracle host/preprocess"},
 	{"rooms that ask the classifier", "sdk/sdktest host/attack host/launch host/train"},
@@ -34,7 +34,7 @@ var floors = []floor{
 	{"ways into the server, and those who watch it", "host/serve/oip host/serve/watch"},
 	{"the server", "host/serve"},
 	{"the command line", "host/cli"},
-	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},
+	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps builtin/trackers"},
 	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest"},
 	{"classifiers that are networks", "builtin/classifiers/mlp builtin/classifiers/cnn"},
 	{"the classifiers that ship", "builtin/classifiers"},

@@ -12,7 +12,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/attack"
@@ -189,6 +191,7 @@ func sha(data []byte) string {
 // ReportOptions are what a report shows besides the evaluation.
 type ReportOptions struct {
 	History []train.Record // training curves; nil: not shown
+	Data    string         // where the clean test rows come from; "": the spec's data.test
 	Command string         // shell command that reproduces it; "": not shown
 }
 
@@ -216,9 +219,14 @@ func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate
 	}
 	page := report.Options{
 		Training: series(o.History), Spec: string(d.Experiment.Spec.Resolved()), Sections: d.Experiment.c.Sections,
+		Date: reportDate(), Data: cmp.Or(o.Data, d.Experiment.Spec.testSource()),
 		Provenance: []report.Fact{
+			{Name: "test rows", Value: evaluate.Digest(details.X)}, {Name: "cores", Value: fmt.Sprint(runtime.NumCPU())},
 			{Name: "Go", Value: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
 		},
+	}
+	if door, err := d.Experiment.Door(); err == nil && !door.Identity() && door.Restorable() {
+		page.Undo = door.Undo
 	}
 	if o.Command != "" {
 		page.Command = []string{d.Experiment.Spec.Unexpand(o.Command)}
@@ -233,6 +241,29 @@ func (d *Detector) WriteReport(dir string, r *evaluate.Report, details *evaluate
 	return atomicfile.Write(filepath.Join(dir, "report.html"), func(f *os.File) error {
 		return report.WriteHTML(f, r, details, page)
 	})
+}
+
+// reportDate is now, or what SOURCE_DATE_EPOCH says, with which the same evaluation
+// has the same page (reproducible-builds.org).
+func reportDate() time.Time {
+	if s, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		return time.Unix(s, 0).UTC()
+	}
+	return time.Now().UTC()
+}
+
+// testSource is where the rows of data.test come from, in words; "" without them.
+func (s *Spec) testSource() string {
+	src := s.Data.Of(dataset.RoleTest)
+	if src == nil {
+		return ""
+	}
+	key, name := src.Where()
+	name = key + " " + name
+	if src.Split != "" {
+		name += ", split " + src.Split
+	}
+	return s.Unexpand(name)
 }
 
 // series are the training curves, by metric, over epochs.

@@ -14,11 +14,11 @@ import (
 
 // Guide documents all that a spec can say with the given components: its keys,
 // the components, the plugins (shipped ones and those that are found), the
-// sources of gradients and the ready specs. The error joins what is wrong with
+// sources of gradients, the ready specs and the trackers. The error joins what is wrong with
 // folders of plugins, which are left out; the guide is usable all the same.
 func Guide(c Components) (spec.Guide, error) {
 	plugins, err := c.pluginKind()
-	return spec.Guide{Root: Spec{}, Tables: c.Tables(), Kinds: []spec.Kind{plugins, c.gradientKind(), c.specKind()}}, err
+	return spec.Guide{Root: Spec{}, Tables: c.Tables(), Kinds: []spec.Kind{plugins, c.gradientKind(), c.specKind(), c.trackerKind()}}, err
 }
 
 // Explain documents what spec.Guide.Explain does. Folders of plugins that
@@ -118,6 +118,20 @@ func (c Components) gradientKind() spec.Kind {
 				}
 				fmt.Fprintf(&b, "Example:\n\n  classifier: {path: ./my-model, %s}\n", d.Example)
 				return b.String()
+			},
+		})
+	}
+	return kind
+}
+
+// trackerKind are the values of the flag --track.
+func (c Components) trackerKind() spec.Kind {
+	kind := spec.Kind{Name: c.Trackers.Kind()}
+	for _, e := range c.Trackers.Entries() {
+		kind.Topics = append(kind.Topics, spec.Topic{
+			Name: e.Name, Summary: spec.Summary(e.Doc),
+			Page: func() string {
+				return fmt.Sprintf("%s (tracker)\n\n%s\n\nExample:\n\n  vaeguard run SPEC --track %s\n", e.Name, strings.TrimSpace(e.Doc), e.Name)
 			},
 		})
 	}

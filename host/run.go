@@ -33,6 +33,9 @@ type RunOptions struct {
 	// which is guarded as it is; "": the run trains its own. Without a section
 	// classifier.train it changes nothing.
 	Classifier string
+	// Track are the trackers that are told the figures of the run. One that fails
+	// gets a warning and never ends the run.
+	Track TrackOptions
 }
 
 // TrainOptions say where a detector goes.
@@ -49,11 +52,19 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if faults := append(e.Spec.configFaults(e.Spec.Document, e.c), e.Spec.testFaults(e.Spec.Document, e.c)...); len(faults) > 0 {
 		return nil, faults
 	}
+	if err := e.checkTrack(o); err != nil {
+		return nil, err
+	}
 	run, err := e.openRun(o)
 	if err != nil {
 		return nil, err
 	}
 	defer run.Close()
+	if o.Track.Beside == "" {
+		o.Track.Beside = filepath.Clean(run.Path) + string(filepath.Separator)
+	}
+	tracked := e.track(ctx, run, run.Path, o)
+	defer func() { tracked.Close(outcome(ctx, err)) }()
 	d, err := e.trainInto(ctx, run, run.File(rundir.DetectorDir), o.Classifier)
 	if err != nil {
 		var refused spec.Errors
@@ -74,6 +85,8 @@ func (e *Experiment) Run(ctx context.Context, o RunOptions) (_ *evaluate.Report,
 	if err := d.WriteReport(run.Path, report, details, ReportOptions{History: history, Command: o.Reproduce}); err != nil {
 		return nil, err
 	}
+	trackThreshold(tracked, d, lastEpoch(history))
+	trackReport(tracked, report, run, lastEpoch(history))
 	return report, run.Event("done", map[string]any{"report": "report.json"})
 }
 
@@ -95,6 +108,9 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 			}
 		}
 	}
+	if err := e.checkTrack(o); err != nil {
+		return nil, err
+	}
 	out := o.Out
 	o.Out = partial(out)
 	o.Force = true
@@ -106,7 +122,19 @@ func (e *Experiment) TrainTo(ctx context.Context, o TrainOptions) (_ *Detector, 
 		return nil, err
 	}
 	artifact.Sweep(out) // while the lock is held
+	if o.Track.Beside == "" {
+		o.Track.Beside = beside(out)
+	}
+	tracked := e.track(ctx, run, out, o)
+	defer func() { tracked.Close(outcome(ctx, err)) }()
 	d, err := e.trainInto(ctx, run, out, o.Classifier)
+	if err == nil {
+		var history []train.Record
+		if s, err := run.ReadCheckpoint(); err == nil && s != nil {
+			history = s.Progress.History
+		}
+		trackThreshold(tracked, d, lastEpoch(history))
+	}
 	run.Close()
 	if err != nil {
 		if ctx.Err() == nil && !run.Resumable() {

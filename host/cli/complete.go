@@ -109,6 +109,8 @@ func (a *app) flagValues(c *cobra.Command, flag string) completer {
 		return words(scaffold.Languages()...)
 	case "fail-if":
 		return figures
+	case "track":
+		return a.trackers
 	case "transfer-from":
 		return detectors
 	case "set", "set-spec":
@@ -295,6 +297,19 @@ func runs(_ []string, begins string) []string {
 		_, err := os.Stat(filepath.Join(p, "report.json"))
 		return err == nil, err != nil
 	})
+}
+
+// trackers are those of --track, and folders after a colon.
+func (a *app) trackers(_ []string, begins string) []string {
+	name, folder, colon := strings.Cut(begins, ":")
+	if !colon {
+		return a.names("tracker")(nil, begins)
+	}
+	out := folders(nil, folder)
+	for i, f := range out {
+		out[i] = name + ":" + f
+	}
+	return out
 }
 
 // figures are what a gate can be about: those of the report of the run that is

@@ -74,7 +74,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 			}
 			command := evaluateLine(args[0], map[string]bool{"any-classifier": anyClassifier, "unconstrained": unconstrained}, flags, [2]string{"attacks", attacks}, [2]string{"data", rows.data}, [2]string{"labels", rows.labels}, [2]string{"label", rows.label}, [2]string{"input-format", rows.format}, [2]string{"header", rows.header},
 				[2]string{"transfer-from", transfer}, [2]string{"out", out})
-			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command}); err != nil {
+			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command, Data: rows.data}); err != nil {
 				return err
 			}
 			if err := a.printReport(report, out); err != nil {

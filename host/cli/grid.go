@@ -16,6 +16,7 @@ func (a *app) gridCommand() *cobra.Command {
 	var out string
 	var set, only []string
 	var dry bool
+	var track host.TrackOptions
 	c := &cobra.Command{
 		Use:   "grid FILE",
 		Short: "Run a benchmark of detectors, attacks, sets and seeds; resume where it stopped",
@@ -24,6 +25,9 @@ func (a *app) gridCommand() *cobra.Command {
 			"results.json and results.md from all cells that exist; the others are marked as not run.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.checkTrack(track); err != nil {
+				return err
+			}
 			g, err := grid.Load(args[0], set, a.c.Tables())
 			if err != nil {
 				return err
@@ -35,7 +39,7 @@ func (a *app) gridCommand() *cobra.Command {
 			if err != nil {
 				return usagef("--only %w", err)
 			}
-			o := grid.Options{Out: out, Only: filter, Components: a.c, Host: a.options(), Command: gridCommand(args[0], set)}
+			o := grid.Options{Out: out, Only: filter, Components: a.c, Host: a.options(), Command: gridCommand(args[0], set), Track: track.To}
 			if !dry {
 				o.Cell = func(c grid.Cell, done bool) {
 					if !done {
@@ -56,7 +60,7 @@ func (a *app) gridCommand() *cobra.Command {
 				r, err = b.Results(cmd.Context())
 			}
 			if cmd.Context().Err() != nil && err != nil {
-				return &host.InterruptedError{Command: resumeGrid(args[0], set, only, out), Err: err}
+				return &host.InterruptedError{Command: resumeGrid(args[0], set, only, out) + trackLine(track), Err: err}
 			}
 			if err != nil {
 				return err
@@ -76,6 +80,7 @@ func (a *app) gridCommand() *cobra.Command {
 	c.Flags().StringArrayVar(&set, "set", nil, "override a value of the grid: seeds=[1]")
 	c.Flags().StringArrayVar(&only, "only", nil, "run these cells and what they need: set=mnist,seed=1|2,detector=NAME,attack=ID,kind=scores")
 	c.Flags().BoolVar(&dry, "dry-run", false, "list the cells and whether they are done; run nothing")
+	a.trackFlag(c, &track)
 	return c
 }
 

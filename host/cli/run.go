@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/rundir"
+	"github.com/vaeguard/vaeguard/host/track"
 )
 
 // specFlags are the flags of every verb that takes a spec.
@@ -36,6 +37,33 @@ func (f *specFlags) resume(verb, spec, out string) string {
 	return f.command(verb, spec, out) + " --resume"
 }
 
+// trackFlag adds --track to a verb.
+func (a *app) trackFlag(c *cobra.Command, o *host.TrackOptions) {
+	c.Flags().StringArrayVar(&o.To, "track", nil, "also tell the figures to "+strings.Join(a.c.Trackers.Names(), " or ")+", NAME or NAME:WHERE (explain NAME); repeatable")
+}
+
+// checkTrack refuses trackers that there are not, and targets that are none.
+func (a *app) checkTrack(o host.TrackOptions) error {
+	if _, err := track.Parse(a.c.Trackers, o.To); err != nil {
+		return usagef("--track %w", err)
+	}
+	return nil
+}
+
+// trackLine are the flags --track of a command that resumes, without what a URL
+// says of a user.
+func trackLine(o host.TrackOptions) string {
+	text := ""
+	for _, to := range o.To {
+		name, target, _ := strings.Cut(to, ":")
+		if target != "" {
+			name += ":" + track.Shown(target)
+		}
+		text += " --track " + quote(name)
+	}
+	return text
+}
+
 // quote makes one word of a shell.
 func quote(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%") == "" {
@@ -53,6 +81,9 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run the whole experiment: train, calibrate, attack, report",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := a.checkTrack(o.Track); err != nil {
+				return err
+			}
 			e, err := host.Load(args[0], s.set, a.c, a.options())
 			if err != nil {
 				return err
@@ -64,7 +95,7 @@ func (a *app) runCommand() *cobra.Command {
 			if o.Out == "" {
 				o.Out = rundir.Next(e.Spec.Name)
 			}
-			o.Command, o.Reproduce = s.resume("run", args[0], o.Out), s.command("run", args[0], o.Out)
+			o.Command, o.Reproduce = s.resume("run", args[0], o.Out)+trackLine(o.Track), s.command("run", args[0], o.Out)
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -80,6 +111,7 @@ func (a *app) runCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted run; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing run aside")
 	c.Flags().BoolVar(&dry, "dry-run", false, "print layers, parameters and estimates; write nothing")
+	a.trackFlag(c, &o.Track)
 	addStrict(c, &strict)
 	return c
 }

@@ -73,7 +73,9 @@ func (a *app) runsCompareCommand() *cobra.Command {
 				return err
 			}
 			if page != "" {
-				write := func(w *os.File) error { return report.WriteComparison(w, x.page(filepath.Dir(page))) }
+				shown := x.page(filepath.Dir(page))
+				shown.Command = compareLine(args, page)
+				write := func(w *os.File) error { return report.WriteComparison(w, shown) }
 				if err := atomicfile.Write(page, write); err != nil {
 					return err
 				}
@@ -92,6 +94,15 @@ func (a *app) runsCompareCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&page, "html", "", "also write the comparison as a page")
 	return c
+}
+
+// compareLine is the shell command that makes the page.
+func compareLine(runs []string, page string) string {
+	text := "vaeguard runs compare"
+	for _, r := range runs {
+		text += " " + quote(r)
+	}
+	return text + " --html " + quote(page)
 }
 
 // compareRuns reads runs and compares them.

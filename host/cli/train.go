@@ -20,12 +20,15 @@ func (a *app) trainCommand() *cobra.Command {
 			if o.Out == "" {
 				return usagef("train needs --out DETECTOR")
 			}
+			if err := a.checkTrack(o.Track); err != nil {
+				return err
+			}
 			e, err := host.Load(args[0], s.set, a.c, a.options())
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, e.Close()) }()
-			o.Command = s.resume("train", args[0], o.Out)
+			o.Command = s.resume("train", args[0], o.Out) + trackLine(o.Track)
 			d, err := e.TrainTo(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -41,6 +44,7 @@ func (a *app) trainCommand() *cobra.Command {
 	c.Flags().StringVar(&o.Out, "out", "", "directory to write the detector to")
 	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
+	a.trackFlag(c, &o.Track)
 	addStrict(c, &strict)
 	return c
 }

@@ -16,7 +16,8 @@ type Details struct {
 	Shape                tensor.Shape // of one example
 	ClassNames, Features []string     // may be nil
 	Threshold            float64
-	Clean                []float64 // scores of the clean rows
+	Clean                []float64      // scores of the clean rows
+	CleanResult          *detect.Result // of the clean rows; nil: not known
 	Attacks              []*AttackDetails
 }
 

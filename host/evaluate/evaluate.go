@@ -263,7 +263,7 @@ func (e *evaluation) clean(ctx context.Context) error {
 	n := e.o.X.N()
 	e.report.Detector.MsPerInstance = time.Since(start).Seconds() * 1000 / float64(n)
 	e.result = r
-	e.details.Clean = r.Score
+	e.details.Clean, e.details.CleanResult = r.Score, r
 	flagged := count(r.Adversarial)
 	right, reconstructed, corrected := agree(r.Predicted, e.o.Labels), agree(r.Reconstructed, e.o.Labels), agree(r.Corrected, e.o.Labels)
 	e.report.Classifier.Accuracy = share(right, n)

@@ -25,7 +25,7 @@ func NewSession(ctx context.Context, o Options, clean *detect.Result) (*Session,
 	if len(clean.Score) != o.X.N() {
 		return nil, fmt.Errorf("%d scores for %d clean rows", len(clean.Score), o.X.N())
 	}
-	e.result, e.details.Clean = clean, clean.Score
+	e.result, e.details.Clean, e.details.CleanResult = clean, clean.Score, clean
 	return &Session{e}, nil
 }
 

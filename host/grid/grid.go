@@ -30,6 +30,9 @@ type Options struct {
 	// Cell receives each selected cell before it is run or found; nil: none.
 	Cell    func(c Cell, done bool)
 	Command string // that reproduces the results, for the page
+	// Track are the trackers that are told the training of each detector, a run each,
+	// as host.TrackOptions.To.
+	Track []string
 }
 
 // Bench is a grid with its data read and its cells planned.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/attack"
@@ -176,7 +177,8 @@ func (b *Bench) makeDetector(ctx context.Context, c *Cell, r *record, clock *clo
 			return err
 		}
 	}
-	d, err := e.TrainTo(ctx, host.TrainOptions{Classifier: filepath.Join(b.dir(c.need(Classifier)), classifierDir), Out: out, Resume: exists(out) || exists(out+".partial"), Command: b.o.Command})
+	track := host.TrackOptions{To: b.o.Track, Name: c.String(), Group: b.Grid.Name, Beside: filepath.Join(b.o.Out, "track", strings.ReplaceAll(c.String(), " ", "-")) + "."}
+	d, err := e.TrainTo(ctx, host.TrainOptions{Track: track, Classifier: filepath.Join(b.dir(c.need(Classifier)), classifierDir), Out: out, Resume: exists(out) || exists(out+".partial"), Command: b.o.Command})
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ const (
 // time holds it.
 type Dir struct {
 	Path string
+	// Watch is told each epoch that Record writes; nil: nobody is.
+	Watch func(train.Record)
 
 	lock    *flock.Flock
 	events  *os.File
@@ -197,6 +199,9 @@ func (d *Dir) Record(r train.Record) {
 	}
 	_ = d.Metrics(r.Epoch, values)
 	_ = d.Event("epoch", fields)
+	if d.Watch != nil {
+		d.Watch(r)
+	}
 }
 
 // Close unlocks the run.

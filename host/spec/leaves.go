@@ -17,7 +17,7 @@ func Leaves(text []byte) ([]Leaf, error) {
 	if len(text) > maxBytes {
 		return nil, fmt.Errorf("%d bytes; a file of this kind has at most %d", len(text), maxBytes)
 	}
-	doc, _, err := parseYAML(text)
+	doc, _, err := parseYAML(hideVariables(text))
 	if err != nil {
 		return nil, fmt.Errorf("YAML: %w", err)
 	}
@@ -52,7 +52,7 @@ func leaves(to []Leaf, at string, n *yaml.Node) []Leaf {
 	case n.Kind == yaml.SequenceNode:
 		to = append(to, Leaf{at, "[]"})
 	case n.Kind == yaml.ScalarNode:
-		to = append(to, Leaf{at, n.Value})
+		to = append(to, Leaf{at, showVariables(n.Value)})
 	}
 	return to
 }

@@ -11,6 +11,7 @@
 //	cut FILE N                                # keeps the first N bytes
 //	flip FILE N                               # changes the byte at N, from the end if negative
 //	absent TEXT PATH…                         # no file at or below a path holds it, nor is named so
+//	found REGEXP PATTERN                      # files of the pattern exist, and each matches
 package clitest
 
 import (
@@ -86,7 +87,7 @@ func Run(t *testing.T, dir string, files []string, setup func(*testscript.Env) e
 			return setup(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit": exit, "json": jsonValue, "jsonl": jsonLines, "npz": npz, "edit": edit, "cut": cut, "flip": flip, "absent": absent,
+			"exit": exit, "json": jsonValue, "jsonl": jsonLines, "npz": npz, "edit": edit, "cut": cut, "flip": flip, "absent": absent, "found": found,
 		},
 	})
 }
@@ -260,4 +261,22 @@ func absent(ts *testscript.TestScript, neg bool, args []string) {
 
 func write(ts *testscript.TestScript, name string, data []byte) {
 	ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o666))
+}
+
+// found checks that files of a pattern exist, one at least, and that each matches
+// a regular expression.
+func found(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, "found REGEXP PATTERN")
+	re, err := regexp.Compile(args[0])
+	ts.Check(err)
+	files, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("no file %s", args[1])
+	}
+	for _, f := range files {
+		if text := ts.ReadFile(f); !re.MatchString(text) {
+			ts.Fatalf("%s does not match %q:\n%s", f, args[0], text)
+		}
+	}
 }

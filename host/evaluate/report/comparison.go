@@ -3,12 +3,14 @@ package report
 import (
 	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
+// comparisonHTML are the templates of the sections of a comparison, by name.
+//
 //go:embed comparison.html
 var comparisonHTML string
 
@@ -21,6 +23,7 @@ type Comparison struct {
 	Figures, Differences []ComparedLine
 	Pairs                []ComparedPair
 	SpecNote             string
+	Command              string // shell command that makes the page; "": not shown
 }
 
 // ComparedRun is one run: Report is where its page is, from the comparison's;
@@ -49,12 +52,29 @@ type ComparedPair struct {
 
 // WriteComparison writes one HTML page that opens offline. It fails if w does.
 func WriteComparison(w io.Writer, c Comparison) error {
-	t, err := template.New("comparison").Funcs(functions).Parse(comparisonHTML)
-	if err != nil {
-		return fmt.Errorf("report template: %w", err)
+	is := func(data any, shown bool) func(*Page) (any, bool) {
+		return func(*Page) (any, bool) { return data, shown }
 	}
-	return t.Execute(w, struct {
-		Comparison
-		Style template.CSS
-	}{c, template.CSS(style)}) //nolint:gosec // embedded at build time
+	part := func(name string) string { return comparisonHTML + `{{template "compared-` + name + `" .}}` }
+	list := []Section{
+		{"verdict", "Which is better", part("verdict"), is(c.Verdicts, len(c.Verdicts) > 0)},
+		{"figures", "Figures", part("figures"), is(c, true)},
+	}
+	for i, p := range c.Pairs {
+		list = append(list, Section{fmt.Sprintf("pair-%d", i+1), p.A + " against " + p.B, part("pair"), is(p, true)})
+	}
+	list = append(list, Section{"spec", "Specs", part("spec"), is(c, true)})
+	body, err := (&Page{}).render(list)
+	if err != nil {
+		return err
+	}
+	var names, about = []string{}, []Fact{}
+	for _, r := range c.Runs {
+		names = append(names, r.Name)
+		about = append(about, Fact{r.Name, "started " + r.Date})
+	}
+	if c.Command != "" {
+		about = append(about, Fact{"Command", c.Command})
+	}
+	return frame{fmt.Sprintf("comparison of %d runs", len(c.Runs)), strings.Join(names, " · "), about, body}.write(w)
 }

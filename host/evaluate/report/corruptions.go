@@ -28,7 +28,7 @@ type corruptionRow struct {
 // corruptionCell is one severity.
 type corruptionCell struct {
 	evaluate.CorruptionReport
-	Shade string // strength of the background, in per cent
+	Shade string // strength of the background, 0 to 8
 }
 
 func corruptionsData(p *Page) (any, bool) {
@@ -48,10 +48,10 @@ func corruptionsData(p *Page) (any, bool) {
 	return t, len(t.Rows) > 0
 }
 
-// shade is the strength of a cell's background.
+// shade is the strength of a cell's background: the class h0 … h8.
 func shade(v float64) string {
 	if math.IsNaN(v) {
 		return "0"
 	}
-	return fmt.Sprintf("%.0f", 70*min(max(v, 0), 1))
+	return fmt.Sprintf("%.0f", 8*min(max(v, 0), 1))
 }

@@ -32,7 +32,7 @@ func security(r *evaluate.Report) []template.HTML {
 			figures[2].name = "evaded: correctly classified, flagged"
 		}
 		for k, f := range figures {
-			l := line{name: f.name, class: class(k), dots: true, dash: k == 0}
+			l := line{name: f.name, class: class(k), dots: true}
 			for _, pt := range c.Points {
 				p.x.hi = max(p.x.hi, pt.Eps)
 				if v := f.get(pt); !math.IsNaN(v) {

@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/png"
 	"math"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -20,13 +21,54 @@ var examplesHTML string
 
 func examplesData(p *Page) (any, bool) {
 	groups := gallery(p.Details)
-	return groups, len(groups) > 0
+	return examplesPage{groups, len(p.Details.Shape) == 3 && p.Details.Shape[2] == 3}, len(groups) > 0
+}
+
+// examplesPage are examples as pictures.
+type examplesPage struct {
+	Groups []exampleGroup
+	Color  bool
 }
 
 // picture is one image of a row of the grid.
 type picture struct {
 	Src     template.URL
 	Caption string
+	Scale   *scale // what the colours of a perturbation stand for; nil: it is none
+}
+
+// Alt is what the picture is, for those who do not see it: the caption follows.
+func (p picture) Alt() string {
+	what, _, _ := strings.Cut(p.Caption, " · ")
+	return what
+}
+
+// scale is the legend of a perturbation.
+type scale struct {
+	Steps       []scaleStep
+	Least, Most string
+}
+
+// scaleStep is one colour of a scale.
+type scaleStep struct {
+	X    int
+	Fill string
+}
+
+// scaleOf is the legend of changes up to size.
+func scaleOf(size float64, color bool) *scale {
+	const steps = 11
+	s := &scale{Least: fmt.Sprintf("−%.2g", size), Most: fmt.Sprintf("+%.2g", size)}
+	for k := range steps {
+		t := 2*float64(k)/(steps-1) - 1
+		r, g, b := diverging(t)
+		if color {
+			r = byte(255 * (t + 1) / 2)
+			g, b = r, r
+		}
+		s.Steps = append(s.Steps, scaleStep{1 + 10*k, fmt.Sprintf("#%02x%02x%02x", r, g, b)})
+	}
+	return s
 }
 
 // exampleRow is one attacked image and its outcome.
@@ -60,7 +102,7 @@ func gallery(d *evaluate.Details) []exampleGroup {
 	for _, a := range d.Attacks {
 		g := exampleGroup{ID: a.ID}
 		for _, e := range a.Examples {
-			g.Rows = append(g.Rows, exampleOf(e, d, lo, hi))
+			g.Rows = append(g.Rows, exampleOf(a, e, d, lo, hi))
 		}
 		if len(g.Rows) > 0 {
 			out = append(out, g)
@@ -69,13 +111,8 @@ func gallery(d *evaluate.Details) []exampleGroup {
 	return out
 }
 
-func exampleOf(e evaluate.Example, d *evaluate.Details, lo, hi float32) exampleRow {
-	name := func(c int) string {
-		if c < len(d.ClassNames) {
-			return d.ClassNames[c]
-		}
-		return fmt.Sprintf("class %d", c)
-	}
+func exampleOf(a *evaluate.AttackDetails, e evaluate.Example, d *evaluate.Details, lo, hi float32) exampleRow {
+	name := func(c int) string { return className(d, c) }
 	delta := make([]float32, len(e.Original))
 	size := float32(1e-12)
 	for j, v := range e.Original {
@@ -83,26 +120,34 @@ func exampleOf(e evaluate.Example, d *evaluate.Details, lo, hi float32) exampleR
 		size = max(size, float32(math.Abs(float64(delta[j]))))
 	}
 	r := exampleRow{Pictures: []picture{
-		{encode(e.Original, d.Shape, lo, hi, false), fmt.Sprintf("original · %s · classified as %s · score %.3g", name(e.Label), name(e.Predicted), e.Score)},
-		{encode(e.Adversarial, d.Shape, lo, hi, false), fmt.Sprintf("adversarial · classified as %s · score %.3g", name(e.PredictedAdv), e.ScoreAdv)},
-		{encode(delta, d.Shape, -size, size, true), fmt.Sprintf("perturbation · largest change %.3g", size)},
+		{encode(e.Original, d.Shape, lo, hi, false), fmt.Sprintf("original · %s · classified as %s · score %.3g", name(e.Label), name(e.Predicted), e.Score), nil},
+		{encode(e.Adversarial, d.Shape, lo, hi, false), fmt.Sprintf("adversarial · classified as %s · score %.3g", name(e.PredictedAdv), e.ScoreAdv), nil},
+		{encode(delta, d.Shape, -size, size, true), fmt.Sprintf("perturbation · largest change %.3g", size), scaleOf(float64(size), len(d.Shape) == 3 && d.Shape[2] == 3)},
 	}}
 	if e.Reconstruction != nil {
 		r.Pictures = append(r.Pictures,
-			picture{encode(e.Reconstruction, d.Shape, lo, hi, false), "reconstruction of the original · classified as " + name(e.Reconstructed)},
-			picture{encode(e.ReconstructionAdv, d.Shape, lo, hi, false), "reconstruction of the adversarial · classified as " + name(e.ReconstructedAdv)})
+			picture{encode(e.Reconstruction, d.Shape, lo, hi, false), "reconstruction of the original · classified as " + name(e.Reconstructed), nil},
+			picture{encode(e.ReconstructionAdv, d.Shape, lo, hi, false), "reconstruction of the adversarial · classified as " + name(e.ReconstructedAdv), nil})
 	}
-	switch {
-	case e.FlaggedAdv && e.ReconstructedAdv == e.Label:
-		r.Verdict, r.Class = "detected and corrected", "good"
-	case e.FlaggedAdv:
-		r.Verdict, r.Class = "detected", "good"
-	case e.PredictedAdv == e.Label:
-		r.Verdict, r.Class = "attack failed", "plain"
-	default:
-		r.Verdict, r.Class = "not detected", "bad"
-	}
+	r.Verdict, r.Class = outcome(a, e)
 	return r
+}
+
+// outcome is how an example ended, in words and as the class of its badge.
+func outcome(a *evaluate.AttackDetails, e evaluate.Example) (words, class string) {
+	switch {
+	case a.FalseAlarm && e.FlaggedAdv && e.PredictedAdv == e.Label:
+		return "false alarm", "bad"
+	case a.FalseAlarm:
+		return "attack failed", "plain"
+	case e.FlaggedAdv && e.ReconstructedAdv == e.Label:
+		return "detected and corrected", "good"
+	case e.FlaggedAdv:
+		return "detected", "good"
+	case e.PredictedAdv == e.Label:
+		return "attack failed", "plain"
+	}
+	return "not detected", "bad"
 }
 
 // encode is a PNG data URI of one example, values from lo to hi; signed ones

@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	_ "embed"
-	"fmt"
 	"math"
 	"slices"
 
@@ -49,12 +48,8 @@ func features(d *evaluate.Details) []featureGroup {
 		}
 		g := featureGroup{ID: a.ID}
 		for j, v := range change {
-			name := fmt.Sprintf("feature %d", j)
-			if j < len(d.Features) {
-				name = d.Features[j]
-			}
 			if std[j] > 0 {
-				g.Bars = append(g.Bars, featureBar{Name: name, Value: v})
+				g.Bars = append(g.Bars, featureBar{Name: featureName(d, j), Value: v})
 			}
 		}
 		slices.SortStableFunc(g.Bars, func(a, b featureBar) int { return cmp.Compare(b.Value, a.Value) })

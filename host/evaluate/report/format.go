@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
@@ -12,6 +13,8 @@ import (
 var functions = template.FuncMap{
 	"percent":   func(v any) string { return percent(number(v)) },
 	"figure":    func(v any) string { return figure(number(v)) },
+	"signed":    func(v any) string { return signed(number(v)) },
+	"bar":       func(v any) template.HTML { return bar(number(v)) },
 	"interval":  interval,
 	"interval3": interval3,
 }
@@ -45,6 +48,22 @@ func figure(v float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.3g", v)
+}
+
+// signed is a figure with its sign.
+func signed(v float64) string {
+	if v > 0 {
+		return "+" + figure(v)
+	}
+	return strings.Replace(figure(v), "-", "−", 1)
+}
+
+// bar is a bar of v per cent; none if v is not defined.
+func bar(v float64) template.HTML {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return template.HTML(fmt.Sprintf(`<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true"><rect width="%.1f" height="10"/></svg>`, min(max(v, 0), 100))) //nolint:gosec // a number alone
 }
 
 // interval is an interval in per cent; nothing if it is not defined.

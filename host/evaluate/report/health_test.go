@@ -21,8 +21,8 @@ func TestThresholdsByClass(t *testing.T) {
 		{Class: 1, Name: "rare", Threshold: 0.75, Calibration: 7, Pooled: true, FPR: evaluate.Number(math.NaN()), CI95: evaluate.ClopperPearson(0, 0)},
 	}
 	text := render(t, r, d)
-	for _, want := range []string{`<a href="#thresholds">`, "of each 5.0 % false alarms", "<td>&lt;b&gt;</td><td>200</td><td>1.25</td><td>100</td><td>4.0 %</td><td>[1.1, 9.9]</td>",
-		"<td>rare</td><td>7</td><td>0.75 (of all)</td><td>0</td><td>–</td><td></td>"} {
+	for _, want := range []string{`<a href="#thresholds">`, "of each 5.0 % false alarms", `<th scope="row">&lt;b&gt;</th><td>200</td><td>1.25</td><td>100</td><td>4.0 %</td><td>[1.1, 9.9]</td>`,
+		`<th scope="row">rare</th><td>7</td><td>0.75 (of all)</td><td>0</td><td>–</td><td>–</td>`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -18,9 +18,6 @@ var chartsHTML string
 // shown is the data of such a section: without a chart it is left out.
 func shown(list []template.HTML) (any, bool) { return list, len(list) > 0 }
 
-// class is the colour of line k.
-func class(k int) string { return fmt.Sprintf("s%d", k%8) }
-
 // axis maps numbers to pixels.
 type axis struct {
 	lo, hi float64
@@ -39,6 +36,12 @@ func (a axis) at(v float64) float64 {
 	}
 	t := (v - lo) / (hi - lo)
 	return a.from + min(max(t, 0), 1)*(a.to-a.from)
+}
+
+// data are the attributes with which the script moves what stands at pixel x: the
+// ends of the axis in numbers and in pixels, and x.
+func (a axis) data(x float64) string {
+	return fmt.Sprintf(` data-lo="%g" data-hi="%g" data-log="%t" data-from="%g" data-to="%g" data-at="%.1f"`, a.lo, a.hi, a.log, a.from, a.to, x)
 }
 
 // ticks are round numbers inside the axis.
@@ -80,15 +83,6 @@ func (a axis) name(v float64) string {
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
-// line is one series. Class is its colour: s0 … s7, or clean.
-type line struct {
-	name, class string
-	x, y        []float64
-	step, fill  bool // hold the value to the next x; shade down to the axis
-	dots, dash  bool
-	band        [2][]float64 // lower and upper bound, or nothing
-}
-
 // chart is one plot with axes and a legend.
 type chart struct {
 	title, note string
@@ -106,7 +100,7 @@ type mark struct {
 const (
 	chartWidth  = 520.
 	chartHeight = 300.
-	left        = 58.
+	left        = 66.
 	right       = 26.
 	top         = 12.
 	bottom      = 44.
@@ -120,8 +114,11 @@ func (c chart) figure() template.HTML {
 	fmt.Fprintf(&b, `<figure class="chart"><figcaption>%s</figcaption>`, html.EscapeString(c.title))
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, chartWidth, chartHeight, html.EscapeString(c.title))
 	c.frame(&b)
-	for _, l := range c.lines {
-		c.draw(&b, l)
+	for k := range c.lines {
+		if l := &c.lines[k]; !l.dots && l.spots == nil {
+			l.spots = c.spread(*l, k)
+		}
+		c.draw(&b, c.lines[k])
 	}
 	for _, m := range c.marks {
 		x := c.x.at(m.x)
@@ -129,18 +126,12 @@ func (c chart) figure() template.HTML {
 		if x > chartWidth*0.7 {
 			anchor, dx = "end", -4
 		}
-		fmt.Fprintf(&b, `<line class="mark" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/>`, x, x, top, chartHeight-bottom)
-		fmt.Fprintf(&b, `<text class="marked" x="%.1f" y="%g" text-anchor="%s">%s</text>`, x+dx, top+10, anchor, html.EscapeString(m.name))
+		fmt.Fprintf(&b, `<g class="moved"%s><line class="mark" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/>`, c.x.data(x), x, x, top, chartHeight-bottom)
+		fmt.Fprintf(&b, `<text class="marked" x="%.1f" y="%g" text-anchor="%s">%s</text></g>`, x+dx, top+10, anchor, html.EscapeString(m.name))
 	}
 	b.WriteString(`</svg><div class="legend">`)
 	for _, l := range c.lines {
-		if l.name != "" {
-			dash := ""
-			if l.dash {
-				dash = " dashed"
-			}
-			fmt.Fprintf(&b, `<span><i class="%s%s"></i>%s</span>`, l.class, dash, html.EscapeString(l.name))
-		}
+		b.WriteString(l.key())
 	}
 	b.WriteString(`</div>`)
 	if c.note != "" {
@@ -164,48 +155,4 @@ func (c chart) frame(b *strings.Builder) {
 	fmt.Fprintf(b, `<line class="axis" x1="%g" x2="%g" y1="%g" y2="%g"/>`, left, chartWidth-right, chartHeight-bottom, chartHeight-bottom)
 	fmt.Fprintf(b, `<text class="label" x="%g" y="%g" text-anchor="middle">%s</text>`, (left+chartWidth-right)/2, chartHeight-8, html.EscapeString(c.x.label))
 	fmt.Fprintf(b, `<text class="label" transform="translate(14 %g) rotate(-90)" text-anchor="middle">%s</text>`, (top+chartHeight-bottom)/2, html.EscapeString(c.y.label))
-}
-
-func (c chart) draw(b *strings.Builder, l line) {
-	if len(l.x) == 0 {
-		return
-	}
-	if l.band[0] != nil {
-		b.WriteString(`<path class="band ` + l.class + `" d="`)
-		for i, x := range l.x {
-			fmt.Fprintf(b, "%s%.1f %.1f", verb(i), c.x.at(x), c.y.at(l.band[1][i]))
-		}
-		for i := len(l.x) - 1; i >= 0; i-- {
-			fmt.Fprintf(b, "L%.1f %.1f", c.x.at(l.x[i]), c.y.at(l.band[0][i]))
-		}
-		b.WriteString(`Z"/>`)
-	}
-	var d strings.Builder
-	for i, x := range l.x {
-		px, py := c.x.at(x), c.y.at(l.y[i])
-		if l.step && i > 0 {
-			fmt.Fprintf(&d, "H%.1f", px)
-		}
-		fmt.Fprintf(&d, "%s%.1f %.1f", verb(i), px, py)
-	}
-	if l.fill {
-		fmt.Fprintf(b, `<path class="area %s" d="%sV%.1fH%.1fZ"/>`, l.class, d.String(), c.y.from, c.x.at(l.x[0]))
-	}
-	dash := ""
-	if l.dash {
-		dash = " dashed"
-	}
-	fmt.Fprintf(b, `<path class="line %s%s" d="%s"/>`, l.class, dash, d.String())
-	if l.dots {
-		for i, x := range l.x {
-			fmt.Fprintf(b, `<circle class="dot %s" cx="%.1f" cy="%.1f" r="3"><title>%s: %s</title></circle>`, l.class, c.x.at(x), c.y.at(l.y[i]), c.x.name(x), c.y.name(l.y[i]))
-		}
-	}
-}
-
-func verb(i int) string {
-	if i == 0 {
-		return "M"
-	}
-	return "L"
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	_ "embed"
 	"html/template"
 	"math"
 	"slices"
@@ -8,13 +9,22 @@ import (
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
-// scoresData are the plots of scores.
+//go:embed scores.html
+var scoresHTML string
+
+// scoresPage are the plots of scores, and what other thresholds would do.
+type scoresPage struct {
+	Charts    []template.HTML
+	Operating *operating // nil: the detector has no threshold to vary
+}
+
 func scoresData(p *Page) (any, bool) {
 	list := plotted(p.Details)
 	if len(list) == 0 {
 		return nil, false
 	}
-	return []template.HTML{histogram(p.Details, list), roc(p.Details, list), ecdf(p.Details, list)}, true
+	charts := []template.HTML{histogram(p.Details, list), roc(p.Details, list), ecdf(p.Details, list)}
+	return scoresPage{charts, operate(p.Details, list)}, true
 }
 
 // mostPlotted is how many attacks one plot can show and still be read.
@@ -148,7 +158,7 @@ func roc(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
 	c := chart{
 		title: "Detection against false alarms (ROC)", x: axis{lo: lo, hi: 1, log: true, share: true, label: "false-alarm rate on clean rows, logarithmic"},
 		y:    axis{hi: 1, share: true, label: "attacks detected"},
-		note: "Successful attacks against all clean test rows. The dashed line is chance.",
+		note: "Successful attacks against all clean test rows.",
 	}
 	for k, a := range list {
 		l := line{name: a.ID, class: class(k), step: true}
@@ -158,7 +168,7 @@ func roc(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
 		}
 		c.lines = append(c.lines, l)
 	}
-	chance := line{class: "clean", dash: true}
+	chance := line{name: "chance", class: "clean", dash: true}
 	for e := 0.; e <= 40; e++ {
 		v := math.Pow(10, math.Log10(lo)*(1-e/40))
 		chance.x, chance.y = append(chance.x, v), append(chance.y, v)

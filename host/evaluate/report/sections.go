@@ -23,9 +23,13 @@ type Section struct {
 	//	percent V            a rate as "3.7 %"; – if it is not defined
 	//	figure V             a number with three digits; – if it is not defined
 	//	interval I           an evaluate.Interval in per cent: [2.4, 5.5]
+	//	signed V             a number with its sign
+	//	bar V                a bar of V per cent of its cell
 	//	interval3 I          an evaluate.Interval with three digits: [0.912, 0.943]
 	//
-	// It must refer to nothing outside the page, which opens offline.
+	// It must refer to nothing outside the page, which opens offline; the page's
+	// policy lets no script of it run. A table of class sort whose thead has
+	// headings of scope col can be sorted by the reader.
 	Template string
 	// Data prepares what the template shows, and reports whether the section
 	// is shown at all.
@@ -51,10 +55,12 @@ func sections() []Section {
 		{"thresholds", "Thresholds by class", thresholdsHTML, thresholdsData},
 		{"guide", "", guideHTML, always},
 		{"attacks", "Attacks on the classifier", attacksHTML, attacksData},
-		{"scores", "Scores of clean and attacked inputs", chartsHTML, scoresData},
+		{"classes", "Figures by class", classesHTML, classesData},
+		{"scores", "Scores of clean and attacked inputs", scoresHTML, scoresData},
 		{"adaptive", "Adaptive attacks", adaptiveHTML, adaptiveData},
 		{"curves", "Security curves", chartsHTML, curvesData},
 		{"examples", "Examples", examplesHTML, examplesData},
+		{"moves", "Examples", movesHTML, movesData},
 		{"features", "Which features attacks change", featuresHTML, featuresData},
 		{"corruptions", "Natural corruptions", corruptionsHTML, corruptionsData},
 		{"training", "Training", chartsHTML, trainingData},

@@ -78,7 +78,7 @@ func TestContents(t *testing.T) {
 	for _, m := range regexp.MustCompile(`<section id="([^"]*)">`).FindAllStringSubmatch(text, -1) {
 		headed = append(headed, m[1])
 	}
-	want := []string{"attacks", "scores", "curves", "features", "training", "layers", "provenance"}
+	want := []string{"attacks", "classes", "scores", "curves", "moves", "features", "training", "layers", "provenance"}
 	if !slices.Equal(links, want) || !slices.Equal(headed, want) {
 		t.Errorf("contents %v, sections %v, want %v", links, headed, want)
 	}
