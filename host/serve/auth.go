@@ -97,7 +97,7 @@ func named(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), clientKey{}, "cert:"+r.TLS.PeerCertificates[0].Subject.String()))
 }
 
-// host is an address without its port.
+// hostOf is an address without its port.
 func hostOf(address string) string {
 	if h, _, err := net.SplitHostPort(address); err == nil {
 		return h
