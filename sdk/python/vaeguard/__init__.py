@@ -24,11 +24,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from ._classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Progress, Pullback
 from ._errors import ConfigError, Error
 from ._handlers import handlers
-from ._schema import check_config
-from ._serve import claim_stdout, serve
+from .classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Progress, Pullback
+from .handshake import claim_stdout
+from .schema import check_config
+from .serve import serve
 
 __version__ = "0.1.0"
 __all__ = [

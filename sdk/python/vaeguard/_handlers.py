@@ -6,12 +6,12 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn
 
-from ._classifier import Classifier
 from ._errors import Error
 from ._fit import fit
 from ._protobuf import Message, Schema, decode, encode
 from ._server import Server
-from ._wire import CONFIGURE, CONFIGURED, DESCRIBE, DIFF, DIFF_RESPONSE, FIT, FIT_EVENT, GRADIENT, GRADIENT_RESPONSE, OUTPUTS, PREDICT
+from .classifier import Classifier
+from .wire import CONFIGURE, CONFIGURED, DESCRIBE, DIFF, DIFF_RESPONSE, FIT, FIT_EVENT, GRADIENT, GRADIENT_RESPONSE, OUTPUTS, PREDICT
 
 if TYPE_CHECKING:
     import grpc
@@ -21,8 +21,11 @@ _MESSAGE = 2000  # characters of an error that are sent: headers hold 8 KiB
 
 
 def handlers(classifier: Classifier) -> grpc.GenericRpcHandler:
-    """The gRPC handlers of a classifier, for a server of one's own."""
-    import grpc
+    """The gRPC handlers of a classifier, for a server of one's own. Raises ImportError without the package grpcio."""
+    try:
+        import grpc
+    except ImportError as e:
+        raise ImportError("a plugin needs the package grpcio: pip install 'vaeguard[plugin]'") from e
 
     server = Server(classifier)
 

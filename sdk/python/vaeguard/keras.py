@@ -19,8 +19,8 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-from ._classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Pullback, Range
-from ._serve import serve as _serve
+from .classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Pullback, Range
+from .serve import serve as _serve
 
 
 class Keras(Classifier):

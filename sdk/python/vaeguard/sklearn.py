@@ -17,8 +17,8 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tupl
 import numpy as np
 import numpy.typing as npt
 
-from ._classifier import LOGITS, PROBABILITIES, Classifier, Floats, Range
-from ._serve import serve as _serve
+from .classifier import LOGITS, PROBABILITIES, Classifier, Floats, Range
+from .serve import serve as _serve
 
 Doubles = npt.NDArray[np.float64]
 Layers = List[Tuple[Doubles, Doubles, str]]
