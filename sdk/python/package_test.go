@@ -54,12 +54,14 @@ func TestInstall(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "src", "vaeguard"), os.DirFS("vaeguard")); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("pyproject.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "src", "pyproject.toml"), text, 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"pyproject.toml", "setup.py", "README.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "src", name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	run := func(program string, args ...string) string {
 		t.Helper()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from typing import IO, Any, Dict, List, Optional, Sequence, Union, cast
 
 import numpy as np
 import numpy.typing as npt
+
+from . import _program
 
 
 def _lines(x: Any) -> List[str]:
@@ -41,7 +42,7 @@ def _plain(v: Any) -> Any:
 
 
 class Detector:
-    """A detector directory, or a run. Needs the vaeguard binary (binary=, or on PATH).
+    """A detector directory, or a run. binary: the program vaeguard; None: the package's own, or that on PATH.
 
     d = vaeguard.Detector("runs/first")
     d.predict(x, return_instance_score=True)  # {"meta": {...}, "data": {"is_adversarial": array, "instance_score": array, ...}}
@@ -51,9 +52,7 @@ class Detector:
     """
 
     def __init__(self, path: str, binary: Optional[str] = None, allow_command: Union[str, Sequence[str]] = ()) -> None:
-        binary = binary or shutil.which("vaeguard")
-        if not binary:
-            raise FileNotFoundError("the program vaeguard is not on PATH; pass binary=")
+        binary = _program.find(binary)
         info = subprocess.run([binary, "inspect", path, "--json"], check=False, capture_output=True, text=True)
         if info.returncode:
             raise RuntimeError(info.stderr.strip() or "vaeguard inspect failed")

@@ -1,0 +1,1 @@
+"""alibi-detect's adversarial detectors, trained and run by vaeguard."""
