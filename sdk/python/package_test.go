@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -25,7 +26,23 @@ func python(t *testing.T, dir, program string, args ...string) (string, error) {
 	return string(out), err
 }
 
+// program builds vaeguard for the tests in Python that start it.
+func program(t *testing.T) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "vaeguard")
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	cmd := exec.Command("go", "build", "-o", name, "./host/cmd/vaeguard")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Setenv("VAEGUARD_BINARY", name)
+}
+
 func TestUnits(t *testing.T) {
+	program(t)
 	out, err := python(t, ".", interpreter(t), "-m", "unittest", "discover", "-s", "tests")
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -27,6 +27,7 @@ from typing import Any
 from ._errors import ConfigError, Error
 from ._handlers import handlers
 from .classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Progress, Pullback
+from .function import Function
 from .handshake import claim_stdout
 from .schema import check_config
 from .serve import serve
@@ -41,6 +42,7 @@ __all__ = [
     "Detector",
     "Error",
     "Floats",
+    "Function",
     "Progress",
     "Pullback",
     "check_config",
@@ -49,14 +51,13 @@ __all__ = [
     "serve",
 ]
 
-_LAZY = ("check", "detector", "keras", "sklearn", "torch")  # imported on first use
+_LAZY = ("check", "detect", "detector", "keras", "sklearn", "torch")  # imported on first use
+_HOMES = {"Detector": "detector"}  # names that come with their module on first use
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Detector":
-        from .detector import Detector
-
-        return Detector
+    if name in _HOMES:
+        return getattr(importlib.import_module("." + _HOMES[name], __name__), name)
     if name in _LAZY:
         return importlib.import_module("." + name, __name__)
     raise AttributeError(f"module 'vaeguard' has no attribute {name!r}")

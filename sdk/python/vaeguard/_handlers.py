@@ -6,7 +6,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn
 
-from ._errors import Error
+from ._errors import Error, kind_of
 from ._fit import fit
 from ._protobuf import Message, Schema, decode, encode
 from ._server import Server
@@ -70,8 +70,7 @@ def _abort(context: Any, e: BaseException) -> NoReturn:
     if not isinstance(e, Error):
         sys.stderr.write("".join(traceback.format_exception(type(e), e, e.__traceback__)))
         sys.stderr.flush()
-        full = isinstance(e, MemoryError) or type(e).__name__ in ("OutOfMemoryError", "ResourceExhaustedError")  # torch's, TensorFlow's
-        e = Error("resource_exhausted" if full else "internal", f"{type(e).__name__}: {e}")
-    code = getattr(grpc.StatusCode, e.kind.upper(), grpc.StatusCode.INTERNAL)
-    context.abort(code, str(e)[:_MESSAGE])
+    kind, text = kind_of(e)
+    code = getattr(grpc.StatusCode, kind.upper(), grpc.StatusCode.INTERNAL)
+    context.abort(code, text[:_MESSAGE])
     raise AssertionError("abort raises")
