@@ -86,14 +86,13 @@ def _array(t: Any) -> Floats:
 
 
 def _linear(w: _Walk, m: Any) -> None:
-    kernel = _array(m.weight).T
-    if w.order is not None:
-        kernel = kernel[w.order]
-        w.order = None
-    elif w.shape is not None and len(w.shape) == 3:
+    if w.shape is not None and len(w.shape) == 3:
         raise UnsupportedError("a Linear layer on an image: want a Flatten before it")
     if w.shape is not None and w.shape[-1] != m.in_features:
         raise UnsupportedError(f"takes {m.in_features} numbers, and {w.shape[-1]} come")
+    kernel = _array(m.weight).T
+    if w.order is not None:
+        kernel, w.order = kernel[w.order], None
     weights = {"kernel": kernel}
     if m.bias is not None:
         weights["bias"] = _array(m.bias)
