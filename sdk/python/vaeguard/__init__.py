@@ -43,6 +43,7 @@ __all__ = [
     "Error",
     "Floats",
     "Function",
+    "Guard",
     "Progress",
     "Pullback",
     "check_config",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 _LAZY = ("check", "detect", "detector", "keras", "sklearn", "torch")  # imported on first use
-_HOMES = {"Detector": "detector"}  # names that come with their module on first use
+_HOMES = {"Detector": "detector", "Guard": "guard"}  # names that come with their module on first use
 
 
 def __getattr__(name: str) -> Any:

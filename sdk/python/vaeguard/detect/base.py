@@ -34,7 +34,8 @@ SPEC, START, TRAIN, CALIBRATION, DETECTOR = "spec.yaml", "start.safetensors", "t
 class Parts(NamedTuple):
     """What a detector adds to a spec."""
 
-    vae: Optional[Dict[str, Any]]
+    vae: Union[Dict[str, Any], str, None]
+    """The section vae, or a word for it."""
     detector: Dict[str, Any]
     weights: Optional[Weights]
     """What the networks start as; None: vaeguard draws them."""
@@ -118,11 +119,11 @@ class AdversarialDetector:
             np.save(os.path.join(work, CALIBRATION), _rows(calibration))
             data["calibration"] = {"file": CALIBRATION, "layout": layout}
         weights = parts.weights
-        if self._path is not None and parts.vae is not None:  # a further fit goes on
+        if self._path is not None and isinstance(parts.vae, dict):  # a further fit goes on
             own = load_tensors(os.path.join(self._path, "weights.safetensors"))
             weights = {k: v for k, v in own.items() if k.split(".")[0] in ("encoder", "decoder", "mean", "log_var")}
-        vae = dict(parts.vae) if parts.vae is not None else None
-        if weights is not None and vae is not None:
+        vae: Any = dict(parts.vae) if isinstance(parts.vae, dict) else parts.vae
+        if weights is not None and isinstance(vae, dict):
             save_tensors(os.path.join(work, START), weights)
             vae["weights"] = START
         elif section is None:
