@@ -48,12 +48,13 @@ __all__ = [
     "Pullback",
     "check_config",
     "claim_stdout",
+    "from_alibi",
     "handlers",
     "serve",
 ]
 
 _LAZY = ("check", "detect", "detector", "keras", "sklearn", "torch")  # imported on first use
-_HOMES = {"Detector": "detector", "Guard": "guard"}  # names that come with their module on first use
+_HOMES = {"Detector": "detector", "Guard": "guard", "from_alibi": "detect"}  # names that come with their module on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,8 @@ What is trained is a detector as any other: save_detector writes a folder that t
 """
 
 from .adversarial import AdversarialAE, AdversarialVAE, ModelDistillation
+from .alibi import from_alibi
 from .base import AdversarialDetector
 from .saving import load_detector, save_detector
 
-__all__ = ["AdversarialAE", "AdversarialDetector", "AdversarialVAE", "ModelDistillation", "load_detector", "save_detector"]
+__all__ = ["AdversarialAE", "AdversarialDetector", "AdversarialVAE", "ModelDistillation", "from_alibi", "load_detector", "save_detector"]
