@@ -62,10 +62,16 @@ class FromAlibi(unittest.TestCase):
 
     def test_student(self):
         state = {"threshold": None, "temperature": 1.0, "loss_type": "xent"}
-        saved(self.folder, "ModelDistillation", state, {"model": self.model, "distilled_model": self.model})
+        student = tf.keras.Sequential([tf.keras.Input((6,)), L.Dense(5, activation="tanh"), L.Dense(4, activation="softmax")])
+        saved(self.folder, "ModelDistillation", state, {"model": self.model, "distilled_model": student})
         ad = vaeguard.from_alibi(self.folder)
         self.addCleanup(ad.close)
+        p, q = self.model(self.x).numpy(), student(self.x).numpy()
+        np.testing.assert_allclose(ad.score(self.x), -(p * np.log(q)).sum(1), atol=1e-6)
         ad.fit(self.x, epochs=1, verbose=False)
+        first = ad.history["loss"][0]
+        ad.fit(self.x, epochs=1, verbose=False)  # it goes on
+        self.assertLess(ad.history["loss"][0], first)
         self.assertEqual((ad.loss_type, ad.score(self.x).shape), ("xent", (20,)))
 
     def test_refusals(self):

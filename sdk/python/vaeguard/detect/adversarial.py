@@ -200,7 +200,7 @@ class ModelDistillation(AdversarialDetector):
     ModelDistillation).
 
     distilled_model: the student, a Keras or torch Sequential or a list of layers in a spec's words. A Keras or torch one
-    ends in the layer of the classes, which a list leaves out. Its weights are drawn anew. loss_type: "kld" or "xent", what is scored.
+    ends in the layer of the classes, which a list leaves out. loss_type: "kld" or "xent", what is scored.
     """
 
     def __init__(
@@ -224,16 +224,20 @@ class ModelDistillation(AdversarialDetector):
 
     def _parts(self, example: Shape) -> Parts:
         net = read(self.distilled_model, example, "distilled_model")
-        layers = list(net.layers)
-        if net.weights is not None:  # the layer of the classes is the detector's own
+        layers, weights = list(net.layers), net.weights
+        if weights is not None:  # the layer of the classes is the detector's own
             if layers and layers[-1] == {"activation": {"activation": "softmax"}}:
                 layers.pop()
             last = layers.pop() if layers else None
             if not (isinstance(last, dict) and "dense" in last and last["dense"].get("activation") in (None, "softmax")):
                 raise TypeError("distilled_model: want it to end in a dense layer of the classes")
+            own = {k: v for k, v in weights.items() if int(k.split(".")[0]) < len(layers)}
+            end = {k.split(".", 1)[1]: v for k, v in weights.items() if k not in own}
+            end.setdefault("bias", np.zeros(last["dense"]["units"], np.float32))
+            weights = prefixed("student", {**own, **prefixed("output", end)})
         score = {"kld": "kl", "xent": "cross_entropy"}[self.loss_type]
         detector = {"method": "distillation", "score": score, "student": {"layers": layers}, "temperature": self.temperature}
-        return Parts(None, {**detector, "probability_clip": _CLIP}, None)
+        return Parts(None, {**detector, "probability_clip": _CLIP}, weights)
 
     def fit(
         self,

@@ -39,7 +39,7 @@ class _Settings(pickle.Unpickler):
 
 def from_alibi(filepath: Union[str, os.PathLike[str]], model: Any = None, **options: Any) -> AdversarialDetector:
     """A detector that alibi-detect 0.11 or later saved on TensorFlow: an AdversarialAE with its layers, weights, threshold and
-    temperature, ready to score; or a ModelDistillation, whose student has to be fitted again.
+    temperature, or a ModelDistillation with its student. Both are ready to score.
 
     model: the classifier; None: the one that is saved with it. options: seed, binary and threads.
     Nothing of the folder is executed: settings are read as plain values, networks by Keras in its safe mode.

@@ -119,13 +119,17 @@ class AdversarialDetector:
             np.save(os.path.join(work, CALIBRATION), _rows(calibration))
             data["calibration"] = {"file": CALIBRATION, "layout": layout}
         weights = parts.weights
-        if self._path is not None and isinstance(parts.vae, dict):  # a further fit goes on
+        if self._path is not None and parts.vae != "auto":  # a further fit goes on
             own = load_tensors(os.path.join(self._path, "weights.safetensors"))
-            weights = {k: v for k, v in own.items() if k.split(".")[0] in ("encoder", "decoder", "mean", "log_var")}
-        vae: Any = dict(parts.vae) if isinstance(parts.vae, dict) else parts.vae
-        if weights is not None and isinstance(vae, dict):
+            weights = {k: v for k, v in own.items() if k.split(".")[0] in ("encoder", "decoder", "mean", "log_var", "student")}
+        vae: Any = parts.vae
+        found = {**parts.detector, "data_type": self.meta["data_type"]}
+        if weights is not None:
             save_tensors(os.path.join(work, START), weights)
-            vae["weights"] = START
+            if isinstance(vae, dict):
+                vae = {**vae, "weights": START}
+            else:
+                found["student"] = {**found["student"], "weights": START}
         elif section is None:
             raise RuntimeError(f"{self} is not trained, and its networks have no weights: call fit")
         spec: Spec = {
@@ -136,7 +140,7 @@ class AdversarialDetector:
             "data": data,
             "classifier": source.section,
             "vae": vae,
-            "detector": {**parts.detector, "data_type": self.meta["data_type"]},
+            "detector": found,
             "train": section,
             "threshold": {"value": 0},
             **more,
