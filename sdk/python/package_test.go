@@ -107,7 +107,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestKerasUnits runs the tests that need Keras on TensorFlow, the page of alibi-detect
+// TestKerasUnits runs the tests that need Keras on TensorFlow, JAX or XGBoost, the page of alibi-detect
 // among them, with the Python that VAEGUARD_KERAS_PYTHON names.
 func TestKerasUnits(t *testing.T) {
 	keras := os.Getenv("VAEGUARD_KERAS_PYTHON")
@@ -115,7 +115,7 @@ func TestKerasUnits(t *testing.T) {
 		t.Skip("VAEGUARD_KERAS_PYTHON names no Python with TensorFlow")
 	}
 	program(t)
-	for _, tests := range []string{"test_keras.py", "test_page.py", "test_alibi.py"} {
+	for _, tests := range []string{"test_keras.py", "test_page.py", "test_alibi.py", "test_function.py"} {
 		out, err := python(t, ".", keras, "-m", "unittest", "discover", "-s", "tests", "-p", tests)
 		if err != nil || !strings.Contains(out, "Ran ") {
 			t.Errorf("%s: %v\n%s", tests, err, out)
