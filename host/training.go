@@ -56,7 +56,7 @@ func (s *Spec) opinion(d *spec.Document, p detect.Parts) (detect.Opinion, error)
 // start is what a detector's weights begin as, where the spec names a file or
 // another detector. The zero value stands for none.
 type start struct {
-	key        string // vae.weights or vae.from
+	key        string // vae.weights, vae.from or that of a detect.Weighted
 	weights    map[string]*tensor.Tensor
 	normalizer *vae.Normalizer // of vae.from
 }
@@ -64,6 +64,11 @@ type start struct {
 // settled is the experiment with the layers that vae.from takes from another
 // detector, or that vae: auto stands for: what is saved of it stands on its own.
 func (e *Experiment) settled() (*Experiment, start, error) {
+	if m, ok := e.Spec.Detector.Chosen().(detect.Weighted); ok {
+		if key, file := m.Weights(); file != "" {
+			return e.weightsFrom(key, file)
+		}
+	}
 	v := e.Spec.VAE
 	_, coded := e.Spec.Detector.Chosen().(detect.Coded)
 	switch {
@@ -82,13 +87,18 @@ func (e *Experiment) settled() (*Experiment, start, error) {
 	case v.From != "":
 		return e.from(v.From)
 	case v.Weights != "":
-		f, err := safetensors.Read(e.Spec.Abs(v.Weights))
-		if err != nil {
-			return nil, start{}, e.Spec.Errorf("vae.weights", "%v", err)
-		}
-		return e, start{key: "vae.weights", weights: artifact.Weights(f.Tensors)}, nil
+		return e.weightsFrom("vae.weights", v.Weights)
 	}
 	return e, start{}, nil
+}
+
+// weightsFrom takes weights from a file that the spec names under key.
+func (e *Experiment) weightsFrom(key, file string) (*Experiment, start, error) {
+	f, err := safetensors.Read(e.Spec.Abs(file))
+	if err != nil {
+		return nil, start{}, e.Spec.Errorf(key, "%v", err)
+	}
+	return e, start{key: key, weights: artifact.Weights(f.Tensors)}, nil
 }
 
 // from takes the layers and the weights of another detector.

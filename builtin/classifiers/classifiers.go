@@ -4,6 +4,7 @@
 package classifiers
 
 import (
+	"github.com/vaeguard/vaeguard/builtin/classifiers/caller"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/cnn"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/network"
@@ -14,7 +15,8 @@ import (
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
-// Table lists the classifiers. Their first sentences are the summaries of the
+// Table lists the classifiers. Those that need nothing of the program around them have
+// one of their own in plugins. Their first sentences are the summaries of the
 // plugins' manifests.
 func Table() registry.Table[launch.Shipped] {
 	type e = registry.Entry[launch.Shipped]
@@ -44,5 +46,10 @@ classifier.gradient finds a stand-in. What is taken, what is refused and why is 
 
 Such servers are Triton, KServe and MLServer. The model stays where it is and answers predictions; gradients are those of classifier.gradient, a
 surrogate as a rule, and classifier.surrogate.max_queries bounds what is asked for them.`},
+		e{Name: caller.Name, Default: launch.Shipped{New: caller.New, Env: []string{caller.Variable}},
+			Doc: `The model of the program that started vaeguard, which lends it: of a notebook, for instance.
+
+Python's package sets it, for a model that is an object there: vaeguard asks back over a private socket, and the model stays where it is, on its
+GPU if it has one. A detector made so opens in that program, with the model; elsewhere it needs another form of the same model, such as an ONNX file.`},
 	)
 }

@@ -22,7 +22,8 @@ type Distillation struct {
 
 // Student is a network distilled from the classifier.
 type Student struct {
-	Layers []nn.Maker `yaml:"layers" kind:"layer" required:"true" doc:"without the final dense layer"`
+	Layers  []nn.Maker `yaml:"layers" kind:"layer" required:"true" doc:"without the final dense layer"`
+	Weights string     `yaml:"weights" format:"path" doc:"a safetensors file for these layers and the final one: student.0.kernel, student.output.bias"`
 }
 
 // Make implements detect.Method.
@@ -41,11 +42,19 @@ func (m Distillation) Make(p detect.Parts) (detect.Opinion, error) {
 func (Distillation) Scores() ([]string, detect.FusionRule) { return []string{"kl"}, detect.NoFusion }
 
 // Check implements detect.Checker.
-func (Distillation) Check(_ *vae.Section, training *train.Section) registry.FieldErrors {
-	if training != nil {
+func (m Distillation) Check(_ *vae.Section, training *train.Section) registry.FieldErrors {
+	if _, file := m.Weights(); training != nil || file != "" {
 		return nil
 	}
 	return registry.FieldErrors{{Key: "detector.method", Message: "distillation needs a section train: nothing says how the student is trained"}}
+}
+
+// Weights implements detect.Weighted.
+func (m Distillation) Weights() (key, file string) {
+	if m.Student != nil {
+		file = m.Student.Weights
+	}
+	return "detector.student.weights", file
 }
 
 // Title implements detect.Titled.

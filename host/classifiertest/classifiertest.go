@@ -182,7 +182,7 @@ func refusals(t *testing.T, e registry.Entry[launch.Shipped], config sdk.Config)
 			break
 		}
 	}
-	if tried == 0 {
+	if tried == 0 && len(properties(t, text)) > 0 {
 		t.Error("no option refuses anything")
 	}
 	var s struct{ Required []string }

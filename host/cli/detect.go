@@ -21,6 +21,7 @@ type detectFlags struct {
 	format, out, onError   string
 	include, keep          []string
 	noScore, anyClassifier bool
+	requests               bool
 	batch                  int
 }
 
@@ -44,6 +45,9 @@ func (a *app) detectCommand() *cobra.Command {
 			include, err := parseInclude(f.include)
 			if err != nil {
 				return err
+			}
+			if f.requests && (f.rows.data != "-" || f.out != "") {
+				return usagef("--requests answers on standard output what comes on standard input: want --data - and no --out")
 			}
 			if f.format == "" {
 				f.format = results.Default(f.rows.data == "-")
@@ -74,6 +78,9 @@ func (a *app) detectCommand() *cobra.Command {
 				return fmt.Errorf("detector %s has no threshold: set one with vaeguard calibrate %s --data CLEAN", args[0], args[0])
 			}
 			s := &scoring{d: d, f: f, include: include, example: d.InputShape()}
+			if f.requests {
+				return s.requests(cmd.Context(), a, format, a.stdout)
+			}
 			if f.out == "" {
 				return s.run(cmd.Context(), a, format, a.stdout)
 			}
@@ -88,6 +95,7 @@ func (a *app) detectCommand() *cobra.Command {
 	c.Flags().StringSliceVar(&f.keep, "keep", nil, "columns of the table to hand through to the results")
 	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "omit instance_score")
 	c.Flags().BoolVar(&f.anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
+	c.Flags().BoolVar(&f.requests, "requests", false, requestsHelp)
 	c.Flags().IntVar(&f.batch, "batch", 64, "instances scored together; the results do not depend on it")
 	f.open.add(c)
 	return c

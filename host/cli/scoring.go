@@ -24,6 +24,7 @@ type scoring struct {
 	include detect.Include
 	example tensor.Shape
 	results results.Writer
+	in      io.Reader // in the place of standard input; nil: that itself
 }
 
 // run streams the data through the detector, in order and in constant memory
@@ -34,6 +35,9 @@ func (s *scoring) run(ctx context.Context, a *app, format results.Format, w io.W
 		return err
 	}
 	read.Keep = s.f.keep
+	if s.in != nil {
+		read.Stdin = s.in
+	}
 	stream, err := s.d.Stream(s.f.rows.data, read)
 	if err != nil {
 		return err

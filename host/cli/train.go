@@ -11,7 +11,7 @@ import (
 func (a *app) trainCommand() *cobra.Command {
 	var s specFlags
 	var o host.TrainOptions
-	var strict bool
+	var strict, lines bool
 	c := &cobra.Command{
 		Use:   "train SPEC --out DETECTOR",
 		Short: "Train and calibrate a detector",
@@ -23,7 +23,11 @@ func (a *app) trainCommand() *cobra.Command {
 			if err := a.checkTrack(o.Track); err != nil {
 				return err
 			}
-			e, err := host.Load(args[0], s.set, a.c, a.options())
+			options := a.options()
+			if lines {
+				options.Progress = a.reportJSON()
+			}
+			e, err := host.Load(args[0], s.set, a.c, options)
 			if err != nil {
 				return err
 			}
@@ -45,6 +49,7 @@ func (a *app) trainCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
 	a.trackFlag(c, &o.Track)
+	c.Flags().BoolVar(&lines, "progress-json", false, "report progress on standard error as JSON, one object a line, for a program that shows it")
 	addStrict(c, &strict)
 	return c
 }

@@ -17,7 +17,7 @@ import (
 // it lends to the section detector, and shapes come in Make.
 //
 // A method declares its further properties by implementing Coded,
-// Hardenable, Checker, Trimmer or Titled.
+// Hardenable, Checker, Trimmer, Weighted or Titled.
 type Method interface {
 	// Make builds the opinion for inputs of a shape, with initial params drawn
 	// from the seed. An error that is a *vae.PartError has a place in the spec.
@@ -132,6 +132,11 @@ type Checker interface {
 // Trimmed is the method without them, to find out whether a training
 // can be reused.
 type Trimmer interface{ Trimmed() Method }
+
+// Weighted is a Method whose params begin as those of a safetensors file, where its
+// options name one: key is the option's place in the spec, such as
+// detector.student.weights, and file its value; "" for none.
+type Weighted interface{ Weights() (key, file string) }
 
 // Titled is a Method with a name of its own in results, that of other
 // libraries: AdversarialVAE.

@@ -25,6 +25,9 @@ type Shipped struct {
 	// weights in files of their own: relative to its folder, with slashes. They
 	// travel with it. nil: none refers to any.
 	Beside func(file string) ([]string, error)
+	// Env names variables of this program's environment that it is given besides
+	// those that every plugin gets.
+	Env []string
 }
 
 // shippedEnv names the variable by which a host asks its own program to be a
@@ -34,24 +37,23 @@ const shippedEnv = "VAEGUARD_SHIPPED_PLUGIN"
 // errNoHook is for programs that would fork themselves without end.
 var errNoHook = errors.New("a shipped plugin runs as a subprocess of this program, which has not called builtin.ServeIfPlugin(): make that the first line of main, or of TestMain")
 
-// linked holds the names of the shipped plugins that this program can serve,
-// from the moment that its hook has run: a fact about the process.
-var linked atomic.Pointer[[]string]
+// linked holds the shipped plugins that this program can serve, from the moment
+// that its hook has run: a fact about the process.
+var linked atomic.Pointer[registry.Table[Shipped]]
 
 // ServeIfPlugin is the hook of shipped plugins, the first line of main or of
 // TestMain: if this process was started to be one of the table, it serves it
 // and exits. Otherwise it only notes that Self works in this program.
 func ServeIfPlugin(table registry.Table[Shipped]) {
-	names := slices.Sorted(slices.Values(table.Names()))
 	name, asked := os.LookupEnv(shippedEnv)
 	if !asked {
-		linked.Store(&names)
+		linked.Store(&table)
 		return
 	}
 	_ = os.Unsetenv(shippedEnv) // a plugin's own children are not plugins
 	made, err := table.Lookup(name)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "this program has no shipped plugin %q; it has %s\n", name, strings.Join(names, ", "))
+		fmt.Fprintf(os.Stderr, "this program has no shipped plugin %q; it has %s\n", name, strings.Join(sorted(table), ", "))
 		os.Exit(1)
 	}
 	sdk.Serve(made.New())
@@ -62,9 +64,13 @@ func ServeIfPlugin(table registry.Table[Shipped]) {
 // its hook has not run.
 func ShippedNames() []string {
 	if p := linked.Load(); p != nil {
-		return slices.Clone(*p)
+		return sorted(*p)
 	}
 	return nil
+}
+
+func sorted(table registry.Table[Shipped]) []string {
+	return slices.Sorted(slices.Values(table.Names()))
 }
 
 // Self runs this very program as the shipped plugin of the given name.
@@ -73,12 +79,13 @@ func Self(name string) (Command, error) {
 	if p == nil {
 		return Command{}, &Error{Op: "start", Plugin: name, Err: errNoHook}
 	}
-	if !slices.Contains(*p, name) {
-		return Command{}, &Error{Op: "start", Plugin: name, Err: fmt.Errorf("no such shipped plugin; there are %s", strings.Join(*p, ", "))}
+	made, err := p.Lookup(name)
+	if err != nil {
+		return Command{}, &Error{Op: "start", Plugin: name, Err: fmt.Errorf("no such shipped plugin; there are %s", strings.Join(sorted(*p), ", "))}
 	}
 	exe, err := os.Executable()
 	if err != nil {
 		return Command{}, &Error{Op: "start", Plugin: name, Err: err}
 	}
-	return Command{Name: name, Path: exe, Env: []string{shippedEnv + "=" + name}, self: true}, nil
+	return Command{Name: name, Path: exe, Env: append([]string{shippedEnv + "=" + name}, made.Env...), self: true}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -25,7 +26,23 @@ func python(t *testing.T, dir, program string, args ...string) (string, error) {
 	return string(out), err
 }
 
+// program builds vaeguard for the tests in Python that start it.
+func program(t *testing.T) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "vaeguard")
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	cmd := exec.Command("go", "build", "-o", name, "./host/cmd/vaeguard")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Setenv("VAEGUARD_BINARY", name)
+}
+
 func TestUnits(t *testing.T) {
+	program(t)
 	out, err := python(t, ".", interpreter(t), "-m", "unittest", "discover", "-s", "tests")
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
@@ -54,12 +71,14 @@ func TestInstall(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "src", "vaeguard"), os.DirFS("vaeguard")); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("pyproject.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "src", "pyproject.toml"), text, 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"pyproject.toml", "setup.py", "README.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "src", name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	run := func(program string, args ...string) string {
 		t.Helper()
@@ -85,6 +104,22 @@ func TestInstall(t *testing.T) {
 	}
 	if out := run(base, "-m", "vaeguard.check", model); !strings.Contains(out, "pass  gradient:") {
 		t.Error(out)
+	}
+}
+
+// TestKerasUnits runs the tests that need Keras on TensorFlow, JAX or XGBoost, the page of alibi-detect
+// among them, with the Python that VAEGUARD_KERAS_PYTHON names.
+func TestKerasUnits(t *testing.T) {
+	keras := os.Getenv("VAEGUARD_KERAS_PYTHON")
+	if keras == "" {
+		t.Skip("VAEGUARD_KERAS_PYTHON names no Python with TensorFlow")
+	}
+	program(t)
+	for _, tests := range []string{"test_keras.py", "test_page.py", "test_alibi.py", "test_function.py"} {
+		out, err := python(t, ".", keras, "-m", "unittest", "discover", "-s", "tests", "-p", tests)
+		if err != nil || !strings.Contains(out, "Ran ") {
+			t.Errorf("%s: %v\n%s", tests, err, out)
+		}
 	}
 }
 

@@ -8,46 +8,66 @@ import numpy as np
 
 import vaeguard
 
-# Answers as `vaeguard inspect` and `vaeguard detect` do: the score is the sum of a row.
+# Answers as `vaeguard inspect` and `vaeguard detect --requests` do: the score is the sum of a row.
 FAKE = """\
 #!%s
-import json, sys
+import io, json, struct, sys
+import numpy as np
 if sys.argv[1] == "inspect":
     if sys.argv[2] == "none":
         sys.exit("vaeguard: no detector none")
     print(json.dumps({"meta": {"name": "AdversarialVAE", "threshold": 1.0}}))
     sys.exit()
 print("ready", file=sys.stderr)
-for i, line in enumerate(sys.stdin):
-    row = json.loads(line)
-    if isinstance(row, dict):
-        row = [0.5 if v is None else len(v) if isinstance(v, str) else v for _, v in sorted(row.items())]
-    row = [0.5 if v is None else v for v in row]
-    while isinstance(row[0], list):
-        row = sum(row, [])
-    if row[0] == 13:
-        print(json.dumps({"index": i, "error": "unlucky"}), flush=True)
-        continue
-    if row[0] == 17:
-        print(json.dumps({"index": i, "error": "the classifier is away", "retry": True}), flush=True)
-        continue
-    if row[0] == 15:
-        row = {"index": i, "is_adversarial": 1, "instance_score": None, "p_value": 0.1, "note": "not finite"}
-        row.update(predicted=1, reconstructed=1, corrected=1)
-        print(json.dumps(row), flush=True)
-        continue
-    if row[0] == 16:
-        sys.exit(" ".join(sys.argv[2:]))
-    if row[0] == 14:
-        sys.exit("out of luck")
-    s = sum(row)
-    row = {"index": i, "is_adversarial": int(s > 1), "instance_score": s, "p_value": None}
-    row.update(predicted=1, reconstructed=2, corrected=2 if s > 1 else 1)
+
+def answer(format, body):
+    if format == "npy":
+        rows = np.load(io.BytesIO(body))
+        assert rows.dtype == np.float32, rows.dtype
+        rows = rows.reshape(len(rows), int(np.prod(rows.shape[1:])))
+    else:
+        rows = []
+        for line in body.decode().splitlines():
+            row = json.loads(line)
+            if isinstance(row, dict):
+                row = [len(v) if isinstance(v, str) else v for _, v in sorted(row.items())]
+            rows.append([0.5 if v is None else v for v in row])
+        rows = np.array(rows, float).reshape(len(rows), -1)
+    first = rows[:, 0] if len(rows) else np.zeros(0)
+    for i, v in enumerate(first):
+        if v == 13:
+            raise ValueError("row %%d: unlucky" %% i)
+        if v == 14:
+            sys.exit("out of luck")
+        if v == 17:
+            raise ConnectionError("the classifier is away")
+        if v == 16:
+            sys.exit(" ".join(sys.argv[2:]))
+    score = np.where(first == 15, np.inf, rows.sum(1))
+    flag = (score > 1).astype(np.int64)
+    out = {"is_adversarial": flag, "instance_score": score, "p_value": np.full(len(rows), np.nan)}
+    out.update(predicted=np.ones(len(rows), int), reconstructed=np.full(len(rows), 2), corrected=1 + flag)
     if sys.argv[2] == "named":
-        row.update(predicted_label="cat", corrected_label="dog" if s > 1 else "cat")
-        if i:
-            row["id"] = f"row {i}"
-    print(json.dumps(row), flush=True)
+        out["predicted_label"] = np.array(["cat"] * len(rows), "S")
+        out["corrected_label"] = np.where(flag, b"dog", b"cat")
+        out["id"] = np.array(["row %%d" %% i if i else "" for i in range(len(rows))])
+    return out
+
+while True:
+    n = sys.stdin.buffer.read(1)
+    if not n:
+        break
+    format = sys.stdin.buffer.read(n[0]).decode()
+    body = sys.stdin.buffer.read(struct.unpack("<Q", sys.stdin.buffer.read(8))[0])
+    out, kind = io.BytesIO(), b"R"
+    try:
+        np.savez(out, **answer(format, body))
+    except ConnectionError as e:
+        kind, out = b"A", io.BytesIO(str(e).encode())
+    except ValueError as e:
+        kind, out = b"X", io.BytesIO(str(e).encode())
+    sys.stdout.buffer.write(kind + struct.pack("<Q", len(out.getvalue())) + out.getvalue())
+    sys.stdout.buffer.flush()
 """
 
 
@@ -130,6 +150,7 @@ class Detector(unittest.TestCase):
         self.assertEqual(len(d.predict([[1, 2]])["data"]["is_adversarial"]), 1)
         with self.assertRaisesRegex(RuntimeError, "out of luck"):
             d.predict([[1, 2], [14, 0]])
+        self.assertEqual(len(d.predict([[1, 2]])["data"]["is_adversarial"]), 1)  # it starts again
         d.close()
         with self.assertRaisesRegex(RuntimeError, "ended"):
             d.predict([[1, 2]])

@@ -39,6 +39,7 @@ class Keras(unittest.TestCase):
             "layer": [L.Dense(5), L.Softmax()],
             "activation": [L.Dense(5), L.Activation("softmax")],
             "no bias": [L.Dense(5, activation="softmax", use_bias=False)],
+            "tf.nn": [L.Dense(5, activation=tf.nn.softmax)],
         }.items():
             with self.subTest(name):
                 m = net(*last)

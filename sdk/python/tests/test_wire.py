@@ -4,7 +4,7 @@ import unittest
 import numpy as np
 
 import vaeguard
-from vaeguard import _certificate, _wire
+from vaeguard import _certificate, wire
 from vaeguard._protobuf import decode, encode, unsigned
 
 
@@ -21,7 +21,7 @@ class Wire(unittest.TestCase):
         }
 
     def test_round_trip(self):
-        got = decode(_wire.FIT, encode(_wire.FIT, self.message()))["options"]
+        got = decode(wire.FIT, encode(wire.FIT, self.message()))["options"]
         self.assertEqual((got["options_json"], got["output_dir"], got["n_train"]), (b'{"epochs": 2}', "sn\N{SNOWMAN}w", 300))
         self.assertEqual(unsigned(got["seed"]), 2**64 - 1)
 
@@ -35,7 +35,7 @@ class Wire(unittest.TestCase):
             "ready": True,
             "hidden": [{"name": "h", "shape": (3,)}],
         }
-        got = decode(_wire.DESCRIBE, encode(_wire.DESCRIBE, m))
+        got = decode(wire.DESCRIBE, encode(wire.DESCRIBE, m))
         self.assertEqual(
             (got["input_shape"], got["lo"], got["hi"], got["classes"], got["ready"]), ([28, 28, 1], [-0.5], [1, 2], ["a", ""], 1)
         )
@@ -43,14 +43,14 @@ class Wire(unittest.TestCase):
 
     def test_arrays_of_any_order(self):
         for a in (np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2).T, np.arange(12)[::2], np.float64(3)):
-            got = _wire.array("a", decode(_wire.TENSOR, encode(_wire.TENSOR, _wire.tensor(a))))
+            got = wire.array("a", decode(wire.TENSOR, encode(wire.TENSOR, wire.tensor(a))))
             self.assertEqual(got.dtype, np.float32)
             np.testing.assert_array_equal(got.reshape(np.shape(a)), a)
 
     def test_other_dtypes(self):
-        for code, dtype in _wire.DTYPES.items():
+        for code, dtype in wire.DTYPES.items():
             a = np.arange(4).astype(dtype)
-            np.testing.assert_array_equal(_wire.array("a", {"dtype": code, "shape": [2, 2], "data": a.tobytes()}), a.reshape(2, 2))
+            np.testing.assert_array_equal(wire.array("a", {"dtype": code, "shape": [2, 2], "data": a.tobytes()}), a.reshape(2, 2))
 
     def test_wrong_arrays(self):
         for t in (
@@ -62,23 +62,23 @@ class Wire(unittest.TestCase):
             {"dtype": 1, "shape": [2**62, 2**62], "data": b""},
         ):
             with self.assertRaises(vaeguard.Error) as e:
-                _wire.array("x", t)
+                wire.array("x", t)
             self.assertEqual(e.exception.kind, "invalid_argument")
 
     def test_floats_of_a_broken_length(self):
         with self.assertRaises(vaeguard.Error) as e:
-            decode(_wire.DESCRIBE, b"\x2a\x03abc")  # field 5, lo
+            decode(wire.DESCRIBE, b"\x2a\x03abc")  # field 5, lo
         self.assertEqual(e.exception.kind, "invalid_argument")
 
     def test_garbage_is_refused_or_read(self):
         r = random.Random(1)
-        good = encode(_wire.FIT, self.message())
+        good = encode(wire.FIT, self.message())
         for _ in range(3000):
             b = bytearray(good[: r.randrange(len(good) + 1)])
             for _ in range(r.randrange(4)):
                 if b:
                     b[r.randrange(len(b))] = r.randrange(256)
-            for schema in (_wire.FIT, _wire.GRADIENT, _wire.CONFIGURE, _wire.DESCRIBE):
+            for schema in (wire.FIT, wire.GRADIENT, wire.CONFIGURE, wire.DESCRIBE):
                 try:
                     decode(schema, bytes(b))
                 except vaeguard.Error as e:

@@ -24,11 +24,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from ._classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Progress, Pullback
 from ._errors import ConfigError, Error
 from ._handlers import handlers
-from ._schema import check_config
-from ._serve import claim_stdout, serve
+from .classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Progress, Pullback
+from .function import Function
+from .handshake import claim_stdout
+from .schema import check_config
+from .serve import serve
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,22 +42,24 @@ __all__ = [
     "Detector",
     "Error",
     "Floats",
+    "Function",
+    "Guard",
     "Progress",
     "Pullback",
     "check_config",
     "claim_stdout",
+    "from_alibi",
     "handlers",
     "serve",
 ]
 
-_LAZY = ("check", "detector", "keras", "sklearn", "torch")  # imported on first use
+_LAZY = ("check", "detect", "detector", "keras", "sklearn", "torch")  # imported on first use
+_HOMES = {"Detector": "detector", "Guard": "guard", "from_alibi": "detect"}  # names that come with their module on first use
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Detector":
-        from .detector import Detector
-
-        return Detector
+    if name in _HOMES:
+        return getattr(importlib.import_module("." + _HOMES[name], __name__), name)
     if name in _LAZY:
         return importlib.import_module("." + name, __name__)
     raise AttributeError(f"module 'vaeguard' has no attribute {name!r}")

@@ -7,11 +7,11 @@ from typing import Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from ._classifier import OUTPUT, Floats
 from ._client import Client
 from ._findings import FLAT, NO_GRADIENT, OUTSIDE, PROBABILITIES, ROWS, SAME_WARN, SUM, Doubles, Findings, brief
 from ._gradient import gradient
 from ._protobuf import Message
+from .classifier import OUTPUT, Floats
 
 
 def run(client: Client, data: Optional[npt.ArrayLike] = None, seed: int = 0) -> Findings:

@@ -8,10 +8,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy.typing as npt
 
-from ._classifier import OUTPUT, Classifier, Floats
 from ._handlers import SERVICE, handlers
 from ._protobuf import Message, Schema, decode, encode
-from ._wire import (
+from .classifier import OUTPUT, Classifier, Floats
+from .wire import (
     CONFIGURE,
     CONFIGURED,
     DESCRIBE,

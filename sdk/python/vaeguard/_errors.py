@@ -23,3 +23,11 @@ class ConfigError(Exception):
     def __init__(self, *diagnostics: Tuple[str, str]) -> None:
         super().__init__("; ".join(f"{pointer}: {message}" for pointer, message in diagnostics))
         self.diagnostics = diagnostics
+
+
+def kind_of(e: BaseException) -> Tuple[str, str]:
+    """The kind and the text of what a model raised, as they go over the wire: resource_exhausted where memory ran out."""
+    if isinstance(e, Error):
+        return e.kind, str(e)
+    full = isinstance(e, MemoryError) or type(e).__name__ in ("OutOfMemoryError", "ResourceExhaustedError")  # torch's, TensorFlow's
+    return "resource_exhausted" if full else "internal", f"{type(e).__name__}: {e}"

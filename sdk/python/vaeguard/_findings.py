@@ -7,7 +7,7 @@ from typing import Any, List, Tuple
 import numpy as np
 import numpy.typing as npt
 
-from ._classifier import Floats
+from .classifier import Floats
 
 ROWS = 16
 SUM, SAME, SAME_WARN = 1e-3, 1e-4, 1e-6  # relative to the largest output, but not below 1

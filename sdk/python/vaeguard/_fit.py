@@ -11,11 +11,11 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 import numpy as np
 import numpy.typing as npt
 
-from ._classifier import Floats
 from ._errors import Error
 from ._protobuf import Message, unsigned
 from ._server import Server
-from ._wire import array
+from .classifier import Floats
+from .wire import array
 
 Labels = npt.NDArray[np.int64]
 

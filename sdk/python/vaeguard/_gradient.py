@@ -6,10 +6,10 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ._classifier import OUTPUT, Floats
 from ._client import Client
 from ._findings import LOGITS, ROWS, Doubles, Findings
 from ._protobuf import Message
+from .classifier import OUTPUT, Floats
 
 DIRECTIONS = 8
 STEPS = (1e-2, 1e-3)  # shares of the legal range, or of the rows' deviation

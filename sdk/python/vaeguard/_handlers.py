@@ -6,12 +6,12 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, Iterator, NoReturn
 
-from ._classifier import Classifier
-from ._errors import Error
+from ._errors import Error, kind_of
 from ._fit import fit
 from ._protobuf import Message, Schema, decode, encode
 from ._server import Server
-from ._wire import CONFIGURE, CONFIGURED, DESCRIBE, DIFF, DIFF_RESPONSE, FIT, FIT_EVENT, GRADIENT, GRADIENT_RESPONSE, OUTPUTS, PREDICT
+from .classifier import Classifier
+from .wire import CONFIGURE, CONFIGURED, DESCRIBE, DIFF, DIFF_RESPONSE, FIT, FIT_EVENT, GRADIENT, GRADIENT_RESPONSE, OUTPUTS, PREDICT
 
 if TYPE_CHECKING:
     import grpc
@@ -21,8 +21,11 @@ _MESSAGE = 2000  # characters of an error that are sent: headers hold 8 KiB
 
 
 def handlers(classifier: Classifier) -> grpc.GenericRpcHandler:
-    """The gRPC handlers of a classifier, for a server of one's own."""
-    import grpc
+    """The gRPC handlers of a classifier, for a server of one's own. Raises ImportError without the package grpcio."""
+    try:
+        import grpc
+    except ImportError as e:
+        raise ImportError("a plugin needs the package grpcio: pip install 'vaeguard[plugin]'") from e
 
     server = Server(classifier)
 
@@ -67,8 +70,7 @@ def _abort(context: Any, e: BaseException) -> NoReturn:
     if not isinstance(e, Error):
         sys.stderr.write("".join(traceback.format_exception(type(e), e, e.__traceback__)))
         sys.stderr.flush()
-        full = isinstance(e, MemoryError) or type(e).__name__ in ("OutOfMemoryError", "ResourceExhaustedError")  # torch's, TensorFlow's
-        e = Error("resource_exhausted" if full else "internal", f"{type(e).__name__}: {e}")
-    code = getattr(grpc.StatusCode, e.kind.upper(), grpc.StatusCode.INTERNAL)
-    context.abort(code, str(e)[:_MESSAGE])
+    kind, text = kind_of(e)
+    code = getattr(grpc.StatusCode, kind.upper(), grpc.StatusCode.INTERNAL)
+    context.abort(code, text[:_MESSAGE])
     raise AssertionError("abort raises")

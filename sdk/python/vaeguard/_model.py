@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Sequence, Tuple, cast
 
 import numpy as np
 
-from ._classifier import OUTPUT, Classifier, Floats
 from ._errors import Error
+from .classifier import OUTPUT, Classifier, Floats
 
 
 class Model:

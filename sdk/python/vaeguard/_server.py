@@ -8,12 +8,12 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List
 
 import numpy as np
 
-from ._classifier import OUTPUT, Classifier, Floats
 from ._errors import ConfigError, Error
 from ._model import Model
 from ._protobuf import Message, unsigned
-from ._schema import check_config
-from ._wire import GRADIENTS, KINDS, LAYOUTS, array, tensor, tensors
+from .classifier import OUTPUT, Classifier, Floats
+from .schema import check_config
+from .wire import GRADIENTS, KINDS, LAYOUTS, array, tensor, tensors
 
 
 class Server:

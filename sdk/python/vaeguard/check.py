@@ -17,11 +17,11 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 
-from . import _serve
+from . import handshake
 from ._checks import run
-from ._classifier import Classifier
 from ._client import Client, connect
 from ._findings import Finding, Findings
+from .classifier import Classifier
 
 __all__ = ["Client", "Findings", "connect", "load", "main", "run"]
 
@@ -39,13 +39,13 @@ def load(path: str) -> Classifier:
         raise _Found
 
     argv, first = sys.argv, sys.path[0]
-    sys.argv, sys.path[0], _serve.instead = [path], os.path.dirname(os.path.abspath(path)), capture
+    sys.argv, sys.path[0], handshake.instead = [path], os.path.dirname(os.path.abspath(path)), capture
     try:
         runpy.run_path(path, run_name="__main__")
     except _Found:
         pass
     finally:
-        sys.argv, sys.path[0], _serve.instead = argv, first, None
+        sys.argv, sys.path[0], handshake.instead = argv, first, None
     if not found:
         raise SystemExit(f"vaeguard.check: {path} did not call serve")
     return found[0]

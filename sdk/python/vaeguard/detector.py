@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Mapping
-from typing import IO, Any, Dict, List, Optional, Sequence, Union, cast
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _models, _program
+from ._lend import Lender
+from ._requests import Requests
+from .classifier import Floats
 
-def _lines(x: Any) -> List[str]:
-    """The rows of x as lines of JSON: objects of a table, else arrays."""
+Arrays = Dict[str, npt.NDArray[Any]]
+
+
+def _body(x: Any) -> Tuple[str, bytes]:
+    """The rows of x as a file, with the name of its format: .npy of numbers, else lines of JSON."""
     if hasattr(x, "columns") and hasattr(x, "to_dict"):  # a DataFrame
         x = x.to_dict("records")
     if isinstance(x, (list, tuple)) and x and all(isinstance(row, Mapping) for row in x):
-        return [json.dumps({str(name): _plain(v) for name, v in row.items()}) for row in x]
+        return "jsonl", _lines([{str(name): _plain(v) for name, v in row.items()} for row in x])
     rows: npt.NDArray[Any] = np.asarray(x)
-    if rows.dtype.kind in "biuf":
-        rows = rows.astype(np.float32)
-        return [json.dumps(row.tolist() if np.isfinite(row).all() else _plain(row)) for row in rows]
-    return [json.dumps(_plain(row)) for row in rows]
+    if rows.dtype.kind in "biuf" and rows.ndim > 1:
+        floats: Floats = np.ascontiguousarray(rows, np.float32)
+        if np.isfinite(floats).all():
+            out = io.BytesIO()
+            np.save(out, floats, allow_pickle=False)
+            return "npy", out.getvalue()
+    return "jsonl", _lines([_plain(row) for row in rows])
+
+
+def _lines(rows: Sequence[Any]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
 def _plain(v: Any) -> Any:
@@ -40,39 +53,80 @@ def _plain(v: Any) -> Any:
     return str(v)  # pandas' NA, dates: vaeguard says what it makes of them
 
 
+def inspect(path: str, binary: Optional[str] = None) -> Dict[str, Any]:
+    """What vaeguard says of a detector. Raises RuntimeError if it is none."""
+    info = subprocess.run([_program.find(binary), "inspect", path, "--json"], check=False, capture_output=True, text=True)
+    if info.returncode:
+        raise RuntimeError(info.stderr.strip() or "vaeguard inspect failed")
+    found: Dict[str, Any] = json.loads(info.stdout)
+    return found
+
+
 class Detector:
-    """A detector directory, or a run. Needs the vaeguard binary (binary=, or on PATH).
+    """A detector directory, or a run. binary: the program vaeguard; None: the package's own, or that on PATH.
 
     d = vaeguard.Detector("runs/first")
     d.predict(x, return_instance_score=True)  # {"meta": {...}, "data": {"is_adversarial": array, "instance_score": array, ...}}
 
+    model: the model that it guards, for a detector that was made around one of the user's process: it answers from this one.
+    include: further arrays that `arrays` gives, as detect --include names them. lender: who lends the model, closed by its owner.
     allow_command: digest, sha256:…, of a command that the detector may start, or several. Shipped plugins, and what this user has
     trained with, need none; the error of a detector that is refused says which.
+
+    The process starts with the first rows. One that ended, or was cut short by an exception, starts again with the next.
     """
 
-    def __init__(self, path: str, binary: Optional[str] = None, allow_command: Union[str, Sequence[str]] = ()) -> None:
-        binary = binary or shutil.which("vaeguard")
-        if not binary:
-            raise FileNotFoundError("the program vaeguard is not on PATH; pass binary=")
-        info = subprocess.run([binary, "inspect", path, "--json"], check=False, capture_output=True, text=True)
-        if info.returncode:
-            raise RuntimeError(info.stderr.strip() or "vaeguard inspect failed")
-        self.meta: Dict[str, Any] = json.loads(info.stdout)["meta"]
+    def __init__(
+        self,
+        path: str,
+        binary: Optional[str] = None,
+        allow_command: Union[str, Sequence[str]] = (),
+        model: Any = None,
+        include: Sequence[str] = (),
+        lender: Optional[Lender] = None,
+    ) -> None:
+        self.path = path
+        self.meta: Dict[str, Any] = inspect(path, binary)["meta"]
+        self._model = model
+        self._lender, self._owner = lender, lender is None
         self._lock = threading.Lock()
-        command = [binary, "detect", path, "--data", "-", "--format", "jsonl", "--on-error", "skip", "--quiet"]
+        self._closed = False
+        self._requests: Optional[Requests] = None
+        self._command = [_program.find(binary), "detect", path, "--data", "-", "--requests", "--format", "npz", "--quiet"]
+        for part in include:
+            self._command += ["--include", part]
         for digest in [allow_command] if isinstance(allow_command, str) else allow_command:
-            command += ["--allow-command", digest]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self._stdin, self._stdout, self._stderr = (
-            cast("IO[bytes]", pipe) for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
-        )
-        self._errors: List[str] = []
-        self._drained = threading.Thread(target=self._drain, daemon=True)
-        self._drained.start()
+            self._command += ["--allow-command", digest]
 
-    def _drain(self) -> None:
-        for line in self._stderr:
-            self._errors = ([*self._errors, line.decode(errors="replace").rstrip()])[-20:]
+    def _started(self, x: Any) -> Requests:
+        if self._requests is None or not self._requests.alive:
+            if self._requests is not None:
+                self._requests.close(kill=True)
+            if self._model is not None and self._lender is None:
+                found = _models.source(self._model, np.asarray(x, np.float32))
+                if found.classifier is None:
+                    self._command += _overrides(found.section)
+                    self._model = None
+                else:
+                    self._lender = Lender(found.classifier)
+            self._requests = Requests(self._command, self._lender.environment if self._lender else None)
+        return self._requests
+
+    def arrays(self, x: Any) -> Arrays:
+        """The arrays that `vaeguard detect --format npz` writes of the rows x. Raises as predict."""
+        format, body = _body(x)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the detector was closed, or vaeguard ended")
+            requests = self._started(x)
+            if self._lender:
+                self._lender.error = None
+            try:
+                return requests.ask(format, body)
+            except (RuntimeError, ValueError, ConnectionError) as e:
+                if self._lender and self._lender.error is not None:
+                    raise RuntimeError(f"the model failed: {e}") from self._lender.error
+                raise
 
     def predict(self, x: Any, return_instance_score: bool = True) -> Dict[str, Any]:
         """x: raw rows, as the files of the detector's spec have them: an array (N, row…), images NHWC unless the spec says
@@ -81,72 +135,52 @@ class Detector:
         Returns alibi-detect's dictionary: meta, and data with arrays of N, or None where there is no such number. Where rows
         or classes have names, data also has arrays of text: id, file, predicted_label, reconstructed_label, corrected_label.
         Raises ValueError for rows that cannot be judged, ConnectionError while the classifier is away (it comes back by itself:
-        call again), RuntimeError if vaeguard ended.
+        call again), RuntimeError if vaeguard ended or the model failed.
         """
-        batch = _lines(x)
-        rows: List[Dict[str, Any]] = []
-
-        def write() -> None:
-            with contextlib.suppress(BrokenPipeError):
-                for line in batch:
-                    self._stdin.write((line + "\n").encode())
-                self._stdin.flush()
-
-        with self._lock:
-            if self._stdin.closed:
-                raise RuntimeError("the detector was closed, or vaeguard ended")
-            writer = threading.Thread(target=write, daemon=True)
-            writer.start()
-            while len(rows) < len(batch):
-                line = self._stdout.readline()
-                if not line:
-                    self._process.wait()
-                    self._drained.join(1)
-                    raise RuntimeError("vaeguard ended: " + "\n".join(self._errors))
-                rows.append(json.loads(line))
-            writer.join()
-        bad = [(i, r["error"]) for i, r in enumerate(rows) if r.get("error")]
-        away = [r["error"] for r in rows if r.get("retry")]
-        if away:
-            raise ConnectionError(away[0])
-        if bad:
-            raise ValueError("; ".join(f"row {i}: {text}" for i, text in bad[:5]))
-
-        def column(name: str, dtype: npt.DTypeLike) -> Optional[npt.NDArray[Any]]:
-            far = name == "instance_score"  # of a row with a note: JSON has no infinity
-            values = [np.inf if far and r[name] is None and r.get("note") else r[name] for r in rows]
-            return None if any(v is None for v in values) else np.array(values, dtype)
-
-        data = {
-            "is_adversarial": column("is_adversarial", np.int64),
-            "instance_score": column("instance_score", np.float64) if return_instance_score else None,
-            "p_value": column("p_value", np.float64),
+        got = self.arrays(x)
+        data: Dict[str, Any] = {
+            "is_adversarial": got["is_adversarial"],
+            "instance_score": got["instance_score"] if return_instance_score else None,
+            "p_value": _known(got["p_value"]),
         }
         for name in ("predicted", "reconstructed", "corrected"):
-            data[name] = column(name, np.int64)
+            data[name] = None if (got[name] < 0).any() else got[name]
         for name in ("id", "file", "predicted_label", "reconstructed_label", "corrected_label"):
-            if any(name in r for r in rows):
-                data[name] = np.array([r.get(name, "") for r in rows], np.str_)
+            if name in got:
+                data[name] = _text(got[name])
         return {"meta": self.meta, "data": data}
 
     def close(self) -> None:
         """Ends the process."""
         with self._lock:
-            if self._stdin.closed:
-                return
-            with contextlib.suppress(BrokenPipeError):
-                self._stdin.close()
-            try:
-                self._process.wait(30)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._drained.join()
-            self._stdout.close()
-            self._stderr.close()
+            self._closed = True
+            if self._requests:
+                self._requests.close()
+            if self._lender and self._owner:
+                self._lender.close()
 
     def __enter__(self) -> Detector:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _known(a: npt.NDArray[Any]) -> Optional[npt.NDArray[Any]]:
+    """a, or None where it does not have every number."""
+    return None if np.isnan(a).any() else a
+
+
+def _text(a: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.char.decode(a, "utf-8") if a.dtype.kind == "S" else a
+
+
+def _overrides(section: Dict[str, Any], prefix: str = "") -> List[str]:
+    """The flags that put another section classifier in a detector's place."""
+    out: List[str] = []
+    for key, v in section.items():
+        if isinstance(v, dict):
+            out += _overrides(v, f"{prefix}{key}.")
+        else:
+            out += ["--classifier", f"{prefix}{key}={v if isinstance(v, str) else json.dumps(v)}"]
+    return out

@@ -19,8 +19,8 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-from ._classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Pullback, Range
-from ._serve import serve as _serve
+from .classifier import LOGITS, OUTPUT, PROBABILITIES, Classifier, Floats, Pullback, Range
+from .serve import serve as _serve
 
 
 class Keras(Classifier):
@@ -112,7 +112,8 @@ _PROBABLE = ("softmax", "sigmoid", "hard_sigmoid")
 
 
 def _activation(layer: Any) -> str:
-    return getattr(getattr(layer, "activation", None), "__name__", "linear")
+    name: str = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    return name[:-3] if name.endswith("_v2") else name  # tf.nn.softmax
 
 
 def _ends_in_softmax(layer: Any) -> bool:

@@ -17,8 +17,9 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tupl
 import numpy as np
 import numpy.typing as npt
 
-from ._classifier import LOGITS, PROBABILITIES, Classifier, Floats, Range
-from ._serve import serve as _serve
+from .classifier import LOGITS, PROBABILITIES, Classifier, Floats, Range
+from .function import Function
+from .serve import serve as _serve
 
 Doubles = npt.NDArray[np.float64]
 Layers = List[Tuple[Doubles, Doubles, str]]
@@ -178,44 +179,11 @@ def _digest(model: Any) -> str:
     return "sha256:" + hashlib.sha256(Hasher(hash_name="sha1").hash(model).encode()).hexdigest()
 
 
-class Function(Classifier):
-    """Any function (N, input…) float32 -> (N, classes): XGBoost, LightGBM, a remote call. Predict-only.
-
-    output: "probabilities" (default) or "logits". A function that gives (N,), the probability
-    of the second of two classes, as xgboost.Booster.inplace_predict does, is completed.
-    """
-
-    def __init__(
-        self,
-        f: Callable[[Floats], npt.ArrayLike],
-        input_shape: Sequence[int],
-        num_classes: int,
-        output: str = PROBABILITIES,
-        layout: str = "flat",
-        lo: Range = (),
-        hi: Range = (),
-        classes: Sequence[str] = (),
-        max_batch: int = 0,
-        name: str = "function",
-        version: str = "0.1.0",
-        digest: str = "",
-    ) -> None:
-        self.f, self.input_shape, self.num_classes, self.output, self.layout = f, tuple(input_shape), num_classes, output, layout
-        self.lo, self.hi, self.classes, self.max_batch = lo, hi, classes, max_batch
-        self.name, self.version, self.digest = name, version, digest
-
-    def predict(self, x: Floats) -> npt.NDArray[Any]:
-        y = np.asarray(self.f(x))
-        if y.ndim == 1 and len(y) == len(x) and self.num_classes == 2 and self.output == PROBABILITIES:
-            y = np.stack([1 - y, y], axis=1)
-        return y
-
-
 def serve(model: Any, **options: Any) -> NoReturn:
     """The whole main of a plugin around a fitted scikit-learn model; options as Sklearn."""
     _serve(Sklearn(model, **options))
 
 
 def serve_function(f: Callable[[Floats], npt.ArrayLike], **options: Any) -> NoReturn:
-    """The whole main of a plugin around a predict function; options as Function."""
+    """The whole main of a plugin around a predict function; options as vaeguard.Function."""
     _serve(Function(f, **options))

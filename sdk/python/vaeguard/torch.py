@@ -20,9 +20,9 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tupl
 import numpy as np
 import torch
 
-from ._classifier import LOGITS, OUTPUT, Classifier, Floats, Progress, Pullback, Range
 from ._errors import ConfigError
-from ._serve import serve as _serve
+from .classifier import LOGITS, OUTPUT, Classifier, Floats, Progress, Pullback, Range
+from .serve import serve as _serve
 
 
 class Torch(Classifier):

@@ -6,8 +6,8 @@ import json
 import operator
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Tuple
 
-from ._classifier import Classifier
 from ._errors import ConfigError
+from .classifier import Classifier
 
 Complaint = Tuple[str, str]  # JSON pointer, message
 Bound = Tuple[str, str, Callable[[Any, Any], bool]]  # keyword, in words, whether a value keeps it

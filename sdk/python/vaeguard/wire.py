@@ -7,9 +7,9 @@ from typing import Any, List, Mapping, Optional
 import numpy as np
 import numpy.typing as npt
 
-from ._classifier import LOGITS, PROBABILITIES
 from ._errors import Error
 from ._protobuf import Message, Schema
+from .classifier import LOGITS, PROBABILITIES
 
 TENSOR: Schema = {1: ("dtype", "int"), 2: ("shape", "int*"), 3: ("data", "bytes")}
 MAP: Schema = {1: ("key", "str"), 2: ("value", TENSOR)}

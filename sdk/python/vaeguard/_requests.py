@@ -1,0 +1,122 @@
+"""The program vaeguard kept running to answer requests: detect --requests, arrays to and fro."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import subprocess
+import threading
+from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, cast
+
+import numpy as np
+import numpy.typing as npt
+
+_BLOCK = 1 << 20
+
+
+class EndedError(RuntimeError):
+    """The program ended, or was closed."""
+
+
+class Requests:
+    """A process that answers one request after the other. environment is added to this process's own."""
+
+    def __init__(self, command: Sequence[str], environment: Optional[Mapping[str, str]] = None) -> None:
+        env = {**os.environ, **(environment or {})}
+        # A session of its own: Ctrl-C is this process's, which ends the other.
+        self._process = subprocess.Popen(
+            list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, start_new_session=True
+        )
+        self._stdin, self._stdout, self._stderr = (
+            cast("IO[bytes]", pipe) for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
+        )
+        self._errors: List[str] = []
+        self._drained = threading.Thread(target=self._drain, daemon=True)
+        self._drained.start()
+
+    def _drain(self) -> None:
+        with contextlib.suppress(ValueError):  # closed meanwhile
+            for line in self._stderr:
+                self._errors = ([*self._errors, line.decode(errors="replace").rstrip()])[-20:]
+
+    @property
+    def alive(self) -> bool:
+        return not self._stdin.closed and self._process.poll() is None
+
+    def ask(self, format: str, body: bytes) -> Dict[str, npt.NDArray[Any]]:
+        """The arrays that answer a file of rows in a format.
+
+        Raises ValueError for rows that cannot be judged, ConnectionError while the classifier is away, EndedError if there
+        is no answer.
+        Whatever else is raised meanwhile, such as KeyboardInterrupt, ends the process: its answer would be taken for another's.
+        """
+        if self._stdin.closed:
+            raise EndedError("the detector was closed, or vaeguard ended")
+        try:
+            kind, answer = self._exchange(format, body)
+        except (BrokenPipeError, EOFError):
+            self._process.wait()
+            self._drained.join(1)
+            text = "\n".join(self._errors)
+            self.close(kill=True)
+            raise EndedError("vaeguard ended: " + text) from None
+        except BaseException:
+            self.close(kill=True)
+            raise
+        if kind == b"R":
+            with np.load(io.BytesIO(answer), allow_pickle=False) as z:
+                return {name: z[name] for name in z.files}
+        text = answer.decode(errors="replace")
+        if kind == b"A":
+            raise ConnectionError(text)
+        raise ValueError(text[3:] if text.startswith("-: ") else text)
+
+    def _exchange(self, format: str, body: bytes) -> tuple[bytes, bytes]:
+        name = format.encode()
+        failed: List[BaseException] = []
+
+        def write() -> None:
+            try:
+                self._stdin.write(bytes([len(name)]) + name + struct.pack("<Q", len(body)))
+                self._stdin.write(body)
+                self._stdin.flush()
+            except BaseException as e:
+                failed.append(e)
+
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        head = self._read(9)
+        answer = self._read(struct.unpack("<Q", head[1:])[0])
+        writer.join()
+        if failed:
+            raise EOFError
+        return head[:1], answer
+
+    def _read(self, n: int) -> bytes:
+        parts = []
+        while n:
+            part = self._stdout.read(min(n, _BLOCK))
+            if not part:
+                raise EOFError
+            parts.append(part)
+            n -= len(part)
+        return b"".join(parts)
+
+    def close(self, kill: bool = False) -> None:
+        """Ends the process."""
+        if self._stdin.closed and self._process.poll() is not None and self._stdout.closed:
+            return
+        if kill:
+            self._process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._drained.join(5)
+        self._stdout.close()
+        self._stderr.close()

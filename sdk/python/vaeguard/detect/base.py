@@ -1,0 +1,284 @@
+"""What the detectors have in common: a spec, a training, a process that scores, alibi-detect's dictionaries."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import weakref
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _models, _program
+from .._lend import Lender
+from ..classifier import Floats
+from ..detector import Detector
+from .nets import Shape, Weights
+from .spec import Spec, dump, load_tensors, save_tensors
+from .training import History, train
+
+logger = logging.getLogger(__name__)
+
+Prediction = Dict[str, Dict[str, Any]]
+"""{"meta": …, "data": …}, as alibi-detect has it."""
+
+_CLIP = 1e-7  # Keras's, in kullback_leibler_divergence
+_ROWS = 16  # of a detector that is built and not trained: they tell the shape
+SPEC, START, TRAIN, CALIBRATION, DETECTOR = "spec.yaml", "start.safetensors", "train.npy", "calibration.npy", "detector"
+
+
+class Parts(NamedTuple):
+    """What a detector adds to a spec."""
+
+    vae: Union[Dict[str, Any], str, None]
+    """The section vae, or a word for it."""
+    detector: Dict[str, Any]
+    weights: Optional[Weights]
+    """What the networks start as; None: vaeguard draws them."""
+
+
+class AdversarialDetector:
+    """The base of the detectors. model: see vaeguard.detect. seed: of everything that is drawn."""
+
+    def __init__(
+        self, model: Any, threshold: Optional[float], data_type: Optional[str], seed: int, binary: Optional[str], threads: int
+    ) -> None:
+        if model is None:
+            raise TypeError("model is missing: the classifier to guard")
+        self.model, self.threshold, self.seed, self.binary, self.threads = model, threshold, seed, binary, threads
+        self.history: History = {}
+        """What the last fit measured: for each metric a list with a number for each epoch."""
+        self.meta: Dict[str, Any] = {
+            "name": type(self).__name__,
+            "online": False,
+            "data_type": data_type,
+            "version": _version(),
+            "detector_type": "adversarial",
+        }
+        self._begin()
+        if threshold is None:
+            logger.warning("No threshold level set. Need to infer threshold using `infer_threshold`.")
+
+    def _begin(self) -> None:
+        self._text: Optional[str] = None  # of the spec
+        self._path: Optional[str] = None  # of the detector
+        self._work: Optional[str] = None
+        self._source: Optional[_models.Source] = None
+        self._lender: Optional[Lender] = None
+        self._scoring: Optional[Detector] = None
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+    # What a detector is
+
+    def _parts(self, example: Shape) -> Parts:
+        """The sections of the spec for rows of a shape, images NHWC."""
+        raise NotImplementedError
+
+    def _defaults(self) -> Dict[str, Any]:
+        """Keys of the section train that this detector sets."""
+        return {}
+
+    @property
+    def spec(self) -> str:
+        """The spec of the last fit, as YAML: what `vaeguard train` makes the same detector of. save_spec writes the files that it names."""
+        if self._text is None:
+            raise RuntimeError("there is no spec before fit")
+        return self._text
+
+    def save_spec(self, folder: Union[str, os.PathLike[str]]) -> None:
+        """Writes spec.yaml and the files that it names into a folder: `vaeguard train spec.yaml --out DETECTOR` gives the
+        same bits, where the model is one that vaeguard reaches by itself."""
+        text = self.spec
+        assert self._work is not None
+        os.makedirs(folder, exist_ok=True)
+        for name in (START, TRAIN, CALIBRATION):
+            if os.path.isfile(os.path.join(self._work, name)):
+                shutil.copy2(os.path.join(self._work, name), folder)
+        with open(os.path.join(folder, SPEC), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    # Training
+
+    def _train(self, x: Any, section: Optional[Mapping[str, Any]], verbose: bool, calibration: Any = None, **more: Any) -> None:
+        """Makes the detector of rows: trains it, or with no section train takes its networks as they are. more: further
+        sections of the spec."""
+        rows = _rows(x)
+        source = self._found(rows)
+        example, layout = self._example(rows)
+        parts = self._parts(example)
+        work = self._folder()
+        data: Dict[str, Any] = {"train": {"file": TRAIN, "layout": layout}}
+        np.save(os.path.join(work, TRAIN), rows if section is not None else rows[:_ROWS])
+        if calibration is not None:
+            np.save(os.path.join(work, CALIBRATION), _rows(calibration))
+            data["calibration"] = {"file": CALIBRATION, "layout": layout}
+        weights = parts.weights
+        if self._path is not None and parts.vae != "auto":  # a further fit goes on
+            own = load_tensors(os.path.join(self._path, "weights.safetensors"))
+            weights = {k: v for k, v in own.items() if k.split(".")[0] in ("encoder", "decoder", "mean", "log_var", "student")}
+        vae: Any = parts.vae
+        found = {**parts.detector, "data_type": self.meta["data_type"]}
+        if weights is not None:
+            save_tensors(os.path.join(work, START), weights)
+            if isinstance(vae, dict):
+                vae = {**vae, "weights": START}
+            else:
+                found["student"] = {**found["student"], "weights": START}
+        elif section is None:
+            raise RuntimeError(f"{self} is not trained, and its networks have no weights: call fit")
+        spec: Spec = {
+            "api_version": "vaeguard/v1",
+            "kind": "Experiment",
+            "name": type(self).__name__,
+            "seed": self.seed,
+            "data": data,
+            "classifier": source.section,
+            "vae": vae,
+            "detector": found,
+            "train": section,
+            "threshold": {"value": 0},
+            **more,
+        }
+        text = dump(spec)
+        with open(os.path.join(work, SPEC), "w", encoding="utf-8") as f:
+            f.write(text)
+        out = os.path.join(work, DETECTOR + ".new")
+        shutil.rmtree(out, ignore_errors=True)
+        try:
+            history = train(os.path.join(work, SPEC), out, self._lender, verbose, self.binary, self.threads)
+        finally:
+            shutil.rmtree(out + ".partial", ignore_errors=True)
+        self._stop()
+        path = os.path.join(work, DETECTOR)
+        shutil.rmtree(path, ignore_errors=True)
+        os.rename(out, path)
+        self._path, self._text, self.history = path, text, history
+
+    def _found(self, rows: Floats) -> _models.Source:
+        """Where the model is, asked once."""
+        if self._source is None:
+            self._source = _models.source(self.model, rows)
+            if self._source.classifier is not None:
+                self._lender = Lender(self._source.classifier)
+                weakref.finalize(self, self._lender.close)
+        return self._source
+
+    def _example(self, rows: Floats) -> Tuple[Shape, Optional[str]]:
+        """The shape of a row as vaeguard has it, images NHWC, and the layout of the user's images."""
+        shape = tuple(int(d) for d in rows.shape[1:])
+        classifier = self._found(rows).classifier
+        if len(shape) == 3 and classifier is not None and classifier.layout == "nchw":
+            return (shape[1], shape[2], shape[0]), "nchw"
+        return shape, None
+
+    def _folder(self) -> str:
+        """A folder of this detector's own, which goes with it."""
+        if self._work is None:
+            self._work = tempfile.mkdtemp(prefix="vaeguard")
+            weakref.finalize(self, shutil.rmtree, self._work, True)
+        return self._work
+
+    def _stop(self) -> None:
+        if self._scoring is not None:
+            self._scoring.close()
+            self._scoring = None
+
+    # Scoring
+
+    def _arrays(self, x: Any) -> Dict[str, npt.NDArray[Any]]:
+        rows = _rows(x)
+        if self._path is None:
+            self._train(rows, None, verbose=False)
+        if self._scoring is None:
+            assert self._path is not None
+            self._found(rows)
+            parts = ("probabilities", "probabilities_reconstructed")
+            self._scoring = Detector(self._path, self.binary, include=parts, lender=self._lender)
+            weakref.finalize(self, self._scoring.close)
+        return self._scoring.arrays(rows)
+
+    def score(self, X: Any, batch_size: int = int(1e10), return_predictions: bool = False) -> Any:  # noqa: N803
+        """Scores of the rows X, (N,) float32; with return_predictions also the classifier's probabilities of the rows and of
+        their reconstructions, (N, classes) float32 each. batch_size changes nothing: scores do not depend on it."""
+        got = self._arrays(X)
+        score: Floats = got["instance_score"].astype(np.float32)
+        if not return_predictions:
+            return score
+        return score, got["probabilities"], got["probabilities_reconstructed"]
+
+    def infer_threshold(
+        self,
+        X: Any,  # noqa: N803
+        threshold_perc: float = 99.0,
+        margin: float = 0.0,
+        batch_size: int = int(1e10),
+    ) -> None:
+        """Sets the threshold to the threshold_perc-th percentile of the scores of X, plus margin."""
+        self.threshold = float(np.percentile(self._arrays(X)["instance_score"], threshold_perc) + margin)
+
+    def _flags(self, scores: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        if self.threshold is None:
+            raise ValueError("there is no threshold: call infer_threshold, or set it")
+        return (scores > self.threshold).astype(np.int64)
+
+    def predict(self, X: Any, batch_size: int = int(1e10), return_instance_score: bool = True) -> Prediction:  # noqa: N803
+        """Which of the rows X are adversarial: data has instance_score, (N,) float32 or None, and is_adversarial, (N,) int64."""
+        scores = self._arrays(X)["instance_score"]
+        data: Dict[str, Any] = {"instance_score": None, "is_adversarial": self._flags(scores)}
+        if return_instance_score:
+            data["instance_score"] = scores.astype(np.float32)
+        return {"data": data, "meta": self.meta}
+
+    def _correct(self, x: Any, with_score: bool, with_all: bool) -> Prediction:
+        got = self._arrays(x)
+        flags = self._flags(got["instance_score"])
+        before, after = got["predicted"], got["reconstructed"]
+        data: Dict[str, Any] = {
+            "instance_score": got["instance_score"].astype(np.float32) if with_score else None,
+            "is_adversarial": flags,
+            "corrected": np.where(flags == 1, after, before),
+            "no_defense": before if with_all else None,
+            "defense": after if with_all else None,
+        }
+        return {"data": data, "meta": self.meta}
+
+    # Saving
+
+    def save(self, path: Union[str, os.PathLike[str]]) -> None:
+        """Writes a detector folder, which the program, Go and load_detector open."""
+        if self._path is None:
+            raise RuntimeError(f"{self} is not trained: call fit")
+        if self.threshold is None:
+            raise ValueError("there is no threshold to save: call infer_threshold, or set it")
+        self._run("calibrate", self._path, "--value", repr(float(self.threshold)), "--out", os.fspath(path))
+
+    def _run(self, *arguments: str) -> None:
+        environment = {**os.environ, **(self._lender.environment if self._lender else {})}
+        done = subprocess.run(
+            [_program.find(self.binary), *arguments, "--quiet"], check=False, capture_output=True, text=True, env=environment
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip() or f"vaeguard {arguments[0]} failed")
+
+    def close(self) -> None:
+        """Ends the processes that serve this detector; they start again when they are needed."""
+        self._stop()
+
+
+def _rows(x: Any) -> Floats:
+    rows: Floats = np.ascontiguousarray(x, np.float32)
+    if rows.ndim < 2:
+        raise ValueError(f"X has shape {rows.shape}, want (N, …): a row for each instance")
+    return rows
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return __version__

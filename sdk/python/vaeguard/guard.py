@@ -1,0 +1,115 @@
+"""The recommended guard: hardened, two scores fused, a threshold with a promised false-alarm rate."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any, Dict, Optional, Union
+
+import numpy as np
+
+from . import detector
+from .classifier import Floats
+from .detect import options
+from .detect.adversarial import AdversarialVAE
+from .detect.base import AdversarialDetector, Parts, Prediction
+from .detect.nets import Shape
+
+_HELD = 0.1  # of the rows, for the threshold
+_EPS = 0.16  # of the range of an image's numbers, for the hardening
+
+
+class Guard(AdversarialDetector):
+    """A guard around a classifier, with what vaeguard's own measurements recommend, where AdversarialVAE has alibi-detect's defaults.
+
+    guard = vaeguard.Guard(model)
+    guard.fit(X_train)
+    guard.predict(X)["data"]["is_adversarial"]  # at most 5 % of clean rows like X_train
+
+    model: see vaeguard.detect.
+    encoder_net, decoder_net, latent_dim: as AdversarialVAE's; None: an auto-encoder that fits the shape of the rows.
+    fpr: the false-alarm rate that the threshold promises for clean rows drawn like those of fit.
+    eps: radius of the attacks that the auto-encoder is trained to withstand, in the units of X, in the largest norm; None:
+      0.16 of the range of an image's numbers, and no hardening of tables; 0: none.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        encoder_net: Any = None,
+        decoder_net: Any = None,
+        latent_dim: Optional[int] = None,
+        fpr: float = 0.05,
+        eps: Optional[float] = None,
+        samples: int = 10,
+        data_type: Optional[str] = None,
+        seed: int = 0,
+        binary: Optional[str] = None,
+        threads: int = 0,
+    ) -> None:
+        self.fpr, self.eps, self.samples = fpr, eps, samples
+        self._nets: Optional[AdversarialVAE] = None
+        if encoder_net is not None or decoder_net is not None or latent_dim is not None:
+            self._nets = AdversarialVAE(0.0, None, model, encoder_net, decoder_net, latent_dim, seed=seed)
+        super().__init__(model, 0.0, data_type, seed, binary, threads)
+        self.threshold = None
+        self._rule: Dict[str, Any] = {"fpr": fpr}
+
+    def _parts(self, example: Shape) -> Parts:
+        found: Dict[str, Any] = {"method": "vae", "samples": self.samples, "score": ["margin", "reverse_kl"], "fusion": "cauchy"}
+        if self._nets is None:
+            return Parts("auto", found, None)
+        parts = self._nets._parts(example)
+        assert isinstance(parts.vae, dict)
+        vae = {k: v for k, v in parts.vae.items() if k != "log_var"}
+        return Parts(vae, found, parts.weights)
+
+    def fit(
+        self,
+        X: Any,  # noqa: N803
+        calibration: Any = None,
+        epochs: int = 10,
+        batch_size: int = 64,
+        optimizer: Any = None,
+        verbose: bool = True,
+        **train: Any,
+    ) -> None:
+        """Trains on the rows X, (N, …), and sets the threshold by other clean rows.
+
+        calibration: these rows; None: a tenth of X, which is not trained on. train: further keys of a spec's section train.
+        """
+        rows: Floats = np.asarray(X, np.float32)
+        if calibration is None:
+            order = np.random.RandomState(self.seed % 2**32).permutation(len(rows))
+            held = max(1, int(len(rows) * _HELD))
+            rows, calibration = rows[np.sort(order[held:])], rows[np.sort(order[:held])]
+        chosen = options.optimizer(optimizer) if optimizer is not None else {"adam": {"learning_rate": 0.002}}
+        section: Dict[str, Any] = {"optimizer": chosen, "epochs": epochs, "batch_size": batch_size, **train}
+        eps = self.eps
+        if eps is None:
+            eps = _EPS * float(rows.max() - rows.min()) if rows.ndim == 4 else 0.0
+        if eps > 0 and "harden" not in train:
+            section["harden"] = {"norm": "linf", "eps": eps}
+        self._train(rows, section, verbose, calibration, threshold=self._rule)
+        assert self._path is not None
+        self.threshold = detector.inspect(self._path, self.binary)["detector"]["threshold"]["value"]
+
+    def predict(self, X: Any, batch_size: int = int(1e10), return_instance_score: bool = True) -> Prediction:  # noqa: N803
+        """Judges the rows X: data has is_adversarial, instance_score, p_value (of a clean row with so high a score), and
+        predicted, reconstructed and corrected, the classes of the row, of its reconstruction, and the one to believe, (N,) each."""
+        got = self._arrays(X)
+        data: Dict[str, Any] = {name: got[name] for name in ("is_adversarial", "instance_score", "p_value", "predicted", "reconstructed")}
+        data["corrected"] = got["corrected"]
+        if not return_instance_score:
+            data["instance_score"] = None
+        return {"data": data, "meta": self.meta}
+
+    def infer_threshold(self, X: Any, threshold_perc: float = 95.0, margin: float = 0.0, batch_size: int = int(1e10)) -> None:  # noqa: N803
+        """Not the way of a Guard: fit sets a threshold that keeps its promise, by rows of its own. Raises TypeError."""
+        raise TypeError("fit sets the threshold of a Guard: give fpr, and to fit other rows as calibration")
+
+    def save(self, path: Union[str, os.PathLike[str]]) -> None:
+        """Writes a detector folder, which vaeguard.Detector, the program and Go open."""
+        if self._path is None:
+            raise RuntimeError(f"{self} is not trained: call fit")
+        shutil.copytree(self._path, os.fspath(path))
