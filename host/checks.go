@@ -161,7 +161,7 @@ func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
 		return nil
 	}
 	var errs spec.Errors
-	if _, coded := m.(detect.Coded); coded && s.VAE == nil && s.Train != nil && !d.Given("vae") {
+	if _, coded := m.(detect.Coded); coded && s.VAE == nil && s.Train != nil && !d.Given("vae") && !d.Given("preset") {
 		errs = append(errs, d.Errorf("train", "there is no vae to train; add the section vae"))
 	}
 	if h, ok := m.(detect.Hardenable); s.Train != nil && s.Train.Harden != nil && !(ok && h.Hardenable()) {

@@ -31,7 +31,7 @@ var floors = []floor{
 	{"the host", "host"},
 	{"many runs, and suites that need the host", "host/grid host/classifiertest"},
 	{"the command line", "host/cli"},
-	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},
+	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps builtin/presets"},
 	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest"},
 	{"classifiers that are networks", "builtin/classifiers/mlp builtin/classifiers/cnn"},
 	{"the classifiers that ship", "builtin/classifiers"},
