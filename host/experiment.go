@@ -6,10 +6,11 @@
 package host
 
 import (
+	"math"
+
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
-	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/spec"
@@ -149,19 +150,14 @@ func (s *Spec) decoderShape() (tensor.Shape, error) {
 	return seq.Out(), nil
 }
 
-// Estimate counts the cost of training the given layers.
+// Estimate counts the cost of training the given layers. Rows that no header counts
+// are read for that.
 func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 	t := e.Spec.Train
 	if t == nil {
 		return train.Estimate{}
 	}
-	rows := 0
-	if src := e.Spec.Data.Train; src != nil {
-		if h, err := dataset.ReadHeader(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats); err == nil {
-			rows = max(0, h.Rows)
-		}
-	}
-	out := t.Estimate(layers, rows)
+	out := t.Estimate(layers, e.Spec.countTrain(e.Spec.Document, e.c, math.MaxInt))
 	out.Streamed = e.Spec.streams(e.Spec.Document, e.c)
 	return out
 }

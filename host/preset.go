@@ -23,7 +23,7 @@ type PresetRows struct {
 	Shape tensor.Shape // of a prepared row
 	Image bool         // detector.data_type is image, or it is absent and the shape has three dimensions
 	Unit  bool         // of images: their numbers are from 0 to 1
-	N     int          // of data.train; 0: the header does not tell
+	N     int          // of data.train, at least 100,000 where they are more; 0: not known
 }
 
 // The values of detector.data_type that choose between recipes.
@@ -97,10 +97,24 @@ func (s *Spec) presetRows(d *spec.Document, c Components) (PresetRows, spec.Erro
 		r.Image = len(r.Shape) == 3
 	}
 	r.Unit = door == nil || s.intensities(d, c)
-	if src := s.Data.Train; src != nil {
-		if h, err := dataset.ReadHeader(*src, d.Abs("."), c.Datasets, c.Formats); err == nil {
-			r.N = max(0, h.Rows)
-		}
-	}
+	r.N = s.countTrain(d, c, manyRows)
 	return r, nil
+}
+
+// manyRows are as many rows of data.train as a recipe need know of.
+const manyRows = 100_000
+
+// countTrain counts the rows of data.train, up to a number where they have to be read
+// for that; 0: there are none, or they cannot be counted.
+func (s *Spec) countTrain(d *spec.Document, c Components, most int) int {
+	if s.Data.Train == nil {
+		return 0
+	}
+	seen := 0
+	want := dataset.Enough{Rows: func(n int) bool { seen = n; return n >= most }}
+	f, err := dataset.ReadFirst(*s.Data.Train, d.Abs("."), c.Datasets, c.Formats, want, dataset.OpenOptions{Schema: s.schemaOf(*s.Data.Train)})
+	if err != nil {
+		return 0
+	}
+	return max(f.Rows, seen, 0)
 }

@@ -28,7 +28,7 @@ func entry(name string, p host.Preset, doc string) registry.Entry[host.Preset] {
 		rows host.PresetRows
 	}{
 		{"50,000 grey images of 28×28 in [0, 1]", host.PresetRows{Shape: tensor.Shape{28, 28, 1}, Image: true, Unit: true, N: 50_000}},
-		{"a table of 30 columns, of as many rows as the header does not tell", host.PresetRows{Shape: tensor.Shape{30}}},
+		{"a table of 1,000 rows and 30 columns", host.PresetRows{Shape: tensor.Shape{30}, N: 1000}},
 	} {
 		doc += fmt.Sprintf("\n\nFor %s it stands for\n\n  %s", r.what, strings.ReplaceAll(strings.TrimSpace(p.Recipe(r.rows)), "\n", "\n  "))
 	}

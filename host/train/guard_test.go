@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -254,6 +255,51 @@ func TestAttackBalls(t *testing.T) {
 	o := Options{Section: Section{Epochs: 1, BatchSize: 1, Optimizer: g.o.Optimizer, Harden: &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Also: []Ball{{Norm: "l1", Eps: 1}}}}, Train: g.o.Train}
 	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), `"l1"`) {
 		t.Errorf("a ball in l1 gives %v", err)
+	}
+}
+
+// TestAttackUnits: with eps_unit: std a feature moves by so many of its deviations, a
+// constant one by its own unit, and deviations of 1 change no bit.
+func TestAttackUnits(t *testing.T) {
+	attacked := func(unit string, deviations []float64) (*tensor.Tensor, *batch) {
+		g := testGuard(t, func(o *Options) {
+			o.Harden = &Harden{Norm: "linf", Eps: .2, EpsUnit: unit, Unit: deviations, Steps: 3, Through: "guard", Weight: .5, Also: []Ball{{Norm: "l2", Eps: .3}}}
+		})
+		b := testBatch(g)
+		b.step = b.total
+		both, err := g.attack.extend(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return both, b
+	}
+	plain, _ := attacked("", nil)
+	if same, _ := attacked("std", []float64{1, 1, 1, 0, 1}); !slices.Equal(plain.Data, same.Data) {
+		t.Error("deviations of 1 change the attack")
+	}
+	unit := []float64{.1, 1, .5, 0, .01}
+	both, b := attacked("std", unit)
+	for i := range 4 {
+		worst, sum := 0.0, 0.0
+		for j, v := range both.Row(4 + i) {
+			d := float64(v) - float64(b.x.Row(i)[j])
+			if unit[j] > 0 {
+				d /= unit[j]
+			}
+			worst, sum = max(worst, math.Abs(d)), sum+d*d
+		}
+		if linf := i%2 == 0; linf && (worst > .2+1e-4 || worst < .1) || !linf && (math.Sqrt(sum) > .3+1e-4 || sum == 0) {
+			t.Errorf("row %d is %v (linf) and %v (l2) deviations away", i, worst, math.Sqrt(sum))
+		}
+	}
+	own, _ := attacked("std", nil) // those of the training rows
+	if slices.Equal(own.Data, plain.Data) {
+		t.Error("the deviations of the training rows were not taken")
+	}
+	g := testGuard(t, func(*Options) {})
+	g.o.Harden = &Harden{Norm: "linf", Eps: .2, EpsUnit: "std", Unit: []float64{1}, Steps: 1, Through: "guard"}
+	if _, err := newAttacker(g, 4); err == nil || !strings.Contains(err.Error(), "1 deviations for 5 features") {
+		t.Errorf("one deviation for five features gives %v", err)
 	}
 }
 
