@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/spec"
@@ -157,7 +158,7 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 	if t == nil {
 		return train.Estimate{}
 	}
-	out := t.Estimate(layers, e.Spec.countTrain(e.Spec.Document, e.c, math.MaxInt))
+	out := t.Estimate(layers, e.Spec.count(e.Spec.Document, e.c, dataset.RoleTrain, math.MaxInt))
 	out.Streamed = e.Spec.streams(e.Spec.Document, e.c)
 	return out
 }

@@ -13,7 +13,7 @@ type Preset interface {
 	// one beside the preset is at fault.
 	Method() string
 	// Recipe are the sections of a spec, as YAML, for rows of a kind. It must have
-	// detector.data_type. Keys that a spec has itself win; a section threshold without
+	// detector.data_type, and a threshold by fpr. Keys that a spec has itself win; a section threshold without
 	// fpr is taken as it is, and so are weights of vae without a section train.
 	Recipe(r PresetRows) string
 }
@@ -24,6 +24,9 @@ type PresetRows struct {
 	Image bool         // detector.data_type is image, or it is absent and the shape has three dimensions
 	Unit  bool         // of images: their numbers are from 0 to 1
 	N     int          // of data.train, at least 100,000 where they are more; 0: not known
+	// Calibration are the rows of data.calibration, counted as N is: a fusion of scores
+	// keeps half of them for itself.
+	Calibration int
 }
 
 // The values of detector.data_type that choose between recipes.
@@ -97,22 +100,24 @@ func (s *Spec) presetRows(d *spec.Document, c Components) (PresetRows, spec.Erro
 		r.Image = len(r.Shape) == 3
 	}
 	r.Unit = door == nil || s.intensities(d, c)
-	r.N = s.countTrain(d, c, manyRows)
+	r.N = s.count(d, c, dataset.RoleTrain, manyRows)
+	r.Calibration = s.count(d, c, dataset.RoleCalibration, manyRows)
 	return r, nil
 }
 
-// manyRows are as many rows of data.train as a recipe need know of.
+// manyRows are as many rows of a role as a recipe need know of.
 const manyRows = 100_000
 
-// countTrain counts the rows of data.train, up to a number where they have to be read
-// for that; 0: there are none, or they cannot be counted.
-func (s *Spec) countTrain(d *spec.Document, c Components, most int) int {
-	if s.Data.Train == nil {
+// count counts the rows of a role, up to a number where they have to be read for that;
+// 0: there are none, or they cannot be counted.
+func (s *Spec) count(d *spec.Document, c Components, role dataset.Role, most int) int {
+	src := s.Data.Of(role)
+	if src == nil {
 		return 0
 	}
 	seen := 0
 	want := dataset.Enough{Rows: func(n int) bool { seen = n; return n >= most }}
-	f, err := dataset.ReadFirst(*s.Data.Train, d.Abs("."), c.Datasets, c.Formats, want, dataset.OpenOptions{Schema: s.schemaOf(*s.Data.Train)})
+	f, err := dataset.ReadFirst(*src, d.Abs("."), c.Datasets, c.Formats, want, dataset.OpenOptions{Schema: s.schemaOf(*src)})
 	if err != nil {
 		return 0
 	}

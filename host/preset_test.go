@@ -50,20 +50,21 @@ func TestPreset(t *testing.T) {
 		preset, data, more string
 		has, lacks         []string // parts of the resolved spec
 	}{
-		"images":               {"recommended", "dataset: fashion-mnist-3k, split: train", "", []string{"eps: 0.16", "fusion: cauchy", "data_type: image", "eps: 2}", "epochs: 60", "conv2d"}, []string{"by: predicted_class"}},
+		"images":               {"recommended", "dataset: fashion-mnist-3k, split: train", "", []string{"eps: 0.16", "fusion: cauchy", "data_type: image", "eps: 2}", "epochs: 60", "conv2d"}, nil},
 		"images with more":     {"recommended", "dataset: fashion-mnist-3k, split: train", "train: {epochs: 3, batch_size: 32}\nthreshold: {fpr: 0.1}", []string{"epochs: 3", "batch_size: 32", "fpr: 0.1", "eps: 0.16"}, nil},
+		"few images":           {"recommended", "dataset: fashion-mnist-3k, split: train, limit: 20", "threshold: {fpr: 0.5}", []string{"score: margin", "eps: 0.16"}, []string{"fusion"}},
 		"images by word":       {"recommended", "dataset: digits, split: train", "detector: {data_type: image}\nthreshold: {fpr: 0.5}", []string{"data_type: image", "fusion: cauchy"}, nil},
 		"photos":               {"recommended", "folder: photos", "threshold: {value: 1}", []string{"data_type: image", "eps: 0.16"}, []string{"eps_unit"}},
 		"array of intensities": {"recommended", "file: unit.npy", "threshold: {value: 1}", []string{"data_type: image", "eps: 0.16", "activation: sigmoid"}, []string{"eps_unit"}},
 		"array of bytes":       {"recommended", "file: bytes.npy, rescale: {scale: 0.00392156862745098}", "threshold: {value: 1}", []string{"eps: 0.16", "activation: sigmoid"}, []string{"eps_unit"}},
 		"bytes as they are":    {"recommended", "file: bytes.npy", "threshold: {value: 1}", []string{"eps: 0.48", "eps_unit: std"}, []string{"activation: sigmoid"}},
 		"no intensities":       {"recommended", "file: x.npy", "threshold: {value: 1}", []string{"data_type: image", "eps_unit: std"}, nil},
-		"a table":              {"recommended", "file: t.csv, header: true", "threshold: {fpr: 0.4}", []string{"data_type: tabular", "eps_unit: std", "by: predicted_class", "score: margin"}, []string{"conv2d", "fusion"}},
+		"a table":              {"recommended", "file: t.csv, header: true", "threshold: {fpr: 0.4}", []string{"data_type: tabular", "eps_unit: std", "score: margin", "norm: l2"}, []string{"conv2d", "fusion"}},
 		"fast":                 {"fast", "dataset: fashion-mnist-3k, split: train", "", []string{"fusion: cauchy", "fpr: 0.05"}, []string{"harden"}},
-		"the reference":        {"reference", "dataset: fashion-mnist-3k, split: train", "", []string{"log_var: softplus", "kl:", "percentile: 95", "probability_clip: 1.0e-07"}, []string{"harden", "fpr"}},
+		"the reference":        {"reference", "dataset: fashion-mnist-3k, split: train", "", []string{"log_var: softplus", "kl:", "fpr: 0.05", "probability_clip: 1.0e-07"}, []string{"harden", "margin"}},
 		"not hardened":         {"recommended", "dataset: iris, split: train", "train: {harden: null}", []string{"score: margin"}, []string{"harden"}},
-		"another rule":         {"recommended", "dataset: iris, split: train", "threshold: {percentile: 90}", []string{"percentile: 90"}, []string{"fpr", "predicted_class"}},
-		"another rate":         {"recommended", "dataset: iris, split: train", "threshold: {fpr: 0.2}", []string{"fpr: 0.2", "by: predicted_class"}, nil},
+		"another rule":         {"recommended", "dataset: iris, split: train", "threshold: {percentile: 90}", []string{"percentile: 90"}, []string{"fpr"}},
+		"another rate":         {"recommended", "dataset: iris, split: train", "threshold: {fpr: 0.2}", []string{"fpr: 0.2"}, nil},
 		"no training":          {"recommended", "dataset: iris, split: train", "vae: {weights: w.safetensors, latent_dim: 1, decoder: [{dense: {units: 4}}]}", []string{"score: margin"}, []string{"harden", "epochs"}},
 		"layers of its own":    {"fast", "dataset: iris, split: train", "vae: {latent_dim: 1, decoder: [{dense: {units: 4}}]}", []string{"latent_dim: 1"}, nil},
 	} {

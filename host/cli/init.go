@@ -117,7 +117,7 @@ func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 	t := e.Estimate(layers)
 	fmt.Fprintf(a.stderr, "%s: %s; trains in about %s, not counting the classifier.\n", f.out, d.summary(), t.Time)
 	if prices != nil {
-		fmt.Fprintf(a.stderr, "Training, %s.\n", priceLine(prices))
+		fmt.Fprintf(a.stderr, "%s\n", priceLine(prices))
 	}
 	fmt.Fprintf(a.stderr, "Look it through, then\n  vaeguard run %s\n", quote(f.out))
 	return nil

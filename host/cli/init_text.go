@@ -66,10 +66,9 @@ func (d *draft) text(code string) string {
 	line("api_version: vaeguard/v1\nkind: Experiment\nname: %s\nseed: 42", d.name)
 	for i, p := range d.app.c.Presets.Entries() {
 		if i == 0 {
-			line("preset: %s # %s; vaeguard explain %[1]s prints what it stands for", p.Name, spec.Summary(p.Doc))
-		} else {
-			line("# or %s: %s", p.Name, spec.Summary(p.Doc))
+			line("preset: %s # vaeguard explain %[1]s prints the keys that it stands for; keys written here win", p.Name)
 		}
+		line("# %s: %s", p.Name, spec.Summary(p.Doc))
 	}
 	line("")
 	d.dataText(line)
@@ -213,17 +212,12 @@ func (d *draft) epochs() int {
 // usualRate is the rate of false alarms of the presets.
 const usualRate = 0.05
 
-// fpr is 5 %, or the least that the rows for calibration can promise. Those of images
-// are halved by a fusion of scores.
+// fpr is 5 %, or the least that the rows for calibration can promise.
 func (d *draft) fpr() float64 {
-	n := d.holds
-	if d.image {
-		n -= n / 2
-	}
-	if n <= 0 || d.calibration != "" || n >= 19 {
+	if d.holds <= 0 || d.calibration != "" || d.holds >= 19 {
 		return usualRate
 	}
-	return math.Ceil(100/float64(n+1)) / 100
+	return math.Ceil(100/float64(d.holds+1)) / 100
 }
 
 func (d *draft) summary() string {

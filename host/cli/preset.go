@@ -36,14 +36,14 @@ func (a *app) prices(e *host.Experiment, file string, set []string) ([]price, er
 	return out, nil
 }
 
-// priceLine is the prices in a line: about 8s by preset NAME (chosen), 3s by …
+// priceLine is the prices in a line.
 func priceLine(list []price) string {
 	parts := make([]string, len(list))
 	for i, p := range list {
-		parts[i] = fmt.Sprintf("%s by %s", p.Time, p.Preset)
+		parts[i] = fmt.Sprintf("%s %s", p.Time, p.Preset)
 		if p.Chosen {
 			parts[i] += " (chosen)"
 		}
 	}
-	return "presets: about " + strings.Join(parts, ", ")
+	return "training by preset: about " + strings.Join(parts, ", ")
 }

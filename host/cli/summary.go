@@ -60,7 +60,7 @@ func (a *app) printSummary(e *host.Experiment, pricesOf func() ([]price, error))
 		t := e.Estimate(layers)
 		fmt.Fprintf(a.stdout, "training: %d steps per epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
 		if prices != nil {
-			fmt.Fprintf(a.stdout, "training, %s\n", priceLine(prices))
+			fmt.Fprintf(a.stdout, "%s\n", priceLine(prices))
 		}
 		if t.Streamed {
 			fmt.Fprintln(a.stdout, "rows: they stay in their file, which is read once to check it, once for each look that a step of data takes, once for the classifier's predictions, and once an epoch")
