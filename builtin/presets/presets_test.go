@@ -23,7 +23,7 @@ func TestRecommended(t *testing.T) {
 		"unknown images": {host.PresetRows{Image: true, Unit: true}, []string{"harden: {norm: linf, eps: 0.16}\n"}, []string{"also"}},
 		"few images":     {host.PresetRows{Shape: tensor.Shape{28, 28, 1}, Image: true, Unit: true, Calibration: 39}, []string{"score: margin, data_type: image"}, []string{"fusion"}},
 		"enough images":  {host.PresetRows{Shape: tensor.Shape{28, 28, 1}, Image: true, Unit: true, Calibration: 40}, []string{"fusion: cauchy"}, nil},
-		"a table":        {host.PresetRows{Shape: tensor.Shape{64}, N: 1_078}, []string{"score: margin", "eps: 0.5, eps_unit: std, also: [{norm: l2, eps: 1.5}]", "epochs: 178\n"}, []string{"fusion", "image"}},
+		"a table":        {host.PresetRows{Shape: tensor.Shape{64}, N: 1_078}, []string{"score: margin", "eps: 0.5, eps_unit: std, also: [{norm: l2, eps: 1.5}]", "epochs: 178\n", "w_recon: 0.1}}\n  recon: mse\n"}, []string{"fusion", "image"}},
 		"a long table":   {host.PresetRows{Shape: tensor.Shape{64}, N: 100_000}, []string{"epochs: 20\n"}, nil},
 		"a short table":  {host.PresetRows{Shape: tensor.Shape{64}, N: 100}, []string{"epochs: 240\n"}, nil},
 		"unknown rows":   {host.PresetRows{}, []string{"epochs: 100\n", "eps: 0.5, eps_unit: std}"}, []string{"also"}},

@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/vae"
+	"github.com/vaeguard/vaeguard/sdk"
 )
 
 // settle is the spec with its layers, for which the header of the data is asked
@@ -91,9 +92,18 @@ func (d *draft) text(code string) string {
 		line("threshold: {fpr: %g} # at most %g %% of clean rows are flagged, in expectation: few rows promise no less\n", fpr, math.Round(100*fpr))
 	}
 	line("detector: {data_type: %s}\n", d.kind())
+	blind := d.info != nil && d.info.Gradient == sdk.NoGradient
+	if blind && d.image {
+		line("train: # a surrogate's gradients alone would make reconstructions that please the surrogate\n  loss: {adversarial: {w_model: 1, w_recon: 0.1}}\n  recon: mse\n")
+	}
 	eps := d.eps()
 	line("attacks: # what run and evaluate judge the detector with; the last one knows the detector")
-	line("  - fgsm: {norm: linf, eps: %s}\n  - pgd: {norm: linf, eps: %[1]s}\n  - joint: {norm: linf, eps: %[1]s, steps: 40}", eps)
+	if blind {
+		line("  - square: {norm: linf, eps: %s, queries: 300} # from predictions alone: the others follow the surrogate's gradients", eps)
+	} else {
+		line("  - fgsm: {norm: linf, eps: %s}", eps)
+	}
+	line("  - pgd: {norm: linf, eps: %s}\n  - joint: {norm: linf, eps: %[1]s, steps: 40}", eps)
 	line("evaluate: {adaptive_limit: 100} # rows for attacks that know the detector")
 	return b.String()
 }
