@@ -76,13 +76,18 @@ func (Reference) Method() string { return method }
 // Recipe implements host.Preset.
 func (Recommended) Recipe(r host.PresetRows) string {
 	if r.Image {
-		return recipe(r, 0.002, hardenImages(r))
+		return recipe(r, 0.002, 0, hardenImages(r))
 	}
-	return recipe(r, 0.001, hardenTable(r))
+	return recipe(r, 0.001, 0.1, hardenTable(r))
 }
 
 // Recipe implements host.Preset.
-func (Fast) Recipe(r host.PresetRows) string { return recipe(r, 0.001, "") }
+func (Fast) Recipe(r host.PresetRows) string {
+	if r.Image {
+		return recipe(r, 0.001, 0, "")
+	}
+	return recipe(r, 0.001, 1, "")
+}
 
 // Recipe implements host.Preset.
 func (Reference) Recipe(r host.PresetRows) string {
@@ -107,15 +112,15 @@ threshold: {fpr: %g}
 //
 // Tables have a little of the reconstruction error in their loss: models of tables often
 // are trees, reached through a surrogate, and without it the guard learns to please the
-// surrogate with rows that the trees take for one class.
-func recipe(r host.PresetRows, learning float64, harden string) string {
+// surrogate with rows that the trees take for one class. Hardening needs less of it.
+func recipe(r host.PresetRows, learning, recon float64, harden string) string {
 	score := "[margin, reverse_kl], fusion: cauchy"
 	if few := r.Calibration > 0 && r.Calibration < fewCalibration; !r.Image || few {
 		score = "margin"
 	}
-	loss := "{adversarial: {w_model: 1, w_recon: 0}}"
-	if !r.Image {
-		loss = "{adversarial: {w_model: 1, w_recon: 0.1}}\n  recon: mse"
+	loss := fmt.Sprintf("{adversarial: {w_model: 1, w_recon: %g}}", recon)
+	if recon > 0 {
+		loss += "\n  recon: mse"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "vae: auto\ndetector: {method: %s, samples: 10, score: %s, data_type: %s}\n", method, score, kind(r))

@@ -23,7 +23,7 @@ RECIPES = {
     "recommended": ["preset=recommended"],
     "fast": ["preset=fast"],
     "reference": ["preset=reference"],
-    "KL, 60 epochs": KL,
+    "KL": KL,
 }
 BALL = "norm: linf, eps: 0.5, eps_unit: std"
 ATTACKS = {
@@ -133,6 +133,7 @@ def main():
     a.add_argument("--seeds", type=int, default=2)
     a.add_argument("--sets", help="a,b")
     a.add_argument("--classifiers", default="MLP,logistic,forest")
+    a.add_argument("--recipes", default=",".join(RECIPES))
     o = a.parse_args()
     from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
@@ -165,7 +166,8 @@ def main():
                 common = ["seed=%d" % seed, "attacks=" + ATTACKS[classifier != "forest"], "evaluate={limit: 200, adaptive_limit: 60, curve_rows: -1, bootstrap: 20}"]
                 if classifier == "logistic":
                     common += ["classifier.config={hidden: []}", "classifier.train={epochs: 200, batch_size: 16}"]
-                for recipe, keys in RECIPES.items():
+                for recipe in o.recipes.split(","):
+                    keys = RECIPES[recipe]
                     results[classifier, recipe].append(run(str(spec), common + keys, folder / "run"))
         for (classifier, recipe), runs in results.items():
             m = lambda *path: mean([value(r, path) for r in runs])
