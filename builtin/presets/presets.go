@@ -76,7 +76,7 @@ func (Reference) Method() string { return method }
 // Recipe implements host.Preset.
 func (Recommended) Recipe(r host.PresetRows) string {
 	if r.Image {
-		return recipe(r, 0.002, 0, hardenImages(r))
+		return recipe(r, 0.002, reconImages(r), hardenImages(r))
 	}
 	return recipe(r, 0.001, 0.1, hardenTable(r))
 }
@@ -84,7 +84,7 @@ func (Recommended) Recipe(r host.PresetRows) string {
 // Recipe implements host.Preset.
 func (Fast) Recipe(r host.PresetRows) string {
 	if r.Image {
-		return recipe(r, 0.001, 0, "")
+		return recipe(r, 0.001, reconImages(r), "")
 	}
 	return recipe(r, 0.001, 1, "")
 }
@@ -130,6 +130,17 @@ func recipe(r host.PresetRows, learning, recon float64, harden string) string {
 	}
 	fmt.Fprintf(&b, "  epochs: %d\n  batch_size: %d\nthreshold: {fpr: %g}\n", epochs(r), batch, rate)
 	return b.String()
+}
+
+// reconImages is the weight of the reconstruction error for images. Few rows are few
+// steps, in which it is a better start than none; on 2,000 rows of Fashion-MNIST it
+// changes nothing once they are enough, and 50,000 were measured without.
+func reconImages(r host.PresetRows) float64 {
+	const many = 10_000
+	if r.N > 0 && r.N < many {
+		return 0.3
+	}
+	return 0
 }
 
 func kind(r host.PresetRows) string {

@@ -16,9 +16,9 @@ func TestRecommended(t *testing.T) {
 		rows       host.PresetRows
 		has, lacks []string
 	}{
-		"fashion-mnist":  {host.PresetRows{Shape: tensor.Shape{28, 28, 1}, Image: true, Unit: true, N: 50_000}, []string{"{norm: linf, eps: 0.16, also: [{norm: l2, eps: 2}]}", "epochs: 10\n", "[margin, reverse_kl], fusion: cauchy"}, nil},
+		"fashion-mnist":  {host.PresetRows{Shape: tensor.Shape{28, 28, 1}, Image: true, Unit: true, N: 50_000}, []string{"{norm: linf, eps: 0.16, also: [{norm: l2, eps: 2}]}", "epochs: 10\n", "[margin, reverse_kl], fusion: cauchy", "w_recon: 0}"}, []string{"recon: mse"}},
 		"cifar-10":       {host.PresetRows{Shape: tensor.Shape{32, 32, 3}, Image: true, Unit: true, N: 40_000}, []string{"eps: 0.05, also: [{norm: l2, eps: 1.2}]", "epochs: 12\n"}, nil},
-		"large photos":   {host.PresetRows{Shape: tensor.Shape{224, 224, 3}, Image: true, Unit: true, N: 240}, []string{"eps: 0.05, also: [{norm: l2, eps: 8.7}]", "epochs: 60\n"}, nil},
+		"large photos":   {host.PresetRows{Shape: tensor.Shape{224, 224, 3}, Image: true, Unit: true, N: 240}, []string{"eps: 0.05, also: [{norm: l2, eps: 8.7}]", "epochs: 60\n", "w_recon: 0.3}}\n  recon: mse\n"}, nil},
 		"bytes":          {host.PresetRows{Shape: tensor.Shape{28, 28, 1}, Image: true}, []string{"eps: 0.48, eps_unit: std", "eps: 6}", "epochs: 20\n"}, nil},
 		"unknown images": {host.PresetRows{Image: true, Unit: true}, []string{"harden: {norm: linf, eps: 0.16}\n"}, []string{"also"}},
 		"few images":     {host.PresetRows{Shape: tensor.Shape{28, 28, 1}, Image: true, Unit: true, Calibration: 39}, []string{"score: margin, data_type: image"}, []string{"fusion"}},
