@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/methods"
 	"github.com/vaeguard/vaeguard/builtin/metrics"
 	"github.com/vaeguard/vaeguard/builtin/optimizers"
+	"github.com/vaeguard/vaeguard/builtin/presets"
 	"github.com/vaeguard/vaeguard/builtin/scores"
 	"github.com/vaeguard/vaeguard/builtin/steps"
 	"github.com/vaeguard/vaeguard/builtin/trackers"
@@ -35,6 +36,7 @@ func Components() host.Components {
 		Datasets:    datasets.Table(),
 		Formats:     formats.Table(),
 		Steps:       steps.Table(),
+		Presets:     presets.Table(),
 		Surrogate:   layers.Surrogate,
 		AutoEncoder: layers.AutoEncoder,
 		Classifiers: classifiers.Table(),

@@ -38,6 +38,7 @@ type Components struct {
 	Datasets    registry.Table[dataset.Set]
 	Formats     registry.Table[dataset.Format]
 	Steps       registry.Table[signature.Step]
+	Presets     registry.Table[Preset]
 	// Surrogate are the layers of a surrogate whose section names none, for
 	// examples of a shape; nil: none but its last.
 	Surrogate func(in tensor.Shape, classes int) []nn.Maker
@@ -61,7 +62,7 @@ type Components struct {
 
 // Tables are the tables for parsing, lint, list, explain and schema.
 func (c Components) Tables() []registry.Any {
-	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Methods, c.Scores, c.Attacks, c.Corruptions, c.Datasets, c.Formats, c.Steps}
+	return []registry.Any{c.Layers, c.Losses, c.Optimizers, c.Schedules, c.Metrics, c.Methods, c.Scores, c.Attacks, c.Corruptions, c.Datasets, c.Formats, c.Steps, c.Presets}
 }
 
 // ServeIfPlugin serves a shipped classifier and exits if a host started this

@@ -138,7 +138,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 	if err != nil {
 		return evaluate.Options{}, err
 	}
-	deviations, err := attack.DeviationsOf(reference)
+	deviations, err := dataset.Deviations(reference)
 	if err != nil {
 		return evaluate.Options{}, err
 	}

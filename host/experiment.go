@@ -6,6 +6,8 @@
 package host
 
 import (
+	"math"
+
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
@@ -152,19 +154,14 @@ func (s *Spec) decoderShape() (tensor.Shape, error) {
 	return seq.Out(), nil
 }
 
-// Estimate counts the cost of training the given layers.
+// Estimate counts the cost of training the given layers. Rows that no header counts
+// are read for that.
 func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 	t := e.Spec.Train
 	if t == nil {
 		return train.Estimate{}
 	}
-	rows := 0
-	if src := e.Spec.Data.Train; src != nil {
-		if h, err := dataset.ReadHeader(*src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats); err == nil {
-			rows = max(0, h.Rows)
-		}
-	}
-	out := t.Estimate(layers, rows)
+	out := t.Estimate(layers, e.Spec.count(e.Spec.Document, e.c, dataset.RoleTrain, math.MaxInt))
 	out.Streamed = e.Spec.streams(e.Spec.Document, e.c)
 	return out
 }

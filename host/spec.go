@@ -28,6 +28,7 @@ type Spec struct {
 	Name        string               `yaml:"name" required:"true" doc:"names the run"`
 	Seed        uint64               `yaml:"seed" doc:"seed of every random choice; same seed, same bits"`
 	Compat      string               `yaml:"compat" enum:"|alibi_detect_0_2_0" doc:"short for the options that reproduce a reference implementation"`
+	Preset      string               `yaml:"preset" kind:"preset" doc:"a recipe by name, for images or a table: stands for the keys that the resolved spec has and the file does not; a key of the file wins"`
 	Data        dataset.Section      `yaml:"data" doc:"rows by role"`
 	Classifier  Classifier           `yaml:"classifier" doc:"the model to guard"`
 	VAE         *vae.Section         `yaml:"vae" doc:"the auto-encoder; auto: one that fits the shape of the rows, which the resolved spec has layer by layer"`
@@ -39,6 +40,10 @@ type Spec struct {
 	Evaluate    evaluate.Section     `yaml:"evaluate" doc:"how much evaluate does"`
 
 	*spec.Document `yaml:"-"`
+
+	// Expanded is the preset that stands in the sections already: Preset is then
+	// empty, as in the resolved spec. "": none.
+	Expanded string `yaml:"-"`
 }
 
 // Classifier is the spec's section classifier: which model it is, where its
@@ -77,6 +82,7 @@ func Schema(c Components) []byte { return spec.Schema("vaeguard experiment", Spe
 func read(name string, set []string, c Components, checks func(*Spec) []spec.Check) (*Spec, error) {
 	s := &Spec{}
 	o := spec.Options{Tables: c.Tables(), Set: set, Checks: checks(s)}
+	expanded := s.extender(&o, c)
 	var err error
 	info, stat := os.Stat(name)
 	if (stat != nil || info.IsDir()) && c.Specs != nil && filepath.Base(name) == name {
@@ -95,12 +101,13 @@ func read(name string, set []string, c Components, checks func(*Spec) []spec.Che
 	if err != nil {
 		return nil, err
 	}
+	s.Expanded = *expanded
 	return s, nil
 }
 
 // ParseSpec reads the text of a spec; name stands for the file in errors. It
-// finds what the text alone tells: no data and no plugin is looked at. Errors are
-// spec.Errors.
+// finds what the text alone tells: no plugin is looked at, and of the data headers
+// alone, where there is a preset. Errors are spec.Errors.
 func ParseSpec(name string, text []byte, c Components) (*Spec, error) {
 	return parse(name, text, c, spec.Options{})
 }
@@ -110,9 +117,11 @@ func ParseSpec(name string, text []byte, c Components) (*Spec, error) {
 func parse(name string, text []byte, c Components, o spec.Options) (*Spec, error) {
 	s := &Spec{}
 	o.Tables, o.Checks = c.Tables(), ownChecks(s, c)
+	expanded := s.extender(&o, c)
 	var err error
 	if s.Document, err = spec.Parse(name, text, s, o); err != nil {
 		return nil, err
 	}
+	s.Expanded = *expanded
 	return s, nil
 }

@@ -167,7 +167,7 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 		if o.Box, err = attack.BoxOfTrain(info, rows); err != nil {
 			return nil, err
 		}
-		if o.Deviations, err = attack.DeviationsOf(rows); err != nil {
+		if o.Deviations, err = dataset.Deviations(rows); err != nil {
 			return nil, err
 		}
 	}

@@ -84,6 +84,9 @@ var _ dataset.Set = subset{}
 
 var fashion3K = subset{of: fashionMNIST, rows: [2]int{2400, 600}}
 
+// Intensities implements host.Intensities.
+func (subset) Intensities() bool { return true }
+
 // Splits implements dataset.Set.
 func (s subset) Splits() []string { return s.of.Splits() }
 

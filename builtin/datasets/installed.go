@@ -74,6 +74,9 @@ var (
 	numerals = []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 )
 
+// Intensities implements host.Intensities.
+func (installed) Intensities() bool { return true }
+
 // Splits implements dataset.Set.
 func (s installed) Splits() []string { return []string{s.halves[0].split, s.halves[1].split} }
 

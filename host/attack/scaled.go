@@ -23,35 +23,8 @@ func (u Unit) InDeviations() bool { return u.EpsUnit == "std" }
 
 // Deviations are the standard deviations of the features over the rows of x.
 func Deviations(x *tensor.Tensor) []float64 {
-	out, _ := DeviationsOf(dataset.InMemory(x)) // memory is always read
+	out, _ := dataset.Deviations(dataset.InMemory(x)) // memory is always read
 	return out
-}
-
-// DeviationsOf is Deviations of rows wherever they are, going over them twice.
-func DeviationsOf(x dataset.Examples) ([]float64, error) {
-	d, n := x.Example().Size(), float64(max(x.N(), 1))
-	mean, out := make([]float64, d), make([]float64, d)
-	for row, err := range dataset.Each(x) {
-		if err != nil {
-			return nil, err
-		}
-		for j, v := range row {
-			mean[j] += float64(v) / n
-		}
-	}
-	for row, err := range dataset.Each(x) {
-		if err != nil {
-			return nil, err
-		}
-		for j, v := range row {
-			e := float64(v) - mean[j]
-			out[j] += float64(e*e) / n
-		}
-	}
-	for j, v := range out {
-		out[j] = math.Sqrt(v)
-	}
-	return out, nil
 }
 
 // inDeviations asks an attack that may have a Unit, which it embeds.

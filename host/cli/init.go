@@ -22,7 +22,7 @@ type initFlags struct {
 	data, label, id, header string
 	calibration, test       string
 	classifier, model       string
-	name, out               string
+	name, out, size         string
 	ignore                  []string
 	force                   bool
 	interactive             bool
@@ -48,6 +48,7 @@ func (a *app) initCommand() *cobra.Command {
 	fs.StringVar(&f.test, "test", "", "a file like --data for the evaluation (default: part of --data)")
 	fs.StringVar(&f.classifier, "classifier", "", "model.onnx, model.py, the URL of a model server, or a plugin's name or path (default: one that is trained here)")
 	fs.StringVar(&f.model, "model", "", "name of the model on the server")
+	fs.StringVar(&f.size, "size", "", "height and width that images are brought to, 48x192, where the classifier leaves them open (default: as they are)")
 	fs.StringVar(&f.name, "name", "", "name of the spec (default: that of --out)")
 	fs.StringVar(&f.out, "out", "guard.yaml", "file to write")
 	fs.BoolVar(&f.force, "force", false, "replace an existing file")
@@ -73,6 +74,9 @@ func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 		return usagef("name %q: want letters, digits, - and _", f.name)
 	}
 	d := &draft{app: a, initFlags: f, dir: filepath.Dir(f.out)}
+	if err := d.parseSize(); err != nil {
+		return err
+	}
 	if err := d.look(); err != nil {
 		return err
 	}
@@ -110,8 +114,16 @@ func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	prices, err := a.prices(e, f.out, nil)
+	if err != nil {
+		return err
+	}
 	t := e.Estimate(layers)
-	fmt.Fprintf(a.stderr, "%s: %s; trains in about %s, not counting the classifier. Look it through, then\n  vaeguard run %s\n", f.out, d.summary(), t.Time, quote(f.out))
+	fmt.Fprintf(a.stderr, "%s: %s; trains in about %s, not counting the classifier.\n", f.out, d.summary(), t.Time)
+	if prices != nil {
+		fmt.Fprintf(a.stderr, "%s\n", priceLine(prices))
+	}
+	fmt.Fprintf(a.stderr, "Look it through, then\n  vaeguard run %s\n", quote(f.out))
 	return nil
 }
 

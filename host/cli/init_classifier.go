@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host"
@@ -117,7 +118,7 @@ func there(file string) error {
 // first that is for such rows.
 func (d *draft) trainHere() error {
 	in := d.raw()
-	if d.varied {
+	if d.varied && d.sides[0] == 0 {
 		in = tensor.Shape{initSide, initSide, d.example[2]}
 	}
 	for _, p := range d.app.c.Drafts {
@@ -174,8 +175,8 @@ func (d *draft) start(ctx context.Context, s launch.Section) error {
 			return err
 		}
 		d.info = &info
-		if info.Ready && info.Gradient == sdk.NoGradient && d.model.why == "" {
-			d.model.why = "it has no gradients: a surrogate is distilled from its answers"
+		if info.Ready && info.Gradient == sdk.NoGradient {
+			d.model.why = strings.TrimPrefix(d.model.why+"; it has no gradients: a surrogate is distilled from its answers", "; ")
 		}
 		if !info.Ready && info.Trainable {
 			d.train, d.info = fmt.Sprintf("{epochs: %d}", min(40, d.epochs())), nil
@@ -184,13 +185,33 @@ func (d *draft) start(ctx context.Context, s launch.Section) error {
 		}
 		return nil
 	}
+	if d.varied && d.sides[0] == 0 {
+		return fmt.Errorf("%w\nthe images have several sizes: if the model takes any, --size 224x224 says to which they are brought", failed)
+	}
 	return failed
 }
 
-// raw is the shape of a row before it is resized, flat for tables; nil: images of
-// several sizes.
+// parseSize takes --size.
+func (d *draft) parseSize() error {
+	if d.size == "" {
+		return nil
+	}
+	height, width, ok := strings.Cut(d.size, "x")
+	var err1, err2 error
+	d.sides[0], err1 = strconv.Atoi(height)
+	d.sides[1], err2 = strconv.Atoi(width)
+	if !ok || err1 != nil || err2 != nil || d.sides[0] < 1 || d.sides[1] < 1 {
+		return usagef("--size %q: want height and width, such as 48x192", d.size)
+	}
+	return nil
+}
+
+// raw is the shape of a row before it is resized, or of --size, flat for tables;
+// nil: images of several sizes.
 func (d *draft) raw() tensor.Shape {
 	switch {
+	case d.sides[0] > 0 && d.image:
+		return tensor.Shape{d.sides[0], d.sides[1], d.example[2]}
 	case d.varied:
 		return nil
 	case d.columns != nil:
@@ -243,6 +264,8 @@ func (d *draft) reconcileImages() error {
 			return d.bytes()
 		}
 		to, why = want, "what the classifier takes"
+	case d.sides[0] > 0:
+		to[0], to[1], why = d.sides[0], d.sides[1], "as asked"
 	case d.varied:
 		to[0], to[1], why = initSide, initSide, "the images have several sizes; a classifier of yours may want another"
 	}

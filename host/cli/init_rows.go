@@ -31,6 +31,7 @@ type draft struct {
 	image   bool
 	example tensor.Shape // of a raw row
 	varied  bool         // images of several sizes or channels
+	sides   [2]int       // of --size; 0: it is not given
 	least   float64      // of the numbers that were looked at
 	most    float64
 	whole   bool     // all of them are whole numbers

@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/vae"
+	"github.com/vaeguard/vaeguard/sdk"
 )
 
 // settle is the spec with its layers, for which the header of the data is asked
@@ -63,7 +64,14 @@ func (d *draft) text(code string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Written by vaeguard init from %s: look it through; vaeguard explain KEY says more of each key.", plainComment(d.data))
-	line("api_version: vaeguard/v1\nkind: Experiment\nname: %s\nseed: 42\n", d.name)
+	line("api_version: vaeguard/v1\nkind: Experiment\nname: %s\nseed: 42", d.name)
+	for i, p := range d.app.c.Presets.Entries() {
+		if i == 0 {
+			line("preset: %s # vaeguard explain %[1]s prints the keys that it stands for; keys written here win", p.Name)
+		}
+		line("# %s: %s", p.Name, spec.Summary(p.Doc))
+	}
+	line("")
 	d.dataText(line)
 	line("classifier: # the model to guard")
 	line("  %s", d.model.line())
@@ -80,27 +88,43 @@ func (d *draft) text(code string) string {
 	}
 	line("")
 	line("vae: %s\n", strings.Replace(code, "\n", "# an auto-encoder that fits the shape of the rows\n", 1))
-	kind, eps := "tabular", "0.5, eps_unit: std"
-	switch {
-	case d.image:
-		kind, eps = "image", "0.1"
-		if len(d.in) == 3 && d.in[2] == 3 {
-			eps = "0.03" // about 8/255
-		}
-	case d.unit:
-		eps = "0.1"
+	if fpr := d.fpr(); fpr != usualRate {
+		line("threshold: {fpr: %g} # at most %g %% of clean rows are flagged, in expectation: few rows promise no less\n", fpr, math.Round(100*fpr))
 	}
-	if d.image && !d.unit {
-		eps = "0.5, eps_unit: std"
+	line("detector: {data_type: %s}\n", d.kind())
+	blind := d.info != nil && d.info.Gradient == sdk.NoGradient
+	if blind && d.image {
+		line("train: # a surrogate's gradients alone would make reconstructions that please the surrogate\n  loss: {adversarial: {w_model: 1, w_recon: 0.1}}\n  recon: mse\n")
 	}
-	line("detector: {method: vae, samples: 10, score: kl, data_type: %s}\n", kind)
-	line("train:\n  loss: {adversarial: {w_model: 1, w_recon: 0}}\n  optimizer: {adam: {learning_rate: 0.001}}")
-	line("  epochs: %d\n  batch_size: %d\n", d.epochs(), initBatch)
-	fpr := d.fpr()
-	line("threshold: {fpr: %g} # at most %g %% of clean rows are flagged, in expectation\n", fpr, math.Round(100*fpr))
-	line("attacks: # what run and evaluate judge the detector with")
-	line("  - fgsm: {norm: linf, eps: %s}\n  - pgd: {norm: linf, eps: %s}", eps, eps)
+	eps := d.eps()
+	line("attacks: # what run and evaluate judge the detector with; the last one knows the detector")
+	if blind {
+		line("  - square: {norm: linf, eps: %s, queries: 300} # from predictions alone: the others follow the surrogate's gradients", eps)
+	} else {
+		line("  - fgsm: {norm: linf, eps: %s}", eps)
+	}
+	line("  - pgd: {norm: linf, eps: %s}\n  - joint: {norm: linf, eps: %[1]s, steps: 40}", eps)
+	line("evaluate: {adaptive_limit: 100} # rows for attacks that know the detector")
 	return b.String()
+}
+
+// kind is detector.data_type.
+func (d *draft) kind() string {
+	if d.image {
+		return "image"
+	}
+	return "tabular"
+}
+
+// eps is the radius of the attacks, with its unit.
+func (d *draft) eps() string {
+	switch {
+	case !d.unit:
+		return "0.5, eps_unit: std"
+	case d.image && len(d.in) == 3 && d.in[2] == 3:
+		return "0.03" // about 8/255
+	}
+	return "0.1"
 }
 
 func (d *draft) dataText(line func(string, ...any)) {
@@ -195,11 +219,13 @@ func (d *draft) epochs() int {
 	return max(5, min(60, 2000*initBatch/rows))
 }
 
+// usualRate is the rate of false alarms of the presets.
+const usualRate = 0.05
+
 // fpr is 5 %, or the least that the rows for calibration can promise.
 func (d *draft) fpr() float64 {
-	const usual = 0.05
 	if d.holds <= 0 || d.calibration != "" || d.holds >= 19 {
-		return usual
+		return usualRate
 	}
 	return math.Ceil(100/float64(d.holds+1)) / 100
 }

@@ -90,7 +90,7 @@ func (a *app) runCommand() *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, e.Close()) }()
 			if dry {
-				return a.printSummary(cmd.Context(), e, true)
+				return a.printSummary(e, func() ([]price, error) { return a.prices(e, args[0], s.set) })
 			}
 			if o.Out == "" {
 				o.Out = rundir.Next(e.Spec.Name)

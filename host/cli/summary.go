@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 
@@ -18,39 +17,51 @@ func (a *app) summaryCommand() *cobra.Command {
 		Use:   "summary SPEC",
 		Short: "Print layers, output shapes, parameters and FLOPs",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			e, err := host.Load(args[0], s.set, a.c, a.options())
 			if err != nil {
 				return err
 			}
-			return a.printSummary(cmd.Context(), e, false)
+			return a.printSummary(e, nil)
 		},
 	}
 	s.add(c, "set")
 	return c
 }
 
-// printSummary prints the detector's layers, and for a dry run an estimate of
-// its cost.
-func (a *app) printSummary(_ context.Context, e *host.Experiment, estimates bool) error {
+// printSummary prints the detector's layers, and for a dry run an estimate of its cost
+// and what pricesOf says of other presets; nil: it is no dry run.
+func (a *app) printSummary(e *host.Experiment, pricesOf func() ([]price, error)) error {
 	layers, err := e.Describe()
 	if err != nil {
 		return err
 	}
+	var prices []price
+	if pricesOf != nil {
+		if prices, err = pricesOf(); err != nil {
+			return err
+		}
+	}
 	if a.json {
 		params, flops := vae.Total(layers)
 		out := map[string]any{"layers": layerRows(layers), "params": params, "flops": flops}
-		if estimates {
+		if pricesOf != nil {
 			out["estimate"] = e.Estimate(layers)
+		}
+		if prices != nil {
+			out["presets"] = prices
 		}
 		return json.NewEncoder(a.stdout).Encode(out)
 	}
 	if err := vae.WriteTable(a.stdout, layers); err != nil {
 		return err
 	}
-	if estimates {
+	if pricesOf != nil {
 		t := e.Estimate(layers)
 		fmt.Fprintf(a.stdout, "training: %d steps per epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
+		if prices != nil {
+			fmt.Fprintf(a.stdout, "%s\n", priceLine(prices))
+		}
 		if t.Streamed {
 			fmt.Fprintln(a.stdout, "rows: they stay in their file, which is read once to check it, once for each look that a step of data takes, once for the classifier's predictions, and once an epoch")
 		}

@@ -104,7 +104,7 @@ func (b *Bench) makeArrays(ctx context.Context, c *Cell, r *record) error {
 	rows := c.set.pick(c.attack.Limit)
 	x, y := c.set.rows.X.Gather(rows), take(c.set.rows.Labels, rows)
 	o := attack.Options{Seed: c.Seed, Examples: rows, Targets: targets(c.attack.Target, y, info.NumClasses)}
-	if o.Deviations, err = attack.DeviationsOf(train.Examples()); err != nil {
+	if o.Deviations, err = dataset.Deviations(train.Examples()); err != nil {
 		return err
 	}
 	if o.Box, err = attack.BoxOfTrain(info, train.Examples()); err != nil {

@@ -28,6 +28,9 @@ type Options struct {
 	// Foreign ignores options of another component than the one that lends
 	// them, as files have them that were written when all were accepted.
 	Foreign bool
+	// Extend is asked once the file is decoded, before the checks, for more of it:
+	// see Extension. found are the faults so far. nil: nothing is added.
+	Extend func(d *Document, found Errors) (Extension, Errors)
 	// Checks run once the file is decoded, in order.
 	Checks []Check
 }
@@ -98,6 +101,17 @@ func Parse(name string, data []byte, dst any, o Options) (*Document, error) {
 	d.structure(v.Elem(), root, "", true)
 	if other := d.errs.otherKind(root); other != nil {
 		return nil, other
+	}
+	if root.shape == mapping && o.Extend != nil {
+		more, faults := o.Extend(doc, d.errs)
+		if more.YAML != "" {
+			root.extend(name, more, doc)
+			doc = newDocument(name, root, o.Tables)
+			d = &decoder{file: name, tables: o.Tables, names: doc.names, foreign: o.Foreign, errs: errs}
+			v.Elem().SetZero()
+			d.structure(v.Elem(), root, "", true)
+		}
+		d.errs = append(d.errs, faults...)
 	}
 	if root.shape == mapping {
 		d.errs = doc.check(o.Checks, d.errs)

@@ -42,6 +42,9 @@ func (s *Section) Estimate(layers []nn.LayerInfo, rows int) Estimate {
 		MemoryMiB:    (4*4*params + 3*4*activations*s.BatchSize + 1<<20 - 1) >> 20,
 	}
 	step := time.Duration(out.GFLOPPerStep/assumedGFLOPS*float64(time.Second)) + assumedStep
+	if s.Harden != nil { // the inner attack asks the classifier at each of its steps
+		step += assumedStep * time.Duration(s.Harden.Steps)
+	}
 	out.Time = step * time.Duration(out.Steps*s.Epochs)
 	out.Time = out.Time.Round(10 * time.Millisecond)
 	if out.Time > 10*time.Second {

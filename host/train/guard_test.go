@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/builtin/layers"
@@ -167,112 +166,6 @@ func TestWholeGradient(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// TestAttack: the inner attack stays in ball and box, does more than its
-// random start, and leaves clean rows alone.
-func TestAttack(t *testing.T) {
-	for _, norm := range []string{"linf", "l2"} {
-		for _, through := range []string{"guard", "classifier"} {
-			const eps = .3
-			g := testGuard(t, func(o *Options) {
-				o.Harden = &Harden{Norm: norm, Eps: eps, Steps: 4, Through: through, Weight: .5}
-			})
-			b := testBatch(g)
-			b.step = b.total // the whole radius
-			both, err := g.attack.extend(t.Context(), b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			attacked := both.Rows(4, 8).Clone()
-			for i := range 4 {
-				worst, sum := 0.0, 0.0
-				for j, v := range attacked.Row(i) {
-					if v < 0 || v > 1 {
-						t.Errorf("%s %s: row %d has %v, outside the box", norm, through, i, v)
-					}
-					if both.Row(i)[j] != b.x.Row(i)[j] {
-						t.Errorf("%s %s: the clean row %d was changed", norm, through, i)
-					}
-					d := float64(v) - float64(b.x.Row(i)[j])
-					worst, sum = max(worst, math.Abs(d)), sum+d*d
-				}
-				if norm == "linf" && worst > eps+1e-6 || norm == "l2" && math.Sqrt(sum) > eps+1e-6 {
-					t.Errorf("%s %s: row %d is %v (linf) and %v (l2) away, want %v", norm, through, i, worst, math.Sqrt(sum), eps)
-				}
-			}
-			loss := func(x *tensor.Tensor) float64 {
-				seen := x
-				if through == "guard" {
-					noise := tensor.New(4, 3)
-					normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
-					seen, _, _ = g.pass.Forward(x, noise)
-				}
-				out, err := g.o.Classifier.Predict(t.Context(), seen)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sum, l := 0.0, make([]float64, 3)
-				for i := range 4 {
-					oracle.LogProbabilities(l, out.Row(i), sdk.Logits, 1)
-					sum -= l[oracle.Argmax(g.p.Row(b.rows[i]))]
-				}
-				return sum
-			}
-			start := tensor.New(4, 5)
-			g.attack.randomStart(start, b, 1)
-			g.attack.place(start.Data, b.x.Data, start.Data)
-			if from, to := loss(start), loss(attacked); !(to > from+.01) {
-				t.Errorf("%s %s: the attack took the loss from %v to %v", norm, through, from, to)
-			}
-		}
-	}
-}
-
-// TestAttackBalls: rows take the balls in turn, each staying in its own.
-func TestAttackBalls(t *testing.T) {
-	g := testGuard(t, func(o *Options) {
-		o.Harden = &Harden{Norm: "linf", Eps: .01, Steps: 3, Through: "guard", Weight: .5, Also: []Ball{{Norm: "l2", Eps: .2}}}
-	})
-	b := testBatch(g)
-	b.step = b.total
-	both, err := g.attack.extend(t.Context(), b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 4 {
-		worst, sum := 0.0, 0.0
-		for j, v := range both.Row(4 + i) {
-			d := float64(v) - float64(b.x.Row(i)[j])
-			worst, sum = max(worst, math.Abs(d)), sum+d*d
-		}
-		if odd := i%2 == 1; odd != (worst > .01+1e-6) || odd && math.Sqrt(sum) > .2+1e-6 {
-			t.Errorf("row %d is %v (linf) and %v (l2) away", i, worst, math.Sqrt(sum))
-		}
-	}
-	o := Options{Section: Section{Epochs: 1, BatchSize: 1, Optimizer: g.o.Optimizer, Harden: &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Also: []Ball{{Norm: "l1", Eps: 1}}}}, Train: g.o.Train}
-	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), `"l1"`) {
-		t.Errorf("a ball in l1 gives %v", err)
-	}
-}
-
-// TestRamps: the radius grows over the first third, the rate falls over the
-// last two fifths.
-func TestRamps(t *testing.T) {
-	h := &Harden{Eps: 1}
-	for step, want := range map[int]float64{0: .2, 15: .7, 30: 1, 100: 1} {
-		if got := ramp(step, 100); math.Abs(got-want) > 1e-6 {
-			t.Errorf("radius at step %d is %v, want %v", step, got, want)
-		}
-	}
-	for step, want := range map[int]float64{0: 1, 60: 1, 80: .5, 99: .05} {
-		if got := h.decay(step, 100); math.Abs(got-want) > 1e-9 {
-			t.Errorf("factor of the rate at step %d is %v, want %v", step, got, want)
-		}
-	}
-	if got := (*Harden)(nil).decay(99, 100); got != 1 {
-		t.Errorf("factor without hardening is %v, want 1", got)
 	}
 }
 

@@ -27,6 +27,7 @@ type attacker struct {
 	dOut   view
 	prob   []float64
 	radius []float32
+	unit   []float32 // of δ, one for each feature; nil: the input's
 }
 
 func newAttacker(g *guard, batch int) (*attacker, error) {
@@ -47,7 +48,30 @@ func newAttacker(g *guard, batch int) (*attacker, error) {
 			return nil, fmt.Errorf("train.harden: the box has %d numbers, want 1 or %d", len(v), g.m.Input.Size())
 		}
 	}
-	return a, nil
+	return a, a.measure()
+}
+
+// measure finds the unit of δ.
+func (a *attacker) measure() (err error) {
+	if a.h.EpsUnit == "" {
+		return nil
+	}
+	unit := a.h.Unit
+	if unit == nil {
+		if unit, err = dataset.Deviations(a.g.o.Train); err != nil {
+			return fmt.Errorf("data.train: %w", err)
+		}
+	}
+	if len(unit) != a.g.m.Input.Size() {
+		return fmt.Errorf("train.harden: %d deviations for %d features", len(unit), a.g.m.Input.Size())
+	}
+	for _, s := range unit {
+		if !(s > 0) {
+			s = 1
+		}
+		a.unit = append(a.unit, float32(s))
+	}
+	return nil
 }
 
 // rangeOf is the least and the largest number of x.
@@ -102,6 +126,10 @@ func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error)
 			for j, v := range x.Row(i) {
 				row[j] = v - b.x.Row(i)[j]
 			}
+			for j, u := range a.unit {
+				row[j] /= u
+				dx.Row(i)[j] *= u // the chain rule has the same factor
+			}
 			if linf, eps := a.ball(i, share); linf {
 				ascendSign(row, dx.Row(i), stepSize*eps, eps)
 			} else {
@@ -138,8 +166,11 @@ func (a *attacker) randomStart(delta *tensor.Tensor, b *batch, share float64) {
 // place writes x + δ, kept in the box.
 func (a *attacker) place(dst, x, delta []float32) {
 	for i, v := range x {
-		lo, hi := a.lo[i%len(a.lo)], a.hi[i%len(a.hi)]
-		dst[i] = min(max(v+delta[i], lo), hi)
+		lo, hi, d := a.lo[i%len(a.lo)], a.hi[i%len(a.hi)], delta[i]
+		if a.unit != nil {
+			d *= a.unit[i%len(a.unit)]
+		}
+		dst[i] = min(max(v+d, lo), hi)
 	}
 }
 

@@ -45,7 +45,8 @@ type EarlyStopping struct {
 type Harden struct {
 	Norm string `yaml:"norm" default:"linf" enum:"linf|l2" doc:"norm of the ball"`
 	// Eps ramps up over the first third of the training.
-	Eps float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
+	Eps     float64 `yaml:"eps" required:"true" check:"> 0" doc:"radius, in the input's units"`
+	EpsUnit string  `yaml:"eps_unit" enum:"|std" doc:"std: this radius and those of also are in standard deviations of each feature (of data.train)"`
 	// Steps are ¾ eps each; a single one is 1¼ eps.
 	Steps   int     `yaml:"steps" default:"2" check:">= 1" doc:"steps of the inner attack"`
 	Through string  `yaml:"through" default:"guard" enum:"guard|classifier" doc:"what the inner attack differentiates"` // M∘G or M
@@ -55,6 +56,9 @@ type Harden struct {
 	// withstands each of them (Tramèr and Boneh 2019, arXiv:1904.13000, train
 	// on a mean over balls).
 	Also []Ball `yaml:"also" doc:"further balls: the rows of a batch take norm and these in turn"`
+	// Unit are the deviations of the features that eps_unit: std counts in, of which
+	// 0 counts as 1; nil: those of the training rows.
+	Unit []float64 `yaml:"-"`
 	// Lo and Hi are the box, one number or one per feature; nil: the
 	// classifier's legal range, else that of the training rows.
 	Lo, Hi []float32 `yaml:"-"`
