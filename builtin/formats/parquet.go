@@ -86,31 +86,40 @@ func newParquetRecords(file io.ReaderAt, size int64, name string, o dataset.Read
 	r := &parquetRecords{name: name, file: file, size: size, table: table}
 	index := pandasIndex(table.Metadata("pandas"))
 	lists := false
-	for _, c := range table.Columns() {
+	for i, c := range table.Columns() {
+		if c.Binary && c.Name == dataset.ArrayColumn && o.ListSize(c.Name) > 0 {
+			table.AsBytes(i)
+			c = table.Columns()[i]
+		}
 		kind := dataset.CellNumber
 		if c.Text {
 			kind = dataset.CellText
 		}
-		r.columns = append(r.columns, dataset.Column{Name: c.Name, Kind: kind, Index: slices.Contains(index, c.Name), Reject: c.Reject})
-		lists = lists || c.List
+		column := dataset.Column{Name: c.Name, Kind: kind, Bytes: c.Bytes, Index: slices.Contains(index, c.Name), Reject: c.Reject}
+		if c.List {
+			column.Size = o.ListSize(c.Name)
+			lists = lists || column.Size == 0
+		}
+		r.columns = append(r.columns, column)
 	}
 	if lists {
-		if err := r.sizes(o); err != nil {
+		if err := r.sizes(); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return r, nil
 }
 
-// sizes finds how long lists are: as the schema knows, or as in the first row.
-func (r *parquetRecords) sizes(o dataset.ReadOptions) error {
+// sizes finds how long lists are of which the options do not tell it: as in the
+// first row.
+func (r *parquetRecords) sizes() error {
 	first, err := r.table.Next()
 	if err != nil && !isEOF(err) {
 		return err
 	}
 	r.pending = slices.Clone(first)
 	for i, c := range r.table.Columns() {
-		if !c.List {
+		if !c.List || r.columns[i].Size > 0 {
 			continue
 		}
 		n := 0
@@ -119,7 +128,7 @@ func (r *parquetRecords) sizes(o dataset.ReadOptions) error {
 				n++
 			}
 		}
-		r.columns[i].Size = listSize(c.Name, n, o)
+		r.columns[i].Size = max(n, 1)
 	}
 	return nil
 }

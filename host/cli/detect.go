@@ -121,5 +121,7 @@ func detectLong() string {
 	for _, f := range results.Formats() {
 		fmt.Fprintf(&b, "  %-8s %s\n", f.Name, f.Doc)
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	b.WriteString("\nOf --data - with --input-format arrow each record batch is answered as soon as it is scored, and with --format arrow by\n" +
+		"one batch of as many rows.")
+	return b.String()
 }

@@ -33,7 +33,7 @@ func (s *scoring) run(ctx context.Context, a *app, format results.Format, w io.W
 	if err != nil {
 		return err
 	}
-	read.Keep = s.f.keep
+	read.Keep, read.Batches = s.f.keep, s.f.rows.data == "-"
 	stream, err := s.d.Stream(s.f.rows.data, read)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (s *scoring) run(ctx context.Context, a *app, format results.Format, w io.W
 	a.notices(stream.About().Notices)
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	o := results.Options{Meta: metaOf(s.d), ID: stream.Schema().ID != "", Include: s.include}
-	o.Keep = s.f.keep
+	o.Keep, o.Kinds, o.Grouped = s.f.keep, stream.Kept(), stream.Batched()
 	if s.results, err = format.New(w, o); err != nil {
 		return UsageError{err}
 	}
@@ -64,6 +64,11 @@ func (s *scoring) run(ctx context.Context, a *app, format results.Format, w io.W
 				return err
 			}
 			index++
+		}
+		if g, ok := s.results.(results.Grouping); ok && batch.ends {
+			if err := g.EndBatch(); err != nil {
+				return err
+			}
 		}
 		if errors.Is(batch.err, io.EOF) {
 			return s.results.Close()
