@@ -29,7 +29,7 @@ var floors = []floor{
 	{"what is done with it", "host/artifact host/bench host/evaluate host/results host/attack/attacktest host/detect/methodtest"},
 	{"what is told of it", "host/evaluate/report"},
 	{"the host", "host"},
-	{"many runs, and suites that need the host", "host/grid host/classifiertest"},
+	{"many runs, and suites that need the host", "host/grid host/scoring host/classifiertest"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},
 	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest"},

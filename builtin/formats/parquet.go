@@ -74,6 +74,7 @@ type parquetRecords struct {
 	table   *parquet.Table
 	columns []dataset.Column
 	pending []parquet.Cell // the first row, read for its lists
+	units   []int          // rows of the row groups
 	read    int
 	cells   []dataset.Cell
 }
@@ -84,6 +85,9 @@ func newParquetRecords(file io.ReaderAt, size int64, name string, o dataset.Read
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	r := &parquetRecords{name: name, file: file, size: size, table: table}
+	for _, n := range table.Groups() {
+		r.units = append(r.units, int(n))
+	}
 	index := pandasIndex(table.Metadata("pandas"))
 	lists := false
 	for i, c := range table.Columns() {
@@ -143,6 +147,39 @@ func (r *parquetRecords) Close() error {
 		err = errors.Join(err, r.closer.Close())
 	}
 	return err
+}
+
+// Units are the rows of the row groups: dataset.Divided.
+func (r *parquetRecords) Units() []int { return r.units }
+
+// Skip is that of dataset.Skipper: whole row groups are not read.
+func (r *parquetRecords) Skip(n int) (int, error) {
+	for skipped := 0; ; {
+		groups := r.table.Groups()
+		if r.pending == nil && len(groups) > 0 && groups[0] <= int64(n-skipped) {
+			done, err := r.table.SkipGroup()
+			if err != nil {
+				return skipped, fmt.Errorf("%s: row %d: %w", r.name, r.read, err)
+			}
+			if done {
+				skipped += int(groups[0])
+				r.read += int(groups[0])
+				continue
+			}
+		}
+		if skipped == n {
+			return n, nil
+		}
+		_, err := r.Record()
+		if isEOF(err) {
+			return skipped, nil
+		}
+		var bad *dataset.RowError
+		if err != nil && !errors.As(err, &bad) {
+			return skipped, err
+		}
+		skipped++
+	}
 }
 
 // Parts hashes the whole file: its rows are not read in order of its bytes.

@@ -66,6 +66,7 @@ var (
 	_ RowLabels = (*table)(nil)
 	_ Imaged    = (*table)(nil)
 	_ Batched   = (*table)(nil)
+	_ Divided   = (*table)(nil)
 )
 
 // Example implements Reader.

@@ -1,4 +1,4 @@
-package cli
+package scoring
 
 import (
 	"context"
@@ -37,7 +37,7 @@ type feed struct {
 	release func() bool
 }
 
-func newFeed(ctx context.Context, s *dataset.Stream, size int) *feed {
+func newFeed(ctx context.Context, s Source, size int) *feed {
 	f := &feed{most: size * s.Example().Size()}
 	f.room.L, f.news.L = &f.mu, &f.mu
 	f.release = context.AfterFunc(ctx, func() { f.end(ctx.Err()) })
@@ -59,7 +59,7 @@ func (f *feed) end(err error) {
 	f.news.Broadcast()
 }
 
-func (f *feed) read(s *dataset.Stream) {
+func (f *feed) read(s Source) {
 	row := make([]float32, s.Example().Size())
 	for {
 		err := s.ReadRow(row)
