@@ -23,14 +23,14 @@ import (
 
 // Options say where a grid runs and what of it.
 type Options struct {
-	Out        string // folder of cells and results
-	Only       Filter // cells to run; the zero value is all
+	Out  string // folder of cells and results
+	Only Filter // cells to run; the zero value is all
 	// Shard, from 0, of Shards runs those of the selected cells whose set, seed and
 	// detector are its own, and what they need: processes on several machines share
 	// a grid. 0 Shards: all.
 	Shard, Shards int
-	Components host.Components
-	Host       host.Options
+	Components    host.Components
+	Host          host.Options
 	// Cell receives each selected cell before it is run or found; nil: none.
 	Cell    func(c Cell, done bool)
 	Command string // that reproduces the results, for the page

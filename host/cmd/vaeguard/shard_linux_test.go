@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+	"gopkg.in/yaml.v3"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 )
@@ -323,5 +324,45 @@ func TestShardAgain(t *testing.T) {
 	}
 	if p := w.must(1, "detect", "guard", "--data", "none/*.parquet", "--out", "out", "--shard=0/4"); !strings.Contains(p.stderr.String(), "none/*.parquet: no such files") {
 		t.Error(p.stderr.String())
+	}
+}
+
+// TestShardsJob runs the pods of the Kubernetes manifest as processes: the command,
+// with folders for its volumes and the variable that each pod is given.
+func TestShardsJob(t *testing.T) {
+	b, err := os.ReadFile("../../serve/deploy/shards-job.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var job struct {
+		Spec struct {
+			CompletionMode string `yaml:"completionMode"`
+			Completions    int    `yaml:"completions"`
+			Template       struct {
+				Spec struct {
+					Containers []struct {
+						Args []string `yaml:"args"`
+					} `yaml:"containers"`
+				} `yaml:"spec"`
+			} `yaml:"template"`
+		} `yaml:"spec"`
+	}
+	if err := yaml.Unmarshal(b, &job); err != nil {
+		t.Fatal(err)
+	}
+	n := job.Spec.Completions
+	if job.Spec.CompletionMode != "Indexed" || n != 8 || len(job.Spec.Template.Spec.Containers) != 1 {
+		t.Fatalf("%+v", job.Spec)
+	}
+	w := shardWorld(t)
+	w.must(0, "pack", "guard", "--out", "detector.vg")
+	args := strings.Fields(strings.NewReplacer("/in/rows", "in", "/in/", "", "/out/", "").Replace(strings.Join(job.Spec.Template.Spec.Containers[0].Args, " ")))
+	for i := range n {
+		w.env = []string{fmt.Sprint("JOB_COMPLETION_INDEX=", i)}
+		w.must(0, args...)
+	}
+	p := w.must(0, "merge", "verdicts", "--out", "verdicts.parquet", "--report", "report")
+	if !strings.HasPrefix(p.stdout.String(), "8 shards: 900 rows, ") {
+		t.Errorf("%s", p.stdout.String())
 	}
 }

@@ -48,7 +48,7 @@ __all__ = [
     "serve",
 ]
 
-_LAZY = ("check", "detector", "keras", "sklearn", "torch")  # imported on first use
+_LAZY = ("check", "detector", "keras", "ray", "sklearn", "spark", "torch")  # imported on first use
 
 
 def __getattr__(name: str) -> Any:
