@@ -120,10 +120,10 @@ func (f *detectFlags) sharded() error {
 	if f.out == "" {
 		return usagef("--shard needs --out, a folder")
 	}
-	if f.format != "" && f.format != scoring.PartFormat {
-		return usagef("--format %s: shards are %s; merge writes other formats", f.format, scoring.PartFormat)
+	if f.format != "" && f.format != results.PartFormat {
+		return usagef("--format %s: shards are %s; merge writes other formats", f.format, results.PartFormat)
 	}
-	f.format = scoring.PartFormat
+	f.format = results.PartFormat
 	return nil
 }
 

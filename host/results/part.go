@@ -15,7 +15,10 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// Part reads back results that were written as parquet, row by row, to be
+// PartFormat is the name of the format that Part reads.
+const PartFormat = "parquet"
+
+// Part reads back results that were written as PartFormat, row by row, to be
 // written again. It is owned by one goroutine.
 type Part struct {
 	meta    Meta

@@ -34,9 +34,6 @@ type Shard struct {
 	Notice func(lines []string)
 }
 
-// PartFormat is the format of a shard's results.
-const PartFormat = "parquet"
-
 // ErrDone is the cause of an error for a shard that is done already.
 var ErrDone = errors.New("it is done already")
 
@@ -92,7 +89,7 @@ func (s Shard) manifest(d *host.Detector, in *input) *Manifest {
 
 // score writes the results, and completes the manifest.
 func (s Shard) score(ctx context.Context, d *host.Detector, in *input, m *Manifest) error {
-	format, err := results.Lookup(PartFormat)
+	format, err := results.Lookup(results.PartFormat)
 	if err != nil {
 		return err
 	}

@@ -52,18 +52,16 @@ def detect(
     session.sparkContext.addFile(binary)
     names = os.path.basename(pack), os.path.basename(binary)
     keep = list(keep)
+    # By value, and so without the package: functions, for a module that is named would be imported.
+    cloudpickle.register_pickle_by_value(_arrow)
+    borrowed, verdicts = _arrow.borrowed, _arrow.verdicts
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         there, program = (SparkFiles.get(name) for name in names)
         os.chmod(program, os.stat(program).st_mode | stat.S_IXUSR)
-        for batch, answer in _arrow.borrowed(there, program, flags, batches):
-            yield _arrow.verdicts(batch, answer, keep)
+        for batch, answer in borrowed(there, program, flags, batches):
+            yield verdicts(batch, answer, keep)
 
-    cloudpickle.register_pickle_by_value(_arrow)
-    try:
-        run = cloudpickle.loads(cloudpickle.dumps(run))  # with the module in it
-    finally:
-        cloudpickle.unregister_pickle_by_value(_arrow)
     return df.mapInArrow(run, from_arrow_schema(answer))
 
 
