@@ -36,7 +36,7 @@ var allowed = map[string]map[string]string{
 	"signature/door.go":      {"rescale": "key of what a step learnt: that of a source's short form"},
 	"vae/normalize.go":       {"standard": "value of vae.normalize"},
 	"vae/section.go":         {"standard": "value of vae.normalize"},
-	"cli/scoring.go":         {"adversarial": "detector_type of the results, as other libraries have it"},
+	"scoring/scoring.go":     {"adversarial": "detector_type of the results, as other libraries have it"},
 	"evaluate":               {"accuracy": "key of report.json"},
 	"grid":                   {"accuracy": "key of results.json, and a column of its page"},
 	"checks.go":              {"vae": "section of the spec, where a fault stands"},
@@ -55,7 +55,7 @@ var allowed = map[string]map[string]string{
 const (
 	// Results have empty cells and nested lists, and no reader here: a format of
 	// rows has no use for their writers, nor they for it.
-	resultFormat = "format of the results: detect's own writers, which nothing reads rows by"
+	resultFormat = "format of the results: detect's own writers, which nothing reads rows of inputs by"
 	sourceKey    = "key of a source, as the tag of its field has it: whatever format has that name is looked up"
 )
 

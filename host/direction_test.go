@@ -29,7 +29,7 @@ var floors = []floor{
 	{"what is done with it", "host/artifact host/bench host/evaluate host/results host/attack/attacktest host/detect/methodtest"},
 	{"what is told of it", "host/evaluate/report"},
 	{"the host", "host"},
-	{"many runs, and suites that need the host", "host/grid host/classifiertest host/serve/servetest"},
+	{"many runs, and suites that need the host", "host/grid host/classifiertest host/serve/servetest host/scoring"},
 	{"a request to the server", "host/serve/judge"},
 	{"ways into the server, and those who watch it", "host/serve/oip host/serve/watch"},
 	{"the server", "host/serve"},

@@ -166,6 +166,7 @@ type ReadOptions struct {
 	Label    string    // column of the labels; "": the signature's
 	Labels   string    // file or array of labels; "": what the rows bring
 	Keep     []string  // columns to hand through
+	Batches  bool      // mark the ends of a source's batches, by dataset.ErrBatchEnd
 	Prepared bool      // the rows are as the guard takes them already
 	Stdin    io.Reader // what the path "-" reads; nil: os.Stdin
 }
@@ -176,7 +177,7 @@ func (o ReadOptions) stream(door *signature.Door) dataset.StreamOptions {
 	if o.Label != "" {
 		schema.Label = o.Label
 	}
-	s := dataset.StreamOptions{Format: o.Format, Header: o.Header, Schema: schema, Keep: o.Keep, Door: door, Stdin: o.Stdin, Batch: 1}
+	s := dataset.StreamOptions{Format: o.Format, Header: o.Header, Schema: schema, Keep: o.Keep, Batches: o.Batches, Door: door, Stdin: o.Stdin, Batch: 1}
 	if o.Prepared {
 		s.Door = signature.Prepared{Door: door}
 		s.Schema = &dataset.Schema{Label: schema.Label, ID: schema.ID}

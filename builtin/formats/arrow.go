@@ -62,7 +62,15 @@ type arrowRecords struct {
 	table   *arrow.Table
 	columns []dataset.Column
 	pending []arrow.Cell // the first row, read for its lists
+	owed    int          // batches without rows before it
+	marks   bool         // Record tells where batches end
 	cells   []dataset.Cell
+}
+
+// MarkBatches makes Record say where batches end: dataset.Batched.
+func (r *arrowRecords) MarkBatches() bool {
+	r.marks = true
+	return true
 }
 
 func newArrowRecords(c *dataset.Content, o dataset.ReadOptions) (*arrowRecords, error) {
@@ -73,31 +81,44 @@ func newArrowRecords(c *dataset.Content, o dataset.ReadOptions) (*arrowRecords, 
 	r := &arrowRecords{Content: c, table: table}
 	index := pandasIndex(table.Metadata("pandas"))
 	lists := false
-	for _, c := range table.Columns() {
+	for i, c := range table.Columns() {
+		if c.Binary && c.Name == dataset.ArrayColumn && o.ListSize(c.Name) > 0 {
+			table.AsBytes(i)
+			c = table.Columns()[i]
+		}
 		kind := dataset.CellNumber
 		if c.Text {
 			kind = dataset.CellText
 		}
-		r.columns = append(r.columns, dataset.Column{Name: c.Name, Kind: kind, Size: c.Size, Index: slices.Contains(index, c.Name), Reject: c.Reject})
-		lists = lists || c.List && c.Reject == ""
+		column := dataset.Column{Name: c.Name, Kind: kind, Size: c.Size, Shape: c.Shape, Bytes: c.Bytes, Index: slices.Contains(index, c.Name), Reject: c.Reject}
+		if c.List && c.Reject == "" {
+			column.Size = o.ListSize(c.Name)
+			lists = lists || column.Size == 0
+		}
+		r.columns = append(r.columns, column)
 	}
 	if lists {
-		if err := r.sizes(o); err != nil {
+		if err := r.sizes(); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", c.Name, err), table.Close())
 		}
 	}
 	return r, nil
 }
 
-// sizes finds how long lists are: as the schema knows, or as in the first row.
-func (r *arrowRecords) sizes(o dataset.ReadOptions) error {
+// sizes finds how long lists are of which the options do not tell it: as in the
+// first row.
+func (r *arrowRecords) sizes() error {
 	first, err := r.table.Next()
+	for errors.Is(err, arrow.ErrBatchEnd) {
+		r.owed++
+		first, err = r.table.Next()
+	}
 	if err != nil && !isEOF(err) {
 		return err
 	}
 	r.pending = slices.Clone(first)
 	for i, c := range r.table.Columns() {
-		if !c.List || c.Reject != "" {
+		if !c.List || c.Reject != "" || r.columns[i].Size > 0 {
 			continue
 		}
 		n := 0
@@ -106,22 +127,9 @@ func (r *arrowRecords) sizes(o dataset.ReadOptions) error {
 				n++
 			}
 		}
-		r.columns[i].Size = listSize(c.Name, n, o)
+		r.columns[i].Size = max(n, 1)
 	}
 	return nil
-}
-
-// listSize is the length of the lists of a column: as the schema knows, or as n
-// of the first row.
-func listSize(name string, n int, o dataset.ReadOptions) int {
-	if o.Schema != nil {
-		for _, k := range o.Schema.Columns() {
-			if k.Name == name && k.Size > 0 {
-				return k.Size
-			}
-		}
-	}
-	return max(n, 1)
 }
 
 func (r *arrowRecords) Columns() []dataset.Column { return r.columns }
@@ -132,10 +140,20 @@ func (r *arrowRecords) Close() error { return errors.Join(r.table.Close(), r.Con
 
 // Record implements dataset.Records.
 func (r *arrowRecords) Record() ([]dataset.Cell, error) {
+	if r.owed > 0 && r.marks {
+		r.owed--
+		return nil, dataset.ErrBatchEnd
+	}
 	cells := r.pending
 	if r.pending = nil; cells == nil {
 		var err error
 		cells, err = r.table.Next()
+		for errors.Is(err, arrow.ErrBatchEnd) {
+			if r.marks {
+				return nil, dataset.ErrBatchEnd
+			}
+			cells, err = r.table.Next()
+		}
 		if isEOF(err) {
 			return nil, err
 		}

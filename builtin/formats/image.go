@@ -76,6 +76,13 @@ func (r *imageRows) Notices() []string     { return r.notices }
 func (r *imageRows) Parts() []dataset.Part { return r.digest }
 func (r *imageRows) Close() error          { return r.close() }
 
+// Skip implements dataset.Skipper.
+func (r *imageRows) Skip(n int) (int, error) {
+	n = min(n, len(r.files)-r.at)
+	r.at += n
+	return n, nil
+}
+
 func (r *imageRows) Label() string {
 	if r.class == nil {
 		return ""

@@ -74,6 +74,7 @@ type parquetRecords struct {
 	table   *parquet.Table
 	columns []dataset.Column
 	pending []parquet.Cell // the first row, read for its lists
+	units   []int          // rows of the row groups
 	read    int
 	cells   []dataset.Cell
 }
@@ -84,33 +85,45 @@ func newParquetRecords(file io.ReaderAt, size int64, name string, o dataset.Read
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	r := &parquetRecords{name: name, file: file, size: size, table: table}
+	for _, n := range table.Groups() {
+		r.units = append(r.units, int(n))
+	}
 	index := pandasIndex(table.Metadata("pandas"))
 	lists := false
-	for _, c := range table.Columns() {
+	for i, c := range table.Columns() {
+		if c.Binary && c.Name == dataset.ArrayColumn && o.ListSize(c.Name) > 0 {
+			table.AsBytes(i)
+			c = table.Columns()[i]
+		}
 		kind := dataset.CellNumber
 		if c.Text {
 			kind = dataset.CellText
 		}
-		r.columns = append(r.columns, dataset.Column{Name: c.Name, Kind: kind, Index: slices.Contains(index, c.Name), Reject: c.Reject})
-		lists = lists || c.List
+		column := dataset.Column{Name: c.Name, Kind: kind, Bytes: c.Bytes, Index: slices.Contains(index, c.Name), Reject: c.Reject}
+		if c.List {
+			column.Size = o.ListSize(c.Name)
+			lists = lists || column.Size == 0
+		}
+		r.columns = append(r.columns, column)
 	}
 	if lists {
-		if err := r.sizes(o); err != nil {
+		if err := r.sizes(); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return r, nil
 }
 
-// sizes finds how long lists are: as the schema knows, or as in the first row.
-func (r *parquetRecords) sizes(o dataset.ReadOptions) error {
+// sizes finds how long lists are of which the options do not tell it: as in the
+// first row.
+func (r *parquetRecords) sizes() error {
 	first, err := r.table.Next()
 	if err != nil && !isEOF(err) {
 		return err
 	}
 	r.pending = slices.Clone(first)
 	for i, c := range r.table.Columns() {
-		if !c.List {
+		if !c.List || r.columns[i].Size > 0 {
 			continue
 		}
 		n := 0
@@ -119,7 +132,7 @@ func (r *parquetRecords) sizes(o dataset.ReadOptions) error {
 				n++
 			}
 		}
-		r.columns[i].Size = listSize(c.Name, n, o)
+		r.columns[i].Size = max(n, 1)
 	}
 	return nil
 }
@@ -134,6 +147,39 @@ func (r *parquetRecords) Close() error {
 		err = errors.Join(err, r.closer.Close())
 	}
 	return err
+}
+
+// Units are the rows of the row groups: dataset.Divided.
+func (r *parquetRecords) Units() []int { return r.units }
+
+// Skip is that of dataset.Skipper: whole row groups are not read.
+func (r *parquetRecords) Skip(n int) (int, error) {
+	for skipped := 0; ; {
+		groups := r.table.Groups()
+		if r.pending == nil && len(groups) > 0 && groups[0] <= int64(n-skipped) {
+			done, err := r.table.SkipGroup()
+			if err != nil {
+				return skipped, fmt.Errorf("%s: row %d: %w", r.name, r.read, err)
+			}
+			if done {
+				skipped += int(groups[0])
+				r.read += int(groups[0])
+				continue
+			}
+		}
+		if skipped == n {
+			return n, nil
+		}
+		_, err := r.Record()
+		if isEOF(err) {
+			return skipped, nil
+		}
+		var bad *dataset.RowError
+		if err != nil && !errors.As(err, &bad) {
+			return skipped, err
+		}
+		skipped++
+	}
 }
 
 // Parts hashes the whole file: its rows are not read in order of its bytes.

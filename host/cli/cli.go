@@ -112,6 +112,7 @@ var own = [...]func(*app) *cobra.Command{
 	(*app).inspectCommand,
 	(*app).lintCommand,
 	(*app).listCommand,
+	(*app).mergeCommand,
 	(*app).newCommand,
 	(*app).packCommand,
 	(*app).exportCommand,

@@ -1,17 +1,21 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/atomicfile"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/results"
+	"github.com/vaeguard/vaeguard/host/scoring"
 )
 
 // detectFlags are the flags of detect.
@@ -22,6 +26,8 @@ type detectFlags struct {
 	include, keep          []string
 	noScore, anyClassifier bool
 	requests               bool
+	shard                  string
+	resume                 bool
 	batch                  int
 }
 
@@ -39,8 +45,8 @@ func (a *app) detectCommand() *cobra.Command {
 			if f.onError != "skip" && f.onError != "fail" {
 				return usagef("--on-error %q: want skip or fail", f.onError)
 			}
-			if f.batch < 1 || f.batch > maxBatch {
-				return usagef("--batch %d: want 1 to %d", f.batch, maxBatch)
+			if f.batch < 1 || f.batch > scoring.MaxBatch {
+				return usagef("--batch %d: want 1 to %d", f.batch, scoring.MaxBatch)
 			}
 			include, err := parseInclude(f.include)
 			if err != nil {
@@ -48,6 +54,9 @@ func (a *app) detectCommand() *cobra.Command {
 			}
 			if f.requests && (f.rows.data != "-" || f.out != "") {
 				return usagef("--requests answers on standard output what comes on standard input: want --data - and no --out")
+			}
+			if err := f.sharded(); err != nil {
+				return err
 			}
 			if f.format == "" {
 				f.format = results.Default(f.rows.data == "-")
@@ -77,14 +86,16 @@ func (a *app) detectCommand() *cobra.Command {
 			if d.State().Threshold == nil {
 				return fmt.Errorf("detector %s has no threshold: set one with vaeguard calibrate %s --data CLEAN", args[0], args[0])
 			}
-			s := &scoring{d: d, f: f, include: include, example: d.InputShape()}
 			if f.requests {
-				return s.requests(cmd.Context(), a, format, a.stdout)
+				return a.answerRequests(cmd.Context(), d, &f, format, include, a.stdout)
+			}
+			if f.shard != "" {
+				return a.detectShard(cmd.Context(), d, &f, include, f.again(args[0], cmd))
 			}
 			if f.out == "" {
-				return s.run(cmd.Context(), a, format, a.stdout)
+				return a.detect(cmd.Context(), d, &f, format, include, a.stdout)
 			}
-			return atomicfile.Write(f.out, func(w *os.File) error { return s.run(cmd.Context(), a, format, w) })
+			return atomicfile.Write(f.out, func(w *os.File) error { return a.detect(cmd.Context(), d, &f, format, include, w) })
 		},
 	}
 	f.rows.add(c.Flags(), a.c.Formats, "rows to score", "")
@@ -96,13 +107,87 @@ func (a *app) detectCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "omit instance_score")
 	c.Flags().BoolVar(&f.anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
 	c.Flags().BoolVar(&f.requests, "requests", false, requestsHelp)
+	c.Flags().StringVar(&f.shard, "shard", "", "i/n: score the i-th of n parts of the rows, from 0, into the folder --out; /n takes i from "+jobIndex)
+	c.Flags().BoolVar(&f.resume, "resume", false, "with --shard: nothing is to do where the shard is done already")
 	c.Flags().IntVar(&f.batch, "batch", 64, "instances scored together; the results do not depend on it")
 	f.open.add(c)
 	return c
 }
 
-// maxBatch bounds --batch: what is scored together is in memory together.
-const maxBatch = 1 << 16
+// sharded checks the flags of a shard, whose results are parquet in a folder.
+func (f *detectFlags) sharded() error {
+	if f.shard == "" {
+		if f.resume {
+			return usagef("--resume goes with --shard")
+		}
+		return nil
+	}
+	if _, _, err := parseShard(f.shard); err != nil {
+		return err
+	}
+	if f.out == "" {
+		return usagef("--shard needs --out, a folder")
+	}
+	if f.format != "" && f.format != results.PartFormat {
+		return usagef("--format %s: shards are %s; merge writes other formats", f.format, results.PartFormat)
+	}
+	f.format = results.PartFormat
+	return nil
+}
+
+// again is the command that goes on with a shard.
+func (f *detectFlags) again(detector string, c *cobra.Command) string {
+	text := "vaeguard detect " + quote(detector)
+	c.Flags().Visit(func(g *pflag.Flag) {
+		switch g.Name {
+		case "resume":
+		default:
+			if list, ok := g.Value.(pflag.SliceValue); ok {
+				for _, one := range list.GetSlice() {
+					text += " --" + g.Name + " " + quote(one)
+				}
+			} else {
+				text += " --" + g.Name + "=" + quote(g.Value.String())
+			}
+		}
+	})
+	return text + " --resume"
+}
+
+// scored are the flags as package scoring has them.
+func (f *detectFlags) scored(include detect.Include) scoring.Options {
+	return scoring.Options{Include: include, NoScore: f.noScore, SkipBad: f.onError == "skip", Live: f.rows.data == "-", Batch: f.batch}
+}
+
+// detect streams the data through the detector.
+func (a *app) detect(ctx context.Context, d *host.Detector, f *detectFlags, format results.Format, include detect.Include, w io.Writer) error {
+	return a.detectFrom(ctx, d, f, nil, format, include, w)
+}
+
+// detectFrom is detect with something in the place of standard input; nil: that itself.
+func (a *app) detectFrom(ctx context.Context, d *host.Detector, f *detectFlags, in io.Reader, format results.Format, include detect.Include, w io.Writer) (err error) {
+	read, err := f.rows.options(a)
+	if err != nil {
+		return err
+	}
+	read.Keep, read.Batches = f.keep, f.rows.data == "-" && in == nil
+	if in != nil {
+		read.Stdin = in
+	}
+	stream, err := d.Stream(f.rows.data, read)
+	if err != nil {
+		return err
+	}
+	a.notices(stream.About().Notices)
+	defer func() { err = errors.Join(err, stream.Close()) }()
+	o := results.Options{Meta: scoring.Meta(d), ID: stream.Schema().ID != "", Include: include}
+	o.Keep, o.Kinds, o.Grouped = f.keep, stream.Kept(), stream.Batched()
+	to, err := format.New(w, o)
+	if err != nil {
+		return UsageError{err}
+	}
+	return scoring.Write(ctx, d, stream, to, f.scored(include))
+}
 
 func parseInclude(names []string) (detect.Include, error) {
 	var i detect.Include
@@ -129,5 +214,10 @@ func detectLong() string {
 	for _, f := range results.Formats() {
 		fmt.Fprintf(&b, "  %-8s %s\n", f.Name, f.Doc)
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	b.WriteString("\nWith --shard i/n only a part of the rows is scored, and --out is a folder for all parts. --data may be a pattern of files then,\n" +
+		"'in/*.parquet', whose results carry the file's name. The parts are row groups of Parquet, files, or ranges of rows; processes on\n" +
+		"any machines score them in any order, again after a crash, and vaeguard merge OUT makes one table of them.\n")
+	b.WriteString("\nOf --data - with --input-format arrow each record batch is answered as soon as it is scored, and with --format arrow by\n" +
+		"one batch of as many rows.")
+	return b.String()
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) gridCommand() *cobra.Command {
-	var out string
+	var out, shard string
 	var set, only []string
 	var dry bool
 	var track host.TrackOptions
@@ -22,7 +22,8 @@ func (a *app) gridCommand() *cobra.Command {
 		Short: "Run a benchmark of detectors, attacks, sets and seeds; resume where it stopped",
 		Long: "grid runs the cells of a file of kind Grid that are not done yet: classifiers, adversarial rows, detectors,\n" +
 			"scores, adaptive attacks. Each is stored under the hash of everything it depends on. Then it writes\n" +
-			"results.json and results.md from all cells that exist; the others are marked as not run.",
+			"results.json and results.md from all cells that exist; the others are marked as not run. With --shard i/n processes on\n" +
+			"machines that share the folder make a part each, by set, seed and detector; grid without it then finds all cells done.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.checkTrack(track); err != nil {
@@ -40,6 +41,11 @@ func (a *app) gridCommand() *cobra.Command {
 				return usagef("--only %w", err)
 			}
 			o := grid.Options{Out: out, Only: filter, Components: a.c, Host: a.options(), Command: gridCommand(args[0], set), Track: track.To}
+			if shard != "" {
+				if o.Shard, o.Shards, err = parseShard(shard); err != nil {
+					return err
+				}
+			}
 			if !dry {
 				o.Cell = func(c grid.Cell, done bool) {
 					if !done {
@@ -56,14 +62,22 @@ func (a *app) gridCommand() *cobra.Command {
 			}
 			err = b.Run(cmd.Context())
 			var r *grid.Results
-			if err == nil {
+			if err == nil && shard == "" {
 				r, err = b.Results(cmd.Context())
 			}
 			if cmd.Context().Err() != nil && err != nil {
-				return &host.InterruptedError{Command: resumeGrid(args[0], set, only, out) + trackLine(track), Err: err}
+				again := resumeGrid(args[0], set, only, out) + trackLine(track)
+				if shard != "" {
+					again += " --shard " + shard
+				}
+				return &host.InterruptedError{Command: again, Err: err}
 			}
 			if err != nil {
 				return err
+			}
+			if shard != "" {
+				a.progress().Wait()
+				return a.printCells(b)
 			}
 			if err := r.Write(out); err != nil {
 				return err
@@ -79,6 +93,7 @@ func (a *app) gridCommand() *cobra.Command {
 	c.Flags().StringVar(&out, "out", "", "folder for cells and results (default runs/NAME)")
 	c.Flags().StringArrayVar(&set, "set", nil, "override a value of the grid: seeds=[1]")
 	c.Flags().StringArrayVar(&only, "only", nil, "run these cells and what they need: set=mnist,seed=1|2,detector=NAME,attack=ID,kind=scores")
+	c.Flags().StringVar(&shard, "shard", "", "i/n: run only the i-th of n parts of the cells, from 0, and write no results; /n takes i from "+jobIndex)
 	c.Flags().BoolVar(&dry, "dry-run", false, "list the cells and whether they are done; run nothing")
 	a.trackFlag(c, &track)
 	return c

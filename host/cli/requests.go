@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/results"
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -18,9 +20,9 @@ const requestsHelp = "answer request after request from standard input until it 
 	"of a format's name (1 byte) and the name, as --input-format has it, then the length (8 bytes, little-endian) and the bytes of a file " +
 	"in it; each answer is R, X for an error, or A for one of a classifier that is away and may be asked again, then the length (8 bytes) and the bytes of a file in --format, or the error's text"
 
-// requests answers files of rows that come one after the other. A file that cannot be
+// answerRequests answers files of rows that come one after the other. A file that cannot be
 // read, or whose rows cannot be scored, is an answer too; the next one may be sound.
-func (s *scoring) requests(ctx context.Context, a *app, format results.Format, w io.Writer) error {
+func (a *app) answerRequests(ctx context.Context, d *host.Detector, f *detectFlags, format results.Format, include detect.Include, w io.Writer) error {
 	in := bufio.NewReaderSize(a.stdin, 1<<16)
 	for {
 		name, size, err := readRequest(in)
@@ -31,11 +33,11 @@ func (s *scoring) requests(ctx context.Context, a *app, format results.Format, w
 			return fmt.Errorf("standard input: %w", err)
 		}
 		body := &io.LimitedReader{R: in, N: size}
-		one := scoring{d: s.d, f: s.f, include: s.include, example: s.example, in: body}
-		one.f.rows.format = name
+		one := *f
+		one.rows.format = name
 		var answer bytes.Buffer
 		kind := byte('R')
-		if err := one.run(ctx, a, format, &answer); err != nil {
+		if err := a.detectFrom(ctx, d, &one, body, format, include, &answer); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}

@@ -26,9 +26,10 @@ type Content struct {
 	Row  int    // rows read so far: the reader of one counts it
 
 	hash   hash.Hash
-	most   int64    // the bytes that can follow from the start, -1 if unknown
-	plain  bool     // not compressed
-	file   *os.File // to be read in any order; nil: it cannot be
+	most   int64         // the bytes that can follow from the start, -1 if unknown
+	plain  bool          // not compressed
+	file   *os.File      // to be read in any order; nil: it cannot be
+	raw    *bufio.Reader // below what undoes gzip
 	closer []io.Closer
 }
 
@@ -57,8 +58,8 @@ func OpenContent(path string) (*Content, error) {
 // NewContent reads r, of size bytes (-1 if unknown), undoing gzip. It does
 // not close r.
 func NewContent(r io.Reader, name string, size int64) (*Content, error) {
-	c := &Content{Name: name, hash: sha256.New(), most: size, plain: true}
 	raw := bufio.NewReaderSize(r, 1<<16)
+	c := &Content{Name: name, hash: sha256.New(), most: size, plain: true, raw: raw}
 	plain := io.Reader(raw)
 	if magic, err := raw.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(raw)
@@ -110,6 +111,21 @@ func (c *Content) Holds(n, width int64) error {
 		return fmt.Errorf("%s: truncated: the header claims %d rows of %d bytes, the file cannot hold them", c.Name, n, width)
 	}
 	return nil
+}
+
+// offset is where in the file the next byte stands; for one that can be read in
+// any order.
+func (c *Content) offset() (int64, error) {
+	at, err := c.file.Seek(0, io.SeekCurrent)
+	return at - int64(c.raw.Buffered()) - int64(c.Buffered()), err
+}
+
+// seek goes on at an offset. What is read from there is not hashed.
+func (c *Content) seek(at int64) error {
+	_, err := c.file.Seek(at, io.SeekStart)
+	c.raw.Reset(c.file)
+	c.Reader.Reset(c.raw)
+	return err
 }
 
 // Most is the number of bytes that there can be at most, -1 if unknown.

@@ -35,6 +35,9 @@ type StreamOptions struct {
 	// Keep names columns of a table that Trace hands through. Sources that are
 	// no tables with names are then refused.
 	Keep []string
+	// Batches makes ReadRow give ErrBatchEnd after each batch of a source that
+	// comes in such, as Arrow's streams do.
+	Batches bool
 	// Stdin is what the path "-" reads; nil: os.Stdin.
 	Stdin io.Reader
 }
@@ -53,6 +56,7 @@ type Stream struct {
 	example tensor.Shape
 	batch   int
 	at      int
+	batched bool // ReadRow marks batches
 	failed  error
 }
 
@@ -69,6 +73,9 @@ func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*
 	s := &Stream{source: source, batch: o.Batch, example: o.Example}
 	if s.batch == 0 {
 		s.batch = 64
+	}
+	if b, ok := source.Reader.(Batched); ok && o.Batches {
+		s.batched = b.MarkBatches()
 	}
 	if _, table := source.Reader.(Tabled); len(o.Keep) > 0 && !table {
 		return nil, errors.Join(fmt.Errorf("%s: no column %q to keep: its columns have no names", path, o.Keep[0]), source.Close())
@@ -204,13 +211,17 @@ func (s *Stream) Next() (Rows, error) {
 }
 
 // ReadRow reads one row into dst, of Example's size. A *RowError leaves out
-// that row alone; io.EOF ends the stream, and other errors are final.
+// that row alone; ErrBatchEnd stands between rows if Batches asks for it; io.EOF
+// ends the stream, and other errors are final.
 func (s *Stream) ReadRow(dst []float32) error {
 	if s.failed != nil {
 		return s.failed
 	}
 	err := s.source.rows.Next(dst)
 	var bad *RowError
+	if errors.Is(err, ErrBatchEnd) {
+		return err
+	}
 	if err != nil && !errors.As(err, &bad) {
 		s.failed = err
 		return err
@@ -239,6 +250,18 @@ func (s *Stream) Schema() Schema {
 		return r.Schema()
 	}
 	return Schema{}
+}
+
+// Batched reports whether ReadRow marks the ends of batches.
+func (s *Stream) Batched() bool { return s.batched }
+
+// Kept are the kinds of the columns that Keep names, CellMissing where only
+// cells tell; nil for sources that are no tables.
+func (s *Stream) Kept() []CellKind {
+	if r, ok := s.source.Reader.(interface{ Kept() []CellKind }); ok {
+		return r.Kept()
+	}
+	return nil
 }
 
 // Close closes the file.

@@ -1,5 +1,7 @@
 package dataset
 
+import "errors"
+
 // Cell is one value of a table, as its file has it.
 type Cell struct {
 	Kind   CellKind
@@ -25,6 +27,8 @@ type Column struct {
 	// CellMissing where the cells tell: text files.
 	Kind   CellKind
 	Size   int    // of a column of lists: their length; 0: single values
+	Shape  []int  // of a column of lists: the shape that they are in C order; nil: flat
+	Bytes  bool   // its numbers are bytes, 0 to 255, and not what happens to be so small
 	Index  bool   // is an index by the file's own word, such as pandas' metadata
 	Reject string // why its values can be neither number nor text: "is of type MAP"; its cells are then missing. Empty: they can
 }
@@ -59,6 +63,19 @@ type Noticing interface {
 	Records
 	// Notices are what a user should hear of that, as far as records were read.
 	Notices() []string
+}
+
+// ErrBatchEnd is what a Batched reader gives after the last row of each batch.
+// The next row can be read.
+var ErrBatchEnd = errors.New("the batch ends")
+
+// Batched is a Reader of a source whose rows come in batches.
+type Batched interface {
+	Reader
+	// MarkBatches makes Next, and Record of Records that have the method, give
+	// ErrBatchEnd after the last row of each batch, also of one without rows. It
+	// reports whether there are batches to mark.
+	MarkBatches() bool
 }
 
 // FeatureKind is what the values of a feature are.

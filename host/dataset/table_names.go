@@ -16,7 +16,7 @@ var indexName = regexp.MustCompile(`^(Unnamed: \d+(\.\d+)*|__index_level_\d+__)?
 func IsIndexName(name string) bool { return indexName.MatchString(name) }
 
 // byName matches the columns of a file with names.
-func (t *table) byName(label string, _ ReadOptions) error {
+func (t *table) byName(label string, o ReadOptions) error {
 	used := make([]bool, len(t.columns)) // by column
 	mark := func(cell int) {
 		if cell >= 0 {
@@ -61,6 +61,11 @@ func (t *table) byName(label string, _ ReadOptions) error {
 		}
 		t.keep = append(t.keep, i)
 	}
+	for i, c := range t.columns {
+		if c.Name == ArrayColumn && c.Size > 0 && o.array() {
+			return t.asArray(i, used)
+		}
+	}
 	if t.schema.Features == nil {
 		return t.freely(used)
 	}
@@ -68,6 +73,48 @@ func (t *table) byName(label string, _ ReadOptions) error {
 		mark(i)
 	}
 	return t.asKnown(used)
+}
+
+// ArrayColumn is the name of the column of lists that holds the rows of a table
+// of arrays.
+const ArrayColumn = "x"
+
+// array reports whether a table may be one of arrays.
+func (o ReadOptions) array() bool {
+	return o.Example != nil && (o.Schema == nil || o.Schema.Features == nil && o.Schema.Rules == nil)
+}
+
+// ListSize is the length of the lists of a column where the options tell it: of
+// what a schema knows, or of the array's column; 0: they do not.
+func (o ReadOptions) ListSize(name string) int {
+	if name == ArrayColumn && o.array() {
+		return o.Example.Size()
+	}
+	if o.Schema != nil {
+		for _, k := range o.Schema.Columns() {
+			if k.Name == name {
+				return k.Size
+			}
+		}
+	}
+	return 0
+}
+
+// asArray takes column i as the row. Other columns need not be told of: a table
+// of arrays has them for its own reader.
+func (t *table) asArray(i int, used []bool) error {
+	if used[i] {
+		return fmt.Errorf("column %q is the row, and no label, id or column to keep", ArrayColumn)
+	}
+	t.array = i
+	for k := range t.columns[i].Size {
+		f := Feature{Kind: KindNumber}
+		t.schema.Features = append(t.schema.Features, f)
+		if err := t.add(i, t.start[i]+k, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // asKnown finds the known features.

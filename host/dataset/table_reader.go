@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -19,8 +20,12 @@ import (
 // number of columns is that row's fault: of len(Features) ones, and one more for
 // a label or id that is named by its number; of the Example wanted; or else of
 // the first record's.
+//
+// Where neither Features nor Rules are known and o.Example is, what has names
+// may hold arrays: a column of lists called x is then the row, and only what
+// Keep, the label and the id name is taken besides.
 func NewTable(r Records, name string, o ReadOptions) (Reader, error) {
-	t := &table{Records: r, name: name, label: -1, id: -1}
+	t := &table{Records: r, name: name, label: -1, id: -1, array: -1}
 	if o.Schema != nil {
 		t.schema = *o.Schema
 	}
@@ -47,6 +52,7 @@ type table struct {
 	required bool // every row has a label
 	id       int  // cell; -1: none
 	keep     []int
+	array    int // column of lists that is the row; -1: none
 	notices  []string
 	row      int // rows read
 	text     string
@@ -58,10 +64,44 @@ var (
 	_ Traced    = (*table)(nil)
 	_ Featured  = (*table)(nil)
 	_ RowLabels = (*table)(nil)
+	_ Imaged    = (*table)(nil)
+	_ Batched   = (*table)(nil)
+	_ Divided   = (*table)(nil)
 )
 
 // Example implements Reader.
-func (t *table) Example() tensor.Shape { return tensor.Shape{len(t.fields)} }
+func (t *table) Example() tensor.Shape {
+	if t.array >= 0 && t.columns[t.array].Shape != nil {
+		return t.columns[t.array].Shape
+	}
+	return tensor.Shape{len(t.fields)}
+}
+
+// White implements Imaged: it is known of the bytes of an array's column.
+func (t *table) White() float64 {
+	if t.array >= 0 && t.columns[t.array].Bytes {
+		return 255
+	}
+	return 0
+}
+
+// MarkBatches implements Batched.
+func (t *table) MarkBatches() bool {
+	b, ok := t.Records.(interface{ MarkBatches() bool })
+	return ok && b.MarkBatches()
+}
+
+// Kept are the kinds of the columns of Schema.Keep, CellMissing where the cells
+// tell.
+func (t *table) Kept() []CellKind {
+	out := make([]CellKind, len(t.keep))
+	for i, cell := range t.keep {
+		if t.Header() {
+			out[i] = t.columns[sort.SearchInts(t.start, cell+1)-1].Kind
+		}
+	}
+	return out
+}
 
 // Label implements RowLabels.
 func (t *table) Label() string { return t.text }

@@ -23,10 +23,14 @@ import (
 
 // Options say where a grid runs and what of it.
 type Options struct {
-	Out        string // folder of cells and results
-	Only       Filter // cells to run; the zero value is all
-	Components host.Components
-	Host       host.Options
+	Out  string // folder of cells and results
+	Only Filter // cells to run; the zero value is all
+	// Shard, from 0, of Shards runs those of the selected cells whose set, seed and
+	// detector are its own, and what they need: processes on several machines share
+	// a grid. 0 Shards: all.
+	Shard, Shards int
+	Components    host.Components
+	Host          host.Options
 	// Cell receives each selected cell before it is run or found; nil: none.
 	Cell    func(c Cell, done bool)
 	Command string // that reproduces the results, for the page
@@ -187,7 +191,7 @@ func (b *Bench) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.open.close()) }()
 	for _, c := range b.cells {
-		if c.absent || !b.o.Only.selects(c) {
+		if c.absent || !b.selects(c) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -198,6 +202,28 @@ func (b *Bench) Run(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// selects reports whether a cell is to be run here.
+func (b *Bench) selects(c *Cell) bool {
+	return b.o.Only.selects(c) && (b.o.Shards <= 1 || b.shard(c) == b.o.Shard)
+}
+
+// shard is the shard of a cell. What is judged of one detector stays together: its
+// cells need each other. Cells of no detector are those of the set and seed.
+func (b *Bench) shard(c *Cell) int {
+	type group struct {
+		set, detector string
+		seed          uint64
+	}
+	number := map[group]int{}
+	for _, o := range b.cells {
+		g := group{o.Set, o.Detector, o.Seed}
+		if _, ok := number[g]; !ok {
+			number[g] = len(number)
+		}
+	}
+	return number[group{c.Set, c.Detector, c.Seed}] % b.o.Shards
 }
 
 // opened are the processes that wait for the next cell.
@@ -251,7 +277,7 @@ type State struct {
 func (b *Bench) Cells() ([]State, error) {
 	out := []State{}
 	for _, c := range b.cells {
-		if !b.o.Only.selects(c) {
+		if !b.selects(c) {
 			continue
 		}
 		r, err := b.find(c)

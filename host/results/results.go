@@ -27,6 +27,14 @@ type Writer interface {
 	Close() error
 }
 
+// Grouping is a Writer that may write rows together.
+type Grouping interface {
+	Writer
+	// EndBatch writes, and flushes, the rows since the last call, also if there
+	// are none. It is for Options.Grouped.
+	EndBatch() error
+}
+
 // Meta is what results say of the detector: "meta" of json and npz,
 // alibi-detect's keys extended, and the metadata vaeguard of parquet and arrow.
 type Meta struct {
@@ -47,6 +55,12 @@ type Options struct {
 	Meta
 	// ID says that rows have ids, though the first may have none.
 	ID bool
+	// Kinds are those of the columns of Keep that are known beforehand, as
+	// dataset.Stream's Kept has them; nil: none.
+	Kinds []dataset.CellKind
+	// Grouped says that Grouping's EndBatch tells which rows make a record batch
+	// of arrow.
+	Grouped bool
 	// Include are the parts that results have besides the verdict.
 	Include detect.Include
 }

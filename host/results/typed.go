@@ -93,14 +93,26 @@ func (t *typedResults) add(rows ...row) error {
 			return err
 		}
 	}
-	if t.builder != nil && t.live {
+	if t.builder != nil && t.live && !t.o.Grouped {
 		return t.flush()
 	}
 	return nil
 }
 
-// kind is that of kept column j: of its first value among the rows that wait.
+// EndBatch implements Grouping.
+func (t *typedResults) EndBatch() error {
+	if err := t.settle(); err != nil {
+		return err
+	}
+	return t.write()
+}
+
+// kind is that of kept column j: as known, or of its first value among the rows
+// that wait.
 func (t *typedResults) kind(j int) dataset.CellKind {
+	if j < len(t.o.Kinds) && t.o.Kinds[j] != dataset.CellMissing {
+		return t.o.Kinds[j]
+	}
 	for i := range t.waiting {
 		if k := t.waiting[i].cell(j).Kind; k != dataset.CellMissing {
 			return k
@@ -163,7 +175,7 @@ func (t *typedResults) append(r *row) error {
 			t.bytes += 4 * len(p.data)
 		}
 	}
-	if t.rows == groupRows || t.bytes >= groupBytes {
+	if !t.o.Grouped && (t.rows == groupRows || t.bytes >= groupBytes) {
 		return t.flush()
 	}
 	return nil
@@ -173,6 +185,11 @@ func (t *typedResults) flush() error {
 	if t.rows == 0 {
 		return nil
 	}
+	return t.write()
+}
+
+// write writes the rows in the builder, also if there are none.
+func (t *typedResults) write() error {
 	batch := t.builder.NewRecordBatch() // leaves the builder empty
 	defer batch.Release()
 	t.rows, t.bytes = 0, 0

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+
 	"github.com/vaeguard/vaeguard/host/dataset"
 )
 
@@ -199,5 +202,51 @@ func TestTypedWaiting(t *testing.T) {
 	}
 	if w.builder == nil || w.waiting != nil {
 		t.Errorf("%d rows wait", len(w.waiting))
+	}
+}
+
+// A batch is what EndBatch ends, with its columns, though no value says of which
+// kind they are and there is no row at all.
+func TestGrouped(t *testing.T) {
+	o := named()
+	o.Grouped, o.Kinds = true, []dataset.CellKind{dataset.CellNumber, dataset.CellMissing}
+	f, err := Lookup("arrow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w, err := f.New(&b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, rows := range []int{0, 2, 0, 1500, 1} {
+		for range rows {
+			if err := w.Bad(n, dataset.Trace{}, errors.New("no")); err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		before := b.Len()
+		if err := w.(Grouping).EndBatch(); err != nil || b.Len() == before {
+			t.Fatalf("batch of %d rows: %d bytes, %v", rows, b.Len()-before, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := ipc.NewReader(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int64
+	for r.Next() {
+		got = append(got, r.RecordBatch().NumRows())
+	}
+	if want := []int64{0, 2, 0, 1500, 1}; r.Err() != nil || !slices.Equal(got, want) {
+		t.Errorf("batches of %v rows, want %v; %v", got, want, r.Err())
+	}
+	if at := r.Schema().FieldIndices("age"); r.Schema().Field(at[0]).Type.ID() != arrow.FLOAT64 {
+		t.Errorf("age is %v", r.Schema().Field(at[0]).Type)
 	}
 }

@@ -38,10 +38,17 @@ const (
 type Column struct {
 	Name   string
 	Text   bool   // holds strings
+	Binary bool   // holds strings of bytes: Text that AsBytes makes lists of numbers
 	List   bool   // holds any number of values a row
 	Size   int    // of lists of one length: that
+	Shape  []int  // of lists of one length in such, and of tensors; nil: flat
+	Bytes  bool   // its numbers are bytes without a sign
 	Reject string // why its values are neither numbers nor text, or empty
 }
+
+// ErrBatchEnd is what Next gives after the last row of a batch, also of one
+// without rows.
+var ErrBatchEnd = errors.New("the batch ends")
 
 // Table reads the rows of one stream in order.
 type Table struct {
@@ -51,8 +58,10 @@ type Table struct {
 	columns []Column
 	batch   arrow.RecordBatch
 	at      int64 // next row of batch
+	number  int   // of batches read
 	cells   []Cell
 	ended   bool
+	memory  *allocator
 }
 
 // Open reads the schema. most bounds the bytes that in has, -1 if unknown.
@@ -81,8 +90,9 @@ func Open(in *bufio.Reader, most int64) (t *Table, err error) {
 	} else {
 		unpacked = min(unpacked, spare+ratio*most)
 	}
+	t.memory = &allocator{most: unpacked}
 	t.ipc, err = ipc.NewReader(io.MultiReader(bytes.NewReader(first), in),
-		ipc.WithMetadataSizeLimit(maxMetadata), ipc.WithBodySizeLimit(most), ipc.WithAllocator(&allocator{most: unpacked}))
+		ipc.WithMetadataSizeLimit(maxMetadata), ipc.WithBodySizeLimit(most), ipc.WithAllocator(t.memory))
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +112,25 @@ func (t *Table) Metadata(key string) string {
 	return v
 }
 
-// Next is the next row, its cells by column and, in a list, in order; io.EOF
-// ends. The cells are valid until the next call.
+// AsBytes makes a Binary column one of lists of bytes, of any number a row.
+func (t *Table) AsBytes(column int) {
+	c := &t.columns[column]
+	c.Text, c.List, c.Bytes, c.Reject = false, true, true, ""
+}
+
+// Next is the next row, its cells by column and, in a list, in order;
+// ErrBatchEnd stands between batches and after the last, io.EOF ends. The cells
+// are valid until the next call. Other errors are final.
 func (t *Table) Next() (cells []Cell, err error) {
 	defer recovered(&err)
-	for t.batch == nil || t.at == t.batch.NumRows() {
+	if t.batch == nil {
 		if err := t.fill(); err != nil {
 			return nil, err
 		}
+	}
+	if t.at == t.batch.NumRows() {
+		t.batch = nil
+		return nil, ErrBatchEnd
 	}
 	t.cells = t.cells[:0]
 	for i := range t.columns {
@@ -131,12 +152,13 @@ func (t *Table) fill() error {
 	t.batch = nil
 	if !t.ipc.Next() {
 		if err := t.ipc.Err(); err != nil {
-			return err
+			return fmt.Errorf("batch %d: %w", t.number, err)
 		}
 		t.ended = true
 		return t.footer()
 	}
 	t.batch, t.at = t.ipc.RecordBatch(), 0
+	t.number++
 	if n := t.batch.NumRows(); n < 0 || n > maxRows {
 		return fmt.Errorf("a batch of %d rows, want at most %d: write smaller ones", n, maxRows)
 	}

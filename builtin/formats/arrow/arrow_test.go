@@ -83,8 +83,10 @@ func TestNext(t *testing.T) {
 			}
 		}
 	}
-	if _, err := table.Next(); !errors.Is(err, io.EOF) {
-		t.Errorf("after the last row: %v", err)
+	for _, want := range []error{ErrBatchEnd, io.EOF, io.EOF} {
+		if _, err := table.Next(); !errors.Is(err, want) {
+			t.Errorf("after the last row: %v, want %v", err, want)
+		}
 	}
 	if err := table.Close(); err != nil {
 		t.Error(err)
@@ -137,14 +139,14 @@ func TestRefused(t *testing.T) {
 		{"Feather 1", []byte("FEA1\x00\x00\x00\x00"), "Feather's version 1"},
 		{"other", []byte("hello, world"), "not Arrow's IPC format"},
 		{"cut schema", good[:40], "truncated"},
-		{"cut batch", good[:len(good)-20], "could not read"},
+		{"cut batch", good[:len(good)-20], "batch 0: "},
 		{"trailing bytes", append(bytes.Clone(good), 1), "trailing bytes"},
 		{"shared children", shared(24), "more than 65536 columns"},
 		{"deep", shared(40), "columns"},
 		{"a batch of nulls", nulls, "1099511627776 rows, want at most 16777216"},
 	} {
 		table, err := open(c.file)
-		for err == nil {
+		for err == nil || errors.Is(err, ErrBatchEnd) {
 			_, err = table.Next()
 		}
 		if !strings.Contains(err.Error(), c.want) {

@@ -1,7 +1,9 @@
 package arrow
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -26,7 +28,41 @@ const maxValues = 1 << 22
 func describe(f arrow.Field) Column {
 	c := Column{Name: f.Name}
 	c.Reject = c.take(f.Type)
+	if len(c.Shape) == 1 || c.List {
+		c.Shape = nil
+	}
+	if v, ok := f.Metadata.GetValue("ARROW:extension:name"); ok && v == "arrow.fixed_shape_tensor" && c.Reject == "" {
+		about, _ := f.Metadata.GetValue("ARROW:extension:metadata")
+		c.Reject = c.tensor(about)
+	}
 	return c
+}
+
+// tensor takes the shape of a fixed-shape tensor from its metadata, and says
+// why it cannot be used, if so.
+func (c *Column) tensor(about string) string {
+	var t struct {
+		Shape       []int `json:"shape"`
+		Permutation []int `json:"permutation"`
+	}
+	if err := json.Unmarshal([]byte(about), &t); err != nil {
+		return "is a tensor without a shape"
+	}
+	size := 1
+	for _, n := range t.Shape {
+		if n < 1 || n > maxValues/size {
+			return fmt.Sprintf("holds tensors of shape %v", t.Shape)
+		}
+		size *= n
+	}
+	switch {
+	case size != c.Size:
+		return fmt.Sprintf("holds tensors of shape %v in lists of %d", t.Shape, c.Size)
+	case !slices.IsSorted(t.Permutation):
+		return fmt.Sprintf("holds tensors of permuted dimensions, %v, want them in C order", t.Permutation)
+	}
+	c.Shape = t.Shape
+	return ""
 }
 
 // take follows a type to its values, and says why they cannot be used, if so.
@@ -42,6 +78,7 @@ func (c *Column) take(t arrow.DataType) string {
 			return fmt.Sprintf("holds lists of %d", n)
 		}
 		c.Size = max(c.Size, 1) * n
+		c.Shape = append(c.Shape, n)
 		return c.take(t.Elem())
 	case *arrow.ListType:
 		c.List = true
@@ -55,8 +92,14 @@ func (c *Column) take(t arrow.DataType) string {
 		}
 		return ""
 	}
+	c.Bytes = t.ID() == arrow.UINT8
 	switch t.ID() {
-	case arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW, arrow.BINARY, arrow.LARGE_BINARY, arrow.BINARY_VIEW:
+	case arrow.BINARY, arrow.LARGE_BINARY, arrow.BINARY_VIEW:
+		c.Text, c.Binary = true, !c.List && c.Size == 0
+	case arrow.FIXED_SIZE_BINARY:
+		c.Binary = !c.List && c.Size == 0
+		return "is of type " + t.String()
+	case arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW:
 		c.Text = true
 	case arrow.NULL, arrow.BOOL, arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64,
 		arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64:
@@ -128,6 +171,13 @@ func (t *Table) add(column int, a arrow.Array, i int) {
 	case array.StringLike:
 		c.Text = a.Value(i)
 	case interface{ Value(i int) []byte }:
+		if t.columns[column].Bytes {
+			for _, b := range a.Value(i) {
+				c.Number = float64(b)
+				t.cells = append(t.cells, c)
+			}
+			return
+		}
 		c.Text = string(a.Value(i))
 	case *array.Decimal32:
 		c.decimal(a.Value(i).ToString(scale(a)))

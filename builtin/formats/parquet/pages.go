@@ -23,15 +23,13 @@ const (
 	maxValues = 1 << 24
 )
 
-// checkPages walks the headers of all pages, before the decoder claims memory
+// checkPages walks the headers of a row group's pages, before the decoder claims memory
 // for what they promise: sizes and counts must be within bounds, and a packed
 // page must unpack to what its header says.
-func checkPages(r io.ReaderAt, size int64, m *format.FileMetaData) error {
-	for _, g := range m.RowGroups {
-		for i, c := range g.Columns {
-			if err := checkChunk(r, size, &c.MetaData); err != nil {
-				return fmt.Errorf("column %d: %w", i, err)
-			}
+func checkPages(r io.ReaderAt, size int64, g *format.RowGroup) error {
+	for i, c := range g.Columns {
+		if err := checkChunk(r, size, &c.MetaData); err != nil {
+			return fmt.Errorf("column %d: %w", i, err)
 		}
 	}
 	return nil

@@ -28,6 +28,8 @@ type Column struct {
 	Name    string // dotted where the schema is nested
 	List    bool   // holds any number of values a row
 	Text    bool   // holds strings
+	Binary  bool   // holds strings of bytes: Text that AsBytes makes lists of numbers
+	Bytes   bool   // its numbers are bytes without a sign
 	Reject  string // why its values are neither numbers nor text, or empty
 	decoder func(pq.Value) float64
 	exact   func(pq.Value) string // of decimals: all digits; else nil
@@ -48,17 +50,21 @@ func (t *Table) Metadata(key string) string { return t.metadata[key] }
 type Table struct {
 	columns  []Column
 	metadata map[string]string
-	groups   []pq.RowGroup
+	file     io.ReaderAt
+	size     int64
+	meta     []format.RowGroup // of groups
+	groups   []pq.RowGroup     // that are not read yet
 	rows     pq.Rows
 	n        int64
-	given    int64 // rows that Next gave
+	given    int64 // rows that Next gave, and those of skipped groups
+	left     int64 // rows of the group at hand that Next has not given
 	buf      []pq.Row
 	at, end  int // unread rows of buf
 	cells    []Cell
 }
 
-// Open reads the footer of the size bytes of r, and walks the pages to hold
-// what they claim against what they have.
+// Open reads the footer of the size bytes of r. The pages of a row group are
+// walked, to hold what they claim against what they have, before it is read.
 func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 	defer recovered(&err)
 	if err := checkFooter(r, size); err != nil {
@@ -76,10 +82,7 @@ func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 	if err := checkCodecs(f.Metadata()); err != nil {
 		return nil, err
 	}
-	if err := checkPages(r, size, f.Metadata()); err != nil {
-		return nil, err
-	}
-	t = &Table{groups: f.RowGroups(), n: f.NumRows(), buf: make([]pq.Row, batch), metadata: map[string]string{}}
+	t = &Table{file: r, size: size, meta: f.Metadata().RowGroups, groups: f.RowGroups(), n: f.NumRows(), buf: make([]pq.Row, batch), metadata: map[string]string{}}
 	for _, kv := range f.Metadata().KeyValueMetadata {
 		t.metadata[kv.Key] = kv.Value
 	}
@@ -151,6 +154,7 @@ func describe(path []string, leaf pq.LeafColumn) Column {
 		switch l := logical.Value.(type) {
 		case *format.IntType:
 			unsigned = !l.IsSigned
+			c.Bytes = unsigned && l.BitWidth == 8
 		case *format.DecimalType:
 			c.decimal(typ, l)
 			return c
@@ -195,9 +199,9 @@ func describe(path []string, leaf pq.LeafColumn) Column {
 	case pq.Double:
 		c.decoder = pq.Value.Double
 	case pq.ByteArray:
-		c.Text = true
+		c.Text, c.Binary = true, logical == nil && !c.List
 	default:
-		c.Reject = "is of type " + typ.Kind().String()
+		c.Reject, c.Binary = "is of type "+typ.Kind().String(), typ.Kind() == pq.FixedLenByteArray && logical == nil && !c.List
 	}
 	return c
 }
@@ -221,6 +225,7 @@ func (t *Table) Next() (cells []Cell, err error) {
 			return nil, err
 		}
 	}
+	t.left--
 	if t.given++; t.given > t.n {
 		return nil, fmt.Errorf("more rows than the %d that the footer claims", t.n)
 	}
@@ -233,6 +238,12 @@ func (t *Table) Next() (cells []Cell, err error) {
 		cell := Cell{Column: i, Null: v.IsNull()}
 		switch c := t.columns[i]; {
 		case cell.Null || c.Reject != "":
+		case c.Binary && c.Bytes:
+			for _, b := range v.ByteArray() {
+				cell.Number = float64(b)
+				t.cells = append(t.cells, cell)
+			}
+			continue
 		case c.Text:
 			cell.Text = string(v.ByteArray())
 		default:
@@ -253,8 +264,11 @@ func (t *Table) fill() error {
 		if len(t.groups) == 0 {
 			return io.EOF
 		}
-		t.rows = t.groups[0].Rows()
-		t.groups = t.groups[1:]
+		if err := checkPages(t.file, t.size, &t.meta[0]); err != nil {
+			return err
+		}
+		t.rows, t.left = t.groups[0].Rows(), t.groups[0].NumRows()
+		t.groups, t.meta = t.groups[1:], t.meta[1:]
 	}
 	n, err := t.rows.ReadRows(t.buf)
 	t.at, t.end = 0, n
@@ -264,6 +278,40 @@ func (t *Table) fill() error {
 		return rows.Close()
 	}
 	return err
+}
+
+// Groups are the numbers of rows of the row groups that are not read yet.
+func (t *Table) Groups() []int64 {
+	out := make([]int64, len(t.groups))
+	for i, g := range t.groups {
+		out[i] = g.NumRows()
+	}
+	return out
+}
+
+// SkipGroup passes over the next row group without reading it, and reports
+// whether it did: not where rows of the one at hand are left, or none follows.
+func (t *Table) SkipGroup() (done bool, err error) {
+	defer recovered(&err)
+	if t.at < t.end || t.rows != nil && t.left != 0 || len(t.groups) == 0 {
+		return false, nil
+	}
+	if t.rows != nil {
+		rows := t.rows
+		t.rows = nil
+		if err := rows.Close(); err != nil {
+			return false, err
+		}
+	}
+	t.given += t.groups[0].NumRows()
+	t.groups, t.meta = t.groups[1:], t.meta[1:]
+	return true, nil
+}
+
+// AsBytes makes a Binary column one of lists of bytes, of any number a row.
+func (t *Table) AsBytes(column int) {
+	c := &t.columns[column]
+	c.Text, c.List, c.Bytes, c.Reject = false, true, true, ""
 }
 
 // Close releases the row group at hand. It does not close the file.

@@ -97,6 +97,7 @@ var interrupts = map[string]interrupted{
 	"inspect":        {args: "guard", why: noWork},
 	"lint":           {args: "slow.yaml --plugins", why: noWork},
 	"list":           {why: noWork},
+	"merge":          {args: "parts --out all.parquet", writes: "all.parquet", why: noWork},
 	"new":            {args: "spec", why: noWork},
 	"pack":           {args: "guard --out guard.vg", writes: "guard.vg", why: noWork},
 	"plugin check":   {args: "./slow --config pause.json", await: asking, broken: "--config fail.json"},
@@ -136,6 +137,7 @@ func slowWorld(t *testing.T) *world {
 	}
 	w.must(0, "train", "slow.yaml", "--out", "guard", "--quiet")
 	w.must(0, "attack", "guard", "--attack", "fgsm", "--out", "rows.npz", "--quiet")
+	w.must(0, "detect", "guard", "--data", "rows.npz", "--out", "parts", "--shard", "0/1", "--quiet")
 	return w
 }
 

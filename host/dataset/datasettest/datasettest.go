@@ -46,6 +46,8 @@ type Sample struct {
 //   - a truncated file is an error that names it. Without a count of rows it
 //     may be a shorter file instead, whose rows but the last are the sample's;
 //   - two readers of one file do not disturb each other;
+//   - rows that are passed over, also more than there are, leave the others as they
+//     are (Skipper, Divided);
 //   - rows that stay in the file, or in a temporary one, have the same bits in any
 //     order.
 func Run(t *testing.T, formats registry.Table[dataset.Format], name string, s Sample) {
@@ -70,6 +72,7 @@ func Run(t *testing.T, formats registry.Table[dataset.Format], name string, s Sa
 	t.Run("truncated", c.truncated)
 	t.Run("independent", c.independent)
 	t.Run("stored", c.stored)
+	t.Run("skipped", c.skipped)
 }
 
 type conformance struct {

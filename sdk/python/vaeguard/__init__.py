@@ -53,7 +53,7 @@ __all__ = [
     "serve",
 ]
 
-_LAZY = ("check", "detect", "detector", "keras", "sklearn", "torch")  # imported on first use
+_LAZY = ("check", "detect", "detector", "keras", "ray", "sklearn", "spark", "torch")  # imported on first use
 _HOMES = {"Detector": "detector", "Guard": "guard", "from_alibi": "detect"}  # names that come with their module on first use
 
 

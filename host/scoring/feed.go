@@ -1,4 +1,4 @@
-package cli
+package scoring
 
 import (
 	"context"
@@ -9,17 +9,19 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 )
 
-// rowBatch is some rows in order, then at most one bad row, then perhaps the
-// end of the stream: io.EOF, or what went wrong.
+// rowBatch is some rows in order, then at most one bad row, or the end of a
+// batch of the source, then perhaps the end of the stream: io.EOF, or what went
+// wrong.
 type rowBatch struct {
 	data   []float32
 	traces []dataset.Trace // of the rows, in order
 	bad    error
 	from   dataset.Trace // of the bad row
+	ends   bool          // the source's batch
 	err    error
 }
 
-func (b *rowBatch) empty() bool { return len(b.data) == 0 && b.bad == nil && b.err == nil }
+func (b *rowBatch) empty() bool { return len(b.data) == 0 && b.bad == nil && !b.ends && b.err == nil }
 
 // feed reads a stream ahead: while one batch is scored the next one fills, up
 // to a size. A batch that is not full goes as soon as it is asked for, so that
@@ -35,7 +37,7 @@ type feed struct {
 	release func() bool
 }
 
-func newFeed(ctx context.Context, s *dataset.Stream, size int) *feed {
+func newFeed(ctx context.Context, s Source, size int) *feed {
 	f := &feed{most: size * s.Example().Size()}
 	f.room.L, f.news.L = &f.mu, &f.mu
 	f.release = context.AfterFunc(ctx, func() { f.end(ctx.Err()) })
@@ -57,7 +59,7 @@ func (f *feed) end(err error) {
 	f.news.Broadcast()
 }
 
-func (f *feed) read(s *dataset.Stream) {
+func (f *feed) read(s Source) {
 	row := make([]float32, s.Example().Size())
 	for {
 		err := s.ReadRow(row)
@@ -73,7 +75,7 @@ func (f *feed) read(s *dataset.Stream) {
 func (f *feed) put(row []float32, trace dataset.Trace, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.stopped == nil && (len(f.filling.data) == f.most || f.filling.bad != nil) {
+	for f.stopped == nil && (len(f.filling.data) == f.most || f.filling.bad != nil || f.filling.ends) {
 		f.room.Wait()
 	}
 	var bad *dataset.RowError
@@ -83,6 +85,8 @@ func (f *feed) put(row []float32, trace dataset.Trace, err error) bool {
 	case err == nil:
 		f.filling.data = append(f.filling.data, row...)
 		f.filling.traces = append(f.filling.traces, trace)
+	case errors.Is(err, dataset.ErrBatchEnd):
+		f.filling.ends = true
 	case errors.As(err, &bad):
 		f.filling.bad, f.filling.from = bad.Err, trace
 	default:

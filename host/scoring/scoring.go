@@ -1,4 +1,6 @@
-package cli
+// Package scoring passes rows through a detector and writes what it says of
+// them: whole sources, and shards of sources that many machines share.
+package scoring
 
 import (
 	"context"
@@ -17,57 +19,75 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-// scoring is one pass of rows through a detector.
-type scoring struct {
-	d       *host.Detector
-	f       detectFlags
-	include detect.Include
-	example tensor.Shape
-	results results.Writer
-	in      io.Reader // in the place of standard input; nil: that itself
+// Source gives rows one by one, as a dataset.Stream does. It is used by one
+// goroutine, and may still be after the pass over it has ended.
+type Source interface {
+	Example() tensor.Shape
+	ReadRow(dst []float32) error
+	Trace() dataset.Trace
 }
 
-// run streams the data through the detector, in order and in constant memory
-// (formats of whole documents gather their columns).
-func (s *scoring) run(ctx context.Context, a *app, format results.Format, w io.Writer) (err error) {
-	read, err := s.f.rows.options(a)
-	if err != nil {
-		return err
-	}
-	read.Keep = s.f.keep
-	if s.in != nil {
-		read.Stdin = s.in
-	}
-	stream, err := s.d.Stream(s.f.rows.data, read)
-	if err != nil {
-		return err
-	}
-	a.notices(stream.About().Notices)
-	defer func() { err = errors.Join(err, stream.Close()) }()
-	o := results.Options{Meta: metaOf(s.d), ID: stream.Schema().ID != "", Include: s.include}
-	o.Keep = s.f.keep
-	if s.results, err = format.New(w, o); err != nil {
-		return UsageError{err}
+// Options say how rows are scored.
+type Options struct {
+	Include detect.Include // further results
+	NoScore bool           // instance_score is left out
+	SkipBad bool           // a bad row is reported at its index; else it is an error
+	Live    bool           // with SkipBad: so are rows that come while the classifier is away
+	Batch   int            // rows scored together, which the results do not depend on; 0: 64
+}
+
+// MaxBatch bounds Options.Batch: what is scored together is in memory together.
+const MaxBatch = 1 << 16
+
+// pass is one pass of rows through a detector.
+type pass struct {
+	d       *host.Detector
+	o       Options
+	example tensor.Shape
+	results results.Writer
+	of      string               // follows the number of a row in errors
+	saw     func(data []float32) // the rows that are scored; nil: nobody wants them
+}
+
+// Write writes what d says of the rows of from to w, in order and in constant
+// memory (formats of whole documents gather their columns), and closes w. It does
+// not close from.
+func Write(ctx context.Context, d *host.Detector, from Source, w results.Writer, o Options) error {
+	return (&pass{d: d, o: o, results: w}).run(ctx, from)
+}
+
+func (s *pass) run(ctx context.Context, from Source) error {
+	s.example = s.d.InputShape()
+	if s.o.Batch == 0 {
+		s.o.Batch = 64
 	}
 	index := 0 // of the next row of the input
-	rows := newFeed(ctx, stream, s.f.batch)
+	rows := newFeed(ctx, from, s.o.Batch)
 	defer rows.stop()
 	for {
 		batch := rows.next()
 		if n := len(batch.traces); n > 0 {
+			if s.saw != nil {
+				s.saw(batch.data)
+			}
 			if err := s.score(ctx, batch.data, batch.traces, index); err != nil {
 				return err
 			}
 			index += n
 		}
 		if batch.bad != nil {
-			if s.f.onError == "fail" {
-				return fmt.Errorf("%s: %w", place(index, batch.from, batch.bad.Error()), batch.bad)
+			if !s.o.SkipBad {
+				return fmt.Errorf("%s: %w", s.place(index, batch.from, batch.bad.Error()), batch.bad)
 			}
 			if err := s.results.Bad(index, batch.from, batch.bad); err != nil {
 				return err
 			}
 			index++
+		}
+		if g, ok := s.results.(results.Grouping); ok && batch.ends {
+			if err := g.EndBatch(); err != nil {
+				return err
+			}
 		}
 		if errors.Is(batch.err, io.EOF) {
 			return s.results.Close()
@@ -80,12 +100,12 @@ func (s *scoring) run(ctx context.Context, a *app, format results.Format, w io.W
 
 // score writes the results of one batch. A row that the detector cannot score
 // is reported by its index and the others are scored without it.
-func (s *scoring) score(ctx context.Context, data []float32, traces []dataset.Trace, first int) error {
+func (s *pass) score(ctx context.Context, data []float32, traces []dataset.Trace, first int) error {
 	n, size := len(traces), s.example.Size()
 	rows := &dataset.Data{X: tensor.From(data, append([]int{n}, s.example...)...)}
-	r, err := s.d.DetectRows(ctx, rows, s.include)
+	r, err := s.d.DetectRows(ctx, rows, s.o.Include)
 	var bad *detect.RowError
-	if errors.As(err, &bad) && s.f.onError == "skip" {
+	if errors.As(err, &bad) && s.o.SkipBad {
 		at := bad.Row
 		if at > 0 {
 			if err := s.score(ctx, data[:at*size], traces[:at], first); err != nil {
@@ -101,9 +121,9 @@ func (s *scoring) score(ctx context.Context, data []float32, traces []dataset.Tr
 		return nil
 	}
 	if errors.As(err, &bad) {
-		return fmt.Errorf("%s: %s", place(first+bad.Row, traces[bad.Row], bad.Message), bad.Message)
+		return fmt.Errorf("%s: %s", s.place(first+bad.Row, traces[bad.Row], bad.Message), bad.Message)
 	}
-	if kind := sdk.KindOf(err); err != nil && s.f.onError == "skip" && (kind == sdk.InvalidArgument || kind == sdk.Internal) && !errors.Is(err, context.Canceled) {
+	if kind := sdk.KindOf(err); err != nil && s.o.SkipBad && (kind == sdk.InvalidArgument || kind == sdk.Internal) && !errors.Is(err, context.Canceled) {
 		// The classifier refuses the rows, or fails on them: probably one of them.
 		if n == 1 {
 			return s.results.Bad(first, traces[0], err)
@@ -114,7 +134,7 @@ func (s *scoring) score(ctx context.Context, data []float32, traces []dataset.Tr
 		}
 		return s.score(ctx, slices.Clone(data[half*size:]), traces[half:], first+half)
 	}
-	if err != nil && s.f.onError == "skip" && s.f.rows.data == "-" && ctx.Err() == nil {
+	if err != nil && s.o.SkipBad && s.o.Live && ctx.Err() == nil {
 		// A live stream outlasts its classifier, which comes back by itself.
 		for i, t := range traces {
 			if bad := s.results.Bad(first+i, t, &results.AwayError{Err: err}); bad != nil {
@@ -126,7 +146,7 @@ func (s *scoring) score(ctx context.Context, data []float32, traces []dataset.Tr
 	if err != nil {
 		return err
 	}
-	if s.f.noScore {
+	if s.o.NoScore {
 		r.Score = nil
 	}
 	return s.results.Batch(first, r, traces)
@@ -134,18 +154,18 @@ func (s *scoring) score(ctx context.Context, data []float32, traces []dataset.Tr
 
 // place says which row a message is about, with what a user knows it by unless
 // the message has it.
-func place(index int, t dataset.Trace, message string) string {
+func (s *pass) place(index int, t dataset.Trace, message string) string {
 	switch {
 	case t.File != "" && !strings.Contains(message, t.File):
-		return fmt.Sprintf("row %d (%q)", index, t.File)
+		return fmt.Sprintf("row %d%s (%q)", index, s.of, t.File)
 	case t.File == "" && t.ID != "":
-		return fmt.Sprintf("row %d (id %q)", index, t.ID)
+		return fmt.Sprintf("row %d%s (id %q)", index, s.of, t.ID)
 	}
-	return fmt.Sprintf("row %d", index)
+	return fmt.Sprintf("row %d%s", index, s.of)
 }
 
-// metaOf is what results say of the detector.
-func metaOf(d *host.Detector) results.Meta {
+// Meta is what results say of a detector.
+func Meta(d *host.Detector) results.Meta {
 	dataType := d.Experiment.Spec.Detector.DataType
 	if dataType == "" {
 		dataType = "tabular"
