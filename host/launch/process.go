@@ -162,6 +162,7 @@ func (p *process) end() {
 		}
 		_ = p.run.Kill(context.Background())
 		p.run.dead(killGrace)
+		p.run.gone(killGrace)
 		select {
 		case <-done:
 		case <-time.After(killGrace): // its sockets go with their folder

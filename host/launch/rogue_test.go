@@ -80,8 +80,10 @@ func TestMain(m *testing.M) {
 		serveRecorded()
 	case "deaf": // neither the SDK nor its watch of stdin
 		time.Sleep(time.Hour)
-	case "deafhost":
-		actDeafHost()
+	case "scatter":
+		actScatter()
+	case "scatterhost":
+		actScatterHost()
 	case "host":
 		actHost()
 	default:
@@ -355,22 +357,4 @@ func actHost() {
 	}
 	fmt.Println(c.replicas[0].p.run.ID(), c.sockets.path)
 	time.Sleep(time.Minute)
-}
-
-// actDeafHost starts a plugin that watches nothing and waits to be killed.
-func actDeafHost() {
-	c := act("deaf")
-	v, err := c.verify("")
-	if err != nil {
-		panic(err)
-	}
-	r, err := newRunner(v, c.Env)
-	if err != nil {
-		panic(err)
-	}
-	if err := r.Start(context.Background()); err != nil {
-		panic(err)
-	}
-	fmt.Println(r.cmd.Process.Pid)
-	time.Sleep(time.Hour)
 }

@@ -38,6 +38,7 @@ const (
 type osRunner struct {
 	name string
 	cmd  *exec.Cmd
+	proc child    // set by Start
 	own  *os.File // the descriptor that is executed; nil: by path
 
 	shadow *shadow // copies of what it runs, which go with it
@@ -50,7 +51,7 @@ type osRunner struct {
 	excess atomic.Pointer[string] // what it was killed for; nil: nothing
 
 	tail    tail
-	started chan struct{} // closed by Start, when cmd.Process is set
+	started chan struct{} // closed by Start, when proc is set
 	exited  chan struct{} // closed when the process is gone and reaped
 	drained chan struct{} // closed when stderr was read to its end
 	waitErr error         // valid after exited
@@ -102,7 +103,7 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 // Start starts the process and waits for its end in the background.
 func (r *osRunner) Start(context.Context) error {
 	closeInherited()
-	err := r.limits.start(r.cmd, r.exited)
+	proc, err := startChild(r.cmd, r.limits, r.exited)
 	for _, f := range r.theirs {
 		_ = f.Close()
 	}
@@ -114,13 +115,13 @@ func (r *osRunner) Start(context.Context) error {
 		close(r.exited)
 		return err
 	}
+	r.proc = proc
 	close(r.started)
 	if r.limits.MemoryMB > 0 {
 		go r.watch()
 	}
 	go func() {
-		r.waitErr = r.cmd.Wait()
-		killGroup(r.cmd.Process) // what it left running
+		r.waitErr = proc.wait()
 		close(r.exited)
 		_ = r.stdin.Close()
 		if r.own != nil {
@@ -162,8 +163,17 @@ func (r *osRunner) Kill(context.Context) error {
 		return nil
 	}
 	r.killed.Store(true)
-	killGroup(r.cmd.Process)
+	r.proc.kill()
 	return nil
+}
+
+// gone waits until nothing is left of what was started, for at most d.
+func (r *osRunner) gone(d time.Duration) {
+	select {
+	case <-r.started:
+		r.proc.gone(d)
+	default:
+	}
 }
 
 // dead reports whether the process has ended, waiting for at most d.
@@ -192,12 +202,15 @@ func (r *osRunner) exitReport() (exit string, lines []string) {
 		case <-r.drained:
 		case <-time.After(2 * pipeGrace):
 		}
-		var e *exec.ExitError
+		var e interface {
+			error
+			Exited() bool
+		}
 		switch {
 		case r.waitErr == nil:
 			exit = "exit status 0"
 		case errors.As(r.waitErr, &e) && !(r.killed.Load() && !e.Exited()):
-			exit = e.String()
+			exit = e.Error()
 		}
 	default:
 	}
@@ -219,7 +232,7 @@ func (r *osRunner) Name() string { return r.name }
 func (r *osRunner) ID() string {
 	select {
 	case <-r.started:
-		return strconv.Itoa(r.cmd.Process.Pid)
+		return strconv.Itoa(r.proc.pid())
 	default:
 		return ""
 	}
