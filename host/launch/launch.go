@@ -244,6 +244,12 @@ func (c *Classifier) Check(ctx context.Context, rows *tensor.Tensor) ([]check.Fi
 	return check.Classifier(ctx, c, check.Options{Rows: rows, Seed: c.o.Config.Seed})
 }
 
+// CheckThoroughly is Check with what takes longer: rows in another order, calls at the
+// same time, and tapes.
+func (c *Classifier) CheckThoroughly(ctx context.Context, rows *tensor.Tensor) ([]check.Finding, error) {
+	return check.Classifier(ctx, c, check.Options{Rows: rows, Seed: c.o.Config.Seed, Thorough: true})
+}
+
 // Info describes the plugin; shapes and ranges are NHWC for images, and those of
 // rows before Options.Preprocess, of which the digest is too.
 func (c *Classifier) Info(context.Context) (sdk.Info, error) {

@@ -56,6 +56,10 @@ func scaled(s float32) func(_, dx *tensor.Tensor) *tensor.Tensor {
 	}
 }
 
+// firstAlone is the call of check.Classifier that asks for the first row alone: after the
+// batch and its repetition.
+const firstAlone = 3
+
 // sigmoids turns scores into independent logistic functions of each.
 func sigmoids(_ int, y *tensor.Tensor) {
 	for i, v := range y.Data {
@@ -113,6 +117,13 @@ func TestLiarsAreFound(t *testing.T) {
 			"repeat", check.Fail, "the same bits"},
 		{"batch statistics", liar{output: func(_ int, y *tensor.Tensor) { y.Data[0] += float32(y.N()) }},
 			"batch", check.Fail, "batch statistics"},
+		{"the first row's place", liar{output: func(n int, y *tensor.Tensor) {
+			if y.N() > 1 {
+				y.Row(0)[0]++
+			} else if n == firstAlone {
+				y.Data[0]++ // consistent where the others look
+			}
+		}}, "order", check.Fail, "a row's place in the batch"},
 		{"wrong sign", liar{gradient: scaled(-1)}, "gradient", check.Fail, "the wrong sign"},
 		{"mean over the batch", liar{gradient: scaled(1. / 16)}, "gradient", check.Fail, "a factor of N"},
 		{"factor", liar{gradient: scaled(3)}, "gradient", check.Fail, "a factor of 3"},
@@ -153,7 +164,7 @@ func TestLiarsAreFound(t *testing.T) {
 			if c.name == "gradient of the probabilities" {
 				subject = probabilityGradient{l.Fake}
 			}
-			findings, err := check.Classifier(ctx, subject, check.Options{})
+			findings, err := check.Classifier(ctx, subject, check.Options{Thorough: c.finding == "order"})
 			if err != nil {
 				t.Fatal(err)
 			}
