@@ -117,7 +117,7 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 		Long: "Check that a plugin keeps the contract: what it says of itself, its answers and gradients, for rows in any order and company and for calls at\n" +
 			"the same time, and its process: large messages, a second start beside the first, its health, and its end when it is told to and when the host is gone.\n" +
 			"What fails here would fail, or be wrong, in use. Exit code 4 if a check fails.",
-		Args:  cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var rows *tensor.Tensor
 			example := tensor.Shape(shape)
