@@ -47,7 +47,7 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 	if err != nil {
 		return nil, v.fault("start", nil, err)
 	}
-	run.limits, run.tail.hide = o.Limits, hide
+	run.limits, run.tail.hide, run.sockets = o.Limits, hide, sockets
 	p.run = run
 	tlsConfig, certificate, err := mutualTLS()
 	if err != nil {
@@ -132,6 +132,8 @@ func (v *verified) startFault(p *process, err error) error {
 		return v.fault("handshake", p, fmt.Errorf("it printed %q to stdout, which belongs to the handshake: print to stderr", clip(line)))
 	case strings.Contains(text, "parsing core protocol version"):
 		return v.fault("handshake", p, errors.New("it printed something else to stdout, which belongs to the handshake: print to stderr"))
+	case strings.HasPrefix(text, "it names "):
+		return v.fault("handshake", p, err)
 	case strings.Contains(text, "incompatible API version"):
 		return v.fault("handshake", p, fmt.Errorf("it speaks another version of the protocol than 1 (%s)", clip(text)))
 	case strings.Contains(text, "exec format error"):

@@ -50,14 +50,17 @@ func TestMain(m *testing.M) {
 		fmt.Println("1|2|unix|/nowhere|grpc|")
 		time.Sleep(time.Minute)
 	case "netrpc":
-		fmt.Println("1|1|unix|/nowhere|netrpc|")
+		fmt.Println("1|1|tcp|127.0.0.1:1|netrpc|")
 		time.Sleep(time.Minute)
 	case "garbage":
 		_, _ = os.Stdout.Write(bytes.Repeat([]byte{0, 0xff, '|', 0x80}, 1000))
 		fmt.Println()
 		time.Sleep(time.Minute)
 	case "wrongpath":
-		fmt.Println("1|1|unix|/nowhere/at/all|grpc|")
+		fmt.Println("1|1|unix|" + os.Getenv(socketDirEnv) + "/no/such/socket|grpc|")
+		time.Sleep(time.Minute)
+	case "elsewhere":
+		fmt.Println("1|1|" + os.ExpandEnv(os.Getenv("ELSEWHERE")) + "|grpc|")
 		time.Sleep(time.Minute)
 	case "dwindle": // as a killed process on a busy machine: its pipes first
 		_, _ = os.Stdout.Close(), os.Stderr.Close()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -47,8 +48,9 @@ type osRunner struct {
 	stdout, stderr *os.File // the host's ends
 	theirs         []*os.File
 
-	limits Limits
-	excess atomic.Pointer[string] // what it was killed for; nil: nothing
+	limits  Limits
+	sockets string                 // the folder of its socket; "": anywhere
+	excess  atomic.Pointer[string] // what it was killed for; nil: nothing
 
 	tail    tail
 	started chan struct{} // closed by Start, when proc is set
@@ -241,8 +243,22 @@ func (r *osRunner) ID() string {
 // Diagnose adds nothing: exitReport does.
 func (r *osRunner) Diagnose(context.Context) string { return "" }
 
-// PluginToHost leaves addresses as they are: both live on one machine.
+// PluginToHost leaves addresses as they are, since both live on one machine, and refuses
+// those elsewhere: a plugin does not choose whom the host calls.
 func (r *osRunner) PluginToHost(network, address string) (string, string, error) {
+	switch network {
+	case "tcp":
+		at, err := netip.ParseAddrPort(address)
+		if err != nil || !at.Addr().IsLoopback() {
+			return "", "", fmt.Errorf("it names the address %q, want a port of 127.0.0.1", clip(address))
+		}
+	case "unix":
+		if r.sockets != "" && !within(r.sockets, address) {
+			return "", "", fmt.Errorf("it names the socket %q, want one in the folder of "+socketDirEnv, clip(address))
+		}
+	default:
+		return "", "", fmt.Errorf("it names an address of %q, want unix or tcp", clip(network))
+	}
 	return network, address, nil
 }
 
