@@ -82,7 +82,10 @@ func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData,
 		_ = p.run.Kill(ctx)
 		return done, sdk.Errorf(sdk.FailedPrecondition, "%w", cause)
 	}
-	return done, err
+	if err != nil {
+		return done, err
+	}
+	return done, accept(o.OutputDir, done)
 }
 
 // refresh asks a trained plugin for its new description. One that dies before

@@ -42,7 +42,7 @@ type process struct {
 // also later, is kept out of all that the plugin prints.
 func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *hider) (*process, error) {
 	p := &process{}
-	log := hclog.Logger(discreet{o.Logger, hide})
+	log := hclog.Logger(discreet{o.Logger, hide, newLogBudget(time.Now())})
 	run, err := newRunner(v, nil)
 	if err != nil {
 		return nil, v.fault("start", nil, err)
@@ -122,6 +122,8 @@ func (v *verified) startFault(p *process, err error) error {
 		return fmt.Errorf("plugin %s: start: %w", v.Name, err)
 	case strings.Contains(stderr, "This binary is a plugin"), strings.Contains(stderr, "is a plugin. These are not meant"):
 		return v.fault("handshake", p, errors.New("it is a plugin for another host: it does not know the magic cookie VAEGUARD_PLUGIN=classifier"))
+	case p.run.long.Load():
+		return v.fault("handshake", p, fmt.Errorf("its first line on stdout has more than %d bytes, and belongs to the handshake", maxHandshake))
 	case strings.Contains(text, "Failed to read any lines"), strings.Contains(text, "exited before we could connect"):
 		// It was gone before go-plugin killed it, which on a busy machine may
 		// be seen to end only then: its end is its own.

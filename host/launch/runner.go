@@ -23,9 +23,11 @@ import (
 )
 
 const (
-	tailLines = 12      // of stderr, kept for an error
-	tailWidth = 400     // bytes of each
-	tailRead  = 8 << 10 // bytes of each that are looked through for secrets
+	tailLines = 12  // of stderr, kept for an error
+	tailWidth = 400 // bytes of each
+	// maxHandshake is where go-plugin stops to read a line on stdout.
+	maxHandshake = 64 << 10
+	tailRead     = 8 << 10 // bytes of each that are looked through for secrets
 	// deathNotice is how long a process that is ending by itself may take to show
 	// it: what it died of is then not hidden by a kill.
 	deathNotice = 20 * time.Millisecond
@@ -53,6 +55,7 @@ type osRunner struct {
 	excess  atomic.Pointer[string] // what it was killed for; nil: nothing
 
 	tail    tail
+	long    atomic.Bool   // its first line on stdout is too long
 	started chan struct{} // closed by Start, when proc is set
 	exited  chan struct{} // closed when the process is gone and reaped
 	drained chan struct{} // closed when stderr was read to its end
@@ -220,7 +223,28 @@ func (r *osRunner) exitReport() (exit string, lines []string) {
 }
 
 // Stdout is read by go-plugin until its end.
-func (r *osRunner) Stdout() io.ReadCloser { return pipeEnd{File: r.stdout} }
+func (r *osRunner) Stdout() io.ReadCloser {
+	return pipeEnd{File: r.stdout, tee: &greeting{long: &r.long}}
+}
+
+// greeting sees whether the first line of a stream is too long for a handshake.
+type greeting struct {
+	n     int
+	ended bool
+	long  *atomic.Bool
+}
+
+func (f *greeting) write(b []byte) {
+	if f.ended {
+		return
+	}
+	line, _, ended := bytes.Cut(b, []byte{'\n'})
+	f.n += len(line)
+	f.ended = ended || f.n >= maxHandshake
+	if f.n >= maxHandshake {
+		f.long.Store(true)
+	}
+}
 
 // Stderr is read by go-plugin until its end; the last lines are kept.
 func (r *osRunner) Stderr() io.ReadCloser {
@@ -270,7 +294,7 @@ func (r *osRunner) HostToPlugin(network, address string) (string, string, error)
 // pipeEnd reads a pipe that may be closed under it: that is its end.
 type pipeEnd struct {
 	*os.File
-	tee   *tail
+	tee   interface{ write([]byte) } // nil: nobody
 	ended func()
 }
 
