@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -16,25 +17,25 @@ func hugeBeasts() []*beast {
 	const kind = "too much"
 	return []*beast{
 		{kind: kind, what: "2^29 classes", want: "num_classes is 536870912, want at most", describe: func(_ int, d *proto.DescribeResponse) { d.NumClasses = 1 << 29 }},
-		{kind: kind, what: "a row of 2^40 numbers", want: "input_shape", describe: func(_ int, d *proto.DescribeResponse) { d.InputShape = []int64{1 << 20, 1 << 20} }},
-		{kind: kind, what: "shapes whose sizes overflow", want: "input_shape", describe: func(_ int, d *proto.DescribeResponse) {
+		{kind: kind, what: "a row of 2^40 numbers", want: "input shape: shape 1048576×1048576: more than", describe: func(_ int, d *proto.DescribeResponse) { d.InputShape = []int64{1 << 20, 1 << 20} }},
+		{kind: kind, what: "shapes whose sizes overflow", want: "dimension 0 is 4294967296", describe: func(_ int, d *proto.DescribeResponse) {
 			d.InputShape = []int64{1 << 32, 1 << 32, 1 << 32}
 		}},
-		{kind: kind, what: "a million hidden layers", want: "hidden", mib: 420, describe: func(_ int, d *proto.DescribeResponse) {
-			for i := range 1_000_000 {
+		{kind: kind, what: "200,000 hidden layers", want: "hidden", describe: func(_ int, d *proto.DescribeResponse) {
+			for i := range 200_000 {
 				d.Hidden = append(d.Hidden, &proto.HiddenLayer{Name: strconv.Itoa(i), Shape: []int64{1}})
 			}
 		}},
 		{kind: kind, what: "a schema of 64 MiB", want: "larger than max", describe: func(_ int, d *proto.DescribeResponse) {
 			d.ConfigSchema = []byte(`{"description": "` + strings.Repeat("x", 64<<20) + `"}`)
 		}},
-		{kind: kind, what: "a schema of 100,000 levels", want: "schema", describe: func(_ int, d *proto.DescribeResponse) {
+		{kind: kind, what: "a schema of 100,000 levels", args: []string{"train", "zoo.yaml", "--out", "guard", "--quiet"}, code: 2, want: "the plugin's schema: not a JSON Schema", describe: func(_ int, d *proto.DescribeResponse) {
 			d.ConfigSchema = []byte(strings.Repeat(`{"not":`, 100_000) + "{}" + strings.Repeat("}", 100_000))
 		}},
 		{kind: kind, what: "a schema that is its own definition", want: "", describe: func(_ int, d *proto.DescribeResponse) {
 			d.ConfigSchema = []byte(`{"$ref": "#/definitions/a", "definitions": {"a": {"allOf": [{"$ref": "#/definitions/b"}]}, "b": {"type": "object"}}}`)
 		}},
-		{kind: kind, what: "a schema that names files and hosts", want: "schema", describe: func(_ int, d *proto.DescribeResponse) {
+		{kind: kind, what: "a schema that names files and hosts", args: []string{"train", "zoo.yaml", "--out", "guard", "--quiet"}, want: "schema", describe: func(_ int, d *proto.DescribeResponse) {
 			d.ConfigSchema = []byte(`{"allOf": [{"$ref": "file:///etc/passwd"}, {"$ref": "http://198.51.100.7/"}]}`)
 		}},
 		{kind: kind, what: "300,000 diagnostics", want: "and 299900 more", mib: 320, configure: func(m *proto.ConfigureResponse) error {
@@ -43,25 +44,25 @@ func hugeBeasts() []*beast {
 			}
 			return nil
 		}},
-		{kind: kind, what: "an answer of 1 GiB to 16 rows", want: "larger than max", predict: func(_ int, y *proto.Tensor, _ *proto.PredictResponse) error {
-			y.Shape, y.Data = []int64{zooRows, 1 << 24}, make([]byte, 1<<30)
+		{kind: kind, what: "an answer of 200 MiB to 16 rows", want: "larger than max", predict: func(_ int, y *proto.Tensor, _ *proto.PredictResponse) error {
+			y.Shape, y.Data = []int64{zooRows, 1 << 24}, make([]byte, 200<<20)
 			return nil
 		}},
-		{kind: kind, what: "a million outputs that nobody asked for", want: "larger than max", predict: func(_ int, y *proto.Tensor, m *proto.PredictResponse) error {
-			for i := range 1_000_000 {
+		{kind: kind, what: "100,000 outputs that nobody asked for", want: "larger than max", predict: func(_ int, y *proto.Tensor, m *proto.PredictResponse) error {
+			for i := range 100_000 {
 				m.Outputs[strconv.Itoa(i)] = &proto.Tensor{}
 			}
 			return nil
 		}},
-		{kind: kind, what: "a gigabyte of log", want: "", predict: func(int, *proto.Tensor, *proto.PredictResponse) error {
+		{kind: kind, what: "200 MB of log", want: "", predict: func(int, *proto.Tensor, *proto.PredictResponse) error {
 			block := []byte(strings.Repeat(strings.Repeat("all is well ", 100)+"\n", 1000))
-			for range 300 { // of 1.2 MB, three times
+			for range 60 { // of 1.2 MB, three times
 				if _, err := os.Stderr.Write(block); err != nil {
 					return err
 				}
 			}
 			return nil
-		}, seconds: 60},
+		}},
 	}
 }
 
@@ -123,17 +124,29 @@ func changingBeasts() []*beast {
 			return nil
 		}
 	}
+	classes := int64(10)
 	return []*beast{
 		{kind: kind, what: "another digest after a restart", want: "it came back as another model", predict: crashAt(2), describe: func(_ int, d *proto.DescribeResponse) {
 			d.Digest = strconv.Itoa(os.Getpid())
 		}},
-		{kind: kind, what: "other classes after a restart", want: "it came back as another model", predict: crashAt(2), describe: func(_ int, d *proto.DescribeResponse) {
-			d.NumClasses = 10 + int64(os.Getpid())%1000
+		{kind: kind, what: "other classes after a restart", want: "it came back as another model", predict: func(call int, _ *proto.Tensor, _ *proto.PredictResponse) error {
+			if call == 2 {
+				_ = os.WriteFile(filepath.Join(os.TempDir(), "started"), nil, 0o600)
+				os.Exit(9)
+			}
+			return nil
+		}, describe: func(call int, d *proto.DescribeResponse) {
+			mark := filepath.Join(os.TempDir(), "started")
+			if _, err := os.Stat(mark); err == nil && call == 1 {
+				_ = os.Remove(mark)
+				classes = 11
+			}
+			d.NumClasses = classes
 		}},
 		{kind: kind, what: "another shape after Configure", want: `its output "output" has shape`, describe: func(call int, d *proto.DescribeResponse) {
 			d.NumClasses = 10 * int64(call)
 		}},
-		{kind: kind, what: "rows in an order of its own", args: []string{"plugin", "check", "./zoo"}, want: "of 11 checks failed", predict: func(_ int, y *proto.Tensor, _ *proto.PredictResponse) error {
+		{kind: kind, what: "rows in an order of its own", args: []string{"plugin", "check", "./zoo"}, want: "fail  order: rows in another order differ by", predict: func(_ int, y *proto.Tensor, _ *proto.PredictResponse) error {
 			for i, j := 0, len(y.Data)/40-1; i < j; i, j = i+1, j-1 {
 				for k := range 40 {
 					y.Data[40*i+k], y.Data[40*j+k] = y.Data[40*j+k], y.Data[40*i+k]
@@ -141,11 +154,11 @@ func changingBeasts() []*beast {
 			}
 			return nil
 		}},
-		{kind: kind, what: "other answers at each call", args: []string{"plugin", "check", "./zoo"}, want: "checks failed", predict: func(call int, y *proto.Tensor, _ *proto.PredictResponse) error {
+		{kind: kind, what: "other answers at each call", args: []string{"plugin", "check", "./zoo"}, want: "fail  repeat: the same call twice differ by", predict: func(call int, y *proto.Tensor, _ *proto.PredictResponse) error {
 			binary.LittleEndian.PutUint32(y.Data, math.Float32bits(float32(call)))
 			return nil
 		}},
-		{kind: kind, what: "other answers to calls at the same time", args: []string{"plugin", "check", "./zoo"}, want: "checks failed", predict: overlapping()},
+		{kind: kind, what: "other answers to calls at the same time", args: []string{"plugin", "check", "./zoo"}, want: "fail  concurrent: a call alone and among others differ by", predict: overlapping()},
 	}
 }
 

@@ -58,6 +58,7 @@ type beast struct {
 	kind, what string
 	args       []string // vaeguard's command line; nil: ask
 	want       string   // a part of the message; "": it does no harm, and is served
+	code       int      // of the host's exit; 0: 4, or 0 where it says nothing
 	mib        int      // budget of the host's memory; 0: 160
 	seconds    int      // and of its time; 0: 20
 	memory     int      // limit of the plugin, MiB; 0: none

@@ -42,7 +42,7 @@ func startBeasts() []*beast {
 		}
 	}
 	return []*beast{
-		{kind: kind, what: "a line that never ends", want: "no handshake within 3s", first: func() {
+		{kind: kind, what: "a line that never ends", want: "its first line on stdout has more than 65536 bytes", first: func() {
 			for block := bytes.Repeat([]byte{'1'}, 1<<20); ; {
 				if _, err := os.Stdout.Write(block); err != nil {
 					sleep()
@@ -78,7 +78,7 @@ func startBeasts() []*beast {
 				}()
 			}
 		}},
-		{kind: kind, what: "a server that accepts and says nothing", want: "describe: no answer within 3s", first: func() {
+		{kind: kind, what: "a server that accepts and says nothing", want: "no handshake within 3s", first: func() {
 			path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "s")
 			l, err := net.Listen("unix", path)
 			if err != nil {

@@ -118,7 +118,7 @@ func fitBeasts() []*beast {
 			return nil
 		}),
 		train("it ends before it is done", "the plugin ended the stream before it was done", func(string, fits) error { return nil }),
-		train("a file of 200 GiB, with nothing in it", "weights", func(dir string, s fits) error {
+		train("a file of 200 GiB, with nothing in it", "with it there are more than 17179869184 bytes", func(dir string, s fits) error {
 			f, err := os.Create(filepath.Join(dir, "weights"))
 			if err != nil {
 				return err
@@ -128,11 +128,11 @@ func fitBeasts() []*beast {
 			}
 			return done(s, `{}`, &proto.FitFile{Name: "weights", Sha256: sum("")})
 		}),
-		train("a file that leads out of the folder", "../canary", func(dir string, s fits) error {
+		train("a file that leads out of the folder", `it lists "../canary", which is not in its folder`, func(dir string, s fits) error {
 			_ = os.WriteFile(filepath.Join(dir, "weights"), []byte("w"), 0o600)
 			return done(s, `{}`, &proto.FitFile{Name: "../canary", Sha256: sum("w")})
 		}),
-		train("a link to a file of the user", "weights", func(dir string, s fits) error {
+		train("a link to a file of the user", "which is not a regular file", func(dir string, s fits) error {
 			_ = os.Symlink("/etc/passwd", filepath.Join(dir, "weights"))
 			text, err := os.ReadFile("/etc/passwd")
 			if err != nil {
@@ -140,13 +140,13 @@ func fitBeasts() []*beast {
 			}
 			return done(s, `{}`, &proto.FitFile{Name: "weights", Sha256: sum(string(text))})
 		}),
-		train("a pipe that nobody writes", "weights", func(dir string, s fits) error {
+		train("a pipe that nobody writes", "which is not a regular file", func(dir string, s fits) error {
 			if err := syscall.Mkfifo(filepath.Join(dir, "weights"), 0o600); err != nil {
 				return err
 			}
 			return done(s, `{}`, &proto.FitFile{Name: "weights", Sha256: sum("")})
 		}),
-		train("a file that is not what it says", "weights", func(dir string, s fits) error {
+		train("a file that is not what it says", "with the sha256 4c94485e0c21ae6c41ce1dfe7b6bfaceea5ab68e40a2476f50208e526f506080, and wrote", func(dir string, s fits) error {
 			_ = os.WriteFile(filepath.Join(dir, "weights"), []byte("w"), 0o600)
 			return done(s, `{}`, &proto.FitFile{Name: "weights", Sha256: sum("v")})
 		}),
@@ -157,13 +157,13 @@ func fitBeasts() []*beast {
 			}
 			return done(s, `{}`, files...)
 		}),
-		train("a config of 100,000 levels", "config", func(_ string, s fits) error {
-			return done(s, strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000))
+		train("a config of 100,000 levels", "the config that it ends with is not a JSON object", func(_ string, s fits) error {
+			return done(s, strings.Repeat(`{"a":`, 100_000)+"1"+strings.Repeat("}", 100_000))
 		}),
-		train("a million metrics with escapes", "larger than max", func(_ string, s fits) error {
-			m := make(map[string]float64, 1_000_000)
-			for i := range 1_000_000 {
-				m[fmt.Sprintf("\x1b[2J\n%d", i)] = 1
+		train("350,000 metrics with escapes", "larger than max", func(_ string, s fits) error {
+			m := make(map[string]float64, 350_000)
+			for i := range 350_000 {
+				m[fmt.Sprintf("\x1b[2J\n%050d", i)] = 1
 			}
 			return progress(s, m)
 		}),
