@@ -35,6 +35,9 @@ func zooIfAsked() {
 		return
 	}
 	builtin.ServeIfPlugin()
+	if os.Args[2] == honest {
+		serveHonest()
+	}
 	for _, b := range beasts() {
 		if b.what != os.Args[2] {
 			continue
