@@ -82,15 +82,16 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 		c, err := p.client.Client()
 		done <- started{c, err}
 	}()
-	timeout := time.NewTimer(o.StartTimeout)
-	defer timeout.Stop()
+	timeout := make(chan struct{})
+	patience := newAlarm(o.StartTimeout, func() { close(timeout) })
+	defer patience.stop()
 	var s started
 	select {
 	case s = <-done:
 	case <-ctx.Done():
 		_ = run.Kill(ctx)
 		s = started{err: ctx.Err()}
-	case <-timeout.C:
+	case <-timeout:
 		_ = run.Kill(ctx)
 		s = started{err: fmt.Errorf("no handshake within %v", o.StartTimeout)}
 	}

@@ -27,6 +27,8 @@ const (
 	inZoo   = "zoo-plugin"
 	askZoo  = "zoo-host"
 	zooRows = 16
+	// greedy takes all memory and has no limit of its own.
+	greedy = "greedy"
 )
 
 // zooIfAsked makes this process a member, or its host, if it was started to be one.
@@ -38,7 +40,7 @@ func zooIfAsked() {
 	if os.Args[2] == honest {
 		serveHonest()
 	}
-	for _, b := range beasts() {
+	for _, b := range append(beasts(), &beast{what: greedy, predict: takeAll}) {
 		if b.what != os.Args[2] {
 			continue
 		}

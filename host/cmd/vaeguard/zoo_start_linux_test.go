@@ -165,11 +165,7 @@ func processBeasts() []*beast {
 			sleep()
 			return nil
 		}},
-		{kind: kind, what: "all memory that there is", want: "memory limit of 300 MiB (classifier.memory_limit_mb)", memory: 300, predict: func(int, *proto.Tensor, *proto.PredictResponse) error {
-			for held := [][]byte{}; ; {
-				held = append(held, bytes.Repeat([]byte{1}, 1<<20))
-			}
-		}},
+		{kind: kind, what: "all memory that there is", want: "memory limit of 300 MiB (classifier.memory_limit_mb)", memory: 300, predict: takeAll},
 		{kind: kind, what: "it writes to the terminal", first: func() {
 			tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 			if err == nil {
@@ -182,6 +178,13 @@ func processBeasts() []*beast {
 				_, _ = syscall.Write(int(fd), []byte("\x1b[2Jall is well\n"))
 			}
 		}},
+	}
+}
+
+// takeAll takes memory until something ends it.
+func takeAll(int, *proto.Tensor, *proto.PredictResponse) error {
+	for held := [][]byte{}; ; {
+		held = append(held, bytes.Repeat([]byte{1}, 1<<20))
 	}
 }
 
