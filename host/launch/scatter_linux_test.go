@@ -190,6 +190,37 @@ func TestSupervisorIsKilled(t *testing.T) {
 	}
 }
 
+// TestDeafPluginDiesWithItsHost kills hosts that have no hook, and so no supervisor: the
+// kernel kills their plugin, which does not use our SDK and does not watch its stdin.
+func TestDeafPluginDiesWithItsHost(t *testing.T) {
+	for range rounds() {
+		cmd := act("scatterhost", "HOOK=none")
+		host := exec.Command(cmd.Path)
+		host.Env = append(os.Environ(), cmd.Env...)
+		out, err := host.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := host.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(out).ReadString('\n')
+		pid := strings.TrimSpace(line)
+		if err != nil || !alive(t, pid) {
+			t.Fatalf("plugin %q: %v", pid, err)
+		}
+		if err := host.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = host.Wait()
+		for end := time.Now().Add(10 * time.Second); alive(t, pid); time.Sleep(2 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("plugin %s outlives its host", pid)
+			}
+		}
+	}
+}
+
 // TestWithoutASupervisor: in a program that has no hook the kernel kills the plugin with
 // the host, and its group goes with it.
 func TestWithoutASupervisor(t *testing.T) {
