@@ -1,5 +1,5 @@
 // Package launch runs classifier plugins: it finds them, verifies them against
-// their pin, starts them in a process group of their own, speaks to them over
+// their pin, starts them in a session of their own below a supervisor, speaks to them over
 // go-plugin, restarts them when they crash and ends them with the host. What
 // it gives is an ordinary sdk.Classifier.
 package launch
@@ -286,7 +286,7 @@ func (c *Classifier) Ping(ctx context.Context) error {
 
 // Close waits for the calls under way, for at most Options.DrainTimeout, and
 // ends the plugin: by request, and by force if it does not comply. It always
-// returns, and the process group is gone then.
+// returns, and what the plugin has started is gone then (Linux; elsewhere its process group).
 func (c *Classifier) Close() error {
 	if c.closed.Swap(true) {
 		return nil
