@@ -151,8 +151,8 @@ classifier:
   train: {}
   checks: warn
   timeout: 3
-  fit_timeout: 4
-  fit_silence: 2
+  fit_timeout: 10
+  fit_silence: 6
   restarts: 0
 vae:
   latent_dim: 2

@@ -105,7 +105,7 @@ func fitBeasts() []*beast {
 		return hex.EncodeToString(s[:])
 	}
 	return []*beast{
-		train("progress for ever", "not done within 4s (classifier.fit_timeout)", func(_ string, s fits) error {
+		train("progress for ever", "not done within 10s (classifier.fit_timeout)", func(_ string, s fits) error {
 			for {
 				if err := progress(s, map[string]float64{"loss": 1}); err != nil {
 					sleep()
@@ -113,7 +113,7 @@ func fitBeasts() []*beast {
 				time.Sleep(time.Millisecond)
 			}
 		}),
-		train("silence for ever", "no progress within 2s (classifier.fit_silence)", func(string, fits) error {
+		train("silence for ever", "no progress within 6s (classifier.fit_silence)", func(string, fits) error {
 			sleep()
 			return nil
 		}),
@@ -160,9 +160,9 @@ func fitBeasts() []*beast {
 		train("a config of 100,000 levels", "the config that it ends with is not a JSON object", func(_ string, s fits) error {
 			return done(s, strings.Repeat(`{"a":`, 100_000)+"1"+strings.Repeat("}", 100_000))
 		}),
-		train("350,000 metrics with escapes", "larger than max", func(_ string, s fits) error {
-			m := make(map[string]float64, 350_000)
-			for i := range 350_000 {
+		train("300,000 metrics with escapes", "larger than max", func(_ string, s fits) error {
+			m := make(map[string]float64, 300_000)
+			for i := range 300_000 {
 				m[fmt.Sprintf("\x1b[2J\n%050d", i)] = 1
 			}
 			return progress(s, m)
