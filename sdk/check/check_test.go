@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/sdk"
@@ -20,7 +21,7 @@ type liar struct {
 	info     func(*sdk.Info)
 	output   func(calls int, y *tensor.Tensor)
 	gradient func(x, dx *tensor.Tensor) *tensor.Tensor
-	calls    int
+	calls    int32 // counted atomically: some come at the same time
 }
 
 func (l *liar) Info(ctx context.Context) (sdk.Info, error) {
@@ -33,8 +34,8 @@ func (l *liar) Info(ctx context.Context) (sdk.Info, error) {
 
 func (l *liar) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
 	y, err := l.Fake.Predict(ctx, x)
-	if l.calls++; l.output != nil && err == nil {
-		l.output(l.calls, y)
+	if n := atomic.AddInt32(&l.calls, 1); l.output != nil && err == nil {
+		l.output(int(n), y)
 	}
 	return y, err
 }
