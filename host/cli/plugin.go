@@ -114,7 +114,10 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check NAME|PATH",
 		Short: "Check that a plugin keeps the contract, gradients included",
-		Args:  cobra.ExactArgs(1),
+		Long: "Check that a plugin keeps the contract: what it says of itself, its answers and gradients, for rows in any order and company and for calls at\n" +
+			"the same time, and its process: large messages, a second start beside the first, its health, and its end when it is told to and when the host is gone.\n" +
+			"What fails here would fail, or be wrong, in use. Exit code 4 if a check fails.",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var rows *tensor.Tensor
 			example := tensor.Shape(shape)
@@ -144,10 +147,15 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 			findings := []check.Finding{{Name: "info", Severity: check.Pass,
 				Message: fmt.Sprintf("starts and describes itself: %s %s; it is trained by a spec (classifier.train) and cannot predict yet", info.Name, info.Version)}}
 			if info.Ready {
-				if findings, err = cl.Check(cmd.Context(), rows); err != nil {
+				if findings, err = cl.CheckThoroughly(cmd.Context(), rows); err != nil {
 					return err
 				}
 			}
+			process, err := cl.Conform(cmd.Context())
+			if err != nil {
+				return err
+			}
+			findings = append(findings, process...)
 			findings = append(findings, disagreements(p, info, f.preprocess != "")...)
 			if a.json {
 				if err := json.NewEncoder(a.stdout).Encode(findings); err != nil {

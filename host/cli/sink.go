@@ -9,7 +9,7 @@ import (
 )
 
 // errClosed is for results that would go nowhere.
-var errClosed = errors.New("standard output is closed: give --out FILE, or > /dev/null to throw the results away")
+var errClosed = errors.New("standard output is closed: give --out FILE, or > /dev/null to throw the results away (from a program: the null device opened for writing alone, or --out /dev/null)")
 
 // sink is standard output. It remembers the first write that failed: a result that
 // was not written is no success, whichever line of which verb it was.

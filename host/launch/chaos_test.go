@@ -51,7 +51,7 @@ func TestChaos(t *testing.T) {
 	for range kills {
 		time.Sleep(time.Duration(r.IntN(80)) * time.Millisecond)
 		if p := c.replicas[r.IntN(2)].current(); p != nil {
-			killGroup(p.run.cmd.Process)
+			kill9(t, p)
 		}
 	}
 	close(done)

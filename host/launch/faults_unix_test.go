@@ -19,7 +19,7 @@ import (
 func TestStoppedPluginIsClosed(t *testing.T) {
 	c := start(t, "fake", Options{Checks: ChecksOff, DrainTimeout: 100 * time.Millisecond})
 	p := c.replicas[0].current()
-	if err := p.run.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(p.run.proc.pid(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	for answers := true; answers; { // a stop takes its time

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -62,17 +61,17 @@ func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silent := fmt.Errorf("no progress within %v (classifier.fit_silence), so it was killed", c.o.FitSilence)
-	watch := time.AfterFunc(c.o.FitSilence, func() { cancel(silent) })
-	defer watch.Stop()
+	watch := newAlarm(c.o.FitSilence, func() { cancel(silent) })
+	defer watch.stop()
 	long := fmt.Errorf("not done within %v (classifier.fit_timeout), so it was killed", c.o.FitTimeout)
-	end := time.AfterFunc(c.o.FitTimeout, func() { cancel(long) })
-	defer end.Stop()
+	end := newAlarm(c.o.FitTimeout, func() { cancel(long) })
+	defer end.stop()
 	var mu sync.Mutex
 	progress := o.Progress
 	o.Progress = func(e sdk.FitProgress) {
 		mu.Lock()
 		defer mu.Unlock()
-		watch.Reset(c.o.FitSilence)
+		watch.again()
 		if progress != nil {
 			progress(e)
 		}
@@ -82,7 +81,10 @@ func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData,
 		_ = p.run.Kill(ctx)
 		return done, sdk.Errorf(sdk.FailedPrecondition, "%w", cause)
 	}
-	return done, err
+	if err != nil {
+		return done, err
+	}
+	return done, accept(o.OutputDir, done)
 }
 
 // refresh asks a trained plugin for its new description. One that dies before

@@ -1,5 +1,5 @@
 // Package launch runs classifier plugins: it finds them, verifies them against
-// their pin, starts them in a process group of their own, speaks to them over
+// their pin, starts them in a session of their own below a supervisor, speaks to them over
 // go-plugin, restarts them when they crash and ends them with the host. What
 // it gives is an ordinary sdk.Classifier.
 package launch
@@ -246,6 +246,12 @@ func (c *Classifier) Check(ctx context.Context, rows *tensor.Tensor) ([]check.Fi
 	return check.Classifier(ctx, c, check.Options{Rows: rows, Seed: c.o.Config.Seed})
 }
 
+// CheckThoroughly is Check with what takes longer: rows in another order, calls at the
+// same time, and tapes.
+func (c *Classifier) CheckThoroughly(ctx context.Context, rows *tensor.Tensor) ([]check.Finding, error) {
+	return check.Classifier(ctx, c, check.Options{Rows: rows, Seed: c.o.Config.Seed, Thorough: true})
+}
+
 // Info describes the plugin; shapes and ranges are NHWC for images, and those of
 // rows before Options.Preprocess, of which the digest is too.
 func (c *Classifier) Info(context.Context) (sdk.Info, error) {
@@ -286,7 +292,7 @@ func (c *Classifier) Ping(ctx context.Context) error {
 
 // Close waits for the calls under way, for at most Options.DrainTimeout, and
 // ends the plugin: by request, and by force if it does not comply. It always
-// returns, and the process group is gone then.
+// returns, and what the plugin has started is gone then (Linux; elsewhere its process group).
 func (c *Classifier) Close() error {
 	if c.closed.Swap(true) {
 		return nil

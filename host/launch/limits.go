@@ -38,10 +38,10 @@ func (l Limits) env() []string {
 func (r *osRunner) watch() {
 	limit := int64(r.limits.MemoryMB) * mib
 	for !r.dead(watchEvery) {
-		if n := resident(r.cmd.Process.Pid); n > limit {
+		if n := resident(r.proc.pid()); n > limit {
 			text := fmt.Sprintf("it used %d MiB, more than its memory limit of %d (classifier.memory_limit_mb), and was killed", n/mib, r.limits.MemoryMB)
 			r.excess.Store(&text)
-			killGroup(r.cmd.Process)
+			r.proc.kill()
 			return
 		}
 	}

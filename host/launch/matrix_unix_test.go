@@ -124,8 +124,8 @@ func TestMisbehaviour(t *testing.T) {
 			if err := p.Close(); err != nil {
 				t.Error(err)
 			}
-			ended(t, "the first process", first.run.cmd.Process.Pid)
-			ended(t, "the last process", last.run.cmd.Process.Pid)
+			ended(t, "the first process", first.run.proc.pid())
+			ended(t, "the last process", last.run.proc.pid())
 			var r rogue
 			if err := json.Unmarshal(conf.JSON, &r); err != nil {
 				t.Fatal(err)
@@ -158,7 +158,7 @@ func TestIdlePluginIsWatched(t *testing.T) {
 			t.Parallel()
 			c := start(t, "fake", Options{Checks: ChecksOff, HealthEvery: 50 * time.Millisecond, HealthTimeout: 500 * time.Millisecond})
 			p := c.replicas[0].current()
-			if err := p.run.cmd.Process.Signal(signal); err != nil {
+			if err := syscall.Kill(p.run.proc.pid(), signal); err != nil {
 				t.Fatal(err)
 			}
 			for end := time.Now().Add(30 * time.Second); c.replicas[0].current() == p; time.Sleep(5 * time.Millisecond) {
@@ -166,7 +166,7 @@ func TestIdlePluginIsWatched(t *testing.T) {
 					t.Fatal("nobody noticed")
 				}
 			}
-			ended(t, "the plugin", p.run.cmd.Process.Pid)
+			ended(t, "the plugin", p.run.proc.pid())
 			if err := c.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "it is not running") {
 				t.Errorf("ping: %v", err)
 			}

@@ -12,8 +12,11 @@ import (
 	"time"
 )
 
-// clientCertEnv is where go-plugin's AutoMTLS puts the host's certificate.
-const clientCertEnv = "PLUGIN_CLIENT_CERT"
+// What go-plugin tells a plugin by its environment.
+const (
+	clientCertEnv = "PLUGIN_CLIENT_CERT"     // the host's certificate, of AutoMTLS
+	socketDirEnv  = "PLUGIN_UNIX_SOCKET_DIR" // where its sockets belong, a folder of each process
+)
 
 // mutualTLS is what go-plugin's AutoMTLS does, for one start of one plugin: a
 // fresh certificate of the host, which the plugin is given by environment and

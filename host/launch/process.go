@@ -42,12 +42,12 @@ type process struct {
 // also later, is kept out of all that the plugin prints.
 func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *hider) (*process, error) {
 	p := &process{}
-	log := hclog.Logger(discreet{o.Logger, hide})
+	log := hclog.Logger(discreet{o.Logger, hide, newLogBudget(time.Now())})
 	run, err := newRunner(v, nil)
 	if err != nil {
 		return nil, v.fault("start", nil, err)
 	}
-	run.limits, run.tail.hide = o.Limits, hide
+	run.limits, run.tail.hide, run.sockets = o.Limits, hide, sockets
 	p.run = run
 	tlsConfig, certificate, err := mutualTLS()
 	if err != nil {
@@ -82,15 +82,16 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 		c, err := p.client.Client()
 		done <- started{c, err}
 	}()
-	timeout := time.NewTimer(o.StartTimeout)
-	defer timeout.Stop()
+	timeout := make(chan struct{})
+	patience := newAlarm(o.StartTimeout, func() { close(timeout) })
+	defer patience.stop()
 	var s started
 	select {
 	case s = <-done:
 	case <-ctx.Done():
 		_ = run.Kill(ctx)
 		s = started{err: ctx.Err()}
-	case <-timeout.C:
+	case <-timeout:
 		_ = run.Kill(ctx)
 		s = started{err: fmt.Errorf("no handshake within %v", o.StartTimeout)}
 	}
@@ -122,6 +123,8 @@ func (v *verified) startFault(p *process, err error) error {
 		return fmt.Errorf("plugin %s: start: %w", v.Name, err)
 	case strings.Contains(stderr, "This binary is a plugin"), strings.Contains(stderr, "is a plugin. These are not meant"):
 		return v.fault("handshake", p, errors.New("it is a plugin for another host: it does not know the magic cookie VAEGUARD_PLUGIN=classifier"))
+	case p.run.long.Load():
+		return v.fault("handshake", p, fmt.Errorf("its first line on stdout has more than %d bytes, and belongs to the handshake", maxHandshake))
 	case strings.Contains(text, "Failed to read any lines"), strings.Contains(text, "exited before we could connect"):
 		// It was gone before go-plugin killed it, which on a busy machine may
 		// be seen to end only then: its end is its own.
@@ -132,6 +135,8 @@ func (v *verified) startFault(p *process, err error) error {
 		return v.fault("handshake", p, fmt.Errorf("it printed %q to stdout, which belongs to the handshake: print to stderr", clip(line)))
 	case strings.Contains(text, "parsing core protocol version"):
 		return v.fault("handshake", p, errors.New("it printed something else to stdout, which belongs to the handshake: print to stderr"))
+	case strings.HasPrefix(text, "it names "):
+		return v.fault("handshake", p, err)
 	case strings.Contains(text, "incompatible API version"):
 		return v.fault("handshake", p, fmt.Errorf("it speaks another version of the protocol than 1 (%s)", clip(text)))
 	case strings.Contains(text, "exec format error"):
@@ -162,6 +167,7 @@ func (p *process) end() {
 		}
 		_ = p.run.Kill(context.Background())
 		p.run.dead(killGrace)
+		p.run.gone(killGrace)
 		select {
 		case <-done:
 		case <-time.After(killGrace): // its sockets go with their folder

@@ -3,6 +3,7 @@ package launch
 import (
 	"context"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"strconv"
@@ -26,9 +27,27 @@ type raw struct {
 }
 
 func serveRaw() {
-	plugin.Serve(&plugin.ServeConfig{
-		HandshakeConfig: wire.Handshake(), Plugins: plugin.PluginSet{wire.PluginName: &raw{}}, GRPCServer: plugin.DefaultGRPCServer,
-	})
+	if place := os.Getenv("RAW_ALONE"); place != "" {
+		if _, err := os.OpenFile(place, os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+			panic(err)
+		}
+	}
+	if os.Getenv("RAW_STDIN") != "ignored" {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(0)
+		}()
+	}
+	server := plugin.DefaultGRPCServer
+	if os.Getenv("RAW_GRPC") != "default" {
+		server = func(o []grpc.ServerOption) *grpc.Server {
+			return grpc.NewServer(append(o, grpc.MaxRecvMsgSize(math.MaxInt32))...)
+		}
+	}
+	plugin.Serve(&plugin.ServeConfig{HandshakeConfig: wire.Handshake(), Plugins: plugin.PluginSet{wire.PluginName: &raw{}}, GRPCServer: server})
+	if os.Getenv("RAW_END") == "stays" {
+		time.Sleep(time.Hour)
+	}
 }
 
 func (r *raw) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
@@ -49,8 +68,14 @@ func (r *raw) Describe(context.Context, *proto.DescribeRequest) (*proto.Describe
 	if text := os.Getenv("RAW_CLASSES"); text != "" {
 		classes, _ = strconv.ParseInt(text, 10, 64)
 	}
+	features := int64(1)
+	if text := os.Getenv("RAW_FEATURES"); text != "" {
+		features, _ = strconv.ParseInt(text, 10, 64)
+	}
+	digest := "raw"
+	conformRaw(&digest, nil, 0)
 	return &proto.DescribeResponse{
-		Name: "raw", InputShape: []int64{1}, Layout: proto.Layout_FLAT, NumClasses: classes,
+		Digest: digest, Name: "raw", InputShape: []int64{features}, Layout: proto.Layout_FLAT, NumClasses: classes,
 		Output: proto.OutputKind_LOGITS, Gradient: proto.GradientKind_NONE, Ready: true, Trainable: true,
 	}, nil
 }
@@ -71,6 +96,7 @@ func (r *raw) Fit(s grpc.BidiStreamingServer[proto.FitRequest, proto.FitEvent]) 
 func (r *raw) Predict(_ context.Context, m *proto.PredictRequest) (*proto.PredictResponse, error) {
 	n := m.X.Shape[0]
 	y := &proto.Tensor{Dtype: proto.DType_F32, Shape: []int64{n, 2}, Data: make([]byte, 8*n)}
+	conformRaw(nil, y.Data, n)
 	switch m.X.Data[3] { // the sign and exponent of x[0]
 	case 0:
 	case 0x3f: // 1

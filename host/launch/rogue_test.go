@@ -50,14 +50,17 @@ func TestMain(m *testing.M) {
 		fmt.Println("1|2|unix|/nowhere|grpc|")
 		time.Sleep(time.Minute)
 	case "netrpc":
-		fmt.Println("1|1|unix|/nowhere|netrpc|")
+		fmt.Println("1|1|tcp|127.0.0.1:1|netrpc|")
 		time.Sleep(time.Minute)
 	case "garbage":
 		_, _ = os.Stdout.Write(bytes.Repeat([]byte{0, 0xff, '|', 0x80}, 1000))
 		fmt.Println()
 		time.Sleep(time.Minute)
 	case "wrongpath":
-		fmt.Println("1|1|unix|/nowhere/at/all|grpc|")
+		fmt.Println("1|1|unix|" + os.Getenv(socketDirEnv) + "/no/such/socket|grpc|")
+		time.Sleep(time.Minute)
+	case "elsewhere":
+		fmt.Println("1|1|" + os.ExpandEnv(os.Getenv("ELSEWHERE")) + "|grpc|")
 		time.Sleep(time.Minute)
 	case "dwindle": // as a killed process on a busy machine: its pipes first
 		_, _ = os.Stdout.Close(), os.Stderr.Close()
@@ -80,8 +83,10 @@ func TestMain(m *testing.M) {
 		serveRecorded()
 	case "deaf": // neither the SDK nor its watch of stdin
 		time.Sleep(time.Hour)
-	case "deafhost":
-		actDeafHost()
+	case "scatter":
+		actScatter()
+	case "scatterhost":
+		actScatterHost()
 	case "host":
 		actHost()
 	default:
@@ -355,22 +360,4 @@ func actHost() {
 	}
 	fmt.Println(c.replicas[0].p.run.ID(), c.sockets.path)
 	time.Sleep(time.Minute)
-}
-
-// actDeafHost starts a plugin that watches nothing and waits to be killed.
-func actDeafHost() {
-	c := act("deaf")
-	v, err := c.verify("")
-	if err != nil {
-		panic(err)
-	}
-	r, err := newRunner(v, c.Env)
-	if err != nil {
-		panic(err)
-	}
-	if err := r.Start(context.Background()); err != nil {
-		panic(err)
-	}
-	fmt.Println(r.cmd.Process.Pid)
-	time.Sleep(time.Hour)
 }

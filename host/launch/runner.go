@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -22,9 +23,11 @@ import (
 )
 
 const (
-	tailLines = 12      // of stderr, kept for an error
-	tailWidth = 400     // bytes of each
-	tailRead  = 8 << 10 // bytes of each that are looked through for secrets
+	tailLines = 12  // of stderr, kept for an error
+	tailWidth = 400 // bytes of each
+	// maxHandshake is where go-plugin stops to read a line on stdout.
+	maxHandshake = 64 << 10
+	tailRead     = 8 << 10 // bytes of each that are looked through for secrets
 	// deathNotice is how long a process that is ending by itself may take to show
 	// it: what it died of is then not hidden by a kill.
 	deathNotice = 20 * time.Millisecond
@@ -38,6 +41,7 @@ const (
 type osRunner struct {
 	name string
 	cmd  *exec.Cmd
+	proc child    // set by Start
 	own  *os.File // the descriptor that is executed; nil: by path
 
 	shadow *shadow // copies of what it runs, which go with it
@@ -46,11 +50,13 @@ type osRunner struct {
 	stdout, stderr *os.File // the host's ends
 	theirs         []*os.File
 
-	limits Limits
-	excess atomic.Pointer[string] // what it was killed for; nil: nothing
+	limits  Limits
+	sockets string                 // the folder of its socket; "": anywhere
+	excess  atomic.Pointer[string] // what it was killed for; nil: nothing
 
 	tail    tail
-	started chan struct{} // closed by Start, when cmd.Process is set
+	long    atomic.Bool   // its first line on stdout is too long
+	started chan struct{} // closed by Start, when proc is set
 	exited  chan struct{} // closed when the process is gone and reaped
 	drained chan struct{} // closed when stderr was read to its end
 	waitErr error         // valid after exited
@@ -102,7 +108,7 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 // Start starts the process and waits for its end in the background.
 func (r *osRunner) Start(context.Context) error {
 	closeInherited()
-	err := r.limits.start(r.cmd, r.exited)
+	proc, err := startChild(r.cmd, r.limits, r.exited)
 	for _, f := range r.theirs {
 		_ = f.Close()
 	}
@@ -114,13 +120,13 @@ func (r *osRunner) Start(context.Context) error {
 		close(r.exited)
 		return err
 	}
+	r.proc = proc
 	close(r.started)
 	if r.limits.MemoryMB > 0 {
 		go r.watch()
 	}
 	go func() {
-		r.waitErr = r.cmd.Wait()
-		killGroup(r.cmd.Process) // what it left running
+		r.waitErr = proc.wait()
 		close(r.exited)
 		_ = r.stdin.Close()
 		if r.own != nil {
@@ -162,8 +168,17 @@ func (r *osRunner) Kill(context.Context) error {
 		return nil
 	}
 	r.killed.Store(true)
-	killGroup(r.cmd.Process)
+	r.proc.kill()
 	return nil
+}
+
+// gone waits until nothing is left of what was started, for at most d.
+func (r *osRunner) gone(d time.Duration) {
+	select {
+	case <-r.started:
+		r.proc.gone(d)
+	default:
+	}
 }
 
 // dead reports whether the process has ended, waiting for at most d.
@@ -192,12 +207,15 @@ func (r *osRunner) exitReport() (exit string, lines []string) {
 		case <-r.drained:
 		case <-time.After(2 * pipeGrace):
 		}
-		var e *exec.ExitError
+		var e interface {
+			error
+			Exited() bool
+		}
 		switch {
 		case r.waitErr == nil:
 			exit = "exit status 0"
 		case errors.As(r.waitErr, &e) && !(r.killed.Load() && !e.Exited()):
-			exit = e.String()
+			exit = e.Error()
 		}
 	default:
 	}
@@ -205,7 +223,28 @@ func (r *osRunner) exitReport() (exit string, lines []string) {
 }
 
 // Stdout is read by go-plugin until its end.
-func (r *osRunner) Stdout() io.ReadCloser { return pipeEnd{File: r.stdout} }
+func (r *osRunner) Stdout() io.ReadCloser {
+	return pipeEnd{File: r.stdout, tee: &greeting{long: &r.long}}
+}
+
+// greeting sees whether the first line of a stream is too long for a handshake.
+type greeting struct {
+	n     int
+	ended bool
+	long  *atomic.Bool
+}
+
+func (f *greeting) write(b []byte) {
+	if f.ended {
+		return
+	}
+	line, _, ended := bytes.Cut(b, []byte{'\n'})
+	f.n += len(line)
+	f.ended = ended || f.n >= maxHandshake
+	if f.n >= maxHandshake {
+		f.long.Store(true)
+	}
+}
 
 // Stderr is read by go-plugin until its end; the last lines are kept.
 func (r *osRunner) Stderr() io.ReadCloser {
@@ -219,7 +258,7 @@ func (r *osRunner) Name() string { return r.name }
 func (r *osRunner) ID() string {
 	select {
 	case <-r.started:
-		return strconv.Itoa(r.cmd.Process.Pid)
+		return strconv.Itoa(r.proc.pid())
 	default:
 		return ""
 	}
@@ -228,8 +267,22 @@ func (r *osRunner) ID() string {
 // Diagnose adds nothing: exitReport does.
 func (r *osRunner) Diagnose(context.Context) string { return "" }
 
-// PluginToHost leaves addresses as they are: both live on one machine.
+// PluginToHost leaves addresses as they are, since both live on one machine, and refuses
+// those elsewhere: a plugin does not choose whom the host calls.
 func (r *osRunner) PluginToHost(network, address string) (string, string, error) {
+	switch network {
+	case "tcp":
+		at, err := netip.ParseAddrPort(address)
+		if err != nil || !at.Addr().IsLoopback() {
+			return "", "", fmt.Errorf("it names the address %q, want a port of 127.0.0.1", clip(address))
+		}
+	case "unix":
+		if r.sockets != "" && !within(r.sockets, address) {
+			return "", "", fmt.Errorf("it names the socket %q, want one in the folder of "+socketDirEnv, clip(address))
+		}
+	default:
+		return "", "", fmt.Errorf("it names an address of %q, want unix or tcp", clip(network))
+	}
 	return network, address, nil
 }
 
@@ -241,7 +294,7 @@ func (r *osRunner) HostToPlugin(network, address string) (string, string, error)
 // pipeEnd reads a pipe that may be closed under it: that is its end.
 type pipeEnd struct {
 	*os.File
-	tee   *tail
+	tee   interface{ write([]byte) } // nil: nobody
 	ended func()
 }
 

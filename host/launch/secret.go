@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -105,7 +106,8 @@ func (e *redacted) Unwrap() error { return e.err }
 // discreet is a logger that hides.
 type discreet struct {
 	hclog.Logger
-	hide *hider
+	hide   *hider
+	budget *logBudget
 }
 
 func (d discreet) args(list []any) []any {
@@ -123,6 +125,16 @@ func (d discreet) args(list []any) []any {
 
 // Log writes one line of what a plugin printed, and hides what Trace, Debug, Info, Warn and Error hide too.
 func (d discreet) Log(level hclog.Level, msg string, args ...any) {
+	if level < d.GetLevel() {
+		return
+	}
+	ok, before := d.budget.take(level, time.Now())
+	if !ok {
+		return
+	}
+	if before != "" {
+		d.Logger.Log(level, before)
+	}
 	d.Logger.Log(level, wire.Text(d.hide.text(msg), wire.MaxText), d.args(args)...)
 }
 
@@ -134,9 +146,11 @@ func (d discreet) Error(msg string, args ...any) { d.Log(hclog.Error, msg, args.
 
 // With and the names keep hiding.
 func (d discreet) With(args ...any) hclog.Logger {
-	return discreet{d.Logger.With(d.args(args)...), d.hide}
+	return discreet{d.Logger.With(d.args(args)...), d.hide, d.budget}
 }
-func (d discreet) Named(name string) hclog.Logger { return discreet{d.Logger.Named(name), d.hide} }
+func (d discreet) Named(name string) hclog.Logger {
+	return discreet{d.Logger.Named(name), d.hide, d.budget}
+}
 func (d discreet) ResetNamed(name string) hclog.Logger {
-	return discreet{d.Logger.ResetNamed(name), d.hide}
+	return discreet{d.Logger.ResetNamed(name), d.hide, d.budget}
 }

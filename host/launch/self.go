@@ -34,6 +34,10 @@ type Shipped struct {
 // shipped plugin.
 const shippedEnv = "VAEGUARD_SHIPPED_PLUGIN"
 
+// supervisorEnv names the variable by which a host asks its own program to be the
+// supervisor of a plugin.
+const supervisorEnv = "VAEGUARD_SUPERVISOR"
+
 // errNoHook is for programs that would fork themselves without end.
 var errNoHook = errors.New("a shipped plugin runs as a subprocess of this program, which has not called builtin.ServeIfPlugin(): make that the first line of main, or of TestMain")
 
@@ -43,8 +47,10 @@ var linked atomic.Pointer[registry.Table[Shipped]]
 
 // ServeIfPlugin is the hook of shipped plugins, the first line of main or of
 // TestMain: if this process was started to be one of the table, it serves it
-// and exits. Otherwise it only notes that Self works in this program.
+// and exits. Otherwise it only notes that Self works in this program, and that on Linux
+// a plugin can have this program as its supervisor.
 func ServeIfPlugin(table registry.Table[Shipped]) {
+	superviseIfAsked()
 	name, asked := os.LookupEnv(shippedEnv)
 	if !asked {
 		linked.Store(&table)

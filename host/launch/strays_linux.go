@@ -13,7 +13,7 @@ import (
 // programs in sessions of their own, which no process group holds. They are known by
 // the environment that they were given; one that was started without it stays.
 func killStrays(sockets string) {
-	mark := append([]byte{0}, "PLUGIN_UNIX_SOCKET_DIR="+sockets+"/"...) // each process has a folder of its own in it
+	mark := append([]byte{0}, socketDirEnv+"="+sockets+"/"...) // each process has a folder of its own in it
 	found, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		return

@@ -244,7 +244,7 @@ func (c *Classifier) launch(ctx context.Context) (*process, error) {
 
 // configure hands the config to a fresh process, and describes it.
 func (c *Classifier) configure(ctx context.Context, p *process) error {
-	call, cancel := context.WithTimeout(ctx, c.o.StartTimeout)
+	call, cancel := patient(ctx, c.o.StartTimeout)
 	defer cancel()
 	c.mu.RLock()
 	conf, before := c.config, c.wire
@@ -274,7 +274,7 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 	case err == nil:
 	case ctx.Err() != nil:
 		return fmt.Errorf("plugin %s: %s: %w", c.cmd.Name, op, ctx.Err())
-	case errors.Is(call.Err(), context.DeadlineExceeded):
+	case late(call):
 		return c.fault(op, p, fmt.Errorf("no answer within %v", c.o.StartTimeout))
 	case errors.Is(err, sdk.Unimplemented):
 		return c.fault("handshake", p, fmt.Errorf("it does not serve vaeguard.classifier.v1: %w", err))
@@ -361,17 +361,11 @@ func try[T any](ctx context.Context, c *Classifier, r *replica, op string, timeo
 func once[T any](ctx context.Context, p *process, timeout time.Duration, call func(context.Context, *process) (T, error)) (v T, hung bool, err error) {
 	if timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
+		ctx, cancel = patient(ctx, timeout)
 		defer cancel()
 	}
 	v, err = call(ctx, p)
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		// The plugin's server knows the deadline too and may cancel first.
-		if end, ok := ctx.Deadline(); ok && time.Until(end) < exitNotice {
-			<-ctx.Done()
-		}
-	}
-	return v, err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded), err
+	return v, err != nil && late(ctx), err
 }
 
 // givenUp adds to a fault that it has happened too often.

@@ -39,7 +39,9 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 
 // Finding is the result of one check.
 type Finding struct {
-	Name     string   `json:"name"` // info, range, probabilities, repeat, batch, gradient, hidden, differentiate, concurrent
+	// Name is info, range, probabilities, repeat, batch, gradient, order, hidden,
+	// differentiate or concurrent.
+	Name     string   `json:"name"`
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
 	Suggests string   `json:"suggests,omitempty"` // what a failure looks like, or ""
@@ -64,8 +66,8 @@ type Options struct {
 	// legal range, or standard normal if it is unknown.
 	Rows *tensor.Tensor
 	Seed uint64
-	// Thorough adds concurrent calls, and that Forward and its Pullback agree
-	// with Predict and Gradient.
+	// Thorough adds concurrent calls, rows in another order, and that Forward and its
+	// Pullback agree with Predict and Gradient.
 	Thorough bool
 }
 
@@ -93,7 +95,7 @@ func Classifier(ctx context.Context, c sdk.Classifier, o Options) ([]Finding, er
 	}
 	steps := []func(context.Context) error{p.ranges, p.outputs, p.repeat, p.batch, p.gradient}
 	if o.Thorough {
-		steps = append(steps, p.differentiate, p.concurrent)
+		steps = append(steps, p.order, p.differentiate, p.concurrent)
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {

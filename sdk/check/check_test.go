@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/sdk"
@@ -20,7 +21,7 @@ type liar struct {
 	info     func(*sdk.Info)
 	output   func(calls int, y *tensor.Tensor)
 	gradient func(x, dx *tensor.Tensor) *tensor.Tensor
-	calls    int
+	calls    int32 // counted atomically: some come at the same time
 }
 
 func (l *liar) Info(ctx context.Context) (sdk.Info, error) {
@@ -33,8 +34,8 @@ func (l *liar) Info(ctx context.Context) (sdk.Info, error) {
 
 func (l *liar) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
 	y, err := l.Fake.Predict(ctx, x)
-	if l.calls++; l.output != nil && err == nil {
-		l.output(l.calls, y)
+	if n := atomic.AddInt32(&l.calls, 1); l.output != nil && err == nil {
+		l.output(int(n), y)
 	}
 	return y, err
 }
@@ -55,6 +56,10 @@ func scaled(s float32) func(_, dx *tensor.Tensor) *tensor.Tensor {
 		return dx
 	}
 }
+
+// firstAlone is the call of check.Classifier that asks for the first row alone: after the
+// batch and its repetition.
+const firstAlone = 3
 
 // sigmoids turns scores into independent logistic functions of each.
 func sigmoids(_ int, y *tensor.Tensor) {
@@ -113,6 +118,13 @@ func TestLiarsAreFound(t *testing.T) {
 			"repeat", check.Fail, "the same bits"},
 		{"batch statistics", liar{output: func(_ int, y *tensor.Tensor) { y.Data[0] += float32(y.N()) }},
 			"batch", check.Fail, "batch statistics"},
+		{"the first row's place", liar{output: func(n int, y *tensor.Tensor) {
+			if y.N() > 1 {
+				y.Row(0)[0]++
+			} else if n == firstAlone {
+				y.Data[0]++ // consistent where the others look
+			}
+		}}, "order", check.Fail, "a row's place in the batch"},
 		{"wrong sign", liar{gradient: scaled(-1)}, "gradient", check.Fail, "the wrong sign"},
 		{"mean over the batch", liar{gradient: scaled(1. / 16)}, "gradient", check.Fail, "a factor of N"},
 		{"factor", liar{gradient: scaled(3)}, "gradient", check.Fail, "a factor of 3"},
@@ -153,7 +165,7 @@ func TestLiarsAreFound(t *testing.T) {
 			if c.name == "gradient of the probabilities" {
 				subject = probabilityGradient{l.Fake}
 			}
-			findings, err := check.Classifier(ctx, subject, check.Options{})
+			findings, err := check.Classifier(ctx, subject, check.Options{Thorough: c.finding == "order"})
 			if err != nil {
 				t.Fatal(err)
 			}

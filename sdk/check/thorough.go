@@ -9,6 +9,27 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
+// order asks for the rows backwards, with one of them in several places: an answer goes
+// by the row, not by where it stands or what stood there before.
+func (p *probe) order(ctx context.Context) error {
+	rows := make([]int, p.x.N())
+	for i := range rows {
+		rows[i] = len(rows) - 1 - i
+		if i%5 == 3 {
+			rows[i] = 1
+		}
+	}
+	y, err := p.c.Predict(ctx, p.x.Gather(rows))
+	if err != nil {
+		return err
+	}
+	p.compare("order", "rows in another order", p.y.Gather(rows), y, sameWarn)
+	if f := &p.findings[len(p.findings)-1]; f.Severity == Fail {
+		f.Suggests = "answers that go by a row's place in the batch, or by the batch before"
+	}
+	return nil
+}
+
 // differentiate compares the fast path with the plain calls, and looks at the
 // hidden layers.
 func (p *probe) differentiate(ctx context.Context) error {

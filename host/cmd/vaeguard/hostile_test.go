@@ -53,23 +53,29 @@ func TestHostileInputs(t *testing.T) {
 		}
 	}
 	page.WriteString("\n")
+	rewrite(t, tableBegin, tableEnd, page.String(), "TestHostileInputs")
+}
+
+// rewrite holds that SECURITY.md has a table between two marks, and with -update writes it.
+func rewrite(t *testing.T, begin, end, page, test string) {
+	t.Helper()
 	text, err := os.ReadFile(securityPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, rest, begins := strings.Cut(string(text), tableBegin)
-	old, tail, ends := strings.Cut(rest, tableEnd)
+	head, rest, begins := strings.Cut(string(text), begin)
+	old, tail, ends := strings.Cut(rest, end)
 	if !begins || !ends {
-		t.Fatalf("%s has no place for the table", securityPage)
+		t.Fatalf("%s has no place for the table of %s", securityPage, test)
 	}
 	switch {
-	case old == page.String():
+	case old == page:
 	case *update:
-		if err := os.WriteFile(securityPage, []byte(head+tableBegin+page.String()+tableEnd+tail), 0o644); err != nil {
+		if err := os.WriteFile(securityPage, []byte(head+begin+page+end+tail), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s does not list the bad inputs as they are: go test ./host/cmd/vaeguard -run TestHostileInputs -update", securityPage)
+		t.Errorf("%s does not have the table as it is: go test ./host/cmd/vaeguard -run %s -update", securityPage, test)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 const asProgram = "VAEGUARD_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
+	zooIfAsked()
 	if _, ok := os.LookupEnv(asProgram); ok {
 		cli.Main(builtin.Components(), stuck())
 	}

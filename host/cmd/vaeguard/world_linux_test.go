@@ -154,11 +154,12 @@ func (w *world) processes() []running {
 	return out
 }
 
-// plugins are the processes that p started.
+// plugins are the plugins that p started: the children of its supervisors.
 func (w *world) plugins(p *program) []int {
 	var out []int
-	for _, r := range w.processes() {
-		if r.parent == p.Process.Pid {
+	all := w.processes()
+	for _, r := range all {
+		if slices.Contains(all, running{r.parent, p.Process.Pid}) {
 			out = append(out, r.pid)
 		}
 	}

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package launch
+
+import "os/exec"
+
+// startChild starts cmd as a child of this process: only Linux knows subreapers.
+func startChild(cmd *exec.Cmd, l Limits, exited <-chan struct{}) (child, error) {
+	return startDirect(cmd, l, exited)
+}
+
+func superviseIfAsked() {}
