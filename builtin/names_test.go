@@ -26,6 +26,7 @@ var allowed = map[string]map[string]string{
 	"detect/section.go":      {"confidence": "key of the section threshold"},
 	"detect/methodtest":      {"noise": "prefix of tensors in a detector's file: the stored noise"},
 	"detect/noise.go":        {"noise": "purpose that keys a stream of random numbers"},
+	"cli/attack.go":          {"folder": sourceKey},
 	"cli/calibrate.go":       {"confidence": "flag: that a false-alarm rate holds"},
 	"cli/export.go":          {"onnx": "format of what export writes"},
 	"cli/init_classifier.go": {"standard": "value of vae.normalize, and a step, in the text of a spec"},
