@@ -25,7 +25,11 @@ func lopsidedTable(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	r := rand.New(rand.NewPCG(17, 5))
-	for role, n := range map[string]int{"train": 1500, "calibration": 2500, "test": 2500} {
+	for _, part := range []struct {
+		role string
+		n    int
+	}{{"train", 1500}, {"calibration", 2500}, {"test", 2500}} {
+		role, n := part.role, part.n
 		x, y := tensor.New(n, 24), make([]int, n)
 		for i := range n {
 			switch u := r.Float64(); {

@@ -164,7 +164,7 @@ func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
 	if _, coded := m.(detect.Coded); coded && s.VAE == nil && s.Train != nil && !d.Given("vae") && !d.Given("preset") {
 		errs = append(errs, d.Errorf("train", "there is no vae to train; add the section vae"))
 	}
-	if c, coded := m.(detect.Coded); coded && c.Coding() == vae.Sampled && s.VAE != nil && !s.VAE.Auto && s.VAE.From == "" && s.VAE.LatentDim == 0 && !found.Below("vae.latent_dim") {
+	if c, coded := m.(detect.Coded); coded && c.Coding() == vae.Sampled && s.VAE != nil && !s.VAE.Auto && s.VAE.From == "" && s.VAE.LatentDim == 0 && !found.Below("vae.latent_dim") && !found.At("vae") {
 		if d.Given("vae.latent_dim") {
 			errs = append(errs, d.Errorf("vae.latent_dim", "must be >= 1 and <= 1048576, got 0"))
 		} else {

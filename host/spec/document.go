@@ -120,6 +120,11 @@ func (e Errors) Below(path string) bool {
 	})
 }
 
+// At reports whether one of the errors is about the value at path itself.
+func (e Errors) At(path string) bool {
+	return slices.ContainsFunc(e, func(one Error) bool { return one.Path == path })
+}
+
 // File is the name of the file that was read, or empty.
 func (d *Document) File() string {
 	if d == nil {

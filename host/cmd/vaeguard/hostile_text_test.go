@@ -50,7 +50,7 @@ func hostileSpecs() []hostile {
 		{"spec", "unknown key", parse(head + "sead: 1\n"), `did you mean "seed"`},
 		{"spec", "tag that names a type of Python", parse(head + "seed: !!python/object/apply:os.system [id]\n"), "is not supported"},
 		{"spec", "number beyond 64 bits", parse(head + "seed: 99999999999999999999\n"), "seed: want an integer from 0"},
-		{"spec", "code a billion wide", parse(head + "vae: {latent_dim: 1000000000}\n"), "vae.latent_dim: must be >= 1 and <= 1048576"},
+		{"spec", "code a billion wide", parse(head + "vae: {latent_dim: 1000000000}\n"), "vae.latent_dim: must be >= 0 and <= 1048576"},
 		{"spec", "batch of 2^62 rows", parse(head + "train: {batch_size: 4611686018427387904}\n"), "train.batch_size: must be"},
 		{"spec", "name that leads elsewhere", parse(strings.Replace(head, "name: ", "name: ../../", 1)), "cannot name a folder"},
 		{"spec", "name that reverses what is printed", parse(strings.Replace(head, "name: ", "name: \u202e", 1)), "not printed"},
