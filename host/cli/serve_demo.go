@@ -29,7 +29,7 @@ import (
 // the demo's report is about.
 var demoTraffic = []string{
 	"attacks=[{pgd: {norm: linf, eps: 0.1, steps: 10, step: 0.25}}, {square: {norm: linf, eps: 0.1}}]",
-	"corruptions=[{brightness: {}}, {gaussian_noise: {}}, {contrast: {}}]",
+	"corruptions=[{brightness: {}}, {gaussian_noise: {}}, {pixelate: {}}]",
 }
 
 // The pace of serve demo: one round of its traffic takes a little over a minute.

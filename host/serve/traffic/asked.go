@@ -29,7 +29,13 @@ func (a *asked) Info(context.Context) (sdk.Info, error) {
 
 // Predict implements sdk.Classifier.
 func (a *asked) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
+	if !time.Now().Before(a.g.until) {
+		return nil, errOver
+	}
 	r, err := a.g.ask(ctx, a.client, x, detect.Include{Probabilities: true})
+	if passes(err) {
+		return nil, errOver // the attacker gives up for now
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,11 @@ type generator struct {
 	at     int   // in order
 	sent   int   // rows of users
 	round  int
+	until  time.Time // when the phase ends
 }
+
+// errOver ends an attack with its phase.
+var errOver = errors.New("the phase is over")
 
 // Run goes through clean rows, each of the attacks and a corruption, again and again,
 // until ctx is done, which is no error.
@@ -75,10 +79,7 @@ func Run(ctx context.Context, o Options) error {
 
 func (g *generator) run(ctx context.Context) error {
 	for ; ; g.round++ {
-		phases := []struct {
-			name string
-			run  func(context.Context) error
-		}{{"clean rows", g.clean}}
+		phases := []phase{{"clean rows", g.clean}}
 		for _, a := range g.Attacks {
 			if a.Attack.Needs() == attack.NeedsGradients {
 				phases = append(phases, phase{a.Name + ", among clean rows", func(ctx context.Context) error { return g.crafted(ctx, a.Attack) }})
@@ -92,14 +93,9 @@ func (g *generator) run(ctx context.Context) error {
 		}
 		for _, p := range phases {
 			g.Tell(p.name)
-			during, cancel := context.WithTimeout(ctx, g.Phase)
-			err := p.run(during)
-			over := during.Err() != nil
-			cancel()
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case err != nil && !over:
+			// A request that the end of a phase cut short would look like a fault.
+			g.until = time.Now().Add(g.Phase)
+			if err := p.run(ctx); err != nil && !errors.Is(err, errOver) {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 		}
@@ -107,7 +103,7 @@ func (g *generator) run(ctx context.Context) error {
 }
 
 // phase is one kind of traffic.
-type phase = struct {
+type phase struct {
 	name string
 	run  func(context.Context) error
 }
@@ -125,20 +121,21 @@ func (g *generator) user() string {
 	return fmt.Sprintf("user-%d", g.sent/visits+1)
 }
 
-// pace calls send, at Rate, until ctx is done.
+// pace calls send, at Rate, until the phase is over.
 func (g *generator) pace(ctx context.Context, send func() error) error {
 	tick := time.NewTicker(time.Duration(float64(time.Second) / g.Rate))
 	defer tick.Stop()
-	for {
+	for time.Now().Before(g.until) {
 		if err := send(); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}
+	return nil
 }
 
 // clean sends rows as they are.
@@ -187,14 +184,13 @@ func (g *generator) session(ctx context.Context, a attack.Attack) error {
 	info := m.Detector().Info()
 	done()
 	asked := &asked{g: g, info: info, client: fmt.Sprintf("prober-%d", g.round+1), rest: time.Duration(float64(time.Second) / g.Rate)}
-	for n := uint64(0); ctx.Err() == nil; n++ {
+	for n := uint64(0); ; n++ {
 		i := g.next()
 		_, err := attack.Run(ctx, asked, g.Rows.X.Rows(i, i+1), g.Rows.Labels[i:i+1], a, attack.Options{Seed: g.Seed + n, Queries: 200})
 		if err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // drift sends rows that something natural has changed.
@@ -225,12 +221,17 @@ func (g *generator) drift(ctx context.Context, c evaluate.Corruption) error {
 // send has rows judged. What passes by itself is no error: the server says so.
 func (g *generator) send(ctx context.Context, client string, x *tensor.Tensor) error {
 	_, err := g.ask(ctx, client, x, detect.Include{})
-	var busy *judge.OverloadedError
-	var away *judge.UnavailableError
-	if errors.As(err, &busy) || errors.As(err, &away) {
+	if passes(err) {
 		return nil
 	}
 	return err
+}
+
+// passes reports whether an error is of the moment.
+func passes(err error) bool {
+	var busy *judge.OverloadedError
+	var away *judge.UnavailableError
+	return errors.As(err, &busy) || errors.As(err, &away)
 }
 
 // ask has rows judged.
