@@ -44,8 +44,8 @@ type Options struct {
 // way is what the requests say of how they came.
 const way = "demo"
 
-// visits is how many rows one of the users sends before another comes, so that
-// nobody sends the same row twice.
+// visits is how many rows one of the users sends before another comes. With each
+// phase another comes too, so that nobody sends the same row twice.
 const visits = 40
 
 // generator is a run.
@@ -54,7 +54,8 @@ type generator struct {
 	random *rand.Rand
 	order  []int // of the rows
 	at     int   // in order
-	sent   int   // rows of users
+	users  int   // that have come
+	left   int   // rows that the last one of them sends yet
 	round  int
 	until  time.Time // when the phase ends
 }
@@ -94,7 +95,7 @@ func (g *generator) run(ctx context.Context) error {
 		for _, p := range phases {
 			g.Tell(p.name)
 			// A request that the end of a phase cut short would look like a fault.
-			g.until = time.Now().Add(g.Phase)
+			g.until, g.left = time.Now().Add(g.Phase), 0
 			if err := p.run(ctx); err != nil && !errors.Is(err, errOver) {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -117,8 +118,11 @@ func (g *generator) next() int {
 
 // user names who sends the next row.
 func (g *generator) user() string {
-	g.sent++
-	return fmt.Sprintf("user-%d", g.sent/visits+1)
+	if g.left == 0 {
+		g.users, g.left = g.users+1, min(visits, len(g.order))
+	}
+	g.left--
+	return fmt.Sprintf("user-%d", g.users)
 }
 
 // pace calls send, at Rate, until the phase is over.
