@@ -31,7 +31,7 @@ var floors = []floor{
 	{"the host", "host"},
 	{"many runs, and suites that need the host", "host/grid host/classifiertest host/serve/servetest host/scoring"},
 	{"a request to the server", "host/serve/judge"},
-	{"ways into the server, and those who watch it", "host/serve/oip host/serve/watch"},
+	{"ways into the server, and those who watch it", "host/serve/oip host/serve/watch host/serve/traffic"},
 	{"the server", "host/serve"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps builtin/trackers builtin/presets"},
@@ -39,7 +39,7 @@ var floors = []floor{
 	{"classifiers that are networks", "builtin/classifiers/mlp builtin/classifiers/cnn"},
 	{"the classifiers that ship", "builtin/classifiers"},
 	{"the box", "builtin"},
-	{"programs", "host/cmd/vaeguard host/cli/clitest builtin/datasets/gen plugins/classifier-mlp plugins/classifier-cnn plugins/classifier-onnx plugins/classifier-oip " +
+	{"programs", "host/cmd/vaeguard host/cli/clitest builtin/datasets/gen plugins/classifier-mlp plugins/classifier-cnn plugins/classifier-onnx plugins/classifier-oip host/serve/deploy/image " +
 		"examples examples/embed examples/quickstart examples/model-server examples/own-attack examples/own-layer examples/own-method examples/own-verb examples/own-format examples/table sdk/python"},
 }
 

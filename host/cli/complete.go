@@ -38,7 +38,7 @@ func (a *app) complete(c *cobra.Command) {
 		}
 	})
 	words := strings.Fields(strings.ReplaceAll(strings.NewReplacer("[", "", "]", "").Replace(c.Use), "...", "…"))
-	if len(words) < 2 || c.ValidArgsFunction != nil || c.HasSubCommands() {
+	if len(words) < 2 || c.ValidArgsFunction != nil || c.HasSubCommands() && c.RunE == nil {
 		return
 	}
 	words = words[1:]

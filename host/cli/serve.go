@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,7 +22,7 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	var set []string
-	listen := map[string]*string{}
+	var where listenFlags
 	c := &cobra.Command{
 		Use:   "serve SERVER|DETECTOR…",
 		Short: "Serve guards over HTTP and gRPC",
@@ -32,50 +34,85 @@ func (a *app) serveCommand() *cobra.Command {
 			if code, was := serve.AsInit(); was {
 				os.Exit(code)
 			}
-			for _, name := range listeners {
-				if at := *listen[name]; at == "off" {
-					set = append(set, "listen."+name+`=""`)
-				} else if at != "" {
-					set = append(set, "listen."+name+"="+strconv.Quote(at))
-				}
-			}
-			s, err := a.serverSpec(args, set)
+			s, err := a.serverSpec(args, where.set(set))
 			if err != nil {
 				return err
 			}
-			if err := a.stdout.open(); err != nil {
-				return err
-			}
-			log := a.serverLogger(cmd.Flags().Changed("log-level"))
-			server := serve.New(s, serve.Options{
-				Components: a.c, Host: host.Options{Threads: a.threads, Logger: log}, Logger: log, Access: a.stderr, Listening: a.listening,
-			})
-			hangUp := make(chan os.Signal, 1)
-			signal.Notify(hangUp, syscall.SIGHUP)
-			defer signal.Stop(hangUp)
-			reload := make(chan struct{})
-			go func() {
-				for {
-					select {
-					case <-hangUp:
-					case <-cmd.Context().Done():
-						return
-					}
-					select {
-					case reload <- struct{}{}:
-					case <-cmd.Context().Done():
-						return
-					}
-				}
-			}()
-			return server.Run(cmd.Context(), reload)
+			return a.serve(cmd, s, nil, a.listening)
 		},
 	}
-	for _, name := range listeners {
-		listen[name] = c.Flags().String(name, "", "where "+name+" listens: HOST:PORT, unix:PATH or off, instead of what the file says")
-	}
+	where.add(c)
 	c.Flags().StringArrayVar(&set, "set", nil, "override a value: limits.deadline=2s")
+	c.AddCommand(a.serveDemoCommand())
 	return c
+}
+
+// serve runs a server until its command is to end, and beside it, unless nil, what
+// asks it, which ends the server if it fails.
+func (a *app) serve(cmd *cobra.Command, s *serve.Spec, beside func(context.Context, *serve.Server, hclog.Logger) error, listening func(string, net.Addr)) error {
+	if err := a.stdout.open(); err != nil {
+		return err
+	}
+	log := a.serverLogger(cmd.Flags().Changed("log-level"))
+	server := serve.New(s, serve.Options{
+		Components: a.c, Host: host.Options{Threads: a.threads, Logger: log}, Logger: log, Access: a.stderr, Listening: listening,
+	})
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	defer signal.Stop(hangUp)
+	reload := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangUp:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case reload <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	asked := make(chan error, 1)
+	go func() {
+		var err error
+		if beside != nil {
+			if err = beside(ctx, server, log); err != nil {
+				cancel()
+			}
+		}
+		asked <- err
+	}()
+	err := server.Run(ctx, reload)
+	cancel()
+	return errors.Join(err, <-asked)
+}
+
+// listenFlags are flags for where a server listens.
+type listenFlags map[string]*string
+
+// add adds them to a command.
+func (f *listenFlags) add(c *cobra.Command) {
+	*f = listenFlags{}
+	for _, name := range listeners {
+		(*f)[name] = c.Flags().String(name, "", "where "+name+" listens: HOST:PORT, unix:PATH or off, instead of what the file says")
+	}
+}
+
+// set adds to overrides what the flags say.
+func (f listenFlags) set(overrides []string) []string {
+	for _, name := range listeners {
+		if at := *f[name]; at == "off" {
+			overrides = append(overrides, "listen."+name+`=""`)
+		} else if at != "" {
+			overrides = append(overrides, "listen."+name+"="+strconv.Quote(at))
+		}
+	}
+	return overrides
 }
 
 // listeners are those that have a flag.

@@ -61,6 +61,8 @@ const (
 	keptRows   = 12   // flagged rows that the page shows
 	keptTimes  = 2048 // latencies that quantiles are of
 	maxNumbers = 4096 // of a flagged row that is kept
+	keptPast   = 300  // martingale values, one a second at most, that the page draws
+	shownNames = 5    // clients that the page names
 )
 
 // state is what is known of one version of a model.
@@ -83,6 +85,8 @@ type state struct {
 	names                      []string
 	times                      []time.Duration // a ring
 	next                       int
+	past                       []float64 // the martingale, the newest last
+	noted                      time.Time // when its last was
 	last                       []Flagged // the newest first
 	rebuilt                    time.Time // when one of them was reconstructed
 }
@@ -165,6 +169,7 @@ func (s *state) take(e judge.Event) (all Sightings, similar int) {
 	r, x := e.Result, e.Request.Rows.X
 	if e.Request.Samples == 0 { // fewer samples are another statistic
 		s.martingale.Add(r.Score...)
+		s.note(e.Start)
 	}
 	for i := range x.N() {
 		s.rows++
@@ -192,6 +197,18 @@ func (s *state) take(e judge.Event) (all Sightings, similar int) {
 	}
 	s.next = (s.next + 1) % keptTimes
 	return all, similar
+}
+
+// note remembers the martingale for the page.
+func (s *state) note(now time.Time) {
+	if now.Sub(s.noted) < interval {
+		return
+	}
+	s.noted = now
+	if len(s.past) == keptPast {
+		s.past = append(s.past[:0], s.past[1:]...)
+	}
+	s.past = append(s.past, s.martingale.Log10())
 }
 
 // keep puts a flagged row before the others.

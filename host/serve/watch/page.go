@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -27,7 +28,9 @@ type View struct {
 	P                       []int64 // p-values in 20 equal buckets
 	Classes                 []ClassView
 	Latency                 map[string]float64 // quantiles in milliseconds
+	Past                    []float64          // the martingale in the last minutes, the newest last
 	Noticed                 int                // clients who ask about nearly the same input
+	Clients                 []string           // some of them, by name
 	Last                    []Flagged
 }
 
@@ -52,6 +55,9 @@ func (s *state) view() View {
 	v := View{Name: s.name, Version: s.version, Detector: s.digest, Rows: s.rows, Flagged: s.flagged, Similar: s.similarRows, Threshold: s.threshold,
 		Martingale: s.martingale.Log10(), Alarm: s.alarmed, P: slices.Clone(s.p[:]), Noticed: len(s.noticed), Last: slices.Clone(s.last), Latency: quantiles(s.times)}
 	v.Peak, _ = s.martingale.Peak()
+	v.Past = append(slices.Clone(s.past), v.Martingale)
+	v.Clients = slices.Sorted(maps.Keys(s.noticed))
+	v.Clients = v.Clients[:min(len(v.Clients), shownNames)]
 	if !math.IsNaN(s.promised) {
 		v.Promised = &s.promised
 	}

@@ -1,6 +1,6 @@
 "use strict";
-const state = document.getElementById("state"), models = document.getElementById("models"), template = document.getElementById("model");
-const sections = new Map(), curves = new Map();
+const state = document.getElementById("state"), clock = document.getElementById("clock"), models = document.getElementById("models"), template = document.getElementById("model");
+const sections = new Map();
 const number = new Intl.NumberFormat("en"), percent = x => (100 * x).toFixed(x < 0.1 ? 2 : 1) + " %";
 
 function el(tag, text, name) {
@@ -26,11 +26,16 @@ function shape(parent, tag, attrs, name) {
   parent.append(e);
 }
 
+// dashed is a line that is seen on the bars too.
+function dashed(s, y) {
+  for (const name of ["halo", "even"]) shape(s, "line", {x1: 0, x2: 400, y1: y, y2: y}, name);
+}
+
 function histogram(into, counts) {
   const total = counts.reduce((a, b) => a + b, 0), top = Math.max(1, ...counts), even = total / counts.length;
   const s = svg(400, 140, `${counts[0]} of ${total} p-values are below ${1 / counts.length}`);
   counts.forEach((n, i) => shape(s, "rect", {x: i * 20 + 1, y: 135 - 130 * n / top, width: 18, height: 130 * n / top}, "bar"));
-  if (total) shape(s, "line", {x1: 0, x2: 400, y1: 135 - 130 * even / top, y2: 135 - 130 * even / top}, "even");
+  if (total) dashed(s, 135 - 130 * even / top);
   shape(s, "line", {x1: 0, x2: 400, y1: 135.5, y2: 135.5}, "axis");
   into.replaceChildren(s);
 }
@@ -38,7 +43,7 @@ function histogram(into, counts) {
 function curve(into, values) {
   const top = Math.max(4, ...values), low = Math.min(-2, ...values), y = v => 135 - 130 * (v - low) / (top - low);
   const s = svg(400, 140, `now ${values[values.length - 1].toFixed(1)}`);
-  shape(s, "line", {x1: 0, x2: 400, y1: y(3), y2: y(3)}, "even");
+  dashed(s, y(3));
   shape(s, "line", {x1: 0, x2: 400, y1: y(0), y2: y(0)}, "axis");
   const at = values.map((v, i) => `${values.length < 2 ? 0 : 400 * i / (values.length - 1)},${y(v)}`);
   shape(s, "polyline", {points: at.join(" ")}, "curve");
@@ -60,11 +65,15 @@ function picture(row, f) {
 function flagged(f) {
   const li = el("li");
   if (f.row && f.shape.length === 3 && (f.shape[2] === 1 || f.shape[2] >= 3)) {
-    const shown = picture(f.row, f);
-    shown.setAttribute("role", "img");
-    shown.setAttribute("aria-label", "input predicted as " + f.Predicted);
-    li.append(shown);
-    if (f.rebuilt) li.append(" ", picture(f.rebuilt, f));
+    const seen = el("div", undefined, "seen");
+    for (const [name, row] of [["input", f.row], ["reconstruction", f.rebuilt]]) {
+      if (!row) continue;
+      const figure = el("figure"), drawn = picture(row, f);
+      drawn.setAttribute("aria-hidden", "true");
+      figure.append(drawn, el("figcaption", name));
+      seen.append(figure);
+    }
+    li.append(seen);
   } else if (f.row && f.rebuilt) {
     const moved = f.row.map((v, i) => [Math.abs(v - f.rebuilt[i]), i]).sort((a, b) => b[0] - a[0]).slice(0, 4);
     const list = el("ul", undefined, "moved");
@@ -88,20 +97,24 @@ function show(v) {
   const find = q => s.querySelector(q);
   find("h2").textContent = v.Name + (v.Version ? ", version " + v.Version : "");
   find(".digest").textContent = v.Detector;
-  const alarm = find(".alarm");
+  const alarm = find(".drift");
   if (v.Alarm && alarm.hidden) {
     const again = el("button", "Start anew");
     again.addEventListener("click", () => fetch("reset?model=" + encodeURIComponent(v.Name), {method: "POST", headers: {"X-Vaeguard": "1"}}));
     alarm.replaceChildren("Inputs are no longer like the calibration rows: drift, or an attack. ", again);
   }
   alarm.hidden = !v.Alarm;
+  const similar = find(".similar"), names = v.Clients || [], more = v.Noticed - names.length;
+  const said = names.length ? "Nearly the same input again and again, as attacks without the model's file ask, from " + names.join(", ") + (more > 0 ? ` and ${more} more` : "") + "." : "";
+  if (similar.textContent !== said) similar.textContent = said;
+  similar.hidden = !said;
   const share = v.Rows ? v.Flagged / v.Rows : 0;
   const figures = [
     ["rows judged", number.format(v.Rows)],
     ["flagged", percent(share), v.Promised == null ? "" : "promised " + percent(v.Promised)],
     ["martingale", "10^" + v.Martingale.toFixed(1), "peak 10^" + v.Peak.toFixed(1)],
     ["latency", v.Latency ? v.Latency.p50.toFixed(1) + " ms" : "–", v.Latency ? "p99 " + v.Latency.p99.toFixed(1) + " ms" : ""],
-    ["near-duplicates", number.format(v.Similar), v.Noticed ? v.Noticed + " clients noticed" : ""],
+    ["near-duplicates", number.format(v.Similar), v.Noticed ? v.Noticed + (v.Noticed === 1 ? " client" : " clients") + " noticed" : ""],
   ];
   find(".figures").replaceChildren(...figures.map(([name, value, more]) => {
     const d = el("div"), dd = el("dd", value);
@@ -110,11 +123,9 @@ function show(v) {
     return d;
   }));
   histogram(find(".p"), v.P);
-  const values = curves.get(v.Name) || [];
-  values.push(v.Martingale);
-  if (values.length > 600) values.shift();
-  curves.set(v.Name, values);
-  curve(find(".m"), values);
+  curve(find(".m"), v.Past);
+  find(".low").textContent = "lowest " + Math.min(...v.Past).toFixed(1);
+  find(".now").textContent = "now " + v.Martingale.toFixed(1);
   find("tbody").replaceChildren(...(v.Classes || []).map(c => {
     const tr = el("tr"), th = el("th", c.Name);
     th.scope = "row";
@@ -128,7 +139,8 @@ function show(v) {
 const source = new EventSource("live");
 source.onmessage = e => {
   const views = JSON.parse(e.data);
-  state.textContent = "Live, " + new Date().toLocaleTimeString();
+  if (state.textContent !== "Live") state.textContent = "Live";
+  clock.textContent = new Date().toLocaleTimeString();
   views.forEach(show);
 };
-source.onerror = () => { state.textContent = "The server does not answer; trying again …"; };
+source.onerror = () => { state.textContent = "The server does not answer; trying again …"; clock.textContent = ""; };
