@@ -62,8 +62,8 @@ func (o SimilarOptions) withDefaults() SimilarOptions {
 // one, is a near-duplicate.
 //
 // It does not find attackers who space their queries far apart, or who have many
-// names: adaptive attacks of that kind get through such defences (Feng et al. 2024,
-// OARS, arXiv:2404.20641); and clients of a camera that looks at one scene send
+// names: adaptive attacks of that kind get through such defences (Feng et
+// al. 2023, OARS; 78 to 88 % of its attacks by arXiv:2405.20641); and clients of a camera that looks at one scene send
 // near-duplicates by nature. So it counts, and what follows is for a policy.
 //
 // Memory is bounded by Clients · Rows · Hashes. It is safe for concurrent use.
