@@ -114,27 +114,21 @@ func (r *remote) describe(ctx context.Context, c *caller) (*description, error) 
 }
 
 func (r *remote) infer(ctx context.Context, q *query) (*answer, *fault) {
-	shape := make([]int64, len(q.shape))
-	for i, d := range q.shape {
-		shape[i] = int64(d)
+	m, f := q.message()
+	if f != nil {
+		return nil, f
 	}
-	in := &inference.ModelInferRequest{
-		ModelName: r.model, ModelVersion: r.version,
-		Inputs:           []*inference.ModelInferRequest_InferInputTensor{{Name: q.input, Datatype: q.dtype, Shape: shape}},
-		RawInputContents: [][]byte{q.encode()},
-	}
-	if q.output != "" {
-		in.Outputs = []*inference.ModelInferRequest_InferRequestedOutputTensor{{Name: q.output}}
-	}
+	m.Model, m.Version = r.model, r.version
+	in := m.Message()
 	out := &inference.ModelInferResponse{}
 	if f := r.call(ctx, inference.ModelInfer, in, out); f != nil {
 		return nil, f
 	}
-	return q.message(out)
+	return q.answer(out)
 }
 
-// message reads an answer, of raw bytes or of typed numbers.
-func (q *query) message(m *inference.ModelInferResponse) (*answer, *fault) {
+// answer reads an answer, of raw bytes or of typed numbers.
+func (q *query) answer(m *inference.ModelInferResponse) (*answer, *fault) {
 	came := make([]port, len(m.Outputs))
 	for i, o := range m.Outputs {
 		came[i] = port{o.GetName(), o.GetDatatype(), o.GetShape()}

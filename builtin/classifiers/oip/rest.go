@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
@@ -214,7 +215,10 @@ func (r *rest) describe(ctx context.Context, c *caller) (*description, error) {
 }
 
 func (r *rest) infer(ctx context.Context, q *query) (*answer, *fault) {
-	body, header := r.request(q)
+	body, header, f := r.request(q)
+	if f != nil {
+		return nil, f
+	}
 	h, b, f := r.call(ctx, http.MethodPost, r.path+"/infer", header, body, r.limit)
 	if f != nil {
 		return nil, f
@@ -223,44 +227,23 @@ func (r *rest) infer(ctx context.Context, q *query) (*answer, *fault) {
 }
 
 // request is the body of an inference, and how much of it is JSON: 0 for all.
-func (r *rest) request(q *query) ([]byte, int) {
-	var raw []byte
-	if r.binary {
-		raw = q.encode()
+func (r *rest) request(q *query) ([]byte, int, *fault) {
+	m, f := q.message()
+	if f != nil {
+		return nil, 0, f
 	}
-	b := append([]byte(`{"inputs":[{"name":`), quote(q.input)...)
-	b = append(b, `,"datatype":`...)
-	b = append(b, quote(q.dtype)...)
-	b = append(b, `,"shape":`...)
-	b = append(b, quote(q.shape)...)
-	if r.binary {
-		b = fmt.Appendf(b, `,"parameters":{"binary_data_size":%d}}]`, len(raw))
-	} else {
-		b = append(b, `,"data":`...)
-		b = append(q.appendNumbers(b), `}]`...)
-	}
-	switch {
-	case q.output != "" && r.binary:
-		b = fmt.Appendf(b, `,"outputs":[{"name":%s,"parameters":{"binary_data":true}}]`, quote(q.output))
-	case q.output != "":
-		b = fmt.Appendf(b, `,"outputs":[{"name":%s}]`, quote(q.output))
-	case r.binary:
-		b = append(b, `,"parameters":{"binary_data_output":true}`...)
-	}
-	b = append(b, '}')
 	if !r.binary {
-		return b, 0
+		body, _ := tensors.AppendRequest(nil, m, nil)
+		return body, 0, nil
 	}
-	return append(b, raw...), len(b)
-}
-
-// quote is a value of the request's JSON.
-func quote(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic("oip: a string or a list of numbers is not JSON")
+	if m.Outputs == nil {
+		m.Parameters = tensors.Parameters{"binary_data_output": true}
 	}
-	return b
+	for i := range m.Outputs {
+		m.Outputs[i].Parameters = tensors.Parameters{"binary_data": true}
+	}
+	body, header := tensors.AppendRequest(nil, m, func(tensors.Tensor) bool { return true })
+	return body, int(header), nil
 }
 
 // response reads the body of an inference; header is the length of its JSON,

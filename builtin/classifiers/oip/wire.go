@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -65,40 +66,22 @@ type answer struct {
 	values  []float32 // (rows, columns), finite
 }
 
-// encode is the tensor as the protocol's raw bytes: little-endian, row-major.
-func (q *query) encode() []byte {
-	switch q.dtype {
-	case typeF64:
-		b := make([]byte, 0, 8*len(q.data))
-		for _, v := range q.data {
-			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(v)))
-		}
-		return b
-	case typeU8:
-		b := make([]byte, len(q.data))
-		for i, v := range q.data {
-			b[i] = byte(v)
-		}
-		return b
+// message is the request, with the tensor in the datatype that the model takes. Its
+// model and version are the transport's.
+func (q *query) message() (tensors.Request, *fault) {
+	shape := make([]int64, len(q.shape))
+	for i, d := range q.shape {
+		shape[i] = int64(d)
 	}
-	b := make([]byte, 0, 4*len(q.data))
-	for _, v := range q.data {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	t, err := tensors.FromFloats(q.input, tensors.Datatype(q.dtype), shape, q.data)
+	if err != nil {
+		return tensors.Request{}, faultf(sdk.InvalidArgument, "%v", err)
 	}
-	return b
-}
-
-// appendNumbers writes the tensor as JSON numbers. Each is written with the
-// digits of a float64, so that a reader of either width gets the same float32.
-func (q *query) appendNumbers(b []byte) []byte {
-	b = append(b, '[')
-	for i, v := range q.data {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendFloat(b, float64(v), 'g', -1, 64)
+	r := tensors.Request{Inputs: []tensors.Tensor{t}}
+	if q.output != "" {
+		r.Outputs = []tensors.Output{{Name: q.output}}
 	}
-	return append(b, ']')
+	return r, nil
 }
 
 // whole makes the numbers fit UINT8, exactly or by rounding (half to even).

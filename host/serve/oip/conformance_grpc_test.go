@@ -95,6 +95,9 @@ var grpcStatements = []statement{
 		q.RawInputContents = nil
 		q.Inputs[0].Contents = &inference.InferTensorContents{Fp32Contents: slices.Repeat([]float32{1}, 16)}
 		sameTensors(t, "contents", call(t, s.grpc, q).Outputs, want.Outputs)
+		q.RawInputContents, q.Inputs[0].Contents = raw, &inference.InferTensorContents{} // as MLServer's client writes it
+		sameTensors(t, "raw contents beside empty ones", call(t, s.grpc, q).Outputs, want.Outputs)
+		q.Inputs[0].Contents.Fp32Contents = slices.Repeat([]float32{1}, 16)
 		q.RawInputContents = raw
 		refuses(t, s, q, `InvalidArgument: input "x": it has contents and raw contents`)
 		q.RawInputContents = slices.Repeat(raw, 2)

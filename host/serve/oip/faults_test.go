@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -158,4 +159,42 @@ func TestLargeBodies(t *testing.T) {
 		tensors.Request{Model: strings.Repeat("m", 2000)}.Message(), &inference.ModelInferResponse{}); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("error %v", err)
 	}
+}
+
+// TestMemory: bodies that are held at once are bounded together, and those that find no
+// place are told to come back, which they can as soon as there is one.
+func TestMemory(t *testing.T) {
+	g := both()
+	began, end := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	g.models[0].fail = func(context.Context) error {
+		once.Do(func() { close(began) })
+		<-end
+		return nil
+	}
+	url := serveREST(t, g, oip.Options{MaxBody: 1 << 20, Memory: 1 << 20})
+	padded := strings.Repeat(" ", 900<<10) + oneRow
+	first := make(chan int, 1)
+	go func() {
+		resp, err := http.Post(url+"/v2/models/digits/versions/1/infer", "application/json", strings.NewReader(padded))
+		if err != nil {
+			first <- 0
+			return
+		}
+		resp.Body.Close()
+		first <- resp.StatusCode
+	}()
+	<-began
+	for range 3 { // what is refused leaves nothing behind
+		r := ask(t, "POST", url+"/v2/models/digits/infer", padded)
+		if r.fails(t, 429, "as many requests as it has memory for"); r.header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After %q", r.header.Get("Retry-After"))
+		}
+	}
+	ask(t, "POST", url+"/v2/models/digits/infer", oneRow).answers(t)
+	close(end)
+	if status := <-first; status != 200 {
+		t.Errorf("the first is answered with %d", status)
+	}
+	ask(t, "POST", url+"/v2/models/digits/infer", padded).answers(t)
 }

@@ -33,7 +33,7 @@ func ServerOptions(o Options) []grpc.ServerOption {
 // Register puts the protocol on a server made with ServerOptions, beside it
 // grpc.health.v1, which knows models by their names, and reflection.
 func Register(server *grpc.Server, models judge.Models, o Options) error {
-	s := &service{o, models}
+	s := &service{Options: o, models: models}
 	descriptors, err := inference.Descriptors()
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -47,6 +49,18 @@ var (
 				writeImages(filepath.Join(dir, name), n)
 			}
 			return imagesSpec
+		})
+	})
+	// pictures are the digits' rows as image files, which are intensities from 0 to 1
+	pictures = sync.OnceValue(func() *host.Detector {
+		return trained("pictures", "", func(dir string) string {
+			for name, n := range map[string]int{"train": 90, "calibration": 60, "new": 12} {
+				writePictures(filepath.Join(dir, name), n)
+			}
+			spec := strings.Replace(imagesSpec, "data:\n", "data:\n  allow_overlap: true\n", 1) // the files are known by what they hold
+			spec = strings.ReplaceAll(spec, ", rescale: {scale: 0.00392156862745098}", "")
+			spec = strings.ReplaceAll(spec, "file: train.npy, labels: train-y.npy", "folder: train")
+			return strings.ReplaceAll(spec, "file: calibration.npy, labels: calibration-y.npy", "folder: calibration")
 		})
 	})
 	loans = sync.OnceValue(func() *host.Detector {
@@ -103,6 +117,19 @@ func writeImages(path string, n int) {
 	f, err := os.Create(path + "-y.npy")
 	must(err)
 	must(errors.Join(dataset.WriteNPY(f, dataset.Array{Shape: []int{n}, Data: labels}), f.Close()))
+}
+
+// writePictures writes the rows as grey PNG files, in a folder a class.
+func writePictures(dir string, n int) {
+	x := imageBytes(n)
+	for i := range n {
+		class := filepath.Join(dir, fmt.Sprint("class", i%3))
+		must(os.MkdirAll(class, 0o700))
+		f, err := os.Create(filepath.Join(class, fmt.Sprintf("%03d.png", i)))
+		must(err)
+		m := &image.Gray{Pix: x[16*i : 16*i+16], Stride: 4, Rect: image.Rect(0, 0, 4, 4)}
+		must(errors.Join(png.Encode(f, m), f.Close()))
+	}
 }
 
 // trained is a detector for a spec and files that setup writes; a spec that is empty

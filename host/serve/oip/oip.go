@@ -29,6 +29,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -42,6 +43,9 @@ type Options struct {
 	Admin bool
 	// MaxBody is the most bytes of a request, compressed or not; 0: 64 MiB.
 	MaxBody int64
+	// Memory is the most bytes of bodies over REST that are held at once: more of them
+	// are told to come back; 0: sixteen times MaxBody.
+	Memory int64
 	// Deadline is the longest that an inference may take; 0: as long as its caller
 	// waits.
 	Deadline time.Duration
@@ -64,10 +68,18 @@ func (o Options) body() int64 {
 	return defaultBody
 }
 
+func (o Options) memory() int64 {
+	if o.Memory > 0 {
+		return o.Memory
+	}
+	return 16 * o.body()
+}
+
 // service is what both protocols share.
 type service struct {
 	Options
 	models judge.Models
+	held   atomic.Int64 // bytes of bodies
 }
 
 // admin refuses what only administrators may.

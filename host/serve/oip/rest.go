@@ -21,7 +21,7 @@ const lengthHeader = "Inference-Header-Content-Length"
 // Handler serves the protocol over REST, below /v2. Whoever mounts it bounds the
 // time that headers and bodies may take.
 func Handler(models judge.Models, o Options) http.Handler {
-	return &service{o, models}
+	return &service{Options: o, models: models}
 }
 
 // answer writes a response or gives the error that is to be written.
@@ -155,7 +155,8 @@ func (s *service) postIndex(w http.ResponseWriter, r *http.Request) error {
 	if err := s.admin(); err != nil {
 		return err
 	}
-	body, err := s.read(w, r)
+	body, release, err := s.read(w, r)
+	defer release()
 	if err != nil {
 		return err
 	}
@@ -195,7 +196,8 @@ func (s *service) postInfer(name, version string) answer {
 		if err := s.known(name, version); err != nil {
 			return err
 		}
-		body, err := s.read(w, r)
+		body, release, err := s.read(w, r)
+		defer release()
 		if err != nil {
 			return err
 		}
@@ -214,6 +216,7 @@ func (s *service) postInfer(name, version string) answer {
 		if err != nil {
 			return err
 		}
+		release() // an answer may be slow to send
 		answer, length := tensors.AppendResponse(nil, out, func(t tensors.Tensor) bool { return q.Binary(t.Name, false) })
 		h := w.Header()
 		h.Set("Content-Type", "application/json")

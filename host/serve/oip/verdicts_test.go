@@ -247,6 +247,28 @@ func byPosition(columns []tensors.Tensor, names ...string) tensors.Tensor {
 	return out
 }
 
+// TestBytesOfPictures: a detector that learnt from image files takes bytes for what they
+// are in those, and floats for intensities.
+func TestBytesOfPictures(t *testing.T) {
+	g := &guards{models: []*guard{{name: "pictures", version: "1", d: pictures()}}}
+	url := serveREST(t, g, oip.Options{}) + "/v2/models/pictures/infer"
+	want := verdict(detected(t, pictures(), file("pictures", "new"), detect.Include{}))
+	x := images(12)
+	all := x.Raw
+	x.Raw = nil
+	for class := range 3 { // in the order of the files
+		for i := class; i < 12; i += 3 {
+			x.Raw = append(x.Raw, all[16*i:16*i+16]...)
+		}
+	}
+	sameTensors(t, "bytes", post(t, url, tensors.Request{Inputs: []tensors.Tensor{x}}, true).Outputs, want)
+	shares := make([]float32, len(x.Raw))
+	for i, b := range x.Raw {
+		shares[i] = float32(b) / 255
+	}
+	sameTensors(t, "intensities", post(t, url, tensors.Request{Inputs: []tensors.Tensor{tensors.FromFloat32s("x", x.Shape, shares)}}, true).Outputs, want)
+}
+
 // TestOnRequest: the outputs that are asked for come, in that order, and what is asked
 // of the model with them.
 func TestOnRequest(t *testing.T) {

@@ -2,7 +2,6 @@ package tensors
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -166,6 +165,3 @@ func (m *message) end(list []Tensor, binary func(Tensor) bool) ([]byte, int64) {
 	}
 	return m.b, header
 }
-
-// String writes the parameters as JSON.
-func (p Parameters) String() string { return fmt.Sprintf("%s", p.append(nil)) }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/vaeguard/vaeguard/host/serve/inference"
 )
 
@@ -54,7 +56,7 @@ func fromMessages[T messageTensor](list []T, raw [][]byte, l Limits) ([]Tensor, 
 		case err != nil:
 		case t.Parameters[paramShared] != nil:
 			err = errors.New("its data is in shared memory, which is not read here")
-		case len(raw) > 0 && m.GetContents() != nil:
+		case len(raw) > 0 && proto.Size(m.GetContents()) > 0: // MLServer's client sends contents that are empty
 			err = errors.New("it has contents and raw contents; want one of them")
 		case len(raw) > 0:
 			err = t.takeRaw(n, raw[i])

@@ -2,6 +2,7 @@ package tensors
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 )
 
@@ -71,6 +72,38 @@ func FromFloat32s(name string, shape []int64, values []float32) Tensor {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 	}
 	return Tensor{Name: name, Datatype: FP32, Shape: shape, Raw: b}
+}
+
+// FromFloats is a tensor of any datatype of numbers. Floats are rounded to nearest;
+// of others a value that is not whole, or out of range, is an *Error.
+func FromFloats(name string, d Datatype, shape []int64, values []float32) (Tensor, error) {
+	if d.Size() <= 0 {
+		return Tensor{}, &Error{name, fmt.Errorf("numbers as %s", Quote(string(d)))}
+	}
+	t := Tensor{Name: name, Datatype: d, Shape: shape, Raw: make([]byte, 0, len(values)*d.Size())}
+	lo, hi := 0.0, math.Ldexp(1, 8*d.Size())
+	switch {
+	case d == Bool:
+		hi = 2
+	case d.Signed():
+		lo, hi = -hi/2, hi/2
+	}
+	for i, f := range values {
+		v := float64(f)
+		switch {
+		case d.Float():
+			t.Raw = d.appendFloat(t.Raw, v)
+			continue
+		case v != math.Trunc(v) || v < lo || v >= hi: // NaN among them
+			return Tensor{}, &Error{name, fmt.Errorf("element %d is %v: no number of %s", i, f, d)}
+		}
+		bits := uint64(v)
+		if v < 0 {
+			bits = uint64(int64(v))
+		}
+		t.Raw = d.appendInt(t.Raw, bits)
+	}
+	return t, nil
 }
 
 // FromFloat64s is a tensor of FP64.

@@ -1,8 +1,6 @@
 package tensors_test
 
 import (
-	"bytes"
-	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -252,35 +250,6 @@ func TestClaims(t *testing.T) {
 	}
 	if _, err := tensors.New("t", tensors.FP32, []int64{5}, make([]byte, 20), tensors.Limits{Elements: 4}); err == nil || !strings.Contains(err.Error(), "more than 4 elements") {
 		t.Errorf("a limit: error %v", err)
-	}
-}
-
-// TestHalves: the 16-bit floats are rounded to nearest, half to even.
-func TestHalves(t *testing.T) {
-	for h := range 1 << 16 {
-		for _, d := range []tensors.Datatype{tensors.FP16, tensors.BF16} {
-			in := tensors.Tensor{Datatype: d, Shape: []int64{1}, Raw: []byte{byte(h), byte(h >> 8)}}
-			v := in.Float64(0)
-			if v-v != 0 {
-				continue
-			}
-			out, err := tensors.ParseData("t", d, []int64{1}, in.AppendData(nil), tensors.Limits{})
-			if err != nil || !bytes.Equal(out.Raw, in.Raw) {
-				t.Fatalf("%s %#04x is %v, and comes back as %x, error %v", d, h, v, out.Raw, err)
-			}
-			next := tensors.Tensor{Datatype: d, Raw: []byte{byte(h + 1), byte((h + 1) >> 8)}}.Float64(0)
-			if next-next != 0 || math.Signbit(next) != math.Signbit(v) {
-				continue
-			}
-			want := v // between two neighbours the even one
-			if h&1 == 1 {
-				want = next
-			}
-			out, err = tensors.ParseData("t", d, []int64{1}, fmt.Appendf(nil, "[%.30g]", (v+next)/2), tensors.Limits{})
-			if err != nil || out.Float64(0) != want {
-				t.Fatalf("%s: %v between %v and %v becomes %v, want %v, error %v", d, (v+next)/2, v, next, out.Float64(0), want, err)
-			}
-		}
 	}
 }
 
