@@ -255,6 +255,25 @@ func (d *Detector) survey(ctx context.Context, x, given, noise *tensor.Tensor, l
 	return raw, r, err
 }
 
+// Reconstruct is decoder(mean) of n instances, (n, example…), what Include.Reconstruction
+// asks for, without the classifier; nil if the method has none.
+func (d *Detector) Reconstruct(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
+	if d.form.Code == 0 {
+		return nil, nil
+	}
+	if err := d.checkInput(x); err != nil {
+		return nil, err
+	}
+	p, err := d.pool.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer d.pool.put(p)
+	out := tensor.Batch(x.N(), d.input)
+	p.second.Forward(&Second{Rebuilt: out}, x, nil)
+	return out, nil
+}
+
 // conclude flags and corrects what was surveyed. The rows of lost are flagged; nil:
 // there are none.
 func (s *state) conclude(r *Result, raw [][]float64, lost []bool, include Include) {

@@ -79,6 +79,7 @@ func New(s *Spec, o Options) *Server {
 	}
 	out.models = newModels(source{s}, ModelOptions{Components: o.Components, Host: o.Host, Limits: s.Limits, Logger: o.Logger, Patience: time.Duration(s.Limits.Drain)})
 	out.mountWays()
+	out.mountWatch()
 	return out
 }
 

@@ -25,6 +25,7 @@ type Spec struct {
 	Models     []Model `yaml:"models" doc:"models one by one"`
 	Limits     Limits  `yaml:"limits" doc:"what one request may take"`
 	Auth       Auth    `yaml:"auth" doc:"who may ask"`
+	Watch      Watch   `yaml:"watch" doc:"what raises an alarm, in the log, the metrics and on the page of admin"`
 	Log        Log     `yaml:"log" doc:"what is written to standard error"`
 
 	*spec.Document `yaml:"-"`
@@ -87,6 +88,15 @@ type Limits struct {
 type Auth struct {
 	Bearer string `yaml:"bearer" secret:"true" doc:"token of clients, as in Authorization: Bearer TOKEN; absent: anybody"`
 	Admin  string `yaml:"admin" secret:"true" doc:"token of administrators; absent: whoever is on this machine"`
+}
+
+// Watch says what raises an alarm.
+type Watch struct {
+	Alpha   float64 `yaml:"alpha" default:"0.001" check:"> 0, < 1" doc:"false-alarm probability, for the whole life of a model's version, of the alarm that inputs are no longer like the calibration rows"`
+	Notice  int     `yaml:"notice" default:"5" check:">= 1" doc:"near-duplicates of its own rows after which a client is noticed"`
+	Share   float64 `yaml:"share" default:"0.5" check:"> 0, <= 1" doc:"share of two rows' hashed windows that makes them near-duplicates"`
+	Rows    int     `yaml:"rows" default:"1000" check:">= 1, <= 1000000" doc:"rows that are remembered of each client"`
+	Clients int     `yaml:"clients" default:"1000" check:">= 1, <= 1000000" doc:"clients that are remembered"`
 }
 
 // Log says what is logged.

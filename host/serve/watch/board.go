@@ -1,0 +1,310 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/serve/judge"
+)
+
+// Options of NewBoard. The zero value of a field stands for its default.
+type Options struct {
+	// Alpha is the false-alarm probability at which a martingale raises the alarm, by a
+	// line in the log and in the metrics. Default 0.001.
+	Alpha float64
+	// Notice is after how many near-duplicates a client is noticed. Default 5.
+	Notice int
+	// Similar says how near-duplicates are found; the range is that of each model.
+	Similar SimilarOptions
+	Logger  hclog.Logger // nil: none
+}
+
+// Board watches the requests of a server and keeps what metrics and the page show, model
+// by model. A new version of a model starts its martingale anew.
+type Board struct {
+	o       Options
+	metrics *metrics
+
+	mu     sync.Mutex
+	models map[string]*state
+}
+
+var _ judge.Watcher = (*Board)(nil)
+
+// NewBoard watches nothing yet: it is a judge.Watcher.
+func NewBoard(o Options) *Board {
+	if o.Alpha == 0 {
+		o.Alpha = 1e-3
+	}
+	if o.Notice == 0 {
+		o.Notice = 5
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	b := &Board{o: o, models: make(map[string]*state)}
+	b.metrics = newMetrics(b)
+	return b
+}
+
+const (
+	pBuckets   = 20   // of p-values
+	keptRows   = 12   // flagged rows that the page shows
+	keptTimes  = 2048 // latencies that quantiles are of
+	maxNumbers = 4096 // of a flagged row that is kept
+)
+
+// state is what is known of one version of a model.
+type state struct {
+	mu         sync.Mutex
+	name       string
+	version    string
+	digest     string
+	promised   float64 // share of flagged rows; NaN: none is promised
+	threshold  float64
+	martingale *Martingale
+	similar    *Similar
+	alarmed    bool
+	noticed    map[string]bool // clients, at most as many as Similar remembers
+
+	rows, flagged, similarRows int64
+	p                          [pBuckets]int64
+	classes                    []int64 // rows by predicted class
+	classFlagged               []int64
+	names                      []string
+	times                      []time.Duration // a ring
+	next                       int
+	last                       []Flagged // the newest first
+	rebuilt                    time.Time // when one of them was reconstructed
+}
+
+// Flagged is a row that was flagged.
+type Flagged struct {
+	Time                                time.Time `json:"time"`
+	Client                              string    `json:"client,omitempty"`
+	Score                               float64   `json:"score"`
+	Predicted, Reconstructed, Corrected string
+	Shape                               []int     `json:"shape"`
+	Row                                 []float32 `json:"row,omitempty"` // as the guard takes it; absent: too large
+	Rebuilt                             []float32 `json:"rebuilt,omitempty"`
+	Columns                             []string  `json:"columns,omitempty"`
+	Low, High                           float32
+}
+
+// state is that of the model's version, which starts anew where the detector is
+// another than before.
+func (b *Board) state(m judge.Model) *state {
+	d := m.Detector()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.models[m.Name()]
+	if s != nil && s.digest == d.Digest() && s.version == m.Version() {
+		return s
+	}
+	s = b.newState(m, d)
+	b.metrics.name(s, d)
+	b.models[m.Name()] = s
+	return s
+}
+
+func (b *Board) newState(m judge.Model, d *host.Detector) *state {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(d.Digest()))
+	t := d.Threshold()
+	o := b.o.Similar
+	lo, hi := rangeOf(d)
+	o.Low, o.High = float64(lo), float64(hi)
+	s := &state{
+		name: m.Name(), version: m.Version(), digest: d.Digest(), promised: math.NaN(), threshold: t.Value,
+		martingale: NewMartingale(d.State().Scores, h.Sum64()), similar: NewSimilar(o), noticed: make(map[string]bool),
+		names: d.ClassNames(), classes: make([]int64, d.Info().NumClasses), classFlagged: make([]int64, d.Info().NumClasses),
+	}
+	if t.Rule.FPR != nil {
+		s.promised = *t.Rule.FPR
+	}
+	return s
+}
+
+// rangeOf is what the numbers of a row range over: the classifier's legal range, else
+// that of data.train, else 0 to 1.
+func rangeOf(d *host.Detector) (lo, hi float32) {
+	if info := d.Info(); len(info.Lo) > 0 && len(info.Hi) > 0 {
+		return info.Lo[0], info.Hi[0]
+	}
+	if r := d.Signature().Prepared; r != nil && r.High > r.Low {
+		return r.Low, r.High
+	}
+	return 0, 1
+}
+
+// Judged implements judge.Watcher.
+func (b *Board) Judged(e judge.Event) {
+	s := b.state(e.Model)
+	b.metrics.observe(s, e)
+	if e.Result == nil {
+		return
+	}
+	near, similar := s.take(e)
+	b.metrics.similar.WithLabelValues(s.name).Add(float64(similar))
+	b.alarm(s, e, near)
+}
+
+// take counts the rows of a request, and gives the sightings of its client.
+func (s *state) take(e judge.Event) (all Sightings, similar int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, x := e.Result, e.Request.Rows.X
+	if e.Request.Samples == 0 { // fewer samples are another statistic
+		s.martingale.Add(r.Score...)
+	}
+	for i := range x.N() {
+		s.rows++
+		s.classes[r.Predicted[i]]++
+		if r.Adversarial[i] {
+			s.flagged++
+			s.classFlagged[r.Predicted[i]]++
+			s.keep(e, i)
+		}
+		if r.PValue != nil {
+			s.p[min(pBuckets-1, int(r.PValue[i]*pBuckets))]++
+		}
+		if e.Request.Client != "" {
+			var near bool
+			if near, all = s.similar.See(e.Request.Client, x.Row(i)); near {
+				s.similarRows++
+				similar++
+			}
+		}
+	}
+	if len(s.times) < keptTimes {
+		s.times = append(s.times, e.Took)
+	} else {
+		s.times[s.next] = e.Took
+	}
+	s.next = (s.next + 1) % keptTimes
+	return all, similar
+}
+
+// keep puts a flagged row before the others.
+func (s *state) keep(e judge.Event, i int) {
+	r, x, d := e.Result, e.Request.Rows.X, e.Model.Detector()
+	f := Flagged{Time: e.Start, Client: e.Request.Client, Score: r.Score[i], Shape: x.Example().Clone(),
+		Predicted: s.class(r.Predicted[i]), Reconstructed: s.class(r.Reconstructed[i]), Corrected: s.class(r.Corrected[i])}
+	if x.Stride() <= maxNumbers {
+		f.Row = append(f.Row, x.Row(i)...)
+		f.Columns = e.Request.Rows.Features
+		f.Rebuilt = s.reconstruct(e, i)
+	}
+	f.Low, f.High = rangeOf(d)
+	if math.IsInf(f.Score, 0) {
+		f.Score = math.MaxFloat64
+	}
+	s.last = append([]Flagged{f}, s.last[:min(len(s.last), keptRows-1)]...)
+}
+
+// reconstruct is the reconstruction of a row, for a person to look at: now and then,
+// so that an attack does not make the page the work.
+func (s *state) reconstruct(e judge.Event, i int) []float32 {
+	const rest = 200 * time.Millisecond
+	if rows := e.Result.Reconstruction; rows != nil {
+		return append([]float32(nil), rows.Row(i)...)
+	}
+	if time.Since(s.rebuilt) < rest {
+		return nil
+	}
+	s.rebuilt = time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), rest)
+	defer cancel()
+	out, err := e.Model.Detector().Reconstruct(ctx, e.Request.Rows.X.Rows(i, i+1))
+	if err != nil || out == nil {
+		return nil
+	}
+	return out.Data
+}
+
+// class names a class.
+func (s *state) class(c int) string { return className(s.names, c) }
+
+// alarm says once what a person should know.
+func (b *Board) alarm(s *state, e judge.Event, near Sightings) {
+	s.mu.Lock()
+	peak, rows := s.martingale.Peak()
+	drift := !s.alarmed && peak >= -math.Log10(b.o.Alpha)
+	s.alarmed = s.alarmed || drift
+	client := e.Request.Client
+	notice := client != "" && near.Similar >= b.o.Notice && !s.noticed[client]
+	if notice {
+		if len(s.noticed) >= max(b.o.Similar.Clients, 1000) {
+			clear(s.noticed)
+		}
+		s.noticed[client] = true
+	}
+	s.mu.Unlock()
+	if drift {
+		b.metrics.alarms.WithLabelValues(s.name, "drift").Inc()
+		b.o.Logger.Warn("inputs are no longer like the calibration rows", "model", s.name, "version", s.version, "martingale_log10", peak, "rows", rows, "alpha", b.o.Alpha)
+	}
+	if notice {
+		b.metrics.alarms.WithLabelValues(s.name, "similar").Inc()
+		b.o.Logger.Warn("a client asks about nearly the same input again and again", "model", s.name, "client", client, "near_duplicates", near.Similar, "rows", near.Rows)
+	}
+}
+
+// Reset starts the martingale of a model anew, as after an alarm that was looked into.
+// false: there is no such model.
+func (b *Board) Reset(model string) bool {
+	b.mu.Lock()
+	s := b.models[model]
+	b.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.martingale.Reset()
+	s.alarmed = false
+	return true
+}
+
+// sorted are the models by name.
+func (b *Board) sorted() []*state {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []*state
+	for _, name := range slices.Sorted(maps.Keys(b.models)) {
+		out = append(out, b.models[name])
+	}
+	return out
+}
+
+// outcome is an error in one word, of few.
+func outcome(err error) string {
+	var over *judge.OverloadedError
+	var away *judge.UnavailableError
+	var input *judge.InputError
+	var skipped *judge.SkippedError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &over):
+		return "overloaded"
+	case errors.As(err, &away):
+		return "unavailable"
+	case errors.As(err, &input):
+		return "input"
+	case errors.As(err, &skipped):
+		return "skipped"
+	case isContext(err):
+		return "left"
+	}
+	return "failed"
+}
