@@ -32,6 +32,7 @@ var floors = []floor{
 	{"many runs, and suites that need the host", "host/grid host/classifiertest host/serve/servetest"},
 	{"a request to the server", "host/serve/judge"},
 	{"ways into the server, and those who watch it", "host/serve/oip host/serve/watch"},
+	{"ways by another way's door", "host/serve/proxy host/serve/events"},
 	{"the server", "host/serve"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps"},

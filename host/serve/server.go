@@ -21,6 +21,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
+	"github.com/vaeguard/vaeguard/host/serve/proxy"
 )
 
 // Options of New.
@@ -44,6 +45,10 @@ type Server struct {
 	models *Models
 
 	public, open, inner []mount
+	front               http.Handler // before all of public; nil: none
+	proxy               *proxy.Proxy // nil: none
+	closers             []func()
+	broken              error // what New found, for Start
 	calls               []func(*grpc.Server) error
 	callOptions         []grpc.ServerOption
 
@@ -134,6 +139,9 @@ func (s *Server) Ready() (ok bool, why []string) {
 // not ready meanwhile; anything else that is wrong with a model is an error here. The
 // caller must Stop the server after Start, whatever it returned.
 func (s *Server) Start(ctx context.Context) error {
+	if s.broken != nil {
+		return s.broken
+	}
 	life, cancel := context.WithCancel(context.Background())
 	s.cancel, s.notify = cancel, newNotifier()
 	if s.spec.Listen.TLS != nil {
@@ -208,6 +216,9 @@ func (s *Server) publicHandler() http.Handler {
 	mux := http.NewServeMux()
 	for _, m := range s.public {
 		mux.Handle(m.pattern, m.handler)
+	}
+	if s.front != nil {
+		return s.front
 	}
 	return mux
 }
@@ -340,6 +351,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	for _, end := range s.closers {
+		end()
+	}
 	s.models.Close(ctx)
 	s.work.Wait()
 	if cut.Load() {
