@@ -33,6 +33,9 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	if r.Header.Get("Content-Length") == "0" {
+		r.Header.Del("Content-Length") // says what its absence does
+	}
 	r.Header.Del("X-Forwarded-For")
 	r.Header.Del("X-Forwarded-Host")
 	r.Header.Del("X-Forwarded-Proto")
@@ -120,12 +123,12 @@ func FuzzPasses(f *testing.F) {
 			target += "?" + plain(query, "#")
 		}
 		if u, err := url.ParseRequestURI(target); err != nil || strings.HasPrefix(path, "//") && u.EscapedPath() != path {
-			t.Skip("net/http reads no such target")
+			return // net/http reads no such target
 		}
 		h := http.Header{"Traceparent": {plain(value, "")}, "Authorization": {"Bearer t"}, "Accept-Encoding": {"br"}, "X-Vaeguard-Mine": {"a", "b"}, "User-Agent": {"u"}}
 		want, err := ask(t, up.URL, method, target, h, body)
 		if err != nil {
-			t.Skip("the model server does not answer either")
+			return // the model server does not answer either
 		}
 		got, err := ask(t, front.URL, method, target, h, body)
 		if err != nil || got != want {

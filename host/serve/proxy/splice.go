@@ -38,6 +38,9 @@ func splice(text []byte, p tensors.Parameters) ([]byte, error) {
 		return nil, err
 	}
 	end := int(dec.InputOffset()) - 1
+	if len(bytes.TrimSpace(text[end+1:])) > 0 {
+		return nil, errors.New("the answer has more after its end")
+	}
 	switch {
 	case from < 0:
 		member := append([]byte(`"parameters":`), added...)

@@ -85,18 +85,37 @@ func (t *target) class(r tensors.Response, n, classes int) int {
 	return found
 }
 
+// Answered is what a guard is asked about an inference that a model server answered, for
+// those who see both: the rows of the tensor input, and the classifier's answer in the
+// tensor output, if it is there. "" for a name is as in Model.
+func Answered(d *host.Detector, input, output string, q tensors.Request, r tensors.Response) (judge.Request, error) {
+	t := &target{Model: &Model{Input: input, Output: output}}
+	rows, err := t.rows(d, q.Inputs)
+	if err != nil {
+		return judge.Request{}, err
+	}
+	return t.answered(d, rows, r), nil
+}
+
+// answered is the request for rows and an answer on them.
+func (t *target) answered(d *host.Detector, rows *dataset.Data, r tensors.Response) judge.Request {
+	q := judge.Request{Rows: rows}
+	n, classes := rows.X.N(), d.Info().NumClasses
+	if i := t.class(r, n, classes); i >= 0 {
+		q.Given = tensor.From(r.Outputs[i].Float32s(), n, classes)
+	}
+	return q
+}
+
 // judge judges an inference by the answer of the model server. Where that holds no
 // answer of the classifier, such as labels alone, the detector's own is asked.
 func (p *Proxy) judge(ctx context.Context, t *target, a *asked, r tensors.Response, peer string) (*detect.Result, error) {
-	d := a.model.Detector()
-	n, classes := a.rows.X.N(), d.Info().NumClasses
-	q := judge.Request{Rows: a.rows, Include: detect.Include{ProbabilitiesReconstructed: t.Policy == Correct}, Way: "proxy", Client: peer, ID: a.request.ID,
-		Optional: t.Policy == Observe || t.Policy == Annotate}
+	q := t.answered(a.model.Detector(), a.rows, r)
+	q.Include.ProbabilitiesReconstructed = t.Policy == Correct
+	q.Way, q.Client, q.ID = "proxy", peer, a.request.ID
+	q.Optional = t.Policy == Observe || t.Policy == Annotate
 	if p.o.Client != nil {
 		q.Client = p.o.Client(ctx, peer)
-	}
-	if i := t.class(r, n, classes); i >= 0 {
-		q.Given = tensor.From(r.Outputs[i].Float32s(), n, classes)
 	}
 	v, err := a.model.Judge(ctx, q)
 	if err != nil {
