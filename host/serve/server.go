@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/proxy"
 )
@@ -47,6 +48,7 @@ type Server struct {
 	public, open, inner []mount
 	front               http.Handler // before all of public; nil: none
 	proxy               *proxy.Proxy // nil: none
+	sink                *events.Sink // nil: none
 	closers             []func()
 	broken              error // what New found, for Start
 	calls               []func(*grpc.Server) error
@@ -272,35 +274,6 @@ func (s *Server) serveGRPC(l net.Listener) error {
 	return nil
 }
 
-const (
-	soon  = time.Second      // between two looks while something is not ready
-	later = 30 * time.Second // and when all is
-)
-
-// keep opens what could not be opened yet, and tells the service manager.
-func (s *Server) keep(ctx context.Context) {
-	told, beat := false, s.notify.watchdog()
-	last := time.Now()
-	for {
-		ready, _ := s.Ready()
-		if ready && !told {
-			told = true
-			s.log.Info("ready")
-			s.notify.ready()
-		}
-		s.notify.alive()
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(min(soon, beat)):
-		}
-		if !ready || time.Since(last) > later {
-			last = time.Now()
-			_ = s.models.Refresh(ctx) // refusals are logged
-		}
-	}
-}
-
 // Reload opens what has changed, beside what is in use, and reads certificates
 // again. What is wrong is refused, and what was in use stays.
 func (s *Server) Reload(ctx context.Context) error {
@@ -360,23 +333,4 @@ func (s *Server) Stop(ctx context.Context) error {
 		return errors.New("requests that were under way were cut off: they took longer than limits.drain")
 	}
 	return nil
-}
-
-// Run starts the server, serves until ctx is done, and stops within limits.drain.
-// reload asks for a Reload, as SIGHUP does; nil: nothing does.
-func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
-	err := s.Start(ctx)
-	for err == nil {
-		select {
-		case <-ctx.Done():
-		case err = <-s.failed:
-		case <-reload:
-			_ = s.Reload(ctx) // what was refused is in the log
-			continue
-		}
-		break
-	}
-	stop, cancel := context.WithTimeout(context.Background(), time.Duration(s.spec.Limits.Drain))
-	defer cancel()
-	return errors.Join(err, s.Stop(stop))
 }

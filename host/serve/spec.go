@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/serve/proxy"
 	"github.com/vaeguard/vaeguard/host/spec"
 )
 
@@ -25,6 +23,7 @@ type Spec struct {
 	Listen     Listen  `yaml:"listen" doc:"where it listens: HOST:PORT, or unix:PATH"`
 	Repository string  `yaml:"repository" format:"path" doc:"folder of NAME/VERSION/, a detector each; the highest version of each name is served"`
 	Models     []Model `yaml:"models" doc:"models one by one"`
+	Events     *Events `yaml:"events" doc:"a sink of CloudEvents, for KServe's payload logger: inferences that others answered are judged beside; absent: none"`
 	Limits     Limits  `yaml:"limits" doc:"what one request may take"`
 	Auth       Auth    `yaml:"auth" doc:"who may ask"`
 	Watch      Watch   `yaml:"watch" doc:"what raises an alarm, in the log, the metrics and on the page of admin"`
@@ -64,15 +63,6 @@ type Model struct {
 	OnFailure       string        `yaml:"on_failure" enum:"open|closed" default:"open" doc:"what comes of an inference that cannot be judged, with upstream: open lets it pass and counts it, closed refuses it"`
 	Batching        Batching      `yaml:"batching" doc:"requests that are judged together; answers do not depend on it"`
 	Budget          Budget        `yaml:"budget" doc:"how much of the traffic is judged where no answer hangs on it: policies observe and annotate, and events"`
-}
-
-// Upstream is the server of a model that the guard stands before.
-type Upstream struct {
-	URL    string `yaml:"url" required:"true" doc:"of the server over HTTP: http://HOST:PORT, or https"`
-	GRPC   string `yaml:"grpc" doc:"of the server over gRPC: HOST:PORT, unix:PATH, or grpcs://HOST:PORT for TLS"`
-	Model  string `yaml:"model" doc:"the model's name there; absent: the name here"`
-	Input  string `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
-	Output string `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
 }
 
 // Batching says how requests are gathered.
@@ -188,6 +178,7 @@ func (s *Spec) faults() error {
 		errs.Add("models", "is missing: name a detector, or a repository of them")
 	}
 	s.upstreamFaults(&errs)
+	s.eventFaults(&errs)
 	names := map[string]bool{}
 	for i, m := range s.Models {
 		at := fmt.Sprintf("models[%d].name", i)
@@ -222,33 +213,6 @@ func (s *Spec) faults() error {
 		errs.Add("auth.admin", "is the token of all clients")
 	}
 	return errs.Err()
-}
-
-// upstreamFaults are what is wrong with a proxy.
-func (s *Spec) upstreamFaults(errs *registry.FieldErrors) {
-	with := 0
-	names := map[string]bool{}
-	for i, m := range s.Models {
-		at := fmt.Sprintf("models[%d]", i)
-		if m.Upstream == nil {
-			continue
-		}
-		with++
-		if _, err := proxy.ParseURL(m.Upstream.URL); err != nil && m.Upstream.URL != "" {
-			errs.Add(at+".upstream.url", "%v", err)
-		}
-		if s.Listen.GRPC != "" && m.Upstream.GRPC == "" {
-			errs.Add(at+".upstream.grpc", "is missing, and listen.grpc is there")
-		}
-		name := cmp.Or(m.Upstream.Model, m.Name)
-		if names[name] {
-			errs.Add(at+".upstream.model", "%q is guarded twice: requests for it could go to either", name)
-		}
-		names[name] = true
-	}
-	if with > 0 && (with < len(s.Models) || s.Repository != "") {
-		errs.Add("models", "some have an upstream and others have none: a server is a proxy or a server of models, and not both")
-	}
 }
 
 // place is where one of the listeners is.

@@ -1,9 +1,12 @@
 package serve
 
 import (
+	"time"
+
 	"google.golang.org/grpc"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/oip"
 	"github.com/vaeguard/vaeguard/host/serve/proxy"
 )
@@ -40,10 +43,26 @@ func (s *Server) mountWays() {
 	if !s.mountProxy() {
 		s.mountModels(o)
 	}
+	s.mountEvents()
 	o.Admin = true
 	s.HandleAdmin("/v2/", oip.Handler(s.models, o))
 	s.HandleAdmin("/v2", oip.Handler(s.models, o))
 }
+
+// mountEvents puts the sink of events on the listener, where the spec has one.
+func (s *Server) mountEvents() {
+	e := s.spec.Events
+	if e == nil {
+		return
+	}
+	body := int64(s.spec.Limits.Body)
+	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Logger: s.log})
+	s.closers = append(s.closers, s.sink.Close)
+	s.Handle(e.Path, s.sink)
+}
+
+// Events is the sink of events; nil: there is none.
+func (s *Server) Events() *events.Sink { return s.sink }
 
 // mountModels puts the guards on the listeners as models.
 func (s *Server) mountModels(o oip.Options) {
