@@ -3,23 +3,21 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
-
-	"github.com/vaeguard/vaeguard/host/serve/inference"
+	"math"
+	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
-	"errors"
-	"math"
-	"strings"
+	"github.com/vaeguard/vaeguard/host/serve/inference"
 )
 
 // frame is a message as it is on the wire.
