@@ -219,6 +219,9 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 	if err != nil {
 		return err
 	}
+	if err := proxy.CheckMembers(head(p.request.data, header)); err != nil {
+		return fmt.Errorf("request: %w", err)
+	}
 	q, err := tensors.ParseRequest(p.request.data, header, tensors.Limits{})
 	if err != nil {
 		return fmt.Errorf("request: %w", err)
@@ -262,6 +265,14 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 	}
 	s.counts.replied.Add(1)
 	return nil
+}
+
+// head is the JSON of a body.
+func head(body []byte, header int64) []byte {
+	if header < 0 || header > int64(len(body)) {
+		return body
+	}
+	return body[:header]
 }
 
 // Verdict is the data of a reply, a number for each row. Scores that are infinite are

@@ -183,7 +183,8 @@ func call(err error) error {
 	if !errors.As(err, &own) {
 		return err
 	}
-	code := map[int]codes.Code{http.StatusForbidden: codes.PermissionDenied, http.StatusBadRequest: codes.InvalidArgument, http.StatusRequestEntityTooLarge: codes.ResourceExhausted}
+	code := map[int]codes.Code{http.StatusForbidden: codes.PermissionDenied, http.StatusBadRequest: codes.InvalidArgument, http.StatusRequestEntityTooLarge: codes.ResourceExhausted,
+		http.StatusTooManyRequests: codes.ResourceExhausted}
 	if c, ok := code[own.status]; ok {
 		return status.Error(c, own.message)
 	}

@@ -94,7 +94,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case infer && r.Method == http.MethodPost && t.Policy == Observe:
 		x.request = p.tap(r.Body, r.ContentLength)
-		x.coding, x.length = r.Header.Get("Content-Encoding"), r.Header.Get(lengthHeader)
+		x.coding, x.length = only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)
 		r.Body = x.request
 		defer x.cut()
 	case infer && r.Method == http.MethodPost:
@@ -133,7 +133,7 @@ func (p *Proxy) take(x *exchange, r *http.Request) (release func(), _ error) {
 		r.ContentLength = int64(len(body))
 		r.TransferEncoding = nil
 		var q tensors.Request
-		if q, err = p.parse(body, r.Header.Get("Content-Encoding"), r.Header.Get(lengthHeader)); err == nil {
+		if q, err = p.parse(body, only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)); err == nil {
 			x.asked, err = p.read(x.to, q)
 		}
 	}
@@ -149,7 +149,7 @@ func (p *Proxy) take(x *exchange, r *http.Request) (release func(), _ error) {
 
 // parse reads a request.
 func (p *Proxy) parse(body []byte, coding, length string) (tensors.Request, error) {
-	plain, err := oip.Plain(coding, body, p.o.MaxBody)
+	text, err := oip.Plain(coding, body, p.o.MaxBody)
 	if err != nil {
 		return tensors.Request{}, &judge.InputError{Err: err}
 	}
@@ -157,7 +157,16 @@ func (p *Proxy) parse(body []byte, coding, length string) (tensors.Request, erro
 	if err != nil {
 		return tensors.Request{}, &judge.InputError{Err: err}
 	}
-	q, err := tensors.ParseRequest(plain, header, tensors.Limits{})
+	if header <= int64(len(text)) {
+		head := text
+		if header >= 0 {
+			head = text[:header]
+		}
+		if err := CheckMembers(head); err != nil {
+			return tensors.Request{}, &judge.InputError{Err: err}
+		}
+	}
+	q, err := tensors.ParseRequest(text, header, tensors.Limits{})
 	var form *tensors.Error
 	if err != nil && !errors.As(err, &form) {
 		err = &judge.InputError{Err: err}
@@ -327,7 +336,7 @@ func (p *Proxy) away(w http.ResponseWriter, r *http.Request, err error) {
 func (p *Proxy) refuse(w http.ResponseWriter, err error) {
 	own := &refusal{http.StatusInternalServerError, "the guard failed"}
 	errors.As(err, &own)
-	if own.status == http.StatusServiceUnavailable {
+	if own.status == http.StatusServiceUnavailable || own.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.Header().Set("Content-Type", "application/json")

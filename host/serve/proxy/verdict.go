@@ -42,6 +42,13 @@ func (p *Proxy) read(t *target, q tensors.Request) (_ *asked, err error) {
 
 // rows are those of the input that the guard is about.
 func (t *target) rows(d *host.Detector, inputs []tensors.Tensor) (*dataset.Data, error) {
+	seen := map[string]bool{}
+	for _, x := range inputs {
+		if seen[x.Name] {
+			return nil, &judge.InputError{Input: x.Name, Err: errors.New("it is there twice")}
+		}
+		seen[x.Name] = true
+	}
 	if t.Input != "" {
 		i := slices.IndexFunc(inputs, func(x tensors.Tensor) bool { return x.Name == t.Input })
 		if i < 0 {
@@ -152,6 +159,11 @@ func (p *Proxy) unjudged(t *target, err error) (note string, _ error) {
 	if errors.As(err, &skipped) {
 		p.counts.skipped.Add(1)
 		return "skipped", nil
+	}
+	var share *judge.OverloadedError
+	if errors.As(err, &share) && share.Client && t.Policy != Observe { // who asks too much does not pass for it
+		p.counts.refused.Add(1)
+		return "", &refusal{http.StatusTooManyRequests, share.Error()}
 	}
 	out := &refusal{http.StatusServiceUnavailable, "the guard cannot judge now"}
 	count, note := &p.counts.failed, "failed"
