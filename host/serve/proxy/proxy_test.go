@@ -283,6 +283,37 @@ func TestAnnotate(t *testing.T) {
 	}
 }
 
+// With reconstruct_with the model is asked for the user's rows, and for none besides.
+func TestReplica(t *testing.T) {
+	b := stand(t, proxy.Annotate, nil)
+	x, want := b.rows(t, 12)
+	d, err := host.Open(b.trained.Dir, components(), host.OpenOptions{Options: host.Options{Threads: 1},
+		Replica: &host.Replica{Model: b.d.Experiment.Spec.Classifier.Model, Process: b.d.Experiment.Spec.Classifier.Process}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	s := serve.NewSingle(d, judge.Options{Name: "guard"})
+	t.Cleanup(func() { s.Close(context.Background()) })
+	up := httptest.NewServer(b.upstream)
+	t.Cleanup(up.Close)
+	p, err := proxy.New(s, []proxy.Model{{Name: "guard", URL: up.URL, Model: "m"}}, proxy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	front := httptest.NewServer(p)
+	t.Cleanup(front.Close)
+	b.url = front.URL
+	body, _ := tensors.AppendRequest(nil, request(x), nil)
+	if code, text, h := b.post(t, body); code != http.StatusOK || h.Get("X-Vaeguard-Instance-Score") != scores(want) {
+		t.Fatalf("%d %s", code, text)
+	}
+	if c := s.Guard().Counters(); c.Extra != 0 || b.upstream.rows.Load() != 12 || c.Rows != 12 {
+		t.Errorf("%+v, and %d rows of the model server's, want 12 and none besides", c, b.upstream.rows.Load())
+	}
+}
+
 func TestBlock(t *testing.T) {
 	b := stand(t, proxy.Block, nil)
 	x, want := b.rows(t, 12)
