@@ -32,6 +32,8 @@ var floors = []floor{
 	{"many runs, and suites that need the host", "host/grid host/classifiertest host/serve/servetest host/scoring"},
 	{"a request to the server", "host/serve/judge"},
 	{"ways into the server, and those who watch it", "host/serve/oip host/serve/watch host/serve/traffic"},
+	{"ways by another way's door", "host/serve/proxy"},
+	{"ways that read what another reads", "host/serve/events"},
 	{"the server", "host/serve"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps builtin/trackers builtin/presets"},

@@ -88,6 +88,16 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// bounded is a body with the server's bound, which a handler that holds no body may
+// leave off.
+type bounded struct {
+	io.ReadCloser
+	whole io.ReadCloser
+}
+
+// Unbounded is the body without its bound.
+func (b bounded) Unbounded() io.ReadCloser { return b.whole }
+
 // around is what every request over HTTP passes: an id, the name of its caller, a
 // bound of its body, a line of the log, and a recovery from panics.
 func (s *Server) around(listener string, h http.Handler) http.Handler {
@@ -97,7 +107,7 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), idKey{}, id))
 		r.Header.Set(idHeader, id)
 		w, body := &written{ResponseWriter: rw}, &counted{ReadCloser: r.Body}
-		r.Body = http.MaxBytesReader(w, body, int64(s.spec.Limits.Body))
+		r.Body = bounded{http.MaxBytesReader(w, body, int64(s.spec.Limits.Body)), body}
 		w.Header().Set(idHeader, id)
 		defer func() {
 			p := recover()

@@ -20,7 +20,9 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
+	"github.com/vaeguard/vaeguard/host/serve/proxy"
 )
 
 // Options of New.
@@ -44,6 +46,11 @@ type Server struct {
 	models *Models
 
 	public, open, inner []mount
+	front               http.Handler // before all of public; nil: none
+	proxy               *proxy.Proxy // nil: none
+	sink                *events.Sink // nil: none
+	closers             []func()
+	broken              error // what New found, for Start
 	calls               []func(*grpc.Server) error
 	callOptions         []grpc.ServerOption
 
@@ -134,6 +141,9 @@ func (s *Server) Ready() (ok bool, why []string) {
 // not ready meanwhile; anything else that is wrong with a model is an error here. The
 // caller must Stop the server after Start, whatever it returned.
 func (s *Server) Start(ctx context.Context) error {
+	if s.broken != nil {
+		return s.broken
+	}
 	life, cancel := context.WithCancel(context.Background())
 	s.cancel, s.notify = cancel, newNotifier()
 	if s.spec.Listen.TLS != nil {
@@ -209,6 +219,9 @@ func (s *Server) publicHandler() http.Handler {
 	for _, m := range s.public {
 		mux.Handle(m.pattern, m.handler)
 	}
+	if s.front != nil {
+		return s.front
+	}
 	return mux
 }
 
@@ -261,35 +274,6 @@ func (s *Server) serveGRPC(l net.Listener) error {
 	return nil
 }
 
-const (
-	soon  = time.Second      // between two looks while something is not ready
-	later = 30 * time.Second // and when all is
-)
-
-// keep opens what could not be opened yet, and tells the service manager.
-func (s *Server) keep(ctx context.Context) {
-	told, beat := false, s.notify.watchdog()
-	last := time.Now()
-	for {
-		ready, _ := s.Ready()
-		if ready && !told {
-			told = true
-			s.log.Info("ready")
-			s.notify.ready()
-		}
-		s.notify.alive()
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(min(soon, beat)):
-		}
-		if !ready || time.Since(last) > later {
-			last = time.Now()
-			_ = s.models.Refresh(ctx) // refusals are logged
-		}
-	}
-}
-
 // Reload opens what has changed, beside what is in use, and reads certificates
 // again. What is wrong is refused, and what was in use stays.
 func (s *Server) Reload(ctx context.Context) error {
@@ -340,29 +324,13 @@ func (s *Server) Stop(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	for _, end := range s.closers {
+		end()
+	}
 	s.models.Close(ctx)
 	s.work.Wait()
 	if cut.Load() {
 		return errors.New("requests that were under way were cut off: they took longer than limits.drain")
 	}
 	return nil
-}
-
-// Run starts the server, serves until ctx is done, and stops within limits.drain.
-// reload asks for a Reload, as SIGHUP does; nil: nothing does.
-func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
-	err := s.Start(ctx)
-	for err == nil {
-		select {
-		case <-ctx.Done():
-		case err = <-s.failed:
-		case <-reload:
-			_ = s.Reload(ctx) // what was refused is in the log
-			continue
-		}
-		break
-	}
-	stop, cancel := context.WithTimeout(context.Background(), time.Duration(s.spec.Limits.Drain))
-	defer cancel()
-	return errors.Join(err, s.Stop(stop))
 }

@@ -23,6 +23,7 @@ type Spec struct {
 	Listen     Listen  `yaml:"listen" doc:"where it listens: HOST:PORT, or unix:PATH"`
 	Repository string  `yaml:"repository" format:"path" doc:"folder of NAME/VERSION/, a detector each; the highest version of each name is served"`
 	Models     []Model `yaml:"models" doc:"models one by one"`
+	Events     *Events `yaml:"events" doc:"a sink of CloudEvents, for KServe's payload logger: inferences that others answered are judged beside; absent: none"`
 	Limits     Limits  `yaml:"limits" doc:"what one request may take"`
 	Auth       Auth    `yaml:"auth" doc:"who may ask"`
 	Watch      Watch   `yaml:"watch" doc:"what raises an alarm, in the log, the metrics and on the page of admin"`
@@ -57,8 +58,11 @@ type Model struct {
 	Classifier      []string      `yaml:"classifier" doc:"values of the detector's section classifier to replace, KEY=VALUE"`
 	AllowCommand    []string      `yaml:"allow_command" doc:"digests, sha256:…, of commands that the detector may start besides shipped plugins"`
 	Lock            string        `yaml:"lock" format:"path" doc:"file of 'vaeguard plugin lock' with plugins that the detector may start"`
+	Upstream        *Upstream     `yaml:"upstream" doc:"server of the model, before which the guard stands as a proxy: all passes, and inferences are judged by its answer; absent: the guard itself is the model"`
+	Policy          string        `yaml:"policy" enum:"observe|annotate|block|correct" default:"annotate" doc:"what comes of a verdict, with upstream: observe judges beside, annotate adds it to the answer, block refuses requests with a flagged row, correct replaces the class of flagged rows"`
+	OnFailure       string        `yaml:"on_failure" enum:"open|closed" default:"open" doc:"what comes of an inference that cannot be judged, with upstream: open lets it pass and counts it, closed refuses it"`
 	Batching        Batching      `yaml:"batching" doc:"requests that are judged together; answers do not depend on it"`
-	Budget          Budget        `yaml:"budget" doc:"how much of the traffic is judged where nobody waits for the verdict"`
+	Budget          Budget        `yaml:"budget" doc:"how much of the traffic is judged where no answer hangs on it: policies observe and annotate, and events"`
 }
 
 // Batching says how requests are gathered.
@@ -173,6 +177,8 @@ func (s *Spec) faults() error {
 	if s.Repository == "" && len(s.Models) == 0 {
 		errs.Add("models", "is missing: name a detector, or a repository of them")
 	}
+	s.upstreamFaults(&errs)
+	s.eventFaults(&errs)
 	names := map[string]bool{}
 	for i, m := range s.Models {
 		at := fmt.Sprintf("models[%d].name", i)

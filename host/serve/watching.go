@@ -10,6 +10,22 @@ func (s *Server) mountWatch() {
 		Similar: watch.SimilarOptions{Share: w.Share, Rows: w.Rows, Clients: w.Clients}})
 	board.Follow(s.models)
 	s.Watch(board)
+	if s.proxy != nil {
+		board.Count("proxy_inferences_total", "Inferences before a model server, by what came of them.", func() map[string]int64 {
+			c := s.proxy.Counters()
+			return map[string]int64{"judged": c.Judged, "blocked": c.Blocked, "unread": c.Unread, "failed": c.Failed, "skipped": c.Skipped, "dropped": c.Dropped, "refused": c.Refused}
+		})
+		board.Count("proxy_passed_total", "Requests that are no inference of a guarded model.", func() map[string]int64 {
+			return map[string]int64{"passed": s.proxy.Counters().Passed}
+		})
+	}
+	if s.sink != nil {
+		board.Count("events_total", "Events that came, and inferences in them, by what came of them.", func() map[string]int64 {
+			c := s.sink.Counters()
+			return map[string]int64{"came": c.Events, "ignored": c.Ignored, "twice": c.Twice, "lost": c.Lost, "judged": c.Judged, "skipped": c.Skipped, "dropped": c.Dropped, "failed": c.Failed,
+				"replied": c.Replied, "unreplied": c.Unreplied}
+		})
+	}
 	s.HandleOpen("GET /metrics", board.Metrics())
 	s.HandleAdmin("/", board.Page())
 }

@@ -1,19 +1,72 @@
 package serve
 
 import (
+	"time"
+
 	"google.golang.org/grpc"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/oip"
+	"github.com/vaeguard/vaeguard/host/serve/proxy"
 )
+
+// mountProxy puts the proxy before the servers of models, where the spec names them, and
+// reports whether it does.
+func (s *Server) mountProxy() bool {
+	var models []proxy.Model
+	for _, m := range s.spec.Models {
+		if u := m.Upstream; u != nil {
+			models = append(models, proxy.Model{Name: m.Name, URL: u.URL, GRPC: u.GRPC, Model: u.Model, Input: u.Input, Output: u.Output, Policy: proxy.Policy(m.Policy), Closed: m.OnFailure == "closed"})
+		}
+	}
+	if len(models) == 0 {
+		return false
+	}
+	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, StripAuthorization: s.spec.Auth.Bearer != "", Logger: s.log})
+	if err != nil {
+		s.broken = err
+		return true
+	}
+	s.proxy, s.front = p, p
+	s.closers = append(s.closers, p.Close)
+	s.callOptions = append(s.callOptions, p.ServerOptions()...)
+	return true
+}
+
+// Proxy is what stands before the servers of models; nil: nothing does.
+func (s *Server) Proxy() *proxy.Proxy { return s.proxy }
 
 // mountWays puts the protocols on the listeners: each way in is a line here.
 func (s *Server) mountWays() {
 	o := oip.Options{MaxBody: int64(s.spec.Limits.Body), Version: host.Version(), Client: Client}
-	s.Handle("/v2", oip.Handler(s.models, o))
-	s.Handle("/v2/", oip.Handler(s.models, o))
-	s.Register(func(g *grpc.Server) error { return oip.Register(g, s.models, o) }, oip.ServerOptions(o)...)
+	if !s.mountProxy() {
+		s.mountModels(o)
+	}
+	s.mountEvents()
 	o.Admin = true
 	s.HandleAdmin("/v2/", oip.Handler(s.models, o))
 	s.HandleAdmin("/v2", oip.Handler(s.models, o))
+}
+
+// mountEvents puts the sink of events on the listener, where the spec has one.
+func (s *Server) mountEvents() {
+	e := s.spec.Events
+	if e == nil {
+		return
+	}
+	body := int64(s.spec.Limits.Body)
+	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Logger: s.log})
+	s.closers = append(s.closers, s.sink.Close)
+	s.Handle(e.Path, s.sink)
+}
+
+// Events is the sink of events; nil: there is none.
+func (s *Server) Events() *events.Sink { return s.sink }
+
+// mountModels puts the guards on the listeners as models.
+func (s *Server) mountModels(o oip.Options) {
+	s.Handle("/v2", oip.Handler(s.models, o))
+	s.Handle("/v2/", oip.Handler(s.models, o))
+	s.Register(func(g *grpc.Server) error { return oip.Register(g, s.models, o) }, oip.ServerOptions(o)...)
 }

@@ -1,0 +1,82 @@
+package serve
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/serve/proxy"
+)
+
+// Upstream is the server of a model that the guard stands before.
+type Upstream struct {
+	URL    string `yaml:"url" required:"true" doc:"of the server over HTTP: http://HOST:PORT, or https"`
+	GRPC   string `yaml:"grpc" doc:"of the server over gRPC: HOST:PORT, unix:PATH, or grpcs://HOST:PORT for TLS"`
+	Model  string `yaml:"model" doc:"the model's name there; absent: the name here"`
+	Input  string `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
+	Output string `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
+}
+
+// Events are a sink of CloudEvents.
+type Events struct {
+	Path     string   `yaml:"path" default:"/events" doc:"where events come over HTTP"`
+	ReplyURL string   `yaml:"reply_url" doc:"where verdicts go, as CloudEvents; absent: they are only counted"`
+	Type     string   `yaml:"type" default:"org.kubeflow.serving.inference.outlier" doc:"type of those"`
+	Input    string   `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
+	Output   string   `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
+	Wait     Duration `yaml:"wait" default:"1m" doc:"that a request waits for its response, or a response for its request"`
+}
+
+// upstreamFaults are what is wrong with a proxy.
+func (s *Spec) upstreamFaults(errs *registry.FieldErrors) {
+	with := 0
+	names := map[string]bool{}
+	for i, m := range s.Models {
+		at := fmt.Sprintf("models[%d]", i)
+		if m.Upstream == nil {
+			continue
+		}
+		with++
+		if _, err := proxy.ParseURL(m.Upstream.URL); err != nil && m.Upstream.URL != "" {
+			errs.Add(at+".upstream.url", "%v", err)
+		}
+		if s.Listen.GRPC != "" && m.Upstream.GRPC == "" {
+			errs.Add(at+".upstream.grpc", "is missing, and listen.grpc is there")
+		}
+		name := cmp.Or(m.Upstream.Model, m.Name)
+		if names[name] {
+			errs.Add(at+".upstream.model", "%q is guarded twice: requests for it could go to either", name)
+		}
+		names[name] = true
+	}
+	if with > 0 && (with < len(s.Models) || s.Repository != "") {
+		errs.Add("models", "some have an upstream and others have none: a server is a proxy or a server of models, and not both")
+	}
+}
+
+// eventFaults are what is wrong with the sink.
+func (s *Spec) eventFaults(errs *registry.FieldErrors) {
+	e := s.Events
+	if e == nil {
+		return
+	}
+	if s.Listen.HTTP == "" {
+		errs.Add("events", "come over listen.http, which is not there")
+	}
+	for _, m := range s.Models {
+		if m.Upstream != nil {
+			errs.Add("events", "are not for a proxy, which sees the inferences themselves")
+			break
+		}
+	}
+	if !strings.HasPrefix(e.Path, "/") || strings.HasPrefix(e.Path, "/v2") || strings.ContainsAny(e.Path, "{} ") {
+		errs.Add("events.path", "%q: want a path such as /events, outside /v2", e.Path)
+	}
+	if e.ReplyURL != "" {
+		if u, err := url.Parse(e.ReplyURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			errs.Add("events.reply_url", "%q: want http:// or https://", e.ReplyURL)
+		}
+	}
+}

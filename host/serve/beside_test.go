@@ -1,0 +1,103 @@
+package serve_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/vaeguard/vaeguard/host/serve"
+	"github.com/vaeguard/vaeguard/host/serve/servetest"
+)
+
+// A server with an upstream is a proxy: all passes, however long, without the token of
+// its own clients, and what it counts is among the metrics.
+func TestProxies(t *testing.T) {
+	t.Setenv("VG_TEST_BEARER", "much-of-a-token")
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if r.Header.Get("Authorization") != "" {
+			t.Error("the token went on")
+		}
+		w.Header().Set("X-Request-Id", "theirs")
+		fmt.Fprintf(w, "%s %d", r.RequestURI, n)
+	}))
+	t.Cleanup(up.Close)
+	s := run(t, dir, "listen: {http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'}\nlimits: {body: 64KiB}\nauth: {bearer: '${VG_TEST_BEARER}'}\n"+
+		"models: [{name: small, detector: guard, upstream: {url: '"+up.URL+"', grpc: '127.0.0.1:1', model: theirs}, policy: block}]\n")
+	if code, _, _ := s.post("/any//path", "x"); code != http.StatusUnauthorized {
+		t.Errorf("%d without a token", code)
+	}
+	token := []string{"Authorization", "Bearer much-of-a-token"}
+	code, text, h := s.post("/any//path?a=b;c", strings.Repeat("x", 1<<20), token...)
+	if code != http.StatusOK || text != "/any//path?a=b;c 1048576" || len(h.Values("X-Request-Id")) != 1 || h.Get("X-Request-Id") != "theirs" {
+		t.Errorf("%d %s %v", code, text, h)
+	}
+	if code, text, h = s.post("/v2/models/theirs/infer", strings.Repeat("x", 1<<20), token...); code != http.StatusOK || h.Get("X-Vaeguard-Verdict") != "unjudged: too-large" || !strings.HasSuffix(text, " 1048576") {
+		t.Errorf("%d %s %v", code, text, h)
+	}
+	if _, text = s.get("admin", "/metrics"); !strings.Contains(text, `vaeguard_proxy_inferences_total{outcome="unread"} 1`) {
+		t.Error("the metrics have no count of what passed unjudged")
+	}
+	c, err := grpc.NewClient(s.Address("grpc").String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.Invoke(t.Context(), "/a.B/C", &emptypb.Empty{}, &emptypb.Empty{}); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("a call without a token: %v", err)
+	}
+}
+
+// A server takes events beside its protocols.
+func TestTakesEvents(t *testing.T) {
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	s := run(t, dir, listens+"models: [{name: small, detector: guard}]\nevents: {}\n")
+	if code, text, _ := s.post("/events", "{}", "Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "s", "Ce-Type", "org.kubeflow.serving.inference.request"); code != http.StatusOK {
+		t.Errorf("%d %s", code, text)
+	}
+	if c := s.Events().Counters(); c.Events != 1 || c.Waiting != 1 {
+		t.Errorf("%+v", c)
+	}
+	if code, _ := s.get("http", "/v2"); code != http.StatusOK {
+		t.Errorf("/v2: %d", code)
+	}
+}
+
+func TestFaultsBeside(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "server.yaml")
+	for name, test := range map[string]struct{ text, want string }{
+		"no URL":        {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'host:80'}}]\n", "want http://"},
+		"no gRPC":       {"listen: {grpc: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}]\n", "listen.grpc is there"},
+		"both":          {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d}]\n", "and not both"},
+		"twice":         {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d, upstream: {url: 'http://h', model: a}}]\n", "guarded twice"},
+		"a policy":      {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, policy: pray}]\n", "observe"},
+		"events, proxy": {"listen: {http: ':0'}\nevents: {}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}]\n", "not for a proxy"},
+		"events, path":  {"listen: {http: ':0'}\nevents: {path: /v2/x}\nmodels: [{name: a, detector: d}]\n", "outside /v2"},
+		"events, reply": {"listen: {http: ':0'}\nevents: {reply_url: 'ftp://h'}\nmodels: [{name: a, detector: d}]\n", "want http://"},
+	} {
+		if err := os.WriteFile(file, []byte("api_version: vaeguard/v1\nkind: Server\n"+test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := serve.Load(file, nil, components()); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}

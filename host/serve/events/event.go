@@ -1,0 +1,140 @@
+package events
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// event is a CloudEvent of version 1.0, as far as it matters here.
+type event struct {
+	id, kind, source string
+	service, space   string // KServe's extensions: inferenceservicename, namespace
+	endpoint         string
+	length           string // of the JSON before binary data, where it is told
+	data             []byte
+}
+
+// maxAttribute is the most characters of one that is kept.
+const maxAttribute = 1024
+
+// valid refuses what is no event.
+func (e event) valid() error {
+	for _, v := range []struct{ name, value string }{{"id", e.id}, {"type", e.kind}, {"source", e.source}} {
+		if v.value == "" {
+			return fmt.Errorf("the event has no %s", v.name)
+		}
+		if len(v.value) > maxAttribute {
+			return fmt.Errorf("the event's %s has %d characters, want at most %d", v.name, len(v.value), maxAttribute)
+		}
+	}
+	if len(e.service)+len(e.space)+len(e.endpoint) > maxAttribute {
+		return errors.New("the event's extensions are too long")
+	}
+	return nil
+}
+
+// key is what a request and its response share.
+func (e event) key() string {
+	return strings.Join([]string{e.space, e.service, e.endpoint, e.id}, "\x00")
+}
+
+// read reads the events of an HTTP request in binary, structured or batched mode.
+func read(h http.Header, body []byte) ([]event, error) {
+	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	switch {
+	case media == "application/cloudevents+json":
+		e, err := structured(body)
+		return []event{e}, err
+	case media == "application/cloudevents-batch+json":
+		var list []json.RawMessage
+		if err := json.Unmarshal(body, &list); err != nil {
+			return nil, errors.New("the batch is no list of JSON")
+		}
+		var out []event
+		for _, one := range list {
+			e, err := structured(one)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, e)
+		}
+		return out, nil
+	case strings.HasPrefix(media, "application/cloudevents"):
+		return nil, fmt.Errorf("events in %s, want JSON", media)
+	}
+	if v := h.Get("Ce-Specversion"); v != "1.0" {
+		return nil, fmt.Errorf("ce-specversion is %.20q, want 1.0", v)
+	}
+	attribute := func(name string) string {
+		v := h.Get("Ce-" + name)
+		if plain, err := url.PathUnescape(v); err == nil { // of the HTTP binding, 3.1.3.2
+			return plain
+		}
+		return v
+	}
+	e := event{id: attribute("Id"), kind: attribute("Type"), source: attribute("Source"), service: attribute("Inferenceservicename"), space: attribute("Namespace"),
+		endpoint: attribute("Endpoint"), length: h.Get("Inference-Header-Content-Length"), data: body}
+	return []event{e}, e.valid()
+}
+
+// structured reads an event that is JSON.
+func structured(text []byte) (event, error) {
+	var m struct {
+		Version  string          `json:"specversion"`
+		ID       string          `json:"id"`
+		Type     string          `json:"type"`
+		Source   string          `json:"source"`
+		Service  string          `json:"inferenceservicename"`
+		Space    string          `json:"namespace"`
+		Endpoint string          `json:"endpoint"`
+		Data     json.RawMessage `json:"data"`
+		Base64   *string         `json:"data_base64"`
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return event{}, errors.New("the event is no JSON of a CloudEvent")
+	}
+	if m.Version != "1.0" {
+		return event{}, fmt.Errorf("specversion is %.20q, want 1.0", m.Version)
+	}
+	e := event{id: m.ID, kind: m.Type, source: m.Source, service: m.Service, space: m.Space, endpoint: m.Endpoint, data: m.Data}
+	var quoted string
+	switch {
+	case m.Base64 != nil:
+		b, err := base64.StdEncoding.DecodeString(*m.Base64)
+		if err != nil {
+			return event{}, errors.New("data_base64 is no base64")
+		}
+		e.data = b
+	case json.Unmarshal(m.Data, &quoted) == nil: // JSON as a text
+		e.data = []byte(quoted)
+	}
+	return e, e.valid()
+}
+
+// header is the length of the JSON of a body: as told, or where its first value ends; −1:
+// nothing follows it.
+func (e event) header() (int64, error) {
+	var n int64
+	if e.length != "" {
+		if _, err := fmt.Sscan(e.length, &n); err != nil || n < 0 {
+			return 0, errors.New("Inference-Header-Content-Length is no number of bytes")
+		}
+		return n, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(e.data))
+	var first json.RawMessage
+	if err := dec.Decode(&first); err != nil {
+		return -1, nil // who reads it says so
+	}
+	if n = dec.InputOffset(); n == int64(len(e.data)) || len(bytes.TrimSpace(e.data[n:])) == 0 {
+		return -1, nil
+	}
+	return n, nil
+}

@@ -1,0 +1,369 @@
+// Package events is a sink of CloudEvents for KServe's payload logger: it joins requests
+// and responses of inferences by their id, judges them beside the model, and replies
+// with CloudEvents of what it found.
+//
+// Events come over HTTP in binary, structured or batched mode. Their types are
+// org.kubeflow.serving.inference.request and .response; their data are bodies of the
+// Open Inference Protocol, in JSON or with binary tensors after it, whose length need
+// not be told. An event is answered with 200 before anything is judged, also one that is
+// then dropped: the logger takes any other answer for a failure and holds up the model.
+package events
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/serve/judge"
+	"github.com/vaeguard/vaeguard/host/serve/proxy"
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
+)
+
+// Types of events.
+const (
+	TypeRequest  = "org.kubeflow.serving.inference.request"
+	TypeResponse = "org.kubeflow.serving.inference.response"
+	TypeOutlier  = "org.kubeflow.serving.inference.outlier" // of replies
+)
+
+// Options of New.
+type Options struct {
+	ReplyURL      string        // "": nobody is told
+	Type          string        // of replies; "": TypeOutlier
+	Input, Output string        // as proxy.Model has them
+	Wait          time.Duration // that one half waits for the other; 0: a minute
+	Pairs         int           // halves that wait; 0: 4,096
+	MaxBody       int64         // bytes of an event; 0: 64 MiB
+	Memory        int64         // bytes of all that waits; 0: four times MaxBody
+	Queue         int           // inferences that wait to be judged; 0: 256
+	Logger        hclog.Logger  // nil: none
+}
+
+// Sink is an http.Handler that takes events.
+type Sink struct {
+	o      Options
+	models judge.Models
+	join   *joiner
+	queue  chan pair
+	held   atomic.Int64 // bytes of the queue
+	client *http.Client
+	end    context.CancelFunc
+	wg     sync.WaitGroup
+	counts struct{ events, ignored, judged, flagged, skipped, dropped, failed, replied, unreplied atomic.Int64 }
+}
+
+// pair is an inference.
+type pair struct{ request, response event }
+
+func (p pair) size() int64 { return int64(len(p.request.data) + len(p.response.data)) }
+
+// workers is how many inferences are judged at once: the guard gathers them into batches.
+const workers = 4
+
+// The most that an inference and a reply may take.
+const (
+	judgeTime = 30 * time.Second
+	replyTime = 10 * time.Second
+)
+
+// New starts a sink. The caller must Close it.
+func New(models judge.Models, o Options) *Sink {
+	if o.Type == "" {
+		o.Type = TypeOutlier
+	}
+	if o.Wait <= 0 {
+		o.Wait = time.Minute
+	}
+	if o.Pairs <= 0 {
+		o.Pairs = 4096
+	}
+	if o.MaxBody <= 0 {
+		o.MaxBody = 64 << 20
+	}
+	if o.Memory <= 0 {
+		o.Memory = 4 * o.MaxBody
+	}
+	if o.Queue <= 0 {
+		o.Queue = 256
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	ctx, end := context.WithCancel(context.Background())
+	s := &Sink{o: o, models: models, join: newJoiner(o.Wait, o.Pairs, o.Memory), queue: make(chan pair, o.Queue), end: end,
+		client: &http.Client{Timeout: replyTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	for range workers {
+		s.wg.Go(func() { s.work(ctx) })
+	}
+	return s
+}
+
+// Close ends the sink. What waits is dropped.
+func (s *Sink) Close() {
+	s.end()
+	s.wg.Wait()
+	s.client.CloseIdleConnections()
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		s.counts.dropped.Add(1)
+		s.o.Logger.Debug("an event is too long")
+		return // 200: the logger would try it again
+	case err != nil:
+		http.Error(w, "the event ends early", http.StatusBadRequest)
+		return
+	}
+	list, err := read(r.Header, body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	for _, e := range list {
+		s.take(e)
+	}
+}
+
+// take takes an event, and never waits.
+func (s *Sink) take(e event) {
+	s.counts.events.Add(1)
+	if e.kind != TypeRequest && e.kind != TypeResponse {
+		s.counts.ignored.Add(1)
+		return
+	}
+	other, ok := s.join.put(e)
+	if !ok {
+		return
+	}
+	p := pair{e, other}
+	if e.kind == TypeResponse {
+		p = pair{other, e}
+	}
+	if s.held.Add(p.size()) <= s.o.Memory {
+		select {
+		case s.queue <- p:
+			return
+		default:
+		}
+	}
+	s.held.Add(-p.size())
+	s.counts.dropped.Add(1)
+}
+
+// work judges inferences until the sink is closed.
+func (s *Sink) work(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-s.queue:
+			err := s.judge(ctx, p)
+			s.held.Add(-p.size())
+			var skipped *judge.SkippedError
+			switch {
+			case errors.As(err, &skipped):
+				s.counts.skipped.Add(1)
+			case err != nil:
+				s.counts.failed.Add(1)
+				s.o.Logger.Debug("an inference was not judged", "error", err)
+			}
+		}
+	}
+}
+
+// lease is the model of an event: the one that its service or its answer is called, or the
+// only one that there is.
+func (s *Sink) lease(service, model string) (judge.Model, func(), error) {
+	var missing *judge.NotFoundError
+	for _, name := range []string{service, model} {
+		if name == "" {
+			continue
+		}
+		if m, done, err := s.models.Lease(name, ""); err == nil || !errors.As(err, &missing) {
+			return m, done, err
+		}
+	}
+	name := ""
+	for _, m := range s.models.List() {
+		if name != "" && m.Name != name {
+			return nil, nil, &judge.NotFoundError{Name: service}
+		}
+		name = m.Name
+	}
+	return s.models.Lease(name, "")
+}
+
+// judge judges an inference and tells of it.
+func (s *Sink) judge(ctx context.Context, p pair) error {
+	header, err := p.request.header()
+	if err != nil {
+		return err
+	}
+	if err := proxy.CheckMembers(head(p.request.data, header)); err != nil {
+		return fmt.Errorf("request: %w", err)
+	}
+	q, err := tensors.ParseRequest(p.request.data, header, tensors.Limits{})
+	if err != nil {
+		return fmt.Errorf("request: %w", err)
+	}
+	if header, err = p.response.header(); err != nil {
+		return err
+	}
+	r, err := tensors.ParseResponse(p.response.data, header, tensors.Limits{})
+	if err != nil {
+		return fmt.Errorf("response: %w", err)
+	}
+	m, done, err := s.lease(p.request.service, r.Model)
+	if err != nil {
+		return err
+	}
+	defer done()
+	asked, err := proxy.Answered(m.Detector(), s.o.Input, s.o.Output, q, r)
+	if err != nil {
+		return err
+	}
+	asked.Optional, asked.Way, asked.ID = true, "events", p.request.id
+	within, cancel := context.WithTimeout(ctx, judgeTime)
+	defer cancel()
+	v, err := m.Judge(within, asked)
+	if err != nil {
+		return err
+	}
+	s.counts.judged.Add(1)
+	for _, f := range v.Adversarial {
+		if f {
+			s.counts.flagged.Add(1)
+		}
+	}
+	if s.o.ReplyURL == "" {
+		return nil
+	}
+	if err := s.reply(ctx, p.request, m, v); err != nil {
+		s.counts.unreplied.Add(1)
+		s.o.Logger.Warn("a reply was not taken", "error", err)
+		return nil
+	}
+	s.counts.replied.Add(1)
+	return nil
+}
+
+// head is the JSON of a body.
+func head(body []byte, header int64) []byte {
+	if header < 0 || header > int64(len(body)) {
+		return body
+	}
+	return body[:header]
+}
+
+// Verdict is the data of a reply, a number for each row. Scores that are infinite are
+// null.
+type Verdict struct {
+	ID            string     `json:"id"` // of the request
+	Model         string     `json:"model_name"`
+	Version       string     `json:"model_version"`
+	IsAdversarial []int      `json:"is_adversarial"`
+	Score         []*float64 `json:"instance_score"`
+	PValue        []float64  `json:"p_value,omitempty"`
+	Predicted     []int      `json:"predicted"`
+	Reconstructed []int      `json:"reconstructed"`
+	Corrected     []int      `json:"corrected"`
+}
+
+// reply tells of a verdict.
+func (s *Sink) reply(ctx context.Context, e event, m judge.Model, v *detect.Result) error {
+	out := Verdict{ID: e.id, Model: m.Name(), Version: m.Version(), PValue: v.PValue, Predicted: v.Predicted, Reconstructed: v.Reconstructed, Corrected: v.Corrected}
+	for i, f := range v.Adversarial {
+		flag, score := 0, &v.Score[i]
+		if f {
+			flag = 1
+		}
+		if *score-*score != 0 {
+			score = nil
+		}
+		out.IsAdversarial, out.Score = append(out.IsAdversarial, flag), append(out.Score, score)
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.o.ReplyURL, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for name, value := range map[string]string{"Specversion": "1.0", "Id": rand.Text(), "Type": s.o.Type, "Source": "/vaeguard/" + m.Name(), "Time": time.Now().UTC().Format(time.RFC3339Nano),
+		"Requestid": e.id, "Inferenceservicename": e.service, "Namespace": e.space, "Endpoint": e.endpoint} {
+		if value != "" {
+			r.Header.Set("Ce-"+name, escape(value))
+		}
+	}
+	a, err := s.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer a.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(a.Body, 64<<10)) // so that the connection is used again
+	if a.StatusCode/100 != 2 {
+		return fmt.Errorf("%s answered %s", s.o.ReplyURL, a.Status)
+	}
+	return nil
+}
+
+// escape is a value as the HTTP binding has it in a header.
+func escape(v string) string {
+	var out []byte
+	for i := range len(v) {
+		if c := v[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
+			out = fmt.Appendf(out, "%%%02X", c)
+		} else {
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}
+
+// Counters are totals since a sink was made, but for Waiting and Held, which are of now.
+type Counters struct {
+	Events    int64 // that came
+	Ignored   int64 // of other types
+	Twice     int64 // that came again while they waited
+	Lost      int64 // halves whose other never came in time
+	Judged    int64 // inferences
+	Flagged   int64 // rows
+	Skipped   int64 // inferences that the sample or the budget left out
+	Dropped   int64 // inferences that found no room, and events that were too long
+	Failed    int64 // inferences that could not be read or judged
+	Replied   int64
+	Unreplied int64 // replies that were not taken
+	Waiting   int   // halves
+	Held      int64 // bytes of them
+}
+
+// Counters are what has happened so far.
+func (s *Sink) Counters() Counters {
+	c := &s.counts
+	out := Counters{Events: c.events.Load(), Ignored: c.ignored.Load(), Judged: c.judged.Load(), Flagged: c.flagged.Load(), Skipped: c.skipped.Load(),
+		Dropped: c.dropped.Load(), Failed: c.failed.Load(), Replied: c.replied.Load(), Unreplied: c.unreplied.Load()}
+	out.Waiting, out.Held, out.Lost, out.Twice = s.join.state()
+	return out
+}

@@ -1,0 +1,200 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/vaeguard/vaeguard/host/serve/inference"
+	"github.com/vaeguard/vaeguard/host/serve/proxy"
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
+)
+
+// listen serves until the test ends.
+func listen(t *testing.T, s *grpc.Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.Serve(l) }() // until Stop
+	t.Cleanup(s.Stop)
+	return l.Addr().String()
+}
+
+// calls are those of a model server: inferences, and a stream that repeats what it gets.
+func (u *upstream) calls() *grpc.Server {
+	s := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
+		md, _ := metadata.FromIncomingContext(s.Context())
+		_ = s.SendHeader(metadata.Pairs("x-head", md.Get("x-mine")[0], "x-trace", md.Get("traceparent")[0]))
+		s.SetTrailer(metadata.Pairs("x-tail-bin", "\x00\xff"))
+		for {
+			m := &wrapperspb.BytesValue{}
+			if err := s.RecvMsg(m); err != nil {
+				return status.Error(codes.DataLoss, "on purpose")
+			}
+			for range 2 {
+				if err := s.SendMsg(m); err != nil {
+					return err
+				}
+			}
+		}
+	}))
+	inference.Register(s, inference.Infer(1<<20, func(_ context.Context, m *inference.ModelInferRequest) (*inference.ModelInferResponse, error) {
+		q, err := tensors.FromRequest(m, tensors.Limits{})
+		if err != nil {
+			return nil, err
+		}
+		r, err := u.infer(q)
+		return r.Message(), err
+	}))
+	return s
+}
+
+// called is a bench over gRPC.
+func called(t *testing.T, policy proxy.Policy, change func(*proxy.Model, *proxy.Options)) (*bench, *grpc.ClientConn) {
+	t.Helper()
+	u := newUpstream()
+	b := stand(t, policy, func(m *proxy.Model, o *proxy.Options) {
+		m.GRPC = listen(t, u.calls())
+		if change != nil {
+			change(m, o)
+		}
+	})
+	b.upstream = u
+	c, err := grpc.NewClient("dns:///"+listen(t, grpc.NewServer(b.ServerOptions()...)), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return b, c
+}
+
+func ask1(t *testing.T, c *grpc.ClientConn, q tensors.Request) (*inference.ModelInferResponse, metadata.MD, error) {
+	t.Helper()
+	q.Model = "m"
+	out := &inference.ModelInferResponse{}
+	var tail metadata.MD
+	err := c.Invoke(t.Context(), inference.ModelInfer, q.Message(), out, grpc.Trailer(&tail), grpc.UseCompressor(gzip.Name))
+	return out, tail, err
+}
+
+func TestCallsAreJudged(t *testing.T) {
+	t.Run("annotate", func(t *testing.T) {
+		b, c := called(t, proxy.Annotate, nil)
+		x, want := b.rows(t, 12)
+		before := b.guard.Counters()
+		m, tail, err := ask1(t, c, request(x))
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := newUpstream().infer(request(x))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := m.Parameters
+		if p["theirs"].GetStringParam() != "yes" || p["vaeguard_instance_score"].GetStringParam() != scores(want) || p["vaeguard_rows"].GetInt64Param() != 12 {
+			t.Errorf("%v", p)
+		}
+		m.Parameters = theirs.Message().Parameters
+		if !proto.Equal(m, theirs.Message()) {
+			t.Error("the answer changed")
+		}
+		if got := tail.Get("x-vaeguard-is-adversarial"); len(got) != 1 || got[0] != flags(want) {
+			t.Errorf("trailers %v", tail)
+		}
+		if rows, extra := b.upstream.rows.Load(), b.guard.Counters().Extra-before.Extra; rows != 12 || extra != 24 {
+			t.Errorf("%d and %d rows, want 12 and 24", rows, extra)
+		}
+	})
+	t.Run("block", func(t *testing.T) {
+		b, c := called(t, proxy.Block, nil)
+		x, want := b.rows(t, 12)
+		for i, flagged := range want.Adversarial {
+			m, tail, err := ask1(t, c, request(x.Rows(i, i+1)))
+			if flagged != (status.Code(err) == codes.PermissionDenied) || !flagged != (err == nil) || flagged && len(m.Outputs) > 0 || tail.Get("x-vaeguard-verdict")[0] != "judged" {
+				t.Errorf("row %d, flagged %v: %v %v", i, flagged, err, tail)
+			}
+		}
+	})
+	t.Run("correct", func(t *testing.T) {
+		b, c := called(t, proxy.Correct, nil)
+		x, want := b.rows(t, 12)
+		m, _, err := ask1(t, c, request(x))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tensors.FromResponse(m, tensors.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		corrected(t, got, x, want)
+	})
+	t.Run("observe", func(t *testing.T) {
+		b, c := called(t, proxy.Observe, nil)
+		x, _ := b.rows(t, 12)
+		m, tail, err := ask1(t, c, request(x))
+		if err != nil || len(m.Parameters) != 1 || len(tail) != 0 {
+			t.Errorf("%v %v %v", m.Parameters, tail, err)
+		}
+		await(t, func() bool { return b.Counters().Judged == 1 })
+	})
+	t.Run("closed", func(t *testing.T) {
+		_, c := called(t, proxy.Annotate, func(m *proxy.Model, _ *proxy.Options) { m.Closed = true })
+		q := tensors.Request{Inputs: []tensors.Tensor{tensors.FromFloat32s("pixels", []int64{1, 3}, make([]float32, 3))}}
+		if _, _, err := ask1(t, c, q); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%v", err)
+		}
+		s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inference.GRPCInferenceService/ModelStreamInfer")
+		if err == nil {
+			err = s.RecvMsg(&wrapperspb.BytesValue{})
+		}
+		if status.Code(err) != codes.PermissionDenied {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// Other calls pass: messages both ways, metadata, trailers, status.
+func TestCallsPass(t *testing.T) {
+	_, c := called(t, proxy.Block, nil)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-mine", "me", "traceparent", "00-1")
+	s, err := c.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/any.Service/Call")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		want := bytes.Repeat([]byte{byte(i)}, i*1000)
+		if err := s.SendMsg(wrapperspb.Bytes(want)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			m := &wrapperspb.BytesValue{}
+			if err := s.RecvMsg(m); err != nil || !bytes.Equal(m.Value, want) {
+				t.Fatalf("message %d: %d bytes, %v", i, len(m.Value), err)
+			}
+		}
+	}
+	if head, err := s.Header(); err != nil || head.Get("x-head")[0] != "me" || head.Get("x-trace")[0] != "00-1" {
+		t.Errorf("%v %v", head, err)
+	}
+	if err := s.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	err = s.RecvMsg(&wrapperspb.BytesValue{})
+	if errors.Is(err, io.EOF) || status.Code(err) != codes.DataLoss || s.Trailer().Get("x-tail-bin")[0] != "\x00\xff" {
+		t.Errorf("%v %v", err, s.Trailer())
+	}
+}

@@ -1,0 +1,231 @@
+// Package proxy is the guard before somebody's model server: Triton, KServe, MLServer or
+// vaeguard itself. Every path and call passes byte for byte, and only inferences of
+// the Open Inference Protocol are judged, whose rows are the caller's and whose first
+// opinion is the answer of the model server: it is asked once for the user's rows,
+// and again for their reconstructions alone.
+//
+// # Policies
+//
+// observe judges beside: no request waits, and what finds no room is dropped and
+// counted. annotate adds the verdict to the answer, as parameters vaeguard_* and
+// headers X-Vaeguard-* (over gRPC trailers). block refuses a request with a flagged
+// row. correct annotates, and replaces the class of flagged rows by the one that their
+// reconstruction has.
+//
+// # What is not judged
+//
+// Inferences of models that are not guarded, answers that are no success, and
+// inferences by other paths: V1's :predict, Triton's generate and ModelStreamInfer.
+// A guarded model whose failures are closed refuses those.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http/httputil"
+	"net/url"
+	"path"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+
+	"github.com/vaeguard/vaeguard/host/serve/judge"
+)
+
+// Policy is what comes of a verdict.
+type Policy string
+
+// The policies.
+const (
+	Observe  Policy = "observe"
+	Annotate Policy = "annotate"
+	Block    Policy = "block"
+	Correct  Policy = "correct"
+)
+
+// Model is one that is guarded.
+type Model struct {
+	Name   string // of the guard, among the models
+	URL    string // of its server, http or https; the client has no say in it
+	GRPC   string // its server over gRPC: HOST:PORT, unix:PATH, or grpcs://HOST:PORT for TLS; "": not served
+	Model  string // its name there; "": Name
+	Input  string // tensor with the rows; "": the only one, or one for each column
+	Output string // tensor with the classifier's answer, (n, classes); "": the only floats of that shape
+	Policy Policy // "": annotate
+	Closed bool   // what cannot be judged is refused; else it passes, and is counted
+}
+
+func (m *Model) upstream() string {
+	if m.Model != "" {
+		return m.Model
+	}
+	return m.Name
+}
+
+// Options of New.
+type Options struct {
+	MaxBody int64 // bytes of what is judged, compressed or not; 0: 64 MiB
+	Queue   int   // inferences that wait to be observed; 0: 256
+	// Client is who asks, as oip.Options has it.
+	Client func(ctx context.Context, peer string) string
+	// StripAuthorization keeps the token of the guard's own clients from the model
+	// server; else what they send passes.
+	StripAuthorization bool
+	Logger             hclog.Logger // nil: none
+}
+
+// Proxy stands before the servers of models. It is an http.Handler, and a
+// grpc.StreamHandler by Call.
+type Proxy struct {
+	o       Options
+	guards  judge.Models
+	models  []*target
+	held    atomic.Int64 // bytes of bodies
+	counts  counts
+	queue   chan observed
+	closing chan struct{}
+	workers chan struct{} // closed when all have ended
+	rest    httputil.ReverseProxy
+}
+
+// target is a model and where it is.
+type target struct {
+	*Model
+	url  *url.URL
+	conn *grpc.ClientConn // nil: it has none
+}
+
+// New makes a proxy of at least one model; what is of no model goes to the server of the
+// first. It dials when it is asked. The caller must Close it.
+func New(guards judge.Models, models []Model, o Options) (*Proxy, error) {
+	if o.MaxBody <= 0 {
+		o.MaxBody = 64 << 20
+	}
+	if o.Queue <= 0 {
+		o.Queue = 256
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if len(models) == 0 {
+		return nil, fmt.Errorf("proxy: no models")
+	}
+	p := &Proxy{o: o, guards: guards, queue: make(chan observed, o.Queue), closing: make(chan struct{}), workers: make(chan struct{})}
+	conns := map[string]*grpc.ClientConn{}
+	for _, m := range models {
+		t := &target{Model: &m}
+		if t.Policy == "" {
+			t.Policy = Annotate
+		}
+		var err error
+		if t.url, err = ParseURL(m.URL); err == nil && m.GRPC != "" && conns[m.GRPC] == nil {
+			conns[m.GRPC], err = dial(m.GRPC)
+		}
+		if err != nil {
+			for _, c := range conns {
+				_ = c.Close() // it was never used
+			}
+			return nil, fmt.Errorf("proxy: model %s: %w", m.Name, err)
+		}
+		t.conn = conns[m.GRPC]
+		p.models = append(p.models, t)
+	}
+	p.rest = p.reverse()
+	p.observers()
+	return p, nil
+}
+
+// ParseURL is the address of a model server.
+func ParseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no URL", text)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q: want http://HOST:PORT or https://HOST:PORT, and perhaps a path", text)
+	}
+	return u, nil
+}
+
+// Close ends the observers, and the connections. What waits to be observed is dropped.
+func (p *Proxy) Close() {
+	close(p.closing)
+	<-p.workers
+	for _, t := range p.models {
+		if t.conn != nil {
+			_ = t.conn.Close() // twice, where two models share it: an error that says nothing
+		}
+	}
+	if t, ok := p.rest.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// of is the model that a name of the model server has; nil: it is not guarded.
+func (p *Proxy) of(name string) *target {
+	for _, t := range p.models {
+		if t.upstream() == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// route is where a path goes, and what it asks: infer says that it is judged, beside that
+// it is an inference which cannot be. Paths are compared after what servers do to
+// them: no spelling of one goes around the guard.
+func (p *Proxy) route(raw string) (t *target, infer, beside bool) {
+	parts := strings.Split(strings.TrimPrefix(path.Clean("/"+raw), "/"), "/")
+	first := p.models[0]
+	if len(parts) < 3 || parts[0] != "v1" && parts[0] != "v2" || parts[1] != "models" {
+		return first, false, false
+	}
+	name, verb, _ := strings.Cut(parts[2], ":")
+	if t = p.of(name); t == nil {
+		return first, false, false
+	}
+	rest := parts[3:]
+	if len(rest) >= 2 && rest[0] == "versions" {
+		_, verb, _ = strings.Cut(rest[1], ":")
+		rest = rest[2:]
+	}
+	switch last := strings.Join(rest, "/"); {
+	case parts[0] == "v2" && last == "infer":
+		return t, true, false
+	case verb != "", last == "infer", strings.HasPrefix(last, "generate"):
+		return t, false, true
+	}
+	return t, false, false
+}
+
+// deadline bounds what nobody waits for.
+const deadline = 30 * time.Second
+
+// counts are totals of a proxy.
+type counts struct {
+	passed, judged, flagged, blocked, corrected, unread, failed, skipped, dropped, refused atomic.Int64
+}
+
+// Counters are totals since a proxy was made.
+type Counters struct {
+	Passed    int64 // requests and calls that are no inference of a guarded model
+	Judged    int64 // inferences
+	Flagged   int64 // rows
+	Blocked   int64 // inferences that were refused for a flagged row
+	Corrected int64 // rows
+	Unread    int64 // inferences that passed unjudged: too long, or no rows
+	Failed    int64 // inferences that passed unjudged: judging failed
+	Skipped   int64 // inferences that the sample or the budget left out
+	Dropped   int64 // inferences that found no room to be observed
+	Refused   int64 // inferences that were refused since they could not be judged
+}
+
+// Counters are what has happened so far.
+func (p *Proxy) Counters() Counters {
+	c := &p.counts
+	return Counters{c.passed.Load(), c.judged.Load(), c.flagged.Load(), c.blocked.Load(), c.corrected.Load(), c.unread.Load(),
+		c.failed.Load(), c.skipped.Load(), c.dropped.Load(), c.refused.Load()}
+}
