@@ -187,7 +187,7 @@ func TestTLS(t *testing.T) {
 		}
 		b, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		if resp.StatusCode != 200 {
+		if resp.StatusCode != http.StatusOK {
 			return "", fmt.Errorf("%d %s", resp.StatusCode, b)
 		}
 		return resp.TLS.PeerCertificates[0].Subject.CommonName, nil
@@ -253,7 +253,7 @@ func TestSocketsAndNotices(t *testing.T) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
 	resp, err := c.Get("http://any/v2/health/ready")
-	if err != nil || resp.StatusCode != 200 {
+	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatal(resp, err)
 	}
 	_ = resp.Body.Close()
