@@ -109,13 +109,26 @@ attacks:
 		}
 		w.must(0, "grid", "grid.yaml", "--out", out, "--quiet")
 		if got := w.sums(w.path(out, "results.json")); !slices.Equal(got, want) {
-			t.Fatalf("after %d kills the results differ", killed)
+			t.Fatalf("after %d kills the results differ:\n%s", killed, firstDifference(w.path(out, "results.json"), w.path("calm", "results.json")))
 		}
 		if left := hidden(w.path(out)); len(left) > 0 {
 			t.Errorf("temporary files are left: %v", left)
 		}
 	}
 	t.Logf("%d kills within %v", killed, took)
+}
+
+// firstDifference is the first line in which two files differ, with those before it.
+func firstDifference(a, b string) string {
+	x, _ := os.ReadFile(a)
+	y, _ := os.ReadFile(b)
+	lines, others := strings.Split(string(x), "\n"), strings.Split(string(y), "\n")
+	for i, l := range lines {
+		if i >= len(others) || l != others[i] {
+			return strings.Join(lines[max(0, i-3):min(len(lines), i+2)], "\n") + "\nand\n" + strings.Join(others[max(0, min(i, len(others))-1):min(len(others), i+2)], "\n")
+		}
+	}
+	return "the one is the beginning of the other"
 }
 
 // noRoom are what a system says of a folder that may not be written.
