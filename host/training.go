@@ -238,6 +238,8 @@ func (e *Experiment) trainEvents(run *rundir.Dir) func(train.Event) {
 		switch ev.Stage {
 		case train.StagePredict:
 			e.o.progress(Progress{Stage: "predict", Done: ev.Step, Total: ev.Steps, Ended: ev.Step == ev.Steps})
+		case train.StageResume:
+			e.o.progress(Progress{Stage: StageDetector, Done: ev.Epoch*ev.Steps + ev.Step, Total: ev.Epochs * ev.Steps, Epoch: ev.Epoch, Epochs: ev.Epochs})
 		case train.StageStep:
 			e.o.progress(Progress{Stage: StageDetector, Done: (ev.Epoch-1)*ev.Steps + ev.Step, Total: ev.Epochs * ev.Steps,
 				Epoch: ev.Epoch, Epochs: ev.Epochs, Metrics: values})

@@ -152,7 +152,7 @@ type clock struct {
 	path       string
 	start      time.Time
 	cpu        time.Duration
-	before     [2]float64 // seconds, CPU seconds of earlier attempts
+	before     [3]float64 // seconds, CPU seconds of earlier attempts, and the step that training has reached
 	lastSaving time.Time
 }
 
@@ -168,6 +168,17 @@ func (c *clock) total() (seconds, cpu float64) {
 	return c.before[0] + time.Since(c.start).Seconds(), c.before[1] + (processTime() - c.cpu).Seconds()
 }
 
+// reached is called with the steps of training, of all attempts together. The last one
+// is saved at once: an attempt that finds the training done hears of none.
+func (c *clock) reached(step int, last bool) {
+	if s := float64(step); s > c.before[2] {
+		c.before[2] = s
+		if last {
+			c.save()
+		}
+	}
+}
+
 // tick saves the time now and then.
 func (c *clock) tick() {
 	if time.Since(c.lastSaving) > 10*time.Second {
@@ -178,7 +189,7 @@ func (c *clock) tick() {
 func (c *clock) save() {
 	c.lastSaving = time.Now()
 	s, cpu := c.total()
-	_ = atomicfile.Write(c.path, func(f *os.File) error { return json.NewEncoder(f).Encode([2]float64{s, cpu}) })
+	_ = atomicfile.Write(c.path, func(f *os.File) error { return json.NewEncoder(f).Encode([3]float64{s, cpu, c.before[2]}) })
 }
 
 // arrays reads a file of a done cell, after a check of its digest.

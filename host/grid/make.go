@@ -152,10 +152,9 @@ func (b *Bench) stage(name string) func(done, total int) {
 
 // makeDetector trains a network, or makes a calibrated detector of one.
 func (b *Bench) makeDetector(ctx context.Context, c *Cell, r *record, clock *clock) error {
-	steps := 0
 	e, err := b.load(c.set, c.guard, c.Seed, func(p host.Progress) {
 		if p.Stage == host.StageDetector {
-			steps = max(steps, p.Done)
+			clock.reached(p.Done, p.Ended || len(p.Metrics) == 0) // without metrics: what a checkpoint has
 			clock.tick()
 		}
 	})
@@ -182,7 +181,7 @@ func (b *Bench) makeDetector(ctx context.Context, c *Cell, r *record, clock *clo
 	if err != nil {
 		return err
 	}
-	r.Digest, r.Steps = d.Digest(), steps
+	r.Digest, r.Steps = d.Digest(), int(clock.before[2])
 	if c.Kind == Detector {
 		t := d.Threshold()
 		v := evaluate.Number(t.Value)

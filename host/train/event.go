@@ -7,6 +7,7 @@ type Stage string
 
 // The stages.
 const (
+	StageResume  Stage = "resume"  // a checkpoint was taken over: Epoch and Step are how many were made
 	StagePredict Stage = "predict" // the classifier's predictions, once: Step of Steps batches
 	StageStep    Stage = "step"    // a step was made
 	StageEpoch   Stage = "epoch"   // an epoch ended: metrics include validation's

@@ -89,6 +89,9 @@ func (r *loop) run(ctx context.Context) (*Result, error) {
 		if err := r.restore(r.o.Resume); err != nil {
 			return nil, err
 		}
+		if r.p.Epoch > 0 { // before that there is nothing that Epoch could say
+			r.tell(Event{Stage: StageResume, Epoch: r.p.Epoch, Step: r.p.Step})
+		}
 	}
 	g := newGatherer(r.o.Train, min(r.o.BatchSize, r.o.Train.N()))
 	defer g.close()
