@@ -186,6 +186,9 @@ func (b *bench) layers() error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
 	for _, t := range b.timed(enc, h, dec) {
 		t.Forward, t.Backward, t.Share = median(t.forward), median(t.back), median(t.shares)
 		if least := slices.Min(t.forward) + slices.Min(t.back); least > 0 {
@@ -193,7 +196,7 @@ func (b *bench) layers() error {
 		}
 		b.r.Layers = append(b.r.Layers, t.Layer)
 	}
-	return err
+	return nil
 }
 
 func (b *bench) timed(enc *chain, h *heads, dec *chain) []*timed {
