@@ -10,15 +10,18 @@ import (
 	"github.com/vaeguard/vaeguard/host/detect"
 )
 
-// byClass is a state with thresholds by class: of two classes the second has
+// byClass is a state with thresholds by class: all classes but the first have
 // too few scores.
 func byClass(t *testing.T, classes int) detect.State {
 	t.Helper()
 	s := state(t, 200, 0.05, 3)
 	for i := range s.Scores {
 		c := 0
-		if i%20 == 0 {
+		switch {
+		case i%20 == 0:
 			c = 1
+		case i%10 == 5:
+			c = 2
 		}
 		s.Classes = append(s.Classes, c)
 	}
@@ -48,7 +51,7 @@ func TestThresholdsByClass(t *testing.T) {
 	if err != nil || !same(got.State) {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if !got.State.Threshold.ByClass[0].Own || got.State.Threshold.ByClass[1].Own {
+	if th := got.State.Threshold.ByClass; !th[0].Own || th[0].Shared || !th[1].Shared || !th[2].Shared {
 		t.Errorf("thresholds %+v", got.State.Threshold.ByClass)
 	}
 	if err := Recalibrate(dir, state(t, 100, 0.1, 4), nil, nil); err != nil {
@@ -71,7 +74,7 @@ func TestThresholdsByClass(t *testing.T) {
 		want  string
 	}{
 		"another threshold":   {func(s *detect.State) { s.Threshold.ByClass[0].Value++ }, "by class do not follow"},
-		"another class":       {func(s *detect.State) { s.Classes[7] = 1 - s.Classes[7] }, "by class do not follow"},
+		"another class":       {func(s *detect.State) { s.Classes[199] = 1 - s.Classes[199] }, "by class do not follow"},
 		"a threshold too few": {func(s *detect.State) { s.Threshold.ByClass = s.Threshold.ByClass[1:] }, "thresholds by class for"},
 		"no such class":       {func(s *detect.State) { s.Classes[7] = 99 }, ClassesFile},
 		"a class too few":     {func(s *detect.State) { s.Classes = s.Classes[1:] }, "199 predicted classes"},

@@ -228,15 +228,8 @@ func readState(m Meta, content map[string][]byte) (detect.State, error) {
 		if n := len(s.Threshold.ByClass); s.Threshold.Rule.By != "" && n != m.Classifier.Classes { // before anything of that size is made
 			return s, fmt.Errorf("%s: %d thresholds by class for %d classes", MetaFile, n, m.Classifier.Classes)
 		}
-		again, err := detect.NewClassThresholds(s.Threshold.Rule, s.Scores, s.Classes, m.Classifier.Classes)
-		if err != nil {
+		if err := s.Threshold.Follows(s.Scores, s.Classes, m.Classifier.Classes); err != nil {
 			return s, fmt.Errorf("%s: %w", MetaFile, err)
-		}
-		if again.Value != s.Threshold.Value {
-			return s, fmt.Errorf("%s: the threshold %g does not follow from the calibration, which gives %g", MetaFile, s.Threshold.Value, again.Value)
-		}
-		if !slices.Equal(again.ByClass, s.Threshold.ByClass) {
-			return s, fmt.Errorf("%s: the thresholds by class do not follow from the calibration", MetaFile)
 		}
 	}
 	return s, nil

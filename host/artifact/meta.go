@@ -91,8 +91,10 @@ type ClassThreshold struct {
 	Value float64 `json:"value"`
 	N     int     `json:"n"`
 	Rank  int     `json:"rank,omitempty"`
-	// Pooled: the class has too few scores, and the threshold of all classes.
+	// Pooled: the class has too few scores, also with others, and the threshold of all classes.
 	Pooled bool `json:"pooled,omitempty"`
+	// Shared: the class has too few scores, and the threshold of all such classes.
+	Shared bool `json:"shared,omitempty"`
 }
 
 func thresholdMeta(t *detect.Threshold) *Threshold {
@@ -102,7 +104,7 @@ func thresholdMeta(t *detect.Threshold) *Threshold {
 	out := &Threshold{Value: t.Value, FPR: t.Rule.FPR, Confidence: t.Rule.Confidence, Percentile: t.Rule.Percentile,
 		Given: t.Rule.Value, N: t.N, Rank: t.Rank, By: t.Rule.By, MinRows: t.Rule.MinRows}
 	for _, c := range t.ByClass {
-		out.Classes = append(out.Classes, ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Pooled: !c.Own})
+		out.Classes = append(out.Classes, ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Pooled: !c.Own, Shared: c.Shared})
 	}
 	return out
 }
@@ -114,7 +116,7 @@ func (t *Threshold) detect() *detect.Threshold {
 	out := &detect.Threshold{Value: t.Value, N: t.N, Rank: t.Rank,
 		Rule: detect.Rule{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given, By: t.By, MinRows: t.MinRows}}
 	for _, c := range t.Classes {
-		out.ByClass = append(out.ByClass, detect.ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Own: !c.Pooled})
+		out.ByClass = append(out.ByClass, detect.ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Own: !c.Pooled, Shared: c.Shared})
 	}
 	return out
 }

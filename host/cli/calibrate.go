@@ -92,7 +92,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 	c.Flags().Float64Var(&percentile, "percentile", 95, "percentile of the scores")
 	c.Flags().Float64Var(&value, "value", 0, "the threshold itself")
 	c.Flags().StringVar(&by, "by", "", "with --fpr: predicted_class gives each predicted class its own threshold (default: as before)")
-	c.Flags().IntVar(&minRows, "min-rows", 0, "with --by: rows below which a class has the threshold of all (default 30)")
+	c.Flags().IntVar(&minRows, "min-rows", 0, "with --by: rows below which a class shares a threshold with all such classes (default 30)")
 	c.Flags().StringVar(&out, "out", "", "write a new detector instead of changing this one; of a pack, another pack: X.vg or X/")
 	open.add(c)
 	return c

@@ -136,6 +136,9 @@ func classThresholdText(names []string, class int, t artifact.ClassThreshold) st
 	if t.Pooled {
 		return fmt.Sprintf("predicted %s: that of all (calibration scores: %d)", name, t.N)
 	}
+	if t.Shared {
+		return fmt.Sprintf("predicted %s: %.6g, that of all classes with few rows (calibration scores: %d)", name, t.Value, t.N)
+	}
 	return fmt.Sprintf("predicted %s: %.6g (rank %d of %d calibration scores)", name, t.Value, t.Rank, t.N)
 }
 

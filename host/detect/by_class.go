@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -16,9 +17,13 @@ const defaultMinRows = 30
 // ClassThreshold is that of the rows which the classifier predicts as one class.
 type ClassThreshold struct {
 	Value float64
-	N     int  // calibration scores of the class
-	Rank  int  // Value is the Rank-th smallest of them; 0 if Pooled
-	Own   bool // false: too few scores, and Value is that of all classes together
+	N     int // calibration scores of the class
+	Rank  int // Value is the Rank-th smallest of them, or of those of all Shared classes; 0 if not Own
+	// Own is false if Value is that of all classes together: too few scores even with
+	// those of other such classes.
+	Own bool
+	// Shared: too few scores, and Value is that of all Shared classes together.
+	Shared bool
 }
 
 // NewClassThresholds applies a rule with By to calibration scores, sorted
@@ -26,10 +31,19 @@ type ClassThreshold struct {
 // conformal prediction (Vovk, Gammerman and Shafer 2005, ch. 4). Of a class with
 // an own threshold an expected share of at most FPR is flagged, if its rows are
 // exchangeable; Confidence makes it hold over calibration sets, class by class.
-// A class with fewer than MinRows scores, or fewer than the rule needs, gets the
-// threshold of all scores, whose promise is for all rows together. classes is
-// the number of classes.
+//
+// Classes with fewer than MinRows scores, or fewer than the rule needs, share a
+// threshold, whose promise is for their rows together; if these are too few as
+// well, the smallest of the other classes joins them, until they are enough. So
+// each row is in a group with the promise, and all rows have it together. The
+// threshold of all scores would not do for the few: its promise counts on the rows
+// of other classes, which no longer have it. classes is the number of classes.
 func NewClassThresholds(rule Rule, sorted []float64, predicted []int, classes int) (Threshold, error) {
+	return newClassThresholds(rule, sorted, predicted, classes, true)
+}
+
+// newClassThresholds leaves small classes with the threshold of all, unless they share.
+func newClassThresholds(rule Rule, sorted []float64, predicted []int, classes int, share bool) (Threshold, error) {
 	t, err := NewThreshold(rule, sorted)
 	if err != nil || rule.By == "" {
 		return t, err
@@ -41,20 +55,78 @@ func NewClassThresholds(rule Rule, sorted []float64, predicted []int, classes in
 	if err != nil {
 		return t, fmt.Errorf("threshold: %w", err)
 	}
-	least := rule.MinRows
+	var alone, small []int
+	t.ByClass = make([]ClassThreshold, classes)
+	for c, own := range of {
+		t.ByClass[c] = ClassThreshold{Value: t.Value, N: len(own)}
+		if one, ok := rule.enough(own); ok {
+			t.ByClass[c] = ClassThreshold{Value: one.Value, N: len(own), Rank: one.Rank, Own: true}
+			alone = append(alone, c)
+		} else {
+			small = append(small, c)
+		}
+	}
+	if !share || len(small) == 0 {
+		return t, nil
+	}
+	slices.SortStableFunc(alone, func(a, b int) int { return len(of[a]) - len(of[b]) })
+	for ; len(alone) > 0; alone = alone[1:] {
+		if one, ok := rule.enough(together(sorted, predicted, small)); ok {
+			for _, c := range small {
+				t.ByClass[c] = ClassThreshold{Value: one.Value, N: len(of[c]), Rank: one.Rank, Own: true, Shared: true}
+			}
+			return t, nil
+		}
+		small = append(small, alone[0])
+	}
+	for _, c := range small { // which are all
+		t.ByClass[c] = ClassThreshold{Value: t.Value, N: len(of[c])}
+	}
+	return t, nil
+}
+
+// enough is the threshold of the scores of a class, or of some, if they are not too few.
+func (r Rule) enough(sorted []float64) (Threshold, bool) {
+	least := r.MinRows
 	if least == 0 {
 		least = defaultMinRows
 	}
-	for _, own := range of {
-		c := ClassThreshold{Value: t.Value, N: len(own)}
-		if len(own) >= least {
-			if one, err := NewThreshold(rule, own); err == nil {
-				c.Value, c.Rank, c.Own = one.Value, one.Rank, true
-			}
-		}
-		t.ByClass = append(t.ByClass, c)
+	if len(sorted) < least {
+		return Threshold{}, false
 	}
-	return t, nil
+	t, err := NewThreshold(r, sorted)
+	return t, err == nil
+}
+
+// together are the scores of some classes, in the order of sorted.
+func together(sorted []float64, predicted, classes []int) []float64 {
+	var out []float64
+	for i, s := range sorted {
+		if slices.Contains(classes, predicted[i]) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Follows reports by an error that t is not what its rule makes of calibration
+// scores, sorted ascending, and, with By, the classes predicted for them. Small
+// classes may have the threshold of all, as they had before they shared one.
+func (t Threshold) Follows(sorted []float64, predicted []int, classes int) error {
+	again, err := NewClassThresholds(t.Rule, sorted, predicted, classes)
+	if err != nil {
+		return err
+	}
+	if again.Value != t.Value {
+		return fmt.Errorf("the threshold %g does not follow from the calibration, which gives %g", t.Value, again.Value)
+	}
+	if slices.Equal(again.ByClass, t.ByClass) {
+		return nil
+	}
+	if again, err = newClassThresholds(t.Rule, sorted, predicted, classes, false); err == nil && slices.Equal(again.ByClass, t.ByClass) {
+		return nil
+	}
+	return errors.New("the thresholds by class do not follow from the calibration")
 }
 
 // splitByClass are the scores of each class, in the order of sorted.
@@ -88,7 +160,8 @@ func (t Threshold) Align(score float64, class int) float64 {
 	return min(moved, t.Value)
 }
 
-// splitScores keeps the calibration scores by class, where thresholds are.
+// splitScores keeps the calibration scores that each class's threshold comes from,
+// where thresholds are by class.
 func (s *state) splitScores(classes int) (err error) {
 	if s.Threshold == nil || s.Threshold.ByClass == nil {
 		return nil
@@ -96,8 +169,20 @@ func (s *state) splitScores(classes int) (err error) {
 	if len(s.Threshold.ByClass) != classes {
 		return fmt.Errorf("%d thresholds for %d classes", len(s.Threshold.ByClass), classes)
 	}
-	s.byClass, err = splitByClass(s.Scores, s.Classes, classes)
-	return err
+	if s.byClass, err = splitByClass(s.Scores, s.Classes, classes); err != nil {
+		return err
+	}
+	var shared []int
+	for c, t := range s.Threshold.ByClass {
+		if t.Shared {
+			shared = append(shared, c)
+		}
+	}
+	all := together(s.Scores, s.Classes, shared)
+	for _, c := range shared {
+		s.byClass[c] = all
+	}
+	return nil
 }
 
 // align are the scores moved, for the predicted classes; scores itself if there

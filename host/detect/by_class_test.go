@@ -109,8 +109,46 @@ func TestCoverageByClass(t *testing.T) {
 	}
 }
 
-// Classes with too few rows have the threshold of all: fewer than min_rows, or
-// fewer than the rate needs.
+// Rare classes, none of which has rows enough, keep the promise together, and so
+// does the whole, over 2,000 simulated calibration sets (one-sided exact binomial
+// test at 1 %). With the threshold of all for the rare ones neither does: they
+// score high, and all of them are flagged.
+func TestCoverageOfSharedThreshold(t *testing.T) {
+	const draws, alpha, n = 2000, 0.1, 400
+	shares := []float64{.88, .04, .04, .04}
+	r := rand.New(rand.NewPCG(31, 4))
+	limit, b := 0, distuv.Binomial{N: draws, P: alpha}
+	for b.Survival(float64(limit)) > 0.01 {
+		limit++
+	}
+	test := func(share bool) (rare, all int) {
+		for range draws {
+			scores, classes := drawClasses(r, n, shares)
+			th, err := newClassThresholds(Rule{FPR: ptr(alpha), By: ByPredictedClass}, scores, classes, 4, share)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flags := func(c int) bool { return th.Align(drawOf(r, c), c) > th.Value }
+			if flags(1 + r.IntN(3)) {
+				rare++
+			}
+			if _, c := drawClasses(r, 1, shares); flags(c[0]) {
+				all++
+			}
+		}
+		return rare, all
+	}
+	if rare, all := test(true); rare > limit || all > limit {
+		t.Errorf("%d rows of rare classes and %d of all flagged in %d draws, more than %d", rare, all, draws, limit)
+	}
+	if rare, all := test(false); rare <= limit || all <= limit {
+		t.Errorf("with the threshold of all %d and %d are flagged: the simulation shows nothing", rare, all)
+	}
+}
+
+// Classes with too few rows, fewer than min_rows or fewer than the rate needs,
+// share a threshold: that of their own rows and, if these are too few as well, of
+// the smallest others; in the end that of all.
 func TestClassFallback(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	var scores []float64
@@ -121,14 +159,19 @@ func TestClassFallback(t *testing.T) {
 		}
 	}
 	sortWith(scores, classes)
+	type of = string // a: alone, s: shared, p: of all
 	for _, c := range []struct {
 		rule Rule
-		own  []bool
+		want of
 	}{
-		{Rule{FPR: ptr(.05), By: ByPredictedClass}, []bool{true, false, true, false, false}},
-		{Rule{FPR: ptr(.05), By: ByPredictedClass, MinRows: 1}, []bool{true, true, true, false, false}}, // 18 are fewer than 19
-		{Rule{FPR: ptr(.05), By: ByPredictedClass, MinRows: 301}, []bool{false, false, false, false, false}},
-		{Rule{FPR: ptr(.05), Confidence: ptr(.95), By: ByPredictedClass}, []bool{true, false, false, false, false}}, // wants 59
+		{Rule{FPR: ptr(.05), By: ByPredictedClass}, "asass"},             // 29 + 18
+		{Rule{FPR: ptr(.05), By: ByPredictedClass, MinRows: 1}, "asass"}, // 18 are fewer than 19, and 29 the next
+		{Rule{FPR: ptr(.05), By: ByPredictedClass, MinRows: 30}, "asass"},
+		{Rule{FPR: ptr(.05), By: ByPredictedClass, MinRows: 19}, "asass"},
+		{Rule{FPR: ptr(.05), By: ByPredictedClass, MinRows: 100}, "ppppp"}, // 77 are too few, and with the 300 there is no other
+		{Rule{FPR: ptr(.05), By: ByPredictedClass, MinRows: 70}, "assss"},
+		{Rule{FPR: ptr(.05), By: ByPredictedClass, MinRows: 301}, "ppppp"},
+		{Rule{FPR: ptr(.05), Confidence: ptr(.95), By: ByPredictedClass}, "assss"}, // wants 59
 	} {
 		th, err := NewClassThresholds(c.rule, scores, classes, 5)
 		if err != nil {
@@ -138,11 +181,41 @@ func TestClassFallback(t *testing.T) {
 		if err != nil || th.Value != plain.Value {
 			t.Fatalf("pooled threshold %g, alone %g (%v)", th.Value, plain.Value, err)
 		}
-		for k, own := range c.own {
-			got := th.ByClass[k]
-			if got.Own != own || !own && (got.Value != th.Value || got.Rank != 0) {
-				t.Errorf("%+v: class %d is %+v, want own %v", c.rule, k, got, own)
+		var shared []float64
+		for i, s := range scores {
+			if c.want[classes[i]] == 's' {
+				shared = append(shared, s)
 			}
+		}
+		for k, got := range th.ByClass {
+			want := ClassThreshold{Value: th.Value, N: got.N}
+			switch c.want[k] {
+			case 'a':
+				one, err := NewThreshold(c.rule, together(scores, classes, []int{k}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want.Value, want.Rank, want.Own = one.Value, one.Rank, true
+			case 's':
+				one, err := NewThreshold(c.rule, shared)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want.Value, want.Rank, want.Own, want.Shared = one.Value, one.Rank, true, true
+			}
+			if got != want {
+				t.Errorf("%+v: class %d is %+v, want %+v", c.rule, k, got, want)
+			}
+		}
+		if err := th.Follows(scores, classes, 5); err != nil {
+			t.Errorf("%+v: %v", c.rule, err)
+		}
+		old, err := newClassThresholds(c.rule, scores, classes, 5, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := old.Follows(scores, classes, 5); err != nil {
+			t.Errorf("%+v, of before: %v", c.rule, err)
 		}
 	}
 	if _, err := NewClassThresholds(Rule{FPR: ptr(.05), By: ByPredictedClass}, scores, classes, 4); err == nil || !strings.Contains(err.Error(), "predicted class 4 of 4") {
@@ -169,7 +242,7 @@ func TestAlignedScoresFlagAlike(t *testing.T) {
 			sortWith(scores, classes)
 		}
 		alpha := 0.02 + 0.3*r.Float64()
-		th, err := NewClassThresholds(Rule{FPR: ptr(alpha), By: ByPredictedClass}, scores, classes, 3)
+		th, err := NewClassThresholds(Rule{FPR: ptr(alpha), By: ByPredictedClass, MinRows: 40 * (trial % 3)}, scores, classes, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,9 +257,9 @@ func TestAlignedScoresFlagAlike(t *testing.T) {
 				if got := th.Align(s, c) > th.Value; got != flag {
 					t.Fatalf("score %g of class %d: flagged %v by %g, aligned %v", s, c, flag, th.ByClass[c].Value, got)
 				}
-				n := float64(th.ByClass[c].N)
-				if !th.ByClass[c].Own {
-					n = float64(len(scores))
+				n := float64(len(scores))
+				if th.ByClass[c].Own {
+					n = float64(len(st.byClass[c]))
 				}
 				if small := st.pValue(s, c)*(n+1) <= alpha*(n+1)+rounding; small != flag {
 					t.Fatalf("score %g of class %d: flagged %v, p %g, alpha %g", s, c, flag, st.pValue(s, c), alpha)
@@ -312,11 +385,10 @@ func TestCalibrateDetect(t *testing.T) {
 	}
 }
 
-// A rare class that falls back to the threshold of all classes has what that
-// promises, nothing of its own, and takes nothing from the others: over 2,000
-// simulated calibration sets the frequent classes keep theirs (one-sided exact
-// binomial test at 1 %), and a row of any class is above the pooled threshold no more
-// often than promised.
+// A single class with too few rows shares the threshold of the next smallest, and
+// takes nothing from the others: over 2,000 simulated calibration sets the most
+// frequent class keeps its promise (one-sided exact binomial test at 1 %), and the
+// rows of the two theirs together.
 func TestCoverageBesideASmallClass(t *testing.T) {
 	const draws, alpha, n = 2000, 0.1, 400
 	shares := []float64{.7, .28, .02}
@@ -325,33 +397,32 @@ func TestCoverageBesideASmallClass(t *testing.T) {
 	for b := (distuv.Binomial{N: draws, P: alpha}); b.Survival(float64(limit)) > 0.01; {
 		limit++
 	}
-	flagged, fell, pooled := make([]int, 3), 0, 0
+	first, two, small := 0, 0, 0
 	for range draws {
 		scores, classes := drawClasses(r, n, shares)
 		th, err := NewClassThresholds(Rule{FPR: ptr(alpha), By: ByPredictedClass}, scores, classes, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for c := range shares {
-			if s := drawOf(r, c); th.Align(s, c) > th.Value {
-				flagged[c]++
+		if th.ByClass[0].Shared || !th.ByClass[1].Shared || !th.ByClass[2].Shared {
+			t.Fatalf("%+v", th.ByClass)
+		}
+		flags := func(c int) int {
+			if th.Align(drawOf(r, c), c) > th.Value {
+				return 1
 			}
+			return 0
 		}
-		if !th.ByClass[2].Own {
-			fell++
+		c := 1
+		if r.Float64() < shares[2]/(shares[1]+shares[2]) {
+			c = 2
 		}
-		s, c := drawClasses(r, 1, shares)
-		if s[0] > th.Value && c[0] >= 0 {
-			pooled++
-		}
+		first, two, small = first+flags(0), two+flags(c), small+flags(2)
 	}
-	if fell != draws {
-		t.Fatalf("the small class has a threshold of its own in %d of %d draws", draws-fell, draws)
+	if first > limit || two > limit {
+		t.Errorf("%d of %d clean scores of the first class flagged, and %d of the two others; want at most %d", first, draws, two, limit)
 	}
-	if flagged[0] > limit || flagged[1] > limit || pooled > limit {
-		t.Errorf("%v of %d clean scores of the classes flagged, and %d of any by the pooled threshold; want at most %d", flagged[:2], draws, pooled, limit)
-	}
-	if flagged[2] <= limit {
-		t.Errorf("%d of %d clean scores of the small class flagged: it has more than the fallback promises, and the simulation shows nothing", flagged[2], draws)
+	if small <= limit {
+		t.Errorf("%d of %d clean scores of the small class flagged: it has more than it was promised, and the simulation shows nothing", small, draws)
 	}
 }

@@ -98,7 +98,7 @@ type Rule struct {
 	Percentile *float64 `yaml:"percentile" check:">= 0, <= 100" doc:"percentile of the calibration scores, numpy's linear interpolation"`
 	Value      *float64 `yaml:"value" doc:"the threshold itself"`
 	By         string   `yaml:"by" enum:"|predicted_class" doc:"with fpr: a threshold of its own, and the promise, for each class that the classifier predicts (Mondrian); scores are then told less the class's threshold, plus the pooled one"`
-	MinRows    int      `yaml:"min_rows" check:">= 0" doc:"with by: calibration rows below which a class has the threshold of all classes together, as one has with fewer than fpr needs; 0: 30"`
+	MinRows    int      `yaml:"min_rows" check:">= 0" doc:"with by: calibration rows below which a class shares a threshold with all such classes, as one does with fewer than fpr needs; 0: 30"`
 }
 
 // Validate implements registry.Validator.

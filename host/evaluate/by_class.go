@@ -14,6 +14,7 @@ type ClassRate struct {
 	Threshold   float64  `json:"threshold"`
 	Calibration int      `json:"n_calibration"`    // scores of the class
 	Pooled      bool     `json:"pooled,omitempty"` // too few of them: the threshold is that of all classes
+	Shared      bool     `json:"shared,omitempty"` // too few of them: the threshold is that of all such classes
 	N           int      `json:"n"`                // clean test rows predicted as the class
 	FPR         Number   `json:"fpr"`              // share of them that is flagged; null: there are none
 	CI95        Interval `json:"ci95"`
@@ -24,7 +25,7 @@ type ClassRate struct {
 func (e *evaluation) classRates(r *detect.Result) []ClassRate {
 	var out []ClassRate
 	for c, t := range e.o.ClassThresholds {
-		rate := ClassRate{Class: c, Name: fmt.Sprint(c), Threshold: t.Value, Calibration: t.N, Pooled: !t.Own}
+		rate := ClassRate{Class: c, Name: fmt.Sprint(c), Threshold: t.Value, Calibration: t.N, Pooled: !t.Own, Shared: t.Shared}
 		if c < len(e.o.ClassNames) {
 			rate.Name = e.o.ClassNames[c]
 		}
