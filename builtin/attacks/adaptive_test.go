@@ -93,8 +93,30 @@ func TestAdaptiveNeedsAGuard(t *testing.T) {
 	}
 }
 
-// Cotangents of the adaptive loss agree with central differences.
+// With the target for the top class from the first step the score is a help; where
+// it follows the predicted class, as in Joint with one weight, it holds the row back.
+// One target more is never worse.
+func TestFixedTopClass(t *testing.T) {
+	one := &MultiTargeted{Norm: "linf", Steps: 20, Step: .1, Targets: 1, Starts: 1, Rebuilt: 1, Score: 1}
+	all := *one
+	all.Targets = 3
+	_, single, _ := outcome(t, one, true, 60)
+	_, multi, _ := outcome(t, &all, true, 60)
+	_, follows, _ := outcome(t, &Joint{Norm: "linf", Steps: 20, Step: .1, Lambdas: []float64{10}}, true, 60)
+	t.Logf("one target %.2f, three %.2f, the score followed %.2f", single, multi, follows)
+	if multi < single || multi < follows+.1 {
+		t.Errorf("three targets evade on %.2f of the rows, one on %.2f; with the score's own class %.2f", multi, single, follows)
+	}
+}
+
+// Cotangents of the adaptive loss agree with central differences, whichever class
+// it is after.
 func TestGuardLossGradient(t *testing.T) {
+	t.Run("any class", func(t *testing.T) { guardLossGradient(t, false) })
+	t.Run("targets", func(t *testing.T) { guardLossGradient(t, true) })
+}
+
+func guardLossGradient(t *testing.T, targets bool) {
 	g, x, y := attacktest.NewGuard(10, 3, 4, 6, 2)
 	z, err := g.Predict(context.Background(), x)
 	if err != nil {
@@ -107,6 +129,14 @@ func TestGuardLossGradient(t *testing.T) {
 	o.margin, o.rebuilt, o.score, o.match, o.lead = 1, .7, 3, .2, 50
 	if err := o.aim(z); err != nil {
 		t.Fatal(err)
+	}
+	if targets { // of the first three the class that they have: there the score counts
+		for i, c := range y {
+			if i >= 3 {
+				c = (c + 1 + i%3) % 4
+			}
+			o.targets = append(o.targets, c)
+		}
 	}
 	p := attack.NewProbe(g, 6, o, attack.Budget{})
 	s, err := p.Gradient(context.Background(), attack.All(6), x)

@@ -19,11 +19,14 @@ import (
 //	score   the detector's score: stay unflagged
 //	match   ‖z(x) − target‖² and its mean over samples: have another example's outputs
 //
-// each with its weight, where gap is z_y − max_{j≠y} z_j. It is done when the
-// class is wrong and the score does not exceed the threshold.
+// each with its weight, where gap is z_y − max_{j≠y} z_j. With targets the gaps are
+// those to have each row's target for the class, and the score counts only where the
+// classifier says so already: elsewhere it would pull back to the class that there is.
+// It is done when the class is wrong and the score does not exceed the threshold.
 type guardLoss struct {
 	labels                        []int
 	targeted                      bool
+	targets                       []int // wrong classes to aim at; nil: any
 	kind                          sdk.OutputKind
 	threshold                     float64
 	lead                          float64
@@ -58,6 +61,12 @@ func (o *guardLoss) Select(rows []int) attack.Objective {
 	for k, r := range rows {
 		out.labels[k] = o.labels[r]
 	}
+	if o.targets != nil {
+		out.targets = make([]int, len(rows))
+		for k, r := range rows {
+			out.targets[k] = o.targets[r]
+		}
+	}
 	if o.target != nil {
 		out.target = o.target.Gather(rows)
 	}
@@ -71,7 +80,7 @@ func (o *guardLoss) gap(z, g []float32, y int, weight, floor float64) float64 {
 	ly, sy := oracle.Level(o.kind, z[y])
 	lj, sj := oracle.Level(o.kind, z[j])
 	gap, sign := ly-lj, 1.
-	if o.targeted {
+	if o.targeted || o.targets != nil {
 		gap, sign = -gap, -1
 	}
 	if gap > floor && g != nil {
@@ -92,13 +101,19 @@ func (o *guardLoss) Loss(dst []float64, outputs, grad map[string]*tensor.Tensor)
 	}
 	for i := range dst {
 		y, zi, gi := o.labels[i], z.Row(i), row(sdk.Output, i)
+		weight := o.score
+		if o.targets != nil {
+			if y = o.targets[i]; oracle.Argmax(zi) != y {
+				weight = 0
+			}
+		}
 		loss := 0.0
 		if o.margin != 0 {
 			loss += o.margin * o.gap(zi, gi, y, o.margin, -o.lead)
 		}
-		loss += o.score * float64(score.Row(i)[0])
+		loss += weight * float64(score.Row(i)[0])
 		if g := row(detect.OutputScore, i); g != nil {
-			g[0] += float32(o.score)
+			g[0] += float32(weight)
 		}
 		if o.match != 0 {
 			loss += o.match * o.distance(zi, gi, o.target.Row(i), o.match)

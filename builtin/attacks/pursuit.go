@@ -20,6 +20,8 @@ type pursuit struct {
 	goal *guardLoss
 	best *tensor.Tensor
 	rank []standing
+
+	still bool // start at x, not at random beside it
 }
 
 // standing is how good a row's best iterate is.
@@ -72,11 +74,14 @@ func (q *pursuit) open() []int {
 }
 
 // run makes steps steps on the given rows; the length falls from step·eps to
-// a tenth of it. Stage keys the random start.
+// a tenth of it. Stage keys the random start, unless it is still.
 func (q *pursuit) run(ctx context.Context, p *attack.Probe, rows []int, steps int, step float64, stage uint64, toward compass) error {
 	rows = affordable(p, rows)
 	y := q.x.Clone()
 	for _, i := range rows {
+		if q.still {
+			break
+		}
 		b := q.b
 		b.Seed ^= stage * 0x9e3779b97f4a7c15
 		randomStart(y.Row(i), q.x.Row(i), q.b.Eps/2, b, i)

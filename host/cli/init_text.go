@@ -103,7 +103,7 @@ func (d *draft) text(code string) string {
 	} else {
 		line("  - fgsm: {norm: linf, eps: %s}", eps)
 	}
-	line("  - pgd: {norm: linf, eps: %s}\n  - joint: {norm: linf, eps: %[1]s, steps: 40}", eps)
+	line("  - pgd: {norm: linf, eps: %s}\n  - multi_targeted: {norm: linf, eps: %[1]s}", eps)
 	line("evaluate: {adaptive_limit: 100} # rows for attacks that know the detector")
 	return b.String()
 }
