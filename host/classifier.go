@@ -38,6 +38,13 @@ func (e *Experiment) launch(ctx context.Context, d launch.Deps) (*launch.Classif
 	return cl, e.Spec.placePreprocess(err)
 }
 
+// Confinement says what the processes of the spec's classifier are kept from when it is started on this
+// machine. It starts nothing; the error is that of a plugin that is not found.
+func (e *Experiment) Confinement() (launch.Confinement, error) {
+	c := e.Spec.Classifier
+	return launch.Held(c.Model, c.Process, launch.Deps{Finder: e.finder(), Consent: e.consent(), Base: e.Spec.Abs(".")})
+}
+
 // placePreprocess gives what a model finds wrong with classifier.preprocess its
 // place in the file; other errors stay as they are.
 func (s *Spec) placePreprocess(err error) error {
