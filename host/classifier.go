@@ -1,18 +1,21 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
@@ -156,6 +159,11 @@ func (e *Experiment) fitClassifier(ctx context.Context, cl *launch.Classifier, d
 // checkSchema holds the section classifier against the schema that the plugin
 // itself declares: one that has no plugin.yaml is first known when it runs.
 func (s *Spec) checkSchema(schema []byte) error {
+	if err := spec.CheckSchema(schema); len(schema) > 0 && err != nil { // the plugin's fault, not the spec's
+		m := s.Classifier.Model
+		name := cmp.Or(m.Plugin, m.Path, strings.Join(m.Command, " "))
+		return &launch.Error{Op: "describe", Plugin: name, Err: fmt.Errorf("the plugin's schema: %w", err)}
+	}
 	if faults := s.CheckConfig(schema, "classifier.config"); len(faults) > 0 {
 		return faults
 	}
