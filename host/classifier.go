@@ -1,18 +1,21 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/gradient"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
@@ -36,6 +39,13 @@ func (e *Experiment) deps(c sdk.Config) (launch.Deps, error) {
 func (e *Experiment) launch(ctx context.Context, d launch.Deps) (*launch.Classifier, error) {
 	cl, err := launch.New(ctx, e.Spec.Classifier.Model, e.Spec.Classifier.Process, d)
 	return cl, e.Spec.placePreprocess(err)
+}
+
+// Confinement says what the processes of the spec's classifier are kept from when it is started on this
+// machine. It starts nothing; the error is that of a plugin that is not found.
+func (e *Experiment) Confinement() (launch.Confinement, error) {
+	c := e.Spec.Classifier
+	return launch.Held(c.Model, c.Process, launch.Deps{Finder: e.finder(), Consent: e.consent(), Base: e.Spec.Abs(".")})
 }
 
 // placePreprocess gives what a model finds wrong with classifier.preprocess its
@@ -149,6 +159,11 @@ func (e *Experiment) fitClassifier(ctx context.Context, cl *launch.Classifier, d
 // checkSchema holds the section classifier against the schema that the plugin
 // itself declares: one that has no plugin.yaml is first known when it runs.
 func (s *Spec) checkSchema(schema []byte) error {
+	if err := spec.CheckSchema(schema); len(schema) > 0 && err != nil { // the plugin's fault, not the spec's
+		m := s.Classifier.Model
+		name := cmp.Or(m.Plugin, m.Path, strings.Join(m.Command, " "))
+		return &launch.Error{Op: "describe", Plugin: name, Err: fmt.Errorf("the plugin's schema: %w", err)}
+	}
 	if faults := s.CheckConfig(schema, "classifier.config"); len(faults) > 0 {
 		return faults
 	}

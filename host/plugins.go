@@ -168,7 +168,11 @@ func (e *Experiment) lintStarted(ctx context.Context, p launch.Plugin, config sd
 	if err != nil {
 		return err
 	}
-	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: deps.Config, Logger: e.o.logger(), Checks: launch.ChecksOff,
+	confine, err := launch.ParseConfine(s.Classifier.Process.Confine)
+	if err != nil {
+		return err
+	}
+	cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Config: deps.Config, Logger: e.o.logger(), Checks: launch.ChecksOff, Confine: confine,
 		CheckSchema: s.checkSchema, Preprocess: s.Classifier.Model.Preprocess})
 	var d sdk.Diagnostics
 	if errors.As(err, &d) {

@@ -28,6 +28,9 @@ func (a *app) inspectCommand() *cobra.Command {
 			if err := a.printSaved(s.Experiment, s.Saved); err != nil {
 				return err
 			}
+			if held, err := s.Experiment.Confinement(); err == nil && !a.json {
+				fmt.Fprintf(a.stdout, "its plugin  %v\n", held)
+			}
 			if s.Pack != nil && !a.json {
 				printNeeds(a.stdout, s.Pack)
 			}

@@ -68,6 +68,7 @@ type pluginFlags struct {
 	config     string
 	preprocess string
 	sha256     string
+	confine    string
 	classes    int
 }
 
@@ -75,6 +76,7 @@ func (f *pluginFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.config, "config", "", "JSON or YAML file with the plugin's config")
 	c.Flags().StringVar(&f.preprocess, "preprocess", "", "classifier.preprocess of a spec: a YAML or JSON file, or {scale: 255, …}; rows are those before it")
 	c.Flags().StringVar(&f.sha256, "sha256", "", "digest that the plugin must have, else it is not started")
+	c.Flags().StringVar(&f.confine, "confine", "auto", "classifier.confine of a spec: auto, on or off")
 	c.Flags().IntVar(&f.classes, "classes", 0, "number of classes, for plugins that learn it from the data")
 }
 
@@ -98,6 +100,9 @@ func (a *app) start(cmd *cobra.Command, name string, f pluginFlags, example tens
 	}
 	o := launch.Options{Command: p.Command, Config: conf, Logger: a.logger().Named("plugin"),
 		Threads: a.threads, Checks: launch.ChecksOff}
+	if o.Confine, err = launch.ParseConfine(f.confine); err != nil {
+		return p, nil, usagef("--%v", err)
+	}
 	if f.preprocess != "" {
 		if o.Preprocess, err = host.ReadPreprocess(f.preprocess); err != nil {
 			return p, nil, UsageError{err}
@@ -156,6 +161,7 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 				return err
 			}
 			findings = append(findings, process...)
+			findings = append(findings, heldFinding(cl.Confinement()))
 			findings = append(findings, disagreements(p, info, f.preprocess != "")...)
 			if a.json {
 				if err := json.NewEncoder(a.stdout).Encode(findings); err != nil {
@@ -182,6 +188,16 @@ func (a *app) pluginCheckCommand() *cobra.Command {
 	c.Flags().StringVar(&as, "as", "", asHelp)
 	c.Flags().IntSliceVar(&shape, "shape", nil, "shape of a row, as the data would have it, for models that leave it open: 224,224,3")
 	return c
+}
+
+// heldFinding says what the plugin's process is kept from, a warning where the system cannot do what
+// is asked.
+func heldFinding(c launch.Confinement) check.Finding {
+	f := check.Finding{Name: "confine", Severity: check.Pass, Message: c.String()}
+	if len(c.Missing) > 0 {
+		f.Severity = check.Warn
+	}
+	return f
 }
 
 const asHelp = "SPEC or DETECTOR that prepares the rows of --data (default: they are in the units that the classifier takes)"

@@ -32,8 +32,8 @@ func (d direct) wait() error {
 func (direct) gone(time.Duration) {}
 
 // startDirect starts cmd as a child of this process. exited is closed when it is gone.
-func startDirect(cmd *exec.Cmd, l Limits, exited <-chan struct{}) (child, error) {
-	if err := l.start(cmd, exited); err != nil {
+func startDirect(cmd *exec.Cmd, l Limits, b *box, exited <-chan struct{}) (child, error) {
+	if err := l.start(cmd, b, exited); err != nil {
 		return nil, err
 	}
 	return direct{cmd}, nil

@@ -35,6 +35,7 @@ type job struct {
 	Env      []string
 	Limits   Limits
 	Inherits bool // the program is descriptor 5
+	Box      *box `json:",omitempty"` // nil: it is not confined
 }
 
 // report is what a supervisor tells, over its reports: first a number or an error, then
@@ -50,15 +51,15 @@ const startPatience = time.Minute
 
 // startChild starts cmd: below a supervisor where this program can be one, which its
 // hook says, else as a child of its own.
-func startChild(cmd *exec.Cmd, l Limits, exited <-chan struct{}) (child, error) {
+func startChild(cmd *exec.Cmd, l Limits, b *box, exited <-chan struct{}) (child, error) {
 	if linked.Load() == nil {
-		return startDirect(cmd, l, exited)
+		return startDirect(cmd, l, b, exited)
 	}
-	return supervise(cmd, l)
+	return supervise(cmd, l, b)
 }
 
 // supervise starts a supervisor, and cmd below it.
-func supervise(cmd *exec.Cmd, l Limits) (_ child, err error) {
+func supervise(cmd *exec.Cmd, l Limits, b *box) (_ child, err error) {
 	s := &supervised{left: make(chan struct{})}
 	var theirs []*os.File
 	defer func() {
@@ -94,7 +95,7 @@ func supervise(cmd *exec.Cmd, l Limits) (_ child, err error) {
 		_ = s.supervisor.Wait()
 		close(s.left)
 	}()
-	j := job{Path: cmd.Path, Args: cmd.Args, Dir: cmd.Dir, Env: cmd.Env, Limits: l, Inherits: len(cmd.ExtraFiles) > 0}
+	j := job{Path: cmd.Path, Args: cmd.Args, Dir: cmd.Dir, Env: cmd.Env, Limits: l, Inherits: len(cmd.ExtraFiles) > 0, Box: b}
 	var first report
 	err = errors.Join(reports.SetReadDeadline(time.Now().Add(startPatience)), orders.SetWriteDeadline(time.Now().Add(startPatience)))
 	if err == nil {

@@ -34,6 +34,9 @@ type Command struct {
 	manifest string   // sha256 of the text of plugin.yaml; "": there is none
 	root     string   // folder that the command came in, whose place does not count; "": none
 	self     bool     // this very program: Path is read through the kernel
+
+	needs  *Needs        // what it declares for being confined; nil: nothing
+	schema func() []byte // of its config, as far as it is known before the start; nil: it is not
 }
 
 // Digest is what a Command's pin is compared with.

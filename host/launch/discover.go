@@ -149,6 +149,10 @@ func (f Finder) Open(dir string) (Plugin, error) {
 	cmd.Name, cmd.Files = m.Name, m.Files
 	sum := sha256.Sum256(text)
 	cmd.manifest = hex.EncodeToString(sum[:])
+	cmd.needs = m.Confine
+	if schema := m.Schema(); schema != nil {
+		cmd.schema = func() []byte { return schema }
+	}
 	return Plugin{Name: m.Name, Dir: dir, Manifest: m, Command: cmd}, nil
 }
 

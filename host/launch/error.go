@@ -73,6 +73,8 @@ func (v *verified) fault(op string, p *process, err error) error {
 		e.Exit, e.Stderr = p.run.exitReport()
 		if excess := p.run.exceeded(err, e.Stderr); excess != "" {
 			e.Err = fmt.Errorf("%s: %w", excess, err)
+		} else if note := p.run.box.denied(p.run.self, err, e.Stderr); note != "" {
+			e.Err = fmt.Errorf("%w; %s", err, note)
 		}
 	}
 	return e

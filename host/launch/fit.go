@@ -30,6 +30,12 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	wire := data
 	wire.X, wire.ValX = info.toPlugin(data.X), info.toPlugin(data.ValX)
 	first := c.replicas[0]
+	held := c.o.confined(c.cmd.Command)
+	if held { // where a process may write is settled when it starts
+		c.mayWrite(dir)
+		defer c.mayWrite()
+		first.end()
+	}
 	done, err := try(ctx, c, first, "fit", 0, func(ctx context.Context, p *process) (sdk.FitDone, error) {
 		return c.fit(ctx, p, wire, o)
 	})
@@ -37,13 +43,18 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 		return sdk.FitDone{}, err
 	}
 	c.mu.Lock()
-	c.config.JSON, c.config.BaseDir = done.ConfigJSON, o.OutputDir
+	c.config.JSON, c.config.BaseDir, c.fitted = done.ConfigJSON, o.OutputDir, true
 	c.wire.Digest = done.Digest // a restart must come back as this
 	c.mu.Unlock()
 	if err := c.refresh(ctx, first, done.Digest); err != nil {
 		return sdk.FitDone{}, err
 	}
-	for _, r := range c.replicas[1:] { // the others restart, with the weights
+	again := c.replicas[1:] // the others restart, with the weights
+	if held {
+		again = c.replicas // and one that may still write to them
+		c.mayWrite()
+	}
+	for _, r := range again {
 		r.end()
 		if _, err := r.process(ctx); err != nil {
 			return sdk.FitDone{}, err
@@ -53,6 +64,13 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	done.Digest = c.info.Digest
 	c.mu.RUnlock()
 	return done, c.verify(ctx, data.X)
+}
+
+// mayWrite says which folders a confined process may write to that is started from then on.
+func (c *Classifier) mayWrite(dirs ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes = dirs
 }
 
 // fit is one attempt, killed when no event comes for Options.FitSilence, or when it

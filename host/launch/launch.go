@@ -54,6 +54,8 @@ type Options struct {
 
 	// Limits of each process; Linux alone knows them. They are an error elsewhere.
 	Limits Limits
+	// Confine says whether each process is kept from network and files that it does not need.
+	Confine Confine
 
 	Replicas     int           // processes; 0: 1
 	StartTimeout time.Duration // until the handshake, and again for Configure; 0: 3 minutes
@@ -131,6 +133,8 @@ type Classifier struct {
 
 	mu     sync.RWMutex
 	config sdk.Config // what a restart configures with: changed by Fit
+	fitted bool       // BaseDir is the folder of a Fit
+	writes []string   // folders that a confined process may write to, while it trains
 	wire   face       // in the plugin's layout and units
 	info   sdk.Info   // in NHWC, before preprocessing
 
@@ -168,6 +172,13 @@ func Start(ctx context.Context, o Options) (*Classifier, error) {
 	v.close() // each process opens and verifies it again
 	if c.sockets, err = newSocketDir(); err != nil {
 		return nil, v.fault("start", nil, err)
+	}
+	if held := c.Confinement(); held.Asked {
+		if len(held.Missing) > 0 {
+			o.Logger.Info("the plugin is "+held.String(), "plugin", v.Name)
+		} else {
+			o.Logger.Debug("the plugin is "+held.String(), "plugin", v.Name)
+		}
 	}
 	for range o.Replicas {
 		c.replicas = append(c.replicas, &replica{c: c})

@@ -19,9 +19,9 @@ func (l Limits) check() error {
 }
 
 // start starts cmd and bounds it before it can have done much. exited is closed
-// when the process is gone.
-func (l Limits) start(cmd *exec.Cmd, exited <-chan struct{}) error {
-	if err := l.begin(cmd, exited); err != nil {
+// when the process is gone. b confines it; nil: it is not.
+func (l Limits) start(cmd *exec.Cmd, b *box, exited <-chan struct{}) error {
+	if err := l.begin(cmd, b, exited); err != nil {
 		return err
 	}
 	for _, r := range []struct {
@@ -46,19 +46,20 @@ func (l Limits) start(cmd *exec.Cmd, exited <-chan struct{}) error {
 
 // begin is cmd.Start by a thread that lives as long as the process: the kernel kills
 // the process when that thread ends, and so with the host, however it dies.
-// Privileges are given up there too: children inherit that, and the host's other
+// Privileges are given up there too, and the process is confined: children inherit that, and the host's other
 // threads do not.
-func (l Limits) begin(cmd *exec.Cmd, exited <-chan struct{}) error {
+func (l Limits) begin(cmd *exec.Cmd, b *box, exited <-chan struct{}) error {
 	cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	offMain(func() {
 		err := error(nil)
 		if l.NoNewPrivileges {
 			err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 		}
 		if err != nil {
 			err = fmt.Errorf("no new privileges: %w", err)
+		} else if err = b.enter(cmd.ExtraFiles); err != nil {
+			err = fmt.Errorf("confine it: %w (classifier.confine: off starts it without)", err)
 		} else {
 			err = cmd.Start()
 		}
@@ -66,8 +67,21 @@ func (l Limits) begin(cmd *exec.Cmd, exited <-chan struct{}) error {
 		if err == nil {
 			<-exited
 		}
-	}()
+	})
 	return <-done
+}
+
+// offMain runs f by a thread that ends with it. It is not the first one of this process, by which
+// others know it: a confined plugin could send signals to that.
+func offMain(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			offMain(f) // by another, since this one waits
+			select {}
+		}
+		f() // and is never unlocked
+	}()
 }
 
 // resident is the memory that a process has in use, in bytes; 0 if it is gone.

@@ -14,6 +14,6 @@ func (l Limits) check() error {
 	return nil
 }
 
-func (Limits) start(cmd *exec.Cmd, _ <-chan struct{}) error { return cmd.Start() }
+func (Limits) start(cmd *exec.Cmd, _ *box, _ <-chan struct{}) error { return cmd.Start() }
 
 func resident(int) int64 { return 0 }

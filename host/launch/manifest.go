@@ -22,6 +22,7 @@ type Manifest struct {
 	Command    []string       `yaml:"command" required:"true" doc:"program and arguments, relative to the folder"`
 	Files      []string       `yaml:"files" doc:"what a pin covers besides the command, relative to the folder"`
 	Config     map[string]any `yaml:"config" doc:"JSON Schema (draft-07) of classifier.config"`
+	Confine    *Needs         `yaml:"confine" doc:"it works confined, with these needs: without network and other files, on Linux; absent: it may do what its user may"`
 	InputShape tensor.Shape   `yaml:"input_shape" check:">= 1" doc:"shape of one example, if the plugin fixes it"`
 	Classes    int            `yaml:"classes" check:">= 0" doc:"number of classes, if the plugin fixes it; 0: it does not"`
 	// Accuracy is held against that on calibration rows: rows in other units, or

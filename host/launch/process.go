@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,15 +40,15 @@ type process struct {
 }
 
 // spawn starts v and shakes hands, in at most o.StartTimeout. What hide holds,
-// also later, is kept out of all that the plugin prints.
-func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *hider) (*process, error) {
+// also later, is kept out of all that the plugin prints. b confines it; nil: it is not.
+func spawn(ctx context.Context, v *verified, o *Options, b *box, sockets string, hide *hider) (*process, error) {
 	p := &process{}
 	log := hclog.Logger(discreet{o.Logger, hide, newLogBudget(time.Now())})
 	run, err := newRunner(v, nil)
 	if err != nil {
 		return nil, v.fault("start", nil, err)
 	}
-	run.limits, run.tail.hide, run.sockets = o.Limits, hide, sockets
+	run.limits, run.box, run.tail.hide, run.sockets = o.Limits, b, hide, sockets
 	p.run = run
 	tlsConfig, certificate, err := mutualTLS()
 	if err != nil {
@@ -66,8 +67,13 @@ func spawn(ctx context.Context, v *verified, o *Options, sockets string, hide *h
 		SyncStderr:       logWriter{log: log, tail: &run.tail},
 		GRPCDialOptions:  remote.DialOptions(),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
-		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			run.cmd.Env = append(environment(os.Environ(), append(o.Limits.env(), append(append(o.Env, v.Env...), v.env...)...), spec.Env, o.Threads), clientCertEnv+"="+certificate, wire.DeathWatchEnv+"=stdin")
+		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, own string) (runner.Runner, error) {
+			extra := slices.Concat(o.Limits.env(), o.Env, v.Env, v.env)
+			if b != nil { // the folder of its socket is all that it may write to
+				b.Write = append(b.Write, own)
+				extra = append(extra, "TMPDIR="+own)
+			}
+			run.cmd.Env = append(environment(os.Environ(), extra, spec.Env, o.Threads), clientCertEnv+"="+certificate, wire.DeathWatchEnv+"=stdin")
 			return run, nil
 		},
 	})

@@ -23,6 +23,7 @@ import (
 // The test binary is also the plugins that the tests start, well-behaved and
 // not, and the host that a test kills.
 func TestMain(m *testing.M) {
+	pretend()
 	ServeIfPlugin(registry.NewTable("classifier",
 		registry.Entry[Shipped]{Name: "fake", Default: Shipped{New: func() sdk.Classifier { return fake() }}},
 		registry.Entry[Shipped]{Name: "nchw", Default: Shipped{New: func() sdk.Classifier { return nchw() }}},
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 		registry.Entry[Shipped]{Name: "colours", Default: Shipped{New: func() sdk.Classifier { return newColours(0) }}},
 		registry.Entry[Shipped]{Name: "colours-declared", Default: Shipped{New: func() sdk.Classifier { return newColours(sdk.NCHW) }}},
 		registry.Entry[Shipped]{Name: "student", Default: Shipped{New: func() sdk.Classifier { return &student{} }}},
+		registry.Entry[Shipped]{Name: "hermit", Default: Shipped{New: newHermit, Needs: &Needs{}}},
 		registry.Entry[Shipped]{Name: "pupil", Default: Shipped{New: func() sdk.Classifier { return &pupil{} }}},
 	))
 	switch os.Getenv(actEnv) {

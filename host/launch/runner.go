@@ -51,6 +51,8 @@ type osRunner struct {
 	theirs         []*os.File
 
 	limits  Limits
+	box     *box                   // what it may do; nil: whatever its user may
+	self    bool                   // it is this program
 	sockets string                 // the folder of its socket; "": anywhere
 	excess  atomic.Pointer[string] // what it was killed for; nil: nothing
 
@@ -79,7 +81,7 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 	}
 	r.cmd = exec.Command(cmp.Or(v.run, v.file), args...)
 	r.cmd.Args[0], r.shadow = v.file, v.shadow
-	r.cmd.Dir = v.Dir
+	r.cmd.Dir, r.self = v.Dir, v.self
 	r.cmd.Env = append(env, wire.DeathWatchEnv+"=stdin")
 	if v.opened != nil {
 		r.own = v.opened
@@ -108,7 +110,7 @@ func newRunner(v *verified, env []string) (_ *osRunner, err error) {
 // Start starts the process and waits for its end in the background.
 func (r *osRunner) Start(context.Context) error {
 	closeInherited()
-	proc, err := startChild(r.cmd, r.limits, r.exited)
+	proc, err := startChild(r.cmd, r.limits, r.box, r.exited)
 	for _, f := range r.theirs {
 		_ = f.Close()
 	}

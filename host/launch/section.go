@@ -43,6 +43,7 @@ type Process struct {
 	Restarts   int     `yaml:"restarts" default:"3" check:">= 0" doc:"crashes tolerated in a run"`
 	MemoryMB   int     `yaml:"memory_limit_mb" check:">= 0" doc:"limit of the process's memory (Linux); 0: none"`
 	OpenFiles  int     `yaml:"open_files_limit" check:">= 0" doc:"limit of the process's open files (Linux); 0: none"`
+	Confine    string  `yaml:"confine" default:"auto" enum:"auto|on|off" doc:"keep the process from the network and from files that it does not need (Linux); auto: a plugin that declares its needs, the network not among them, as shipped ones do, as far as the kernel can; on: any plugin, an error where the kernel cannot"`
 	NoNewPriv  bool    `yaml:"no_new_privileges" doc:"the process cannot gain privileges, as by sudo (Linux)"`
 }
 
@@ -146,6 +147,10 @@ func New(ctx context.Context, s Section, p Process, d Deps) (*Classifier, error)
 	if err != nil {
 		return nil, err
 	}
+	confine, err := p.confine(d)
+	if err != nil {
+		return nil, err
+	}
 	restarts := p.Restarts
 	if restarts == 0 {
 		restarts = -1 // never
@@ -161,12 +166,35 @@ func New(ctx context.Context, s Section, p Process, d Deps) (*Classifier, error)
 	return Start(ctx, Options{
 		Command: found.Command, Config: d.Config, Threads: threads, Logger: logger, Replicas: p.Replicas,
 		Limits:        Limits{MemoryMB: p.MemoryMB, OpenFiles: p.OpenFiles, NoNewPrivileges: p.NoNewPriv},
+		Confine:       confine,
 		CallTimeout:   seconds(p.Timeout),
 		FitTimeout:    seconds(p.FitTimeout),
 		FitSilence:    seconds(p.FitSilence),
 		RestartBudget: restarts, Checks: checks, CheckRows: d.Rows, CheckSchema: d.CheckSchema,
 		Preprocess: s.Preprocess,
 	})
+}
+
+// confine is the mode of the section. A detector is data, and does not choose that it is not held.
+func (p Process) confine(d Deps) (Confine, error) {
+	c, err := ParseConfine(p.Confine)
+	if d.Consent != nil && c == ConfineOff {
+		c = ConfineAuto
+	}
+	return c, err
+}
+
+// Held says what New would keep the plugin's processes from, and starts nothing.
+func Held(s Section, p Process, d Deps) (Confinement, error) {
+	found, err := s.Find(d.Finder, d.Base)
+	if err != nil {
+		return Confinement{}, err
+	}
+	o := Options{}
+	if o.Confine, err = p.confine(d); err != nil {
+		return Confinement{}, err
+	}
+	return o.held(found.Command), nil
 }
 
 // seconds is a number of them, at most the longest time that there is.

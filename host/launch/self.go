@@ -28,6 +28,9 @@ type Shipped struct {
 	// Env names variables of this program's environment that it is given besides
 	// those that every plugin gets.
 	Env []string
+	// Needs says that it works confined, and what it must be able to do all the same. nil, or one that
+	// needs the network: it is confined if the user wants it.
+	Needs *Needs
 }
 
 // shippedEnv names the variable by which a host asks its own program to be a
@@ -93,5 +96,12 @@ func Self(name string) (Command, error) {
 	if err != nil {
 		return Command{}, &Error{Op: "start", Plugin: name, Err: err}
 	}
-	return Command{Name: name, Path: exe, Env: append([]string{shippedEnv + "=" + name}, made.Env...), self: true}, nil
+	c := Command{Name: name, Path: exe, Env: append([]string{shippedEnv + "=" + name}, made.Env...), self: true, needs: made.Needs}
+	c.schema = func() []byte {
+		if configurable, ok := made.New().(sdk.Configurable); ok {
+			return configurable.Schema()
+		}
+		return nil
+	}
+	return c, nil
 }

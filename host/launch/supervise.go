@@ -231,7 +231,18 @@ func (c *Classifier) launch(ctx context.Context) (*process, error) {
 		v.close()
 		return nil, c.fault("pin", nil, fmt.Errorf("the plugin's file changed while it ran: its sha256 is %s now; it was not restarted", v.sum))
 	}
-	p, err := spawn(ctx, v, &c.o, c.sockets.path, &c.hide)
+	c.mu.RLock()
+	conf, writes, fitted := c.config, c.writes, c.fitted
+	c.mu.RUnlock()
+	b, err := c.o.box(v, conf, writes...)
+	if err != nil {
+		v.close()
+		return nil, v.fault("start", nil, err)
+	}
+	if b != nil && fitted {
+		b.Read = append(b.Read, conf.BaseDir)
+	}
+	p, err := spawn(ctx, v, &c.o, b, c.sockets.path, &c.hide)
 	if err != nil {
 		return nil, err
 	}

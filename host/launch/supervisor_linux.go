@@ -75,7 +75,7 @@ func (s *supervisor) start(j job) error {
 		cmd.ExtraFiles = []*os.File{program}
 	}
 	ownSession(cmd)
-	if err := j.Limits.start(cmd, nil); err != nil { // by a thread that lives as long as this process
+	if err := j.Limits.start(cmd, j.Box, nil); err != nil { // by a thread that lives as long as this process
 		return err
 	}
 	s.plugin = cmd.Process.Pid
