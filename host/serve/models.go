@@ -224,6 +224,7 @@ func (m *Models) load(ctx context.Context, e *entry, forced bool) error {
 		}
 		v, err := m.open(ctx, e, c)
 		if err == nil {
+			m.tell(func(o judge.Opener) { o.Opened(v) })
 			m.swap(e, v)
 			m.o.Logger.Info("a model is in use", "model", e.name, "version", v.Version(), "detector", c.path)
 			return nil
@@ -288,8 +289,23 @@ func (m *Models) retire(v *version) {
 		case <-ctx.Done():
 			m.o.Logger.Warn("requests of a version that was replaced are cut off", "model", v.Name(), "version", v.Version())
 		}
-		v.close(ctx, m.o.Logger)
+		m.end(ctx, v)
 	})
+}
+
+// tell tells those who watch of a version.
+func (m *Models) tell(what func(judge.Opener)) {
+	for _, w := range m.o.Watchers {
+		if o, ok := w.(judge.Opener); ok {
+			what(o)
+		}
+	}
+}
+
+// end closes a version and tells so.
+func (m *Models) end(ctx context.Context, v *version) {
+	v.close(ctx, m.o.Logger)
+	m.tell(func(o judge.Opener) { o.Closed(v) })
 }
 
 // close ends a version; what it still judges, once ctx is done.
@@ -363,7 +379,7 @@ func (m *Models) Close(ctx context.Context) {
 	m.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, v := range ending {
-		wg.Go(func() { v.close(ctx, m.o.Logger) })
+		wg.Go(func() { m.end(ctx, v) })
 	}
 	wg.Wait()
 	m.retired.Wait()
