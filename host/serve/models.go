@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -37,6 +38,7 @@ type ModelOptions struct {
 	Limits     Limits
 	Watchers   []judge.Watcher
 	Logger     hclog.Logger
+	Tracer     trace.Tracer // nil: none
 	// Patience is how long a version that was replaced may take for what is under way.
 	Patience time.Duration
 }

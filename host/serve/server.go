@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -64,6 +65,7 @@ type Server struct {
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 	reload   sync.Mutex
+	traces   *tracing
 }
 
 // mount is a handler and where it stands, as http.ServeMux has it.
@@ -84,7 +86,10 @@ func New(s *Spec, o Options) *Server {
 	if o.Host.Logger == nil {
 		o.Host.Logger = o.Logger
 	}
-	out.models = newModels(source{s}, ModelOptions{Components: o.Components, Host: o.Host, Limits: s.Limits, Logger: o.Logger, Patience: time.Duration(s.Limits.Drain)})
+	if out.traces, out.broken = newTracing(s.Traces, func(err error) { out.log.Warn("spans are lost", "error", err) }); out.broken != nil {
+		out.traces = &tracing{Tracer: noop.Tracer{}}
+	}
+	out.models = newModels(source{s}, ModelOptions{Components: o.Components, Host: o.Host, Limits: s.Limits, Logger: o.Logger, Tracer: out.traces, Patience: time.Duration(s.Limits.Drain)})
 	out.mountWays()
 	out.mountWatch()
 	return out
@@ -327,8 +332,10 @@ func (s *Server) Stop(ctx context.Context) error {
 	for _, end := range s.closers {
 		end()
 	}
+	s.closers = nil
 	s.models.Close(ctx)
 	s.work.Wait()
+	s.traces.close()
 	if cut.Load() {
 		return errors.New("requests that were under way were cut off: they took longer than limits.drain")
 	}

@@ -27,6 +27,7 @@ type Spec struct {
 	Limits     Limits  `yaml:"limits" doc:"what one request may take"`
 	Auth       Auth    `yaml:"auth" doc:"who may ask"`
 	Watch      Watch   `yaml:"watch" doc:"what raises an alarm, in the log, the metrics and on the page of admin"`
+	Traces     *Traces `yaml:"traces" doc:"where OpenTelemetry spans go; absent: nowhere, unless the variables OTEL_EXPORTER_OTLP_* of the environment name a collector"`
 	Log        Log     `yaml:"log" doc:"what is written to standard error"`
 
 	*spec.Document `yaml:"-"`

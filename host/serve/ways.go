@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,9 +24,9 @@ func (s *Server) mountProxy() bool {
 	if len(models) == 0 {
 		return false
 	}
-	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, StripAuthorization: s.spec.Auth.Bearer != "", Logger: s.log})
+	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.Bearer != "", Logger: s.log})
 	if err != nil {
-		s.broken = err
+		s.broken = cmp.Or(s.broken, err)
 		return true
 	}
 	s.proxy, s.front = p, p

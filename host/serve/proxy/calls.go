@@ -115,10 +115,12 @@ func (p *Proxy) outgoing(ctx context.Context) context.Context {
 }
 
 // stream passes a call on, message for message, both ways.
-func (p *Proxy) stream(ctx context.Context, s grpc.ServerStream, method string, conn *grpc.ClientConn) error {
+func (p *Proxy) stream(ctx context.Context, s grpc.ServerStream, method string, conn *grpc.ClientConn) (err error) {
 	if conn == nil {
 		return status.Error(codes.Unimplemented, "the model's server has no gRPC here")
 	}
+	ctx, ended := p.tracedCall(ctx)
+	defer func() { ended(err) }()
 	c, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
 	if err != nil {
 		return err

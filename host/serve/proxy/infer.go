@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -55,7 +56,9 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	}
 	out := &frame{}
 	var head, trail metadata.MD
-	err := to.conn.Invoke(ctx, inference.ModelInfer, in, out, grpc.Header(&head), grpc.Trailer(&trail))
+	asked, answered := p.tracedCall(ctx)
+	err := to.conn.Invoke(asked, inference.ModelInfer, in, out, grpc.Header(&head), grpc.Trailer(&trail))
+	answered(err)
 	if len(head) > 0 {
 		_ = s.SetHeader(head) // fails where the caller is gone
 	}
@@ -71,7 +74,7 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 			return call(err)
 		}
 	case t != nil:
-		p.observeCall(t, in.b, out.b, caller(ctx))
+		p.observeCall(trace.SpanContextFromContext(ctx), t, in.b, out.b, caller(ctx))
 	}
 	return s.SendMsg(out)
 }

@@ -22,6 +22,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"path"
@@ -30,6 +31,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -75,6 +78,7 @@ type Options struct {
 	// server; else what they send passes.
 	StripAuthorization bool
 	Logger             hclog.Logger // nil: none
+	Tracer             trace.Tracer // of the span P, the model server's answer; nil: none
 }
 
 // Proxy stands before the servers of models. It is an http.Handler, and a
@@ -89,6 +93,8 @@ type Proxy struct {
 	closing chan struct{}
 	workers chan struct{} // closed when all have ended
 	rest    httputil.ReverseProxy
+
+	transport *http.Transport
 }
 
 // target is a model and where it is.
@@ -109,6 +115,9 @@ func New(guards judge.Models, models []Model, o Options) (*Proxy, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
 	}
 	if len(models) == 0 {
 		return nil, fmt.Errorf("proxy: no models")
@@ -159,9 +168,7 @@ func (p *Proxy) Close() {
 			_ = t.conn.Close() // twice, where two models share it: an error that says nothing
 		}
 	}
-	if t, ok := p.rest.Transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
-	}
+	p.transport.CloseIdleConnections()
 }
 
 // of is the model that a name of the model server has; nil: it is not guarded.

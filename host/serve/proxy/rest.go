@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -37,18 +38,20 @@ type exchange struct {
 	request, response *tap
 	coding, length    string // of the request
 	answer            http.Header
+	span              trace.SpanContext
 }
 
 type exchangeKey struct{}
 
 // reverse is what passes requests on.
 func (p *Proxy) reverse() httputil.ReverseProxy {
+	p.transport = &http.Transport{
+		DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		DisableCompression: true, // a body is the client's business
+	}
 	return httputil.ReverseProxy{
-		Transport: &http.Transport{
-			DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext, ForceAttemptHTTP2: true,
-			MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
-			DisableCompression: true, // a body is the client's business
-		},
+		Transport:      traced{p.transport, p.o.Tracer},
 		FlushInterval:  -1,
 		Rewrite:        p.rewrite,
 		ModifyResponse: p.answered,
@@ -96,6 +99,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.request = p.tap(r.Body, r.ContentLength)
 		x.coding, x.length = only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)
 		r.Body = x.request
+		x.span = trace.SpanContextFromContext(r.Context())
 		defer x.cut()
 	case infer && r.Method == http.MethodPost:
 		release, err := p.take(x, r)
