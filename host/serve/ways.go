@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -59,6 +60,12 @@ func (s *Server) mountEvents() {
 	body := int64(s.spec.Limits.Body)
 	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Logger: s.log})
 	s.closers = append(s.closers, s.sink.Close)
+	if k := e.Kafka; k != nil {
+		err := s.sink.Kafka(events.KafkaOptions{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group, Reply: k.Reply, TLS: k.TLS, User: k.User, Password: k.Password, Mechanism: k.Mechanism})
+		if err != nil {
+			s.broken = cmp.Or(s.broken, fmt.Errorf("events.kafka: %w", err))
+		}
+	}
 	s.Handle(e.Path, s.sink)
 }
 

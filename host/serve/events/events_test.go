@@ -47,6 +47,7 @@ type bench struct {
 	*events.Sink
 	trained servetest.Trained
 	guard   *judge.Guard
+	models  judge.Models
 	url     string
 	replies chan told
 	x       *tensor.Tensor
@@ -59,7 +60,7 @@ func stand(t *testing.T, change func(*events.Options)) *bench {
 	d := b.trained.Open(t)
 	s := serve.NewSingle(d, judge.Options{Name: "small"})
 	t.Cleanup(func() { s.Close(context.Background()) })
-	b.guard = s.Guard()
+	b.guard, b.models = s.Guard(), s
 	to := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		one := told{header: r.Header}
 		if err := json.NewDecoder(r.Body).Decode(&one.Verdict); err != nil {
@@ -91,6 +92,16 @@ func stand(t *testing.T, change func(*events.Options)) *bench {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// next is another sink in the place of the one that was closed, at a topic.
+func (b *bench) next(t *testing.T, o events.KafkaOptions) {
+	t.Helper()
+	b.Sink = events.New(b.models, events.Options{})
+	t.Cleanup(b.Sink.Close)
+	if err := b.Kafka(o); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // bodies are an inference, in JSON or with binary tensors.
