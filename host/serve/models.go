@@ -35,12 +35,9 @@ var _ judge.Models = (*Models)(nil)
 type ModelOptions struct {
 	Components host.Components
 	Host       host.Options
-	Limits     Limits
 	Watchers   []judge.Watcher
 	Logger     hclog.Logger
 	Tracer     trace.Tracer // nil: none
-	// Patience is how long a version that was replaced may take for what is under way.
-	Patience time.Duration
 }
 
 // Reloads counts versions that were opened, but for the first of each model.
@@ -284,7 +281,7 @@ func (m *Models) retire(v *version) {
 	v.retired = true
 	v.settle()
 	m.retired.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), m.o.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(m.source.now().Limits.Drain))
 		defer cancel()
 		select {
 		case <-v.free:
@@ -365,6 +362,35 @@ func (m *Models) Refresh(ctx context.Context) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// Drop ends the models that the source no longer has, for one that was read again.
+func (m *Models) Drop(ctx context.Context) error {
+	names := m.source.names()
+	m.mu.Lock()
+	var gone []*entry
+	for name, e := range m.entries {
+		if !slices.Contains(names, name) {
+			gone = append(gone, e)
+		}
+	}
+	m.mu.Unlock()
+	for _, e := range gone {
+		select {
+		case e.loading <- struct{}{}: // and never given back: nobody loads it again
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		m.mu.Lock()
+		delete(m.entries, e.name)
+		if old := e.current; old != nil {
+			e.current = nil
+			m.retire(old)
+		}
+		m.mu.Unlock()
+		m.o.Logger.Info("a model is no longer served", "model", e.name)
+	}
+	return nil
 }
 
 // Close ends all models; what they still judge, once ctx is done.

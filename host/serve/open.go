@@ -46,7 +46,7 @@ func (m *Models) open(ctx context.Context, e *entry, c candidate) (_ *version, e
 	v := &version{candidate: c, free: make(chan struct{})}
 	v.Guard = judge.New(d, judge.Options{
 		Name: e.name, Version: c.versionOf(d), MaxRows: b.MaxRows, MaxDelay: time.Duration(b.MaxDelay), Concurrency: b.Concurrency,
-		Queue: m.o.Limits.Queue, Deadline: time.Duration(m.o.Limits.Deadline), ClientRows: m.o.Limits.ClientRows,
+		Queue: c.limits.Queue, Deadline: time.Duration(c.limits.Deadline), ClientRows: c.limits.ClientRows,
 		Skip: 1 - c.model.Budget.Sample, ExtraRows: c.model.Budget.ExtraRows, Watchers: m.o.Watchers, Tracer: m.o.Tracer, Logger: m.o.Logger,
 	})
 	look, stop := context.WithCancel(context.Background())

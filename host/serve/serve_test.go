@@ -84,6 +84,7 @@ func (s *running) start(dir, text string) error {
 		return err
 	}
 	s.Server = serve.New(spec, serve.Options{Components: components(), Host: host.Options{Threads: 1}, Access: &s.access,
+		Reread: func() (*serve.Spec, error) { return serve.Load(file, nil, components()) },
 		Logger: hclog.New(&hclog.LoggerOptions{Output: &s.log, Level: hclog.Info})})
 	s.Handle("POST /judge/{name}", http.HandlerFunc(s.judge))
 	s.Handle("POST /panic", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") }))

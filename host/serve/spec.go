@@ -89,6 +89,11 @@ type Limits struct {
 	ClientRows float64  `yaml:"per_client_rows_per_second" check:">= 0" doc:"rows a second of one client; 0: any number"`
 }
 
+// ofModels are those that each model has for itself.
+func (l Limits) ofModels() Limits {
+	return Limits{Queue: l.Queue, Deadline: l.Deadline, ClientRows: l.ClientRows}
+}
+
 // Auth says who may ask.
 type Auth struct {
 	Bearer string `yaml:"bearer" secret:"true" doc:"token of clients, as in Authorization: Bearer TOKEN; absent: anybody"`

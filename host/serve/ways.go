@@ -16,12 +16,7 @@ import (
 // mountProxy puts the proxy before the servers of models, where the spec names them, and
 // reports whether it does.
 func (s *Server) mountProxy() bool {
-	var models []proxy.Model
-	for _, m := range s.spec.Models {
-		if u := m.Upstream; u != nil {
-			models = append(models, proxy.Model{Name: m.Name, URL: u.URL, GRPC: u.GRPC, Model: u.Model, Input: u.Input, Output: u.Output, Policy: proxy.Policy(m.Policy), Closed: m.OnFailure == "closed"})
-		}
-	}
+	models := proxied(s.spec)
 	if len(models) == 0 {
 		return false
 	}
@@ -34,6 +29,17 @@ func (s *Server) mountProxy() bool {
 	s.closers = append(s.closers, p.Close)
 	s.callOptions = append(s.callOptions, p.ServerOptions()...)
 	return true
+}
+
+// proxied are the models that have a server of their own.
+func proxied(s *Spec) []proxy.Model {
+	var out []proxy.Model
+	for _, m := range s.Models {
+		if u := m.Upstream; u != nil {
+			out = append(out, proxy.Model{Name: m.Name, URL: u.URL, GRPC: u.GRPC, Model: u.Model, Input: u.Input, Output: u.Output, Policy: proxy.Policy(m.Policy), Closed: m.OnFailure == "closed"})
+		}
+	}
+	return out
 }
 
 // Proxy is what stands before the servers of models; nil: nothing does.

@@ -88,12 +88,12 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 		return status.Error(codes.PermissionDenied, "inferences in a stream are not judged, and so refused: use ModelInfer")
 	}
 	p.counts.passed.Add(1)
-	return p.stream(ctx, s, method, p.models[0].conn)
+	return p.stream(ctx, s, method, p.models()[0].conn)
 }
 
 // closed reports whether a model refuses what cannot be judged.
 func (p *Proxy) closed() bool {
-	for _, t := range p.models {
+	for _, t := range p.models() {
 		if t.Closed && t.Policy != Observe {
 			return true
 		}

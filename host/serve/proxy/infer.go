@@ -30,7 +30,7 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 		return err
 	}
 	t := p.of(modelName(in.b))
-	to := p.models[0]
+	to := p.models()[0]
 	if t != nil {
 		to = t
 	} else {
