@@ -49,6 +49,9 @@ func (s *Spec) upstreamFaults(errs *registry.FieldErrors) {
 	names := map[string]bool{}
 	for i, m := range s.Models {
 		at := fmt.Sprintf("models[%d]", i)
+		if m.Block == "row" && m.Policy != "block" {
+			errs.Add(at+".block", "is of policy block, and the policy is %s", m.Policy)
+		}
 		if m.Upstream == nil {
 			continue
 		}

@@ -69,6 +69,14 @@ type version struct {
 	away    string        // why it does not answer; "": it does
 }
 
+// why it does not answer, "": it does; Models.mu is locked.
+func (v *version) why() string {
+	if v.away == "" && v.Away() {
+		return awayReason // a request has found out before the look-out
+	}
+	return v.away
+}
+
 func newModels(src source, o ModelOptions) *Models {
 	return &Models{o: o, source: src, entries: map[string]*entry{}}
 }
@@ -134,7 +142,8 @@ func (m *Models) List() []judge.Status {
 		used := ""
 		if v := e.current; v != nil {
 			used = v.Version()
-			out = append(out, judge.Status{Name: name, Version: used, Ready: v.away == "", Reason: v.away})
+			why := v.why()
+			out = append(out, judge.Status{Name: name, Version: used, Ready: why == "", Reason: why})
 		}
 		others := 0
 		for _, other := range m.source.versions(name) {
@@ -168,8 +177,8 @@ func (m *Models) Ready() (ok bool, why []string) {
 		case e.unloaded:
 		case e.current == nil:
 			why = append(why, name+": "+e.reason)
-		case e.current.away != "":
-			why = append(why, name+": "+e.current.away)
+		case e.current.why() != "":
+			why = append(why, name+": "+e.current.why())
 		}
 	}
 	slices.Sort(why)

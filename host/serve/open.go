@@ -75,7 +75,7 @@ func (m *Models) lookOut(ctx context.Context, v *version) {
 				return
 			}
 			if err != nil {
-				why = "the classifier is away"
+				why = awayReason
 			} else {
 				v.Back()
 			}
@@ -85,6 +85,8 @@ func (m *Models) lookOut(ctx context.Context, v *version) {
 		m.mu.Unlock()
 	}
 }
+
+const awayReason = "the classifier is away"
 
 // passing reports whether an error may be gone by itself: the classifier, or its
 // server, is away.

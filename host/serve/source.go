@@ -34,7 +34,7 @@ type candidate struct {
 // the proxy's.
 func (c candidate) settings() string {
 	m := c.model
-	m.Upstream, m.Policy, m.OnFailure = nil, "", ""
+	m.Upstream, m.Policy, m.OnFailure, m.Block = nil, "", "", ""
 	if m.ReconstructWith != nil {
 		text, _ := json.Marshal(m.ReconstructWith) // it came from YAML
 		m.ReconstructWith = nil

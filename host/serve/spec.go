@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -61,6 +62,7 @@ type Model struct {
 	Lock            string        `yaml:"lock" format:"path" doc:"file of 'vaeguard plugin lock' with plugins that the detector may start"`
 	Upstream        *Upstream     `yaml:"upstream" doc:"server of the model, before which the guard stands as a proxy: all passes, and inferences are judged by its answer; absent: the guard itself is the model"`
 	Policy          string        `yaml:"policy" enum:"observe|annotate|block|correct" default:"annotate" doc:"what comes of a verdict, with upstream: observe judges beside, annotate adds it to the answer, block refuses requests with a flagged row, correct replaces the class of flagged rows"`
+	Block           string        `yaml:"block" enum:"request|row" default:"request" doc:"what policy block refuses: a request with a flagged row, or flagged rows alone, whose numbers in the answer become NaN (null in JSON), −1 or the highest that is no class, and whose texts become empty"`
 	OnFailure       string        `yaml:"on_failure" enum:"open|closed" default:"open" doc:"what comes of an inference that cannot be judged, with upstream: open lets it pass and counts it, closed refuses it"`
 	Batching        Batching      `yaml:"batching" doc:"requests that are judged together; answers do not depend on it"`
 	Budget          Budget        `yaml:"budget" doc:"how much of the traffic is judged where no answer hangs on it: policies observe and annotate, and events"`
@@ -147,6 +149,12 @@ func ForDetectors(detectors, set []string, c host.Components) (*Spec, error) {
 	text := fmt.Sprintf("api_version: vaeguard/v1\nkind: Server\nlisten: {http: '127.0.0.1:8080', grpc: '127.0.0.1:9000', admin: '127.0.0.1:9090'}\nmodels: %s\n", list)
 	s := &Spec{}
 	if s.Document, err = spec.Parse("", []byte(text), s, s.options(set, c)); err != nil {
+		var faults spec.Errors
+		if errors.As(err, &faults) {
+			for i := range faults {
+				faults[i].Pos = spec.Position{} // in a text that nobody wrote
+			}
+		}
 		return nil, err
 	}
 	return s, nil

@@ -36,7 +36,7 @@ func proxied(s *Spec) []proxy.Model {
 	var out []proxy.Model
 	for _, m := range s.Models {
 		if u := m.Upstream; u != nil {
-			out = append(out, proxy.Model{Name: m.Name, URL: u.URL, GRPC: u.GRPC, Model: u.Model, Input: u.Input, Output: u.Output, Policy: proxy.Policy(m.Policy), Closed: m.OnFailure == "closed"})
+			out = append(out, proxy.Model{Name: m.Name, URL: u.URL, GRPC: u.GRPC, Model: u.Model, Input: u.Input, Output: u.Output, Policy: proxy.Policy(m.Policy), Rows: m.Block == "row", Closed: m.OnFailure == "closed"})
 		}
 	}
 	return out
@@ -82,5 +82,6 @@ func (s *Server) Events() *events.Sink { return s.sink }
 func (s *Server) mountModels(o oip.Options) {
 	s.Handle("/v2", oip.Handler(s.models, o))
 	s.Handle("/v2/", oip.Handler(s.models, o))
+	s.Handle("/v1/", oip.Handler(s.models, o))
 	s.Register(func(g *grpc.Server) error { return oip.Register(g, s.models, o) }, oip.ServerOptions(o)...)
 }

@@ -221,6 +221,32 @@ func TestJoins(t *testing.T) {
 	}
 }
 
+// Bodies of KServe's V1 are read too.
+func TestV1(t *testing.T) {
+	b := stand(t, nil)
+	p, err := (&sdktest.Fake{Shape: tensor.Shape{64}, Classes: 10, Seed: 3}).Predict(t.Context(), b.x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(name string, x *tensor.Tensor) []byte {
+		var rows [][]float32
+		for i := range x.N() {
+			rows = append(rows, x.Row(i))
+		}
+		text, err := json.Marshal(map[string]any{name: rows})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	b.send(t, "v1", events.TypeResponse, list("predictions", p))
+	b.send(t, "v1", events.TypeRequest, list("instances", b.x))
+	b.hear(t, "v1")
+	if extra := b.guard.Counters().Extra; extra != 2*8 {
+		t.Errorf("%d rows were asked for, want 2 samples of 8 rows", extra)
+	}
+}
+
 // Halves whose other never comes are let go of, by number, bytes and time.
 func TestBounded(t *testing.T) {
 	b := stand(t, func(o *events.Options) { o.Pairs, o.Wait, o.Memory = 10, 300*time.Millisecond, 10000 })

@@ -276,17 +276,30 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 	if err != nil {
 		return err
 	}
-	if err := proxy.CheckMembers(head(p.request.data, header)); err != nil {
+	if err := tensors.CheckMembers(head(p.request.data, header)); err != nil {
 		return fmt.Errorf("request: %w", err)
 	}
 	q, err := tensors.ParseRequest(p.request.data, header, tensors.Limits{})
+	v1 := false
+	if header < 0 && (err != nil || len(q.Inputs) == 0) { // perhaps KServe's V1
+		one, other := tensors.ParseRequestV1(p.request.data, tensors.Limits{})
+		if v1 = other == nil; v1 {
+			q, err = one, nil
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("request: %w", err)
 	}
 	if header, err = p.response.header(); err != nil {
 		return err
 	}
-	r, err := tensors.ParseResponse(p.response.data, header, tensors.Limits{})
+	parse := func() (tensors.Response, error) {
+		if v1 {
+			return tensors.ParseResponseV1(p.response.data, tensors.Limits{})
+		}
+		return tensors.ParseResponse(p.response.data, header, tensors.Limits{})
+	}
+	r, err := parse()
 	if err != nil {
 		return fmt.Errorf("response: %w", err)
 	}

@@ -217,6 +217,13 @@ func perhapsOfOne(err error) bool {
 	return errors.As(err, &row) || kind == sdk.InvalidArgument || kind == sdk.Internal || kind == sdk.ResourceExhausted
 }
 
+// overdue reports whether the time of ctx has passed but for what clocks and timers differ by.
+func overdue(ctx context.Context) bool {
+	const slack = 10 * time.Millisecond
+	end, ok := ctx.Deadline()
+	return ok && time.Until(end) < slack
+}
+
 // awayAfter is when a request that found the classifier away may come again.
 const awayAfter = time.Second
 
@@ -229,6 +236,8 @@ func (g *Guard) translate(j *job, err error) error {
 		return nil
 	case j.ctx.Err() != nil:
 		return j.ctx.Err()
+	case (kind == sdk.Unavailable || kind == sdk.Internal || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && overdue(j.ctx):
+		return context.DeadlineExceeded // the call's clock was ahead of the caller's
 	case errors.As(err, &row):
 		return &InputError{Input: "x", Err: errors.New(row.Message)}
 	case kind == sdk.InvalidArgument:

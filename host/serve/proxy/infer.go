@@ -108,11 +108,16 @@ func (p *Proxy) writeCall(ctx context.Context, t *target, a *asked, out *frame) 
 	b := out.b
 	switch t.Policy {
 	case Block:
-		if flagged(v) > 0 {
-			p.counts.blocked.Add(1)
+		if flagged(v) == 0 {
+			return v, out, nil
+		}
+		p.counts.blocked.Add(1)
+		if !t.Rows || !blank(&r, v) {
 			return v, nil, &refusal{http.StatusForbidden, blockedMessage}
 		}
-		return v, out, nil
+		if b, err = proto.Marshal(r.Message()); err != nil {
+			return nil, nil, &refusal{http.StatusForbidden, blockedMessage}
+		}
 	case Correct:
 		n, err := t.correct(a.model.Detector(), &r, v)
 		if err != nil {

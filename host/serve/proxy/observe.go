@@ -212,7 +212,7 @@ func (p *Proxy) run(ctx context.Context, o observed) {
 // look judges an exchange.
 func (p *Proxy) look(ctx context.Context, x *exchange) error {
 	body, _ := x.request.take()
-	q, err := p.parse(body, x.coding, x.length)
+	q, err := p.parse(x, body, x.coding, x.length)
 	if err != nil {
 		return err
 	}
@@ -221,11 +221,7 @@ func (p *Proxy) look(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	header, err := headerLength(x.answer.Get(lengthHeader))
-	if err != nil {
-		return err
-	}
-	r, err := tensors.ParseResponse(plain, header, tensors.Limits{})
+	r, _, err := x.readAnswer(plain, x.answer)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@
 // # What is not judged
 //
 // Inferences of models that are not guarded, answers that are no success, and
-// inferences by other paths: V1's :predict, Triton's generate and ModelStreamInfer.
+// inferences by other paths: V1's :explain, Triton's generate and ModelStreamInfer.
 // A guarded model whose failures are closed refuses those.
 package proxy
 
@@ -60,6 +60,7 @@ type Model struct {
 	Input  string // tensor with the rows; "": the only one, or one for each column
 	Output string // tensor with the classifier's answer, (n, classes); "": the only floats of that shape
 	Policy Policy // "": annotate
+	Rows   bool   // Block refuses flagged rows, not requests: the answer has nothing of them
 	Closed bool   // what cannot be judged is refused; else it passes, and is counted
 }
 
@@ -234,7 +235,7 @@ func (p *Proxy) route(raw string) (t *target, infer, beside bool) {
 		rest = rest[2:]
 	}
 	switch last := strings.Join(rest, "/"); {
-	case parts[0] == "v2" && last == "infer":
+	case parts[0] == "v2" && last == "infer", parts[0] == "v1" && last == "" && verb == "predict":
 		return t, true, false
 	case verb != "", last == "infer", strings.HasPrefix(last, "generate"):
 		return t, false, true
