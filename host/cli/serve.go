@@ -28,7 +28,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Serve guards over HTTP and gRPC",
 		Long: "serve answers the Open Inference Protocol for the models of a file of kind Server, or for detectors, each called as its folder.\n" +
 			"It prints where it listens, and serves until Ctrl-C or SIGTERM: then it takes nothing new, answers what is under way, and ends\n" +
-			"with exit code 0. SIGHUP, or changed files, replace models by their new versions. Keys of the file: vaeguard explain " + serve.Kind + ".",
+			"with exit code 0. Changed detectors are taken into use, and with SIGHUP the file is read again: models, policies, limits. Keys of the file: vaeguard explain " + serve.Kind + ".",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if code, was := serve.AsInit(); was {
@@ -38,7 +38,8 @@ func (a *app) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.serve(cmd, s, nil, a.listening)
+			again := func() (*serve.Spec, error) { return a.serverSpec(args, where.set(set)) }
+			return a.serve(cmd, s, again, nil, a.listening)
 		},
 	}
 	where.add(c)
@@ -47,15 +48,15 @@ func (a *app) serveCommand() *cobra.Command {
 	return c
 }
 
-// serve runs a server until its command is to end, and beside it, unless nil, what
+// serve runs a server, whose file again reads anew, until its command is to end, and beside it, unless nil, what
 // asks it, which ends the server if it fails.
-func (a *app) serve(cmd *cobra.Command, s *serve.Spec, beside func(context.Context, *serve.Server, hclog.Logger) error, listening func(string, net.Addr)) error {
+func (a *app) serve(cmd *cobra.Command, s *serve.Spec, again func() (*serve.Spec, error), beside func(context.Context, *serve.Server, hclog.Logger) error, listening func(string, net.Addr)) error {
 	if err := a.stdout.open(); err != nil {
 		return err
 	}
 	log := a.serverLogger(cmd.Flags().Changed("log-level"))
 	server := serve.New(s, serve.Options{
-		Components: a.c, Host: host.Options{Threads: a.threads, Logger: log}, Logger: log, Access: a.stderr, Listening: listening,
+		Components: a.c, Host: host.Options{Threads: a.threads, Logger: log}, Logger: log, Access: a.stderr, Listening: listening, Reread: again,
 	})
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()

@@ -73,7 +73,7 @@ func (a *app) serveDemoCommand() *cobra.Command {
 			if err := trainDemo(cmd.Context(), e, cache, retrain); err != nil {
 				return err
 			}
-			return a.serve(cmd, s, func(ctx context.Context, server *serve.Server, log hclog.Logger) error {
+			return a.serve(cmd, s, nil, func(ctx context.Context, server *serve.Server, log hclog.Logger) error {
 				return ask(ctx, e, server, log)
 			}, a.showPage)
 		},

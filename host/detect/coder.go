@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"context"
+
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/vae"
@@ -99,7 +101,7 @@ type coding struct {
 // Forward implements Pass.
 func (c *coding) Forward(s *Second, x, noise *tensor.Tensor) {
 	all := s.Rebuilt.N() / max(x.N(), 1)
-	c.each(x, noise, func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor) {
+	c.each(s.ctx, x, noise, func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor) {
 		if s.Code != nil {
 			copy(s.Code.Rows(lo, hi).Data, mu.Data)
 		}
@@ -113,7 +115,7 @@ func (c *coding) Forward(s *Second, x, noise *tensor.Tensor) {
 // between forward and backward.
 func (c *coding) Backward(dx *tensor.Tensor, d *Second, x, noise *tensor.Tensor) {
 	all := d.Rebuilt.N() / max(x.N(), 1)
-	c.each(x, noise, func(lo, hi, from, to int, _, _ *tensor.Tensor) {
+	c.each(nil, x, noise, func(lo, hi, from, to int, _, _ *tensor.Tensor) {
 		part := c.grad.Rows(0, (hi-lo)*(to-from))
 		for i := lo; i < hi; i++ {
 			copy(part.Rows((i-lo)*(to-from), part.N()).Data, d.Rebuilt.Rows(i*all+from, i*all+to).Data)
@@ -124,7 +126,7 @@ func (c *coding) Backward(dx *tensor.Tensor, d *Second, x, noise *tensor.Tensor)
 
 // each runs the coder's Forward on all instances and samples in parts that fit.
 // f gets the instances lo ≤ i < hi and the samples from ≤ s < to of the part.
-func (c *coding) each(x, noise *tensor.Tensor, f func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor)) {
+func (c *coding) each(ctx context.Context, x, noise *tensor.Tensor, f func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor)) {
 	samples := 1
 	if noise != nil {
 		samples = noise.N()
@@ -133,10 +135,26 @@ func (c *coding) each(x, noise *tensor.Tensor, f func(lo, hi, from, to int, rebu
 		hi := min(lo+c.batch, x.N())
 		for from := 0; from < samples; from += c.samples {
 			to := min(from+c.samples, samples)
-			rebuilt, mu, _ := c.Coder.Forward(x.Rows(lo, hi), c.tile(noise, hi-lo, from, to))
+			rebuilt, mu := c.forward(ctx, x.Rows(lo, hi), c.tile(noise, hi-lo, from, to))
 			f(lo, hi, from, to, rebuilt, mu)
 		}
 	}
+}
+
+// forward is the coder's, stage by stage where ctx hears of them.
+func (c *coding) forward(ctx context.Context, x, noise *tensor.Tensor) (rebuilt, mu *tensor.Tensor) {
+	staged, ok := c.Coder.(stages)
+	if ctx == nil || !ok {
+		rebuilt, mu, _ = c.Coder.Forward(x, noise)
+		return rebuilt, mu
+	}
+	_, end := begin(ctx, "encode")
+	mu, _ = staged.Encode(x)
+	end(nil)
+	_, end = begin(ctx, "decode")
+	rebuilt = staged.Decode(staged.Sample(noise))
+	end(nil)
+	return rebuilt, mu
 }
 
 // tile repeats rows from ≤ s < to of the noise for n instances.

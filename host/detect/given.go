@@ -125,7 +125,9 @@ func (d *Detector) askBoth(ctx context.Context, v *view, x *tensor.Tensor, own b
 	var first oracle.Answer
 	var err error
 	if own {
-		if first, err = d.oracle.Predict(ctx, x, nil); err != nil {
+		inner, end := begin(ctx, "P")
+		first, err = d.oracle.Predict(inner, x, nil)
+		if end(err); err != nil {
 			return err
 		}
 		v.answer, v.outP, v.outR = first, first.Output, first.Output
@@ -133,8 +135,9 @@ func (d *Detector) askBoth(ctx context.Context, v *view, x *tensor.Tensor, own b
 	if v.second.Rebuilt == nil {
 		return nil
 	}
-	second, err := d.rebuilt.Predict(ctx, v.second.Rebuilt, nil)
-	if err != nil {
+	inner, end := begin(ctx, "Q")
+	second, err := d.rebuilt.Predict(inner, v.second.Rebuilt, nil)
+	if end(err); err != nil {
 		return err
 	}
 	v.outR = second.Output

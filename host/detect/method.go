@@ -75,6 +75,8 @@ type Second struct {
 	Rebuilt *tensor.Tensor // (n·s, example…), version j of input i at row i·s + j
 	Logits  *tensor.Tensor // (n, classes)
 	Code    *tensor.Tensor // (n, code)
+
+	ctx context.Context // whose steps are told; nil: none are
 }
 
 // Pass is an Opinion at work, for one goroutine. It keeps nothing between

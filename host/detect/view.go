@@ -45,7 +45,7 @@ func (d *Detector) look(ctx context.Context, p *pass, x, given, noise *tensor.Te
 	if d.form.Code > 0 {
 		v.second.Code = tensor.New(n, d.form.Code)
 	}
-	p.second.Forward(&v.second, x, noise)
+	d.opine(ctx, p, v)
 	if err := v.checkRebuilt(); err != nil {
 		return nil, err
 	}
@@ -58,6 +58,21 @@ func (d *Detector) look(ctx context.Context, p *pass, x, given, noise *tensor.Te
 	}
 	d.gather(p.engine, v)
 	return v, nil
+}
+
+// opine takes the second opinion.
+func (d *Detector) opine(ctx context.Context, p *pass, v *view) {
+	if ctx.Value(stepKey{}) == nil {
+		p.second.Forward(&v.second, v.x, v.noise)
+		return
+	}
+	if _, ok := p.second.(*coding); ok {
+		v.second.ctx = ctx
+	} else {
+		_, end := begin(ctx, "opinion")
+		defer end(nil)
+	}
+	p.second.Forward(&v.second, v.x, v.noise)
 }
 
 // checkRebuilt finds reconstructions that are not finite, as of an input far
@@ -88,6 +103,12 @@ func (v *view) checkRebuilt() error {
 
 // ask sends all rows to the classifier in one call.
 func (d *Detector) ask(ctx context.Context, v *view, all *tensor.Tensor) (err error) {
+	name := "P and Q"
+	if v.second.Rebuilt == nil {
+		name = "P"
+	}
+	ctx, end := begin(ctx, name)
+	defer func() { end(err) }()
 	if v.gradients {
 		v.answer, err = d.oracle.Forward(ctx, all, nil)
 	} else {

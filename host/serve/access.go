@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -106,6 +108,10 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 		r = named(r)
 		r = r.WithContext(context.WithValue(r.Context(), idKey{}, id))
 		r.Header.Set(idHeader, id)
+		var span trace.Span = noop.Span{}
+		if listener == "http" {
+			r, span = s.traces.request(r)
+		}
 		w, body := &written{ResponseWriter: rw}, &counted{ReadCloser: r.Body}
 		r.Body = bounded{http.MaxBytesReader(w, body, int64(s.spec.Limits.Body)), body}
 		w.Header().Set(idHeader, id)
@@ -120,6 +126,7 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 					refuse(w, http.StatusInternalServerError, "the server failed")
 				}
 			}
+			answered(span, w.status)
 			if s.access != nil && !(w.status == http.StatusOK && probe(r.URL.Path)) {
 				s.access.Info("request", "listener", listener, "id", id, "client", Client(r.Context(), hostOf(r.RemoteAddr)), "method", wire.Text(r.Method, 20),
 					"path", wire.Text(r.URL.Path, 200), "status", w.status, "in", body.bytes, "out", w.bytes, "ms", millis(start), "aborted", aborted)
@@ -151,12 +158,14 @@ func (s *Server) aroundCall(ctx context.Context, method string, call func(contex
 	}
 	id := requestID(given)
 	ctx = context.WithValue(ctx, idKey{}, id)
+	ctx, traced := s.traces.call(ctx, method)
 	_ = grpc.SetHeader(ctx, metadata.Pairs(idHeader, id)) // fails where it is sent already
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("a call panicked", "id", id, "panic", p)
 			err = status.Error(codes.Internal, "the server failed")
 		}
+		traced(err)
 		if s.access != nil {
 			from := ""
 			if p, ok := peer.FromContext(ctx); ok {

@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 
@@ -27,6 +28,19 @@ type Events struct {
 	Input    string   `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
 	Output   string   `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
 	Wait     Duration `yaml:"wait" default:"1m" doc:"that a request waits for its response, or a response for its request"`
+	Kafka    *Kafka   `yaml:"kafka" doc:"a topic that events come from too"`
+}
+
+// Kafka is a topic of CloudEvents.
+type Kafka struct {
+	Brokers   []string `yaml:"brokers" required:"true" doc:"some of them, HOST:PORT"`
+	Topic     string   `yaml:"topic" required:"true" doc:"of the events; a request and its response have the same key"`
+	Group     string   `yaml:"group" default:"vaeguard" doc:"of consumers that share the topic's partitions"`
+	Reply     string   `yaml:"reply_topic" doc:"where verdicts go; absent: they are only counted"`
+	TLS       bool     `yaml:"tls" doc:"speak TLS, with the system's certificate authorities"`
+	User      string   `yaml:"user" doc:"name for SASL; absent: none"`
+	Password  string   `yaml:"password" secret:"true" doc:"its password"`
+	Mechanism string   `yaml:"mechanism" enum:"plain|scram-sha-256|scram-sha-512" default:"plain" doc:"how the password is shown"`
 }
 
 // upstreamFaults are what is wrong with a proxy.
@@ -35,6 +49,9 @@ func (s *Spec) upstreamFaults(errs *registry.FieldErrors) {
 	names := map[string]bool{}
 	for i, m := range s.Models {
 		at := fmt.Sprintf("models[%d]", i)
+		if m.Block == "row" && m.Policy != "block" {
+			errs.Add(at+".block", "is of policy block, and the policy is %s", m.Policy)
+		}
 		if m.Upstream == nil {
 			continue
 		}
@@ -62,8 +79,18 @@ func (s *Spec) eventFaults(errs *registry.FieldErrors) {
 	if e == nil {
 		return
 	}
-	if s.Listen.HTTP == "" {
-		errs.Add("events", "come over listen.http, which is not there")
+	if s.Listen.HTTP == "" && e.Kafka == nil {
+		errs.Add("events", "come over listen.http, which is not there, or from events.kafka")
+	}
+	if k := e.Kafka; k != nil {
+		for i, b := range k.Brokers {
+			if _, _, err := net.SplitHostPort(b); err != nil {
+				errs.Add(fmt.Sprintf("events.kafka.brokers[%d]", i), "%q: want HOST:PORT", b)
+			}
+		}
+		if k.Topic != "" && k.Topic == k.Reply {
+			errs.Add("events.kafka.reply_topic", "is the topic of the events")
+		}
 	}
 	for _, m := range s.Models {
 		if m.Upstream != nil {

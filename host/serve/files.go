@@ -47,7 +47,7 @@ func (s *Server) watchFiles(ctx context.Context) {
 			rest.Reset(quiet)
 		case <-rest.C:
 			s.follow(w)
-			_ = s.Reload(ctx) // what was refused is in the log
+			_ = s.renew(ctx, nil) // what was refused is in the log
 		}
 	}
 }
@@ -72,8 +72,9 @@ func (s *Server) follow(w *fsnotify.Watcher) {
 func (s *Server) folders() []string {
 	var out []string
 	add := func(path ...string) { out = append(out, filepath.Clean(filepath.Join(path...))) }
-	for _, m := range s.spec.Models {
-		path := s.spec.Abs(m.Detector)
+	now := s.Spec()
+	for _, m := range now.Models {
+		path := now.Abs(m.Detector)
 		add(path, "..")
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			add(path)

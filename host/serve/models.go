@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -34,11 +35,9 @@ var _ judge.Models = (*Models)(nil)
 type ModelOptions struct {
 	Components host.Components
 	Host       host.Options
-	Limits     Limits
 	Watchers   []judge.Watcher
 	Logger     hclog.Logger
-	// Patience is how long a version that was replaced may take for what is under way.
-	Patience time.Duration
+	Tracer     trace.Tracer // nil: none
 }
 
 // Reloads counts versions that were opened, but for the first of each model.
@@ -68,6 +67,14 @@ type version struct {
 	retired bool
 	free    chan struct{} // closed once it is retired and nobody holds it
 	away    string        // why it does not answer; "": it does
+}
+
+// why it does not answer, "": it does; Models.mu is locked.
+func (v *version) why() string {
+	if v.away == "" && v.Away() {
+		return awayReason // a request has found out before the look-out
+	}
+	return v.away
 }
 
 func newModels(src source, o ModelOptions) *Models {
@@ -135,7 +142,8 @@ func (m *Models) List() []judge.Status {
 		used := ""
 		if v := e.current; v != nil {
 			used = v.Version()
-			out = append(out, judge.Status{Name: name, Version: used, Ready: v.away == "", Reason: v.away})
+			why := v.why()
+			out = append(out, judge.Status{Name: name, Version: used, Ready: why == "", Reason: why})
 		}
 		others := 0
 		for _, other := range m.source.versions(name) {
@@ -169,8 +177,8 @@ func (m *Models) Ready() (ok bool, why []string) {
 		case e.unloaded:
 		case e.current == nil:
 			why = append(why, name+": "+e.reason)
-		case e.current.away != "":
-			why = append(why, name+": "+e.current.away)
+		case e.current.why() != "":
+			why = append(why, name+": "+e.current.why())
 		}
 	}
 	slices.Sort(why)
@@ -224,6 +232,7 @@ func (m *Models) load(ctx context.Context, e *entry, forced bool) error {
 		}
 		v, err := m.open(ctx, e, c)
 		if err == nil {
+			m.tell(func(o judge.Opener) { o.Opened(v) })
 			m.swap(e, v)
 			m.o.Logger.Info("a model is in use", "model", e.name, "version", v.Version(), "detector", c.path)
 			return nil
@@ -281,15 +290,30 @@ func (m *Models) retire(v *version) {
 	v.retired = true
 	v.settle()
 	m.retired.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), m.o.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(m.source.now().Limits.Drain))
 		defer cancel()
 		select {
 		case <-v.free:
 		case <-ctx.Done():
 			m.o.Logger.Warn("requests of a version that was replaced are cut off", "model", v.Name(), "version", v.Version())
 		}
-		v.close(ctx, m.o.Logger)
+		m.end(ctx, v)
 	})
+}
+
+// tell tells those who watch of a version.
+func (m *Models) tell(what func(judge.Opener)) {
+	for _, w := range m.o.Watchers {
+		if o, ok := w.(judge.Opener); ok {
+			what(o)
+		}
+	}
+}
+
+// end closes a version and tells so.
+func (m *Models) end(ctx context.Context, v *version) {
+	v.close(ctx, m.o.Logger)
+	m.tell(func(o judge.Opener) { o.Closed(v) })
 }
 
 // close ends a version; what it still judges, once ctx is done.
@@ -349,6 +373,35 @@ func (m *Models) Refresh(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Drop ends the models that the source no longer has, for one that was read again.
+func (m *Models) Drop(ctx context.Context) error {
+	names := m.source.names()
+	m.mu.Lock()
+	var gone []*entry
+	for name, e := range m.entries {
+		if !slices.Contains(names, name) {
+			gone = append(gone, e)
+		}
+	}
+	m.mu.Unlock()
+	for _, e := range gone {
+		select {
+		case e.loading <- struct{}{}: // and never given back: nobody loads it again
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		m.mu.Lock()
+		delete(m.entries, e.name)
+		if old := e.current; old != nil {
+			e.current = nil
+			m.retire(old)
+		}
+		m.mu.Unlock()
+		m.o.Logger.Info("a model is no longer served", "model", e.name)
+	}
+	return nil
+}
+
 // Close ends all models; what they still judge, once ctx is done.
 func (m *Models) Close(ctx context.Context) {
 	m.mu.Lock()
@@ -363,7 +416,7 @@ func (m *Models) Close(ctx context.Context) {
 	m.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, v := range ending {
-		wg.Go(func() { v.close(ctx, m.o.Logger) })
+		wg.Go(func() { m.end(ctx, v) })
 	}
 	wg.Wait()
 	m.retired.Wait()

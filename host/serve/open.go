@@ -46,8 +46,8 @@ func (m *Models) open(ctx context.Context, e *entry, c candidate) (_ *version, e
 	v := &version{candidate: c, free: make(chan struct{})}
 	v.Guard = judge.New(d, judge.Options{
 		Name: e.name, Version: c.versionOf(d), MaxRows: b.MaxRows, MaxDelay: time.Duration(b.MaxDelay), Concurrency: b.Concurrency,
-		Queue: m.o.Limits.Queue, Deadline: time.Duration(m.o.Limits.Deadline), ClientRows: m.o.Limits.ClientRows,
-		Skip: 1 - c.model.Budget.Sample, ExtraRows: c.model.Budget.ExtraRows, Watchers: m.o.Watchers, Logger: m.o.Logger,
+		Queue: c.limits.Queue, Deadline: time.Duration(c.limits.Deadline), ClientRows: c.limits.ClientRows,
+		Skip: 1 - c.model.Budget.Sample, ExtraRows: c.model.Budget.ExtraRows, Watchers: m.o.Watchers, Tracer: m.o.Tracer, Logger: m.o.Logger,
 	})
 	look, stop := context.WithCancel(context.Background())
 	v.stop = stop
@@ -75,7 +75,7 @@ func (m *Models) lookOut(ctx context.Context, v *version) {
 				return
 			}
 			if err != nil {
-				why = "the classifier is away"
+				why = awayReason
 			} else {
 				v.Back()
 			}
@@ -85,6 +85,8 @@ func (m *Models) lookOut(ctx context.Context, v *version) {
 		m.mu.Unlock()
 	}
 }
+
+const awayReason = "the classifier is away"
 
 // passing reports whether an error may be gone by itself: the classifier, or its
 // server, is away.

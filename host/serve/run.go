@@ -20,7 +20,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 		}
 		break
 	}
-	stop, cancel := context.WithTimeout(context.Background(), time.Duration(s.spec.Limits.Drain))
+	stop, cancel := context.WithTimeout(context.Background(), time.Duration(s.Spec().Limits.Drain))
 	defer cancel()
 	return errors.Join(err, s.Stop(stop))
 }

@@ -84,6 +84,7 @@ func (s *running) start(dir, text string) error {
 		return err
 	}
 	s.Server = serve.New(spec, serve.Options{Components: components(), Host: host.Options{Threads: 1}, Access: &s.access,
+		Reread: func() (*serve.Spec, error) { return serve.Load(file, nil, components()) },
 		Logger: hclog.New(&hclog.LoggerOptions{Output: &s.log, Level: hclog.Info})})
 	s.Handle("POST /judge/{name}", http.HandlerFunc(s.judge))
 	s.Handle("POST /panic", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") }))
@@ -470,4 +471,46 @@ func TestClassifierKilledUnderLoad(t *testing.T) {
 	stop.Store(true)
 	wg.Wait()
 	t.Logf("%d answers, %d refused while it was away", good.Load(), away.Load())
+}
+
+// A model whose classifier is away is not ready, from the request on that found out, and is
+// again once it is back.
+func TestAwayIsNotReady(t *testing.T) {
+	dir := t.TempDir()
+	w := servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	s := run(t, dir, listens+"models: [{name: small, detector: guard}]\n")
+	ready := func() bool {
+		code, text := s.get("http", "/v2/models/small/ready")
+		if code == http.StatusOK != strings.Contains(text, `"ready":true`) {
+			t.Errorf("%d %s", code, text)
+		}
+		all, _ := s.get("http", "/v2/health/ready")
+		admin, _ := s.get("admin", "/readyz")
+		if all == http.StatusOK != (code == http.StatusOK) || admin == http.StatusOK != (code == http.StatusOK) {
+			t.Errorf("the model %d, the server %d, admin %d", code, all, admin)
+		}
+		return code == http.StatusOK
+	}
+	if !ready() {
+		t.Error("it is not ready")
+	}
+	w.Control(t, servetest.Away)
+	if code, _, _ := s.post("/judge/small", body(1, 1)); code != http.StatusServiceUnavailable {
+		t.Errorf("a classifier that is away: %d", code)
+	}
+	if ready() {
+		t.Error("it is ready, and its classifier is away")
+	}
+	w.Control(t, servetest.Works)
+	await(t, "the classifier", ready)
+}
+
+// Faults of what a command line says name no file, and no place in one.
+func TestFaultsOfACommandLine(t *testing.T) {
+	for set, want := range map[string]string{"limits.queue=0": "--set limits.queue: ", "limits.quue=1": "--set limits.quue: ", "limits.queue=9": `models[1].name: "one" appears twice`} {
+		_, err := serve.ForDetectors([]string{"a/one", "b/one"}, []string{set}, components())
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s first", set, err, want)
+		}
+	}
 }

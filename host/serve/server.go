@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -31,13 +32,15 @@ type Options struct {
 	Host       host.Options
 	Logger     hclog.Logger // nil: none
 	Access     io.Writer    // of the access log, if the spec wants one; nil: none
+	// Reread reads the server's file again, for Reload; nil: it stays as New got it.
+	Reread func() (*Spec, error)
 	// Listening is told of each listener, before its first request; nil: nobody is.
 	Listening func(name string, at net.Addr)
 }
 
 // Server serves the models of a spec. What is mounted on it is mounted before Start.
 type Server struct {
-	spec   *Spec
+	spec   *Spec // as it was started with; Spec is in force
 	o      Options
 	log    hclog.Logger
 	access hclog.Logger // nil: none
@@ -64,6 +67,7 @@ type Server struct {
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 	reload   sync.Mutex
+	traces   *tracing
 }
 
 // mount is a handler and where it stands, as http.ServeMux has it.
@@ -84,14 +88,17 @@ func New(s *Spec, o Options) *Server {
 	if o.Host.Logger == nil {
 		o.Host.Logger = o.Logger
 	}
-	out.models = newModels(source{s}, ModelOptions{Components: o.Components, Host: o.Host, Limits: s.Limits, Logger: o.Logger, Patience: time.Duration(s.Limits.Drain)})
+	if out.traces, out.broken = newTracing(s.Traces, func(err error) { out.log.Warn("spans are lost", "error", err) }); out.broken != nil {
+		out.traces = &tracing{Tracer: noop.Tracer{}}
+	}
+	out.models = newModels(newSource(s), ModelOptions{Components: o.Components, Host: o.Host, Logger: o.Logger, Tracer: out.traces})
 	out.mountWays()
 	out.mountWatch()
 	return out
 }
 
-// Spec is what the server was made of.
-func (s *Server) Spec() *Spec { return s.spec }
+// Spec is what the server was made of, or the file that it has read since.
+func (s *Server) Spec() *Spec { return s.models.source.now() }
 
 // Models are the server's.
 func (s *Server) Models() *Models { return s.models }
@@ -274,22 +281,6 @@ func (s *Server) serveGRPC(l net.Listener) error {
 	return nil
 }
 
-// Reload opens what has changed, beside what is in use, and reads certificates
-// again. What is wrong is refused, and what was in use stays.
-func (s *Server) Reload(ctx context.Context) error {
-	s.reload.Lock()
-	defer s.reload.Unlock()
-	s.notify.reloading()
-	defer s.notify.ready()
-	var err error
-	if s.certs != nil {
-		if err = s.certs.reload(); err != nil {
-			s.log.Error("certificates were refused", "error", err)
-		}
-	}
-	return errors.Join(err, s.models.Refresh(ctx))
-}
-
 // Failed gives what ends a listener by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
@@ -327,8 +318,10 @@ func (s *Server) Stop(ctx context.Context) error {
 	for _, end := range s.closers {
 		end()
 	}
+	s.closers = nil
 	s.models.Close(ctx)
 	s.work.Wait()
+	s.traces.close()
 	if cut.Load() {
 		return errors.New("requests that were under way were cut off: they took longer than limits.drain")
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact"
@@ -25,11 +27,26 @@ type candidate struct {
 	version string // of a repository, its folder; "": the detector's digest tells
 	stamp   string // of what is there now
 	doc     *spec.Document
+	limits  Limits
 }
 
-// same reports whether two candidates are the same files in the same place.
+// settings are what a file says of how it is opened and judges: what it says of upstreams is
+// the proxy's.
+func (c candidate) settings() string {
+	m := c.model
+	m.Upstream, m.Policy, m.OnFailure, m.Block = nil, "", "", ""
+	if m.ReconstructWith != nil {
+		text, _ := json.Marshal(m.ReconstructWith) // it came from YAML
+		m.ReconstructWith = nil
+		return fmt.Sprintf("%+v %+v %s", m, c.limits.ofModels(), text)
+	}
+	return fmt.Sprintf("%+v %+v", m, c.limits.ofModels())
+}
+
+// same reports whether two candidates are the same files in the same place, with the same
+// settings.
 func (c candidate) same(other candidate) bool {
-	return c.path == other.path && c.version == other.version && c.stamp == other.stamp
+	return c.path == other.path && c.version == other.version && c.stamp == other.stamp && c.settings() == other.settings()
 }
 
 // options are how it is opened.
@@ -53,7 +70,7 @@ func (c candidate) versionOf(d *host.Detector) string {
 }
 
 // key names a candidate as it is now.
-func (c candidate) key() string { return c.path + " " + c.stamp }
+func (c candidate) key() string { return c.path + " " + c.stamp + " " + c.settings() }
 
 // stampOf tells the files of a detector from others: by the names, sizes and times
 // of all of them, so that a copy under way is another one than the whole. "": there
@@ -91,19 +108,28 @@ func stampOf(path string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// source is where models come from.
-type source struct{ spec *Spec }
+// source is where models come from: a file that may be read again meanwhile.
+type source struct{ spec *atomic.Pointer[Spec] }
+
+func newSource(s *Spec) source {
+	out := source{new(atomic.Pointer[Spec])}
+	out.spec.Store(s)
+	return out
+}
+
+// now is the file as it is in force.
+func (s source) now() *Spec { return s.spec.Load() }
 
 func (s source) root() string {
-	if s.spec.Repository == "" {
+	if s.now().Repository == "" {
 		return ""
 	}
-	return s.spec.Abs(s.spec.Repository)
+	return s.now().Abs(s.now().Repository)
 }
 
 // listed is the model of a name that the file lists.
 func (s source) listed(name string) (Model, bool) {
-	for _, m := range s.spec.Models {
+	for _, m := range s.now().Models {
 		if m.Name == name {
 			return m, true
 		}
@@ -114,7 +140,7 @@ func (s source) listed(name string) (Model, bool) {
 // names are all models, in order.
 func (s source) names() []string {
 	var out []string
-	for _, m := range s.spec.Models {
+	for _, m := range s.now().Models {
 		out = append(out, m.Name)
 	}
 	if root := s.root(); root != "" {
@@ -192,7 +218,7 @@ func (s source) has(name, version string) bool { return slices.Contains(s.versio
 // place is where a model's detectors are looked for.
 func (s source) place(name string) string {
 	if m, ok := s.listed(name); ok {
-		return s.spec.Abs(m.Detector)
+		return s.now().Abs(m.Detector)
 	}
 	return filepath.Join(s.root(), name)
 }
@@ -200,13 +226,13 @@ func (s source) place(name string) string {
 // candidates are what a model may use, the best first.
 func (s source) candidates(name string) []candidate {
 	if m, ok := s.listed(name); ok {
-		path := s.spec.Abs(m.Detector)
-		return []candidate{{model: m, path: path, stamp: cmp.Or(stampOf(path), "none"), doc: s.spec.Document}}
+		path := s.now().Abs(m.Detector)
+		return []candidate{{model: m, path: path, stamp: cmp.Or(stampOf(path), "none"), doc: s.now().Document, limits: s.now().Limits}}
 	}
 	var out []candidate
 	for _, v := range s.versions(name) {
 		path := filepath.Join(s.root(), name, v)
-		out = append(out, candidate{model: Model{Name: name, Batching: defaultBatching, Budget: Budget{Sample: 1}}, path: path, version: v, stamp: stampOf(path), doc: s.spec.Document})
+		out = append(out, candidate{model: Model{Name: name, Batching: defaultBatching, Budget: Budget{Sample: 1}}, path: path, version: v, stamp: stampOf(path), doc: s.now().Document, limits: s.now().Limits})
 	}
 	return out
 }

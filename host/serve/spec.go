@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -27,6 +28,7 @@ type Spec struct {
 	Limits     Limits  `yaml:"limits" doc:"what one request may take"`
 	Auth       Auth    `yaml:"auth" doc:"who may ask"`
 	Watch      Watch   `yaml:"watch" doc:"what raises an alarm, in the log, the metrics and on the page of admin"`
+	Traces     *Traces `yaml:"traces" doc:"where OpenTelemetry spans go; absent: nowhere, unless the variables OTEL_EXPORTER_OTLP_* of the environment name a collector"`
 	Log        Log     `yaml:"log" doc:"what is written to standard error"`
 
 	*spec.Document `yaml:"-"`
@@ -60,6 +62,7 @@ type Model struct {
 	Lock            string        `yaml:"lock" format:"path" doc:"file of 'vaeguard plugin lock' with plugins that the detector may start"`
 	Upstream        *Upstream     `yaml:"upstream" doc:"server of the model, before which the guard stands as a proxy: all passes, and inferences are judged by its answer; absent: the guard itself is the model"`
 	Policy          string        `yaml:"policy" enum:"observe|annotate|block|correct" default:"annotate" doc:"what comes of a verdict, with upstream: observe judges beside, annotate adds it to the answer, block refuses requests with a flagged row, correct replaces the class of flagged rows"`
+	Block           string        `yaml:"block" enum:"request|row" default:"request" doc:"what policy block refuses: a request with a flagged row, or flagged rows alone, whose numbers in the answer become NaN (null in JSON), −1 or the highest that is no class, and whose texts become empty"`
 	OnFailure       string        `yaml:"on_failure" enum:"open|closed" default:"open" doc:"what comes of an inference that cannot be judged, with upstream: open lets it pass and counts it, closed refuses it"`
 	Batching        Batching      `yaml:"batching" doc:"requests that are judged together; answers do not depend on it"`
 	Budget          Budget        `yaml:"budget" doc:"how much of the traffic is judged where no answer hangs on it: policies observe and annotate, and events"`
@@ -86,6 +89,11 @@ type Limits struct {
 	Read       Duration `yaml:"read" default:"60s" doc:"that a request may take to arrive; 0s: any time"`
 	Drain      Duration `yaml:"drain" default:"25s" doc:"from SIGTERM until what is still under way is cut off"`
 	ClientRows float64  `yaml:"per_client_rows_per_second" check:">= 0" doc:"rows a second of one client; 0: any number"`
+}
+
+// ofModels are those that each model has for itself.
+func (l Limits) ofModels() Limits {
+	return Limits{Queue: l.Queue, Deadline: l.Deadline, ClientRows: l.ClientRows}
 }
 
 // Auth says who may ask.
@@ -141,6 +149,12 @@ func ForDetectors(detectors, set []string, c host.Components) (*Spec, error) {
 	text := fmt.Sprintf("api_version: vaeguard/v1\nkind: Server\nlisten: {http: '127.0.0.1:8080', grpc: '127.0.0.1:9000', admin: '127.0.0.1:9090'}\nmodels: %s\n", list)
 	s := &Spec{}
 	if s.Document, err = spec.Parse("", []byte(text), s, s.options(set, c)); err != nil {
+		var faults spec.Errors
+		if errors.As(err, &faults) {
+			for i := range faults {
+				faults[i].Pos = spec.Position{} // in a text that nobody wrote
+			}
+		}
 		return nil, err
 	}
 	return s, nil

@@ -1,6 +1,8 @@
 package serve
 
 import (
+	"cmp"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,24 +16,30 @@ import (
 // mountProxy puts the proxy before the servers of models, where the spec names them, and
 // reports whether it does.
 func (s *Server) mountProxy() bool {
-	var models []proxy.Model
-	for _, m := range s.spec.Models {
-		if u := m.Upstream; u != nil {
-			models = append(models, proxy.Model{Name: m.Name, URL: u.URL, GRPC: u.GRPC, Model: u.Model, Input: u.Input, Output: u.Output, Policy: proxy.Policy(m.Policy), Closed: m.OnFailure == "closed"})
-		}
-	}
+	models := proxied(s.spec)
 	if len(models) == 0 {
 		return false
 	}
-	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, StripAuthorization: s.spec.Auth.Bearer != "", Logger: s.log})
+	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.Bearer != "", Logger: s.log})
 	if err != nil {
-		s.broken = err
+		s.broken = cmp.Or(s.broken, err)
 		return true
 	}
 	s.proxy, s.front = p, p
 	s.closers = append(s.closers, p.Close)
 	s.callOptions = append(s.callOptions, p.ServerOptions()...)
 	return true
+}
+
+// proxied are the models that have a server of their own.
+func proxied(s *Spec) []proxy.Model {
+	var out []proxy.Model
+	for _, m := range s.Models {
+		if u := m.Upstream; u != nil {
+			out = append(out, proxy.Model{Name: m.Name, URL: u.URL, GRPC: u.GRPC, Model: u.Model, Input: u.Input, Output: u.Output, Policy: proxy.Policy(m.Policy), Rows: m.Block == "row", Closed: m.OnFailure == "closed"})
+		}
+	}
+	return out
 }
 
 // Proxy is what stands before the servers of models; nil: nothing does.
@@ -58,6 +66,12 @@ func (s *Server) mountEvents() {
 	body := int64(s.spec.Limits.Body)
 	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Logger: s.log})
 	s.closers = append(s.closers, s.sink.Close)
+	if k := e.Kafka; k != nil {
+		err := s.sink.Kafka(events.KafkaOptions{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group, Reply: k.Reply, TLS: k.TLS, User: k.User, Password: k.Password, Mechanism: k.Mechanism})
+		if err != nil {
+			s.broken = cmp.Or(s.broken, fmt.Errorf("events.kafka: %w", err))
+		}
+	}
 	s.Handle(e.Path, s.sink)
 }
 
@@ -68,5 +82,6 @@ func (s *Server) Events() *events.Sink { return s.sink }
 func (s *Server) mountModels(o oip.Options) {
 	s.Handle("/v2", oip.Handler(s.models, o))
 	s.Handle("/v2/", oip.Handler(s.models, o))
+	s.Handle("/v1/", oip.Handler(s.models, o))
 	s.Register(func(g *grpc.Server) error { return oip.Register(g, s.models, o) }, oip.ServerOptions(o)...)
 }

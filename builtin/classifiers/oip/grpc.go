@@ -50,6 +50,9 @@ func (r *remote) close() { _ = r.conn.Close() } // it is only closed once
 
 // call makes one call.
 func (r *remote) call(ctx context.Context, method string, in, out any) *fault {
+	if parent := sdk.TraceParent(ctx); parent != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "traceparent", parent)
+	}
 	if r.token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+r.token)
 	}

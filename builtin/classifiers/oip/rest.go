@@ -67,6 +67,9 @@ func (r *rest) call(ctx context.Context, method, path string, header int, body [
 		req.Header.Set("Content-Type", "application/octet-stream")
 		req.Header.Set(lengthHeader, strconv.Itoa(header))
 	}
+	if parent := sdk.TraceParent(ctx); parent != "" {
+		req.Header.Set("Traceparent", parent)
+	}
 	if r.token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.token)
 	}

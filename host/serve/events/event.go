@@ -19,6 +19,15 @@ type event struct {
 	endpoint         string
 	length           string // of the JSON before binary data, where it is told
 	data             []byte
+	kafka            bool   // it came from there, and waits for room instead of being dropped
+	done             func() // once nothing more comes of it; nil: nobody asks
+}
+
+// finish tells that nothing more comes of an event.
+func (e event) finish() {
+	if e.done != nil {
+		e.done()
+	}
 }
 
 // maxAttribute is the most characters of one that is kept.

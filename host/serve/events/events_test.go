@@ -47,6 +47,7 @@ type bench struct {
 	*events.Sink
 	trained servetest.Trained
 	guard   *judge.Guard
+	models  judge.Models
 	url     string
 	replies chan told
 	x       *tensor.Tensor
@@ -59,7 +60,7 @@ func stand(t *testing.T, change func(*events.Options)) *bench {
 	d := b.trained.Open(t)
 	s := serve.NewSingle(d, judge.Options{Name: "small"})
 	t.Cleanup(func() { s.Close(context.Background()) })
-	b.guard = s.Guard()
+	b.guard, b.models = s.Guard(), s
 	to := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		one := told{header: r.Header}
 		if err := json.NewDecoder(r.Body).Decode(&one.Verdict); err != nil {
@@ -91,6 +92,16 @@ func stand(t *testing.T, change func(*events.Options)) *bench {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// next is another sink in the place of the one that was closed, at a topic.
+func (b *bench) next(t *testing.T, o events.KafkaOptions) {
+	t.Helper()
+	b.Sink = events.New(b.models, events.Options{})
+	t.Cleanup(b.Sink.Close)
+	if err := b.Kafka(o); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // bodies are an inference, in JSON or with binary tensors.
@@ -207,6 +218,32 @@ func TestJoins(t *testing.T) {
 	b.send(t, "o", "some.other.type", nil)
 	if c := b.Counters(); c.Judged != 8 || c.Twice != 2 || c.Ignored != 1 || c.Failed+c.Dropped+c.Lost != 0 || c.Waiting != 0 || c.Held != 0 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// Bodies of KServe's V1 are read too.
+func TestV1(t *testing.T) {
+	b := stand(t, nil)
+	p, err := (&sdktest.Fake{Shape: tensor.Shape{64}, Classes: 10, Seed: 3}).Predict(t.Context(), b.x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(name string, x *tensor.Tensor) []byte {
+		var rows [][]float32
+		for i := range x.N() {
+			rows = append(rows, x.Row(i))
+		}
+		text, err := json.Marshal(map[string]any{name: rows})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	b.send(t, "v1", events.TypeResponse, list("predictions", p))
+	b.send(t, "v1", events.TypeRequest, list("instances", b.x))
+	b.hear(t, "v1")
+	if extra := b.guard.Counters().Extra; extra != 2*8 {
+		t.Errorf("%d rows were asked for, want 2 samples of 8 rows", extra)
 	}
 }
 

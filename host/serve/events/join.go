@@ -42,6 +42,7 @@ func (j *joiner) put(e event) (other event, ok bool) {
 		h := at.Value.(*half)
 		if h.event.kind == e.kind {
 			j.twice++ // it was sent again
+			e.finish()
 			return event{}, false
 		}
 		j.remove(at)
@@ -49,12 +50,13 @@ func (j *joiner) put(e event) (other event, ok bool) {
 	}
 	if int64(len(e.data)) > j.bytes {
 		j.lost++
+		e.finish()
 		return event{}, false
 	}
 	j.known[key] = j.order.PushBack(&half{e, j.now()})
 	j.held += int64(len(e.data))
 	for j.order.Len() > j.pairs || j.held > j.bytes {
-		j.remove(j.order.Front())
+		j.remove(j.order.Front()).finish()
 		j.lost++
 	}
 	return event{}, false
@@ -63,15 +65,16 @@ func (j *joiner) put(e event) (other event, ok bool) {
 // expire lets go of what has waited for too long; mu is locked.
 func (j *joiner) expire() {
 	for at := j.order.Front(); at != nil && j.now().Sub(at.Value.(*half).came) > j.wait; at = j.order.Front() {
-		j.remove(at)
+		j.remove(at).finish()
 		j.lost++
 	}
 }
 
-func (j *joiner) remove(at *list.Element) {
+func (j *joiner) remove(at *list.Element) event {
 	h := j.order.Remove(at).(*half)
 	delete(j.known, h.event.key())
 	j.held -= int64(len(h.event.data))
+	return h.event
 }
 
 // state is how many wait, the bytes that they hold, and how many were lost and came twice.

@@ -60,11 +60,19 @@ type Sink struct {
 	client *http.Client
 	end    context.CancelFunc
 	wg     sync.WaitGroup
+	room   chan struct{} // told when an inference has left the queue
+	topic  *topic        // nil: there is none
 	counts struct{ events, ignored, judged, flagged, skipped, dropped, failed, replied, unreplied atomic.Int64 }
 }
 
 // pair is an inference.
 type pair struct{ request, response event }
+
+// finish tells that nothing more comes of it.
+func (p pair) finish() {
+	p.request.finish()
+	p.response.finish()
+}
 
 func (p pair) size() int64 { return int64(len(p.request.data) + len(p.response.data)) }
 
@@ -101,7 +109,7 @@ func New(models judge.Models, o Options) *Sink {
 		o.Logger = hclog.NewNullLogger()
 	}
 	ctx, end := context.WithCancel(context.Background())
-	s := &Sink{o: o, models: models, join: newJoiner(o.Wait, o.Pairs, o.Memory), queue: make(chan pair, o.Queue), end: end,
+	s := &Sink{o: o, models: models, join: newJoiner(o.Wait, o.Pairs, o.Memory), queue: make(chan pair, o.Queue), room: make(chan struct{}, 1), end: end,
 		client: &http.Client{Timeout: replyTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	for range workers {
 		s.wg.Go(func() { s.work(ctx) })
@@ -113,6 +121,9 @@ func New(models judge.Models, o Options) *Sink {
 func (s *Sink) Close() {
 	s.end()
 	s.wg.Wait()
+	if s.topic != nil {
+		s.topic.close()
+	}
 	s.client.CloseIdleConnections()
 }
 
@@ -140,15 +151,16 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, e := range list {
-		s.take(e)
+		s.take(r.Context(), e)
 	}
 }
 
-// take takes an event, and never waits.
-func (s *Sink) take(e event) {
+// take takes an event. It waits for room, until ctx is done, for what came from Kafka alone.
+func (s *Sink) take(ctx context.Context, e event) {
 	s.counts.events.Add(1)
 	if e.kind != TypeRequest && e.kind != TypeResponse {
 		s.counts.ignored.Add(1)
+		e.finish()
 		return
 	}
 	other, ok := s.join.put(e)
@@ -159,15 +171,31 @@ func (s *Sink) take(e event) {
 	if e.kind == TypeResponse {
 		p = pair{other, e}
 	}
-	if s.held.Add(p.size()) <= s.o.Memory {
+	for !s.offer(p) {
+		if !e.kafka {
+			s.counts.dropped.Add(1)
+			p.finish()
+			return
+		}
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+			return // it comes again
+		}
+	}
+}
+
+// offer puts an inference into the queue if there is room.
+func (s *Sink) offer(p pair) bool {
+	if s.held.Add(p.size()) <= s.o.Memory || s.held.Load() == p.size() {
 		select {
 		case s.queue <- p:
-			return
+			return true
 		default:
 		}
 	}
 	s.held.Add(-p.size())
-	s.counts.dropped.Add(1)
+	return false
 }
 
 // work judges inferences until the sink is closed.
@@ -177,8 +205,16 @@ func (s *Sink) work(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case p := <-s.queue:
-			err := s.judge(ctx, p)
+			err := s.judgeAgain(ctx, p)
 			s.held.Add(-p.size())
+			select {
+			case s.room <- struct{}{}:
+			default:
+			}
+			if err != nil && ctx.Err() != nil {
+				return // what came from Kafka comes again
+			}
+			p.finish()
 			var skipped *judge.SkippedError
 			switch {
 			case errors.As(err, &skipped):
@@ -190,6 +226,27 @@ func (s *Sink) work(ctx context.Context) {
 		}
 	}
 }
+
+// judgeAgain judges an inference. One from Kafka is judged again for as long as what stands in
+// the way may pass: the model is not ready, its classifier is away, or others come first.
+func (s *Sink) judgeAgain(ctx context.Context, p pair) error {
+	for {
+		err := s.judge(ctx, p)
+		var away *judge.UnavailableError
+		var over *judge.OverloadedError
+		if !p.request.kafka || !errors.As(err, &away) && !errors.As(err, &over) {
+			return err
+		}
+		select {
+		case <-time.After(againAfter):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// againAfter is when an inference that could not be judged is judged again.
+const againAfter = 500 * time.Millisecond
 
 // lease is the model of an event: the one that its service or its answer is called, or the
 // only one that there is.
@@ -219,17 +276,30 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 	if err != nil {
 		return err
 	}
-	if err := proxy.CheckMembers(head(p.request.data, header)); err != nil {
+	if err := tensors.CheckMembers(head(p.request.data, header)); err != nil {
 		return fmt.Errorf("request: %w", err)
 	}
 	q, err := tensors.ParseRequest(p.request.data, header, tensors.Limits{})
+	v1 := false
+	if header < 0 && (err != nil || len(q.Inputs) == 0) { // perhaps KServe's V1
+		one, other := tensors.ParseRequestV1(p.request.data, tensors.Limits{})
+		if v1 = other == nil; v1 {
+			q, err = one, nil
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("request: %w", err)
 	}
 	if header, err = p.response.header(); err != nil {
 		return err
 	}
-	r, err := tensors.ParseResponse(p.response.data, header, tensors.Limits{})
+	parse := func() (tensors.Response, error) {
+		if v1 {
+			return tensors.ParseResponseV1(p.response.data, tensors.Limits{})
+		}
+		return tensors.ParseResponse(p.response.data, header, tensors.Limits{})
+	}
+	r, err := parse()
 	if err != nil {
 		return fmt.Errorf("response: %w", err)
 	}
@@ -255,10 +325,21 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 			s.counts.flagged.Add(1)
 		}
 	}
-	if s.o.ReplyURL == "" {
+	reply := s.reply
+	switch {
+	case p.request.kafka && s.topic.reply != "":
+		reply = s.topic.tell
+	case p.request.kafka || s.o.ReplyURL == "":
 		return nil
 	}
-	if err := s.reply(ctx, p.request, m, v); err != nil {
+	about, body, err := s.verdict(p.request, m, v)
+	if err != nil {
+		return err
+	}
+	if err := reply(ctx, about, body); err != nil {
+		if p.request.kafka && ctx.Err() != nil {
+			return err
+		}
 		s.counts.unreplied.Add(1)
 		s.o.Logger.Warn("a reply was not taken", "error", err)
 		return nil
@@ -289,8 +370,8 @@ type Verdict struct {
 	Corrected     []int      `json:"corrected"`
 }
 
-// reply tells of a verdict.
-func (s *Sink) reply(ctx context.Context, e event, m judge.Model, v *detect.Result) error {
+// verdict is the reply to an event: its attributes, and its data.
+func (s *Sink) verdict(e event, m judge.Model, v *detect.Result) (map[string]string, []byte, error) {
 	out := Verdict{ID: e.id, Model: m.Name(), Version: m.Version(), PValue: v.PValue, Predicted: v.Predicted, Reconstructed: v.Reconstructed, Corrected: v.Corrected}
 	for i, f := range v.Adversarial {
 		flag, score := 0, &v.Score[i]
@@ -303,16 +384,22 @@ func (s *Sink) reply(ctx context.Context, e event, m judge.Model, v *detect.Resu
 		out.IsAdversarial, out.Score = append(out.IsAdversarial, flag), append(out.Score, score)
 	}
 	body, err := json.Marshal(out)
-	if err != nil {
-		return err
+	id := rand.Text()
+	if e.kafka {
+		id = e.id // where a reply may be sent twice, readers can tell
 	}
+	return map[string]string{"specversion": "1.0", "id": id, "type": s.o.Type, "source": "/vaeguard/" + m.Name(), "time": time.Now().UTC().Format(time.RFC3339Nano),
+		"requestid": e.id, "inferenceservicename": e.service, "namespace": e.space, "endpoint": e.endpoint}, body, err
+}
+
+// reply tells of a verdict.
+func (s *Sink) reply(ctx context.Context, about map[string]string, body []byte) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.o.ReplyURL, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	for name, value := range map[string]string{"Specversion": "1.0", "Id": rand.Text(), "Type": s.o.Type, "Source": "/vaeguard/" + m.Name(), "Time": time.Now().UTC().Format(time.RFC3339Nano),
-		"Requestid": e.id, "Inferenceservicename": e.service, "Namespace": e.space, "Endpoint": e.endpoint} {
+	for name, value := range about {
 		if value != "" {
 			r.Header.Set("Ce-"+name, escape(value))
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -28,6 +30,7 @@ type Options struct {
 	Skip          float64       // share of optional requests that are not judged, 0 to 1
 	ExtraRows     float64       // rows a second that the guarded classifier is asked for, for optional requests; 0: any number
 	Watchers      []Watcher
+	Tracer        trace.Tracer // of the spans judge, queue and batch, and in a batch encode, decode, P and Q; nil: none
 	Logger        hclog.Logger // nil: none
 }
 
@@ -59,6 +62,9 @@ func New(d *host.Detector, o Options) *Guard {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
+	}
 	g := &Guard{o: o, d: d, clients: newClients(o.ClientRows), spare: newSpare(o.Skip, o.ExtraRows)}
 	g.queue = newQueue(o, g.run)
 	return g
@@ -76,8 +82,10 @@ func (g *Guard) Detector() *host.Detector { return g.d }
 // Judge implements Model.
 func (g *Guard) Judge(ctx context.Context, r Request) (*detect.Result, error) {
 	e := Event{Model: g, Request: r, Start: time.Now()}
+	ctx, span := g.span(ctx, r)
 	e.Result, e.Err = g.judge(ctx, r, &e)
 	e.Took = time.Since(e.Start)
+	g.spanned(ctx, span, &e)
 	g.counts.add(&e)
 	for _, w := range g.o.Watchers {
 		w.Judged(e)
@@ -165,12 +173,16 @@ func (g *Guard) check(r Request) error {
 // blame, each is judged by itself.
 func (g *Guard) run(b *batch) {
 	began := time.Now()
-	r, err := g.detect(b.ctx, b.jobs)
+	ctx, end := g.spanBatch(b.ctx, b.jobs)
+	r, err := g.detect(ctx, b.jobs)
+	end(err)
 	g.counts.batches.Add(1)
 	g.counts.batchRows.Add(int64(b.rows))
 	if err != nil && len(b.jobs) > 1 && b.ctx.Err() == nil && perhapsOfOne(err) {
 		for _, j := range b.jobs {
-			one, err := g.detect(j.ctx, []*job{j})
+			ctx, end := g.spanBatch(j.ctx, []*job{j})
+			one, err := g.detect(ctx, []*job{j})
+			end(err)
 			j.done <- outcome{one, g.translate(j, err), began, j.N()}
 		}
 		return
@@ -205,6 +217,13 @@ func perhapsOfOne(err error) bool {
 	return errors.As(err, &row) || kind == sdk.InvalidArgument || kind == sdk.Internal || kind == sdk.ResourceExhausted
 }
 
+// overdue reports whether the time of ctx has passed but for what clocks and timers differ by.
+func overdue(ctx context.Context) bool {
+	const slack = 10 * time.Millisecond
+	end, ok := ctx.Deadline()
+	return ok && time.Until(end) < slack
+}
+
 // awayAfter is when a request that found the classifier away may come again.
 const awayAfter = time.Second
 
@@ -217,6 +236,8 @@ func (g *Guard) translate(j *job, err error) error {
 		return nil
 	case j.ctx.Err() != nil:
 		return j.ctx.Err()
+	case (kind == sdk.Unavailable || kind == sdk.Internal || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) && overdue(j.ctx):
+		return context.DeadlineExceeded // the call's clock was ahead of the caller's
 	case errors.As(err, &row):
 		return &InputError{Input: "x", Err: errors.New(row.Message)}
 	case kind == sdk.InvalidArgument:

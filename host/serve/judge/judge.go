@@ -80,6 +80,16 @@ type Watcher interface {
 	Judged(e Event)
 }
 
+// Opener is a Watcher that also hears of the models themselves.
+type Opener interface {
+	// Opened is told of a version before its first request; it is in use from then on, and
+	// the one before it only answers what it has.
+	Opened(m Model)
+	// Closed is told of a version after its last request, which may yet be on its way to
+	// Judged.
+	Closed(m Model)
+}
+
 // Event is one request, after it.
 type Event struct {
 	Model   Model

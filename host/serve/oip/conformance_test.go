@@ -238,7 +238,7 @@ var restStatements = []statement{
 		ask(t, "POST", infer, ``).fails(t, 400, "the body is no JSON")
 		ask(t, "POST", infer, `{"inputs":[]}`).fails(t, 400, "the input x is missing")
 		ask(t, "GET", s.url+"/v2/modells", "").fails(t, 404, `"/v2/modells"`)
-		ask(t, "GET", s.url+"/v1/models/digits", "").fails(t, 404, "there is no such path")
+		ask(t, "GET", s.url+"/v1/models/digits/x", "").fails(t, 404, "there is no such path")
 		ask(t, "GET", s.url+"/v2/models//ready", "").fails(t, 404, "there is no such path")
 		ask(t, "GET", s.url+"/v2/models/"+strings.Repeat("n", 5000), "").fails(t, 404, "there is no model", "…")
 	}},

@@ -120,7 +120,15 @@ func (s *service) modelReady(name, version string) (bool, error) {
 	if errors.As(err, &unavailable) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	for _, m := range s.models.List() { // one that can be leased may yet have its classifier away
+		if m.Name == name && (version == "" || m.Version == version) && m.Ready {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // index are the models that the repository has.

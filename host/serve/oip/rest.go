@@ -18,7 +18,7 @@ import (
 // lengthHeader is the length of the JSON before binary data, in both directions.
 const lengthHeader = "Inference-Header-Content-Length"
 
-// Handler serves the protocol over REST, below /v2. Whoever mounts it bounds the
+// Handler serves the protocol over REST, below /v2, and KServe's V1 below /v1. Whoever mounts it bounds the
 // time that headers and bodies may take.
 func Handler(models judge.Models, o Options) http.Handler {
 	return &service{Options: o, models: models}
@@ -57,6 +57,11 @@ func (s *service) route(path string) (string, answer, error) {
 			return "", nil, unknown
 		}
 		parts[i] = plain
+	}
+	if parts[0] == "v1" {
+		if method, a := s.routeV1(parts[1:]); a != nil {
+			return method, a, nil
+		}
 	}
 	if parts[0] != "v2" {
 		return "", nil, unknown
@@ -206,6 +211,13 @@ func (s *service) postInfer(name, version string) answer {
 			if header, err = strconv.ParseInt(text, 10, 64); err != nil || header < 0 {
 				return malformed(fmt.Errorf("%s is %s, want a number of bytes", lengthHeader, tensors.Quote(text)))
 			}
+		}
+		head := body
+		if header >= 0 && header < int64(len(body)) {
+			head = body[:header]
+		}
+		if err := tensors.CheckMembers(head); err != nil {
+			return malformed(err) // readers differ in which of the two they take
 		}
 		q, err := tensors.ParseRequest(body, header, tensors.Limits{})
 		if err != nil {

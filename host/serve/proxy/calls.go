@@ -88,12 +88,12 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 		return status.Error(codes.PermissionDenied, "inferences in a stream are not judged, and so refused: use ModelInfer")
 	}
 	p.counts.passed.Add(1)
-	return p.stream(ctx, s, method, p.models[0].conn)
+	return p.stream(ctx, s, method, p.models()[0].conn)
 }
 
 // closed reports whether a model refuses what cannot be judged.
 func (p *Proxy) closed() bool {
-	for _, t := range p.models {
+	for _, t := range p.models() {
 		if t.Closed && t.Policy != Observe {
 			return true
 		}
@@ -115,10 +115,12 @@ func (p *Proxy) outgoing(ctx context.Context) context.Context {
 }
 
 // stream passes a call on, message for message, both ways.
-func (p *Proxy) stream(ctx context.Context, s grpc.ServerStream, method string, conn *grpc.ClientConn) error {
+func (p *Proxy) stream(ctx context.Context, s grpc.ServerStream, method string, conn *grpc.ClientConn) (err error) {
 	if conn == nil {
 		return status.Error(codes.Unimplemented, "the model's server has no gRPC here")
 	}
+	ctx, ended := p.tracedCall(ctx)
+	defer func() { ended(err) }()
 	c, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -29,7 +30,7 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 		return err
 	}
 	t := p.of(modelName(in.b))
-	to := p.models[0]
+	to := p.models()[0]
 	if t != nil {
 		to = t
 	} else {
@@ -55,7 +56,9 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	}
 	out := &frame{}
 	var head, trail metadata.MD
-	err := to.conn.Invoke(ctx, inference.ModelInfer, in, out, grpc.Header(&head), grpc.Trailer(&trail))
+	asked, answered := p.tracedCall(ctx)
+	err := to.conn.Invoke(asked, inference.ModelInfer, in, out, grpc.Header(&head), grpc.Trailer(&trail))
+	answered(err)
 	if len(head) > 0 {
 		_ = s.SetHeader(head) // fails where the caller is gone
 	}
@@ -71,7 +74,7 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 			return call(err)
 		}
 	case t != nil:
-		p.observeCall(t, in.b, out.b, caller(ctx))
+		p.observeCall(trace.SpanContextFromContext(ctx), t, in.b, out.b, caller(ctx))
 	}
 	return s.SendMsg(out)
 }
@@ -105,11 +108,16 @@ func (p *Proxy) writeCall(ctx context.Context, t *target, a *asked, out *frame) 
 	b := out.b
 	switch t.Policy {
 	case Block:
-		if flagged(v) > 0 {
-			p.counts.blocked.Add(1)
+		if flagged(v) == 0 {
+			return v, out, nil
+		}
+		p.counts.blocked.Add(1)
+		if !t.Rows || !blank(&r, v) {
 			return v, nil, &refusal{http.StatusForbidden, blockedMessage}
 		}
-		return v, out, nil
+		if b, err = proto.Marshal(r.Message()); err != nil {
+			return nil, nil, &refusal{http.StatusForbidden, blockedMessage}
+		}
 	case Correct:
 		n, err := t.correct(a.model.Detector(), &r, v)
 		if err != nil {

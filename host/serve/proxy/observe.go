@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/oip"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
@@ -125,11 +127,11 @@ func (p *Proxy) observe(x *exchange) {
 		x.drop()
 		return
 	}
-	p.offer(observed{func(ctx context.Context) error { return p.look(ctx, x) }, x.to, x.drop})
+	p.offer(observed{func(ctx context.Context) error { return p.look(trace.ContextWithSpanContext(ctx, x.span), x) }, x.to, x.drop})
 }
 
 // observeCall hands a call of gRPC to the observers.
-func (p *Proxy) observeCall(t *target, in, out []byte, peer string) {
+func (p *Proxy) observeCall(span trace.SpanContext, t *target, in, out []byte, peer string) {
 	size := int64(len(in) + len(out))
 	release := func() { p.held.Add(-size) }
 	if p.held.Add(size) > 16*p.o.MaxBody {
@@ -146,7 +148,7 @@ func (p *Proxy) observeCall(t *target, in, out []byte, peer string) {
 		if err != nil {
 			return err
 		}
-		return p.lookAt(ctx, t, q, r, peer)
+		return p.lookAt(trace.ContextWithSpanContext(ctx, span), t, q, r, peer)
 	}, t, release})
 }
 
@@ -210,7 +212,7 @@ func (p *Proxy) run(ctx context.Context, o observed) {
 // look judges an exchange.
 func (p *Proxy) look(ctx context.Context, x *exchange) error {
 	body, _ := x.request.take()
-	q, err := p.parse(body, x.coding, x.length)
+	q, err := p.parse(x, body, x.coding, x.length)
 	if err != nil {
 		return err
 	}
@@ -219,11 +221,7 @@ func (p *Proxy) look(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	header, err := headerLength(x.answer.Get(lengthHeader))
-	if err != nil {
-		return err
-	}
-	r, err := tensors.ParseResponse(plain, header, tensors.Limits{})
+	r, _, err := x.readAnswer(plain, x.answer)
 	if err != nil {
 		return err
 	}

@@ -15,21 +15,26 @@
 // # What is not judged
 //
 // Inferences of models that are not guarded, answers that are no success, and
-// inferences by other paths: V1's :predict, Triton's generate and ModelStreamInfer.
+// inferences by other paths: V1's :explain, Triton's generate and ModelStreamInfer.
 // A guarded model whose failures are closed refuses those.
 package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -55,6 +60,7 @@ type Model struct {
 	Input  string // tensor with the rows; "": the only one, or one for each column
 	Output string // tensor with the classifier's answer, (n, classes); "": the only floats of that shape
 	Policy Policy // "": annotate
+	Rows   bool   // Block refuses flagged rows, not requests: the answer has nothing of them
 	Closed bool   // what cannot be judged is refused; else it passes, and is counted
 }
 
@@ -75,6 +81,7 @@ type Options struct {
 	// server; else what they send passes.
 	StripAuthorization bool
 	Logger             hclog.Logger // nil: none
+	Tracer             trace.Tracer // of the span P, the model server's answer; nil: none
 }
 
 // Proxy stands before the servers of models. It is an http.Handler, and a
@@ -82,13 +89,17 @@ type Options struct {
 type Proxy struct {
 	o       Options
 	guards  judge.Models
-	models  []*target
+	table   atomic.Pointer[[]*target]
+	dialled sync.Mutex // guards conns
+	conns   map[string]*grpc.ClientConn
 	held    atomic.Int64 // bytes of bodies
 	counts  counts
 	queue   chan observed
 	closing chan struct{}
 	workers chan struct{} // closed when all have ended
 	rest    httputil.ReverseProxy
+
+	transport *http.Transport
 }
 
 // target is a model and where it is.
@@ -110,11 +121,29 @@ func New(guards judge.Models, models []Model, o Options) (*Proxy, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	if len(models) == 0 {
-		return nil, fmt.Errorf("proxy: no models")
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
 	}
 	p := &Proxy{o: o, guards: guards, queue: make(chan observed, o.Queue), closing: make(chan struct{}), workers: make(chan struct{})}
+	if err := p.Update(models); err != nil {
+		return nil, err
+	}
+	p.rest = p.reverse()
+	p.observers()
+	return p, nil
+}
+
+// Update puts other models in the place of those that there are; at least one. Requests that
+// are under way stay with those that they came to; calls over a connection that no model has any
+// more may take as long as cutAfter. After an error all is as it was.
+func (p *Proxy) Update(models []Model) error {
+	if len(models) == 0 {
+		return errors.New("proxy: no models")
+	}
+	p.dialled.Lock()
+	defer p.dialled.Unlock()
 	conns := map[string]*grpc.ClientConn{}
+	var table []*target
 	for _, m := range models {
 		t := &target{Model: &m}
 		if t.Policy == "" {
@@ -122,21 +151,38 @@ func New(guards judge.Models, models []Model, o Options) (*Proxy, error) {
 		}
 		var err error
 		if t.url, err = ParseURL(m.URL); err == nil && m.GRPC != "" && conns[m.GRPC] == nil {
-			conns[m.GRPC], err = dial(m.GRPC)
+			if conns[m.GRPC] = p.conns[m.GRPC]; conns[m.GRPC] == nil {
+				conns[m.GRPC], err = dial(m.GRPC)
+			}
 		}
 		if err != nil {
-			for _, c := range conns {
-				_ = c.Close() // it was never used
-			}
-			return nil, fmt.Errorf("proxy: model %s: %w", m.Name, err)
+			closeOthers(conns, p.conns)
+			return fmt.Errorf("proxy: model %s: %w", m.Name, err)
 		}
 		t.conn = conns[m.GRPC]
-		p.models = append(p.models, t)
+		table = append(table, t)
 	}
-	p.rest = p.reverse()
-	p.observers()
-	return p, nil
+	p.table.Store(&table)
+	before := p.conns
+	p.conns = conns
+	time.AfterFunc(cutAfter, func() { closeOthers(before, conns) })
+	return nil
 }
+
+// cutAfter is how long calls may take whose model has gone to another server.
+const cutAfter = time.Minute
+
+// closeOthers closes connections that are not among those that stay.
+func closeOthers(conns, stay map[string]*grpc.ClientConn) {
+	for at, c := range conns {
+		if c != nil && stay[at] != c {
+			_ = c.Close() // what it says is of no use to anybody
+		}
+	}
+}
+
+// models are those in force.
+func (p *Proxy) models() []*target { return *p.table.Load() }
 
 // ParseURL is the address of a model server.
 func ParseURL(text string) (*url.URL, error) {
@@ -154,19 +200,15 @@ func ParseURL(text string) (*url.URL, error) {
 func (p *Proxy) Close() {
 	close(p.closing)
 	<-p.workers
-	for _, t := range p.models {
-		if t.conn != nil {
-			_ = t.conn.Close() // twice, where two models share it: an error that says nothing
-		}
-	}
-	if t, ok := p.rest.Transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
-	}
+	p.dialled.Lock()
+	closeOthers(p.conns, nil)
+	p.dialled.Unlock()
+	p.transport.CloseIdleConnections()
 }
 
 // of is the model that a name of the model server has; nil: it is not guarded.
 func (p *Proxy) of(name string) *target {
-	for _, t := range p.models {
+	for _, t := range p.models() {
 		if t.upstream() == name {
 			return t
 		}
@@ -179,7 +221,7 @@ func (p *Proxy) of(name string) *target {
 // them: no spelling of one goes around the guard.
 func (p *Proxy) route(raw string) (t *target, infer, beside bool) {
 	parts := strings.Split(strings.TrimPrefix(path.Clean("/"+raw), "/"), "/")
-	first := p.models[0]
+	first := p.models()[0]
 	if len(parts) < 3 || parts[0] != "v1" && parts[0] != "v2" || parts[1] != "models" {
 		return first, false, false
 	}
@@ -193,7 +235,7 @@ func (p *Proxy) route(raw string) (t *target, infer, beside bool) {
 		rest = rest[2:]
 	}
 	switch last := strings.Join(rest, "/"); {
-	case parts[0] == "v2" && last == "infer":
+	case parts[0] == "v2" && last == "infer", parts[0] == "v1" && last == "" && verb == "predict":
 		return t, true, false
 	case verb != "", last == "infer", strings.HasPrefix(last, "generate"):
 		return t, false, true

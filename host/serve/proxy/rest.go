@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -37,18 +39,21 @@ type exchange struct {
 	request, response *tap
 	coding, length    string // of the request
 	answer            http.Header
+	span              trace.SpanContext
+	v1                bool // bodies are those of KServe's V1
 }
 
 type exchangeKey struct{}
 
 // reverse is what passes requests on.
 func (p *Proxy) reverse() httputil.ReverseProxy {
+	p.transport = &http.Transport{
+		DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		DisableCompression: true, // a body is the client's business
+	}
 	return httputil.ReverseProxy{
-		Transport: &http.Transport{
-			DialContext: (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext, ForceAttemptHTTP2: true,
-			MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
-			DisableCompression: true, // a body is the client's business
-		},
+		Transport:      traced{p.transport, p.o.Tracer},
 		FlushInterval:  -1,
 		Rewrite:        p.rewrite,
 		ModifyResponse: p.answered,
@@ -90,12 +95,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = whole.Unbounded() // what passes has no bound
 	}
 	t, infer, beside := p.route(r.URL.Path)
-	x := &exchange{to: t, header: w.Header(), peer: hostOf(r.RemoteAddr)}
+	x := &exchange{to: t, header: w.Header(), peer: hostOf(r.RemoteAddr), v1: infer && isV1(r.URL.Path)}
 	switch {
 	case infer && r.Method == http.MethodPost && t.Policy == Observe:
 		x.request = p.tap(r.Body, r.ContentLength)
 		x.coding, x.length = only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)
 		r.Body = x.request
+		x.span = trace.SpanContextFromContext(r.Context())
 		defer x.cut()
 	case infer && r.Method == http.MethodPost:
 		release, err := p.take(x, r)
@@ -133,7 +139,7 @@ func (p *Proxy) take(x *exchange, r *http.Request) (release func(), _ error) {
 		r.ContentLength = int64(len(body))
 		r.TransferEncoding = nil
 		var q tensors.Request
-		if q, err = p.parse(body, only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)); err == nil {
+		if q, err = p.parse(x, body, only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)); err == nil {
 			x.asked, err = p.read(x.to, q)
 		}
 	}
@@ -148,10 +154,17 @@ func (p *Proxy) take(x *exchange, r *http.Request) (release func(), _ error) {
 }
 
 // parse reads a request.
-func (p *Proxy) parse(body []byte, coding, length string) (tensors.Request, error) {
+func (p *Proxy) parse(x *exchange, body []byte, coding, length string) (tensors.Request, error) {
 	text, err := oip.Plain(coding, body, p.o.MaxBody)
 	if err != nil {
 		return tensors.Request{}, &judge.InputError{Err: err}
+	}
+	if x.v1 {
+		q, err := tensors.ParseRequestV1(text, tensors.Limits{})
+		if err != nil {
+			err = &judge.InputError{Err: err}
+		}
+		return q, err
 	}
 	header, err := headerLength(length)
 	if err != nil {
@@ -162,7 +175,7 @@ func (p *Proxy) parse(body []byte, coding, length string) (tensors.Request, erro
 		if header >= 0 {
 			head = text[:header]
 		}
-		if err := CheckMembers(head); err != nil {
+		if err := tensors.CheckMembers(head); err != nil {
 			return tensors.Request{}, &judge.InputError{Err: err}
 		}
 	}
@@ -243,7 +256,7 @@ func (p *Proxy) verdict(x *exchange, r *http.Response) error {
 	for name, value := range headers(v) {
 		r.Header.Set(name, value)
 	}
-	if x.to.Policy == Block {
+	if x.to.Policy == Block && (!x.to.Rows || flagged(v) == 0) {
 		return nil
 	}
 	r.Header.Del("Content-Encoding")
@@ -268,12 +281,9 @@ func (p *Proxy) write(x *exchange, r *http.Response, body []byte) (v *detect.Res
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	if header, err = headerLength(r.Header.Get(lengthHeader)); err != nil {
-		return nil, nil, 0, err
-	}
-	a, err := tensors.ParseResponse(plain, header, tensors.Limits{})
+	a, header, err := x.readAnswer(plain, r.Header)
 	if err != nil {
-		return nil, nil, 0, errors.New("the model server's answer is none of the protocol: " + err.Error())
+		return nil, nil, 0, err
 	}
 	if v, err = p.judge(r.Request.Context(), x.to, x.asked, a, x.peer); err != nil {
 		return nil, nil, 0, err
@@ -281,18 +291,25 @@ func (p *Proxy) write(x *exchange, r *http.Response, body []byte) (v *detect.Res
 	n := 0
 	switch x.to.Policy {
 	case Block:
-		if flagged(v) > 0 {
-			p.counts.blocked.Add(1)
+		if flagged(v) == 0 {
+			return v, body, header, nil
+		}
+		p.counts.blocked.Add(1)
+		if !x.to.Rows || !blank(&a, v) {
 			return v, nil, 0, &refusal{http.StatusForbidden, blockedMessage}
 		}
-		return v, body, header, nil
+		n = flagged(v)
 	case Correct:
 		if n, err = x.to.correct(x.asked.model.Detector(), &a, v); err != nil {
 			return nil, nil, 0, err
 		}
 		p.counts.corrected.Add(int64(n))
 	}
-	if n > 0 {
+	if n > 0 && x.v1 {
+		if plain, err = replace(plain, "predictions", tensors.AppendPredictionsV1(nil, a.Outputs)); err != nil {
+			return nil, nil, 0, err
+		}
+	} else if n > 0 {
 		var binary func(tensors.Tensor) bool
 		if header >= 0 {
 			binary = func(t tensors.Tensor) bool { return x.asked.request.Binary(t.Name, false) }
@@ -312,6 +329,23 @@ func (p *Proxy) write(x *exchange, r *http.Response, body []byte) (v *detect.Res
 	}
 	return v, append(text, plain[at:]...), header, nil
 }
+
+// readAnswer reads an answer, and gives the length of its JSON where binary data follows.
+func (x *exchange) readAnswer(plain []byte, h http.Header) (a tensors.Response, header int64, err error) {
+	if x.v1 {
+		a, err = tensors.ParseResponseV1(plain, tensors.Limits{})
+		header = -1
+	} else if header, err = headerLength(h.Get(lengthHeader)); err == nil {
+		a, err = tensors.ParseResponse(plain, header, tensors.Limits{})
+	}
+	if err != nil {
+		err = errors.New("the model server's answer is none of the protocol: " + err.Error())
+	}
+	return a, header, err
+}
+
+// isV1 reports whether the path of an inference is one of V1.
+func isV1(raw string) bool { return strings.HasPrefix(path.Clean("/"+raw), "/v1/") }
 
 const blockedMessage = "the guard refuses the request: it takes a row for adversarial"
 

@@ -15,31 +15,9 @@ func splice(text []byte, p tensors.Parameters) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("the answer is no object of JSON")
-	}
-	members, from, to := 0, -1, -1 // from, to: the value of parameters, the last of them
-	for dec.More() {
-		members++
-		key, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, err
-		}
-		if end := int(dec.InputOffset()); key == "parameters" {
-			from, to = end-len(value), end
-		}
-	}
-	if _, err := dec.Token(); err != nil {
+	from, to, end, members, err := member(text, "parameters")
+	if err != nil {
 		return nil, err
-	}
-	end := int(dec.InputOffset()) - 1
-	if len(bytes.TrimSpace(text[end+1:])) > 0 {
-		return nil, errors.New("the answer has more after its end")
 	}
 	switch {
 	case from < 0:
@@ -54,4 +32,48 @@ func splice(text []byte, p tensors.Parameters) ([]byte, error) {
 		return slices.Insert(slices.Clone(text), to-1, added[1:len(added)-1]...), nil
 	}
 	return slices.Insert(slices.Clone(text), to-1, append([]byte{','}, added[1:len(added)-1]...)...), nil
+}
+
+// replace puts another value in the place of a member's, of which every other byte stays.
+func replace(text []byte, name string, value []byte) ([]byte, error) {
+	from, to, _, _, err := member(text, name)
+	if err != nil {
+		return nil, err
+	}
+	if from < 0 {
+		return nil, errors.New("the answer has no " + name)
+	}
+	return slices.Replace(slices.Clone(text), from, to, value...), nil
+}
+
+// member finds the value of a member of an object, the last one of that name: from is −1 where
+// there is none. end is where the object ends.
+func member(text []byte, name string) (from, to, end, members int, err error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return 0, 0, 0, 0, errors.New("the answer is no object of JSON")
+	}
+	from, to = -1, -1
+	for dec.More() {
+		members++
+		key, err := dec.Token()
+		if err != nil {
+			return 0, 0, 0, 0, err
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return 0, 0, 0, 0, err
+		}
+		if end := int(dec.InputOffset()); key == name {
+			from, to = end-len(value), end
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return 0, 0, 0, 0, err
+	}
+	end = int(dec.InputOffset()) - 1
+	if len(bytes.TrimSpace(text[end+1:])) > 0 {
+		return 0, 0, 0, 0, errors.New("the answer has more after its end")
+	}
+	return from, to, end, members, nil
 }

@@ -5,6 +5,7 @@ package servetest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,6 +39,7 @@ const (
 	Crash  = "crash"  // its process ends in the call
 	Hang   = "hang"   // it does not answer
 	Refuse = "refuse" // it refuses rows whose first number is over 1
+	Trace  = "trace"  // it notes the traceparents that it is asked with: Parents
 )
 
 // Slow is the way of one that takes a while for each call.
@@ -114,6 +116,13 @@ func (c *controlled) behave(ctx context.Context, x *tensor.Tensor) error {
 				return sdk.Errorf(sdk.InvalidArgument, "row %d is over 1", i)
 			}
 		}
+	case way == Trace:
+		f, err := os.OpenFile(c.File+".parents", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(f, sdk.TraceParent(ctx))
+		return errors.Join(err, f.Close())
 	case strings.HasPrefix(way, "slow "):
 		d, err := time.ParseDuration(strings.TrimPrefix(way, "slow "))
 		if err != nil {
@@ -184,6 +193,17 @@ func (d Trained) Control(tb testing.TB, way string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Parents are the traceparents that the classifier was asked with, call by call, while its
+// way was Trace.
+func (d Trained) Parents(tb testing.TB) []string {
+	tb.Helper()
+	text, err := os.ReadFile(d.control + ".parents")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return strings.Fields(string(text))
 }
 
 // Open opens the detector until the test ends.

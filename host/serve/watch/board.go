@@ -28,17 +28,32 @@ type Options struct {
 	Logger  hclog.Logger // nil: none
 }
 
-// Board watches the requests of a server and keeps what metrics and the page show, model
-// by model. A new version of a model starts its martingale anew.
+// Board watches the requests of a server and keeps what metrics and the page show, version
+// by version of each model. A new version starts its martingale anew, and is what is shown
+// from then on: what the one before it still answers is counted as its own.
 type Board struct {
 	o       Options
 	metrics *metrics
 
 	mu     sync.Mutex
-	models map[string]*state
+	models map[string]*versions
+	told   bool // of versions, by Opened: then there are no others
 }
 
-var _ judge.Watcher = (*Board)(nil)
+// versions are those of one model that answer.
+type versions struct {
+	shown *state // nil: none is in use
+	all   map[versionKey]*state
+}
+
+// versionKey tells a version from others of its name. The digest is another one where a
+// file lists a detector that was made anew.
+type versionKey struct{ version, digest string }
+
+var (
+	_ judge.Watcher = (*Board)(nil)
+	_ judge.Opener  = (*Board)(nil)
+)
 
 // NewBoard watches nothing yet: it is a judge.Watcher.
 func NewBoard(o Options) *Board {
@@ -51,7 +66,7 @@ func NewBoard(o Options) *Board {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	b := &Board{o: o, models: make(map[string]*state)}
+	b := &Board{o: o, models: make(map[string]*versions)}
 	b.metrics = newMetrics(b)
 	return b
 }
@@ -67,6 +82,8 @@ const (
 
 // state is what is known of one version of a model.
 type state struct {
+	guards int // that are this version, of those that the board was told of; guarded by Board.mu
+
 	mu         sync.Mutex
 	name       string
 	version    string
@@ -104,20 +121,77 @@ type Flagged struct {
 	Low, High                           float32
 }
 
-// state is that of the model's version, which starts anew where the detector is
-// another than before.
+// state is that of a model's version. Of versions that the board was not told of, the one
+// that was heard of last is shown.
 func (b *Board) state(m judge.Model) *state {
-	d := m.Detector()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.models[m.Name()]
-	if s != nil && s.digest == d.Digest() && s.version == m.Version() {
-		return s
+	if v := b.models[m.Name()]; v != nil {
+		if s := v.all[keyOf(m)]; s != nil {
+			return s
+		}
 	}
-	s = b.newState(m, d)
-	b.metrics.name(s, d)
-	b.models[m.Name()] = s
+	if b.told {
+		return b.newState(m, m.Detector()) // it was closed already, and this is its last word
+	}
+	return b.show(m)
+}
+
+func keyOf(m judge.Model) versionKey { return versionKey{m.Version(), m.Detector().Digest()} }
+
+// show makes a version the one that is shown; mu is locked.
+func (b *Board) show(m judge.Model) *state {
+	v := b.models[m.Name()]
+	if v == nil {
+		v = &versions{all: map[versionKey]*state{}}
+		b.models[m.Name()] = v
+	}
+	s := v.all[keyOf(m)]
+	if s == nil {
+		s = b.newState(m, m.Detector())
+		if !b.told {
+			clear(v.all) // nobody says when a version ends
+		}
+		v.all[keyOf(m)] = s
+	}
+	if v.shown != s {
+		v.shown = s
+		b.metrics.name(s, m.Detector())
+	}
 	return s
+}
+
+// Opened implements judge.Opener.
+func (b *Board) Opened(m judge.Model) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told = true
+	b.show(m).guards++
+}
+
+// Closed implements judge.Opener.
+func (b *Board) Closed(m judge.Model) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v := b.models[m.Name()]
+	if v == nil {
+		return
+	}
+	s := v.all[keyOf(m)]
+	if s == nil {
+		return
+	}
+	if s.guards--; s.guards > 0 {
+		return // it was opened anew
+	}
+	delete(v.all, keyOf(m))
+	if v.shown == s {
+		v.shown = nil
+		b.metrics.unname(s)
+	}
+	if len(v.all) == 0 {
+		delete(b.models, m.Name())
+	}
 }
 
 func (b *Board) newState(m judge.Model, d *host.Detector) *state {
@@ -279,9 +353,7 @@ func (b *Board) alarm(s *state, e judge.Event, near Sightings) {
 // Reset starts the martingale of a model anew, as after an alarm that was looked into.
 // false: there is no such model.
 func (b *Board) Reset(model string) bool {
-	b.mu.Lock()
-	s := b.models[model]
-	b.mu.Unlock()
+	s := b.shown(model)
 	if s == nil {
 		return false
 	}
@@ -292,13 +364,25 @@ func (b *Board) Reset(model string) bool {
 	return true
 }
 
-// sorted are the models by name.
+// shown is the version of a model that is in use; nil: none is.
+func (b *Board) shown(model string) *state {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if v := b.models[model]; v != nil {
+		return v.shown
+	}
+	return nil
+}
+
+// sorted are the models that have a version in use, by name.
 func (b *Board) sorted() []*state {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []*state
 	for _, name := range slices.Sorted(maps.Keys(b.models)) {
-		out = append(out, b.models[name])
+		if s := b.models[name].shown; s != nil {
+			out = append(out, s)
+		}
 	}
 	return out
 }

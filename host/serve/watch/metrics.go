@@ -217,8 +217,13 @@ func className(names []string, c int) string {
 	return strconv.Itoa(c)
 }
 
+// unname forgets what a model was.
+func (m *metrics) unname(s *state) {
+	m.info.DeletePartialMatch(prometheus.Labels{"model": s.name})
+}
+
 // name says what a model is, once for each version.
 func (m *metrics) name(s *state, d *host.Detector) {
-	m.info.DeletePartialMatch(prometheus.Labels{"model": s.name})
+	m.unname(s)
 	m.info.WithLabelValues(s.name, s.version, s.digest, d.Info().Digest, host.Version()).Set(1)
 }

@@ -1,12 +1,9 @@
-package proxy
+package tensors
 
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
-
-	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
 // CheckMembers refuses JSON in which readers may see different things: an object with a member
@@ -46,14 +43,10 @@ func CheckMembers(text []byte) error {
 			members := open[len(open)-1]
 			folded := strings.ToLower(strings.ToUpper(name)) // ſ is an s to some readers
 			if members[folded] {
-				return fmt.Errorf("member %s is there twice", tensors.Quote(name))
+				return fmt.Errorf("member %s is there twice", Quote(name))
 			}
 			members[folded] = true
 		}
 	}
 	return nil
 }
-
-// only is the value of a header; several, of which each reader might take another, are
-// one that no reader takes.
-func only(h http.Header, name string) string { return strings.Join(h.Values(name), ",") }
