@@ -15,6 +15,7 @@ depends on what else the machine does. Memory is the sum of proportional set siz
 
 import argparse
 import ctypes
+import fcntl
 import json
 import os
 import re
@@ -22,13 +23,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 COLUMNS = ("is_adversarial", "instance_score", "p_value", "predicted", "corrected")
-FIGURES = os.path.join(HERE, "figures.json")
 
 SPEC = """api_version: vaeguard/v1
 kind: Experiment
@@ -169,7 +170,7 @@ class World:
         out = self.path(f"{kind}-{n}.parquet")
         if os.path.exists(out):
             return out
-        group, writer = 10_000, None
+        group, writer = max(1, min(10_000, n // 6)), None
         for at in range(0, n, group):
             m = min(group, n - at)
             r = np.random.default_rng(at)
@@ -200,7 +201,20 @@ class World:
         """The command that scores n rows in one process, and where its results are."""
         pack, allow = self.guard(guard)
         out = self.path(f"detect-{guard}-{n}.parquet")
-        command = [self.binary, "detect", pack, "--data", self.rows(n, kind), "--keep", "row", "--format", "parquet", "--out", out, "--quiet"]
+        command = [
+            self.binary,
+            "detect",
+            pack,
+            "--data",
+            self.rows(n, kind),
+            "--keep",
+            "row",
+            "--format",
+            "parquet",
+            "--out",
+            out,
+            "--quiet",
+        ]
         return command + [f for digest in allow for f in ("--allow-command", digest)], out
 
     def expected(self, n, guard):
@@ -220,7 +234,7 @@ class Cost:
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # orphans come to this process: PR_SET_CHILD_SUBREAPER
         self._tick = os.sysconf("SC_CLK_TCK")
         self._seen, self._over = {}, threading.Event()
-        self.memory, self.largest = 0, 0  # of all at once, and of one process of vaeguard
+        self.memory = 0  # of all at once
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -233,13 +247,7 @@ class Cost:
                 self._seen[pid, fields[19]] = (int(fields[11]) + int(fields[12])) / self._tick
             rounds += 1
             if rounds % 10 == 1:
-                total = 0
-                for pid in alive:
-                    size = pss(pid)
-                    total += size
-                    if size > self.largest and command(pid).split("\0")[0].startswith("vaeguard"):
-                        self.largest = size
-                self.memory = max(self.memory, total)
+                self.memory = max(self.memory, sum(map(pss, alive)))
 
     def stop(self):
         self._over.set()
@@ -292,13 +300,12 @@ def pss(pid):
 def measured(command, **more):
     """What a command costs; it has to succeed."""
     cost = Cost()
-    log = open("/tmp/vaeguard-show.log", "w") if "VAEGUARD_SHOW_LOG" not in os.environ else open(os.environ["VAEGUARD_SHOW_LOG"], "w")
-    with log:
+    with tempfile.TemporaryFile("w+") as log:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True, **more)
-    out = cost.stop()
-    if done.returncode:
-        with open(log.name) as f:
-            raise SystemExit(f"{command}: exit code {done.returncode}\n{f.read()[-4000:]}")
+        out = cost.stop()
+        if done.returncode:
+            log.seek(0)
+            raise SystemExit(f"{command}: exit code {done.returncode}\n{log.read()[-4000:]}")
     return out, done.stdout
 
 
@@ -311,19 +318,19 @@ def spark(world, n, guard, out, workers, lose):
     sys.path.insert(0, os.path.join(ROOT, "sdk", "python"))  # of the driver alone
     import vaeguard.spark
 
-    pack, allow = world.guard(guard)
+    rows, (pack, allow) = world.rows(n), world.guard(guard)
     session = (
         SparkSession.builder.master(f"local-cluster[{workers},1,1024]")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.log.level", "ERROR")
-        .config("spark.sql.files.maxPartitionBytes", str(8 << 20))
+        .config("spark.sql.files.maxPartitionBytes", str(min(8 << 20, os.path.getsize(rows) // 6)))
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "2000")
         .getOrCreate()
     )
     try:
         report = {"workers have": session.range(2, numPartitions=2).rdd.mapPartitions(has).collect()}
-        df = session.read.parquet(world.rows(n))
+        df = session.read.parquet(rows)
         verdicts = vaeguard.spark.detect(df, pack, keep=["row"], binary=world.binary, allow_command=allow)
         tracker = session.sparkContext.statusTracker()
 
@@ -368,10 +375,10 @@ def ray(world, n, guard, out, workers, lose):
 
     pack, allow = world.guard(guard)
     node = {"num_cpus": 2, "object_store_memory": 300 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    cluster = insist(lambda: Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False}))
     report = {}
     try:
-        second = cluster.add_node(**node) if workers > 1 else None
+        second = insist(lambda: cluster.add_node(**node)) if workers > 1 else None
         engine.init(address=cluster.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": package}})
         engine.data.DataContext.get_current().enable_progress_bars = False
         rows = engine.data.read_parquet(world.rows(n), override_num_blocks=max(2 * workers, n // 5000))
@@ -399,6 +406,17 @@ def ray(world, n, guard, out, workers, lose):
     return report
 
 
+def insist(start):
+    """Ray gives a node 30 s to start, which is short on a machine that does other things."""
+    for left in range(9, -1, -1):
+        try:
+            return start()
+        except Exception as e:
+            if not left or "timed out" not in str(e):
+                raise
+    raise AssertionError
+
+
 def pipe(world, n, guard, out, _workers, _lose):
     """From Python, as the recipes for pandas, Dask and DuckDB do: record batches through one process."""
     sys.path.insert(0, os.path.join(ROOT, "sdk", "python"))
@@ -423,6 +441,8 @@ ENGINES = {"spark": spark, "ray": ray, "pipe": pipe}
 
 def engine(world, name, n, guard, workers, lose=False):
     """Runs an engine, compares what it gives with detect, and says what it cost."""
+    if name in ("detect", "pipe", "beam"):
+        workers = 1
     out = world.path(f"out-{name}")
     shutil.rmtree(out, ignore_errors=True)
     world.rows(n), world.guard(guard)
@@ -436,11 +456,26 @@ def engine(world, name, n, guard, workers, lose=False):
         out = world.path("merged.parquet")
     elif name == "shards":
         pack, _ = world.guard(guard)
-        line = f'for i in 0 1 2 3; do "{world.binary}" detect "{pack}" --data "{world.rows(n)}" --keep row --out "{out}" --shard $i/4 --quiet >/dev/null & [ $((i % {workers})) != 0 ] || wait; done; wait; '
+        line = f'for i in 0 1 2 3; do "{world.binary}" detect "{pack}" --data "{world.rows(n)}" --keep row --out "{out}" --shard $i/4 --quiet >/dev/null & [ $((i % {workers})) != {workers - 1} ] || wait; done; wait; '
         cost, _ = measured(["sh", "-ec", line + f'"{world.binary}" merge "{out}" --out "{world.path("merged.parquet")}" >/dev/null'])
         out = world.path("merged.parquet")
     else:
-        line = [sys.executable, __file__, "run", name, "--dir", world.dir, "--rows", str(n), "--guard", guard, "--workers", str(workers), "--out", out]
+        line = [
+            sys.executable,
+            __file__,
+            "run",
+            name,
+            "--dir",
+            world.dir,
+            "--rows",
+            str(n),
+            "--guard",
+            guard,
+            "--workers",
+            str(workers),
+            "--out",
+            out,
+        ]
         cost, text = measured(line + ["--lose"] * lose, env={**os.environ, "PYSPARK_PYTHON": sys.executable, "RAY_DEDUP_LOGS": "0"})
         cost.update(json.loads(text.strip().splitlines()[-1]))
     if name != "detect":
@@ -468,41 +503,101 @@ def compare(want, got, n):
 # ---- figures
 
 
-def keep(section, value):
-    figures = {}
-    if os.path.exists(FIGURES):
-        with open(FIGURES) as f:
-            figures = json.load(f)
-    figures[section] = value
-    with open(FIGURES, "w") as f:
-        json.dump(figures, f, indent=1)
-        f.write("\n")
+def keep(world, section, *results):
+    """Adds results to the figures, in the place of those of the same run."""
+    with open(world.figures, "a+") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        f.seek(0)
+        figures = json.loads(f.read() or "{}")
+        for r in results:
+            print(json.dumps(r), flush=True)
+            run = [r.get(k) for k in RUN]
+            figures[section] = [o for o in figures.get(section, []) if [o.get(k) for k in RUN] != run] + [r]
+            figures[section].sort(key=lambda o: [str(o.get(k)).zfill(12) for k in RUN])
+        f.truncate(0)
+        f.write(json.dumps(figures, indent=1) + "\n")
+
+
+RUN = ("engine", "kind", "guard", "workers", "rows")
 
 
 def memory(world, most):
-    out = []
     for kind, guard in (("images", "tiny"), ("table", "table")):
         for n in (10**5, 10**6, 10**7):
-            if n > most or kind == "images" and n > 10**6:
-                continue
-            command, _ = world.detect(n, kind, guard)
-            cost, _ = measured(command)
-            out.append({"rows": n, "kind": kind, **cost})
-            print(json.dumps(out[-1]), flush=True)
-    keep("memory", out)
+            if n <= most:
+                line, _ = world.detect(n, kind, guard)
+                keep(world, "memory", {"rows": n, "kind": kind, **measured(line)[0]})
 
 
-def costs(world, few, many, names):
-    out = []
+def costs(world, few, many, names, workers):
     for name in names:
-        for workers in (1, 2) if name in ("spark", "ray") else (2,) if name == "shards" else (1,):
-            for n in (few, many):
-                out.append(engine(world, name, n, "tiny", workers))
-                print(json.dumps(out[-1]), flush=True)
-    out.append(engine(world, "detect", few, "onnx", 1))
-    out.append(engine(world, "detect", 5 * few, "onnx", 1))
-    print(json.dumps(out[-1]), flush=True)
-    keep("costs", out)
+        for n in (few, many):
+            keep(world, "costs", engine(world, name, n, "tiny", workers))
+    for n in (few, many):
+        keep(world, "costs", engine(world, "detect", n, "onnx", 1))
+
+
+def slope(runs, name, workers, guard="tiny"):
+    """Processor time of a row in microseconds, and of the start in seconds, by the fewest and the most rows."""
+    of = sorted((r["rows"], r["cpu"]) for r in runs if (r["engine"], r["workers"], r["guard"]) == (name, workers, guard))
+    if len(of) < 2:
+        return None
+    (few, a), (many, b) = of[0], of[-1]
+    each = (b - a) / (many - few)
+    return each * 1e6, a - few * each, few, many
+
+
+def table(world):
+    """Writes the tables between the marks in README.md."""
+    with open(world.figures) as f:
+        figures = json.load(f)
+    runs, lines = figures["costs"], []
+    alone, real = slope(runs, "detect", 1), slope(runs, "detect", 1, "onnx")
+    lines += [
+        "| engine | workers | start, CPU seconds | µs of CPU a row | rows a CPU-second | over `detect`, small detector | the same with 256 units and 4 samples | 10⁹ rows, core-hours |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, what in NAMES.items():
+        for workers in (1, 2):
+            if found := slope(runs, name, workers):
+                each, start, few, many = found
+                over = each - alone[0]
+                lines.append(
+                    f"| {what} | {workers} | {max(start, 0):.1f} | {each:.0f} | {1e6 / each:,.0f} | {over / alone[0]:+.0%} | {over / real[0]:+.0%} | {each * 1e3 / 3600:.0f} |"
+                )
+    lines += [
+        "",
+        f"A row of the larger detector takes `detect` {real[0]:.0f} µs: 10⁹ rows are 10⁹ × {real[0]:.0f} µs ÷ 3600 s = {real[0] * 1e3 / 3600:.0f} core-hours; "
+        f"of the small one {alone[0]:.0f} µs, {alone[0] * 1e3 / 3600:.0f} core-hours. By {', '.join(f'{n:,}' for n in alone[2:])} rows each.",
+        "",
+        "| rows of one process | peak memory, MiB | CPU seconds |",
+        "|---|---|---|",
+    ]
+    for r in sorted(figures.get("memory", []), key=lambda r: (r["kind"], r["rows"])):
+        what = "28×28 bytes" if r["kind"] == "images" else "13 numbers"
+        lines.append(f"| {r['rows']:,} of {what} | {r['memory'] / 2**20:.0f} | {r['cpu']:.0f} |")
+    lines += ["", "| with a part lost in the middle | rows | classifier | what was lost | CPU seconds |", "|---|---|---|---|---|"]
+    for r in figures.get("lost", []):
+        lines.append(
+            f"| {NAMES[r['engine']]} | {r['rows']:,} | {'Python plugin' if r['guard'] == 'python' else 'ONNX'} | {r['lost']} | {r['cpu']:.0f} |"
+        )
+    page = os.path.join(HERE, "README.md")
+    with open(page) as f:
+        before, rest = f.read().split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    with open(page, "w") as f:
+        f.write(before + MARKS[0] + "\n" + "\n".join(lines) + "\n" + MARKS[1] + after)
+
+
+MARKS = "<!-- figures by show.py table -->", "<!-- end of figures -->"
+NAMES = {
+    "detect": "`detect`, one process",
+    "shards": "shards, `merge` included",
+    "pipe": "the pipe, from Python",
+    "beam": "Beam on prism, 8 shards",
+    "spark": "Spark",
+    "ray": "Ray",
+}
 
 
 def main():
@@ -513,25 +608,27 @@ def main():
     p.add_argument("--binary", help="the program; default: built from this checkout")
     p.add_argument("--rows", type=int)
     p.add_argument("--guard", choices=["tiny", "onnx", "python"], default="tiny")
-    p.add_argument("--workers", type=int, default=2)
-    p.add_argument("--out")
-    p.add_argument("--lose", action="store_true")
-    p.add_argument("--engines", default="detect,shards,pipe,beam,spark,ray")
+    p.add_argument("--workers", type=int, default=2, help="of Spark, Ray and shards; the others are one process")
+    p.add_argument("--figures", default=os.path.join(HERE, "figures.json"), help="where figures are kept")
+    p.add_argument("--out", help="with run: folder of the verdicts")
+    p.add_argument("--lose", action="store_true", help="with run: a part of the engine")
+    p.add_argument("--engines", help="with costs", default="detect,shards,pipe,beam,spark,ray")
     o = p.parse_args()
     world = World(o.dir, o.binary)
+    world.figures = o.figures
     if o.what == "run":
         print(json.dumps(ENGINES[o.name](world, o.rows, o.guard, o.out, o.workers, o.lose)))
     elif o.what in ENGINES:
         done = engine(world, o.what, o.rows or 10**6, o.guard, 2, lose=True)
         if "lost" not in done:
             raise SystemExit("nothing was lost in the middle: take more rows")
-        print(json.dumps(done), "equal row for row")
+        keep(world, "lost", done)
     elif o.what == "memory":
         memory(world, o.rows or 10**7)
     elif o.what == "costs":
-        costs(world, (o.rows or 10**5) // 10, o.rows or 10**5, o.engines.split(","))
+        costs(world, (o.rows or 10**5) // 10, o.rows or 10**5, o.engines.split(","), o.workers)
     else:
-        table()
+        table(world)
 
 
 if __name__ == "__main__":
