@@ -9,7 +9,7 @@
 
 It wants Go, Java and a Python with what requirements.txt names. Results are compared row for row with those of `vaeguard
 detect` on the same rows. What is made is kept in --dir and used again. Processor time is that of all processes of an engine,
-sampled from /proc: it is a lower bound by the tenth of a second before the end of each, and unlike time on the clock it hardly
+sampled from /proc: it is a lower bound by the fifth of a second before the end of each, and unlike time on the clock it hardly
 depends on what else the machine does. Memory is the sum of proportional set sizes. Linux only.
 """
 
@@ -241,12 +241,12 @@ class Cost:
 
     def _sample(self):
         rounds = 0
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.2):
             alive = descendants(os.getpid())
             for pid, fields in alive.items():
                 self._seen[pid, fields[19]] = (int(fields[11]) + int(fields[12])) / self._tick
             rounds += 1
-            if rounds % 10 == 1:
+            if rounds % 5 == 1:
                 self.memory = max(self.memory, sum(map(pss, alive)))
 
     def stop(self):
