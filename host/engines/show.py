@@ -456,27 +456,14 @@ def engine(world, name, n, guard, workers, lose=False):
         out = world.path("merged.parquet")
     elif name == "shards":
         pack, _ = world.guard(guard)
-        line = f'for i in 0 1 2 3; do "{world.binary}" detect "{pack}" --data "{world.rows(n)}" --keep row --out "{out}" --shard $i/4 --quiet >/dev/null & [ $((i % {workers})) != {workers - 1} ] || wait; done; wait; '
-        cost, _ = measured(["sh", "-ec", line + f'"{world.binary}" merge "{out}" --out "{world.path("merged.parquet")}" >/dev/null'])
-        out = world.path("merged.parquet")
+        out, to = world.path("merged.parquet"), out
+        one = f'"{world.binary}" detect "{pack}" --data "{world.rows(n)}" --keep row --out "{to}" --shard $i/4 --quiet'
+        loop = f"for i in 0 1 2 3; do {one} & [ $((i % {workers})) != {workers - 1} ] || wait; done; wait"
+        cost, _ = measured(["sh", "-ec", f'{loop}; "{world.binary}" merge "{to}" --out "{out}"'])
     else:
-        line = [
-            sys.executable,
-            __file__,
-            "run",
-            name,
-            "--dir",
-            world.dir,
-            "--rows",
-            str(n),
-            "--guard",
-            guard,
-            "--workers",
-            str(workers),
-            "--out",
-            out,
-        ]
-        cost, text = measured(line + ["--lose"] * lose, env={**os.environ, "PYSPARK_PYTHON": sys.executable, "RAY_DEDUP_LOGS": "0"})
+        line = [sys.executable, __file__, "run", name, "--dir", world.dir, "--binary", world.binary, "--rows", str(n)]
+        line += ["--guard", guard, "--workers", str(workers), "--out", out] + ["--lose"] * lose
+        cost, text = measured(line, env={**os.environ, "PYSPARK_PYTHON": sys.executable})
         cost.update(json.loads(text.strip().splitlines()[-1]))
     if name != "detect":
         compare(world.expected(n, guard), out, n)
@@ -554,21 +541,25 @@ def table(world):
     runs, lines = figures["costs"], []
     alone, real = slope(runs, "detect", 1), slope(runs, "detect", 1, "onnx")
     lines += [
-        "| engine | workers | start, CPU seconds | µs of CPU a row | rows a CPU-second | over `detect`, small detector | the same with 256 units and 4 samples | 10⁹ rows, core-hours |",
+        "| engine | workers | start, CPU seconds | µs of CPU a row | rows a CPU-second "
+        "| over `detect`, small detector | the same, larger detector | 10⁹ rows of the small one, core-hours |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, what in NAMES.items():
         for workers in (1, 2):
             if found := slope(runs, name, workers):
-                each, start, few, many = found
+                each, start = found[:2]
                 over = each - alone[0]
-                lines.append(
-                    f"| {what} | {workers} | {max(start, 0):.1f} | {each:.0f} | {1e6 / each:,.0f} | {over / alone[0]:+.0%} | {over / real[0]:+.0%} | {each * 1e3 / 3600:.0f} |"
-                )
+                line = [what, workers, f"{max(start, 0):.1f}", f"{each:.0f}", f"{1e6 / each:,.0f}"]
+                line += [f"{over / alone[0]:+.0%}", f"{over / real[0]:+.0%}", f"{each * 1e3 / 3600:.0f}"]
+                lines.append(f"| {' | '.join(map(str, line))} |")
+    hours = [
+        f"{what} takes `detect` {one[0]:.0f} µs, so 10⁹ rows are 10⁹ × {one[0]:.0f} µs ÷ 3600 s = {one[0] * 1e3 / 3600:.0f} core-hours"
+        for what, one in (("A row of the small detector", alone), ("one of the larger", real))
+    ]
     lines += [
         "",
-        f"A row of the larger detector takes `detect` {real[0]:.0f} µs: 10⁹ rows are 10⁹ × {real[0]:.0f} µs ÷ 3600 s = {real[0] * 1e3 / 3600:.0f} core-hours; "
-        f"of the small one {alone[0]:.0f} µs, {alone[0] * 1e3 / 3600:.0f} core-hours. By {', '.join(f'{n:,}' for n in alone[2:])} rows each.",
+        "; ".join(hours) + f". A row's share is the difference of {alone[2]:,} and {alone[3]:,} rows.",
         "",
         "| rows of one process | peak memory, MiB | CPU seconds |",
         "|---|---|---|",
