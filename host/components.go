@@ -78,7 +78,13 @@ func Version() string {
 		return "devel"
 	}
 	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
-		if m.Path == "github.com/vaeguard/vaeguard" && m.Version != "" && m.Version != "(devel)" {
+		if m.Path != "github.com/vaeguard/vaeguard" {
+			continue
+		}
+		if m.Replace != nil {
+			m = m.Replace
+		}
+		if m.Version != "" && m.Version != "(devel)" {
 			return m.Version
 		}
 	}

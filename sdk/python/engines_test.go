@@ -62,3 +62,30 @@ func TestEngines(t *testing.T) {
 		}
 	}
 }
+
+// TestEngineLost runs the program that makes the figures of host/engines on a few
+// rows: Spark, with a classifier in Python that executors have nothing of but the
+// pack, loses one of them in the middle.
+func TestEngineLost(t *testing.T) {
+	program := os.Getenv("VAEGUARD_ENGINES_PYTHON")
+	if program == "" {
+		t.Skip("set VAEGUARD_ENGINES_PYTHON to a Python with what host/engines/requirements.txt names, as .ci/run does")
+	}
+	dir, err := os.MkdirTemp("/tmp", "vge") // short: sockets lie under it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	figures := filepath.Join(dir, "figures.json")
+	cmd := exec.Command(program, "../../host/engines/show.py", "spark", "--guard", "python", "--rows", "12000", "--dir", dir, "--figures", figures)
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{`"rows": 12000`, "an executor killed after", "package: False, program: False"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+}
