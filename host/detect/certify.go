@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"gonum.org/v1/gonum/mathext"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -118,6 +119,20 @@ func (d *Detector) Certify(ctx context.Context, x *tensor.Tensor, classes []int,
 	}
 	return c.out, nil
 }
+
+// Voting says how the detector votes; nil: its score counts no votes.
+func (d *Detector) Voting() *Votes {
+	if d.voting == nil || d.voting.score < 0 {
+		return nil
+	}
+	v := d.voting.Votes
+	return &v
+}
+
+// Quorums are, by predicted class, the fewest of a row's votes with which it may be
+// unflagged, whatever other scores say: 0 where none are wanted, Votes.N + 1 where it is
+// always flagged. Nil without votes or threshold.
+func (d *Detector) Quorums() []int { return slices.Clone(d.state.Load().quorum) }
 
 // Certifies reports whether Certify can prove anything: nil, or why not.
 func (d *Detector) Certifies() error {
