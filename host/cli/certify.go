@@ -38,8 +38,8 @@ func (a *app) certifyCommand() *cobra.Command {
 			if o.Limit < 0 {
 				return usagef("--limit %d: want 0 or more", o.Limit)
 			}
-			if cmd.Flags().Changed("votes") && o.Votes < 1 {
-				return usagef("--votes %d: want 1 or more", o.Votes)
+			if cmd.Flags().Changed("proof-votes") && o.Votes < 1 {
+				return usagef("--proof-votes %d: want 1 or more", o.Votes)
 			}
 			if cmd.Flags().Changed("alpha") && !(o.Alpha > 0 && o.Alpha < 1) {
 				return usagef("--alpha %v: want between 0 and 1", o.Alpha)
@@ -91,7 +91,7 @@ func (a *app) certifyCommand() *cobra.Command {
 	}
 	rows.add(c.Flags(), a.c.Formats, "clean rows (default: the spec's data.test)", "labels of --data, where it has none itself: a file")
 	c.Flags().IntVar(&o.Limit, "limit", 0, "class-balanced number of rows to certify (default: all)")
-	c.Flags().IntVar(&o.Votes, "votes", 0, "noisy copies that a certificate rests on (default: the detector's proof_votes)")
+	c.Flags().IntVar(&o.Votes, "proof-votes", 0, "noisy copies that a certificate rests on (default: the detector's proof_votes)")
 	c.Flags().Float64Var(&o.Alpha, "alpha", 0, "chance that a certificate does not hold (default: the detector's alpha)")
 	c.Flags().StringSliceVar(&radii, "radii", nil, "radii of the curve (default: 0 to 4 sigma in steps of a fifth)")
 	c.Flags().BoolVar(&o.Alone, "classifier-alone", true, "certify the classifier without the detector too, for comparison; =false saves the time")
