@@ -72,6 +72,9 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	if n, ok := opinion.(detect.Noisy); ok {
 		b.Noise = n.DrawNoise(s.Seed)
 	}
+	if v, ok := opinion.(detect.Smoothing); ok {
+		b.Voting = v
+	}
 	if !s.Given("classifier") || o.NoPlugin {
 		return bench.Run(ctx, b)
 	}

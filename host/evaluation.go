@@ -167,6 +167,9 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 			d.Experiment.o.progress(Progress{Stage: stage, Done: done, Total: total, Ended: done >= total})
 		},
 	}
+	if d.Certifies() == nil {
+		eo.Certify = d.Certify
+	}
 	if o.Limit > 0 {
 		eo.Section.Limit = o.Limit
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -51,6 +52,9 @@ func (d *Detector) health(ctx context.Context, r *detect.Result, rows *dataset.D
 		Source: source, Classes: d.Info().NumClasses, Names: d.ClassNames(),
 		Labels: rows.Labels, Predicted: r.Predicted, Score: r.Score, Flagged: r.Adversarial, Corrected: r.Corrected, Abstains: d.State().Correction != nil,
 		Promised: deref(t.Rule.FPR), Threshold: t.Value, ByClass: t.ByClass != nil, Code: spread(r.Latent), Surrogate: surrogate(d.gradientReport()),
+	}
+	if v := d.Voting(); v != nil {
+		m.Votes, m.Quorum = v.N, slices.Max(append(d.Quorums(), 0))
 	}
 	m.Declared, m.Unprepared = d.declared(), d.unprepared(ctx, rows)
 	_, m.Coded = d.Experiment.Spec.Detector.Chosen().(detect.Coded)

@@ -9,9 +9,11 @@ import (
 
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/grid"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 	"github.com/vaeguard/vaeguard/specs"
 )
@@ -27,6 +29,7 @@ func TestSpecs(t *testing.T) {
 		"fashion-cnn":        {tensor.Shape{28, 28, 1}, 187365},
 		"mnist-hardened-cnn": {tensor.Shape{28, 28, 1}, 187365},
 		"mnist-cnn":          {tensor.Shape{28, 28, 1}, 2117893},
+		"fashion-smoothed":   {tensor.Shape{28, 28, 1}, 136115},
 		"cifar10-cnn":        {tensor.Shape{32, 32, 3}, 35531779},
 		"digits-mlp":         {tensor.Shape{64}, 36320},
 		"breast-cancer-mlp":  {tensor.Shape{30}, 8942},
@@ -68,6 +71,9 @@ func TestSpecs(t *testing.T) {
 				t.Errorf("the decoder ends as %v, want %v", dec.Out(), w.in)
 			}
 			params := 2 * s.VAE.LatentDim * (enc.Out().Size() + 1) // the two heads
+			if c, ok := s.Detector.Chosen().(detect.Coded); ok && c.Coding() == vae.Plain {
+				params = 0
+			}
 			for _, p := range append(enc.Params(), dec.Params()...) {
 				params += p.Value.Shape.Size()
 			}

@@ -25,6 +25,7 @@ func ExampleTable() {
 	// Output:
 	// vae: kl
 	// ae: kl
+	// smoothed: votes
 	// distillation: kl
 	// max_softmax: max_softmax
 	// feature_squeezing: squeeze_l1

@@ -43,6 +43,8 @@ func Table() registry.Table[detect.Score] {
 			Doc: "mean over features of the squared (l2) or absolute (l1) error of the reconstruction, mean over samples."},
 		registry.Entry[detect.Score]{Name: "hidden_kl", Default: &HiddenKL{},
 			Doc: "weighted sum over hidden layers of the KL between softmax heads, mean over samples."},
+		registry.Entry[detect.Score]{Name: "votes", Default: &Votes{},
+			Doc: "1 minus the share of samples whose top class is the one predicted on the input: the score of method smoothed."},
 		registry.Entry[detect.Score]{Name: "max_softmax", Default: &MaxSoftmax{},
 			Doc: "1 minus the largest probability on the input: needs no reconstruction (Hendrycks and Gimpel 2017)."},
 	)

@@ -32,8 +32,11 @@ type Options struct {
 	// Detect says how a detector scores; Classifier and Opinion are filled in.
 	// Without a classifier scoring is encoding and decoding codes, one per row
 	// of Noise, (S, latent), or one without noise where that is nil.
-	Detect  detect.Options
-	Noise   *tensor.Tensor
+	Detect detect.Options
+	Noise  *tensor.Tensor
+	// Voting is the opinion of a method that votes, asked in the place of Model's; nil: it
+	// does not.
+	Voting  detect.Smoothing
 	Classes int // of the stand-in where there is no classifier; 0: 10
 	// Local makes the classifier in this process, Remote as a subprocess; the
 	// same model. Nil where there is none.

@@ -195,6 +195,9 @@ func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
 	if noise != nil {
 		samples = noise.N()
 	}
+	if b.o.Voting != nil {
+		samples = b.o.Voting.Form().Rebuilt
+	}
 	s := &scorers{close: func() error { return nil }, samples: samples}
 	sizes := b.scoreBatches()
 	largest := sizes[len(sizes)-1]
@@ -273,6 +276,9 @@ func (s *scorers) report(r *Result) {
 
 // opinion is the auto-encoder's.
 func (b *bench) opinion(samples int) detect.Opinion {
+	if b.o.Voting != nil {
+		return b.o.Voting
+	}
 	if b.o.Noise == nil {
 		return detect.Reconstruction(detect.FromVAE(b.m))
 	}

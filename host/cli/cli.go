@@ -103,6 +103,7 @@ var own = [...]func(*app) *cobra.Command{
 	(*app).attackCommand,
 	(*app).benchCommand,
 	(*app).calibrateCommand,
+	(*app).certifyCommand,
 	(*app).demoCommand,
 	(*app).detectCommand,
 	(*app).evaluateCommand,

@@ -95,7 +95,7 @@ func (a *app) flagValues(c *cobra.Command, flag string) completer {
 	case "on-error":
 		return words("skip", "fail")
 	case "include":
-		return words("probabilities", "probabilities_reconstructed", "reconstruction", "latent")
+		return words(includeNames...)
 	case "log-level":
 		return words("trace", "debug", "info", "warn", "error", "off")
 	case "from":

@@ -86,6 +86,9 @@ func (a *app) detectCommand() *cobra.Command {
 			if d.State().Threshold == nil {
 				return fmt.Errorf("detector %s has no threshold: set one with vaeguard calibrate %s --data CLEAN", args[0], args[0])
 			}
+			if err := d.Certifies(); include.CertifiedRadius && err != nil {
+				return usagef("--include certified_radius: %w; method %s", err, d.Experiment.Spec.Detector.Method.Name)
+			}
 			if f.requests {
 				return a.answerRequests(cmd.Context(), d, &f, format, include, a.stdout)
 			}
@@ -102,7 +105,7 @@ func (a *app) detectCommand() *cobra.Command {
 	c.Flags().StringVar(&f.format, "format", "", "format of the results: "+strings.Join(results.Names(false), ", ")+" (default "+results.Default(false)+"; "+results.Default(true)+" for -)")
 	c.Flags().StringVar(&f.out, "out", "", "file to write, instead of standard output")
 	c.Flags().StringVar(&f.onError, "on-error", "fail", "on a bad row: fail, or skip it and report its index (of -, also rows that came while the classifier was away)")
-	c.Flags().StringSliceVar(&f.include, "include", nil, "further results: probabilities, probabilities_reconstructed, reconstruction, latent")
+	c.Flags().StringSliceVar(&f.include, "include", nil, "further results: "+strings.Join(includeNames, ", "))
 	c.Flags().StringSliceVar(&f.keep, "keep", nil, "columns of the table to hand through to the results")
 	c.Flags().BoolVar(&f.noScore, "no-instance-score", false, "omit instance_score")
 	c.Flags().BoolVar(&f.anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
@@ -189,16 +192,19 @@ func (a *app) detectFrom(ctx context.Context, d *host.Detector, f *detectFlags, 
 	return scoring.Write(ctx, d, stream, to, f.scored(include))
 }
 
+// includeNames are what --include knows.
+var includeNames = []string{"probabilities", "probabilities_reconstructed", "reconstruction", "latent", "certified_radius"}
+
 func parseInclude(names []string) (detect.Include, error) {
 	var i detect.Include
 	parts := map[string]*bool{
 		"probabilities": &i.Probabilities, "probabilities_reconstructed": &i.ProbabilitiesReconstructed,
-		"reconstruction": &i.Reconstruction, "latent": &i.Latent,
+		"reconstruction": &i.Reconstruction, "latent": &i.Latent, "certified_radius": &i.CertifiedRadius,
 	}
 	for _, n := range names {
 		p, ok := parts[n]
 		if !ok {
-			return i, usagef("--include %q: known: probabilities, probabilities_reconstructed, reconstruction, latent", n)
+			return i, usagef("--include %q: known: %s", n, strings.Join(includeNames, ", "))
 		}
 		*p = true
 	}

@@ -139,6 +139,12 @@ func (a *app) printReport(r *evaluate.Report, dir string) error {
 		fmt.Fprintf(a.stdout, "%-16s %-5s eps %-6s success rate %s  detected %s  AUC %s  %s (adaptive)\n",
 			t.ID, t.Norm, eps(float64(t.Eps)), percent(float64(t.SuccessRate)), percent(float64(t.Detected)), fixed(float64(t.AUC)), aim)
 	}
+	if c := r.Certified; c != nil {
+		if p := c.At(c.Sigma); p != nil {
+			fmt.Fprintf(a.stdout, "proved within L2 %g: right or flagged %s, corrected answer right %s of %d rows (certified, alpha %g)\n",
+				p.Radius, strings.TrimSpace(percent(p.RightOrFlagged)), strings.TrimSpace(percent(p.Corrected)), c.N, c.Alpha)
+		}
+	}
 	if u := r.AdaptiveUnion; u != nil {
 		fmt.Fprintf(a.stdout, "evaded by at least one adaptive attack: %s of %d rows\n", strings.TrimSpace(percent(float64(u.Evaded))), u.N)
 	}

@@ -14,6 +14,9 @@ type Evidence struct {
 	// Rebuilt (of the student on X for distillation), LogPT those of P
 	// sharpened by the temperature: (n, classes), (n·s, classes).
 	LogP, LogPT, LogQ *tensor.Tensor
+	// TopP and TopQ are the classes that come first in what the classifier answered;
+	// nil: those of LogP and LogQ.
+	TopP, TopQ []int
 	// ZP and ZQ are the logits where the classifier has them, else LogP, LogQ.
 	ZP, ZQ *tensor.Tensor
 	// HiddenP and HiddenQ are log-softmax heads on hidden layers, in the
@@ -98,6 +101,10 @@ type Result struct {
 	Reconstruction             *tensor.Tensor // decoder(mean), (n, example…)
 	Latent                     *tensor.Tensor // mean, (n, latent_dim)
 	Scores                     [][]float64    // each score before any fusion: [score][instance]
+	// CertifiedRadius is the Radius of a row's Certificate for the class Corrected: if
+	// that is the row's class, nothing nearer is both misclassified and unflagged,
+	// up to Proof.Alpha. It wants a detector that flags by votes.
+	CertifiedRadius []float64
 
 	margin []float64 // log-odds of Reconstructed against Predicted in the second opinion; 0 where they are one
 }
@@ -106,4 +113,5 @@ type Result struct {
 type Include struct {
 	Probabilities, ProbabilitiesReconstructed, Reconstruction, Latent bool
 	Scores                                                            bool // each by itself
+	CertifiedRadius                                                   bool
 }

@@ -65,7 +65,8 @@ type Detector struct {
 	read    oracle.Reading // of the classifier
 	input   tensor.Shape
 	form    Form
-	samples int // rows of second opinion per instance, ≥ 1
+	samples int     // rows of second opinion per instance, ≥ 1
+	voting  *voting // nil: the opinion does not vote
 	pool    *pool
 	state   atomic.Pointer[state]
 }
@@ -74,6 +75,7 @@ type state struct {
 	State
 	fusion  *Fusion
 	byClass [][]float64 // Scores of each class; nil: thresholds are not by class
+	quorum  []int       // of votes, by predicted class; nil: they are not counted
 }
 
 // New checks that the parts fit together. The caller keeps the classifier and
@@ -106,6 +108,9 @@ func New(ctx context.Context, o Options) (*Detector, error) {
 	if err := d.checkScores(); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
 	}
+	if d.voting, err = newVoting(d.o); err != nil {
+		return nil, fmt.Errorf("detector: method %s: %w", o.Method, err)
+	}
 	if err := d.consult(ctx); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
 	}
@@ -121,6 +126,7 @@ func New(ctx context.Context, o Options) (*Detector, error) {
 	if err := st.Correction.check(info.NumClasses); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
 	}
+	st.quorum = d.quorums(st)
 	d.state.Store(st)
 	d.pool = newPool(d)
 	return d, nil

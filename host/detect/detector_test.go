@@ -15,7 +15,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
-var everything = Include{true, true, true, true, false}
+var everything = Include{Probabilities: true, ProbabilitiesReconstructed: true, Reconstruction: true, Latent: true}
 
 func calibrated(t *testing.T, o Options) *Detector {
 	t.Helper()

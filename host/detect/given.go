@@ -37,12 +37,39 @@ func (d *Detector) DetectGiven(ctx context.Context, x, p *tensor.Tensor, o Given
 		}
 	}
 	lost := make([]bool, x.N())
-	raw, r, err := d.survey(ctx, x, p, noise, lost, o.Include)
+	if o.Include.CertifiedRadius {
+		if err := d.Certifies(); err != nil {
+			return nil, fmt.Errorf("certified_radius: %w", err)
+		}
+	}
+	var raw [][]float64
+	var r *Result
+	if d.voting != nil && d.voting.early {
+		raw, r, err = d.surveyVotes(ctx, x, p, lost, o.Include, st)
+	} else {
+		raw, r, err = d.survey(ctx, x, p, noise, lost, o.Include)
+	}
 	if err != nil {
 		return nil, err
 	}
 	st.conclude(r, raw, lost, o.Include)
+	if o.Include.CertifiedRadius {
+		return r, d.certify(ctx, x, r)
+	}
 	return r, nil
+}
+
+// certify fills in the certified radii of a result.
+func (d *Detector) certify(ctx context.Context, x *tensor.Tensor, r *Result) error {
+	all, err := d.Certify(ctx, x, r.Corrected, CertifyOptions{})
+	if err != nil {
+		return err
+	}
+	r.CertifiedRadius = make([]float64, x.N())
+	for i, c := range all.Rows {
+		r.CertifiedRadius[i] = c.Radius
+	}
+	return nil
 }
 
 // Survey is Detect before there is a verdict, and so without a threshold: of the

@@ -108,7 +108,7 @@ type Fitter interface {
 	Fit(ctx context.Context, s *train.Section, o train.Options) (*train.Result, error)
 }
 
-// Approximate is an Opinion whose way back is not a gradient: where its versions
+// Approximate is an Opinion, or a Score, whose way back is not a gradient: where its versions
 // have no useful one, it stands in for it (BPDA: Athalye, Carlini and Wagner
 // 2018, arXiv:1802.00420).
 type Approximate interface{ Approximate() bool }

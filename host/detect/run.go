@@ -191,6 +191,7 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, labels
 		st.Correction = d.learnCorrection(r, labels, order[len(order)/2:])
 		st.correct(r)
 	}
+	st.quorum = d.quorums(st)
 	d.state.Store(st)
 	return t, r, nil
 }
@@ -211,6 +212,12 @@ func halves(raw [][]float64, order []int) (a, b [][]float64) {
 // Detect scores, flags and corrects n instances. One whose reconstruction or
 // score is not finite is the strangest there is: its score is +Inf, it is flagged, and
 // Result.NotFinite has it. A fault of one row is a *RowError.
+//
+// Where a detector flags by votes alone, it counts them as they come and ends those
+// of a row that passes: a row that all votes would flag passes with a chance of at most
+// Votes.Stop, whatever the row, and the verdict on all others is that of all votes.
+// The score of a row whose votes ended early is one less the share of those it had, or
+// the threshold if that is less; Scores, Survey and calibration count all votes.
 func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include) (*Result, error) {
 	return d.DetectGiven(ctx, x, nil, GivenOptions{Include: include})
 }
@@ -219,28 +226,14 @@ func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include
 // one, [score][instance], predictions, and what include names. given, noise and
 // lost are those of each.
 func (d *Detector) survey(ctx context.Context, x, given, noise *tensor.Tensor, lost []bool, include Include) ([][]float64, *Result, error) {
-	n, k := x.N(), d.info.NumClasses
-	raw := d.columns(n)
-	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n), margin: make([]float64, n)}
-	if include.Probabilities {
-		r.Probabilities = tensor.New(n, k)
-	}
-	if include.ProbabilitiesReconstructed {
-		r.ProbabilitiesReconstructed = tensor.New(n, k)
-	}
-	if include.Reconstruction && d.form.Code > 0 {
-		r.Reconstruction = tensor.Batch(n, d.input)
-	}
-	if include.Latent && d.form.Code > 0 {
-		r.Latent = tensor.New(n, d.form.Code)
-	}
+	raw, r := d.columns(x.N()), d.newResult(x.N(), include)
 	err := d.each(ctx, x, given, noise, lost, func(p *pass, v *view, lo, hi int) error {
 		if err := d.score(raw, v, lo, hi); err != nil {
 			return err
 		}
 		for i := lo; i < hi; i++ {
 			out := v.outP.Row(i - lo)
-			mean := d.meanProbability(v, i-lo)
+			mean := d.secondOpinion(v, i-lo)
 			r.Predicted[i], r.Reconstructed[i] = oracle.Argmax(out), oracle.Argmax(mean)
 			if !d.rebuilds() || lost != nil && lost[i] {
 				r.Reconstructed[i] = r.Predicted[i]
@@ -266,6 +259,25 @@ func (d *Detector) survey(ctx context.Context, x, given, noise *tensor.Tensor, l
 		return nil
 	})
 	return raw, r, err
+}
+
+// newResult is room for n rows.
+func (d *Detector) newResult(n int, include Include) *Result {
+	k := d.info.NumClasses
+	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n), margin: make([]float64, n)}
+	if include.Probabilities {
+		r.Probabilities = tensor.New(n, k)
+	}
+	if include.ProbabilitiesReconstructed {
+		r.ProbabilitiesReconstructed = tensor.New(n, k)
+	}
+	if include.Reconstruction && d.form.Code > 0 {
+		r.Reconstruction = tensor.Batch(n, d.input)
+	}
+	if include.Latent && d.form.Code > 0 {
+		r.Latent = tensor.New(n, d.form.Code)
+	}
+	return r
 }
 
 // Reconstruct is decoder(mean) of n instances, (n, example…), what Include.Reconstruction
@@ -324,6 +336,15 @@ func (s *state) correct(r *Result) {
 			r.Corrected[i] = r.Reconstructed[i]
 		}
 	}
+}
+
+// secondOpinion is what a result tells of the classes of row i: the shares of the
+// votes, or the mean probability.
+func (d *Detector) secondOpinion(v *view, i int) []float64 {
+	if d.voting != nil {
+		return d.shares(v, i)
+	}
+	return d.meanProbability(v, i)
 }
 
 // meanProbability is the mean over samples of M(x'_s) for instance i.

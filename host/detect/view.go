@@ -155,6 +155,7 @@ func (d *Detector) gather(e *kernel.Engine, v *view) {
 			reader.Store(ev.LogQ.Row(i), row)
 		}
 	}
+	ev.TopP, ev.TopQ = tops(v.outP), tops(source)
 	if d.read.Kind == sdk.Probabilities {
 		ev.ZP = ev.LogP
 		if v.second.Logits == nil {
@@ -168,4 +169,13 @@ func (d *Detector) gather(e *kernel.Engine, v *view) {
 		ev.HiddenWeights = append(ev.HiddenWeights, h.Weight)
 	}
 	v.evidence = ev
+}
+
+// tops are the rows' first classes.
+func tops(t *tensor.Tensor) []int {
+	out := make([]int, t.N())
+	for i := range out {
+		out[i] = oracle.Argmax(t.Row(i))
+	}
+	return out
 }

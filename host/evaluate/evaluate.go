@@ -58,7 +58,10 @@ type Options struct {
 	Guarded func(fresh bool, seed uint64) sdk.Forwarder
 	// Transfer is the guarded classifier of another seed's detector, on which
 	// transfer attacks are made. Without it they are left out, with a warning.
-	Transfer  func(fresh bool, seed uint64) sdk.Forwarder
+	Transfer func(fresh bool, seed uint64) sdk.Forwarder
+	// Certify proves what no attack can do; nil: the detector has no votes to prove
+	// it of.
+	Certify   Certify
 	Threshold float64
 	// ClassThresholds are those by predicted class, for the report: the
 	// guard's scores are aligned, and Threshold is for all. Nil: there is one.
@@ -111,6 +114,9 @@ func Run(ctx context.Context, o Options) (*Report, *Details, error) {
 		return nil, nil, err
 	}
 	if err := e.clean(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := e.certify(ctx); err != nil {
 		return nil, nil, err
 	}
 	for i, a := range e.o.Attacks {

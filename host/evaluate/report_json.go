@@ -57,6 +57,9 @@ type Report struct {
 	WorstCase     *WorstReport       `json:"worst_case"`
 	Curves        []Curve            `json:"curves"`
 	Warnings      []string           `json:"warnings"`
+	// Certified is what is proved of clean rows; absent: the detector does not flag by
+	// votes, or no rows were certified.
+	Certified *CertifiedReport `json:"certified,omitempty"`
 	// Health is what the detector did with clean rows when it was calibrated;
 	// absent: not known.
 	Health     *health.Report `json:"health,omitempty"`

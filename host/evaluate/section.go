@@ -5,6 +5,7 @@ type Section struct {
 	Limit     int    `yaml:"limit" check:">= 0" doc:"class-balanced number of test rows to attack; 0: all"`
 	Adaptive  int    `yaml:"adaptive_limit" check:">= 0" doc:"the same for adaptive attacks; 0: 200"`
 	CurveRows int    `yaml:"curve_rows" check:">= -1" doc:"rows of the security curves; 0: 200, -1: no curves"`
+	Certified int    `yaml:"certified_rows" check:">= -1" doc:"class-balanced number of clean rows to certify, where the detector flags by votes; 0: 100, -1: none"`
 	Bootstrap int    `yaml:"bootstrap" check:">= 0" doc:"resamples for confidence intervals; 0: 1000"`
 	Transfer  string `yaml:"transfer_from" format:"path" doc:"detector of another seed, on which transfer attacks are made"`
 }

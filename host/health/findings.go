@@ -182,11 +182,14 @@ func (j *judge) score() {
 		"detector.temperature: less than 1 sharpens predictions, more softens them",
 	}
 	switch distinct := j.r.Distinct; {
+	case j.Votes > 0 && j.Quorum == 0:
+		j.add(Score, Severe, []string{"detector.sigma: less noise", "train: more epochs, more rows", "threshold.fpr: more false alarms"},
+			"a row passes without a single vote, so that nothing is ever flagged: more than the promised false alarms have none")
 	case distinct == 1 && n > 1:
 		j.add(Score, Severe, cures, "the score of all %d rows is %.4g: nothing will ever be told apart", n, j.Score[0])
 	case n >= enough && float64(ties) > max(0.1, 2*j.Promised)*float64(n):
 		j.add(Score, Warning, cures, "%s of %d rows have exactly the threshold as their score: the false-alarm rate cannot be set", percent(float64(ties)/float64(n)), n)
-	case n >= enough && distinct < n/4:
+	case n >= enough && distinct < n/4 && j.Votes == 0:
 		j.add(Score, Warning, cures, "the scores of %d rows have only %d values", n, distinct)
 	default:
 		j.add(Score, Note, nil, "the scores of %d rows have %d values", n, distinct)

@@ -24,6 +24,10 @@ type Measured struct {
 	Corrected []int
 	Abstains  bool // from correction where it did harm: detector.correct
 
+	// Votes is how many votes a row's score counts, and Quorum the fewest with which one
+	// passes; 0: scores are no counts.
+	Votes, Quorum int
+
 	Coded     bool    // by an auto-encoder of the section vae
 	Promised  float64 // false-alarm rate of the threshold; 0: none
 	Threshold float64

@@ -165,6 +165,12 @@ func TestFindings(t *testing.T) {
 				m.Score[i] = math.Round(50 * s)
 			}
 		}, Score, Warning, "only 51 values", "detector.score"},
+		"a row without votes passes": {func(m *Measured) {
+			m.Votes, m.Quorum = 50, 0
+			for i, s := range m.Score {
+				m.Score[i] = math.Round(50 * s)
+			}
+		}, Score, Severe, "nothing is ever flagged", "detector.sigma"},
 		"the code sleeps":         {func(m *Measured) { m.Code = []float64{0, 0, 0, 0} }, DeadUnits, Severe, "4 of 4", "detector.beta"},
 		"most of the code sleeps": {func(m *Measured) { m.Code = []float64{0, 1e-6, 0, 0, 1} }, DeadUnits, Warning, "4 of 5", "detector.beta"},
 		"a score of the fusion is dead": {func(m *Measured) {

@@ -45,6 +45,7 @@ func (c *csvResults) settle(first *row) error {
 	add(labels, "reconstructed_label", func(r *row) string { return r.ReconstructedLabel })
 	add(true, "corrected", func(r *row) string { return text(r.Corrected) })
 	add(labels, "corrected_label", func(r *row) string { return r.CorrectedLabel })
+	add(c.o.Include.CertifiedRadius, "certified_radius", func(r *row) string { return text(r.CertifiedRadius) })
 	add(true, "error", func(r *row) string { return r.Error })
 	for j, name := range c.o.Keep {
 		add(true, name, func(r *row) string { return cellText(r.cell(j)) })

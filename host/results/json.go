@@ -44,6 +44,7 @@ type columns struct {
 	Corrected          []*int     `json:"corrected"`
 	CorrectedLabel     []*string  `json:"corrected_label,omitempty"`
 
+	CertifiedRadius            []*float64       `json:"certified_radius,omitempty"`
 	Probabilities              []*part          `json:"probabilities,omitempty"`
 	ProbabilitiesReconstructed []*part          `json:"probabilities_reconstructed,omitempty"`
 	Reconstruction             []*part          `json:"reconstruction,omitempty"`
@@ -79,6 +80,7 @@ func (j *jsonResults) Close() error {
 		ReconstructedLabel: known(column(j.rows, func(r *row) *string { return some(&r.ReconstructedLabel) })),
 		CorrectedLabel:     known(column(j.rows, func(r *row) *string { return some(&r.CorrectedLabel) })),
 
+		CertifiedRadius:            known(column(j.rows, func(r *row) *float64 { return r.CertifiedRadius })),
 		Probabilities:              known(column(j.rows, func(r *row) *part { return r.Probabilities })),
 		ProbabilitiesReconstructed: known(column(j.rows, func(r *row) *part { return r.ProbabilitiesReconstructed })),
 		Reconstruction:             known(column(j.rows, func(r *row) *part { return r.Reconstruction })),

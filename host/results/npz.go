@@ -22,7 +22,7 @@ type npzResults struct {
 	w io.Writer
 
 	flag, predicted, reconstructed, corrected                    []int64
-	score, p                                                     []float64
+	score, p, radius                                             []float64
 	id, file, predictedLabel, reconstructedLabel, correctedLabel []string
 	kept                                                         [][]dataset.Cell // by column
 	parts                                                        map[string]*partColumn
@@ -75,6 +75,7 @@ func (z *npzResults) add(r *row) {
 	z.flag = append(z.flag, orMinus(r.Adversarial))
 	z.predicted, z.reconstructed, z.corrected = append(z.predicted, orMinus(r.Predicted)), append(z.reconstructed, orMinus(r.Reconstructed)), append(z.corrected, orMinus(r.Corrected))
 	z.score, z.p = append(z.score, orNaN(r.Score)), append(z.p, orNaN(r.PValue))
+	z.radius = append(z.radius, orNaN(r.CertifiedRadius))
 	z.id, z.file = append(z.id, r.ID), append(z.file, r.File)
 	z.predictedLabel = append(z.predictedLabel, r.PredictedLabel)
 	z.reconstructedLabel = append(z.reconstructedLabel, r.ReconstructedLabel)
@@ -122,6 +123,9 @@ func (z *npzResults) Close() error {
 	arrays := []dataset.Array{
 		{Name: "is_adversarial", Shape: n, Data: z.flag}, {Name: "instance_score", Shape: n, Data: z.score}, {Name: "p_value", Shape: n, Data: z.p},
 		{Name: "predicted", Shape: n, Data: z.predicted}, {Name: "reconstructed", Shape: n, Data: z.reconstructed}, {Name: "corrected", Shape: n, Data: z.corrected},
+	}
+	if z.o.Include.CertifiedRadius {
+		arrays = append(arrays, dataset.Array{Name: "certified_radius", Shape: n, Data: z.radius})
 	}
 	for _, name := range z.order {
 		c := z.parts[name]

@@ -234,6 +234,9 @@ func (p *Part) result(rows []parquet.Row, o Options, shapes map[string]tensor.Sh
 		}
 		return p.lists(rows, name, shapes[name])
 	}
+	if o.Include.CertifiedRadius {
+		r.CertifiedRadius = numbers("certified_radius")
+	}
 	r.Probabilities = lists(o.Include.Probabilities, "probabilities")
 	r.ProbabilitiesReconstructed = lists(o.Include.ProbabilitiesReconstructed, "probabilities_reconstructed")
 	r.Reconstruction, r.Latent = lists(o.Include.Reconstruction, "reconstruction"), lists(o.Include.Latent, "latent")

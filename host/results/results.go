@@ -132,7 +132,9 @@ func (f Format) New(w io.Writer, o Options) (Writer, error) {
 
 // Check reports whether the format can hold what o says.
 func (f Format) Check(o Options) error {
-	if !f.Parts && o.Include != (detect.Include{}) {
+	lists := o.Include
+	lists.CertifiedRadius = false // a number
+	if !f.Parts && lists != (detect.Include{}) {
 		return fmt.Errorf("%s has one value per column; use %s", f.Name, strings.Join(Names(true), ", "))
 	}
 	seen := map[string]bool{}
@@ -157,4 +159,4 @@ func (f Format) Check(o Options) error {
 // file are free where rows have none.
 var taken = []string{"index", "file", "is_adversarial", "instance_score", "p_value", "predicted", "predicted_label",
 	"reconstructed", "reconstructed_label", "corrected", "corrected_label", "probabilities", "probabilities_reconstructed",
-	"reconstruction", "latent", "error", "meta"}
+	"reconstruction", "latent", "certified_radius", "error", "meta"}

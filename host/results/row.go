@@ -29,13 +29,14 @@ type row struct {
 	Corrected          *int     `json:"corrected"`
 	CorrectedLabel     string   `json:"corrected_label,omitempty"`
 
-	Probabilities              *part  `json:"probabilities,omitempty"`
-	ProbabilitiesReconstructed *part  `json:"probabilities_reconstructed,omitempty"`
-	Reconstruction             *part  `json:"reconstruction,omitempty"`
-	Latent                     *part  `json:"latent,omitempty"`
-	Note                       string `json:"note,omitempty"`
-	Error                      string `json:"error,omitempty"`
-	Retry                      bool   `json:"retry,omitempty"` // with an error: the row may be sent again
+	CertifiedRadius            *float64 `json:"certified_radius,omitempty"`
+	Probabilities              *part    `json:"probabilities,omitempty"`
+	ProbabilitiesReconstructed *part    `json:"probabilities_reconstructed,omitempty"`
+	Reconstruction             *part    `json:"reconstruction,omitempty"`
+	Latent                     *part    `json:"latent,omitempty"`
+	Note                       string   `json:"note,omitempty"`
+	Error                      string   `json:"error,omitempty"`
+	Retry                      bool     `json:"retry,omitempty"` // with an error: the row may be sent again
 
 	kept []dataset.Cell // of Options.Keep; shorter where nothing is known
 }
@@ -53,6 +54,7 @@ func (o Options) rowsOf(first int, r *detect.Result, traces []dataset.Trace) []r
 			Score:       at(r.Score, i), PValue: at(r.PValue, i),
 			Predicted: at(r.Predicted, i), Reconstructed: at(r.Reconstructed, i), Corrected: at(r.Corrected, i),
 			PredictedLabel: o.label(r.Predicted, i), ReconstructedLabel: o.label(r.Reconstructed, i), CorrectedLabel: o.label(r.Corrected, i),
+			CertifiedRadius:            at(r.CertifiedRadius, i),
 			Probabilities:              partOf(r.Probabilities, i),
 			ProbabilitiesReconstructed: partOf(r.ProbabilitiesReconstructed, i),
 			Reconstruction:             partOf(r.Reconstruction, i),

@@ -224,6 +224,7 @@ func (t *typedResults) columns() []typedField {
 	add(true, integers("corrected", func(r *row) *int { return r.Corrected }))
 	add(labels, texts("corrected_label", func(r *row) string { return r.CorrectedLabel }))
 	in := t.o.Include
+	add(in.CertifiedRadius, numbers("certified_radius", func(r *row) *float64 { return r.CertifiedRadius }))
 	add(in.Probabilities, lists("probabilities", func(r *row) *part { return r.Probabilities }))
 	add(in.ProbabilitiesReconstructed, lists("probabilities_reconstructed", func(r *row) *part { return r.ProbabilitiesReconstructed }))
 	add(in.Reconstruction, lists("reconstruction", func(r *row) *part { return r.Reconstruction }))

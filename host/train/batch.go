@@ -20,6 +20,7 @@ const (
 	streamLayers // dropout and its like
 	streamHead   // order of a head's rows
 	streamRadius // radius of the l2 random start
+	streamSmooth // noise on the validation rows
 )
 
 // order is the epoch's permutation of n rows: a full shuffle, keyed by seed

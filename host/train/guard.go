@@ -211,17 +211,13 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 		copy(target.Data, b.x.Data)
 		copy(target.Data[len(b.x.Data):], b.x.Data)
 		s.Weights = g.share(b)
-		for _, e := range b.examples { // keys of their own for the attacked rows
-			g.examples = append(g.examples, e+uint64(g.o.Train.N()))
+		for _, e := range b.examples {
+			g.examples = append(g.examples, g.attacked(e))
 		}
 	}
 	rows := x.N()
 	if g.o.InputNoise > 0 {
-		in := g.input.of(rows)
-		normal(g.k, in, g.o.Seed, streamInput, b.epoch, g.examples)
-		g.k.Scale(in.Data, in.Data, float32(g.o.InputNoise), 0)
-		g.k.Add(in.Data, x.Data)
-		x = in
+		x = g.noisy(g.input.of(rows), x, streamInput, b.epoch, g.examples)
 	}
 	noise := g.noise.of(rows)
 	normal(g.k, noise, g.o.Seed, streamCode, b.epoch, g.examples)
@@ -259,6 +255,17 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 	g.pass.BackwardRaw(s.DUnitRebuilt, dMu, dLogVar, grads)
 	g.measure(s, n, values[1:], 1)
 	return nil
+}
+
+// attacked is the key of the noise of an example's attacked row.
+func (g *guard) attacked(example uint64) uint64 { return example + uint64(g.o.Train.N()) }
+
+// noisy is dst: x with noise of input_noise.
+func (g *guard) noisy(dst, x *tensor.Tensor, stream uint64, epoch int, examples []uint64) *tensor.Tensor {
+	normal(g.k, dst, g.o.Seed, stream, epoch, examples)
+	g.k.Scale(dst.Data, dst.Data, float32(g.o.InputNoise), 0)
+	g.k.Add(dst.Data, x.Data)
+	return dst
 }
 
 // plain are the rows' weights without hardening; nil: alike.

@@ -127,6 +127,10 @@ func TestWholeGradient(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"clean": nil,
 		"noise": func(o *Options) { o.InputNoise = .1 },
+		"hardened through noise": func(o *Options) {
+			o.InputNoise, o.Smooth = .1, true
+			o.Harden = &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "classifier", Weight: .7}
+		},
 		// The attack sees the gradient at other weights only through its
 		// start, if it cannot step.
 		"hardened": func(o *Options) {

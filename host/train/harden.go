@@ -24,6 +24,8 @@ type attacker struct {
 	both   view      // (2n): clean rows, then attacked ones
 	start  view
 	noise  view
+	shake  view // with Smooth: the noise that the step adds to the attacked rows
+	shaken view
 	dOut   view
 	prob   []float64
 	radius []float32
@@ -48,8 +50,14 @@ func newAttacker(g *guard, batch int) (*attacker, error) {
 			return nil, fmt.Errorf("train.harden: the box has %d numbers, want 1 or %d", len(v), g.m.Input.Size())
 		}
 	}
+	if a.smooth() {
+		a.shake, a.shaken = newView(batch, g.m.Input), newView(batch, g.m.Input)
+	}
 	return a, a.measure()
 }
+
+// smooth reports whether the attack goes through noise on the input.
+func (a *attacker) smooth() bool { return a.g.o.Smooth && a.g.o.InputNoise > 0 }
 
 // measure finds the unit of δ.
 func (a *attacker) measure() (err error) {
@@ -116,6 +124,9 @@ func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error)
 	normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
 	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamAttack, Step: uint64(b.step), Examples: b.examples})
 	g.pass.ParamsOnly(false)
+	if a.smooth() {
+		a.drawShake(b)
+	}
 	for range a.h.Steps {
 		dx, err := a.gradient(ctx, x, noise, b)
 		if err != nil {
@@ -141,6 +152,18 @@ func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error)
 	both := a.both.of(2 * n)
 	copy(both.Data, b.x.Data)
 	return both, nil
+}
+
+// drawShake draws the noise that step will add to the attacked rows.
+func (a *attacker) drawShake(b *batch) {
+	g, shake := a.g, a.shake.of(len(b.rows))
+	g.examples = g.examples[:0]
+	for _, e := range b.examples {
+		g.examples = append(g.examples, g.attacked(e))
+	}
+	normal(g.k, shake, g.o.Seed, streamInput, b.epoch, g.examples)
+	g.k.Scale(shake.Data, shake.Data, float32(g.o.InputNoise), 0)
+	g.examples = append(g.examples[:0], b.examples...)
 }
 
 // randomStart draws each row's δ uniformly from its ball.
@@ -179,8 +202,13 @@ func (a *attacker) place(dst, x, delta []float32) {
 func (a *attacker) gradient(ctx context.Context, x, noise *tensor.Tensor, b *batch) (*tensor.Tensor, error) {
 	g := a.g
 	seen := x
+	if a.smooth() {
+		seen = a.shaken.of(x.N())
+		copy(seen.Data, x.Data)
+		g.k.Add(seen.Data, a.shake.of(x.N()).Data)
+	}
 	if a.h.Through == "guard" {
-		seen, _, _ = g.pass.Forward(x, noise)
+		seen, _, _ = g.pass.Forward(seen, noise)
 	}
 	ans, err := g.classifier.forward(ctx, seen)
 	if err != nil {

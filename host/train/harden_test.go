@@ -161,3 +161,69 @@ func TestRamps(t *testing.T) {
 		t.Errorf("factor without hardening is %v, want 1", got)
 	}
 }
+
+// TestAttackThroughNoise: with Smooth the inner attack sees the rows with the noise
+// that the step then trains on, raises the loss there, and validation has noise too.
+func TestAttackThroughNoise(t *testing.T) {
+	const eps, sigma = .3, .2
+	begin := func(smooth bool) (*guard, *batch) {
+		g := testGuard(t, func(o *Options) {
+			o.Harden, o.InputNoise, o.Smooth = &Harden{Norm: "l2", Eps: eps, Steps: 4, Through: "guard", Weight: .5}, sigma, smooth
+		})
+		b := testBatch(g)
+		b.step = b.total
+		return g, b
+	}
+	g, b := begin(true)
+	both, err := g.attack.extend(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attacked := both.Rows(4, 8).Clone()
+	keys := []uint64{7 + 12, 2 + 12, 9 + 12, 4 + 12} // twelve training rows
+	noise := g.noisy(tensor.New(4, 5), tensor.New(4, 5), streamInput, b.epoch, keys)
+	if !slices.Equal(noise.Data, g.attack.shake.of(4).Data) {
+		t.Error("the attack goes through other noise than the step adds to its rows")
+	}
+	loss := func(x *tensor.Tensor) float64 {
+		code := tensor.New(4, 3)
+		normal(g.k, code, g.o.Seed, streamAttack, b.epoch, b.examples)
+		shaken := x.Clone()
+		g.k.Add(shaken.Data, noise.Data)
+		seen, _, _ := g.pass.Forward(shaken, code)
+		out, err := g.o.Classifier.Predict(t.Context(), seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, l := 0.0, make([]float64, 3)
+		for i := range 4 {
+			oracle.LogProbabilities(l, out.Row(i), sdk.Logits, 1)
+			sum -= l[oracle.Argmax(g.p.Row(b.rows[i]))]
+		}
+		return sum
+	}
+	start := tensor.New(4, 5)
+	g.attack.randomStart(start, b, 1)
+	g.attack.place(start.Data, b.x.Data, start.Data)
+	if from, to := loss(start), loss(attacked); !(to > from+.01) {
+		t.Errorf("through noise the attack took the loss from %v to %v", from, to)
+	}
+	quiet, qb := begin(false)
+	other, err := quiet.attack.extend(t.Context(), qb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Equal(other.Rows(4, 8).Data, attacked.Data) {
+		t.Error("noise changes nothing")
+	}
+	var values [2][]float64
+	for i, one := range []*guard{g, quiet} {
+		values[i] = slices.Repeat([]float64{0}, 1+len(one.reports()))
+		if err := one.validate(t.Context(), values[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if values[0][0] == values[1][0] {
+		t.Error("validation has no noise")
+	}
+}

@@ -40,6 +40,12 @@ type Options struct {
 	// Beta is the weight of −½·mean(1 + logvar − μ² − exp logvar), the latent
 	// term; latent_reduction sum adds it up over the code's dimensions.
 	Beta float64
+	// Smooth makes input_noise part of what is trained, as a guard that votes over
+	// noisy copies needs it: the validation rows have it too, the same in each epoch,
+	// and the inner attack of hardening goes through it (SmoothAdv: Salman et al. 2019,
+	// arXiv:1906.04584, with one draw), with the very noise that the step then
+	// trains on.
+	Smooth bool
 	// Hidden are the heads on hidden layers that the loss compares.
 	Hidden []oracle.Head
 	// ClassNames are what class_weight may call the classes; nil: those that the

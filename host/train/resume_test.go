@@ -23,6 +23,7 @@ func TestResume(t *testing.T) {
 	for name, change := range map[string]func(*train.Options){
 		"plain":    func(*train.Options) {},
 		"hardened": func(o *train.Options) { o.Harden = hardening() },
+		"smoothed": func(o *train.Options) { o.Harden, o.InputNoise, o.Smooth = hardening(), .1, true },
 		"early stopping": func(o *train.Options) {
 			o.Epochs, o.EarlyStopping = 6, &train.EarlyStopping{Monitor: "val_kl", Patience: 1, MinDelta: .02}
 		},

@@ -140,6 +140,7 @@ func TestLearns(t *testing.T) {
 		},
 		"hardened":        func(o *train.Options) { o.Harden = hardening() },
 		"input noise":     func(o *train.Options) { o.InputNoise = .05 },
+		"smoothed":        func(o *train.Options) { o.InputNoise, o.Smooth = .05, true },
 		"across a border": func(o *train.Options) { o.Classifier = sdktest.Pair(t, fake(sdk.Logits)) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,11 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 		normal(g.k, noise, g.o.Seed, streamVal, 0, g.examples)
 		s := Step{X: x.Rows(lo, hi)}
 		var mu, logvar *tensor.Tensor
-		s.Rebuilt, mu, logvar = g.valPass.Forward(s.X, noise)
+		seen := s.X
+		if g.o.Smooth && g.o.InputNoise > 0 {
+			seen = g.noisy(tensor.Batch(n, g.m.Input), s.X, streamSmooth, 0, g.examples)
+		}
+		s.Rebuilt, mu, logvar = g.valPass.Forward(seen, noise)
 		s.UnitX, s.UnitRebuilt = s.X, g.valPass.Raw()
 		if f := g.m.Normalize; f != nil {
 			s.UnitX = tensor.Batch(n, g.m.Input)

@@ -87,6 +87,7 @@ var interrupts = map[string]interrupted{
 	"attack":         {args: "guard --attack pgd --out out.npz " + pause, await: "attack pgd", writes: "out.npz", broken: fail},
 	"bench":          {args: "slow.yaml --seconds 1 " + pauseSpec, await: "bench: ", broken: failSpec},
 	"calibrate":      {args: "guard --data - --out other " + pause, await: asking, writes: "other", why: "it waits for rows"},
+	"certify":        {args: "votes --out certified.json " + pause, await: "certificates", writes: "certified.json", broken: fail},
 	"demo":           {args: "--out demo", await: "detector ", resume: "--out demo --resume", why: "its model is its own; run has the case"},
 	"detect":         {args: "guard --data - --out out.jsonl " + pause, await: asking, writes: "out.jsonl", why: "it waits for rows"},
 	"evaluate":       {args: "guard --out report " + pause, await: "attack pgd", writes: "report", broken: fail},
@@ -137,6 +138,7 @@ func slowWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.must(0, "train", "slow.yaml", "--out", "guard", "--quiet")
+	w.must(0, "train", "slow.yaml", "--out", "votes", "--quiet", "--set", "detector={method: smoothed, sigma: 0.1, votes: 20, data_type: tabular}", "--set", "vae.encoder[1]={dense: {units: 4}}")
 	w.must(0, "attack", "guard", "--attack", "fgsm", "--out", "rows.npz", "--quiet")
 	w.must(0, "detect", "guard", "--data", "rows.npz", "--out", "parts", "--shard", "0/1", "--quiet")
 	return w

@@ -58,6 +58,7 @@ func sections() []Section {
 		{"classes", "Figures by class", classesHTML, classesData},
 		{"scores", "Scores of clean and attacked inputs", scoresHTML, scoresData},
 		{"adaptive", "Adaptive attacks", adaptiveHTML, adaptiveData},
+		{"certified", "What is proved", certifiedHTML, certifiedData},
 		{"curves", "Security curves", chartsHTML, curvesData},
 		{"examples", "Examples", examplesHTML, examplesData},
 		{"moves", "Examples", movesHTML, movesData},

@@ -47,6 +47,8 @@ func outputs() []output {
 			return tensors.FromFloat32s(name, dims(x.Shape), x.Data)
 		}}
 	}
+	radius := float("certified_radius", func(d *host.Detector) bool { return d.Certifies() == nil }, func(r *detect.Result) []float64 { return r.CertifiedRadius })
+	radius.extra = true
 	return []output{
 		whole("is_adversarial", func(r *detect.Result) []int {
 			out := make([]int, len(r.Adversarial))
@@ -66,9 +68,10 @@ func outputs() []output {
 			func(d *host.Detector) tensor.Shape { return tensor.Shape{d.Info().NumClasses} },
 			func(r *detect.Result) *tensor.Tensor { return r.Probabilities }),
 		rows("reconstruction",
-			func(d *host.Detector) bool { return d.Options().Opinion.Form().Rebuilt > 0 },
+			func(d *host.Detector) bool { return d.Options().Opinion.Form().Code > 0 },
 			func(d *host.Detector) tensor.Shape { return d.InputShape() },
 			func(r *detect.Result) *tensor.Tensor { return r.Reconstruction }),
+		radius,
 	}
 }
 
@@ -121,6 +124,8 @@ func include(wanted []output) detect.Include {
 			i.Probabilities = true
 		case "reconstruction":
 			i.Reconstruction = true
+		case "certified_radius":
+			i.CertifiedRadius = true
 		}
 	}
 	return i

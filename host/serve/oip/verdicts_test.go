@@ -302,3 +302,17 @@ func TestOnRequest(t *testing.T) {
 		t.Errorf("over REST the way is %q, the client %q", last.Way, last.Client)
 	}
 }
+
+// TestVotes: a guard that votes gives the verdicts of detect, and proves its radii on
+// request; of what it does not have there is no output.
+func TestVotes(t *testing.T) {
+	g := &guards{models: []*guard{{name: "votes", version: "1", d: votes()}}}
+	url := serveREST(t, g, oip.Options{})
+	r := detected(t, votes(), file("votes", "new.npy"), detect.Include{CertifiedRadius: true})
+	sameTensors(t, "as ever", post(t, url+"/v2/models/votes/infer", tensors.Request{Inputs: []tensors.Tensor{images(12)}}, true).Outputs, verdict(r))
+	q := tensors.Request{Inputs: []tensors.Tensor{images(12)}, Outputs: []tensors.Output{{Name: "certified_radius"}}}
+	sameTensors(t, "radii", post(t, url+"/v2/models/votes/infer", q, true).Outputs, []tensors.Tensor{tensors.FromFloat64s("certified_radius", []int64{12}, r.CertifiedRadius)})
+	if slices.Max(r.CertifiedRadius) == 0 {
+		t.Error("nothing is proved of any row")
+	}
+}
