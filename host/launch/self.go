@@ -28,6 +28,9 @@ type Shipped struct {
 	// Env names variables of this program's environment that it is given besides
 	// those that every plugin gets.
 	Env []string
+	// Lent is the error where it stands for a model of the program that starts this
+	// one, or of this program itself (Lend), and there is none; "": it stands for none.
+	Lent string
 }
 
 // shippedEnv names the variable by which a host asks its own program to be a
