@@ -37,7 +37,16 @@ func (e *Experiment) deps(c sdk.Config) (launch.Deps, error) {
 // launch starts the spec's classifier, with its preprocessing before it. A
 // trained one has its config and the folder of its files in d.
 func (e *Experiment) launch(ctx context.Context, d launch.Deps) (*launch.Classifier, error) {
-	cl, err := launch.New(ctx, e.Spec.Classifier.Model, e.Spec.Classifier.Process, d)
+	model, process := e.Spec.Classifier.Model, e.Spec.Classifier.Process
+	if e.lent != nil {
+		d.Config.JSON = nil // of another model
+		cl, err := launch.Lend(ctx, e.lent, model, process, d)
+		return cl, e.Spec.placePreprocess(err)
+	}
+	if err := e.c.absent(model); err != nil {
+		return nil, err
+	}
+	cl, err := launch.New(ctx, model, process, d)
 	return cl, e.Spec.placePreprocess(err)
 }
 

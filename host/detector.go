@@ -14,6 +14,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/oracle"
+	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -34,10 +35,13 @@ type Detector struct {
 	// Saved is what was read from, or written to, disk; nil for a detector
 	// that was not saved.
 	Saved *artifact.Detector
+	// History is what each epoch of Experiment.Fit measured; nil for other detectors.
+	History []train.Record
 
 	// calibrated is what Detect says of the rows that set the threshold, and
 	// nil for a detector that was opened.
 	calibrated *detect.Result
+	made       *guard // of one that was trained here; nil: it was opened
 
 	stored *stored    // what it was opened from; nil: it was made
 	config sdk.Config // that the classifier was started with, of one that was opened
@@ -51,6 +55,10 @@ type OpenOptions struct {
 	// Replica answers for reconstructions in the classifier's place; nil: the
 	// classifier does.
 	Replica *Replica
+	// Model is the classifier, a model of this program, in the place of the one that
+	// the spec names; nil: that one. It must be the one that the detector was made
+	// for, unless AnyClassifier is set, and must answer until Close.
+	Model sdk.Classifier
 	// Base is the folder for the spec's relative paths, such as the plugin's;
 	// "": the one that the detector was trained from, or that of its pack.
 	Base string
@@ -206,7 +214,7 @@ func (e *Experiment) restore(ctx context.Context, cl *launch.Classifier, saved *
 	if err != nil {
 		return nil, err
 	}
-	d.Saved = saved
+	d.Saved, d.made = saved, nil
 	return d, nil
 }
 
@@ -225,7 +233,7 @@ func (g *guard) detector(ctx context.Context, e *Experiment, cl *launch.Classifi
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{Detector: inner, Classifier: cl, Replica: g.replica, Gradient: g.source, Experiment: e}, nil
+	return &Detector{Detector: inner, Classifier: cl, Replica: g.replica, Gradient: g.source, Experiment: e, made: g}, nil
 }
 
 // mendScores gives a detector the method's own scores where its spec names

@@ -25,7 +25,7 @@ func (d *Detector) trainedHealth(ctx context.Context) (*health.Report, error) {
 	if seen == nil {
 		role = dataset.RoleValidation
 	}
-	if d.State().Threshold == nil || d.Experiment.Spec.Data.Of(role) == nil {
+	if d.State().Threshold == nil || d.Experiment.Spec.Data.Of(role) == nil && d.Experiment.rows.of[role] == nil {
 		return nil, nil
 	}
 	rows, err := d.Experiment.Rows(role)

@@ -315,6 +315,13 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 		InputShape: info.InputShape, Classifier: artifact.ClassifierOf(info), Gradient: d.gradientReport(),
 		LatentDim: g.opinion.Form().Code, Data: map[string]string{},
 	}
+	if e.lent != nil {
+		meta.Classifier.Lent = fmt.Sprintf("Go %T", e.lent)
+	}
+	written := e.Spec
+	if own := e.ownTraining(); own != nil {
+		meta.Training, written = own, e.With(func(s *Spec) { s.Train = nil }).Spec
+	}
 	sig := door.Signature
 	if meta.Signature = &sig; len(info.Classes) > 0 {
 		sig.Classes = info.Classes
@@ -339,7 +346,7 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 	if err != nil {
 		return err
 	}
-	saved := &artifact.Detector{Canaries: canaries, Spec: e.Spec.Resolved(), Tensors: artifact.Tensors(g.opinion.Params(), contents),
+	saved := &artifact.Detector{Canaries: canaries, Spec: written.Resolved(), Tensors: artifact.Tensors(g.opinion.Params(), contents),
 		State: d.State(), ClassifierDir: classifierDir, Meta: meta}
 	if err := artifact.Save(dir, saved, false); err != nil {
 		return err

@@ -46,10 +46,10 @@ classifier.gradient finds a stand-in. What is taken, what is refused and why is 
 
 Such servers are Triton, KServe and MLServer. The model stays where it is and answers predictions; gradients are those of classifier.gradient, a
 surrogate as a rule, and classifier.surrogate.max_queries bounds what is asked for them.`},
-		e{Name: caller.Name, Default: launch.Shipped{New: caller.New, Env: []string{caller.Variable}, Needs: &launch.Needs{Sockets: true}},
+		e{Name: caller.Name, Default: launch.Shipped{New: caller.New, Env: []string{caller.Variable}, Needs: &launch.Needs{Sockets: true}, Lent: caller.Absent},
 			Doc: `The model of the program that started vaeguard, which lends it: of a notebook, for instance.
 
 Python's package sets it, for a model that is an object there: vaeguard asks back over a private socket, and the model stays where it is, on its
-GPU if it has one. A detector made so opens in that program, with the model; elsewhere it needs another form of the same model, such as an ONNX file.`},
+GPU if it has one. A detector made so opens in that program, with the model; so does one of a Go program (host.Compose, host.OpenOptions.Model). Elsewhere it needs another form of the same model, such as an ONNX file.`},
 	)
 }

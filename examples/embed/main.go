@@ -1,5 +1,5 @@
 // Command embed is a program of your own with a detector inside: it scores a
-// batch of inputs and says what each one really is.
+// batch of inputs and says what each one really is, or makes one without a file.
 package main
 
 import (
@@ -18,10 +18,14 @@ import (
 func main() {
 	builtin.ServeIfPlugin() // first: shipped classifiers run as subprocesses of this program
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: embed DETECTOR ROWS")
+		fmt.Fprintln(os.Stderr, "usage: embed DETECTOR ROWS\n       embed make DETECTOR")
 		os.Exit(2)
 	}
-	if err := run(context.Background(), os.Args[1], os.Args[2], os.Stdout); err != nil {
+	do := func() error { return run(context.Background(), os.Args[1], os.Args[2], os.Stdout) }
+	if os.Args[1] == "make" {
+		do = func() error { return build(context.Background(), os.Args[2], os.Stdout) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "embed:", err)
 		os.Exit(1)
 	}

@@ -7,6 +7,7 @@
 //	fusion.npy            each score's reference values, float64; absent without fusion
 //	canaries.json         rows with their known answers; absent in detectors of earlier versions
 //	classifier/           the weights of a classifier that was trained here, if any
+//	card.md               the same for people; nothing reads it
 //	meta.json             what it is, and the sha256 of each other file
 //
 // A folder appears whole or not at all, and what does not verify is refused by

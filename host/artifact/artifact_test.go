@@ -264,7 +264,7 @@ func TestRecalibrate(t *testing.T) {
 		t.Errorf("recalibrated: %+v", got.Meta)
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(names) != 5 { // spec, weights, calibration, classifier, meta
+	if err != nil || len(names) != 6 { // spec, weights, calibration, classifier, meta, card
 		t.Errorf("files %v", names)
 	}
 }

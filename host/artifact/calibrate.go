@@ -68,7 +68,10 @@ func Recalibrate(path string, s detect.State, data map[string]string, h *health.
 	if err := syncDir(d.Dir); err != nil {
 		return err
 	}
-	return finishPending(d.Dir, m)
+	if err := finishPending(d.Dir, m); err != nil {
+		return err
+	}
+	return writeCard(d.Dir, m, b)
 }
 
 // finishPending moves pending files that meta.json wants to their places,

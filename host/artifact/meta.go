@@ -40,7 +40,10 @@ type Meta struct {
 	Gradient   *gradient.Report     `json:"gradient,omitempty"` // nil: the classifier's own
 	// Health is what the guard did with clean rows when it was calibrated; nil:
 	// there were none, or an earlier version made it.
-	Health   *health.Report    `json:"health,omitempty"`
+	Health *health.Report `json:"health,omitempty"`
+	// Training is how it was trained where the spec cannot say it, by components of the
+	// program that made it; nil: the spec says it.
+	Training *Training         `json:"training,omitempty"`
 	Data     map[string]string `json:"data"`     // sha256 of what each role's rows were read from
 	Versions map[string]string `json:"versions"` // of vaeguard and Go
 	// Base is the folder that relative paths of the spec start from, relative to
@@ -61,6 +64,19 @@ type Classifier struct {
 	Output  string   `json:"output"` // logits or probabilities
 	Classes int      `json:"classes"`
 	Labels  []string `json:"labels,omitempty"` // the classes' names
+	// Lent is what lent it, "Go" and a type: it was a model of the program that made
+	// the detector, and no file has it. "": it is what the spec says.
+	Lent string `json:"lent,omitempty"`
+}
+
+// Training is a training by components that no table names: Go types of the program
+// that did it.
+type Training struct {
+	Loss      string `json:"loss"`
+	Optimizer string `json:"optimizer"`
+	Schedule  string `json:"learning_rate_schedule,omitempty"`
+	Epochs    int    `json:"epochs"`
+	BatchSize int    `json:"batch_size"`
 }
 
 // ClassifierOf is the record of a classifier.

@@ -141,6 +141,9 @@ func (d *Detector) fill(dir string) error {
 	if err := writeFile(filepath.Join(dir, MetaFile), b); err != nil {
 		return err
 	}
+	if err := writeCard(dir, m, b); err != nil {
+		return err
+	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}

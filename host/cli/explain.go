@@ -4,10 +4,12 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	var all bool
+	var all, markdown bool
 	c := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "Explain a layer, loss, score, attack, plugin, … or a key of a spec",
@@ -21,18 +23,23 @@ func (a *app) explainCommand() *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			g := a.guide()
+			as := func(text string) string { return text }
+			if markdown {
+				as = spec.Markdown
+			}
 			if all {
-				_, err := fmt.Fprint(a.stdout, g.Everything())
+				_, err := fmt.Fprint(a.stdout, as(g.Everything()))
 				return err
 			}
 			text, err := g.Explain(args[0])
 			if err != nil {
 				return UsageError{err}
 			}
-			fmt.Fprint(a.stdout, text)
+			fmt.Fprint(a.stdout, as(text))
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&markdown, "markdown", false, "as Markdown, for a page")
 	c.Flags().BoolVar(&all, "all", false, "every key of a spec, and every name of every kind")
 	return c
 }

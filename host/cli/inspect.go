@@ -61,7 +61,10 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 	m := saved.Meta
 	fmt.Fprintf(a.stdout, "detector    %s  %s\n", saved.Dir, saved.Digest)
 	fmt.Fprintf(a.stdout, "spec        %s, method %s\n", m.Name, m.Method)
-	fmt.Fprintf(a.stdout, "classifier  %s %s, %d classes, %s  %s\n", m.Classifier.Name, m.Classifier.Version, m.Classifier.Classes, m.Classifier.Output, m.Classifier.Digest)
+	fmt.Fprintf(a.stdout, "classifier  %s %s, %d classes, %s  %s\n", m.Classifier.Name, m.Classifier.Version, m.Classifier.Classes, m.Classifier.Output, m.Classifier.Digest+lentText(m.Classifier.Lent))
+	if t := m.Training; t != nil {
+		fmt.Fprintf(a.stdout, "training    %d epochs of %d rows a step, loss %s, optimizer %s\n", t.Epochs, t.BatchSize, t.Loss, t.Optimizer)
+	}
 	fmt.Fprintf(a.stdout, "input       %v\n", m.InputShape)
 	if m.Samples > 0 {
 		fmt.Fprintf(a.stdout, "samples     %d stored noise draws of width %d\n", m.Samples, m.LatentDim)
@@ -143,6 +146,14 @@ func classThresholdText(names []string, class int, t artifact.ClassThreshold) st
 		return fmt.Sprintf("predicted %s: %.6g, that of all classes with few rows (calibration scores: %d)", name, t.Value, t.N)
 	}
 	return fmt.Sprintf("predicted %s: %.6g (rank %d of %d calibration scores)", name, t.Value, t.Rank, t.N)
+}
+
+// lentText says who lent the classifier; "" for one that nobody did.
+func lentText(by string) string {
+	if by == "" {
+		return ""
+	}
+	return ", lent by a program: " + by
 }
 
 // correctionText says which flagged rows keep the classifier's answer.

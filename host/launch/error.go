@@ -69,7 +69,7 @@ func (c *Classifier) fault(op string, p *process, err error) error {
 
 func (v *verified) fault(op string, p *process, err error) error {
 	e := &Error{Op: op, Plugin: v.Name, Path: v.file, SHA256: v.sum, Err: err}
-	if p != nil {
+	if p != nil && p.run != nil {
 		e.Exit, e.Stderr = p.run.exitReport()
 		if excess := p.run.exceeded(err, e.Stderr); excess != "" {
 			e.Err = fmt.Errorf("%s: %w", excess, err)

@@ -96,7 +96,9 @@ func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData,
 	}
 	done, err := p.rpc.Fit(ctx, data, o)
 	if cause := context.Cause(ctx); err != nil && (errors.Is(cause, silent) || errors.Is(cause, long)) {
-		_ = p.run.Kill(ctx)
+		if p.run != nil {
+			_ = p.run.Kill(ctx)
+		}
 		return done, sdk.Errorf(sdk.FailedPrecondition, "%w", cause)
 	}
 	if err != nil {

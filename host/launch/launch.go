@@ -123,7 +123,8 @@ func (o *Options) defaults() {
 type Classifier struct {
 	o        Options
 	cmd      *verified
-	sockets  *socketDir
+	lent     sdk.Classifier // a model of this program; nil: cmd is started
+	sockets  *socketDir     // nil: of one that is lent
 	replicas []*replica
 	next     atomic.Uint64 // round robin
 	restarts atomic.Int64
@@ -318,7 +319,9 @@ func (c *Classifier) Close() error {
 		wg.Go(r.end)
 	}
 	wg.Wait()
-	killStrays(c.sockets.path)
-	c.sockets.remove()
+	if c.sockets != nil {
+		killStrays(c.sockets.path)
+		c.sockets.remove()
+	}
 	return nil
 }

@@ -32,11 +32,13 @@ const killGrace = 2 * time.Second
 type process struct {
 	rpc    *remote.Client
 	client *plugin.Client
-	run    *osRunner
+	run    *osRunner // nil: it is this very process
 	conn   *grpc.ClientConn
 	health grpc_health_v1.HealthClient
 	lanes  *lanes // of Differentiate
 	stop   sync.Once
+
+	giveBack func() // ends the service of a model of this program; nil: it is a process
 }
 
 // spawn starts v and shakes hands, in at most o.StartTimeout. What hide holds,
@@ -162,6 +164,10 @@ func (p *process) end() {
 		if p.lanes != nil {
 			p.lanes.close()
 		}
+		if p.giveBack != nil {
+			p.giveBack()
+			return
+		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -183,8 +189,10 @@ func (p *process) end() {
 
 // kill is end for a plugin that is past asking.
 func (p *process) kill() {
-	_ = p.run.Kill(context.Background())
-	p.run.dead(killGrace)
+	if p.run != nil {
+		_ = p.run.Kill(context.Background())
+		p.run.dead(killGrace)
+	}
 	p.end()
 }
 
@@ -195,6 +203,10 @@ func (p *process) disconnected() bool {
 
 // ping asks the plugin's health service.
 func (p *process) ping(ctx context.Context) error {
+	if p.health == nil {
+		_, err := p.rpc.Info(ctx)
+		return err
+	}
 	r, err := p.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: plugin.GRPCServiceName})
 	if err != nil {
 		return err

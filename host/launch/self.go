@@ -31,6 +31,9 @@ type Shipped struct {
 	// Needs says that it works confined, and what it must be able to do all the same. nil, or one that
 	// needs the network: it is confined if the user wants it.
 	Needs *Needs
+	// Lent is the error where it stands for a model of the program that starts this
+	// one, or of this program itself (Lend), and there is none; "": it stands for none.
+	Lent string
 }
 
 // shippedEnv names the variable by which a host asks its own program to be a

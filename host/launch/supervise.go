@@ -223,6 +223,10 @@ func (r *replica) end() {
 
 // launch starts a process and configures it.
 func (c *Classifier) launch(ctx context.Context) (*process, error) {
+	if c.lent != nil {
+		p, err := borrow(c.lent, c.o.Logger)
+		return c.configured(ctx, p, err)
+	}
 	v, err := c.o.Command.verify(c.sockets.path) // also at a restart: the file may have changed
 	if err != nil {
 		return nil, err
@@ -243,6 +247,11 @@ func (c *Classifier) launch(ctx context.Context) (*process, error) {
 		b.Read = append(b.Read, conf.BaseDir)
 	}
 	p, err := spawn(ctx, v, &c.o, b, c.sockets.path, &c.hide)
+	return c.configured(ctx, p, err)
+}
+
+// configured is a fresh process with its config, unless there is an error already.
+func (c *Classifier) configured(ctx context.Context, p *process, err error) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +323,7 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 func gone(p *process, err error) bool {
 	switch sdk.KindOf(err) {
 	case sdk.Unavailable, sdk.Internal:
-		return p.run.dead(exitNotice) || p.disconnected() && p.run.dead(killGrace)
+		return p.run != nil && (p.run.dead(exitNotice) || p.disconnected() && p.run.dead(killGrace))
 	}
 	return false
 }

@@ -115,7 +115,7 @@ func TestKerasUnits(t *testing.T) {
 		t.Skip("VAEGUARD_KERAS_PYTHON names no Python with TensorFlow")
 	}
 	program(t)
-	for _, tests := range []string{"test_keras.py", "test_page.py", "test_alibi.py", "test_function.py"} {
+	for _, tests := range []string{"test_keras.py", "test_page.py", "test_alibi.py", "test_function.py", "test_cases.py"} {
 		out, err := python(t, ".", keras, "-m", "unittest", "discover", "-s", "tests", "-p", tests)
 		if err != nil || !strings.Contains(out, "Ran ") {
 			t.Errorf("%s: %v\n%s", tests, err, out)

@@ -39,9 +39,9 @@ const schema = `{
   "properties": {}
 }`
 
-// absent is the error where nobody lends a model.
-const absent = "the model is lent by the program that started vaeguard, such as Python's package, and this one was started by none: " +
-	"open the detector there, with the model (vaeguard.load_detector), or name another form of the same model (--classifier plugin=onnx --classifier config.model=FILE)"
+// Absent is the error where nobody lends a model.
+const Absent = "the model is lent by the program that started vaeguard, such as Python's package, or is one of a Go program's own, and here is none: " +
+	"open the detector there, with the model (Python: vaeguard.load_detector, Go: host.OpenOptions.Model), or name another form of the same model (--classifier plugin=onnx --classifier config.model=FILE)"
 
 // Classifier is a lent model. Its methods may be called concurrently; the lender
 // answers one call after the other.
@@ -77,7 +77,7 @@ func (c *Classifier) Configure(ctx context.Context, config sdk.Config) error {
 	}
 	where := os.Getenv(Variable)
 	if where == "" {
-		return sdk.Errorf(sdk.FailedPrecondition, absent)
+		return sdk.Errorf(sdk.FailedPrecondition, Absent)
 	}
 	l, err := newLink(where)
 	if err != nil {

@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 import signal
@@ -160,6 +161,29 @@ class Detect(unittest.TestCase):
         again = load_detector(os.path.join(folder, "ours"))  # an ONNX file needs no model
         self.addCleanup(again.close)
         np.testing.assert_array_equal(again.score(images), ad.score(images))
+
+    def test_two_thousand_images(self):
+        images = np.random.RandomState(2).rand(2000, 28, 28, 1).astype(np.float32)
+        encoder = [{"conv2d": {"filters": 2, "kernel_size": 4, "strides": 4}}, "flatten"]
+        decoder = [{"dense": {"units": 784, "activation": "sigmoid"}}, {"reshape": {"target_shape": [28, 28, 1]}}]
+        ad = AdversarialVAE(encoder_net=encoder, decoder_net=decoder, latent_dim=3, samples=1, model=ONNX, seed=7)
+        self.addCleanup(ad.close)
+        ad.fit(images[:64], epochs=1, verbose=False)
+        ad.infer_threshold(images[:64], threshold_perc=90)
+        path = os.path.join(self.folder(), "guard")
+        ad.save(path)
+        with vaeguard.Detector(path) as d:
+            d.predict(images[:2])  # it is started
+            began = time.monotonic()
+            got = d.predict(images)["data"]["instance_score"]
+            arrays = time.monotonic() - began
+        lines = "\n".join(json.dumps(row) for row in images.tolist()).encode()
+        began = time.monotonic()
+        command = [_program.find(), "detect", path, "--data", "-", "--quiet"]
+        said = subprocess.run(command, input=lines, stdout=subprocess.PIPE, check=True).stdout.splitlines()
+        text = time.monotonic() - began
+        np.testing.assert_array_equal(got, [json.loads(line)["instance_score"] for line in said])
+        self.assertLess(arrays, text)  # which is what Detector once spoke
 
     def test_the_model_raises(self):
         bad = [False]
