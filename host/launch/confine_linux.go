@@ -86,7 +86,7 @@ func (b *box) landlock(programs []*os.File) error {
 	if errno != 0 {
 		return errno
 	}
-	defer unix.Close(int(set))
+	defer func() { _ = unix.Close(int(set)) }()
 	for _, group := range []struct {
 		paths  []string
 		rights uint64
@@ -123,7 +123,7 @@ func allowPath(set int, path string, rights uint64) error {
 	if err != nil {
 		return nil //nolint:nilerr // what cannot be reached is not missed
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return err
