@@ -306,7 +306,9 @@ func (p *Proxy) write(x *exchange, r *http.Response, body []byte) (v *detect.Res
 		p.counts.corrected.Add(int64(n))
 	}
 	if n > 0 && x.v1 {
-		if plain, err = replace(plain, "predictions", tensors.AppendPredictionsV1(nil, a.Outputs)); err != nil {
+		if plain, err = replace(plain, "predictions", tensors.AppendPredictionsV1(nil, a.Outputs)); err != nil && x.to.Policy == Block {
+			return v, nil, 0, &refusal{http.StatusForbidden, blockedMessage}
+		} else if err != nil {
 			return nil, nil, 0, err
 		}
 	} else if n > 0 {
@@ -321,6 +323,9 @@ func (p *Proxy) write(x *exchange, r *http.Response, body []byte) (v *detect.Res
 		at = int(header)
 	}
 	text, err := splice(plain[:at], parameters(v))
+	if err != nil && x.to.Policy == Block {
+		return v, nil, 0, &refusal{http.StatusForbidden, blockedMessage}
+	}
 	if err != nil {
 		return nil, nil, 0, err
 	}

@@ -197,4 +197,23 @@ func TestBlockRows(t *testing.T) {
 	if c := b.Proxy.Counters(); c.Blocked != 2 || c.Judged != 2 {
 		t.Errorf("%+v", c)
 	}
+	t.Run("gRPC", func(t *testing.T) {
+		_, c := called(t, proxy.Block, func(m *proxy.Model, _ *proxy.Options) { m.Rows = true })
+		m, tail, err := ask1(t, c, request(x))
+		if err != nil || tail.Get("x-vaeguard-is-adversarial")[0] != flags(want) || m.Parameters["vaeguard_is_adversarial"].GetStringParam() != flags(want) || m.Parameters["theirs"].GetStringParam() != "yes" {
+			t.Fatalf("%v %v %v", err, tail, m.GetParameters())
+		}
+		r, err := tensors.FromResponse(m, tensors.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range r.Outputs {
+			for i, flagged := range want.Adversarial {
+				v := o.Float64(i * o.N() / 8)
+				if gone := v != v || o.Name == "label" && v == -1; gone != flagged {
+					t.Errorf("%s of row %d: %v, flagged %t", o.Name, i, v, flagged)
+				}
+			}
+		}
+	})
 }

@@ -102,7 +102,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	refused := result{took: r.refused}
-	fmt.Printf("\nTen times that for %v, with a second's time each: %d accepted, p99 %s ms; %d refused, p50 %s, p99 %s ms; %d failed; the generator had no room for %d.\n",
+	fmt.Printf("\nTen times that for %v, with a second's time each: %d accepted, p99 %s ms; %d refused, p50 %s, p99 %s ms; %d out of time; the generator had no room for %d.\n",
 		o.phase, len(r.took), ms(r.at(.99)), len(r.refused), ms(refused.at(.5)), ms(refused.at(.99)), r.failed, r.unsent)
 	after, err := s.closed(ctx, 1, 1, time.Second)
 	if err != nil {
