@@ -13,6 +13,7 @@ import (
 //go:generate go -C gen run . -part reduce -out ../reduce_amd64.s -stubs ../reduce_amd64.go -pkg kernel
 //go:generate go -C gen run . -part random -out ../random_amd64.s -stubs ../random_amd64.go -pkg kernel
 //go:generate go -C gen run . -part double -out ../double_amd64.s -stubs ../double_amd64.go -pkg kernel
+//go:generate go -C gen run . -part walk -out ../walk_amd64.s -stubs ../walk_amd64.go -pkg kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
 func opsOf(l Level) *ops {
@@ -69,14 +70,17 @@ func transpose(l Level, d []float32, dld int, src []float32, ld, h, w int) (rows
 	if deep == 0 {
 		return 0, 0
 	}
-	switch l {
-	case AVX512:
-		for ; rows+16 <= h; rows += 16 {
-			packColumns512(&d[rows], &src[rows*ld], 4*ld, w/4, 4*dld)
+	// The last group may overlap the one before, whose numbers it writes again.
+	switch {
+	case l == AVX512 && h >= 16:
+		for ; rows < h; rows = min(rows+16, h) {
+			i := min(rows, h-16)
+			packColumns512(&d[i], &src[i*ld], 4*ld, w/4, 4*dld)
 		}
-	case AVX2:
-		for ; rows+8 <= h; rows += 8 {
-			packColumns256(&d[rows], &src[rows*ld], 4*ld, w/4, 4*dld)
+	case l != Generic && h >= 8:
+		for ; rows < h; rows = min(rows+8, h) {
+			i := min(rows, h-8)
+			packColumns256(&d[i], &src[i*ld], 4*ld, w/4, 4*dld)
 		}
 	}
 	return rows, deep
