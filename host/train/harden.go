@@ -28,6 +28,7 @@ type attacker struct {
 	prob   []float64
 	radius []float32
 	unit   []float32 // of δ, one for each feature; nil: the input's
+	halves []*half   // two, where host and classifier work at the same time; else none
 }
 
 func newAttacker(g *guard, batch int) (*attacker, error) {
@@ -47,6 +48,9 @@ func newAttacker(g *guard, batch int) (*attacker, error) {
 		if len(v) != 1 && len(v) != g.m.Input.Size() {
 			return nil, fmt.Errorf("train.harden: the box has %d numbers, want 1 or %d", len(v), g.m.Input.Size())
 		}
+	}
+	if batch > 1 && a.overlaps() {
+		a.halves = []*half{newHalf(a, g.pass, batch), newHalf(a, nil, batch)}
 	}
 	return a, a.measure()
 }
@@ -114,33 +118,47 @@ func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error)
 
 	noise := a.noise.of(n)
 	normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
-	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamAttack, Step: uint64(b.step), Examples: b.examples})
-	g.pass.ParamsOnly(false)
-	for range a.h.Steps {
-		dx, err := a.gradient(ctx, x, noise, b)
-		if err != nil {
+	draw := nn.Draw{Seed: g.o.Seed ^ streamAttack, Step: uint64(b.step), Examples: b.examples}
+	if len(a.halves) > 0 && n > 1 {
+		if err := a.inHalves(ctx, b, x, noise, draw, share, stepSize); err != nil {
 			return nil, err
 		}
-		for i := range n {
-			row := delta.Row(i)
-			for j, v := range x.Row(i) {
-				row[j] = v - b.x.Row(i)[j]
+	} else {
+		g.pass.SetDraw(draw)
+		g.pass.ParamsOnly(false)
+		for range a.h.Steps {
+			dx, err := a.gradient(ctx, x, noise, b)
+			if err != nil {
+				return nil, err
 			}
-			for j, u := range a.unit {
-				row[j] /= u
-				dx.Row(i)[j] *= u // the chain rule has the same factor
-			}
-			if linf, eps := a.ball(i, share); linf {
-				ascendSign(row, dx.Row(i), stepSize*eps, eps)
-			} else {
-				ascendL2(row, dx.Row(i), stepSize*eps, eps)
-			}
+			a.ascend(x, dx, b, 0, share, stepSize)
 		}
-		a.place(x.Data, b.x.Data, delta.Data)
 	}
 	both := a.both.of(2 * n)
 	copy(both.Data, b.x.Data)
 	return both, nil
+}
+
+// ascend moves rows x, the batch's from first on, along their gradients; δ is
+// what they differ by from the clean ones.
+func (a *attacker) ascend(x, dx *tensor.Tensor, b *batch, first int, share float64, stepSize float32) {
+	stride := x.Stride()
+	for i := range x.N() {
+		row, clean, d := a.start.data[(first+i)*stride:][:stride], b.x.Row(first+i), dx.Row(i)
+		for j, v := range x.Row(i) {
+			row[j] = v - clean[j]
+		}
+		for j, u := range a.unit {
+			row[j] /= u
+			d[j] *= u // the chain rule has the same factor
+		}
+		if linf, eps := a.ball(first+i, share); linf {
+			ascendSign(row, d, stepSize*eps, eps)
+		} else {
+			ascendL2(row, d, stepSize*eps, eps)
+		}
+		a.place(x.Row(i), clean, row)
+	}
 }
 
 // randomStart draws each row's δ uniformly from its ball.
@@ -187,14 +205,19 @@ func (a *attacker) gradient(ctx context.Context, x, noise *tensor.Tensor, b *bat
 		return nil, err
 	}
 	dOut := a.dOut.of(x.N())
-	for i := range x.N() {
-		a.crossEntropy(dOut.Row(i), ans.Output.Row(i), oracle.Argmax(g.p.Row(b.rows[i])))
-	}
+	a.cotangents(dOut, ans.Output, b.rows)
 	dx, err := g.classifier.pull(ctx, ans, dOut, nil)
 	if err != nil || a.h.Through != "guard" {
 		return dx, err
 	}
 	return g.pass.Backward(dx, nil, nil, nil), nil
+}
+
+// cotangents are the gradients of the cross-entropies of rows.
+func (a *attacker) cotangents(d, out *tensor.Tensor, rows []int) {
+	for i, r := range rows {
+		a.crossEntropy(d.Row(i), out.Row(i), oracle.Argmax(a.g.p.Row(r)))
+	}
 }
 
 // crossEntropy writes the gradient of −ln Q[label] at one row of outputs.
