@@ -63,6 +63,8 @@ type Result struct {
 	Allocs   float64          `json:"allocs_per_step"` // in the engine, whatever a classifier allocates
 	Boundary *Boundary        `json:"boundary"`        // nil without a classifier that can run on both sides
 	Asked    *Asked           `json:"classifier_rows"` // nil without a classifier
+	Overlap  *Overlap         `json:"overlap"`         // nil without a classifier
+	Verdict  string           `json:"verdict"`         // a line on what would help most
 }
 
 // Step is a whole training step: batch, both passes, loss, classifier, optimiser.
@@ -73,7 +75,7 @@ type Step struct {
 	CPU    float64 `json:"cpu_ms"`  // processor time of this process, all threads; 0 where unknown
 	Images float64 `json:"images_per_s"`
 	// Share is the auto-encoder's arithmetic over the time outside the
-	// classifier.
+	// classifier, in a step whose sides take turns.
 	Share  float64 `json:"share"`
 	MFLOP  float64 `json:"mflop_per_image"` // of the auto-encoder, both passes
 	Params int     `json:"params"`          // of the auto-encoder
@@ -87,7 +89,7 @@ type Score struct {
 	Images float64 `json:"images_per_s"`
 }
 
-// Parts are the parts of a training step.
+// Parts are the parts of a training step whose sides take turns.
 type Parts struct {
 	VAE       float64 `json:"vae_ms"`       // all that is in no other part: passes, loss, batch
 	Plugin    float64 `json:"plugin_ms"`    // calls of the classifier, in this process where it can be
