@@ -32,7 +32,7 @@ func measure(t *testing.T, spec string, set ...string) *bench.Result {
 // TestNetworkAlone: what is counted is exact, what is measured is there.
 func TestNetworkAlone(t *testing.T) {
 	r := measure(t, "../../specs/bench-tabular.yaml")
-	if r.Threads != 1 || r.Level == "" || !(r.FMAPeak > 0) {
+	if r.Threads != 1 || r.Level == "" || !(r.FMAPeak > 0) || !(r.FMAMedian > 0 && r.FMAMedian <= r.FMAPeak) {
 		t.Errorf("threads %d, level %q, peak %v", r.Threads, r.Level, r.FMAPeak)
 	}
 	if r.Allocs != 0 {

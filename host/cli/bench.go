@@ -58,7 +58,7 @@ func (a *app) benchCommand() *cobra.Command {
 // printBench prints the result for people.
 func (a *app) printBench(r *bench.Result) {
 	out := func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
-	out("peak %.1f GFLOP/s per thread, level %s, %d threads\n", r.FMAPeak, r.Level, r.Threads)
+	out("peak %.1f GFLOP/s per thread (median %.1f), level %s, %d threads\n", r.FMAPeak, r.FMAMedian, r.Level, r.Threads)
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "product, one thread\tpass\tm\tn\tk\tGFLOP/s\tshare\tbest\tthreads\t")
 	for _, g := range r.Gemm {

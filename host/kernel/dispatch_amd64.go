@@ -36,19 +36,30 @@ func opsOf(l Level) *ops {
 // lanes is AVX2's masks: 16 lanes from lanes[16-w] let w through.
 var lanes = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
 
-func runPanel(l Level, p *panel, w int) {
+// runPanel computes tiles of w columns. Where whole says that rows of b are whole
+// vectors, those of b are loaded without a mask.
+func runPanel(l Level, p *panel, w int, whole bool) {
 	if l == AVX2 {
 		p.mask = uintptr(unsafe.Pointer(&lanes[16-w]))
 		panel256x2((*byte)(unsafe.Pointer(p)))
 		return
 	}
 	p.mask = 1<<w - 1
-	if w <= 16 {
-		panel512x1((*byte)(unsafe.Pointer(p)))
-		return
+	q := (*byte)(unsafe.Pointer(p))
+	switch whole = whole && !maskedLoads; {
+	case w <= 16 && (whole || w == 16 && !maskedLoads):
+		panel512x1plain(q)
+	case w <= 16:
+		panel512x1(q)
+	case whole || w == 32 && !maskedLoads:
+		panel512x2plain(q)
+	default:
+		panel512x2(q)
 	}
-	panel512x2((*byte)(unsafe.Pointer(p)))
 }
+
+// maskedLoads keeps all loads masked, for measuring what plain ones save.
+var maskedLoads bool
 
 // packRows packs k rows of whole panels and says how many panels it did.
 func packRows(l Level, d, src []float32, ld, k, panels, step int) int {

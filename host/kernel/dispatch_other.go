@@ -18,7 +18,7 @@ func runWalk(Level, *walk, int) { panic("kernel: no vector level") }
 
 func runPlane(Level, *plane, int) { panic("kernel: no vector level") }
 
-func runPanel(Level, *panel, int) { panic("kernel: no vector level") }
+func runPanel(Level, *panel, int, bool) { panic("kernel: no vector level") }
 
 func packRows(Level, []float32, []float32, int, int, int, int) int { return 0 }
 

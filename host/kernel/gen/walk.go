@@ -55,12 +55,12 @@ var planeVectors = map[string][]int{"512": {8, 8, 6, 6, 4, 4, 3, 3}, "256": {8, 
 
 // walks emits the kernels of every level.
 func walks() {
-	walk(isa{"walk512x2", 64, 2, 14, true, ZMM})
-	walk(isa{"walk512x1", 64, 1, 14, true, ZMM})
-	walk(isa{"walk256x2", 32, 2, 6, false, YMM})
+	walk(isa{name: "walk512x2", bytes: 64, vectors: 2, rows: 14, masked: true, vec: ZMM})
+	walk(isa{name: "walk512x1", bytes: 64, vectors: 1, rows: 14, masked: true, vec: ZMM})
+	walk(isa{name: "walk256x2", bytes: 32, vectors: 2, rows: 6, vec: YMM})
 	for i := range planeVectors["512"] {
-		plane(isa{fmt.Sprintf("plane512r%d", i+1), 64, planeVectors["512"][i], i + 1, true, ZMM})
-		plane(isa{fmt.Sprintf("plane256r%d", i+1), 32, planeVectors["256"][i], i + 1, false, YMM})
+		plane(isa{name: fmt.Sprintf("plane512r%d", i+1), bytes: 64, vectors: planeVectors["512"][i], rows: i + 1, masked: true, vec: ZMM})
+		plane(isa{name: fmt.Sprintf("plane256r%d", i+1), bytes: 32, vectors: planeVectors["256"][i], rows: i + 1, vec: YMM})
 	}
 }
 
