@@ -119,6 +119,7 @@ func ExampleSpec_Resolved() {
 	//   probability_clip: 0
 	// evaluate:
 	//   limit: 0
+	//   clean_limit: 0
 	//   adaptive_limit: 0
 	//   curve_rows: 0
 	//   bootstrap: 0

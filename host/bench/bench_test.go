@@ -32,7 +32,7 @@ func measure(t *testing.T, spec string, set ...string) *bench.Result {
 // TestNetworkAlone: what is counted is exact, what is measured is there.
 func TestNetworkAlone(t *testing.T) {
 	r := measure(t, "../../specs/bench-tabular.yaml")
-	if r.Threads != 1 || r.Level == "" || !(r.FMAPeak > 0) {
+	if r.Threads != 1 || r.Level == "" || !(r.FMAPeak > 0) || !(r.FMAMedian > 0 && r.FMAMedian <= r.FMAPeak) {
 		t.Errorf("threads %d, level %q, peak %v", r.Threads, r.Level, r.FMAPeak)
 	}
 	if r.Allocs != 0 {
@@ -67,6 +67,15 @@ func TestPlugin(t *testing.T) {
 	}
 	if r.Asked == nil || r.Asked.Scoring != 4 || r.Asked.ScoringReference != 6 {
 		t.Errorf("rows asked %+v, want 4 an instance scored, 6 in the reference", r.Asked)
+	}
+	if o := r.Overlap; o == nil || r.Verdict == "" {
+		t.Errorf("overlap %v, verdict %q", o, r.Verdict)
+	} else {
+		for _, s := range []bench.Saved{o.Train, o.Score} {
+			if !(s.Turns > 0 && s.Both > 0 && s.Classifier > 0 && s.Ratio > 0 && s.Hidden >= 0 && s.Hidden <= 1) || s.Host != max(0, s.Turns-s.Classifier) {
+				t.Errorf("overlap %+v", s)
+			}
+		}
 	}
 	if r.Allocs != 0 {
 		t.Errorf("a training step allocates %v times in the engine, want 0", r.Allocs)

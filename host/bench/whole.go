@@ -26,7 +26,9 @@ type variant struct {
 	rows                         []float64 // that the classifier saw, an example and step
 }
 
-func (b *bench) start(f Starter) (*variant, error) {
+// start begins a training. With turns host and classifier never work at the same
+// time, so that the parts of a step add up to it.
+func (b *bench) start(f Starter, turns bool) (*variant, error) {
 	m, err := b.o.Model()
 	if err != nil {
 		return nil, err
@@ -37,7 +39,9 @@ func (b *bench) start(f Starter) (*variant, error) {
 	} else if v.c, v.stop, err = f(b.ctx); err != nil {
 		return nil, err
 	}
-	if v.s, err = newStepper(b.ctx, b.o, m, v.c); err != nil {
+	o := b.o
+	o.Train.InTurns = turns
+	if v.s, err = newStepper(b.ctx, o, m, v.c); err != nil {
 		return nil, errors.Join(err, v.stop())
 	}
 	d, err := v.s.steps(1)
@@ -87,11 +91,18 @@ func (b *bench) whole() (err error) {
 		starters = append(starters, nil)
 	}
 	for _, f := range starters {
-		v, err := b.start(f)
+		v, err := b.start(f, true)
 		if err != nil {
 			return err
 		}
 		vs = append(vs, v)
+	}
+	var over *overlap
+	if guarded {
+		if over, err = b.overlapped(starters[len(starters)-1]); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, over.end()) }()
 	}
 	score, err := b.scorers(vs[len(vs)-1].c, guarded)
 	if err != nil {
@@ -112,6 +123,11 @@ func (b *bench) whole() (err error) {
 		v := vs[len(vs)-1]
 		ratios = append(ratios, v.step[last]/vs[0].step[last])
 		shares = append(shares, flop/(v.step[last]-v.calls[last])*1e3/peak)
+		if over != nil {
+			if err := over.turn(v); err != nil {
+				return err
+			}
+		}
 		return score.turn()
 	})
 	if err != nil {
@@ -119,11 +135,15 @@ func (b *bench) whole() (err error) {
 	}
 	b.report(vs, ratios, shares, flop)
 	score.report(&b.r)
+	if over != nil {
+		over.report(&b.r)
+	}
+	b.r.Verdict = b.r.verdict()
 	return nil
 }
 
 func (b *bench) engineAllocations() error {
-	v, err := b.start(nil)
+	v, err := b.start(nil, true)
 	if err != nil {
 		return err
 	}
@@ -202,14 +222,9 @@ func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
 	sizes := b.scoreBatches()
 	largest := sizes[len(sizes)-1]
 	if guarded {
-		o := b.o.Detect
-		o.Fusion = detect.NoFusion // which needs a calibration and costs next to nothing
-		o.Scores = o.Scores[:1]
 		var counted sdk.Classifier
 		counted, s.asked = metered(c)
-		o.Classifier, o.Noise, o.Threads = counted, noise, b.o.Threads
-		o.Opinion = b.opinion(samples)
-		d, err := detect.New(b.ctx, o)
+		d, err := b.detector(counted, samples, false)
 		if err != nil {
 			return nil, err
 		}
@@ -272,6 +287,16 @@ func (s *scorers) report(r *Result) {
 		}
 		r.Asked.ScoringReference = float64(2 * s.samples)
 	}
+}
+
+// detector scores with the first of the spec's scores.
+func (b *bench) detector(c sdk.Classifier, samples int, turns bool) (*detect.Detector, error) {
+	o := b.o.Detect
+	o.Fusion = detect.NoFusion // which needs a calibration and costs next to nothing
+	o.Scores = o.Scores[:1]
+	o.Classifier, o.Noise, o.Threads, o.InTurns = c, b.o.Noise, b.o.Threads, turns
+	o.Opinion = b.opinion(samples)
+	return detect.New(b.ctx, o)
 }
 
 // opinion is the auto-encoder's.

@@ -23,7 +23,8 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "Measure the machine's peak, how much of it the network reaches, and the plugin boundary",
 		Long: "Measures on synthetic data: the processor's multiply-add peak, the matrix products of the\n" +
 			"spec's layers, each layer, training steps, scoring, and a training step with the classifier\n" +
-			"as a subprocess compared with one in the same process. Figures are medians of interleaved\n" +
+			"as a subprocess compared with one in the same process; what host and classifier save by\n" +
+			"working at the same time; and what would help most. Figures are medians of interleaved\n" +
 			"measurements.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,7 +58,7 @@ func (a *app) benchCommand() *cobra.Command {
 // printBench prints the result for people.
 func (a *app) printBench(r *bench.Result) {
 	out := func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
-	out("peak %.1f GFLOP/s per thread, level %s, %d threads\n", r.FMAPeak, r.Level, r.Threads)
+	out("peak %.1f GFLOP/s per thread (median %.1f), level %s, %d threads\n", r.FMAPeak, r.FMAMedian, r.Level, r.Threads)
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "product, one thread\tpass\tm\tn\tk\tGFLOP/s\tshare\tbest\tthreads\t")
 	for _, g := range r.Gemm {
@@ -76,6 +77,15 @@ func (a *app) printBench(r *bench.Result) {
 	if b := r.Boundary; b != nil {
 		out("  classifier as a subprocess %.3f ms, in process %.3f: ratio %.3f", b.Subprocess, b.InProcess, b.Ratio)
 	}
+	if o := r.Overlap; o != nil {
+		for _, part := range []struct {
+			what string
+			bench.Saved
+		}{{"training step", o.Train}, {fmt.Sprintf("scoring %d rows", o.Rows), o.Score}} {
+			out("  %s: host %.3f ms, classifier %.3f; in turns %.3f, overlapped %.3f: ratio %.3f, %.0f %% of the shorter side hidden",
+				part.what, part.Host, part.Classifier, part.Turns, part.Both, part.Ratio, 100*part.Hidden)
+		}
+	}
 	sizes := make([]int, 0, len(r.Score))
 	for key := range r.Score {
 		if n, err := strconv.Atoi(key); err == nil {
@@ -91,4 +101,5 @@ func (a *app) printBench(r *bench.Result) {
 		out("rows sent to the classifier: %.2f per example and epoch of training (%.0f without keeping clean answers), %.0f per scored instance (%.0f)",
 			q.Training, q.TrainingReference, q.Scoring, q.ScoringReference)
 	}
+	out("%s", r.Verdict)
 }

@@ -39,6 +39,9 @@ type Options struct {
 	Seed        uint64   // of the halves that a fusion calibrates on
 	Threads     int      // of each pass; 0: GOMAXPROCS
 	Passes      int      // that may run at once; 0: 4
+	// InTurns keeps host and classifier from working at the same time: the same bits,
+	// later. It is for measuring what working at the same time saves.
+	InTurns bool
 
 	// State is an earlier calibration; the zero value is none.
 	State State

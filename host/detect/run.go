@@ -28,6 +28,11 @@ func (d *Detector) chunk() int {
 // each looks at the rows of x, a chunk at a time, in order. given are the
 // classifier's answers on them, nil: it is asked. lost marks those whose
 // reconstruction is not finite; nil: they are errors.
+//
+// While the classifier answers one chunk the host takes the second opinion on the
+// next one. Never are two calls under way, and they are the same calls as
+// without: so are all bits, and a plugin that answers one call at a time is
+// not asked for more.
 func (d *Detector) each(ctx context.Context, x, given, noise *tensor.Tensor, lost []bool, f func(p *pass, v *view, lo, hi int) error) error {
 	if err := d.checkInput(x); err != nil {
 		return err
@@ -38,32 +43,76 @@ func (d *Detector) each(ctx context.Context, x, given, noise *tensor.Tensor, los
 	}
 	defer d.pool.put(p)
 	step := d.chunk()
-	for lo := 0; lo < x.N(); lo += step {
-		hi := min(lo+step, x.N())
-		if err := ctx.Err(); err != nil {
-			return err
+	prepare := func(lo int) *inquiry {
+		q := &inquiry{lo: lo, hi: min(lo+step, x.N()), answered: make(chan struct{})}
+		if given != nil {
+			q.given = given.Rows(q.lo, q.hi)
 		}
 		var mark []bool
 		if lost != nil {
-			mark = lost[lo:hi]
+			mark = lost[q.lo:q.hi]
 		}
-		var known *tensor.Tensor
-		if given != nil {
-			known = given.Rows(lo, hi)
+		if q.err = ctx.Err(); q.err == nil {
+			q.v, q.err = d.second(ctx, p, x.Rows(q.lo, q.hi), noise, false, mark)
 		}
-		v, err := d.look(ctx, p, x.Rows(lo, hi), known, noise, false, mark)
-		var bad *RowError
-		if errors.As(err, &bad) {
-			return &RowError{Row: lo + bad.Row, Message: bad.Message}
+		return q
+	}
+	var next *inquiry
+	if x.N() > 0 {
+		next = prepare(0)
+	}
+	for next != nil {
+		q := next
+		if q.err != nil {
+			return q.fault(q.err)
+		}
+		if next = nil; q.hi < x.N() && !d.o.InTurns {
+			go func() {
+				defer func() { q.panicked = recover(); close(q.answered) }()
+				q.err = d.inquire(ctx, q.v, q.given)
+			}()
+			next = prepare(q.hi)
+			if <-q.answered; q.panicked != nil {
+				panic(q.panicked) // where the caller can recover from it
+			}
+			err = q.err
+		} else {
+			err = d.inquire(ctx, q.v, q.given)
 		}
 		if err != nil {
-			return fmt.Errorf("rows %d to %d: %w", lo, hi-1, err)
+			return q.fault(err)
 		}
-		if err := f(p, v, lo, hi); err != nil {
+		d.gather(p.engine, q.v)
+		if err := f(p, q.v, q.lo, q.hi); err != nil {
 			return err
+		}
+		if next == nil && q.hi < x.N() {
+			next = prepare(q.hi)
 		}
 	}
 	return nil
+}
+
+// inquiry is rows lo to hi on their way through each.
+type inquiry struct {
+	lo, hi   int
+	v        *view
+	given    *tensor.Tensor
+	err      error // of what the host did, then of what the classifier did
+	answered chan struct{}
+	panicked any
+}
+
+// fault puts an error in its place.
+func (q *inquiry) fault(err error) error {
+	var bad *RowError
+	switch {
+	case errors.As(err, &bad):
+		return &RowError{Row: q.lo + bad.Row, Message: bad.Message}
+	case q.v == nil: // the context's
+		return err
+	}
+	return fmt.Errorf("rows %d to %d: %w", q.lo, q.hi-1, err)
 }
 
 // Scores are the scores of n instances, fused if there are several, and aligned

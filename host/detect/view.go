@@ -14,7 +14,8 @@ type view struct {
 	x       *tensor.Tensor
 	noise   *tensor.Tensor // (S, latent) or nil
 	samples int
-	second  Second // Rebuilt is x', nil: x' is x
+	second  Second         // Rebuilt is x', nil: x' is x
+	all     *tensor.Tensor // x, then x': what the classifier is asked about
 
 	answer     oracle.Answer  // of the classifier on x, then x': n + n·S rows
 	outP, outR *tensor.Tensor // its outputs on x and x'; outR is outP if x' is x
@@ -24,20 +25,34 @@ type view struct {
 	evidence Evidence
 }
 
-// look takes the second opinion and asks the classifier once, on inputs and
-// reconstructions together, or on reconstructions alone where its answer on the
-// inputs is given. With gradients it keeps the way back. An instance whose
-// reconstruction is not finite is an error of its row, unless lost has a place to mark it.
+// look takes the second opinion, asks the classifier, and gathers what scores
+// read. With gradients it keeps the way back.
 func (d *Detector) look(ctx context.Context, p *pass, x, given, noise *tensor.Tensor, gradients bool, lost []bool) (*view, error) {
+	v, err := d.second(ctx, p, x, noise, gradients, lost)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.inquire(ctx, v, given); err != nil {
+		return nil, err
+	}
+	d.gather(p.engine, v)
+	return v, nil
+}
+
+// second takes the second opinion: what the host does before the classifier is
+// asked. An instance whose reconstruction is not finite is an error of its row,
+// unless lost has a place to mark it.
+func (d *Detector) second(ctx context.Context, p *pass, x, noise *tensor.Tensor, gradients bool, lost []bool) (*view, error) {
 	v := &view{x: x, noise: noise, samples: d.samples, gradients: gradients, lost: lost}
-	n, all := x.N(), x
+	n := x.N()
+	v.all = x
 	if d.rebuilds() {
 		if noise != nil {
 			v.samples = noise.N()
 		}
-		all = tensor.Batch(n*(1+v.samples), d.input)
-		copy(all.Data, x.Data)
-		v.second.Rebuilt = all.Rows(n, all.N())
+		v.all = tensor.Batch(n*(1+v.samples), d.input)
+		copy(v.all.Data, x.Data)
+		v.second.Rebuilt = v.all.Rows(n, v.all.N())
 	}
 	if d.form.Logits {
 		v.second.Logits = tensor.New(n, d.info.NumClasses)
@@ -46,18 +61,17 @@ func (d *Detector) look(ctx context.Context, p *pass, x, given, noise *tensor.Te
 		v.second.Code = tensor.New(n, d.form.Code)
 	}
 	d.opine(ctx, p, v)
-	if err := v.checkRebuilt(); err != nil {
-		return nil, err
+	return v, v.checkRebuilt()
+}
+
+// inquire asks the classifier once, on inputs and reconstructions together, or on
+// reconstructions alone where its answer on the inputs is given. It uses
+// nothing of a pass, so that the pass may work on other rows meanwhile.
+func (d *Detector) inquire(ctx context.Context, v *view, given *tensor.Tensor) error {
+	if !v.gradients && (given != nil || d.o.Rebuilt != nil) {
+		return d.askApart(ctx, v, v.all, given)
 	}
-	ask := d.ask
-	if !gradients && (given != nil || d.o.Rebuilt != nil) {
-		ask = func(ctx context.Context, v *view, all *tensor.Tensor) error { return d.askApart(ctx, v, all, given) }
-	}
-	if err := ask(ctx, v, all); err != nil {
-		return nil, err
-	}
-	d.gather(p.engine, v)
-	return v, nil
+	return d.ask(ctx, v, v.all)
 }
 
 // opine takes the second opinion.

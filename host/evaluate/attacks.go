@@ -25,14 +25,14 @@ type attacked struct {
 func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, rows []int, eps float64) (*attacked, error) {
 	out := &attacked{rows: rows}
 	x := e.o.X.Gather(rows)
-	labels := make([]int, len(rows))
+	labels, numbers := make([]int, len(rows)), make([]int, len(rows))
 	for k, i := range rows {
-		labels[k] = e.o.Labels[i]
+		labels[k], numbers[k] = e.o.Labels[i], e.number(i)
 	}
 	o := attack.Options{
 		Eps: eps, Box: e.o.Box, Seed: e.o.Seed, Batch: e.o.Batch, Threshold: math.Inf(1), Deviations: e.o.Deviations,
 		Constraints: e.o.Constraints,
-		Examples:    rows, Progress: func(done, total int) { e.progress("attack "+id, done, total) },
+		Examples:    numbers, Progress: func(done, total int) { e.progress("attack "+id, done, total) },
 	}
 	model := e.o.Classifier
 	if ad, ok := a.(attack.Adaptive); ok {
@@ -124,7 +124,7 @@ func (e *evaluation) attack(ctx context.Context, n NamedAttack, id string) error
 	if l, ok := n.Attack.(attack.Limited); ok && l.RowLimit() > 0 && (limit == 0 || limit > l.RowLimit()) {
 		limit = l.RowLimit()
 	}
-	t, err := e.launch(ctx, id, n.Attack, Balanced(e.o.Labels, limit, e.o.Seed), 0)
+	t, err := e.launch(ctx, id, n.Attack, e.rows(limit), 0)
 	if err != nil {
 		return err
 	}

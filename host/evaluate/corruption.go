@@ -29,7 +29,7 @@ func Fits(c Corruption, example tensor.Shape) error {
 // Flags on rows whose prediction stays are false alarms; those on rows whose
 // prediction changes may be welcome.
 func (e *evaluation) corrupt(ctx context.Context, c NamedCorruption) error {
-	rows := Balanced(e.o.Labels, e.o.Limit, e.o.Seed)
+	rows := e.rows(e.o.Limit)
 	box, err := e.box()
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (e *evaluation) corrupt(ctx context.Context, c NamedCorruption) error {
 	for _, level := range c.Corruption.Levels() {
 		y := x.Clone()
 		for k, i := range rows {
-			r := rand.New(rand.NewPCG(e.o.Seed^0xc0441907, uint64(i)))
+			r := rand.New(rand.NewPCG(e.o.Seed^0xc0441907, uint64(e.number(i))))
 			if err := c.Corruption.Corrupt(y.Row(k), x.Row(k), shape, box, level, r); err != nil {
 				return err
 			}

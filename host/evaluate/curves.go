@@ -36,7 +36,7 @@ func (e *evaluation) curves(ctx context.Context) error {
 		}
 		wantsFlag := adaptive && ad.WantsFlag()
 		c := Curve{ID: e.ids[i], Norm: string(norm), Adaptive: adaptive, FalseAlarm: wantsFlag}
-		rows := Balanced(e.o.Labels, limit, e.o.Seed)
+		rows := e.rows(limit)
 		smallest := make([]float64, len(rows))
 		for k := range smallest {
 			smallest[k] = math.Inf(1)

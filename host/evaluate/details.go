@@ -85,7 +85,7 @@ func (e *evaluation) examples(ctx context.Context) error {
 		}
 		for j, k := range picked {
 			ex := Example{
-				Row: rows[j], Original: e.o.X.Row(rows[j]), Adversarial: a.Adversarial.XAdv.Row(k),
+				Row: e.number(rows[j]), Original: e.o.X.Row(rows[j]), Adversarial: a.Adversarial.XAdv.Row(k),
 				Label: e.o.Labels[rows[j]], Predicted: clean.Predicted[j], PredictedAdv: adv.Predicted[j],
 				Reconstructed: clean.Reconstructed[j], ReconstructedAdv: adv.Reconstructed[j],
 				Score: clean.Score[j], ScoreAdv: adv.Score[j], Flagged: clean.Adversarial[j], FlaggedAdv: adv.Adversarial[j],

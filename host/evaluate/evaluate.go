@@ -113,6 +113,7 @@ func Run(ctx context.Context, o Options) (*Report, *Details, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	e.bound()
 	if err := e.clean(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -159,6 +160,8 @@ type evaluation struct {
 	report  *Report
 	details *Details
 	result  *detect.Result // of all clean rows
+	numbers []int          // of the clean rows among those given, ascending; nil: all
+	labels  []int          // of all that were given; nil: all are clean rows
 	quiet   bool           // within a security curve
 }
 

@@ -40,6 +40,47 @@ func Balanced(labels []int, n int, seed uint64) []int {
 	return rows
 }
 
+// bound leaves the clean rows that limit and clean_limit ask for. Those that are
+// attacked are among them, and the same whatever clean_limit is.
+func (e *evaluation) bound() {
+	if e.o.Limit <= 0 || e.o.Clean < 0 {
+		return
+	}
+	numbers := Balanced(e.o.Labels, max(e.o.Limit, e.o.Clean), e.o.Seed)
+	if len(numbers) == len(e.o.Labels) {
+		return
+	}
+	e.numbers, e.labels = numbers, e.o.Labels
+	e.o.X, e.o.Labels = e.o.X.Gather(numbers), make([]int, len(numbers))
+	for k, i := range numbers {
+		e.o.Labels[k] = e.labels[i]
+	}
+	e.details.X, e.details.Labels = e.o.X, e.o.Labels
+}
+
+// rows are up to limit of the clean rows, as many of each class; 0: all.
+func (e *evaluation) rows(limit int) []int {
+	if e.numbers == nil {
+		return Balanced(e.o.Labels, limit, e.o.Seed)
+	}
+	if limit <= 0 || limit >= len(e.numbers) {
+		return Balanced(e.o.Labels, 0, e.o.Seed)
+	}
+	rows := Balanced(e.labels, limit, e.o.Seed)
+	for k, i := range rows {
+		rows[k], _ = slices.BinarySearch(e.numbers, i)
+	}
+	return rows
+}
+
+// number is that of a clean row among the rows that were given.
+func (e *evaluation) number(row int) int {
+	if e.numbers == nil {
+		return row
+	}
+	return e.numbers[row]
+}
+
 // identify gives each attack an id: its name, with norm and eps where a name
 // occurs more than once, with a number where that is not enough.
 func identify(attacks []NamedAttack) []string {

@@ -27,7 +27,13 @@ func TestNoAllocations(t *testing.T) {
 				e.ConvInput(c[:n*g.in()], a[:n*g.out()], b[:g.depth()*g.F], n, g, Epilogue{Act: Act{Kind: Sigmoid}})
 			},
 			"scatter": func() { e.ConvInput(c[:n*few.in()], a[:n*few.out()], b[:few.depth()*few.F], n, few, Epilogue{}) },
-			"kernel":  func() { e.ConvKernel(c[:g.depth()*g.F], a[:n*g.in()], b[:n*g.out()], n, g) },
+			"few": func() {
+				g := Conv{H: 8, W: 8, C: 3, OH: 4, OW: 4, F: 16, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1}
+				e.ConvForward(c[:n*g.out()], a[:n*g.in()], b[:g.depth()*g.F], n, g, Epilogue{Act: Act{Kind: ReLU}})
+				e.ConvInput(c[:n*g.in()], a[:n*g.out()], b[:g.depth()*g.F], n, g, Epilogue{Act: Act{Kind: Sigmoid}})
+				e.ConvKernel(c[:g.depth()*g.F], a[:n*g.in()], b[:n*g.out()], n, g)
+			},
+			"kernel": func() { e.ConvKernel(c[:g.depth()*g.F], a[:n*g.in()], b[:n*g.out()], n, g) },
 			"deep": func() {
 				e.DepthwiseForward(c[:n*deep.out()], a[:n*deep.in()], b[:deep.depth()], n, deep, Epilogue{})
 				e.DepthwiseInput(c[:n*deep.in()], a[:n*deep.out()], b[:deep.depth()], n, deep)

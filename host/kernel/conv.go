@@ -40,6 +40,7 @@ type convJob struct {
 	rowStep  int
 	colStep  int
 	colTask  int
+	few      fewJob
 }
 
 // ConvForward computes y (n, OH, OW, F) from x (n, H, W, C).
@@ -58,7 +59,13 @@ func (e *Engine) ConvForward(y, x, w []float32, n int, g Conv, ep Epilogue) {
 	}
 	ep.check(g.F, len(y))
 	c := &e.conv
-	*c = convJob{g: g, x: x, y: y, n: n, ep: ep}
+	*c = convJob{g: g, x: x, y: y, w: w, n: n, ep: ep}
+	if f := g.forwardForm(e.level); f != byColumns && e.few {
+		c.few = fewJob{h: g.H, w: g.W, c: g.C, dh: g.OH, dw: g.OW, dc: g.F, sh: 1, sw: 1}
+		e.fewChannels(f)
+		*c = convJob{}
+		return
+	}
 	if m <= e.ops.direct { // so few pixels that packing w would be the most work
 		cols := e.sharedRoom(m * k)
 		e.job.run, e.job.y = allColumns, cols
@@ -119,7 +126,12 @@ func (e *Engine) ConvKernel(dw, x, dy []float32, n int, g Conv) {
 		return
 	}
 	c := &e.conv
-	*c = convJob{g: g, x: x, y: dw, n: n}
+	*c = convJob{g: g, x: x, dy: dy, y: dw, n: n}
+	if m > 0 && g.kernelForm(e.level) == byWindows && e.few {
+		e.kernelWindows()
+		*c = convJob{}
+		return
+	}
 	c.packed = e.sharedRoom(m * roundUp(g.F, e.ops.nr))
 	e.packAll(c.packed, Dense(dy, m, g.F))
 	t := e.threadsFor(m * g.F * k)

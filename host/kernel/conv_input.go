@@ -18,9 +18,14 @@ func (e *Engine) ConvInput(dx, dy, w []float32, n int, g Conv, ep Epilogue) {
 	}
 	c := &e.conv
 	c.g, c.y, c.dy, c.w, c.n, c.ep = g, dx, dy, w, n, ep
-	if g.scatters() {
+	switch f := g.inputForm(e.level); {
+	case f != byColumns && e.few:
+		c.x = dy
+		c.few = fewJob{back: true, h: g.OH, w: g.OW, c: g.F, dh: g.H, dw: g.W, dc: g.C, sh: g.SH, sw: g.SW}
+		e.fewChannels(f)
+	case g.scatters():
 		e.inputByScatter()
-	} else {
+	default:
 		e.inputByPhases()
 	}
 	*c = convJob{}

@@ -100,6 +100,12 @@ func TestConvBits(t *testing.T) {
 		{H: 8, W: 8, C: 40, OH: 4, OW: 4, F: 35, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1},
 		{H: 8, W: 8, C: 3, OH: 4, OW: 4, F: 35, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1},
 		{H: 7, W: 7, C: 5, OH: 7, OW: 7, F: 9, KH: 1, KW: 1, SH: 1, SW: 1},
+		{H: 14, W: 14, C: 1, OH: 7, OW: 7, F: 16, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1},
+		{H: 14, W: 14, C: 8, OH: 7, OW: 7, F: 16, KH: 3, KW: 3, SH: 2, SW: 2},
+		{H: 13, W: 9, C: 12, OH: 5, OW: 5, F: 20, KH: 3, KW: 2, SH: 3, SW: 2, Top: 1, Left: 1},
+		{H: 10, W: 10, C: 24, OH: 10, OW: 10, F: 3, KH: 3, KW: 3, SH: 1, SW: 1, Top: 1, Left: 1},
+		{H: 8, W: 8, C: 64, OH: 8, OW: 8, F: 6, KH: 3, KW: 3, SH: 1, SW: 1, Top: 1, Left: 1},
+		{H: 8, W: 8, C: 2, OH: 8, OW: 8, F: 40, KH: 2, KW: 2, SH: 1, SW: 1},
 	} {
 		x, w, dy := randoms(r, n*g.in()), randoms(r, g.depth()*g.F), randoms(r, n*g.out())
 		var asm [3][]float32

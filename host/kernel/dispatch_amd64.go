@@ -13,6 +13,7 @@ import (
 //go:generate go -C gen run . -part reduce -out ../reduce_amd64.s -stubs ../reduce_amd64.go -pkg kernel
 //go:generate go -C gen run . -part random -out ../random_amd64.s -stubs ../random_amd64.go -pkg kernel
 //go:generate go -C gen run . -part double -out ../double_amd64.s -stubs ../double_amd64.go -pkg kernel
+//go:generate go -C gen run . -part walk -out ../walk_amd64.s -stubs ../walk_amd64.go -pkg kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
 func opsOf(l Level) *ops {
@@ -35,19 +36,30 @@ func opsOf(l Level) *ops {
 // lanes is AVX2's masks: 16 lanes from lanes[16-w] let w through.
 var lanes = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
 
-func runPanel(l Level, p *panel, w int) {
+// runPanel computes tiles of w columns. Where whole says that rows of b are whole
+// vectors, those of b are loaded without a mask.
+func runPanel(l Level, p *panel, w int, whole bool) {
 	if l == AVX2 {
 		p.mask = uintptr(unsafe.Pointer(&lanes[16-w]))
 		panel256x2((*byte)(unsafe.Pointer(p)))
 		return
 	}
 	p.mask = 1<<w - 1
-	if w <= 16 {
-		panel512x1((*byte)(unsafe.Pointer(p)))
-		return
+	q := (*byte)(unsafe.Pointer(p))
+	switch whole = whole && !maskedLoads; {
+	case w <= 16 && (whole || w == 16 && !maskedLoads):
+		panel512x1plain(q)
+	case w <= 16:
+		panel512x1(q)
+	case whole || w == 32 && !maskedLoads:
+		panel512x2plain(q)
+	default:
+		panel512x2(q)
 	}
-	panel512x2((*byte)(unsafe.Pointer(p)))
 }
+
+// maskedLoads keeps all loads masked, for measuring what plain ones save.
+var maskedLoads bool
 
 // packRows packs k rows of whole panels and says how many panels it did.
 func packRows(l Level, d, src []float32, ld, k, panels, step int) int {
@@ -69,14 +81,17 @@ func transpose(l Level, d []float32, dld int, src []float32, ld, h, w int) (rows
 	if deep == 0 {
 		return 0, 0
 	}
-	switch l {
-	case AVX512:
-		for ; rows+16 <= h; rows += 16 {
-			packColumns512(&d[rows], &src[rows*ld], 4*ld, w/4, 4*dld)
+	// The last group may overlap the one before, whose numbers it writes again.
+	switch {
+	case l == AVX512 && h >= 16:
+		for ; rows < h; rows = min(rows+16, h) {
+			i := min(rows, h-16)
+			packColumns512(&d[i], &src[i*ld], 4*ld, w/4, 4*dld)
 		}
-	case AVX2:
-		for ; rows+8 <= h; rows += 8 {
-			packColumns256(&d[rows], &src[rows*ld], 4*ld, w/4, 4*dld)
+	case l != Generic && h >= 8:
+		for ; rows < h; rows = min(rows+8, h) {
+			i := min(rows, h-8)
+			packColumns256(&d[i], &src[i*ld], 4*ld, w/4, 4*dld)
 		}
 	}
 	return rows, deep

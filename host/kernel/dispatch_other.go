@@ -10,7 +10,15 @@ func opsOf(l Level) *ops {
 	return nil
 }
 
-func runPanel(Level, *panel, int) { panic("kernel: no vector level") }
+func vectorLanes(Level) int { panic("kernel: no vector level") }
+
+func planeTile(Level, int) int { panic("kernel: no vector level") }
+
+func runWalk(Level, *walk, int) { panic("kernel: no vector level") }
+
+func runPlane(Level, *plane, int) { panic("kernel: no vector level") }
+
+func runPanel(Level, *panel, int, bool) { panic("kernel: no vector level") }
 
 func packRows(Level, []float32, []float32, int, int, int, int) int { return 0 }
 

@@ -107,7 +107,7 @@ const flipFrom = 32
 func (e *Engine) gemmFlipped(c []float32, ldc int, a, b Matrix, ep *Epilogue) {
 	m, n := a.Rows, b.Cols
 	if cap(e.flipped) < m*n {
-		e.flipped = make([]float32, m*n)
+		e.flipped = Floats(m * n)
 	}
 	ct := e.flipped[:m*n]
 	e.product(ct, m, b.T(), a.T(), Epilogue{}, e.threadsFor(m*n*a.Cols))

@@ -8,7 +8,13 @@ package kernel
 func panel512x2(p *byte)
 
 //go:noescape
+func panel512x2plain(p *byte)
+
+//go:noescape
 func panel512x1(p *byte)
+
+//go:noescape
+func panel512x1plain(p *byte)
 
 //go:noescape
 func panel256x2(p *byte)

@@ -62,8 +62,11 @@ func TestGuards(t *testing.T) {
 						Epilogue{Bias: g.floats(n), Act: Act{Kind: []ActKind{ReLU, Tanh}[i%2]}, Accumulate: i == 3})
 				}
 			}
-			for range 20 {
+			for i := range 40 {
 				c := randomConv(g.r)
+				if i&1 != 0 { // few channels, in images of more than one vector
+					c.H, c.W, c.C, c.OH, c.OW, c.F = c.H+17, c.W+17, 1+g.r.IntN(9), c.OH+17/c.SH, c.OW+17/c.SW, 1+g.r.IntN(34)
+				}
 				n := 1 + g.r.IntN(2)
 				w := c.depth() * c.F
 				e.ConvForward(g.floats(n*c.out()), g.floats(n*c.in()), g.floats(w), n, c, Epilogue{Bias: g.floats(c.F)})

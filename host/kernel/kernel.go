@@ -57,11 +57,13 @@ type Engine struct {
 	threads int
 	level   Level
 	ops     *ops
+	few     bool // convolutions with few channels have their own kernels
 
 	workers workers
 	job     job
 	gemm    gemmJob
 	conv    convJob
+	steps   []int       // distances of the walk under way
 	shared  []float32   // packed B of the call under way
 	flipped []float32   // cᵀ of the call under way
 	scratch [][]float32 // one per thread
@@ -88,7 +90,7 @@ func New(o Options) (*Engine, error) {
 	if t == nil {
 		return nil, fmt.Errorf("kernel: level %s is not available on this machine (best: %s)", o.Level, bestLevel())
 	}
-	e := &Engine{threads: o.Threads, level: o.Level, ops: t, scratch: make([][]float32, o.Threads),
+	e := &Engine{threads: o.Threads, level: o.Level, ops: t, few: o.Level != Generic, scratch: make([][]float32, o.Threads),
 		sums: make([][momentColumns]float64, o.Threads), fetches: make([]fetch, o.Threads)}
 	e.workers.start(e)
 	return e, nil

@@ -53,6 +53,7 @@ type panel struct {
 // nearly equal height: chains of kc multiply-adds for each element.
 func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, ldc int, ep *Epilogue, col int, first, last bool, f *fetch) {
 	mode := 0
+	whole := (kc-1)*bs+e.ops.nr <= len(b) // what is read beyond w columns lies within b
 	var bias []float32
 	if !first || ep.Accumulate {
 		mode = tileAdd
@@ -89,10 +90,10 @@ func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, l
 		p.next = stream{at + uintptr(4*height*ldc), 4 * ldc, at + uintptr(4*m*ldc)}
 	}
 	if f == nil {
-		runPanel(e.level, &p, w)
+		runPanel(e.level, &p, w, whole)
 		return
 	}
 	p.queue, p.queueEnd = unsafe.Pointer(&f.list[f.from]), unsafe.Pointer(&f.list[f.to])
-	runPanel(e.level, &p, w)
+	runPanel(e.level, &p, w, whole)
 	f.left(p.queue, p.next)
 }

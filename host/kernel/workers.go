@@ -141,7 +141,7 @@ func runFunc(_ *Engine, j *job, _, lo, hi int) { j.f(lo, hi) }
 // room is thread-local scratch of n numbers, with any content.
 func (e *Engine) room(worker, n int) []float32 {
 	if cap(e.scratch[worker]) < n {
-		e.scratch[worker] = make([]float32, n+n/4)
+		e.scratch[worker] = Floats(n + n/4)
 	}
 	return e.scratch[worker][:n]
 }
@@ -149,7 +149,7 @@ func (e *Engine) room(worker, n int) []float32 {
 // sharedRoom is scratch that all threads see. Only the caller's goroutine may ask.
 func (e *Engine) sharedRoom(n int) []float32 {
 	if cap(e.shared) < n {
-		e.shared = make([]float32, n+n/4)
+		e.shared = Floats(n + n/4)
 	}
 	return e.shared[:n]
 }

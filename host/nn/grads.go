@@ -21,7 +21,7 @@ func NewGrads(params []*Param) *Grads {
 	g := &Grads{params: params, counts: make([]int, len(params)), stale: make([]bool, len(params)), index: make(map[*Param]int, len(params))}
 	for i, p := range params {
 		g.index[p] = i
-		g.values = append(g.values, tensor.New(p.Value.Shape...))
+		g.values = append(g.values, tensor.From(kernel.Floats(len(p.Value.Data)), p.Value.Shape...))
 	}
 	return g
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -82,7 +83,7 @@ const truncation = 0.87962566103423978
 // New draws a tensor. Fans are Keras's: of a kernel (…, in, out) the inner
 // dimensions times in, and times out. An unknown name panics.
 func (i Initializer) New(r *rand.Rand, shape ...int) *tensor.Tensor {
-	t := tensor.New(shape...)
+	t := tensor.From(kernel.Floats(tensor.Shape(shape).Size()), shape...)
 	at := slices.IndexFunc(initializers, func(e recipe) bool { return e.name == i })
 	if at < 0 {
 		panic("nn: unknown initializer")

@@ -45,7 +45,7 @@ func NewOptimizerState(o Optimizer, params []*Param) *OptimizerState {
 		}
 		s.slots[i] = make([][]float32, n)
 		for j := range n {
-			s.slots[i][j] = make([]float32, len(p.Value.Data))
+			s.slots[i][j] = kernel.Floats(len(p.Value.Data))
 		}
 	}
 	return s

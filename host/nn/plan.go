@@ -73,7 +73,7 @@ func (w *Workspace) Batch() int { return w.batch }
 func (w *Workspace) Tensor(l Layer, i, n int) *tensor.Tensor {
 	b := &w.slots[l].bufs[i]
 	if b.data == nil {
-		b.data = make([]float32, b.rows*b.stride)
+		b.data = kernel.Floats(b.rows * b.stride)
 	}
 	if n > b.rows {
 		panic("nn: batch is larger than the workspace")
@@ -96,7 +96,7 @@ func (w *Workspace) View(l Layer, i, n int, data []float32) *tensor.Tensor {
 func (w *Workspace) Vector(l Layer, i int) []float32 {
 	b := &w.slots[l].bufs[i]
 	if b.data == nil {
-		b.data = make([]float32, b.stride)
+		b.data = kernel.Floats(b.stride)
 	}
 	return b.data
 }

@@ -30,6 +30,7 @@ type attacker struct {
 	prob   []float64
 	radius []float32
 	unit   []float32 // of δ, one for each feature; nil: the input's
+	halves []*half   // two, where host and classifier work at the same time; else none
 }
 
 func newAttacker(g *guard, batch int) (*attacker, error) {
@@ -52,6 +53,9 @@ func newAttacker(g *guard, batch int) (*attacker, error) {
 	}
 	if a.smooth() {
 		a.shake, a.shaken = newView(batch, g.m.Input), newView(batch, g.m.Input)
+	}
+	if batch > 1 && a.overlaps() {
+		a.halves = []*half{newHalf(a, g.pass, batch), newHalf(a, nil, batch)}
 	}
 	return a, a.measure()
 }
@@ -122,32 +126,24 @@ func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error)
 
 	noise := a.noise.of(n)
 	normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
-	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamAttack, Step: uint64(b.step), Examples: b.examples})
-	g.pass.ParamsOnly(false)
-	if a.smooth() {
-		a.drawShake(b)
-	}
-	for range a.h.Steps {
-		dx, err := a.gradient(ctx, x, noise, b)
-		if err != nil {
+	draw := nn.Draw{Seed: g.o.Seed ^ streamAttack, Step: uint64(b.step), Examples: b.examples}
+	if len(a.halves) > 0 && n > 1 {
+		if err := a.inHalves(ctx, b, x, noise, draw, share, stepSize); err != nil {
 			return nil, err
 		}
-		for i := range n {
-			row := delta.Row(i)
-			for j, v := range x.Row(i) {
-				row[j] = v - b.x.Row(i)[j]
-			}
-			for j, u := range a.unit {
-				row[j] /= u
-				dx.Row(i)[j] *= u // the chain rule has the same factor
-			}
-			if linf, eps := a.ball(i, share); linf {
-				ascendSign(row, dx.Row(i), stepSize*eps, eps)
-			} else {
-				ascendL2(row, dx.Row(i), stepSize*eps, eps)
-			}
+	} else {
+		g.pass.SetDraw(draw)
+		g.pass.ParamsOnly(false)
+		if a.smooth() {
+			a.drawShake(b)
 		}
-		a.place(x.Data, b.x.Data, delta.Data)
+		for range a.h.Steps {
+			dx, err := a.gradient(ctx, x, noise, b)
+			if err != nil {
+				return nil, err
+			}
+			a.ascend(x, dx, b, 0, share, stepSize)
+		}
 	}
 	both := a.both.of(2 * n)
 	copy(both.Data, b.x.Data)
@@ -164,6 +160,28 @@ func (a *attacker) drawShake(b *batch) {
 	normal(g.k, shake, g.o.Seed, streamInput, b.epoch, g.examples)
 	g.k.Scale(shake.Data, shake.Data, float32(g.o.InputNoise), 0)
 	g.examples = append(g.examples[:0], b.examples...)
+}
+
+// ascend moves rows x, the batch's from first on, along their gradients; δ is
+// what they differ by from the clean ones.
+func (a *attacker) ascend(x, dx *tensor.Tensor, b *batch, first int, share float64, stepSize float32) {
+	stride := x.Stride()
+	for i := range x.N() {
+		row, clean, d := a.start.data[(first+i)*stride:][:stride], b.x.Row(first+i), dx.Row(i)
+		for j, v := range x.Row(i) {
+			row[j] = v - clean[j]
+		}
+		for j, u := range a.unit {
+			row[j] /= u
+			d[j] *= u // the chain rule has the same factor
+		}
+		if linf, eps := a.ball(first+i, share); linf {
+			ascendSign(row, d, stepSize*eps, eps)
+		} else {
+			ascendL2(row, d, stepSize*eps, eps)
+		}
+		a.place(x.Row(i), clean, row)
+	}
 }
 
 // randomStart draws each row's δ uniformly from its ball.
@@ -215,14 +233,19 @@ func (a *attacker) gradient(ctx context.Context, x, noise *tensor.Tensor, b *bat
 		return nil, err
 	}
 	dOut := a.dOut.of(x.N())
-	for i := range x.N() {
-		a.crossEntropy(dOut.Row(i), ans.Output.Row(i), oracle.Argmax(g.p.Row(b.rows[i])))
-	}
+	a.cotangents(dOut, ans.Output, b.rows)
 	dx, err := g.classifier.pull(ctx, ans, dOut, nil)
 	if err != nil || a.h.Through != "guard" {
 		return dx, err
 	}
 	return g.pass.Backward(dx, nil, nil, nil), nil
+}
+
+// cotangents are the gradients of the cross-entropies of rows.
+func (a *attacker) cotangents(d, out *tensor.Tensor, rows []int) {
+	for i, r := range rows {
+		a.crossEntropy(d.Row(i), out.Row(i), oracle.Argmax(a.g.p.Row(r)))
+	}
 }
 
 // crossEntropy writes the gradient of −ln Q[label] at one row of outputs.

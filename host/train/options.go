@@ -53,6 +53,9 @@ type Options struct {
 	ClassNames []string
 	Metrics    []NamedMetric // besides loss and log_metrics, and kl and accuracy where the classifier is asked
 	Seed       uint64        // same seed, same bits
+	// InTurns keeps host and classifier from working at the same time: the same bits,
+	// later. It is for measuring what working at the same time saves.
+	InTurns bool
 
 	// Events receives progress; nil: none. It must not keep the event's
 	// slices.

@@ -256,7 +256,7 @@ type buffer struct {
 }
 
 func newBuffer(rows int, example tensor.Shape) buffer {
-	t := tensor.Batch(rows, example)
+	t := tensor.From(kernel.Floats(rows*example.Size()), append(tensor.Shape{rows}, example...)...)
 	return buffer{data: t.Data, t: *t}
 }
 

@@ -57,13 +57,16 @@ type isa struct {
 	rows    int // largest tile
 	masked  bool
 	vec     func() reg.VecVirtual
+	plain   bool // rows of b are whole vectors, whatever is stored of c
 }
 
 // products emits the kernels of every level.
 func products() {
-	panel(isa{"panel512x2", 64, 2, 14, true, ZMM})
-	panel(isa{"panel512x1", 64, 1, 14, true, ZMM})
-	panel(isa{"panel256x2", 32, 2, 6, false, YMM})
+	panel(isa{name: "panel512x2", bytes: 64, vectors: 2, rows: 14, masked: true, vec: ZMM})
+	panel(isa{name: "panel512x2plain", bytes: 64, vectors: 2, rows: 14, masked: true, vec: ZMM, plain: true})
+	panel(isa{name: "panel512x1", bytes: 64, vectors: 1, rows: 14, masked: true, vec: ZMM})
+	panel(isa{name: "panel512x1plain", bytes: 64, vectors: 1, rows: 14, masked: true, vec: ZMM, plain: true})
+	panel(isa{name: "panel256x2", bytes: 32, vectors: 2, rows: 6, vec: YMM})
 	peak(isa{name: "peak512", masked: true, vec: ZMM})
 	peak(isa{name: "peak256", vec: YMM})
 }
@@ -202,7 +205,7 @@ func tile(s isa, mr int, field func(int) Mem, k1, k2 reg.OpmaskVirtual) {
 	step := func() {
 		for j := range b {
 			m := Mem{Base: pb, Disp: j * s.bytes}
-			if s.masked {
+			if s.masked && !s.plain { // costs Intel's processors a slot of multiply-adds
 				VMOVUPS_Z(m, mask[j], b[j])
 			} else {
 				VMOVUPS(m, b[j])

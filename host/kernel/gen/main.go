@@ -12,7 +12,7 @@ import (
 func main() {
 	part := flag.String("part", "", "which part")
 	flag.Parse()
-	parts := map[string]func(){"gemm": products, "pack": packs, "rows": rowMoves, "maps": maps, "reduce": reductions, "random": randoms, "double": doubles}
+	parts := map[string]func(){"gemm": products, "pack": packs, "rows": rowMoves, "maps": maps, "reduce": reductions, "random": randoms, "double": doubles, "walk": walks}
 	emit, ok := parts[*part]
 	if !ok {
 		log.Fatalf("unknown part %q", *part)
