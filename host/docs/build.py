@@ -165,6 +165,14 @@ class Builder:
         text = "# Python\n\n[The package's guide](python-guide.md) says how it is used; here is each class and function.\n\n"
         self.write("reference/python.md", text + "\n\n".join(f"::: {m}" for m in modules) + "\n")
 
+    def notebooks(self) -> None:
+        """The notebooks, without outputs."""
+        for path in sorted((ROOT / "sdk" / "python" / "notebooks").glob("*.ipynb")):
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            parts = [("".join(c["source"]) if c["cell_type"] == "markdown" else "```python\n" + "".join(c["source"]) + "\n```") for c in cells]
+            where = f"[The notebook itself]({BLOB}sdk/python/notebooks/{path.name}) is run by a test."
+            self.write(f"how-to/notebook-{path.stem}.md", "\n\n".join([parts[0], where, *parts[1:]]) + "\n")
+
     def shim(self) -> None:
         """What lets the search work in files without a server; of npm, once a cache."""
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vaeguard-ci" / "docs-shim"
@@ -252,6 +260,7 @@ def main() -> None:
     b.commands()
     packages = b.go()
     b.python()
+    b.notebooks()
     b.shim()
     config = b.configure(kinds, packages)
     if b.faults:

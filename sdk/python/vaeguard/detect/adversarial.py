@@ -105,10 +105,9 @@ class AdversarialVAE(AdversarialDetector):
         dict(cov_diag=None) or dict(cov_full=None). optimizer: a name, one of Keras or torch. log_metric: a name, or a pair as alibi-detect
         has it. train: further keys of a spec's section train. A second fit goes on from the first.
         """
-        options.refuse(callbacks=callbacks, preprocess_fn=preprocess_fn, loss_fn=None if isinstance(loss_fn, str) else loss_fn)
         cov = options.covariance(cov_elbo or {"sim": 0.05})
-        loss: Any = {"adversarial": {"w_model": w_model, "w_recon": w_recon, "cov_elbo": cov}}
-        section = _section(loss_fn or loss, optimizer, epochs, batch_size, log_metric)
+        loss = {"adversarial": {"w_model": w_model, "w_recon": w_recon, "cov_elbo": cov}}
+        section = _section(_loss(loss_fn, loss), optimizer, epochs, batch_size, log_metric, callbacks, preprocess_fn)
         self._train(X, {**section, "elbo_reduction": "sum", **train}, verbose)
 
     def correct(
@@ -187,9 +186,8 @@ class AdversarialAE(AdversarialDetector):
         **train: Any,
     ) -> None:
         """Trains on the rows X. w_recon weighs the mean squared error. The rest is as AdversarialVAE.fit's."""
-        options.refuse(callbacks=callbacks, preprocess_fn=preprocess_fn, loss_fn=None if isinstance(loss_fn, str) else loss_fn)
-        loss: Any = {"adversarial": {"w_model": w_model, "w_recon": w_recon}}
-        section = _section(loss_fn or loss, optimizer, epochs, batch_size, log_metric)
+        loss = {"adversarial": {"w_model": w_model, "w_recon": w_recon}}
+        section = _section(_loss(loss_fn, loss), optimizer, epochs, batch_size, log_metric, callbacks, preprocess_fn)
         self._train(X, {**section, "recon": "mse", **train}, verbose)
 
     correct = AdversarialVAE.correct
@@ -253,11 +251,21 @@ class ModelDistillation(AdversarialDetector):
         **train: Any,
     ) -> None:
         """Trains the student on the classifier's answers to the rows X. The rest is as AdversarialVAE.fit's."""
-        options.refuse(callbacks=callbacks, preprocess_fn=preprocess_fn, loss_fn=loss_fn)
-        self._train(X, {**_section(None, optimizer, epochs, batch_size, log_metric), **train}, verbose)
+        options.refuse(loss_fn=loss_fn)
+        self._train(X, {**_section(None, optimizer, epochs, batch_size, log_metric, callbacks, preprocess_fn), **train}, verbose)
 
 
-def _section(loss: Any, optimizer: Any, epochs: int, batch_size: int, log_metric: Any) -> Dict[str, Any]:
+def _loss(given: Any, default: Mapping[str, Any]) -> Any:
+    """What loss_fn says: the name of one of vaeguard's losses, or the default."""
+    options.refuse(loss_fn=None if isinstance(given, str) else given)
+    return given or default
+
+
+def _section(
+    loss: Any, optimizer: Any, epochs: int, batch_size: int, log_metric: Any, callbacks: Any, preprocess_fn: Any
+) -> Dict[str, Any]:
+    """What the three fits have in common of the section train."""
+    options.refuse(callbacks=callbacks, preprocess_fn=preprocess_fn)
     return {
         "loss": loss,
         "optimizer": options.optimizer(optimizer),
