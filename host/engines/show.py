@@ -398,9 +398,8 @@ def ray(world, n, guard, out, workers, lose):
             writer.write_table(batch)
             at += batch.num_rows
             if lose and "lost" not in report and at * 4 >= n:
-                actors = sum("Guard" in command(p) or "MapWorker" in command(p) for p in descendants(os.getpid()))
                 cluster.remove_node(second, allow_graceful=False)
-                report["lost"] = f"a node removed after {at} rows, of {actors} actors"
+                report["lost"] = f"a node removed after {at:,} rows"
         writer.close()
         engine.shutdown()
     finally:

@@ -8,19 +8,16 @@
 package vaebeam
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
-	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/scoring"
 )
@@ -31,7 +28,7 @@ type Job struct {
 	Detector string // a folder, a run or a pack
 	Data     string // a file, a folder of images, or a pattern of files: in/*.parquet
 	Out      string // folder of the results, which `vaeguard merge` makes one table of
-	Shards   int    // number of parts, >= 1; a worker takes one at a time
+	Shards   int    // number of parts, >= 1
 
 	// Read says how rows are read; Stdin and Batches are not used.
 	Read host.ReadOptions
@@ -48,18 +45,20 @@ type Job struct {
 
 // Done is a shard whose results are in the folder.
 type Done struct {
-	Shard   int    // from 0
-	Before  bool   // an earlier attempt, or pipeline, had done it
-	Rows    int    // scored or not
-	Flagged int    // of them adversarial
-	Errors  int    // of them not scored
-	SHA256  string // of the results
+	Shard   int  // from 0
+	Before  bool // an earlier attempt, or pipeline, had done it
+	Rows    int  // scored or not
+	Flagged int  // of them adversarial
+	Errors  int  // of them not scored
+	// Restarts is how often the worker's plugin was started again since the shard
+	// before: what was lost in the middle.
+	Restarts int
+	SHA256   string // of the results
 }
 
 // Detect scores the rows of a job and gives a Done for each shard. A shard that a
 // runner tries again, or gives to two workers at once, has the same bytes, and one
-// that is done is not done again. The pipeline counts, in the namespace vaeguard,
-// rows, flagged, errors, and the restarts of plugins that were lost in the middle.
+// that is done is not done again.
 //
 // It panics with an error if the job lacks something, as Beam's own transforms do.
 func Detect(s beam.Scope, job Job) beam.PCollection {
@@ -95,17 +94,11 @@ func (j Job) Check() error {
 	return nil
 }
 
-// scoreFn scores a shard an element. An instance keeps its detector, and with it the
-// classifier's process, from element to element and bundle to bundle.
+// scoreFn scores a shard an element.
 type scoreFn struct {
 	Job string // in JSON: Beam has no schema for all that it holds
 
-	job                              Job
-	rows, flagged, errors, restarted beam.Counter
-
-	mu   sync.Mutex     // of what follows: an idle detector is closed beside the bundles
-	d    *host.Detector // nil: to be opened
-	idle *time.Timer
+	job Job
 }
 
 func init() {
@@ -115,76 +108,24 @@ func init() {
 
 // Setup reads the job.
 func (f *scoreFn) Setup() error {
-	count := func(name string) beam.Counter { return beam.NewCounter("vaeguard", name) }
-	f.rows, f.flagged, f.errors, f.restarted = count("rows"), count("flagged"), count("errors"), count("restarts")
 	return json.Unmarshal([]byte(f.Job), &f.job)
 }
 
 // ProcessElement scores one shard.
 func (f *scoreFn) ProcessElement(ctx context.Context, shard int) (_ Done, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.open(ctx); err != nil {
+	d, err := shared.take(ctx, f.Job, f.job)
+	if err != nil {
 		return Done{}, err
 	}
-	defer func() { err = errors.Join(err, f.release(err)) }()
-	before := f.d.Classifier.Restarts()
+	defer func() { err = errors.Join(err, shared.give(f.Job, d, err != nil)) }()
 	s := scoring.Shard{I: shard, N: f.job.Shards, Data: f.job.Data, Out: f.job.Out, Resume: true, Read: f.job.Read, Options: f.job.Score}
-	m, earlier, err := s.Run(ctx, f.d)
-	f.restarted.Inc(ctx, int64(f.d.Classifier.Restarts()-before))
+	m, before, err := s.Run(ctx, d.Detector)
+	restarts := shared.restarts(d)
 	if err != nil {
 		return Done{}, fmt.Errorf("shard %d of %d: %w", shard, f.job.Shards, err)
 	}
-	f.rows.Inc(ctx, int64(m.Tally.Rows))
-	f.flagged.Inc(ctx, int64(m.Tally.Flagged))
-	f.errors.Inc(ctx, int64(m.Tally.Errors))
-	return Done{Shard: shard, Before: earlier, Rows: m.Tally.Rows, Flagged: m.Tally.Flagged, Errors: m.Tally.Errors, SHA256: m.Output.SHA256}, nil
-}
-
-// open opens the detector unless it is; f is locked.
-func (f *scoreFn) open(ctx context.Context) error {
-	if f.idle != nil {
-		f.idle.Stop()
-	}
-	if f.d != nil {
-		return nil
-	}
-	d, err := host.OpenContext(ctx, f.job.Detector, builtin.Components(), host.OpenOptions{
-		Base: f.job.Base, Classifier: f.job.Classifier, AllowCommand: f.job.AllowCommand, AllowLock: f.job.AllowLock,
-	})
-	if err != nil {
-		return err
-	}
-	if d.State().Threshold == nil {
-		return errors.Join(fmt.Errorf("detector %s has no threshold: set one with vaeguard calibrate", f.job.Detector), d.Close())
-	}
-	f.d = d
-	return nil
-}
-
-// release leaves the detector open for the next element, for a while: Beam's worker
-// in Go drops an instance of a failed bundle, and at its end all of them, without
-// Teardown. f is locked.
-func (f *scoreFn) release(err error) error {
-	if err != nil {
-		return f.close()
-	}
-	f.idle = time.AfterFunc(cmp.Or(f.job.Idle, 10*time.Second), func() { _ = f.Teardown() })
-	return nil
-}
-
-func (f *scoreFn) close() error {
-	if f.d == nil {
-		return nil
-	}
-	d := f.d
-	f.d = nil
-	return d.Close()
-}
-
-// Teardown ends the classifier's process.
-func (f *scoreFn) Teardown() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.close()
+	return Done{
+		Shard: shard, Before: before, Rows: m.Tally.Rows, Flagged: m.Tally.Flagged, Errors: m.Tally.Errors,
+		Restarts: restarts, SHA256: m.Output.SHA256,
+	}, nil
 }

@@ -11,13 +11,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host"
@@ -140,30 +140,45 @@ func merged(t *testing.T, out string) []byte {
 	return b.Bytes()
 }
 
-// run runs the job on prism in this process. before is how many of its shards have
-// to be done before.
-func run(j vaebeam.Job, before int) (counters map[string]int64, err error) {
-	p, s := beam.NewPipelineWithRoot()
-	done := vaebeam.Detect(s, j)
-	passert.Count(s, done, "shards", j.Shards)
-	passert.Count(s, beam.ParDo(s, earlier, done), "done before", before)
-	r, err := beam.Run(context.Background(), "prism", p)
-	if err != nil {
-		return nil, err
-	}
-	counters = map[string]int64{}
-	for _, c := range r.Metrics().AllMetrics().Counters() {
-		counters[c.Name()] += c.Result()
-	}
-	return counters, nil
+// collected is what the pipeline that runs in this process gives.
+var collected struct {
+	sync.Mutex
+	done []vaebeam.Done
 }
 
-func init() { beam.RegisterFunction(earlier) }
+func init() { beam.RegisterFunction(collect) }
 
-func earlier(d vaebeam.Done, emit func(int)) {
-	if d.Before {
-		emit(d.Shard)
+func collect(d vaebeam.Done) {
+	collected.Lock()
+	defer collected.Unlock()
+	collected.done = append(collected.done, d)
+}
+
+// run runs the job on prism in this process, and sums what it gives. before is how
+// many shards were done before.
+func run(j vaebeam.Job) (sum vaebeam.Done, before int, err error) {
+	collected.Lock()
+	collected.done = nil
+	collected.Unlock()
+	p, s := beam.NewPipelineWithRoot()
+	beam.ParDo0(s, collect, vaebeam.Detect(s, j))
+	if _, err = beam.Run(context.Background(), "prism", p); err != nil {
+		return sum, 0, err
 	}
+	collected.Lock()
+	defer collected.Unlock()
+	seen := map[int]bool{}
+	for _, d := range collected.done {
+		seen[d.Shard] = true
+		sum.Rows, sum.Errors, sum.Restarts = sum.Rows+d.Rows, sum.Errors+d.Errors, sum.Restarts+d.Restarts
+		if d.Before {
+			before++
+		}
+	}
+	if len(seen) != j.Shards || len(collected.done) != j.Shards {
+		err = fmt.Errorf("%d of %d shards", len(seen), j.Shards)
+	}
+	return sum, before, err
 }
 
 // plugins are the processes of classifiers: children of the supervisors that this
@@ -241,16 +256,16 @@ func kill(t *testing.T, out string, stop <-chan struct{}) bool {
 }
 
 // killing runs the job while its plugins are killed.
-func killing(t *testing.T, j vaebeam.Job) (map[string]int64, error) {
+func killing(t *testing.T, j vaebeam.Job) (vaebeam.Done, error) {
 	t.Helper()
 	stop, killed := make(chan struct{}), make(chan bool)
 	go func() { killed <- kill(t, j.Out, stop) }()
-	counters, err := run(j, 0)
+	sum, _, err := run(j)
 	close(stop)
 	if !<-killed {
 		t.Fatalf("no plugin was killed: there was no shard under way; %v", err)
 	}
-	return counters, err
+	return sum, err
 }
 
 // TestPluginKilled runs eight shards on prism and kills the classifiers in the middle
@@ -260,18 +275,18 @@ func TestPluginKilled(t *testing.T) {
 	dir := trained(t, 3)
 	want := plain(t, dir, 3)
 	j := job(dir, "out", 8)
-	counters, err := killing(t, j)
+	sum, err := killing(t, j)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if counters["rows"] != rows || counters["restarts"] < 1 || counters["errors"] != 0 {
-		t.Errorf("counters %v, want %d rows and a restart", counters, rows)
+	if sum.Rows != rows || sum.Restarts < 1 || sum.Errors != 0 {
+		t.Errorf("%+v, want %d rows and a restart", sum, rows)
 	}
 	if got := merged(t, j.Out); !bytes.Equal(got, want) {
 		t.Errorf("%d bytes that differ from the %d of plain shards", len(got), len(want))
 	}
-	if counters, err = run(j, 8); err != nil || counters["rows"] != rows || counters["restarts"] != 0 {
-		t.Errorf("once more: %v, %v", counters, err)
+	if sum, before, err := run(j); err != nil || before != 8 || sum.Rows != rows {
+		t.Errorf("once more: %+v, %d were done, %v", sum, before, err)
 	}
 	gone(t)
 }
@@ -299,8 +314,8 @@ func TestBundleFailed(t *testing.T) {
 	if err != nil || len(before) == 4 {
 		t.Fatalf("%d shards are done, %v", len(before), err)
 	}
-	if _, err := run(j, len(before)); err != nil {
-		t.Fatal(err)
+	if _, n, err := run(j); err != nil || n != len(before) {
+		t.Fatalf("%d shards were done before, want %d: %v", n, len(before), err)
 	}
 	if got, want := merged(t, j.Out), plain(t, dir, 1); !bytes.Equal(got, want) {
 		t.Errorf("%d bytes that differ from the %d of one shard", len(got), len(want))

@@ -18,7 +18,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/x/beamx"
 
 	"github.com/vaeguard/vaeguard/builtin"
-	"github.com/vaeguard/vaeguard/host/engines/beam"
+	vaebeam "github.com/vaeguard/vaeguard/host/engines/beam"
 )
 
 func main() {
@@ -44,13 +44,10 @@ func main() {
 	defer stop()
 	p, s := beam.NewPipelineWithRoot()
 	vaebeam.Detect(s, job)
-	done, err := beamx.RunWithMetrics(ctx, p)
-	if err != nil {
+	if err := beamx.Run(ctx, p); err != nil {
 		fatal(err)
 	}
-	for _, c := range done.Metrics().AllMetrics().Counters() {
-		fmt.Printf("%s: %d\n", c.Name(), c.Result())
-	}
+	fmt.Printf("%d shards are in %s; vaeguard merge makes one table of them\n", job.Shards, job.Out)
 }
 
 func list(text string) []string {
