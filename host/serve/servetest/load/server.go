@@ -201,12 +201,12 @@ func engine(ctx context.Context, o options, row []int64) (float64, error) {
 		if err := os.WriteFile(file, npy(n, row), 0o600); err != nil {
 			return 0, err
 		}
-		cmd := exec.CommandContext(ctx, o.program, "detect", o.detector, "--data", file, "--format", "csv", "--out", filepath.Join(dir, "out.csv"))
+		cmd := exec.CommandContext(ctx, o.program, "detect", o.detector, "--data", file, "--out", filepath.Join(dir, "out.json"))
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
 			return 0, fmt.Errorf("detect: %w", err)
 		}
-		if err := os.Remove(filepath.Join(dir, "out.csv")); err != nil {
+		if err := os.Remove(filepath.Join(dir, "out.json")); err != nil {
 			return 0, err
 		}
 		took[i] = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
