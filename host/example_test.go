@@ -122,6 +122,7 @@ func ExampleSpec_Resolved() {
 	//   clean_limit: 0
 	//   adaptive_limit: 0
 	//   curve_rows: 0
+	//   certified_rows: 0
 	//   bootstrap: 0
 }
 
