@@ -115,7 +115,7 @@ func (c *coding) Forward(s *Second, x, noise *tensor.Tensor) {
 // between forward and backward.
 func (c *coding) Backward(dx *tensor.Tensor, d *Second, x, noise *tensor.Tensor) {
 	all := d.Rebuilt.N() / max(x.N(), 1)
-	c.each(nil, x, noise, func(lo, hi, from, to int, _, _ *tensor.Tensor) {
+	c.each(d.ctx, x, noise, func(lo, hi, from, to int, _, _ *tensor.Tensor) {
 		part := c.grad.Rows(0, (hi-lo)*(to-from))
 		for i := lo; i < hi; i++ {
 			copy(part.Rows((i-lo)*(to-from), part.N()).Data, d.Rebuilt.Rows(i*all+from, i*all+to).Data)

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -51,7 +52,7 @@ func TestVersionsBesideEachOther(t *testing.T) {
 	b := NewBoard(Options{})
 	scrape := func() string {
 		w := httptest.NewRecorder()
-		b.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		b.Metrics().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		return w.Body.String()
 	}
 	shown := func() View {

@@ -193,7 +193,7 @@ func engine(ctx context.Context, o options, row []int64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	const few, many = 500, 4500
 	var took [2]float64
 	for i, n := range []int{few, many} {
