@@ -137,13 +137,13 @@ func TestLeaves(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 3)
-	for range 3 { // one is asked about, two fill the queue
+	for k := range 3 { // one is asked about, then two fill the queue
 		go func(in *dataset.Data) {
 			_, err := g.Judge(ctx, judge.Request{Rows: in})
 			left <- err
 		}(rows(r, 1))
+		await(t, func() bool { c := g.Counters(); return c.Batching == 1 && c.Waiting == k })
 	}
-	await(t, func() bool { c := g.Counters(); return c.Waiting == 2 && c.Batching == 1 })
 	var full *judge.OverloadedError
 	began := time.Now()
 	if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 1)}); !errors.As(err, &full) || time.Since(began) > time.Second {
