@@ -3,7 +3,7 @@
 // in the worker. It is a module of its own, so that Beam is no dependency of
 // anything else.
 //
-// The program of a pipeline calls builtin.ServeIfPlugin before all else: classifiers
+// The program of a pipeline calls ServeIfPlugin before all else: classifiers
 // that ship with vaeguard run as that program once more.
 package vaebeam
 

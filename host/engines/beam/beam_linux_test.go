@@ -55,7 +55,7 @@ threshold: {fpr: 0.05}
 const rows = 24*1024 + 1
 
 func TestMain(m *testing.M) {
-	builtin.ServeIfPlugin()
+	vaebeam.ServeIfPlugin()
 	beam.Init()
 	os.Exit(m.Run())
 }

@@ -17,12 +17,11 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/x/beamx"
 
-	"github.com/vaeguard/vaeguard/builtin"
 	vaebeam "github.com/vaeguard/vaeguard/host/engines/beam"
 )
 
 func main() {
-	builtin.ServeIfPlugin()
+	vaebeam.ServeIfPlugin()
 	var job vaebeam.Job
 	flag.StringVar(&job.Detector, "detector", "", "detector: a folder, a run or a pack, as each worker sees it")
 	flag.StringVar(&job.Data, "data", "", "rows to score: a file, a folder of images, or a pattern of files")
