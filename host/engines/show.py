@@ -21,6 +21,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,26 @@ class World:
         if not os.path.exists(out):
             subprocess.run(["go", "build", "-C", os.path.join(HERE, "beam"), "-o", out, "./vaeguard-beam"], check=True)
         return out
+
+    def prism(self):
+        """Starts Beam's runner as a process of its own: where it takes jobs, and the process."""
+        program = self.path("prism")
+        if not os.path.exists(program):
+            subprocess.run(["go", "build", "-C", os.path.join(HERE, "beam"), "-o", program, "github.com/apache/beam/sdks/v2/go/cmd/prism"], check=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        runner = subprocess.Popen(
+            [program, "-job_port", str(port), "-serve_http=false", "-log_level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return f"127.0.0.1:{port}", runner
+            except OSError:
+                time.sleep(0.1)
+        runner.kill()
+        raise SystemExit("prism does not listen")
 
     def guard(self, kind):
         """The pack of a detector, and the digest of the command that it may start."""
@@ -229,23 +250,29 @@ class World:
 
 
 class Cost:
-    """Processor time in seconds and peak memory of the descendants of this process, from now until stop."""
+    """Processor time in seconds and peak memory of the descendants of this process, but for one, from now until stop."""
 
-    def __init__(self):
+    def __init__(self, apart=None):
+        self._apart = apart
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # orphans come to this process: PR_SET_CHILD_SUBREAPER
         self._tick = os.sysconf("SC_CLK_TCK")
         self._seen, self._over = {}, threading.Event()
+        self._before = {(pid, fields[19]): self._used(fields) for pid, fields in descendants(os.getpid()).items()}
         self.memory = 0  # of all at once
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
+    def _used(self, fields):
+        return (int(fields[11]) + int(fields[12])) / self._tick
+
     def _sample(self):
         rounds = 0
         while not self._over.wait(0.2):
             alive = descendants(os.getpid())
+            alive.pop(self._apart, None)
             for pid, fields in alive.items():
-                self._seen[pid, fields[19]] = (int(fields[11]) + int(fields[12])) / self._tick
+                self._seen[pid, fields[19]] = self._used(fields)
             rounds += 1
             if rounds % 5 == 1:
                 self.memory = max(self.memory, sum(map(pss, alive)))
@@ -253,7 +280,8 @@ class Cost:
     def stop(self):
         self._over.set()
         self._thread.join()
-        return {"cpu": round(sum(self._seen.values()), 2), "wall": round(time.monotonic() - self._began, 2), "memory": self.memory}
+        used = sum(self._seen.values()) - sum(self._before.get(of, 0) for of in self._seen)
+        return {"cpu": round(used, 2), "wall": round(time.monotonic() - self._began, 2), "memory": self.memory}
 
 
 def stats():
@@ -298,9 +326,9 @@ def pss(pid):
         return 0
 
 
-def measured(command, **more):
-    """What a command costs; it has to succeed."""
-    cost = Cost()
+def measured(command, apart=None, **more):
+    """What a command costs, without the process apart; it has to succeed."""
+    cost = Cost(apart)
     with tempfile.TemporaryFile("w+") as log:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True, **more)
         out = cost.stop()
@@ -452,7 +480,16 @@ def engine(world, name, n, guard, workers, lose=False):
         cost, _ = measured(command)
     elif name == "beam":
         beam, (pack, _) = world.beam(), world.guard(guard)
-        cost, _ = measured([beam, "-detector", pack, "-data", world.rows(n), "-out", out, "-shards", "8", "-keep", "row"])
+        where, runner = world.prism()
+        try:
+            line = [beam, "-runner", "universal", "-endpoint", where, "-environment_type", "LOOPBACK"]
+            line += ["-detector", pack, "-data", world.rows(n), "-out", out, "-shards", "8", "-keep", "row"]
+            cost, _ = measured(line, apart=runner.pid)
+            used = stats()[runner.pid]
+            cost["runner"] = (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
+        finally:
+            runner.kill()
+            runner.wait()
         subprocess.run([world.binary, "merge", out, "--out", world.path("merged.parquet")], check=True, stdout=subprocess.DEVNULL)
         out = world.path("merged.parquet")
     elif name == "shards":
@@ -509,8 +546,9 @@ def keep(world, section, *results):
 RUN = ("engine", "kind", "guard", "workers", "rows")
 
 
-def memory(world, most):
-    for kind, guard in (("images", "tiny"), ("table", "table")):
+def memory(world, most, kinds):
+    for kind in kinds:
+        guard = {"images": "tiny", "table": "table"}[kind]
         for n in (10**5, 10**6, 10**7):
             if n <= most:
                 line, _ = world.detect(n, kind, guard)
@@ -560,7 +598,7 @@ def table(world):
     ]
     lines += [
         "",
-        "; ".join(hours) + f". A row's share is the difference of {alone[2]:,} and {alone[3]:,} rows.",
+        "; ".join(hours) + f". A row's share is the difference of two runs, of {alone[2]:,} and {alone[3]:,} rows for `detect`.",
         "",
         "| rows of one process | peak memory, MiB | CPU seconds |",
         "|---|---|---|",
@@ -604,6 +642,7 @@ def main():
     p.add_argument("--figures", default=os.path.join(HERE, "figures.json"), help="where figures are kept")
     p.add_argument("--out", help="with run: folder of the verdicts")
     p.add_argument("--lose", action="store_true", help="with run: a part of the engine")
+    p.add_argument("--kinds", help="with memory", default="images,table")
     p.add_argument("--engines", help="with costs", default="detect,shards,pipe,beam,spark,ray")
     o = p.parse_args()
     world = World(o.dir, o.binary)
@@ -616,7 +655,7 @@ def main():
             raise SystemExit("nothing was lost in the middle: take more rows")
         keep(world, "lost", done)
     elif o.what == "memory":
-        memory(world, o.rows or 10**7)
+        memory(world, o.rows or 10**7, o.kinds.split(","))
     elif o.what == "costs":
         costs(world, (o.rows or 10**5) // 10, o.rows or 10**5, o.engines.split(","), o.workers)
     else:
