@@ -128,12 +128,16 @@ class World:
         """Starts Beam's runner as a process of its own: where it takes jobs, and the process."""
         program = self.path("prism")
         if not os.path.exists(program):
-            subprocess.run(["go", "build", "-C", os.path.join(HERE, "beam"), "-o", program, "github.com/apache/beam/sdks/v2/go/cmd/prism"], check=True)
+            subprocess.run(
+                ["go", "build", "-C", os.path.join(HERE, "beam"), "-o", program, "github.com/apache/beam/sdks/v2/go/cmd/prism"], check=True
+            )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         runner = subprocess.Popen(
-            [program, "-job_port", str(port), "-serve_http=false", "-log_level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [program, "-job_port", str(port), "-serve_http=false", "-log_level", "error"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         for _ in range(100):
             try:
