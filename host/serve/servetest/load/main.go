@@ -6,7 +6,7 @@
 // It starts the server, asks it over HTTP in binary tensors, and prints Markdown: latency of one
 // client; rows a second, latencies and rows a batch of many clients, and what a row costs of
 // processor time (the server's and the plugin's) beside what it costs `vaeguard detect`; a steady
-// load of 70 % for -steady (10m; 1h for the hour), with memory, goroutines and descriptors before and
+// load of 70 % (-share) for -steady (10m; 1h for the hour), with memory, goroutines and descriptors before and
 // after; ten times what the server can do, and what becomes of it. On Linux alone: it reads
 // /proc.
 package main
@@ -28,10 +28,14 @@ func main() {
 	flag.StringVar(&o.detector, "detector", "", "the detector to serve: a folder, a run or a pack")
 	flag.DurationVar(&o.phase, "phase", 20*time.Second, "of each throughput and of the overload")
 	flag.DurationVar(&o.steady, "steady", 10*time.Minute, "of the steady load; 0s: none")
+	flag.Float64Var(&o.share, "share", 0.7, "of the throughput that the steady load is")
 	flag.IntVar(&o.clients, "clients", 64, "that ask at once")
 	flag.Parse()
 	if o.detector == "" || flag.NArg() > 0 {
 		log.Fatal("want -detector, and no arguments")
+	}
+	if !(o.share > 0 && o.share <= 1) {
+		log.Fatalf("-share %v: want more than 0 and at most 1", o.share)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -44,6 +48,7 @@ func main() {
 type options struct {
 	program, detector string
 	phase, steady     time.Duration
+	share             float64
 	clients           int
 }
 
@@ -85,7 +90,7 @@ func run(ctx context.Context, o options) (err error) {
 		if err != nil {
 			return err
 		}
-		r, err := s.open(ctx, 0.7*most.rate, o.steady, 0)
+		r, err := s.open(ctx, o.share*most.rate, o.steady, 0)
 		if err != nil {
 			return err
 		}
@@ -93,7 +98,7 @@ func run(ctx context.Context, o options) (err error) {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("\n%v at 70 %%, %.0f rows/s: p50 %s, p99 %s ms, %.1f times that of one client; %d of %d refused, %d failed.\n", o.steady, 0.7*most.rate, ms(r.at(.5)), ms(r.at(.99)),
+		fmt.Printf("\n%v at %.0f %%, %.0f rows/s: p50 %s, p99 %s ms, %.1f times that of one client; %d of %d refused, %d failed.\n", o.steady, 100*o.share, o.share*most.rate, ms(r.at(.5)), ms(r.at(.99)),
 			r.at(.99).Seconds()/quiet.at(.99).Seconds(), len(r.refused), r.sent, r.failed)
 		fmt.Printf("Memory %.0f MiB before, %.0f after; goroutines %.0f, %.0f; descriptors %.0f, %.0f.\n", before.memory/(1<<20), after.memory/(1<<20), before.goroutines, after.goroutines, before.files, after.files)
 	}
