@@ -41,7 +41,7 @@ var floors = []floor{
 	{"classifiers that are networks", "builtin/classifiers/mlp builtin/classifiers/cnn"},
 	{"the classifiers that ship", "builtin/classifiers"},
 	{"the box", "builtin"},
-	{"programs", "host/cmd/vaeguard host/cli/clitest host/docs builtin/datasets/gen plugins/classifier-mlp plugins/classifier-cnn plugins/classifier-onnx plugins/classifier-oip host/serve/deploy/image host/serve/servetest/load " +
+	{"programs", "host/cmd/vaeguard host/cli/clitest host/docs host/evaluate/outside builtin/datasets/gen plugins/classifier-mlp plugins/classifier-cnn plugins/classifier-onnx plugins/classifier-oip host/serve/deploy/image host/serve/servetest/load " +
 		"examples examples/embed examples/quickstart examples/model-server examples/own-attack examples/own-layer examples/own-method examples/own-verb examples/own-format examples/table sdk/python"},
 }
 
