@@ -116,7 +116,9 @@ func (r *arrowRecords) sizes() error {
 	if err != nil && !isEOF(err) {
 		return err
 	}
-	r.pending = slices.Clone(first)
+	if err == nil {
+		r.pending = append([]arrow.Cell{}, first...) // none of an empty list are a row too
+	}
 	for i, c := range r.table.Columns() {
 		if !c.List || c.Reject != "" || r.columns[i].Size > 0 {
 			continue

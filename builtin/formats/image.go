@@ -8,7 +8,6 @@ import (
 	"io"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/picture"
@@ -98,7 +97,13 @@ func (r *imageRows) notice(n int, some []string, one, many string) {
 	if n == 0 {
 		return
 	}
-	names := strings.Join(some[:min(len(some), told)], ", ")
+	names := ""
+	for i, name := range some[:min(len(some), told)] {
+		if i > 0 {
+			names += ", "
+		}
+		names += dataset.Shown(name)
+	}
 	if n > told {
 		names += ", …"
 	}
@@ -153,19 +158,16 @@ func (r *imageRows) failed(file string, err error) error {
 	if r.single {
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
-	return fmt.Errorf("%s: %s: %w", r.name, file, err)
+	return fmt.Errorf("%s: %s: %w", r.name, dataset.Shown(file), err)
 }
 
 func (r *imageRows) Next(dst []float32) error {
-	m, err := r.decode()
+	m, err := r.decode(r.fits)
 	if err != nil {
 		return err
 	}
-	if m.H != r.shape[0] || m.W != r.shape[1] {
-		return r.bad(fmt.Errorf("%d×%d×%d, the rows are %v: data.prepare: resize makes them equal", m.H, m.W, m.C, r.shape))
-	}
-	if m.C > r.shape[2] {
-		return r.bad(fmt.Errorf("%d×%d×%d, the rows are %v: data.prepare: color makes them equal", m.H, m.W, m.C, r.shape))
+	if err := r.fits(m.H, m.W, m.C); err != nil {
+		return r.bad(err)
 	}
 	if m.C < r.shape[2] {
 		picture.RGB(&picture.Image{Pix: dst}, m)
@@ -176,15 +178,27 @@ func (r *imageRows) Next(dst []float32) error {
 }
 
 func (r *imageRows) NextImage() (data []float32, shape [3]int, err error) {
-	m, err := r.decode()
+	m, err := r.decode(nil)
 	if err != nil {
 		return nil, shape, err
 	}
 	return m.Pix, [3]int{m.H, m.W, m.C}, nil
 }
 
-// decode decodes the next file.
-func (r *imageRows) decode() (*picture.Image, error) {
+// fits refuses pictures of another size than that of the rows.
+func (r *imageRows) fits(h, w, c int) error {
+	if h != r.shape[0] || w != r.shape[1] {
+		return fmt.Errorf("%d×%d×%d, the rows are %v: data.prepare: resize makes them equal", h, w, c, r.shape)
+	}
+	if c > r.shape[2] {
+		return fmt.Errorf("%d×%d×%d, the rows are %v: data.prepare: color makes them equal", h, w, c, r.shape)
+	}
+	return nil
+}
+
+// decode decodes the next file. What its header says goes to fits first, if there is
+// one: pixels that are not wanted take no memory.
+func (r *imageRows) decode(fits func(h, w, c int) error) (*picture.Image, error) {
 	if r.at == len(r.files) {
 		return nil, io.EOF
 	}
@@ -195,6 +209,15 @@ func (r *imageRows) decode() (*picture.Image, error) {
 	}
 	sum := sha256.Sum256(b)
 	r.digest = append(r.digest, dataset.Part{Digest: hex.EncodeToString(sum[:]), Rows: 1})
+	if fits != nil {
+		h, w, c, err := picture.Measure(b)
+		if err == nil {
+			err = fits(h, w, c)
+		}
+		if err != nil {
+			return nil, r.bad(err)
+		}
+	}
 	m, err := picture.Decode(b)
 	if err != nil {
 		return nil, r.bad(err)
@@ -205,7 +228,7 @@ func (r *imageRows) decode() (*picture.Image, error) {
 // bad is the fault of the row that was read last.
 func (r *imageRows) bad(err error) error {
 	if !r.single {
-		err = fmt.Errorf("%s: %w", r.files[r.at-1], err)
+		err = fmt.Errorf("%s: %w", dataset.Shown(r.files[r.at-1]), err)
 	}
 	return &dataset.RowError{Source: r.name, Row: r.at - 1, Err: err}
 }

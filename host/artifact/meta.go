@@ -14,6 +14,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // FormatVersion is the version of the folder that this program writes. It reads
@@ -223,7 +224,27 @@ func parseMeta(b []byte) (Meta, error) {
 	if !bytes.Equal(again, b) {
 		return m, fmt.Errorf("%s was edited: it does not have its own digest", MetaFile)
 	}
-	return m, nil
+	return m, m.plain()
+}
+
+// plain refuses texts that order a terminal, or begin a line of their own, where they
+// are printed. No classifier's are so: what a plugin says of itself is held to the same.
+func (m Meta) plain() error {
+	texts := append([]string{m.Classifier.Name, m.Classifier.Version, m.Classifier.Digest, m.Classifier.Output, m.Classifier.Lent}, m.Classifier.Labels...)
+	if t := m.Training; t != nil {
+		texts = append(texts, t.Loss, t.Optimizer, t.Schedule)
+	}
+	for _, about := range []map[string]string{m.Data, m.Versions} {
+		for k, v := range about {
+			texts = append(texts, k, v)
+		}
+	}
+	for _, s := range texts {
+		if len(s) > wire.MaxText || !wire.Plain(s) {
+			return fmt.Errorf("%s: %q is no name: want at most %d bytes of printed text", MetaFile, wire.Text(s, 200), wire.MaxText)
+		}
+	}
+	return nil
 }
 
 func digest(b []byte) string {

@@ -219,9 +219,18 @@ func (a *app) progress() *progress {
 	return a.bar
 }
 
-// errorText is what a user reads: several faults, one per line.
+// errorText is what a user reads: several faults, one per line. What an error quotes of
+// files is escaped where it was quoted; what was forgotten there orders nothing here.
 func errorText(err error) string {
-	text := err.Error()
+	const mostLines = 1000
+	lines := strings.Split(err.Error(), "\n")
+	if n := len(lines); n > mostLines {
+		lines = append(lines[:mostLines:mostLines], fmt.Sprintf("and %d lines more", n-mostLines))
+	}
+	for i, l := range lines {
+		lines[i] = printable(l)
+	}
+	text := strings.Join(lines, "\n")
 	if !strings.Contains(text, "\n") && exitCode(err) != ExitGate {
 		return "vaeguard: " + text
 	}

@@ -48,7 +48,7 @@ func (f *dataFlags) options(a *app) (host.ReadOptions, error) {
 // notices tells what a reader of rows has to say.
 func (a *app) notices(lines []string) {
 	for _, l := range lines {
-		_, _ = fmt.Fprintln(a.progress(), "notice: "+l)
+		_, _ = fmt.Fprintln(a.progress(), "notice: "+printable(l))
 	}
 }
 

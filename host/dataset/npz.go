@@ -104,7 +104,7 @@ func (z *NPZ) Only(key string) (string, error) {
 	case len(keys) == 1:
 		return keys[0], nil
 	}
-	return "", fmt.Errorf("%s: no array x; name one of %s", z.name, strings.Join(keys, ", "))
+	return "", fmt.Errorf("%s: no array x; name one of %s", z.name, list(keys))
 }
 
 // Open is the content of the array of that name.
@@ -130,7 +130,7 @@ func (z *NPZ) Open(key string) (*Content, error) {
 			most: int64(f.UncompressedSize64), closer: []io.Closer{r},
 		}, nil
 	}
-	return nil, fmt.Errorf("%s: no array %q; it has %s", z.name, key, strings.Join(z.Keys(), ", "))
+	return nil, fmt.Errorf("%s: no array %q; it has %s", z.name, key, list(z.Keys()))
 }
 
 // Array reads the array of that name whole.

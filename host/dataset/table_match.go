@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/vaeguard/vaeguard/host/registry"
 )
@@ -111,10 +112,31 @@ func (t *table) wanted(name string) bool {
 // list writes names, many of them cut short.
 func list(names []string) string {
 	const most = 20
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	shown := make([]string, min(len(names), most))
+	for i := range shown {
+		shown[i] = Shown(names[i])
 	}
-	return strings.Join(names, ", ")
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(shown, ", "), len(names)-most)
+	}
+	return strings.Join(shown, ", ")
+}
+
+// Shown is a name of a file's as it stands in a message: as it is, or where it holds
+// what is not printed in quotes, and cut where it is long.
+func Shown(name string) string {
+	const most = 200
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	if quoted := strconv.Quote(name); len(quoted) != len(name)+2 {
+		for _, r := range name {
+			if !strconv.IsPrint(r) || r == utf8.RuneError {
+				return quoted
+			}
+		}
+	}
+	return name
 }
 
 // column names the column of a cell for errors.

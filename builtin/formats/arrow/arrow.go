@@ -19,9 +19,8 @@ const (
 	maxMetadata = 16 << 20
 	// maxBatch bounds the bytes of one batch, also unpacked.
 	maxBatch = 4 << 30
-	// A file of n bytes unpacks to at most spare + ratio·n: columns of one value
-	// again and again are packed that much.
-	spare, ratio = 64 << 20, 4096
+	// A batch of a file of n bytes unpacks to at most spare + ratio·n bytes.
+	spare, ratio = 128 << 20, 64
 	// maxRows bounds the rows of one batch: a column of nulls claims as many as it
 	// likes in no bytes.
 	maxRows = 1 << 24
@@ -60,6 +59,7 @@ type Table struct {
 	at      int64 // next row of batch
 	number  int   // of batches read
 	cells   []Cell
+	visited int // values and lists of the row at hand
 	ended   bool
 	memory  *allocator
 }
@@ -132,13 +132,15 @@ func (t *Table) Next() (cells []Cell, err error) {
 		t.batch = nil
 		return nil, ErrBatchEnd
 	}
-	t.cells = t.cells[:0]
+	t.cells, t.visited = t.cells[:0], 0
 	for i := range t.columns {
 		if t.columns[i].Reject != "" {
 			t.cells = append(t.cells, Cell{Column: i, Null: true})
 			continue
 		}
-		t.add(i, t.batch.Column(i), int(t.at))
+		if err := t.add(i, t.batch.Column(i), int(t.at)); err != nil {
+			return nil, err
+		}
 	}
 	t.at++
 	return t.cells, nil
@@ -213,7 +215,7 @@ type allocator struct{ used, most int64 }
 
 func (a *allocator) claim(n int) {
 	if n < 0 || a.used > a.most-int64(n) {
-		panic(fmt.Sprintf("%d bytes more for one batch, want at most %d", n, a.most))
+		panic(fmt.Sprintf("%d bytes more for one batch, want at most %d: write smaller ones", n, a.most))
 	}
 	a.used += int64(n)
 }

@@ -21,7 +21,7 @@ type Cell struct {
 // maxScale bounds the digits behind a decimal point.
 const maxScale = 76
 
-// maxValues bounds the values of one list.
+// maxValues bounds the values of one list, and of one row.
 const maxValues = 1 << 22
 
 // describe says what a field holds.
@@ -109,8 +109,12 @@ func (c *Column) take(t arrow.DataType) string {
 	return ""
 }
 
-// add appends the cells of one value of a column.
-func (t *Table) add(column int, a arrow.Array, i int) {
+// add appends the cells of one value of a column. Lists may share their values, and
+// those of nulls take no bytes: what a row holds is bounded here.
+func (t *Table) add(column int, a arrow.Array, i int) error {
+	if t.visited++; t.visited > 2*maxValues {
+		return errRow
+	}
 	c := Cell{Column: column}
 	if a.IsNull(i) {
 		c.Null = true
@@ -118,24 +122,30 @@ func (t *Table) add(column int, a arrow.Array, i int) {
 		if l, ok := a.DataType().(*arrow.FixedSizeListType); ok && !t.columns[column].List {
 			n = width(l)
 		}
+		if n > maxValues-len(t.cells) {
+			return errRow
+		}
 		for range n {
 			t.cells = append(t.cells, c)
 		}
-		return
+		return nil
 	}
 	switch a := a.(type) {
 	case *array.Dictionary:
-		t.add(column, a.Dictionary(), a.GetValueIndex(i))
-		return
+		return t.add(column, a.Dictionary(), a.GetValueIndex(i))
 	case array.ExtensionArray:
-		t.add(column, a.Storage(), i)
-		return
+		return t.add(column, a.Storage(), i)
 	case array.ListLike:
 		from, to := a.ValueOffsets(i)
-		for k := from; k < to; k++ {
-			t.add(column, a.ListValues(), int(k))
+		if to-from > 2*maxValues-int64(t.visited) {
+			return errRow
 		}
-		return
+		for k := from; k < to; k++ {
+			if err := t.add(column, a.ListValues(), int(k)); err != nil {
+				return err
+			}
+		}
+		return nil
 	case *array.Boolean:
 		if a.Value(i) {
 			c.Number = 1
@@ -172,11 +182,14 @@ func (t *Table) add(column int, a arrow.Array, i int) {
 		c.Text = a.Value(i)
 	case interface{ Value(i int) []byte }:
 		if t.columns[column].Bytes {
+			if len(a.Value(i)) > maxValues-len(t.cells) {
+				return errRow
+			}
 			for _, b := range a.Value(i) {
 				c.Number = float64(b)
 				t.cells = append(t.cells, c)
 			}
-			return
+			return nil
 		}
 		c.Text = string(a.Value(i))
 	case *array.Decimal32:
@@ -190,8 +203,14 @@ func (t *Table) add(column int, a arrow.Array, i int) {
 	default:
 		c.Null = true
 	}
+	if len(t.cells) == maxValues {
+		return errRow
+	}
 	t.cells = append(t.cells, c)
+	return nil
 }
+
+var errRow = fmt.Errorf("a row of more than %d values", maxValues)
 
 func scale(a arrow.Array) int32 { return a.DataType().(arrow.DecimalType).GetScale() }
 

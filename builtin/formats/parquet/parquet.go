@@ -11,12 +11,15 @@ import (
 	"strings"
 
 	pq "github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
 
 const (
 	// maxColumns bounds the leaf columns of a table.
 	maxColumns = 1 << 16
+	// maxDepth bounds how deep columns stand in each other.
+	maxDepth = 64
 	// maxFooter bounds the metadata in bytes.
 	maxFooter = 64 << 20
 	// batch is the number of rows decoded at a time.
@@ -53,7 +56,8 @@ type Table struct {
 	file     io.ReaderAt
 	size     int64
 	meta     []format.RowGroup // of groups
-	groups   []pq.RowGroup     // that are not read yet
+	leaves   []leaf
+	groups   []pq.RowGroup // that are not read yet
 	rows     pq.Rows
 	n        int64
 	given    int64 // rows that Next gave, and those of skipped groups
@@ -87,11 +91,12 @@ func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 		t.metadata[kv.Key] = kv.Value
 	}
 	for _, p := range paths {
-		leaf, ok := schema.Lookup(p...)
+		l, ok := schema.Lookup(p...)
 		if !ok {
 			return nil, errors.New("inconsistent schema")
 		}
-		t.columns = append(t.columns, describe(p, leaf))
+		t.columns = append(t.columns, describe(p, l))
+		t.leaves = append(t.leaves, leaf{l.MaxRepetitionLevel, l.MaxDefinitionLevel})
 	}
 	markHalves(t.columns, f.Metadata().Schema)
 	total := int64(0)
@@ -108,8 +113,8 @@ func Open(r io.ReaderAt, size int64) (t *Table, err error) {
 	return t, nil
 }
 
-// checkFooter holds the footer's length, the last thing but the magic number,
-// against the file: the decoder claims memory for it first.
+// checkFooter holds the footer, the last thing but its length and the magic number,
+// against the file: the decoder claims memory for what it says first.
 func checkFooter(r io.ReaderAt, size int64) error {
 	const magic = "PAR1"
 	var tail [8]byte
@@ -122,8 +127,65 @@ func checkFooter(r io.ReaderAt, size int64) error {
 	if string(tail[4:]) != magic {
 		return errors.New("not a Parquet file, or a truncated one")
 	}
-	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > size-12 || n > maxFooter {
+	n := int64(binary.LittleEndian.Uint32(tail[:]))
+	if n > size-12 || n > maxFooter {
 		return fmt.Errorf("the footer claims %d bytes of %d", n, size)
+	}
+	b := make([]byte, n)
+	if _, err := r.ReadAt(b, size-8-n); err != nil {
+		return err
+	}
+	if _, err := thriftSize(b); err != nil {
+		return fmt.Errorf("the footer: %w", err)
+	}
+	var m format.FileMetaData
+	if err := thrift.NewDecoder((&thrift.CompactProtocol{}).NewReaderFromBytes(b)).Decode(&m); err != nil {
+		return fmt.Errorf("reading parquet file metadata: %w", err)
+	}
+	return checkSchema(&m)
+}
+
+// checkSchema holds that the schema's elements are one tree, not deeper than maxDepth,
+// and that each row group has a chunk for each of its leaves.
+func checkSchema(m *format.FileMetaData) error {
+	if len(m.Schema) == 0 {
+		return errors.New("no columns")
+	}
+	var open []int32 // children that each element above still wants
+	leaves := 0
+	for i, e := range m.Schema {
+		if i > 0 {
+			if len(open) == 0 {
+				return errors.New("the schema has columns that belong to none")
+			}
+			open[len(open)-1]--
+		}
+		n := int32(0)
+		if e.NumChildren.Valid {
+			n = e.NumChildren.V
+		}
+		if n < 0 || int(n) > len(m.Schema)-i-1 {
+			return fmt.Errorf("column %.100q claims %d columns within, %d follow", e.Name, n, len(m.Schema)-i-1)
+		}
+		if n > 0 {
+			if len(open) > maxDepth {
+				return fmt.Errorf("columns nested more than %d deep", maxDepth)
+			}
+			open = append(open, n)
+		} else if leaves++; leaves > maxColumns {
+			return fmt.Errorf("more than %d columns", maxColumns)
+		}
+		for len(open) > 0 && open[len(open)-1] == 0 {
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		return errors.New("the schema is cut short")
+	}
+	for i, g := range m.RowGroups {
+		if len(g.Columns) != leaves {
+			return fmt.Errorf("row group %d has %d columns, the schema %d", i, len(g.Columns), leaves)
+		}
 	}
 	return nil
 }
@@ -264,9 +326,11 @@ func (t *Table) fill() error {
 		if len(t.groups) == 0 {
 			return io.EOF
 		}
-		if err := checkPages(t.file, t.size, &t.meta[0]); err != nil {
+		longest, err := checkPages(t.file, t.size, &t.meta[0], t.leaves)
+		if err != nil {
 			return err
 		}
+		t.buf = t.buf[:max(1, min(batch, maxRow/max(longest, 1)))]
 		t.rows, t.left = t.groups[0].Rows(), t.groups[0].NumRows()
 		t.groups, t.meta = t.groups[1:], t.meta[1:]
 	}
@@ -326,6 +390,6 @@ func (t *Table) Close() (err error) {
 // recovered turns a panic of the decoder over a corrupt file into an error.
 func recovered(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("corrupt file: %v", p)
+		*err = fmt.Errorf("corrupt file: %.200v", p)
 	}
 }

@@ -5,17 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"image"
 	"image/png"
 	"io"
 	"os"
-	"path/filepath"
-	"testing"
-
-	"github.com/vaeguard/vaeguard/builtin"
-	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 const sound = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }"
@@ -67,6 +62,41 @@ func packed(data []byte, zeros int64) []byte {
 	return b.Bytes()
 }
 
+// members is a .zip of n empty files.
+func members(n int) []byte {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for i := range n {
+		if _, err := z.CreateHeader(&zip.FileHeader{Name: fmt.Sprintf("%d.npy", i)}); err != nil {
+			panic(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// zipped is a .zip of one array followed by zeros.
+func zipped(data []byte, zeros int64) []byte {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create("x.npy")
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		_, err = io.CopyN(w, nothing{}, zeros)
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
 // nothing reads as zeros without end.
 type nothing struct{}
 
@@ -77,17 +107,9 @@ func (nothing) Read(b []byte) (int, error) {
 
 // hostileArrays are files of numbers.
 func hostileArrays() []hostile {
-	read := func(name string, data []byte) func(*testing.T) error {
-		return func(t *testing.T) error {
-			_, err := dataset.Read(put(t, name, data), builtin.Components().Formats, dataset.StreamOptions{})
-			return err
-		}
-	}
-	key := func(key string, data []byte, example tensor.Shape) func(*testing.T) error {
-		return func(t *testing.T) error {
-			_, err := dataset.Read(put(t, "adv.npz", data)+":"+key, builtin.Components().Formats, dataset.StreamOptions{Example: example})
-			return err
-		}
+	read := func(name string, data []byte) met { return file(name, data, 1, "read", "rows", name) }
+	key := func(key string, data []byte, reader string) met {
+		return file("adv.npz", data, 1, "read", reader, "adv.npz:"+key)
 	}
 	good := npyOf(sound, 16)
 	nan := npyOf(sound, 16)
@@ -126,12 +148,14 @@ func hostileArrays() []hostile {
 		{"npz", "not a zip", read("x.npz", good), "not a valid zip"},
 		{"npz", "truncated", read("x.npz", zipOf(x(zip.FileHeader{}), good)[:60]), "not a valid zip"},
 		{"npz", "bomb: 64 GiB in one byte", read("x.npz", zipOf(x(zip.FileHeader{Method: zip.Deflate, UncompressedSize64: 1 << 36}), []byte{0})), "claims to unpack 68719476736 bytes from 1: refused"},
+		{"npz", "100,000 members", read("x.npz", members(100_000)), "x.npz"},
+		{"npz", "bomb: 200 MB of a kilobyte", read("x.npz", zipped(npyOf("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 99), }", 99*8), 200<<20)), "x.npz"},
 		{"npz", "checksum that does not fit", read("x.npz", zipOf(x(zip.FileHeader{CRC32: 1}), good)), "checksum"},
-		{"npz", "member named ../../x.npy", key("x", zipOf(zip.FileHeader{Name: "../../x.npy"}, good), nil), `no array "x"; it has ../../x`},
+		{"npz", "member named ../../x.npy", key("x", zipOf(zip.FileHeader{Name: "../../x.npy"}, good), "rows"), `no array "x"; it has ../../x`},
 		{"npz", "unknown compression", read("x.npz", zipOf(x(zip.FileHeader{Method: 12}), good)), "compression method 12"},
 		{"npz", "member that is no array", read("x.npz", zipOf(x(zip.FileHeader{}), []byte("cos\nsystem\n(S'id'\ntR."))), "not a .npy"},
-		{"adv.npz", "key that is not there", key("x_advv", zipOf(x(zip.FileHeader{}), good), nil), `no array "x_advv"; it has x`},
-		{"adv.npz", "rows of another classifier", key("x", zipOf(x(zip.FileHeader{}), good), tensor.Shape{64}), "examples are 2, want 64"},
+		{"npz", "key that is not there", key("x_advv", zipOf(x(zip.FileHeader{}), good), "rows"), `no array "x_advv"; it has x`},
+		{"npz", "rows of another classifier", key("x", zipOf(x(zip.FileHeader{}), good), "digits"), "examples are 2, want 64"},
 		{"parquet", "truncated", read("x.parquet", table[:len(table)-1]), "not a Parquet file"},
 		{"parquet", "trailing bytes", read("x.parquet", append(bytes.Clone(table), 0)), "not a Parquet file"},
 		{"parquet", "footer of 2 GiB", read("x.parquet", footer), "the footer claims 2147483648 bytes"},
@@ -147,21 +171,12 @@ func hostileArrays() []hostile {
 
 // hostileImages are folders of images.
 func hostileImages() []hostile {
-	read := func(files map[string][]byte) func(*testing.T) error {
-		return func(t *testing.T) error {
-			dir := t.TempDir()
-			for name, data := range files {
-				path := filepath.Join(dir, name)
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, data, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			_, err := dataset.Open(dataset.Source{Folder: dir}, ".", builtin.Components().Datasets, builtin.Components().Formats)
-			return err
+	read := func(all map[string][]byte) met {
+		inside := map[string][]byte{}
+		for name, data := range all {
+			inside["images/"+name] = data
 		}
+		return files(inside, 1, "read", "folder", "images")
 	}
 	paint := func(width, height int) []byte {
 		var b bytes.Buffer
@@ -182,10 +197,8 @@ func hostileImages() []hostile {
 		{"images", "program called an image", read(map[string][]byte{"a.png": pixel, "b.png": []byte("MZ\x90\x00")}), "row 1: b.png: not an image"},
 		{"images", "two sizes", read(map[string][]byte{"a.png": pixel, "b.png": paint(2, 1)}), "row 1: b.png: 1×2×1, the rows are 1×1×1"},
 		{"images", "SVG that loads a file", read(map[string][]byte{"a.svg": []byte(`<svg><image href="file:///etc/passwd"/></svg>`)}), "no images"},
-		{"cifar10", "batch cut short", func(t *testing.T) error {
-			dir := filepath.Dir(put(t, "data_batch_1.bin", make([]byte, 3072)))
-			_, err := dataset.Read(dir, builtin.Components().Formats, dataset.StreamOptions{})
-			return err
-		}, "3072 bytes is not a whole number of records of 3073"},
+		{"cifar10", "batch cut short", file("c/data_batch_1.bin", make([]byte, 3072), 1, "read", "rows", "c"), "3072 bytes is not a whole number of records of 3073"},
+		{"cifar10", "class 11", files(map[string][]byte{"c/data_batch_1.bin": append([]byte{11}, make([]byte, 3072)...), "c/test_batch.bin": make([]byte, 3073)}, 1, "read", "rows", "c"), "class 11"},
+		{"cifar10", "folder in the place of a batch", file("c/data_batch_1.bin/x", nil, 1, "read", "rows", "c"), "c"},
 	}
 }

@@ -2,65 +2,42 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
-	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protowire"
+	goproto "google.golang.org/protobuf/proto"
 
-	"github.com/vaeguard/vaeguard/builtin"
-	"github.com/vaeguard/vaeguard/builtin/classifiers/onnx"
 	"github.com/vaeguard/vaeguard/host/artifact"
-	"github.com/vaeguard/vaeguard/host/artifact/safetensors"
-	"github.com/vaeguard/vaeguard/host/cli"
-	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/proto"
-	"github.com/vaeguard/vaeguard/sdk/remote"
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // hostileModels are weights and networks.
 func hostileModels(t *testing.T) []hostile {
-	weights := func(header string, size int) func(*testing.T) error {
+	weights := func(header string, size int) met {
 		b := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)
-		b = append(b, make([]byte, size)...)
-		return func(*testing.T) error {
-			_, err := safetensors.Decode(bytes.NewReader(b), int64(len(b)))
-			return err
-		}
+		return file("w.safetensors", append(b, make([]byte, size)...), 1, "read", "weights", "w.safetensors")
 	}
 	one := func(shape, offsets string) string {
 		return fmt.Sprintf(`{"w":{"dtype":"F32","shape":%s,"data_offsets":%s}}`, shape, offsets)
 	}
-	load := func(model []byte) func(*testing.T) error {
-		return func(t *testing.T) error {
-			dir := filepath.Dir(put(t, "m.onnx", model))
-			return onnx.New().(sdk.Configurable).Configure(t.Context(), sdk.Config{JSON: []byte(`{"model": "m.onnx"}`), BaseDir: dir})
-		}
+	load := func(model []byte) met {
+		return files(map[string][]byte{"m.onnx": model, "m.json": []byte(`{"model": "m.onnx"}`)}, 4, "plugin", "check", "onnx", "--config", "m.json")
 	}
 	good, err := os.ReadFile("../../../builtin/classifiers/onnx/testdata/mlp.onnx")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return []hostile{
-		{"safetensors", "empty", func(*testing.T) error {
-			_, err := safetensors.Decode(bytes.NewReader(nil), 0)
-			return err
-		}, "truncated"},
-		{"safetensors", "header of 2^60 bytes", func(*testing.T) error {
-			b := binary.LittleEndian.AppendUint64(nil, 1<<60)
-			_, err := safetensors.Decode(bytes.NewReader(b), int64(len(b)))
-			return err
-		}, "want at most"},
+		{"safetensors", "empty", file("w.safetensors", nil, 1, "read", "weights", "w.safetensors"), "truncated"},
+		{"safetensors", "header of 2^60 bytes", file("w.safetensors", binary.LittleEndian.AppendUint64(nil, 1<<60), 1, "read", "weights", "w.safetensors"), "want at most"},
+		{"safetensors", "header of 100,000 lists in each other", weights(strings.Repeat("[", 100_000), 0), "header"},
+		{"safetensors", "shape of minus one", weights(one("[-1]", "[0,4]"), 4), "-1"},
 		{"safetensors", "truncated", weights(one("[2]", "[0,8]"), 7), "truncated or wrong"},
 		{"safetensors", "trailing bytes", weights(one("[2]", "[0,8]"), 9), "1 trailing bytes"},
 		{"safetensors", "shape whose size overflows", weights(one("[4294967296,4294967296]", "[0,0]"), 0), "does not fit its 0 bytes"},
@@ -138,27 +115,16 @@ func network(w []byte, before ...[]byte) []byte {
 }
 
 // hostileDetectors are a detector's folder, harmed.
-func hostileDetectors(t *testing.T) []hostile {
-	dir := t.TempDir()
-	made := filepath.Join(dir, "tiny")
-	if err := os.WriteFile(filepath.Join(dir, "tiny.yaml"), []byte(tinyGuard), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if code := cli.Run(context.Background(), builtin.Components(), []string{"train", filepath.Join(dir, "tiny.yaml"), "--out", made, "--quiet"}, nil, io.Discard, os.Stderr); code != 0 {
-		t.Fatalf("train: exit code %d", code)
-	}
-	harmed := func(harm func(t *testing.T, dir string)) func(*testing.T) error {
-		return func(t *testing.T) error {
-			dir := filepath.Join(t.TempDir(), "tiny")
-			if err := os.CopyFS(dir, os.DirFS(made)); err != nil {
+func hostileDetectors(guards map[string]string) []hostile {
+	harmed := func(harm func(t *testing.T, dir string)) met {
+		return met{code: 1, args: []string{"inspect", "tiny"}, put: func(t *testing.T, dir string) {
+			if err := os.CopyFS(filepath.Join(dir, "tiny"), os.DirFS(guards["GUARD"])); err != nil {
 				t.Fatal(err)
 			}
-			harm(t, dir)
-			_, err := artifact.Load(dir)
-			return err
-		}
+			harm(t, filepath.Join(dir, "tiny"))
+		}}
 	}
-	file := func(name string, change func([]byte) []byte) func(*testing.T) error {
+	file := func(name string, change func([]byte) []byte) met {
 		return harmed(func(t *testing.T, dir string) {
 			path := filepath.Join(dir, name)
 			b, err := os.ReadFile(path)
@@ -223,41 +189,14 @@ train: {epochs: 1}
 threshold: {fpr: 0.1}
 `
 
-// answerer is a plugin that answers Predict with a given tensor.
-type answerer struct {
-	proto.UnimplementedClassifierServer
-	y *proto.Tensor
-}
-
-func (a answerer) Predict(context.Context, *proto.PredictRequest) (*proto.PredictResponse, error) {
-	if a.y == nil {
-		return &proto.PredictResponse{}, nil
-	}
-	return &proto.PredictResponse{Outputs: map[string]*proto.Tensor{sdk.Output: a.y}}, nil
-}
-
 // hostileAnswers are tensors on the wire, from a plugin that lies.
-func hostileAnswers(*testing.T) []hostile {
-	ask := func(y *proto.Tensor) func(*testing.T) error {
-		return func(t *testing.T) error {
-			listener := bufconn.Listen(1 << 16)
-			server := grpc.NewServer()
-			proto.RegisterClassifierServer(server, answerer{y: y})
-			go func() { _ = server.Serve(listener) }()
-			defer server.Stop()
-			conn, err := grpc.NewClient("passthrough:///plugin", grpc.WithTransportCredentials(insecure.NewCredentials()),
-				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			made, err := remote.Plugin{}.GRPCClient(t.Context(), nil, conn)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = made.(*remote.Client).Predict(t.Context(), tensor.New(1, 3))
-			return err
+func hostileAnswers(t *testing.T) []hostile {
+	ask := func(y *proto.Tensor) met {
+		b, err := goproto.Marshal(y)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return file("answer", b, 1, "read", "answer", "answer")
 	}
 	f32 := func(size int, shape ...int64) *proto.Tensor {
 		return &proto.Tensor{Dtype: proto.DType_F32, Shape: shape, Data: make([]byte, size)}
@@ -265,7 +204,7 @@ func hostileAnswers(*testing.T) []hostile {
 	nan := f32(8, 1, 2)
 	binary.LittleEndian.PutUint32(nan.Data, math.Float32bits(float32(math.NaN())))
 	return []hostile{
-		{"wire", "no answer", ask(nil), `has no "output" of 1 rows`},
+		{"wire", "no answer", ask(&proto.Tensor{}), `has no "output" of 1 rows`},
 		{"wire", "bytes that do not fit the shape", ask(f32(7, 1, 2)), "7 bytes for shape 1×2, want 8"},
 		{"wire", "shape whose size overflows", ask(f32(0, 1<<40, 1<<40)), "dimension 0 is 1099511627776, want 0 to 536870912"},
 		{"wire", "negative shape", ask(f32(8, -1, -2)), "dimension 0 is -1"},

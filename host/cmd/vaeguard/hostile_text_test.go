@@ -2,38 +2,20 @@ package main
 
 import (
 	"strings"
-	"testing"
 
-	"github.com/vaeguard/vaeguard/builtin"
-	"github.com/vaeguard/vaeguard/host"
-	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/launch"
-	"github.com/vaeguard/vaeguard/sdk"
 )
 
 // hostileSpecs are specs and the other files that people write.
 func hostileSpecs() []hostile {
 	const head = "api_version: vaeguard/v1\nkind: Experiment\nname: x\n"
-	parse := func(text string) func(*testing.T) error {
-		return func(*testing.T) error {
-			_, err := host.ParseSpec("x.yaml", []byte(text), builtin.Components())
-			return err
-		}
+	parse := func(text string) met { return file("x.yaml", []byte(text), 2, "lint", "x.yaml") }
+	manifest := func(text string) met { return file("plugin.yaml", []byte(text), 2, "read", "manifest", "plugin.yaml") }
+	lock := func(text string) met {
+		return file(launch.LockName, []byte(text), 1, "read", "lock", launch.LockName)
 	}
-	manifest := func(text string) func(*testing.T) error {
-		return func(*testing.T) error {
-			_, err := host.ReadManifest([]byte(text))
-			return err
-		}
-	}
-	lock := func(text string) func(*testing.T) error {
-		return func(t *testing.T) error {
-			_, err := launch.ReadLock(put(t, launch.LockName, []byte(text)))
-			return err
-		}
-	}
-	config := func(schema, text string) func(*testing.T) error {
-		return func(*testing.T) error { return sdk.CheckConfig([]byte(schema), []byte(text)) }
+	config := func(schema, text string) met {
+		return files(map[string][]byte{"schema": []byte(schema), "config": []byte(text)}, 1, "read", "config", "schema", "config")
 	}
 	bomb := "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
 	for c := 'b'; c < 'k'; c++ {
@@ -59,23 +41,20 @@ func hostileSpecs() []hostile {
 		{"spec", "variable that is not set", parse(head + "seed: ${VAEGUARD_NO_SUCH_VARIABLE}\n"), "VAEGUARD_NO_SUCH_VARIABLE is not set"},
 		{"plugin.yaml", "pinned file outside the folder", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: [./x]\nfiles: [../../etc/passwd]\n"), "is outside the folder"},
 		{"plugin.yaml", "no program", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: []\nfiles: [x]\n"), "names no program"},
+		{"plugin.yaml", "schema of 100,000 levels", manifest("name: x\nversion: 1.0.0\nsummary: x\ncommand: [./x]\nconfig: " + strings.Repeat("[", 100_000) + "\n"), "plugin.yaml"},
 		{"vaeguard.lock", "truncated", lock(`{"version": 2, "plug`), "unexpected EOF"},
 		{"vaeguard.lock", "trailing bytes", lock(`{"version": 2, "plugins": {}} x`), "unexpected data after its end"},
 		{"vaeguard.lock", "another version", lock(`{"version": 9, "plugins": {}}`), "version 9, want 2"},
 		{"vaeguard.lock", "digest that is not one", lock(`{"version": 2, "plugins": {"x": {"linux/amd64": {"sha256": "abc", "path": "/x"}}}}`), "is not a sha256"},
 		{"config", "schema that points at a file", config(`{"$ref": "file:///etc/passwd"}`, `{}`), "no URLLoader registered"},
+		{"config", "schema that is its own definition", config(`{"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a", "required": ["x"]}`, `{}`), "causing reference cycle"},
 		{"config", "value of another type", config(`{"properties": {"units": {"type": "integer"}}}`, `{"units": "many"}`), "want integer"},
 	}
 }
 
 // hostileTables are CSV files and JSON lines.
 func hostileTables() []hostile {
-	read := func(name, text string) func(*testing.T) error {
-		return func(t *testing.T) error {
-			_, err := dataset.Read(put(t, name, []byte(text)), builtin.Components().Formats, dataset.StreamOptions{})
-			return err
-		}
-	}
+	read := func(name, text string) met { return file(name, []byte(text), 1, "read", "rows", name) }
 	return []hostile{
 		{"csv", "empty", read("t.csv", ""), "empty"},
 		{"csv", "word among numbers", read("t.csv", "a,b\n1,2\n3,low\n"), `row 1: line 3: column "b": "low" is not a number`},
@@ -84,6 +63,11 @@ func hostileTables() []hostile {
 		{"csv", "empty cell", read("t.csv", "a,b\n1,\n"), "no value"},
 		{"csv", "short row", read("t.csv", "a,b\n1\n"), "1 columns, want 2"},
 		{"csv", "quote without end", read("t.csv", "a,b\n\"1,2\n"), "row 0: line 2: extraneous or missing"},
+		{"csv", "200,000 columns of a header", read("t.csv", strings.Repeat("x,", 200_000)+"x\n1,2\n"), `two columns "x"`},
+		{"csv", "five million columns", read("t.csv", strings.Repeat("1,", 5_000_000)+"1\n").within(640, 5), "5000001 columns, want at most 1048576"},
+		{"csv", "zeros of another file", read("t.csv", strings.Repeat("\x00", 1<<20)), "t.csv"},
+		{"csv", "another encoding", read("t.csv", "\xff\xfea\x00,\x00b\x00\n\x001\x00,\x002\x00\n\x00"), "t.csv"},
+		{"csv", "number of a million digits", read("t.csv", "a\n"+strings.Repeat("9", 1_000_000)+"\n"), "want finite"},
 		{"csv", "record of 20 MB", read("t.csv", "a,b\n\""+strings.Repeat("1", 20<<20)+"\",2\n"), "a record exceeds 16777216 bytes"},
 		{"jsonl", "empty", read("t.jsonl", ""), "empty"},
 		{"jsonl", "word among numbers", read("t.jsonl", "[1,2]\n[1,\"x\"]\n"), "row 1: line 2: column 1"},
@@ -91,6 +75,10 @@ func hostileTables() []hostile {
 		{"jsonl", "beyond float32", read("t.jsonl", "[1,1e400]\n"), "row 0: line 1: column 1: \"1e400\": want finite numbers"},
 		{"jsonl", "cut in a row", read("t.jsonl", "[1,2]\n[1,"), "row 1: line 2: column 1: no value"},
 		{"jsonl", "100,000 lists in each other", read("t.jsonl", strings.Repeat("[", 100_000)), "line 1: want a JSON array of numbers"},
+		{"jsonl", "line of 20 MB", read("t.jsonl", "["+strings.Repeat("1,", 10<<20)+"1]\n"), "t.jsonl"},
+		{"jsonl", "number of a million digits", read("t.jsonl", "["+strings.Repeat("9", 1_000_000)+"]\n"), "t.jsonl"},
+		{"jsonl", "200,000 keys", read("t.jsonl", "{"+strings.Repeat(`"x": 1, `, 200_000)+"\"x\": 1}\n"), "t.jsonl"},
+		{"jsonl", "arrays whose lengths differ inside", read("t.jsonl", "[[1,2],[3]]\n"), "row 0: line 1"},
 		{"jsonl", "object with a word", read("t.jsonl", "{\"x\": \"y\"}\n"), `row 0: line 1: column "x": "y" is not a number`},
 	}
 }

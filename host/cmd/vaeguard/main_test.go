@@ -16,6 +16,9 @@ const asProgram = "VAEGUARD_TEST_AS_PROGRAM"
 func TestMain(m *testing.M) {
 	zooIfAsked()
 	if _, ok := os.LookupEnv(asProgram); ok {
+		if file := os.Getenv(peakName); file != "" {
+			measured(file)
+		}
 		cli.Main(builtin.Components(), stuck())
 	}
 	clitest.Main(m, builtin.Components(), rogues())

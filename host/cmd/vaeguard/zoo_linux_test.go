@@ -106,9 +106,6 @@ func TestHostilePlugins(t *testing.T) {
 	rewrite(t, zooBegin, zooEnd, page.String(), "TestHostilePlugins")
 }
 
-// cell is a text as it stands in a table.
-func cell(s string) string { return strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(s) }
-
 // peak is the most memory that p has had resident, seen until its end; one that hangs is
 // killed at last.
 func (w *world) peak(p *program, most time.Duration) int64 {

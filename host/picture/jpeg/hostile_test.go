@@ -79,12 +79,33 @@ func TestRefused(t *testing.T) {
 		{"table 9", edit(func(b []byte) { b[frame+12] = 9 }), "damaged"},
 		{"two frames", append(sound[:frame+19:frame+19], sound[frame:]...), "two frames"},
 		{"scans without end", append(bomb, 0xff, markerEOI), "damaged"},
+		{"scans of an image as large as may be", again(8192, 400), "more work than"},
 		{"pixels without a frame", append([]byte{0xff, markerSOI}, sound[frame+19:]...), "damaged"},
 	} {
 		if _, _, err := Decode(c.b); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
 	}
+}
+
+// again is a grey progressive file whose scans, after the first, say of all blocks that
+// nothing is new: refining takes the longest.
+func again(side, scans int) []byte {
+	table := func(class, symbol byte) []byte {
+		return append([]byte{0xff, markerDHT, 0, 20, class, 1}, append(make([]byte, 15), symbol)...)
+	}
+	out := append([]byte{0xff, markerSOI, 0xff, markerDQT, 0, 67, 0}, bytes.Repeat([]byte{1}, 64)...)
+	out = append(out, 0xff, markerSOF2, 0, 11, 8, byte(side>>8), byte(side), byte(side>>8), byte(side), 1, 1, 0x11, 0)
+	out = append(append(out, table(0, 0)...), table(0x10, 0xe0)...)
+	blocks := side / 8 * (side / 8)
+	out = append(append(out, 0xff, markerSOS, 0, 8, 1, 1, 0, 0, 0, 0), make([]byte, blocks/8)...)
+	// A run of 2^14 blocks is the code 0 and 14 bits: two bytes, and a bit of the next.
+	runs := bytes.Repeat([]byte{0}, blocks>>14*15/8+2)
+	for i := range scans {
+		out = append(out, 0xff, markerSOS, 0, 8, 1, 1, 0, 1, 63, []byte{1, 0x10}[min(i, 1)])
+		out = append(out, runs...)
+	}
+	return append(out, 0xff, markerEOI)
 }
 
 // Exif says how to turn an image, in either order of bytes.

@@ -33,8 +33,12 @@ type Header struct {
 // MaxPixels bounds H×W.
 const MaxPixels = 1 << 26
 
-// maxScans bounds the work for few bytes: what is coded has at most a few dozen.
-const maxScans = 500
+const (
+	// maxScans and maxBlocks bound the work for few bytes. What is coded has at most a few
+	// dozen scans; maxBlocks is twice what the usual ten take of the largest image.
+	maxScans  = 500
+	maxBlocks = 1 << 25
+)
 
 var (
 	errTruncated = errors.New("jpeg: truncated")
@@ -84,6 +88,7 @@ type decoder struct {
 	dc, ac   [4]*huffman
 	interval int // MCUs between restarts, 0: none
 	scans    int
+	done     int // blocks of all scans
 
 	jfif        bool
 	adobe       int // transform of Adobe's marker, -1: no marker

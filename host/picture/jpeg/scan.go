@@ -1,5 +1,7 @@
 package jpeg
 
+import "fmt"
+
 // scan is one pass over the blocks of some planes.
 type scan struct {
 	bits
@@ -40,6 +42,12 @@ func (d *decoder) scan(body []byte) error {
 			}
 		}
 		comps = append(comps, c)
+	}
+	for _, c := range comps {
+		d.done += c.blocksX * c.blocksY
+	}
+	if d.done > maxBlocks {
+		return fmt.Errorf("jpeg: %d scans of %d×%d pixels: more work than %d blocks", d.scans, d.height, d.width, maxBlocks)
 	}
 	s.b, s.at = d.b, d.at
 	err := d.blocks(s, comps)

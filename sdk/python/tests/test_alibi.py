@@ -1,8 +1,11 @@
+import json
 import logging
 import os
 import pickle
+import shutil
 import tempfile
 import unittest
+import zipfile
 
 import numpy as np
 import program
@@ -83,6 +86,17 @@ class FromAlibi(unittest.TestCase):
         with open(os.path.join(self.folder, "meta.dill"), "wb") as f:
             pickle.dump({"name": Execute()}, f)
         with self.assertRaisesRegex(ValueError, "it holds (posix|nt).system"):
+            vaeguard.from_alibi(self.folder)
+        shutil.rmtree(self.folder)
+        code = tf.keras.Sequential([tf.keras.Input((6,)), L.Dense(4), L.Lambda(lambda x: x * 2, output_shape=(4,))])
+        saved(self.folder, "AdversarialAE", {"threshold": 0.5}, {**self.nets, "model": code})
+        with self.assertRaisesRegex(ValueError, "a layer that is code: Lambda"):
+            vaeguard.from_alibi(self.folder)
+        os.remove(os.path.join(self.folder, "model", "model.h5"))
+        with zipfile.ZipFile(os.path.join(self.folder, "model", "model.keras"), "w") as z:
+            elsewhere = {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}
+            z.writestr("config.json", json.dumps({"module": "keras", "class_name": "Sequential", "config": {"layers": [elsewhere]}}))
+        with self.assertRaisesRegex(ValueError, "names os, want what Keras has"):
             vaeguard.from_alibi(self.folder)
         with open(os.path.join(self.folder, "meta.dill"), "wb") as f:
             f.write(b"no pickle")

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import json
+import math
 import os
-import pickle
-from typing import Any, Dict, Tuple, Union
+import zipfile
+from typing import Any, Dict, Optional, Union
 
+import numpy as np
+
+from . import _settings
 from .adversarial import AdversarialAE, ModelDistillation
 from .base import AdversarialDetector
 
-# What the settings of a detector are made of, beside plain values: numbers and arrays of NumPy.
-_ALLOWED = {
-    (module, name)
-    for base in ("numpy.core", "numpy._core")
-    for module, name in (
-        (base + ".multiarray", "scalar"),
-        (base + ".multiarray", "_reconstruct"),
-        (base + ".numeric", "_frombuffer"),
-        ("numpy", "dtype"),
-        ("numpy", "ndarray"),
-        ("numpy", "float64"),
-        ("numpy", "float32"),
-        ("numpy", "int64"),
-    )
-}
 _MOST = 1 << 20  # bytes of the settings
-
-
-class _Settings(pickle.Unpickler):
-    """Reads plain values and numbers, and nothing that could run."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it holds {module}.{name}, want plain values and numbers")
-        return super().find_class(module, name)
 
 
 def from_alibi(filepath: Union[str, os.PathLike[str]], model: Any = None, **options: Any) -> AdversarialDetector:
@@ -42,21 +22,22 @@ def from_alibi(filepath: Union[str, os.PathLike[str]], model: Any = None, **opti
     temperature, or a ModelDistillation with its student. Both are ready to score.
 
     model: the classifier; None: the one that is saved with it. options: seed, binary and threads.
-    Nothing of the folder is executed: settings are read as plain values, networks by Keras in its safe mode.
+    Nothing of the folder is executed: settings are read as plain values, networks by Keras in its safe mode, and none that holds code.
     Raises FileNotFoundError and ValueError for what is no such folder.
     """
     folder = os.fspath(filepath)
-    meta = _settings(folder, "meta")
+    meta = _read(folder, "meta")
     name = meta.get("name")
-    if name not in ("AdversarialAE", "ModelDistillation"):
-        raise ValueError(f"{folder} holds {name!r}, want AdversarialAE or ModelDistillation")
-    state = _settings(folder, name)
-    common = {"threshold": _number(state.get("threshold")), "temperature": float(state.get("temperature") or 1)}
-    options = {**common, "data_type": meta.get("data_type"), **options}
+    if not isinstance(name, str) or name not in ("AdversarialAE", "ModelDistillation"):
+        raise ValueError(f"{folder} holds {_settings.shown(name)}, want AdversarialAE or ModelDistillation")
+    state = _read(folder, name)
+    common = {"threshold": _number(state, "threshold"), "temperature": _number(state, "temperature") or 1.0}
+    options = {**common, "data_type": _text(meta, "data_type"), **options}
+    loss = _text(state, "loss_type") or "kld"
     given = model if model is not None else _network(folder, "model")
     if name == "ModelDistillation":
         student = _network(folder, "distilled_model")
-        return ModelDistillation(distilled_model=student, model=given, loss_type=state.get("loss_type", "kld"), **options)
+        return ModelDistillation(distilled_model=student, model=given, loss_type=loss, **options)
     hidden = state.get("hidden_layer_kld")
     if hidden or os.path.exists(os.path.join(folder, "model", "model_hl_0.ckpt.index")):
         raise ValueError(
@@ -66,38 +47,84 @@ def from_alibi(filepath: Union[str, os.PathLike[str]], model: Any = None, **opti
     return AdversarialAE(encoder_net=encoder, decoder_net=decoder, model=given, **options)
 
 
-def _number(v: Any) -> Any:
-    return None if v is None else float(v)
+def _number(state: Dict[str, Any], key: str) -> Optional[float]:
+    v = state.get(key)
+    if v is None:
+        return None
+    if not isinstance(v, (int, float, np.integer, np.floating)):
+        raise ValueError(f"{key} is a {type(v).__name__}, want a number")
+    try:
+        number = float(v)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{key} is {number}, want a finite number")
+    return number
 
 
-def _settings(folder: str, name: str) -> Dict[str, Any]:
+def _text(state: Dict[str, Any], key: str) -> Optional[str]:
+    v = state.get(key)
+    if v is not None and not isinstance(v, str):
+        raise ValueError(f"{key} is a {type(v).__name__}, want a text")
+    return v
+
+
+def _read(folder: str, name: str) -> Dict[str, Any]:
     for suffix in (".dill", ".pickle"):
         path = os.path.join(folder, name + suffix)
         if os.path.isfile(path):
             break
     else:
         raise FileNotFoundError(f"{folder} has no {name}.dill: it is no detector that alibi-detect saved")
-    if os.path.getsize(path) > _MOST:
-        raise ValueError(f"{path} has {os.path.getsize(path)} bytes, at most {_MOST}")
     with open(path, "rb") as f:
-        text = f.read()
+        text = f.read(_MOST + 1)
+    if len(text) > _MOST:
+        raise ValueError(f"{path} has more than {_MOST} bytes")
     try:
-        found = _Settings(io.BytesIO(text)).load()
-    except _BROKEN as e:
+        found = _settings.read(text)
+    except ValueError as e:
         raise ValueError(f"{path}: {e}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} holds {type(found).__name__}, want a dict")
+        raise ValueError(f"{path} holds a {type(found).__name__}, want a dict")
     return found
-
-
-_BROKEN: Tuple[Any, ...] = (pickle.UnpicklingError, EOFError, ValueError, AttributeError, ImportError, IndexError, KeyError, TypeError)
 
 
 def _network(folder: str, name: str) -> Any:
     import tensorflow as tf
 
-    for suffix in (".h5", ".keras"):
+    for suffix, config in ((".h5", _config_of_h5), (".keras", _config_of_zip)):
         path = os.path.join(folder, "model", name + suffix)
         if os.path.isfile(path):
+            _no_code(path, config(path))
             return tf.keras.models.load_model(path, compile=False)
     raise FileNotFoundError(f"{folder} has no model/{name}.h5")
+
+
+def _config_of_h5(path: str) -> Any:
+    import h5py
+
+    with h5py.File(path, "r") as f:
+        return json.loads(f.attrs["model_config"]) if "model_config" in f.attrs else None
+
+
+def _config_of_zip(path: str) -> Any:
+    with zipfile.ZipFile(path) as z:
+        if z.getinfo("config.json").file_size > 64 * _MOST:
+            raise ValueError(f"{path}: config.json has more than {64 * _MOST} bytes")
+        return json.loads(z.read("config.json"))
+
+
+def _no_code(path: str, config: Any) -> None:
+    """Refuses layers that are code, and what is looked up elsewhere than in Keras: its safe mode knows them all since 3.11.3 alone."""
+    left = [config]
+    while left:
+        v = left.pop()
+        if isinstance(v, dict):
+            if v.get("class_name") in ("Lambda", "__lambda__"):
+                raise ValueError(f"{path} holds a layer that is code: {_settings.shown(v['class_name'])}")
+            module = v.get("module")
+            if "class_name" in v and module is not None and str(module).split(".")[0] != "keras":
+                raise ValueError(f"{path} names {_settings.shown(module)}, want what Keras has")
+            left.extend(v.values())
+        elif isinstance(v, list):
+            left.extend(v)
