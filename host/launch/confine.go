@@ -11,6 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/secret"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // Confine says whether a plugin runs confined: without network, without files but those that
@@ -58,6 +59,8 @@ type box struct {
 	Write    []string // folders to write to and read
 	Network  bool
 	Sockets  bool // connects to Unix sockets
+
+	named []string // of Run and Read: what its manifest and its config name
 }
 
 // Confinement is what the processes of a plugin are kept from.
@@ -147,9 +150,11 @@ func (o *Options) box(v *verified, conf sdk.Config, writes ...string) (*box, err
 	if v.needs != nil {
 		for _, p := range v.needs.Read {
 			b.Run = append(b.Run, v.at(p))
+			b.named = append(b.named, v.at(p))
 		}
 	}
-	b.Read = append(b.Read, configured(v.schema, conf)...)
+	models := configured(v.schema, conf)
+	b.Read, b.named = append(b.Read, models...), append(b.named, models...)
 	if _, err := os.Stat(filepath.Join(conf.BaseDir, FitFile)); err == nil {
 		b.Read = append(b.Read, conf.BaseDir) // what it wrote itself
 	}
@@ -336,11 +341,43 @@ func (b *box) denied(self bool, err error, lines []string) string {
 			if self {
 				cure = "put what the model needs beside it, or"
 			}
-			return fmt.Sprintf("it runs %v; %s set classifier.confine to off (%s=off for a detector)", b.confinement(), cure, ConfineEnv)
+			return fmt.Sprintf("it runs %v; %s %s", b.confinement(), cure, without)
 		}
 	}
 	return ""
 }
+
+// without says how to try a plugin that is not confined.
+const without = "set classifier.confine to off (" + ConfineEnv + "=off for a detector)"
+
+// early says that a process was confined which ended before it could be asked anything, "" if it was not:
+// programs seldom say that they were not allowed something, least of all as they start.
+func (b *box) early(self bool) string {
+	held := b.confinement()
+	if len(held.Kept) == 0 {
+		return ""
+	}
+	allowed := "its program and the system's libraries"
+	if !self {
+		allowed = "its folder, the system's programs and libraries"
+	}
+	if n := len(b.named); n > 0 {
+		shown := b.named[:min(n, maxNamed)]
+		allowed += ", " + wire.Text(strings.Join(shown, ", "), wire.MaxName)
+		if n > maxNamed {
+			allowed += fmt.Sprintf(" and %d more", n-maxNamed)
+		}
+	}
+	cure := "under confine in plugin.yaml, as read: [FILE]"
+	if self {
+		cure = "under Needs.Read of its launch.Shipped"
+	}
+	return fmt.Sprintf("it ran %v; it may read %s, and write to its temporary folder. If it looks further as it starts, name that %s; to see whether it does, %s",
+		held, allowed, cure, without)
+}
+
+// maxNamed is the most files that a message names.
+const maxNamed = 5
 
 // Confinement says what the plugin's processes are kept from.
 func (c *Classifier) Confinement() Confinement { return c.o.held(c.cmd.Command) }

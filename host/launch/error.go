@@ -75,10 +75,15 @@ func (v *verified) fault(op string, p *process, err error) error {
 			e.Err = fmt.Errorf("%s: %w", excess, err)
 		} else if note := p.run.box.denied(p.run.self, err, e.Stderr); note != "" {
 			e.Err = fmt.Errorf("%w; %s", err, note)
+		} else if note := p.run.box.early(p.run.self); note != "" && e.Exit != "" && unasked(op) {
+			e.Err = fmt.Errorf("%w; %s", err, note)
 		}
 	}
 	return e
 }
+
+// unasked reports whether a plugin has not been asked about rows yet.
+func unasked(op string) bool { return op == "start" || op == "describe" || op == "configure" }
 
 // answered wraps an error that a living plugin answered. What is the caller's
 // fault, or the caller's wish, is no Error.

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
@@ -52,8 +53,9 @@ func refuse(w http.ResponseWriter, code int, message string) {
 // written counts what is answered.
 type written struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	status   int
+	bytes    int64
+	patience time.Duration // that its client may take for what is written at once; 0: any
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -69,9 +71,30 @@ func (w *written) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	w.within(w.patience)
 	n, err := w.ResponseWriter.Write(b)
+	w.within(0) // a stream may be silent for longer
 	w.bytes += int64(n)
 	return n, err
+}
+
+// FlushError is for http.ResponseController.
+func (w *written) FlushError() error {
+	w.within(w.patience)
+	defer w.within(0)
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// within gives its client d to take what is written from now on; 0: any time.
+func (w *written) within(d time.Duration) {
+	var until time.Time
+	if w.patience <= 0 {
+		return
+	}
+	if d > 0 {
+		until = time.Now().Add(d)
+	}
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(until) // fails in tests alone
 }
 
 // Unwrap is for http.ResponseController.
@@ -112,7 +135,7 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 		if listener == "http" {
 			r, span = s.traces.request(r)
 		}
-		w, body := &written{ResponseWriter: rw}, &counted{ReadCloser: r.Body}
+		w, body := &written{ResponseWriter: rw, patience: time.Duration(s.spec.Limits.Read)}, &counted{ReadCloser: r.Body}
 		r.Body = bounded{http.MaxBytesReader(w, body, int64(s.spec.Limits.Body)), body}
 		w.Header().Set(idHeader, id)
 		defer func() {
@@ -126,6 +149,7 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 					refuse(w, http.StatusInternalServerError, "the server failed")
 				}
 			}
+			w.within(w.patience) // what is left of the answer goes now
 			answered(span, w.status)
 			if s.access != nil && !(w.status == http.StatusOK && probe(r.URL.Path)) {
 				s.access.Info("request", "listener", listener, "id", id, "client", Client(r.Context(), hostOf(r.RemoteAddr)), "method", wire.Text(r.Method, 20),
@@ -158,6 +182,9 @@ func (s *Server) aroundCall(ctx context.Context, method string, call func(contex
 	}
 	id := requestID(given)
 	ctx = context.WithValue(ctx, idKey{}, id)
+	if a := arrivalOf(ctx); a != nil {
+		a.logged.Store(true)
+	}
 	ctx, traced := s.traces.call(ctx, method)
 	_ = grpc.SetHeader(ctx, metadata.Pairs(idHeader, id)) // fails where it is sent already
 	defer func() {
@@ -166,18 +193,21 @@ func (s *Server) aroundCall(ctx context.Context, method string, call func(contex
 			err = status.Error(codes.Internal, "the server failed")
 		}
 		traced(err)
-		if s.access != nil {
-			from := ""
-			if p, ok := peer.FromContext(ctx); ok {
-				from = hostOf(p.Addr.String())
-			}
-			s.access.Info("request", "listener", "grpc", "id", id, "client", Client(ctx, from), "path", wire.Text(method, 200), "status", status.Code(err).String(), "ms", millis(start))
-		}
+		s.logCall(ctx, id, method, start, err)
 	}()
-	if err := s.bearer.admit(ctx, method); err != nil {
-		return err
-	}
 	return call(ctx)
+}
+
+// logCall writes a line of the log for a call over gRPC.
+func (s *Server) logCall(ctx context.Context, id, method string, start time.Time, err error) {
+	if s.access == nil {
+		return
+	}
+	from := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		from = hostOf(p.Addr.String())
+	}
+	s.access.Info("request", "listener", "grpc", "id", id, "client", Client(ctx, from), "path", wire.Text(method, 200), "status", status.Code(err).String(), "ms", millis(start))
 }
 
 func (s *Server) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (out any, err error) {
@@ -198,6 +228,9 @@ type streamed struct {
 func (s streamed) Context() context.Context { return s.ctx }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	if info.FullMethod != inference.ModelInfer { // which a proxy takes as a stream of one message
+		arrivalOf(ss.Context()).arrived(0)
+	}
 	return s.aroundCall(ss.Context(), info.FullMethod, func(ctx context.Context) error { return h(srv, streamed{ss, ctx}) })
 }
 

@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/host/serve/servetest"
 )
 
@@ -27,6 +29,7 @@ const (
 	// What answering one client may take: bytes that are allocated, in all, and seconds.
 	clientMiB     = 96
 	clientSeconds = 15
+	callKiB       = 12 // of each where an intruder makes thousands
 )
 
 // intruder is a client that means harm.
@@ -40,6 +43,11 @@ type intruder struct {
 	want       string        // in what it is answered; "": the connection ends without
 	cause      string        // in its body
 	never      string        // that the answer does not hold
+	// do is what it does in the place of sending, and what it is told; says is in that, and in the table.
+	do   func(*testing.T, *running) string
+	says string
+	// calls is how many it makes, where that is what harms: each may take some more.
+	calls int
 }
 
 func infer(headers, body string) string {
@@ -50,13 +58,14 @@ func get(path string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 }
 
-// zeros are n of them, compressed.
+// zeros are n of them, compressed: as often as it takes 16 MiB, each a member of its own.
 func zeros(n int64) string {
+	const member = 16 << 20
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	_, _ = io.CopyN(w, zeroReader{}, n) // to memory
+	_, _ = io.CopyN(w, zeroReader{}, member) // to memory
 	_ = w.Close()
-	return b.String()
+	return strings.Repeat(b.String(), int(n/member))
 }
 
 type zeroReader struct{}
@@ -91,7 +100,8 @@ func intruders() []intruder {
 		{kind: "bodies", what: "a gigabyte that comes as one megabyte", cause: "the body has more than 1048576 bytes", send: infer("Content-Encoding: gzip\r\n", zeros(1<<30)), want: " 413 "},
 		{kind: "bodies", what: "a compressed body that is none", cause: "gzip: invalid header", send: infer("Content-Encoding: gzip\r\n", "no gzip at all"), want: " 400 "},
 		{kind: "bodies", what: "a length of a terabyte", cause: "the body has more than 1048576 bytes", send: "POST /v2/models/small/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 1099511627776\r\n\r\n", want: " 413 "},
-		{kind: "bodies", what: "100,000 lists in each other", cause: "exceeded max depth", send: infer("", tensorOf("[1,64]", "FP32", strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000))), want: " 400 "},
+		{kind: "bodies", what: "100,000 lists in each other", cause: "more than 10000 levels", send: infer("", tensorOf("[1,64]", "FP32", strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000))), want: " 400 "},
+		{kind: "bodies", what: "a million objects in each other", cause: "more than 10000 levels", send: infer("", strings.Repeat("{", 1<<20)), want: " 400 "},
 		{kind: "bodies", what: "a shape of 2^62 numbers", cause: "has more than 268435456 elements", send: infer("", tensorOf("[4611686018427387904]", "FP32", "[1]")), want: " 400 "},
 		{kind: "bodies", what: "shapes whose sizes overflow", cause: "has more than 268435456 elements", send: infer("", tensorOf("[4294967296,4294967296]", "FP32", "[1]")), want: " 400 "},
 		{kind: "bodies", what: "a negative shape", cause: "a negative dimension", send: infer("", tensorOf("[-1,64]", "FP32", "[]")), want: " 400 "},
@@ -116,12 +126,17 @@ func TestHostileServed(t *testing.T) {
 	}
 	dir := t.TempDir()
 	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
-	s := run(t, dir, "listen: {http: '127.0.0.1:0', admin: '127.0.0.1:0'}\nmodels: [{name: small, detector: guard}]\nlimits: {body: 1MiB, read: 2s}\n")
+	lure := newCanary(t)
+	s := run(t, dir, "listen: {http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'}\nmodels: [{name: small, detector: guard}]\nlimits: {body: 1MiB, read: 2s}\n"+
+		fmt.Sprintf("events: {reply_url: %q}\n", lure.replyURL()))
+	front, model := runProxy(t, filepath.Join(dir, "guard"))
 	var page strings.Builder
 	page.WriteString("\n| kind | client | the server says |\n|---|---|---|\n")
-	for _, c := range intruders() {
+	for _, c := range slices.Concat(intruders(), http2Intruders(), callIntruders(), eventIntruders(lure), proxyIntruders(front, model)) {
 		says := "*nothing: it ends the connection*"
-		if code := strings.TrimSpace(c.want); c.want == "*" {
+		if code := strings.TrimSpace(c.want); c.do != nil {
+			says = strings.TrimSpace(c.says + " " + c.cause)
+		} else if c.want == "*" {
 			says = "*nothing*"
 		} else if code != "" {
 			says = strings.TrimSpace(code + strings.Repeat("x", 3-len(code)) + " " + c.cause)
@@ -132,6 +147,12 @@ func TestHostileServed(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			began, said := time.Now(), ""
 			for i := range max(1, c.times) {
+				if c.do != nil {
+					if said = c.do(t, s); !strings.Contains(said, c.says) || !strings.Contains(said, c.cause) || c.never != "" && strings.Contains(said, c.never) {
+						t.Fatalf("%.600q, want %q and %q", said, c.says, c.cause)
+					}
+					continue
+				}
 				if c.want == "*" {
 					conn := s.dial(t, c.listener)
 					t.Cleanup(func() { _ = conn.Close() })
@@ -154,17 +175,24 @@ func TestHostileServed(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			mib := (after.TotalAlloc - before.TotalAlloc) >> 20
 			t.Logf("%d MiB, %v, %.200q", mib, took.Round(time.Millisecond), said)
-			if mib > clientMiB || took > clientSeconds*time.Second && c.times == 0 {
-				t.Errorf("%d MiB and %v, the budget is %d and %d s", mib, took, clientMiB, clientSeconds)
+			if mib > clientMiB+uint64(c.calls)*callKiB>>10 || took > clientSeconds*time.Second && c.times == 0 {
+				t.Errorf("%d MiB and %v, the budget is %d and %d s", mib, took, clientMiB+uint64(c.calls)*callKiB>>10, clientSeconds)
 			}
 			if code, text, _ := s.post("/judge/small", body(1, 2)); code != 200 {
 				t.Errorf("afterwards an honest client is answered with %d %s", code, text)
 			}
+			if got := s.call(t, inference.ModelInfer, asking(t, nil)); got != "OK " {
+				t.Errorf("afterwards an honest call is answered with %s", got)
+			}
 		})
 	}
 	page.WriteString("\n")
+	holdEvents(t, s, lure)
+	if text := s.log.String(); strings.ContainsAny(text, "\x1b\r\u202e") {
+		t.Errorf("the log: %.2000q", text)
+	}
 	for line := range strings.Lines(s.access.String()) {
-		if !json.Valid([]byte(line)) || strings.ContainsAny(line, "\x1b\r") {
+		if !json.Valid([]byte(line)) || strings.ContainsAny(line, "\x1b\r\u202e") {
 			t.Errorf("a line of the access log: %.200q", line)
 		}
 	}

@@ -88,6 +88,13 @@ func (s *running) start(dir, text string) error {
 		Logger: hclog.New(&hclog.LoggerOptions{Output: &s.log, Level: hclog.Info})})
 	s.Handle("POST /judge/{name}", http.HandlerFunc(s.judge))
 	s.Handle("POST /panic", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") }))
+	s.Handle("GET /gap", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for i := range 3 {
+			time.Sleep(time.Duration(i) * 300 * time.Millisecond)
+			_, _ = fmt.Fprint(w, i) // to a client of the test
+			_ = http.NewResponseController(w).Flush()
+		}
+	}))
 	err = s.Server.Start(s.t.Context())
 	s.t.Cleanup(func() { s.stop() })
 	return err
@@ -188,6 +195,35 @@ func await(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(end) {
 			t.Fatal("it does not come: " + what)
 		}
+	}
+}
+
+// An answer may be silent between its parts for longer than its client may take for one: limits.read bounds
+// what waits for the client alone.
+func TestSilentAnswers(t *testing.T) {
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	s := run(t, dir, listens+"models: [{name: small, detector: guard}]\nlimits: {read: 200ms}\n")
+	for name, set := range map[string]func(*http.Protocols){
+		"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },
+		"HTTP/2.0": func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport := &http.Transport{Protocols: new(http.Protocols)}
+			set(transport.Protocols)
+			defer transport.CloseIdleConnections()
+			for range 2 { // over one connection
+				got, err := (&http.Client{Transport: transport}).Get(s.url("http", "/gap"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := io.ReadAll(got.Body)
+				_ = got.Body.Close()
+				if err != nil || string(text) != "012" || got.Proto != name {
+					t.Errorf("%s: %q, %v", got.Proto, text, err)
+				}
+			}
+		})
 	}
 }
 

@@ -236,6 +236,9 @@ func (s *Server) publicHandler() http.Handler {
 const (
 	headerTime = 10 * time.Second
 	idleTime   = 2 * time.Minute
+	// When a connection over HTTP/2 that is silent is asked whether it is there, and how long its answer may take.
+	pingTime     = 30 * time.Second
+	pingPatience = 20 * time.Second
 )
 
 func (s *Server) serveHTTP(name string, l net.Listener, h http.Handler, secure bool) {
@@ -243,8 +246,10 @@ func (s *Server) serveHTTP(name string, l net.Listener, h http.Handler, secure b
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: s.around(name, h), ReadHeaderTimeout: headerTime, ReadTimeout: time.Duration(s.spec.Limits.Read), IdleTimeout: idleTime,
-		MaxHeaderBytes: 64 << 10, Protocols: protocols, ErrorLog: s.log.Named(name).StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})}
+	read := time.Duration(s.spec.Limits.Read)
+	server := &http.Server{Handler: s.around(name, h), ReadHeaderTimeout: headerTime, ReadTimeout: read, IdleTimeout: idleTime,
+		HTTP2:          &http.HTTP2Config{SendPingTimeout: pingTime, PingTimeout: pingPatience, WriteByteTimeout: read},
+		MaxHeaderBytes: maxHeaders, Protocols: protocols, ErrorLog: s.log.Named(name).StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})}
 	s.https = append(s.https, server)
 	serve := server.Serve
 	if secure {
@@ -259,11 +264,13 @@ func (s *Server) serveHTTP(name string, l net.Listener, h http.Handler, secure b
 }
 
 func (s *Server) serveGRPC(l net.Listener) error {
-	o := append([]grpc.ServerOption{
+	g := newGate(s)
+	o := append(g.options(),
 		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream), grpc.ConnectionTimeout(headerTime),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 2 * idleTime, Time: idleTime, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 2 * idleTime, Time: idleTime, Timeout: pingPatience}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	}, s.callOptions...)
+	)
+	o = append(o, s.callOptions...)
 	if s.certs != nil {
 		o = append(o, grpc.Creds(credentials.NewTLS(s.certs.config())))
 	}
@@ -274,7 +281,7 @@ func (s *Server) serveGRPC(l net.Listener) error {
 		}
 	}
 	s.work.Go(func() {
-		if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		if err := s.grpc.Serve(g.listener(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			s.failed <- fmt.Errorf("listen.grpc: %w", err)
 		}
 	})

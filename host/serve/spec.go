@@ -86,7 +86,7 @@ type Limits struct {
 	Body       Size     `yaml:"body" default:"64MiB" doc:"bytes of a request, compressed or not"`
 	Queue      int      `yaml:"queue" default:"1024" check:">= 1" doc:"rows of a model that wait; more are refused"`
 	Deadline   Duration `yaml:"deadline" default:"10s" doc:"of a request; 0s: none but the client's"`
-	Read       Duration `yaml:"read" default:"60s" doc:"that a request may take to arrive; 0s: any time"`
+	Read       Duration `yaml:"read" default:"60s" doc:"that a request may take to arrive, and what is answered to be taken; 0s: any time"`
 	Drain      Duration `yaml:"drain" default:"25s" doc:"from SIGTERM until what is still under way is cut off"`
 	ClientRows float64  `yaml:"per_client_rows_per_second" check:">= 0" doc:"rows a second of one client; 0: any number"`
 }

@@ -6,11 +6,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/oip"
 	"github.com/vaeguard/vaeguard/host/serve/proxy"
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
 // mountProxy puts the proxy before the servers of models, where the spec names them, and
@@ -83,5 +86,11 @@ func (s *Server) mountModels(o oip.Options) {
 	s.Handle("/v2", oip.Handler(s.models, o))
 	s.Handle("/v2/", oip.Handler(s.models, o))
 	s.Handle("/v1/", oip.Handler(s.models, o))
-	s.Register(func(g *grpc.Server) error { return oip.Register(g, s.models, o) }, oip.ServerOptions(o)...)
+	s.Register(func(g *grpc.Server) error { return oip.Register(g, s.models, o) }, append(oip.ServerOptions(o), grpc.UnknownServiceHandler(unknownCall))...)
+}
+
+// unknownCall answers calls of methods that there are not, which so pass what others pass.
+func unknownCall(_ any, call grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(call)
+	return status.Error(codes.Unimplemented, "there is no such method: "+tensors.Quote(method))
 }

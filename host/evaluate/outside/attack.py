@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 
 import numpy as np
-import onnx
+import onnx  # before torch: Debian's brings another onnx.proto
 import torch
 
 from graph import Graph

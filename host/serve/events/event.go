@@ -6,10 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
 // event is a CloudEvent of version 1.0, as far as it matters here.
@@ -30,8 +36,10 @@ func (e event) finish() {
 	}
 }
 
-// maxAttribute is the most characters of one that is kept.
-const maxAttribute = 1024
+const (
+	maxAttribute = 1024    // characters of one that is kept
+	maxBatch     = 1 << 14 // events of a batch
+)
 
 // valid refuses what is no event.
 func (e event) valid() error {
@@ -41,6 +49,14 @@ func (e event) valid() error {
 		}
 		if len(v.value) > maxAttribute {
 			return fmt.Errorf("the event's %s has %d characters, want at most %d", v.name, len(v.value), maxAttribute)
+		}
+	}
+	for _, v := range []struct{ name, value string }{
+		{"id", e.id}, {"type", e.kind}, {"source", e.source},
+		{"inferenceservicename", e.service}, {"namespace", e.space}, {"endpoint", e.endpoint},
+	} {
+		if strings.ContainsFunc(v.value, unicode.IsControl) || !utf8.ValidString(v.value) {
+			return fmt.Errorf("the event's %s is %s, want no control characters", v.name, tensors.Quote(v.value)) // by the specification's type system
 		}
 	}
 	if len(e.service)+len(e.space)+len(e.endpoint) > maxAttribute {
@@ -62,21 +78,9 @@ func read(h http.Header, body []byte) ([]event, error) {
 		e, err := structured(body)
 		return []event{e}, err
 	case media == "application/cloudevents-batch+json":
-		var list []json.RawMessage
-		if err := json.Unmarshal(body, &list); err != nil {
-			return nil, errors.New("the batch is no list of JSON")
-		}
-		var out []event
-		for _, one := range list {
-			e, err := structured(one)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, e)
-		}
-		return out, nil
+		return batch(body)
 	case strings.HasPrefix(media, "application/cloudevents"):
-		return nil, fmt.Errorf("events in %s, want JSON", media)
+		return nil, fmt.Errorf("events in %s, want JSON", tensors.Quote(media))
 	}
 	if v := h.Get("Ce-Specversion"); v != "1.0" {
 		return nil, fmt.Errorf("ce-specversion is %.20q, want 1.0", v)
@@ -93,8 +97,42 @@ func read(h http.Header, body []byte) ([]event, error) {
 	return []event{e}, e.valid()
 }
 
+// batch reads a list of events, one by one: a list of what is none would take many times its length.
+func batch(text []byte) ([]event, error) {
+	none := errors.New("the batch is no list of JSON")
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if begin, err := dec.Token(); err != nil || begin != json.Delim('[') {
+		return nil, none
+	}
+	var out []event
+	for dec.More() {
+		if len(out) == maxBatch {
+			return nil, fmt.Errorf("the batch has more than %d events", maxBatch)
+		}
+		var one json.RawMessage
+		if dec.Decode(&one) != nil {
+			return nil, none
+		}
+		e, err := structured(one)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, none
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, none
+	}
+	return out, nil
+}
+
 // structured reads an event that is JSON.
 func structured(text []byte) (event, error) {
+	if err := tensors.CheckMembers(text); err != nil {
+		return event{}, fmt.Errorf("the event: %w", err)
+	}
 	var m struct {
 		Version  string          `json:"specversion"`
 		ID       string          `json:"id"`
@@ -130,9 +168,9 @@ func structured(text []byte) (event, error) {
 // header is the length of the JSON of a body: as told, or where its first value ends; −1:
 // nothing follows it.
 func (e event) header() (int64, error) {
-	var n int64
 	if e.length != "" {
-		if _, err := fmt.Sscan(e.length, &n); err != nil || n < 0 {
+		n, err := strconv.ParseInt(e.length, 10, 64)
+		if err != nil || n < 0 {
 			return 0, errors.New("Inference-Header-Content-Length is no number of bytes")
 		}
 		return n, nil
@@ -142,7 +180,8 @@ func (e event) header() (int64, error) {
 	if err := dec.Decode(&first); err != nil {
 		return -1, nil // who reads it says so
 	}
-	if n = dec.InputOffset(); n == int64(len(e.data)) || len(bytes.TrimSpace(e.data[n:])) == 0 {
+	n := dec.InputOffset()
+	if n == int64(len(e.data)) || len(bytes.TrimSpace(e.data[n:])) == 0 {
 		return -1, nil
 	}
 	return n, nil

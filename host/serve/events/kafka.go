@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"golang.org/x/time/rate"
+
+	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
 // KafkaOptions of Sink.Kafka.
@@ -143,7 +145,7 @@ func fromRecord(r *kgo.Record, most int64) (event, error) {
 	}
 	if media, _, _ := mime.ParseMediaType(h["content-type"]); strings.HasPrefix(media, "application/cloudevents") {
 		if media != "application/cloudevents+json" {
-			return event{}, fmt.Errorf("an event in %s, want JSON", media)
+			return event{}, fmt.Errorf("an event in %s, want JSON", tensors.Quote(media))
 		}
 		return structured(r.Value)
 	}

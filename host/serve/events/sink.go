@@ -45,24 +45,25 @@ type Options struct {
 	Wait          time.Duration // that one half waits for the other; 0: a minute
 	Pairs         int           // halves that wait; 0: 4,096
 	MaxBody       int64         // bytes of an event; 0: 64 MiB
-	Memory        int64         // bytes of all that waits; 0: four times MaxBody
+	Memory        int64         // bytes of all that waits, and again of all that is read; 0: four times MaxBody
 	Queue         int           // inferences that wait to be judged; 0: 256
 	Logger        hclog.Logger  // nil: none
 }
 
 // Sink is an http.Handler that takes events.
 type Sink struct {
-	o      Options
-	models judge.Models
-	join   *joiner
-	queue  chan pair
-	held   atomic.Int64 // bytes of the queue
-	client *http.Client
-	end    context.CancelFunc
-	wg     sync.WaitGroup
-	room   chan struct{} // told when an inference has left the queue
-	topic  *topic        // nil: there is none
-	counts struct{ events, ignored, judged, flagged, skipped, dropped, failed, replied, unreplied atomic.Int64 }
+	o       Options
+	models  judge.Models
+	join    *joiner
+	queue   chan pair
+	held    atomic.Int64 // bytes of the queue
+	reading atomic.Int64 // bytes of events that are read
+	client  *http.Client
+	end     context.CancelFunc
+	wg      sync.WaitGroup
+	room    chan struct{} // told when an inference has left the queue
+	topic   *topic        // nil: there is none
+	counts  struct{ events, ignored, judged, flagged, skipped, dropped, failed, replied, unreplied atomic.Int64 }
 }
 
 // pair is an inference.
@@ -134,9 +135,15 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	in := &metered{Reader: http.MaxBytesReader(w, r.Body, s.o.MaxBody), s: s}
+	defer in.release()
+	body, err := io.ReadAll(in)
 	var long *http.MaxBytesError
 	switch {
+	case errors.Is(err, errFull):
+		s.counts.dropped.Add(1)
+		s.o.Logger.Debug("there is no memory for an event")
+		return
 	case errors.As(err, &long):
 		s.counts.dropped.Add(1)
 		s.o.Logger.Debug("an event is too long")
@@ -154,6 +161,29 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.take(r.Context(), e)
 	}
 }
+
+// errFull says that events have all the memory that they may have.
+var errFull = errors.New("too many events are read")
+
+// metered counts the bytes of events that are read, as they come: what is declared holds nothing yet.
+type metered struct {
+	io.Reader
+	s *Sink
+	n int64
+}
+
+// Read implements io.Reader.
+func (m *metered) Read(b []byte) (int, error) {
+	n, err := m.Reader.Read(b)
+	m.n += int64(n)
+	if m.s.reading.Add(int64(n)) > m.s.o.Memory {
+		return n, errFull
+	}
+	return n, err
+}
+
+// release lets go of what was read.
+func (m *metered) release() { m.s.reading.Add(-m.n) }
 
 // take takes an event. It waits for room, until ctx is done, for what came from Kafka alone.
 func (s *Sink) take(ctx context.Context, e event) {
@@ -411,7 +441,7 @@ func (s *Sink) reply(ctx context.Context, about map[string]string, body []byte) 
 	defer a.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(a.Body, 64<<10)) // so that the connection is used again
 	if a.StatusCode/100 != 2 {
-		return fmt.Errorf("%s answered %s", s.o.ReplyURL, a.Status)
+		return fmt.Errorf("%s answered %s", s.o.ReplyURL, tensors.Quote(a.Status))
 	}
 	return nil
 }

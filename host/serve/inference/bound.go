@@ -12,6 +12,9 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
+// MaxTensors is the most inputs, and the most outputs, of one message.
+const MaxTensors = 1 << 14
+
 // Infer is the call ModelInfer, which f answers. A message of more than parts
 // tensors, parameters and texts together is refused before memory is claimed for
 // them: an empty tensor has two bytes on the wire, and a hundred times as many
@@ -35,8 +38,11 @@ func Infer(parts int, f func(context.Context, *ModelInferRequest) (*ModelInferRe
 }
 
 // Unmarshal reads a request or a response of ModelInfer that has at most parts
-// tensors, parameters and texts together. Errors have a gRPC status.
+// tensors, parameters and texts together, and MaxTensors tensors. Errors have a gRPC status.
 func Unmarshal(b []byte, into proto.Message, parts int) error {
+	if tooMany(b) {
+		return status.Errorf(codes.InvalidArgument, "more than %d tensors", MaxTensors)
+	}
 	if n := count(b, message, parts+1); n > parts {
 		return status.Errorf(codes.InvalidArgument, "more than %d tensors, parameters and texts", parts)
 	}
@@ -44,6 +50,24 @@ func Unmarshal(b []byte, into proto.Message, parts int) error {
 		return status.Error(codes.InvalidArgument, "no message of the protocol")
 	}
 	return nil
+}
+
+// tooMany reports whether a message has more tensors than MaxTensors, which take a hundred times as much as a text.
+func tooMany(b []byte) bool {
+	n := map[protowire.Number]int{}
+	for len(b) > 0 {
+		number, kind, size := protowire.ConsumeField(b)
+		if size < 0 {
+			return false
+		}
+		if _, tensor := message[number]; tensor && kind == protowire.BytesType {
+			if n[number]++; n[number] > MaxTensors {
+				return true
+			}
+		}
+		b = b[size:]
+	}
+	return false
 }
 
 // nesting says which fields of a message are messages themselves.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
@@ -29,7 +30,12 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	if err := s.RecvMsg(in); err != nil {
 		return err
 	}
-	t := p.of(modelName(in.b))
+	name := modelName(in.b)
+	if strings.ContainsRune(name, 0) {
+		p.counts.refused.Add(1)
+		return status.Error(codes.InvalidArgument, zeroByte)
+	}
+	t := p.of(name)
 	to := p.models()[0]
 	if t != nil {
 		to = t

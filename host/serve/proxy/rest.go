@@ -28,6 +28,10 @@ import (
 // lengthHeader is the length of the JSON before binary data.
 const lengthHeader = "Inference-Header-Content-Length"
 
+// zeroByte refuses a name that ends, for servers written in C, before it ends: it would be another model here
+// than there.
+const zeroByte = "there is a zero byte in the name of the model or in the path"
+
 // exchange is one request on its way.
 type exchange struct {
 	to     *target
@@ -93,6 +97,11 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if whole, ok := r.Body.(interface{ Unbounded() io.ReadCloser }); ok {
 		r.Body = whole.Unbounded() // what passes has no bound
+	}
+	if strings.ContainsRune(r.URL.Path, 0) {
+		p.counts.refused.Add(1)
+		p.refuse(w, &refusal{http.StatusBadRequest, zeroByte})
+		return
 	}
 	t, infer, beside := p.route(r.URL.Path)
 	x := &exchange{to: t, header: w.Header(), peer: hostOf(r.RemoteAddr), v1: infer && isV1(r.URL.Path)}

@@ -6,17 +6,26 @@ import (
 	"strings"
 )
 
+// maxLevels is as deep as encoding/json reads.
+const maxLevels = 10_000
+
 // CheckMembers refuses JSON in which readers may see different things: an object with a member
 // twice, also where only the case of its letters differs. A caller could show the guard
-// other rows than the model server reads. What is no JSON is for others to refuse.
+// other rows than the model server reads. So is JSON of more than 10,000 levels, which no reader here takes. What is
+// no JSON is for others to refuse.
 func CheckMembers(text []byte) error {
-	var open []map[string]bool // the members of the objects around; nil for a list
+	type level struct {
+		object  bool
+		members map[string]bool // nil: none yet
+	}
+	var open []level
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
-		case '{':
-			open = append(open, map[string]bool{})
-		case '[':
-			open = append(open, nil)
+		case '{', '[':
+			if len(open) == maxLevels {
+				return fmt.Errorf("the JSON has more than %d levels", maxLevels)
+			}
+			open = append(open, level{object: text[i] == '{'})
 		case '}', ']':
 			if len(open) > 0 {
 				open = open[:len(open)-1]
@@ -33,19 +42,22 @@ func CheckMembers(text []byte) error {
 			for next < len(text) && strings.IndexByte(" \t\r\n", text[next]) >= 0 {
 				next++
 			}
-			if len(open) == 0 || open[len(open)-1] == nil || next == len(text) || text[next] != ':' {
+			if len(open) == 0 || !open[len(open)-1].object || next == len(text) || text[next] != ':' {
 				continue
 			}
 			var name string
 			if json.Unmarshal(text[start:end], &name) != nil {
 				return nil
 			}
-			members := open[len(open)-1]
+			at := &open[len(open)-1]
+			if at.members == nil {
+				at.members = map[string]bool{}
+			}
 			folded := strings.ToLower(strings.ToUpper(name)) // ſ is an s to some readers
-			if members[folded] {
+			if at.members[folded] {
 				return fmt.Errorf("member %s is there twice", Quote(name))
 			}
-			members[folded] = true
+			at.members[folded] = true
 		}
 	}
 	return nil

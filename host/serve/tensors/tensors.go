@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
@@ -94,7 +95,7 @@ type Limits struct {
 }
 
 // maxTensors is the most inputs or outputs of a message.
-const maxTensors = 1 << 14
+const maxTensors = inference.MaxTensors
 
 // maxDims is the most dimensions of a tensor.
 const maxDims = 32
