@@ -41,7 +41,6 @@ func Run(ctx context.Context, c host.Components, args []string, stdin io.Reader,
 	root := a.root(verbs)
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
-	root.SetOut(results)
 	root.SetErr(stderr)
 	ended := make(chan struct{})
 	release := context.AfterFunc(ctx, func() { a.patience(ended) })
@@ -135,9 +134,8 @@ func (a *app) root(verbs []Verb) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       host.Version(),
-
-		SuggestionsMinimumDistance: 2,
 	}
+	root.SetOut(a.stdout)
 	f := root.PersistentFlags()
 	f.IntVar(&a.threads, "threads", 0, "threads for computation (0: all cores)")
 	f.StringVar(&a.logLevel, "log-level", "warn", "what to log: trace, debug, info, warn, error, off")
@@ -159,6 +157,8 @@ func (a *app) root(verbs []Verb) *cobra.Command {
 	}
 	a.addVerbs(root, verbs)
 	root.AddCommand(exitCodesTopic())
+	root.SetHelpCommand(helpCommand())
+	addCompletion(root)
 	root.SetUsageTemplate(root.UsageTemplate() + "{{if not .HasParent}}\n" + exitCodeLine() + "{{end}}")
 	usageArgs(root)
 	a.complete(root)
@@ -167,6 +167,7 @@ func (a *app) root(verbs []Verb) *cobra.Command {
 
 // usageArgs makes a wrong number of arguments exit with the usage code.
 func usageArgs(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
 	for _, sub := range c.Commands() {
 		usageArgs(sub)
 	}
@@ -183,10 +184,7 @@ func usageArgs(c *cobra.Command) {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return usagef("unknown command %q of %s; did you mean %q?", args[0], cmd.CommandPath(), near[0])
-			}
-			return usagef("unknown command %q of %s; %s --help lists them", args[0], cmd.CommandPath(), cmd.CommandPath())
+			return unknownCommand(cmd, args[0])
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/host/cli/scaffold"
+	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/results"
 	"github.com/vaeguard/vaeguard/host/serve"
@@ -31,7 +32,7 @@ func (a *app) complete(c *cobra.Command) {
 		a.complete(sub)
 	}
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if of := a.flagValues(c, f.Name); of != nil {
+		if of := a.flagCompleter(c, f); of != nil {
 			if _, has := c.GetFlagCompletionFunc(f.Name); !has {
 				_ = c.RegisterFlagCompletionFunc(f.Name, shell(of)) // it has the flag
 			}
@@ -70,7 +71,7 @@ func shell(of completer) cobra.CompletionFunc {
 				continue
 			}
 			out = append(out, word)
-			if strings.HasSuffix(name, "/") || strings.HasSuffix(name, "=") || strings.HasSuffix(name, ".") {
+			if strings.ContainsAny(name[len(name)-1:], "/=.:") {
 				directive |= cobra.ShellCompDirectiveNoSpace
 			}
 		}
@@ -81,13 +82,57 @@ func shell(of completer) cobra.CompletionFunc {
 // words are always the same ones.
 func words(list ...string) completer { return func([]string, string) []string { return list } }
 
+// flagCompleter gives the values of a flag, of a list the next one; nil: files, as the
+// shell has them.
+func (a *app) flagCompleter(c *cobra.Command, f *pflag.Flag) completer {
+	of := a.flagValues(c, f.Name)
+	switch kind := f.Value.Type(); {
+	case of == nil && (strings.HasPrefix(kind, "int") || strings.HasPrefix(kind, "uint") || strings.HasPrefix(kind, "float")):
+		return words() // no file has a number's name
+	case of != nil && strings.HasSuffix(kind, "Slice"):
+		return func(args []string, begins string) []string {
+			at := strings.LastIndex(begins, ",") + 1
+			var out []string
+			for _, word := range of(args, begins[at:]) {
+				out = append(out, begins[:at]+word)
+			}
+			return out
+		}
+	}
+	return of
+}
+
 // flagValues are the values of a flag; nil: files, as the shell has them.
 func (a *app) flagValues(c *cobra.Command, flag string) completer {
 	switch flag {
 	case "attack":
 		return a.names("attack")
 	case "format":
+		if c.Name() == "export" {
+			return words(exportFormat)
+		}
 		return words(results.Names(false)...)
+	case "by":
+		return words(detect.ByPredictedClass)
+	case "confine":
+		return words("auto", "on", "off")
+	case "as":
+		return a.argument(c.Name(), "SPEC|DETECTOR")
+	case "classifier":
+		if c.Name() == "init" {
+			return a.argument(c.Name(), "NAME|PATH")
+		}
+		return a.classifierKeys
+	case "data":
+		if c.Name() == "init" {
+			return either(a.names("dataset"), folders)
+		}
+	case "only":
+		return words("set=", "seed=", "detector=", "attack=", "kind=")
+	case "http", "grpc", "admin":
+		return words("off", "unix:", "127.0.0.1:")
+	case "label", "id", "ignore", "keep", "model", "name", "radii", "sha256", "allow-command", "shard", "size":
+		return words() // what only the user knows
 	case "input-format":
 		return a.names("format")
 	case "header":
@@ -146,6 +191,8 @@ func (a *app) argument(verb, name string) completer {
 			all = append(all, detectors)
 		case one == "RUN":
 			all = append(all, runs)
+		case one == "OUT":
+			all = append(all, justFolders)
 		case one == "KIND":
 			all = append(all, func([]string, string) []string {
 				var out []string
@@ -171,6 +218,11 @@ func (a *app) argument(verb, name string) completer {
 	if len(all) == 0 {
 		return nil
 	}
+	return either(all...)
+}
+
+// either gives what each of some completers gives.
+func either(all ...completer) completer {
 	return func(args []string, begins string) []string {
 		var out []string
 		for _, of := range all {
@@ -193,6 +245,18 @@ func (a *app) names(kind string) completer {
 		}
 		return topics(k)
 	}
+}
+
+// classifierKeys are the keys of the spec's section classifier, as --classifier
+// takes them.
+func (a *app) classifierKeys([]string, string) []string {
+	var out []string
+	for _, k := range a.guide().Keys() {
+		if inner, ok := strings.CutPrefix(k, "classifier."); ok {
+			out = append(out, inner+"=")
+		}
+	}
+	return append(out, "config.")
 }
 
 func topics(k spec.Kind) []string {
@@ -275,6 +339,10 @@ func specFiles(_ []string, begins string) []string {
 
 func folders(_ []string, begins string) []string {
 	return entries(begins, func(_ string, folder bool) (bool, bool) { return true, folder })
+}
+
+func justFolders(_ []string, begins string) []string {
+	return entries(begins, func(_ string, folder bool) (bool, bool) { return folder, folder })
 }
 
 // detectors are detectors, runs and packs, and folders that are none.

@@ -35,7 +35,7 @@ var exitCodes = [...]struct {
 	{ExitUsage, "usage or spec", "The command line, a spec or a name in it is wrong; nothing was done."},
 	{ExitGate, "gate", "A condition of --fail-if holds: the report is written, and the result not accepted."},
 	{ExitPlugin, "plugin", "The classifier's plugin could not be started or verified, broke the contract, failed a check or crashed too often."},
-	{ExitInterrupted, "interrupted", "Ctrl-C or SIGTERM. Files are whole or absent; what can be resumed prints the command. A second Ctrl-C ends at once."},
+	{ExitInterrupted, "interrupted", "Ctrl-C or SIGTERM. Files are whole or absent; what can be resumed prints the command. A second Ctrl-C ends at once. A server is meant to end so: serve exits with 0."},
 }
 
 // exitCodeLine are the exit codes in one line.

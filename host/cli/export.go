@@ -13,6 +13,9 @@ import (
 	"github.com/vaeguard/vaeguard/host/atomicfile"
 )
 
+// exportFormat is what export writes.
+const exportFormat = "onnx"
+
 func (a *app) exportCommand() *cobra.Command {
 	var open openFlags
 	var out, format string
@@ -28,8 +31,8 @@ func (a *app) exportCommand() *cobra.Command {
 			"rows, the noise, the scores and the threshold are inside. Numbers differ from detect's by rounding alone.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "onnx" {
-				return usagef("--format is %q, want onnx", format)
+			if format != exportFormat {
+				return usagef("--format is %q, want %s", format, exportFormat)
 			}
 			if filepath.Ext(out) != ".onnx" {
 				return usagef("export needs --out X.onnx")
@@ -48,7 +51,7 @@ func (a *app) exportCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "file to write, X.onnx")
-	c.Flags().StringVar(&format, "format", "onnx", "onnx")
+	c.Flags().StringVar(&format, "format", exportFormat, exportFormat)
 	c.Flags().BoolVar(&o.Classifier, "with-classifier", false, "one graph with the classifier in it")
 	open.add(c)
 	return c

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -114,12 +115,16 @@ func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	prices, err := a.prices(e, f.out, nil)
+	prices, err := a.prices(e, f.out, nil, d.asked)
 	if err != nil {
 		return err
 	}
 	t := e.Estimate(layers)
-	fmt.Fprintf(a.stderr, "%s: %s; trains in about %s, not counting the classifier.\n", f.out, d.summary(), t.Time)
+	besides := "not counting the classifier"
+	if gradients := asking(e.Spec.Train, t.Steps, d.asked); d.asked > 0 {
+		besides = fmt.Sprintf("and about %s more for the classifier's gradients, as it answered just now", gradients.Round(time.Second))
+	}
+	fmt.Fprintf(a.stderr, "%s: %s; trains in about %s, %s.\n", f.out, d.summary(), t.Time, besides)
 	if prices != nil {
 		fmt.Fprintf(a.stderr, "%s\n", priceLine(prices))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -12,10 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
+	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -171,6 +174,9 @@ func (d *draft) start(ctx context.Context, s launch.Section) error {
 			continue
 		}
 		info, err := cl.Info(ctx)
+		if err == nil && info.Ready && info.Gradient != sdk.NoGradient {
+			d.asked = gradientTime(ctx, cl, info)
+		}
 		if err = errors.Join(err, cl.Close()); err != nil {
 			return err
 		}
@@ -189,6 +195,44 @@ func (d *draft) start(ctx context.Context, s launch.Section) error {
 		return fmt.Errorf("%w\nthe images have several sizes: if the model takes any, --size 224x224 says to which they are brought", failed)
 	}
 	return failed
+}
+
+// gradientTime is what a classifier's gradient takes, a row, of rows in the middle of
+// its range; 0 if it does not answer, which lint tells more of.
+func gradientTime(ctx context.Context, cl *launch.Classifier, info sdk.Info) time.Duration {
+	rows := max(1, min(initBatch, 1<<22/info.InputShape.Size())) // as many as a step of the training has, if they are small
+	x, dy := tensor.New(append([]int{rows}, info.InputShape...)...), tensor.New(rows, info.NumClasses)
+	for i := range x.Data {
+		if n := len(info.Lo); n > 0 && len(info.Hi) == n {
+			at := i % x.Stride() % n // a range for all numbers, or one for each
+			x.Data[i] = (info.Lo[at] + info.Hi[at]) / 2
+		}
+	}
+	for i := range rows {
+		dy.Row(i)[0] = 1
+	}
+	least := time.Duration(math.MaxInt64)
+	for range 3 { // the first warms it up
+		began := time.Now()
+		if _, err := cl.Gradient(ctx, x, dy); err != nil {
+			return 0
+		}
+		least = min(least, time.Since(began))
+	}
+	return least / time.Duration(rows)
+}
+
+// asking is what the classifier's gradients take in a training that asks it for them of so
+// many rows, an epoch after the other.
+func asking(t *train.Section, steps int, row time.Duration) time.Duration {
+	if t == nil {
+		return 0
+	}
+	passes := 1
+	if t.Harden != nil { // each step of the attack, and both kinds of rows
+		passes = t.Harden.Steps + 2
+	}
+	return time.Duration(passes*steps*t.BatchSize*t.Epochs) * row
 }
 
 // parseSize takes --size.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -52,6 +53,8 @@ type draft struct {
 	train     string    // classifier.train; "": a trained one
 	pre       string    // classifier.preprocess; "": none
 	normalize string    // vae.normalize; "": none
+
+	asked time.Duration // what the classifier's gradient of a row takes; 0: not known
 }
 
 // commented is a line of YAML with what is to be said of it.

@@ -15,9 +15,10 @@ type price struct {
 	Chosen bool          `json:"chosen"`
 }
 
-// prices are those of all presets for a spec that has one; nil if it has none, or
-// settles all that a preset could.
-func (a *app) prices(e *host.Experiment, file string, set []string) ([]price, error) {
+// prices are those of all presets for a spec that has one, with the classifier's gradients
+// where what one takes is known, not 0; nil if it has none, or settles all that a preset
+// could.
+func (a *app) prices(e *host.Experiment, file string, set []string, gradient time.Duration) ([]price, error) {
 	if e.Spec.Expanded == "" {
 		return nil, nil
 	}
@@ -31,7 +32,12 @@ func (a *app) prices(e *host.Experiment, file string, set []string) ([]price, er
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, price{name, other.Estimate(layers).Time, name == e.Spec.Expanded})
+		t := other.Estimate(layers)
+		whole := t.Time
+		if more := asking(other.Spec.Train, t.Steps, gradient); more >= time.Second {
+			whole = (whole + more).Round(time.Second)
+		}
+		out = append(out, price{name, whole, name == e.Spec.Expanded})
 	}
 	return out, nil
 }

@@ -296,6 +296,10 @@ func (x *comparison) page(folder string) report.Comparison {
 	return c
 }
 
+// pointsApart is how many points of a certified curve are passed over, less one: every
+// fifth one is a multiple of sigma where no radii were named.
+const pointsApart = 5
+
 // figuresOf are the figures of reports side by side.
 func figuresOf(reports []*evaluate.Report) []figure {
 	var rows []figure
@@ -327,6 +331,21 @@ func figuresOf(reports []*evaluate.Report) []figure {
 				put(i, "adaptive."+t.ID+".false_alarms", float64(*t.FalseAlarms), -1)
 			} else {
 				put(i, "adaptive."+t.ID+".evaded", float64(t.Evaded), -1)
+			}
+		}
+		if u := r.AdaptiveUnion; u != nil {
+			put(i, "adaptive_union.evaded", float64(u.Evaded), -1)
+		}
+		for _, c := range r.Corruptions {
+			put(i, "corruptions."+c.ID+".flagged_harmless", float64(c.FlaggedHarmless), -1)
+			put(i, "corruptions."+c.ID+".accuracy_corrected", c.AccuracyCorrected, 1)
+		}
+		if c := r.Certified; c != nil {
+			put(i, "certified.clean_cost", c.CleanCost, -1)
+			for k, at := range c.Curve {
+				if k%pointsApart == 0 {
+					put(i, fmt.Sprintf("certified.right_or_flagged at %.4g", at.Radius), at.RightOrFlagged, 1)
+				}
 			}
 		}
 	}

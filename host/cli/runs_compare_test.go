@@ -3,6 +3,8 @@ package cli
 import (
 	"slices"
 	"testing"
+
+	"github.com/vaeguard/vaeguard/host/evaluate"
 )
 
 // The best of a line is marked where there is one: not of what has no direction,
@@ -24,5 +26,34 @@ func TestBest(t *testing.T) {
 		if got := best(c.values, c.up); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+// What a report tells of attackers that know the detector, of corruptions and of proofs is
+// compared too, in the right direction.
+func TestFiguresOfAReport(t *testing.T) {
+	report := func(evaded, cost, proved float64) *evaluate.Report {
+		return &evaluate.Report{
+			AdaptiveUnion: &evaluate.UnionReport{Evaded: evaluate.Number(evaded)},
+			Corruptions:   []evaluate.CorruptionReport{{ID: "blur-1", FlaggedHarmless: evaluate.Number(cost), AccuracyCorrected: proved}},
+			Certified: &evaluate.CertifiedReport{CleanCost: cost, Curve: []evaluate.CertifiedPoint{
+				{Radius: 0, RightOrFlagged: .9}, {Radius: .05}, {Radius: .1}, {Radius: .15}, {Radius: .2}, {Radius: .25, RightOrFlagged: proved},
+			}},
+		}
+	}
+	got := figuresOf([]*evaluate.Report{report(.3, .02, .5), report(.2, .01, .4)})
+	for name, best := range map[string][]int{
+		"adaptive_union.evaded": {1}, "corruptions.blur-1.flagged_harmless": {1}, "corruptions.blur-1.accuracy_corrected": {0},
+		"certified.clean_cost": {1}, "certified.right_or_flagged at 0": nil, "certified.right_or_flagged at 0.25": {0},
+	} {
+		i := slices.IndexFunc(got, func(f figure) bool { return f.Name == name })
+		if i < 0 {
+			t.Errorf("%s is not compared", name)
+		} else if !slices.Equal(got[i].Best, best) {
+			t.Errorf("%s: best %v, want %v", name, got[i].Best, best)
+		}
+	}
+	if slices.ContainsFunc(got, func(f figure) bool { return f.Name == "certified.right_or_flagged at 0.05" }) {
+		t.Error("every point of the curve is a line")
 	}
 }
