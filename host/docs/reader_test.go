@@ -162,7 +162,7 @@ func container(t *testing.T) reader {
 	gobin, downloaded := filepath.Join(goEnv(t, "GOROOT"), "bin"), filepath.Join(goEnv(t, "GOMODCACHE"), "cache", "download")
 	env := []string{
 		"HOME=" + home, "PATH=" + strings.Join([]string{filepath.Join(home, "venv", "bin"), filepath.Join(home, "go", "bin"), gobin, "/usr/bin", "/bin"}, ":"),
-		"GOPROXY=file://" + filepath.Join(shelf, "proxy") + ",file://" + downloaded, "GOSUMDB=off", "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local",
+		"GOPROXY=file://" + filepath.Join(shelf, "proxy") + ",file://" + downloaded + "," + goEnv(t, "GOPROXY"), "GOSUMDB=off", "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local",
 	}
 	for _, v := range os.Environ() { // how this machine reaches a registry of Python
 		if strings.HasPrefix(v, "PIP_") {
