@@ -36,7 +36,7 @@ type EvaluateOptions struct {
 	// Unconstrained lets attacks make rows that the data's constraints call
 	// impossible, for comparison; the report says so.
 	Unconstrained bool
-	Limit         int       // class-balanced number of rows to attack; 0: the spec's evaluate.limit
+	Limit         int       // class-balanced number of rows to attack, and to score clean unless evaluate.clean_limit says more; 0: the spec's evaluate.limit
 	Transfer      *Detector // of another seed for the same classifier, on which transfer attacks are made; nil: the spec's
 }
 

@@ -103,7 +103,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	rows.add(c.Flags(), a.c.Formats, "clean rows (default: the spec's data.test)", "labels of --data, where it has none itself: a file")
 	c.Flags().StringVar(&transfer, "transfer-from", "", "detector of another seed, on which transfer attacks are made")
 	c.Flags().StringArrayVar(&gates, "fail-if", nil, "exit with code 3 if the condition holds: 'attacks.pgd.auc<0.95'")
-	c.Flags().IntVar(&limit, "limit", 0, "class-balanced number of rows to attack (default: the spec's evaluate.limit)")
+	c.Flags().IntVar(&limit, "limit", 0, "class-balanced number of rows to attack, and of clean rows to score where evaluate.clean_limit is not more (default: the spec's evaluate.limit)")
 	c.Flags().BoolVar(&unconstrained, "unconstrained", false, "let attacks make rows that the data's constraints call impossible, for comparison")
 	c.Flags().StringVar(&out, "out", "", "directory to write the report to")
 	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")

@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,40 +33,9 @@ func TestMain(m *testing.M) {
 // block is a fenced block of a page.
 var block = regexp.MustCompile("(?ms)^```(\\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$")
 
-// installs are the lines that this test's environment stands for.
-var installs = regexp.MustCompile(`^(pip install|go install) `)
-
-// environment is a folder with the page's programs: vaeguard, which is this binary,
-// and python.
-func environment(t *testing.T) []string {
-	t.Helper()
-	bin := t.TempDir()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages, err := filepath.Abs("../../sdk/python")
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := "#!/bin/sh\n" + asVaeguard + "=1 exec " + self + " \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "vaeguard"), []byte(script), 0o700); err != nil { //nolint:gosec // it is to be run
-		t.Fatal(err)
-	}
-	if python := os.Getenv("VAEGUARD_PYTHON"); python != "" {
-		err = os.Symlink(python, filepath.Join(bin, "python"))
-	} else if python, found := exec.LookPath("/usr/bin/python3"); found == nil {
-		err = os.Symlink(python, filepath.Join(bin, "python"))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"PYTHONPATH="+packages, "PYTHONDONTWRITEBYTECODE=1", "VAEGUARD_BINARY="+filepath.Join(bin, "vaeguard"), "HOME="+bin)
-}
-
 // TestTutorials follows each tutorial in an empty folder, word for word: its files are
-// written, its commands run in order, and each must succeed.
+// written, its commands run in order, and each must succeed. What a page installs is this
+// tree's, and there; with VAEGUARD_TUTORIALS_FRESH=1 it is installed. -v prints how long each command took.
 func TestTutorials(t *testing.T) {
 	pages, err := filepath.Glob("pages/tutorials/*.md")
 	if err != nil || len(pages) != 4 {
@@ -87,80 +59,100 @@ func TestTutorials(t *testing.T) {
 					t.Skip("there is no Python with torch and scikit-learn")
 				}
 			}
-			env, dir, ran, began := environment(t), t.TempDir(), 0, time.Now()
-			for _, m := range block.FindAllStringSubmatch(string(text), -1) {
-				kind, title, body := m[1], m[2], m[3]
-				switch {
-				case title != "":
-					if err := os.WriteFile(filepath.Join(dir, title), []byte(body), 0o600); err != nil {
-						t.Fatal(err)
-					}
-				case kind == "go":
-					compiles(t, dir, body)
-					ran++
-				case kind == "sh":
-					for line := range strings.SplitSeq(strings.TrimSpace(body), "\n") {
-						if installs.MatchString(line) {
-							continue
-						}
-						cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
-						cmd.Dir, cmd.Env = dir, env
-						out, err := cmd.CombinedOutput()
-						if err != nil {
-							t.Fatalf("$ %s\n%s%v", line, out, err)
-						}
-						ran++
-					}
-				}
+			says, err := told(string(text))
+			if err != nil {
+				t.Error(err)
 			}
+			r := here(t)
+			if os.Getenv(fresh) == "1" {
+				r = container(t)
+			}
+			began := time.Now()
+			ran := r.follow(t, string(text))
 			if ran < 2 {
 				t.Errorf("%d commands on the page", ran)
 			}
-			t.Logf("%d commands in %v", ran, time.Since(began).Round(time.Second))
+			t.Logf("%d commands in %v; the page says %v, on two cores", ran, time.Since(began).Round(time.Second), says)
 		})
 	}
 }
 
-// compiles builds a program of a page within the module.
-func compiles(t *testing.T, _, body string) {
-	t.Helper()
-	dir, err := os.MkdirTemp(".", "page-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(body), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", "vet", "./"+dir).CombinedOutput(); err != nil {
-		t.Errorf("%s%v", out, err)
-	}
-}
-
-// TestNamesOnPages: the verbs, attacks and methods that pages name are there.
+// TestNamesOnPages: the attacks that the page from ART and Foolbox names are there, with their options.
 func TestNamesOnPages(t *testing.T) {
 	migration, err := os.ReadFile("pages/migration/art-foolbox.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	attacks := builtin.Components().Attacks
-	named := 0
+	quoted, entry := regexp.MustCompile("`([^`]+)`"), regexp.MustCompile(`^([a-z_]+)(?:: \{(.*)\})?$`)
+	named, options := 0, 0
 	for line := range strings.SplitSeq(string(migration), "\n") {
 		cells := strings.Split(line, "|")
 		if len(cells) != 5 {
 			continue
 		}
-		m := regexp.MustCompile("^ `([a-z_]+)(`|:)").FindStringSubmatch(cells[3])
-		if m == nil || strings.Contains(line, "`classifier`") || strings.Contains(line, "`eps`") || strings.Contains(line, "`success`") {
-			continue
-		}
-		named++
-		if _, err := attacks.Lookup(m[1]); err != nil {
-			t.Error(err)
+		var keys map[string]bool // of the attack that the cell names
+		for _, q := range quoted.FindAllStringSubmatch(cells[3], -1) {
+			m := entry.FindStringSubmatch(q[1])
+			switch {
+			case m == nil && strings.HasPrefix(q[1], "{"):
+				m = []string{"", "", strings.Trim(q[1], "{}")}
+			case m == nil || keys == nil && m[2] == "" && slices.Contains([]string{"classifier", "eps", "attacks", "success", "success_rate", "accuracy"}, m[1]):
+				continue // keys of a spec, and of results
+			case keys[m[1]]:
+				continue
+			default:
+				v, _, ok := attacks.Fresh(m[1])
+				if !ok {
+					t.Errorf("there is no attack %s", m[1])
+					continue
+				}
+				named, keys = named+1, keysOf(v.Type())
+			}
+			for option := range strings.SplitSeq(m[2], ",") {
+				name, _, _ := strings.Cut(strings.TrimSpace(option), ":")
+				if name == "" {
+					continue
+				}
+				options++
+				if !keys[name] {
+					t.Errorf("%s has no option %s", cells[3], name)
+				}
+			}
 		}
 	}
-	if named < 8 {
-		t.Errorf("%d attacks in the table", named)
+	if named < 15 || options < 25 {
+		t.Errorf("%d attacks and %d options in the tables", named, options)
+	}
+}
+
+// keysOf are the options of a component by its type.
+func keysOf(t reflect.Type) map[string]bool {
+	keys := make(map[string]bool)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); name != "" {
+			keys[name] = true
+		}
+	}
+	return keys
+}
+
+// TestNamesOfOthers: so are those that it calls names of ART and of Foolbox, in the packages themselves.
+func TestNamesOfOthers(t *testing.T) {
+	python := os.Getenv("VAEGUARD_ATTACKS_PYTHON")
+	if python == "" {
+		t.Skip("VAEGUARD_ATTACKS_PYTHON names no Python with the packages of testdata/requirements.txt")
+	}
+	out, err := exec.CommandContext(t.Context(), python, "-W", "ignore", "testdata/names.py", "pages/migration/art-foolbox.md").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if n, err := strconv.Atoi(lines[len(lines)-1]); err != nil || n < 60 {
+		t.Errorf("%s names were looked up", out)
 	}
 }
 
@@ -172,7 +164,7 @@ func TestMessagesOnPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all bytes.Buffer
-	for _, pattern := range []string{"../*.go", "../*/*.go", "../../sdk/*.go", "../../sdk/*/*.go", "../../builtin/*/*.go", "../../builtin/*/*/*.go", "../../sdk/python/vaeguard/*.py"} {
+	for _, pattern := range []string{"../*.go", "../*/*.go", "../../sdk/*.go", "../../sdk/*/*.go", "../../builtin/*/*.go", "../../builtin/*/*/*.go", "../../sdk/python/vaeguard/*.py", "../../sdk/python/vaeguard/*/*.py"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

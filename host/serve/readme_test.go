@@ -44,7 +44,7 @@ func TestFiles(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, path := range regexp.MustCompile(`host/serve/deploy/[a-z/.]+`).FindAllString(string(readme), -1) {
+	for _, path := range regexp.MustCompile(`host/serve/deploy/[a-z/._-]+`).FindAllString(string(readme), -1) {
 		if _, err := os.Stat(filepath.Join("..", "..", strings.TrimRight(path, "."))); err != nil {
 			t.Error(err)
 		}
