@@ -162,8 +162,8 @@ func hostileArrow(t *testing.T) []hostile {
 	list := column(arrow.ListOf(arrow.Null))
 	words := column(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.PrimitiveTypes.Float64})
 	wide := make([]arrow.Field, 70_000)
-	deep := arrow.DataType(arrow.PrimitiveTypes.Float64)
-	for range 40 {
+	deep := arrow.ListOf(arrow.PrimitiveTypes.Float64)
+	for range 39 {
 		deep = arrow.ListOf(deep)
 	}
 	var huge []arrow.Field

@@ -162,7 +162,9 @@ class Guard:
             ("score", ~(off < 1e-3)),
         ):
             if bad.any():
-                raise SystemExit(f"the {what} of {int(bad.sum())} of {len(x)} rows differs from vaeguard's, of row {int(bad.argmax())} first")
+                raise SystemExit(
+                    f"the {what} of {int(bad.sum())} of {len(x)} rows differs from vaeguard's, of row {int(bad.argmax())} first"
+                )
         return want
 
 
@@ -226,12 +228,13 @@ class Logits(torch.nn.Module):
 class Folded(torch.nn.Module):
     """Logits of a classifier that takes a flagged row for its right class, y, which whoever asks has set."""
 
-    def __init__(self, guard):
+    def __init__(self, guard, shape):
         super().__init__()
-        self.guard, self.y = guard, None
+        self.guard, self.shape, self.y = guard, shape, None
+        self.where = torch.nn.Parameter(torch.zeros(1))  # torchattacks looks for a device
 
     def forward(self, x):
-        z, score = self.guard(x)
+        z, score = self.guard(x.reshape(len(x), *self.shape))
         z = z - z.min(1, keepdim=True).values
         above = (score - self.guard.threshold) / max(1e-6, abs(self.guard.threshold))
         flagged = (1 + above) * z.max(1).values
@@ -253,13 +256,20 @@ def apgdt(guard, x, y, o):
             folded.y = y_in
             return super().attack_single_run(x_in, y_in)
 
-    folded = Folded(guard).eval()
-    attack = Labelled(folded, norm="Linf" if o.norm == "linf" else "L2", eps=o.eps, steps=o.steps, n_classes=min(guard.classes, o.targets + 1), seed=o.seed)
-    attack.set_device("cpu")
+    folded = Folded(guard, x.shape[1:]).eval()
+    attack = Labelled(
+        folded,
+        norm="Linf" if o.norm == "linf" else "L2",
+        eps=o.eps,
+        steps=o.steps,
+        n_classes=min(guard.classes, o.targets + 1),
+        seed=o.seed,
+    )
     folded.y = y
     if guard.box != (0, 1):
         raise SystemExit(f"torchattacks knows rows in [0, 1] alone, these are in {list(guard.box)}: take --attacks pgd")
-    yield attack(x, y).detach()
+    images = x if x.ndim == 4 else x.reshape(len(x), -1, 1, 1)  # it takes no others
+    yield attack(images, y).detach().reshape(x.shape)
 
 
 ATTACKS = {"pgd": pgd, "apgdt": apgdt}

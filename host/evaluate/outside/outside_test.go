@@ -2,6 +2,7 @@ package outside_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,11 +78,11 @@ func run(t *testing.T, args ...string) []byte {
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "OMP_NUM_THREADS=1")
 	out, err := cmd.Output()
 	if err != nil {
-		var said []byte
-		if bad, ok := err.(*exec.ExitError); ok {
-			said = bad.Stderr
+		var bad *exec.ExitError
+		if errors.As(err, &bad) {
+			out = append(out, bad.Stderr...)
 		}
-		t.Fatalf("%v: %v\n%s%s", args, err, out, said)
+		t.Fatalf("%v: %v\n%s", args, err, out)
 	}
 	return out
 }
