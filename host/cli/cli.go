@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // Main runs the command line of os.Args with the given components, and verbs
@@ -220,13 +221,13 @@ func (a *app) progress() *progress {
 // errorText is what a user reads: several faults, one per line. What an error quotes of
 // files is escaped where it was quoted; what was forgotten there orders nothing here.
 func errorText(err error) string {
-	const mostLines = 1000
+	const mostLines, mostLine = 1000, 64 << 10 // consent names each file that would run
 	lines := strings.Split(err.Error(), "\n")
 	if n := len(lines); n > mostLines {
 		lines = append(lines[:mostLines:mostLines], fmt.Sprintf("and %d lines more", n-mostLines))
 	}
 	for i, l := range lines {
-		lines[i] = printable(l)
+		lines[i] = wire.Text(l, mostLine)
 	}
 	text := strings.Join(lines, "\n")
 	if !strings.Contains(text, "\n") && exitCode(err) != ExitGate {

@@ -111,13 +111,14 @@ func (c Consent) admit(p *Plugin) error {
 		p.Command.SHA256 = d.SHA256
 		return nil
 	}
-	text := fmt.Sprintf("the detector would start what you have not allowed: %s in %s", p.Command.Line(), strconv.Quote(d.Folder))
+	text := fmt.Sprintf("the detector would start what you have not allowed: %s in %s; if you trust it, allow it with --allow-command sha256:%s, which is", p.Command.Line(), strconv.Quote(d.Folder), d.SHA256)
+	join := " "
 	for line := range strings.Lines(d.Covers) {
 		if what, _, _ := strings.Cut(line, " "); what == "program" || what == "interpreter" || what == "file" {
-			text += "; " + strings.TrimSuffix(line, "\n")
+			text += join + strings.TrimSuffix(line, "\n")
+			join = "; "
 		}
 	}
-	text += "; if you trust it, allow it with --allow-command sha256:" + d.SHA256
 	if err != nil {
 		return v.fault(OpAllow, nil, fmt.Errorf("%s; %w", text, err))
 	}
