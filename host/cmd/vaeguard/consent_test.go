@@ -108,7 +108,7 @@ func TestDetectorNamesCode(t *testing.T) {
 	// The caller's own word does.
 	_, errs := vaeguard(t, 4, "detect", locked, "--data", rows)
 	_, digest, _ := strings.Cut(errs, "--allow-command ")
-	digest, _, _ = strings.Cut(strings.TrimSpace(digest), "\n")
+	digest, _, _ = strings.Cut(digest, ",")
 	for _, args := range [][]string{
 		{"--allow-command", digest}, {"--lock", lock}, {"--classifier", "path=" + filepath.Join(dir, "model")},
 	} {
