@@ -10,12 +10,8 @@
 package events
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -24,9 +20,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
-	"github.com/vaeguard/vaeguard/host/serve/proxy"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
@@ -135,8 +129,8 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	in := &metered{Reader: http.MaxBytesReader(w, r.Body, s.o.MaxBody), s: s}
-	defer in.release()
+	in := &tensors.Meter{Reader: http.MaxBytesReader(w, r.Body, s.o.MaxBody), Held: &s.reading, Most: s.o.Memory, Full: errFull}
+	defer in.Release()
 	body, err := io.ReadAll(in)
 	var long *http.MaxBytesError
 	switch {
@@ -164,26 +158,6 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // errFull says that events have all the memory that they may have.
 var errFull = errors.New("too many events are read")
-
-// metered counts the bytes of events that are read, as they come: what is declared holds nothing yet.
-type metered struct {
-	io.Reader
-	s *Sink
-	n int64
-}
-
-// Read implements io.Reader.
-func (m *metered) Read(b []byte) (int, error) {
-	n, err := m.Reader.Read(b)
-	m.n += int64(n)
-	if m.s.reading.Add(int64(n)) > m.s.o.Memory {
-		return n, errFull
-	}
-	return n, err
-}
-
-// release lets go of what was read.
-func (m *metered) release() { m.s.reading.Add(-m.n) }
 
 // take takes an event. It waits for room, until ctx is done, for what came from Kafka alone.
 func (s *Sink) take(ctx context.Context, e event) {
@@ -226,237 +200,6 @@ func (s *Sink) offer(p pair) bool {
 	}
 	s.held.Add(-p.size())
 	return false
-}
-
-// work judges inferences until the sink is closed.
-func (s *Sink) work(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case p := <-s.queue:
-			err := s.judgeAgain(ctx, p)
-			s.held.Add(-p.size())
-			select {
-			case s.room <- struct{}{}:
-			default:
-			}
-			if err != nil && ctx.Err() != nil {
-				return // what came from Kafka comes again
-			}
-			p.finish()
-			var skipped *judge.SkippedError
-			switch {
-			case errors.As(err, &skipped):
-				s.counts.skipped.Add(1)
-			case err != nil:
-				s.counts.failed.Add(1)
-				s.o.Logger.Debug("an inference was not judged", "error", err)
-			}
-		}
-	}
-}
-
-// judgeAgain judges an inference. One from Kafka is judged again for as long as what stands in
-// the way may pass: the model is not ready, its classifier is away, or others come first.
-func (s *Sink) judgeAgain(ctx context.Context, p pair) error {
-	for {
-		err := s.judge(ctx, p)
-		var away *judge.UnavailableError
-		var over *judge.OverloadedError
-		if !p.request.kafka || !errors.As(err, &away) && !errors.As(err, &over) {
-			return err
-		}
-		select {
-		case <-time.After(againAfter):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// againAfter is when an inference that could not be judged is judged again.
-const againAfter = 500 * time.Millisecond
-
-// lease is the model of an event: the one that its service or its answer is called, or the
-// only one that there is.
-func (s *Sink) lease(service, model string) (judge.Model, func(), error) {
-	var missing *judge.NotFoundError
-	for _, name := range []string{service, model} {
-		if name == "" {
-			continue
-		}
-		if m, done, err := s.models.Lease(name, ""); err == nil || !errors.As(err, &missing) {
-			return m, done, err
-		}
-	}
-	name := ""
-	for _, m := range s.models.List() {
-		if name != "" && m.Name != name {
-			return nil, nil, &judge.NotFoundError{Name: service}
-		}
-		name = m.Name
-	}
-	return s.models.Lease(name, "")
-}
-
-// judge judges an inference and tells of it.
-func (s *Sink) judge(ctx context.Context, p pair) error {
-	header, err := p.request.header()
-	if err != nil {
-		return err
-	}
-	if err := tensors.CheckMembers(head(p.request.data, header)); err != nil {
-		return fmt.Errorf("request: %w", err)
-	}
-	q, err := tensors.ParseRequest(p.request.data, header, tensors.Limits{})
-	v1 := false
-	if header < 0 && (err != nil || len(q.Inputs) == 0) { // perhaps KServe's V1
-		one, other := tensors.ParseRequestV1(p.request.data, tensors.Limits{})
-		if v1 = other == nil; v1 {
-			q, err = one, nil
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("request: %w", err)
-	}
-	if header, err = p.response.header(); err != nil {
-		return err
-	}
-	parse := func() (tensors.Response, error) {
-		if v1 {
-			return tensors.ParseResponseV1(p.response.data, tensors.Limits{})
-		}
-		return tensors.ParseResponse(p.response.data, header, tensors.Limits{})
-	}
-	r, err := parse()
-	if err != nil {
-		return fmt.Errorf("response: %w", err)
-	}
-	m, done, err := s.lease(p.request.service, r.Model)
-	if err != nil {
-		return err
-	}
-	defer done()
-	asked, err := proxy.Answered(m.Detector(), s.o.Input, s.o.Output, q, r)
-	if err != nil {
-		return err
-	}
-	asked.Optional, asked.Way, asked.ID = true, "events", p.request.id
-	within, cancel := context.WithTimeout(ctx, judgeTime)
-	defer cancel()
-	v, err := m.Judge(within, asked)
-	if err != nil {
-		return err
-	}
-	s.counts.judged.Add(1)
-	for _, f := range v.Adversarial {
-		if f {
-			s.counts.flagged.Add(1)
-		}
-	}
-	reply := s.reply
-	switch {
-	case p.request.kafka && s.topic.reply != "":
-		reply = s.topic.tell
-	case p.request.kafka || s.o.ReplyURL == "":
-		return nil
-	}
-	about, body, err := s.verdict(p.request, m, v)
-	if err != nil {
-		return err
-	}
-	if err := reply(ctx, about, body); err != nil {
-		if p.request.kafka && ctx.Err() != nil {
-			return err
-		}
-		s.counts.unreplied.Add(1)
-		s.o.Logger.Warn("a reply was not taken", "error", err)
-		return nil
-	}
-	s.counts.replied.Add(1)
-	return nil
-}
-
-// head is the JSON of a body.
-func head(body []byte, header int64) []byte {
-	if header < 0 || header > int64(len(body)) {
-		return body
-	}
-	return body[:header]
-}
-
-// Verdict is the data of a reply, a number for each row. Scores that are infinite are
-// null.
-type Verdict struct {
-	ID            string     `json:"id"` // of the request
-	Model         string     `json:"model_name"`
-	Version       string     `json:"model_version"`
-	IsAdversarial []int      `json:"is_adversarial"`
-	Score         []*float64 `json:"instance_score"`
-	PValue        []float64  `json:"p_value,omitempty"`
-	Predicted     []int      `json:"predicted"`
-	Reconstructed []int      `json:"reconstructed"`
-	Corrected     []int      `json:"corrected"`
-}
-
-// verdict is the reply to an event: its attributes, and its data.
-func (s *Sink) verdict(e event, m judge.Model, v *detect.Result) (map[string]string, []byte, error) {
-	out := Verdict{ID: e.id, Model: m.Name(), Version: m.Version(), PValue: v.PValue, Predicted: v.Predicted, Reconstructed: v.Reconstructed, Corrected: v.Corrected}
-	for i, f := range v.Adversarial {
-		flag, score := 0, &v.Score[i]
-		if f {
-			flag = 1
-		}
-		if *score-*score != 0 {
-			score = nil
-		}
-		out.IsAdversarial, out.Score = append(out.IsAdversarial, flag), append(out.Score, score)
-	}
-	body, err := json.Marshal(out)
-	id := rand.Text()
-	if e.kafka {
-		id = e.id // where a reply may be sent twice, readers can tell
-	}
-	return map[string]string{"specversion": "1.0", "id": id, "type": s.o.Type, "source": "/vaeguard/" + m.Name(), "time": time.Now().UTC().Format(time.RFC3339Nano),
-		"requestid": e.id, "inferenceservicename": e.service, "namespace": e.space, "endpoint": e.endpoint}, body, err
-}
-
-// reply tells of a verdict.
-func (s *Sink) reply(ctx context.Context, about map[string]string, body []byte) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.o.ReplyURL, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	for name, value := range about {
-		if value != "" {
-			r.Header.Set("Ce-"+name, escape(value))
-		}
-	}
-	a, err := s.client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer a.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(a.Body, 64<<10)) // so that the connection is used again
-	if a.StatusCode/100 != 2 {
-		return fmt.Errorf("%s answered %s", s.o.ReplyURL, tensors.Quote(a.Status))
-	}
-	return nil
-}
-
-// escape is a value as the HTTP binding has it in a header.
-func escape(v string) string {
-	var out []byte
-	for i := range len(v) {
-		if c := v[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
-			out = fmt.Appendf(out, "%%%02X", c)
-		} else {
-			out = append(out, c)
-		}
-	}
-	return string(out)
 }
 
 // Counters are totals since a sink was made, but for Waiting and Held, which are of now.

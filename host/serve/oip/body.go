@@ -21,40 +21,16 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
-// metered counts the bytes of bodies that are held, as they come: what a client
-// declares holds nothing yet.
-type metered struct {
-	io.Reader
-	service *service
-	n       int64
-}
-
-// Read implements io.Reader.
-func (m *metered) Read(b []byte) (int, error) {
-	n, err := m.Reader.Read(b)
-	m.n += int64(n)
-	if m.service.held.Add(int64(n)) > m.service.memory() {
-		return n, &judge.OverloadedError{Reason: "the server holds as many requests as it has memory for", After: time.Second}
-	}
-	return n, err
-}
-
-// release lets go of what was read.
-func (m *metered) release() {
-	m.service.held.Add(-m.n)
-	m.n = 0
-}
-
 // read reads a body, undoing its compression: neither what comes nor what it becomes
 // may have more than MaxBody bytes. release is called once the body is no longer
 // held, also after an error.
 func (s *service) read(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
-	m := &metered{service: s}
+	m := &tensors.Meter{Held: &s.held, Most: s.memory(), Full: &judge.OverloadedError{Reason: "the server holds as many requests as it has memory for", After: time.Second}}
 	body, err = s.readInto(m, w, r)
-	return body, m.release, err
+	return body, m.Release, err
 }
 
-func (s *service) readInto(m *metered, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *service) readInto(m *tensors.Meter, w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	most := s.body()
 	large := &fault{status: http.StatusRequestEntityTooLarge, code: codes.ResourceExhausted, message: fmt.Sprintf("the body has more than %d bytes", most)}
 	if r.ContentLength > most {
