@@ -222,17 +222,13 @@ func gradientTime(ctx context.Context, cl *launch.Classifier, info sdk.Info) tim
 	return least / time.Duration(rows)
 }
 
-// asking is what the classifier's gradients take in a training that asks it for them of so
-// many rows, an epoch after the other.
+// asking is what the classifier's gradients take in a training of so many steps an epoch, one
+// taking row.
 func asking(t *train.Section, steps int, row time.Duration) time.Duration {
 	if t == nil {
 		return 0
 	}
-	passes := 1
-	if t.Harden != nil { // each step of the attack, and both kinds of rows
-		passes = t.Harden.Steps + 2
-	}
-	return time.Duration(passes*steps*t.BatchSize*t.Epochs) * row
+	return time.Duration(t.GradientRows(steps)) * row
 }
 
 // parseSize takes --size.

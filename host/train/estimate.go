@@ -57,3 +57,14 @@ func (s *Section) Estimate(layers []nn.LayerInfo, rows int) Estimate {
 func (e Estimate) String() string {
 	return fmt.Sprintf("%d steps per epoch, %.3g GFLOP each, about %s", e.Steps, e.GFLOPPerStep, e.Time)
 }
+
+// GradientRows is how many rows the training asks the classifier's gradient of, in steps
+// batches an epoch: once each, and where it hardens in each step of the attack and for both
+// kinds of rows.
+func (s *Section) GradientRows(steps int) int {
+	passes := 1
+	if s.Harden != nil {
+		passes = s.Harden.Steps + 2
+	}
+	return passes * steps * s.BatchSize * s.Epochs
+}
