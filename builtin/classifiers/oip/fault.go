@@ -1,6 +1,7 @@
 package oip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,14 +103,14 @@ func (c *caller) do(parent context.Context, op string, request func(context.Cont
 	for try := 0; ; try++ {
 		attempt, stop := context.WithTimeout(ctx, c.timeout)
 		f := request(attempt)
-		late := attempt.Err() != nil
+		late := past(attempt)
 		stop()
 		switch {
 		case f == nil:
 			return nil
-		case parent.Err() != nil:
-			return fmt.Errorf("%s, %s: %s: %w", c.server, c.model, op, parent.Err())
-		case ctx.Err() != nil:
+		case past(parent):
+			return fmt.Errorf("%s, %s: %s: %w", c.server, c.model, op, cmp.Or(parent.Err(), context.DeadlineExceeded))
+		case past(ctx):
 			return c.error(op, faultf(sdk.FailedPrecondition, "no answer within the deadline of %v", c.deadline), try)
 		case late:
 			return c.error(op, faultf(sdk.FailedPrecondition, "no answer within %v", c.timeout), try)
@@ -125,6 +126,13 @@ func (c *caller) do(parent context.Context, op string, request func(context.Cont
 			return fmt.Errorf("%s, %s: %s: %w", c.server, c.model, op, parent.Err())
 		}
 	}
+}
+
+// past says whether ctx is over or its deadline has come: a server that was
+// told the deadline may hang up before the timer of ctx goes off here.
+func past(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(end)
 }
 
 // missing says that the server does not know what was asked for.
