@@ -9,7 +9,9 @@ specs/tracks/fashion.yaml, the encoder with a dense layer of 50 at its end), the
 
 first   from the start of the process to the verdict on one row: imports, the classifier, the saved detector
 train   fit
-score   predict of many rows by the process that has given its first verdict
+row     predict of one row, by the process that has given its first verdict: the median of many calls
+score   predict of many rows by the same process
+rest    its memory a second after, when nothing is asked
 
 Sides take turns. A stage is measured in wall-clock seconds, in seconds of processor time and in the most memory that was
 resident at once, each with the process's children. Linux alone: the numbers are those of /proc.
@@ -35,7 +37,8 @@ EVERY = 0.025   # seconds between two looks at memory
 FAMILY = 0.2    # and at which processes there are
 TICK, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 KERAS, PLUGIN = "vaeguard, the Keras model", "vaeguard, plugin cnn"
-STAGES = {"first": "start to first verdict", "train": "training", "score": "scoring"}
+CALLS = 100     # of one row
+STAGES = {"first": "start to first verdict", "train": "training", "row": "one row", "score": "scoring", "rest": "at rest"}
 
 
 def family(root):
@@ -88,7 +91,7 @@ class Watch(threading.Thread):
 def child(o, side, part, interpreter, work):
     """Runs a part of a side in a process of its own: {stage: {"wall", "cpu", "memory"}}, and what the part told."""
     r, w = os.pipe()
-    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1",
+    env = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1",
            "PYTHONPATH": os.path.join(ROOT, "sdk", "python"), "VAEGUARD_BINARY": os.path.abspath(o.vaeguard)}
     args = [interpreter, os.path.abspath(__file__), "--part", part, "--side", side, "--work", work, "--marks", str(w), "--threads", str(o.threads),
             "--epochs", str(o.epochs), "--rows", str(o.rows), "--score", str(o.score), "--batch-size", str(o.batch_size)]
@@ -111,10 +114,12 @@ def child(o, side, part, interpreter, work):
         sys.exit(f"{side}, {part}: exit code {code}\n{p.printed[-4000:]}")
     marks["start"] = {"at": began, "cpu": 0}
     out = {}
-    for stage, begin, end in (("first", "start", "first"), ("train", "train", "trained"), ("score", "score", "scored")):
+    for stage, begin, end in (("first", "start", "first"), ("train", "train", "trained"), ("row", "first", "rows"), ("score", "rows", "scored"), ("rest", "resting", "rested")):
         if end in marks:
             a, b = marks[begin], marks[end]
             out[stage] = {"wall": b["at"] - a["at"], "cpu": b["cpu"] - a["cpu"], "memory": watch.peak(a["at"], b["at"])}
+            if stage == "row":
+                out[stage].update(wall=b["told"].pop("median"), cpu=out[stage]["cpu"] / CALLS)
     return out, {k: v for m in marks.values() for k, v in m.get("told", {}).items()}
 
 
@@ -178,9 +183,18 @@ def run(o):
     ad = load_detector(saved, **({"model": model()} if ours and not light else {}))
     ad.predict(x[:1])
     mark("first")
-    mark("score")
+    times = []
+    for i in range(CALLS):
+        began = time.monotonic()
+        ad.predict(x[i:i + 1])
+        times.append(time.monotonic() - began)
+    mark("rows", median=statistics.median(times))
     flagged = ad.predict(x, batch_size=BATCH)["data"]["is_adversarial"]
     mark("scored", flagged=float(flagged.mean()))
+    time.sleep(1)
+    mark("resting")
+    time.sleep(1)
+    mark("rested")
 
 
 def prepare(o, path):
@@ -229,7 +243,8 @@ def table(results, o):
         what += {"train": f" ({o.rows:,} rows, {o.epochs} epochs)", "score": f" {o.score:,} rows"}.get(stage, "")
         for side, rounds in results.items():
             m = {k: [r[stage][k] for r in rounds] for k in ("wall", "cpu", "memory")}
-            wall, cpu = (f"{statistics.median(m[k]):.2f} ({min(m[k]):.2f}–{max(m[k]):.2f})" for k in ("wall", "cpu"))
+            digits = 4 if stage == "row" else 2
+            wall, cpu = (f"{statistics.median(m[k]):.{digits}f} ({min(m[k]):.{digits}f}–{max(m[k]):.{digits}f})" if stage != "rest" else "" for k in ("wall", "cpu"))
             lines.append(f"| {what} | {side} | {wall} | {cpu} | {max(m['memory']) / 1e6:.0f} |")
     return "\n".join(lines)
 
