@@ -181,7 +181,7 @@ func (e event) header() (int64, error) {
 		return -1, nil // who reads it says so
 	}
 	n := dec.InputOffset()
-	if n == int64(len(e.data)) || len(bytes.TrimSpace(e.data[n:])) == 0 {
+	if n == int64(len(e.data)) || len(bytes.Trim(e.data[n:], " \t\r\n")) == 0 {
 		return -1, nil
 	}
 	return n, nil

@@ -9,6 +9,9 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
+// blanks are what JSON takes for blank. bytes.TrimSpace takes more, such as a vertical tab.
+const blanks = " \t\r\n"
+
 // splice adds parameters to the JSON of an answer, of which every other byte stays.
 func splice(text []byte, p tensors.Parameters) ([]byte, error) {
 	added, err := json.Marshal(p)
@@ -72,7 +75,7 @@ func member(text []byte, name string) (from, to, end, members int, err error) {
 		return 0, 0, 0, 0, err
 	}
 	end = int(dec.InputOffset()) - 1
-	if len(bytes.TrimSpace(text[end+1:])) > 0 {
+	if len(bytes.Trim(text[end+1:], blanks)) > 0 {
 		return 0, 0, 0, 0, errors.New("the answer has more after its end")
 	}
 	return from, to, end, members, nil

@@ -129,7 +129,7 @@ func (m *message) tensors(key string, list []Tensor, binary func(Tensor) bool) {
 		m.always("name", t.Name)
 		m.always("datatype", string(t.Datatype))
 		m.key("shape")
-		m.b = append(m.b, quoted(slices.Concat([]int64{}, t.Shape))...)
+		m.b = append(m.b, quoted(append([]int64{}, t.Shape...))...)
 		p := t.Parameters
 		raw := binary != nil && binary(t)
 		if raw {
