@@ -80,6 +80,9 @@ func rowsV1(rows []json.RawMessage, name string, whole bool, l Limits) ([]Tensor
 			for key := range row {
 				names = append(names, key)
 			}
+			if len(names) == 0 {
+				return nil, errors.New("row 0 has no members")
+			}
 			slices.Sort(names)
 			if err := l.tensors(len(names)); err != nil {
 				return nil, err

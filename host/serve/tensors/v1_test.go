@@ -23,6 +23,7 @@ func TestV1(t *testing.T) {
 		`{"instances":[{"a":1},{"b":2}]}`:                   `row 1 has a member "b", which the first one does not have`,
 		`{"instances":[{"a":1,"b":2},{"a":2}]}`:             `row 1 has 1 members, and the first one 2`,
 		`{"instances":[{"a":1},3]}`:                         `row 1 is no object, as the first one is`,
+		`{"instances":[{},{}]}`:                             `row 0 has no members`,
 		`{"instances":[[1]],"Instances":[[2]]}`:             `member "Instances" is there twice`,
 		`{"instances":[{"a":1,"a":2}]}`:                     `member "a" is there twice`,
 		`{"instances":[[]]}`:                                `tensor "x": a list is empty, or lists are nested too deep`,
