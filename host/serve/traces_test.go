@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/host/serve/servetest"
 )
@@ -96,7 +98,7 @@ func TestTraces(t *testing.T) {
 	w.Control(t, servetest.Trace)
 	traces := "traces: {url: '" + c.URL + "'}\n"
 	const all = "listen: {http: '127.0.0.1:0', grpc: '127.0.0.1:0'}\n"
-	model := run(t, dir, all+traces+"models: [{name: small, detector: guard}]\n")
+	model := run(t, dir, all+traces+"events: {}\nmodels: [{name: small, detector: guard}]\n")
 	http, remote := model.Address("http").String(), model.Address("grpc").String()
 	front := run(t, dir, all+traces+"models: [{name: small, detector: guard, upstream: {url: 'http://"+http+"', grpc: '"+remote+"'}}]\n")
 	body := `{"inputs":[{"name":"x","shape":[1,64],"datatype":"FP32","data":[` + strings.TrimSuffix(strings.Repeat("0.5,", 64), ",") + `]}],"outputs":[{"name":"probabilities"}]}`
@@ -130,6 +132,19 @@ func TestTraces(t *testing.T) {
 	ask(front, proxied)
 	call(front, proxiedCall)
 	ask(model, strings.TrimSuffix(unsampled, "01")+"00")
+	_, _, logged := parent(6)
+	code, answer, _ := model.post("/v2/models/small/infer", body)
+	if code != 200 {
+		t.Fatalf("%d %s", code, answer)
+	}
+	for kind, data := range map[string]string{events.TypeRequest: body, events.TypeResponse: answer} {
+		event := fmt.Sprintf(`{"specversion":"1.0","id":"1","source":"x","type":%q,"traceparent":%q,"data":%s}`, kind, logged, data)
+		if code, text, _ := model.post("/events", event, "Content-Type", "application/cloudevents+json"); code != 200 {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	for end := time.Now().Add(time.Minute); model.Events().Counters().Judged == 0 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	}
 	for _, s := range []*running{front, model} { // what is left is sent with the end
 		if err := s.stop(); err != nil {
 			t.Fatal(err)
@@ -138,7 +153,7 @@ func TestTraces(t *testing.T) {
 	const judged = "judge(queue batch(encode decode P and Q))"
 	const infer = "inference.GRPCInferenceService/ModelInfer"
 	for n, want := range map[int]string{1: "POST(" + judged + ")", 2: "/" + infer + "(" + judged + ")",
-		3: "POST(P(POST(" + judged + ")) judge(queue batch(encode decode Q)))", 4: "/" + infer + "(P(/" + infer + "(" + judged + ")) judge(queue batch(encode decode Q)))", 5: ""} {
+		3: "POST(P(POST(" + judged + ")) judge(queue batch(encode decode Q)))", 4: "/" + infer + "(P(/" + infer + "(" + judged + ")) judge(queue batch(encode decode Q)))", 5: "", 6: "judge(queue batch(encode decode Q))"} {
 		trace, span, _ := parent(n)
 		if got := c.tree(trace, span); got != want {
 			t.Errorf("trace %d:\n%s, want\n%s", n, got, want)
@@ -155,7 +170,7 @@ func TestTraces(t *testing.T) {
 			t.Errorf("the plugin was not told of %s: %v", p, w.Parents(t))
 		}
 	}
-	if len(asked) != 6 || len(c.names) == 0 || c.names[0] != "vaeguard" {
+	if len(asked) != 8 || len(c.names) == 0 || c.names[0] != "vaeguard" {
 		t.Errorf("%d spans in the plugin, of services %v", len(asked), c.names)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
@@ -24,9 +26,13 @@ type event struct {
 	service, space   string // KServe's extensions: inferenceservicename, namespace
 	endpoint         string
 	length           string // of the JSON before binary data, where it is told
-	data             []byte
-	kafka            bool   // it came from there, and waits for room instead of being dropped
-	done             func() // once nothing more comes of it; nil: nobody asks
+
+	traceParent, traceState string            // extensions traceparent and tracestate
+	cause                   trace.SpanContext // the span in which it arose, if any
+
+	data  []byte
+	kafka bool   // it came from there, and waits for room instead of being dropped
+	done  func() // once nothing more comes of it; nil: nobody asks
 }
 
 // finish tells that nothing more comes of an event.
@@ -93,7 +99,7 @@ func read(h http.Header, body []byte) ([]event, error) {
 		return v
 	}
 	e := event{id: attribute("Id"), kind: attribute("Type"), source: attribute("Source"), service: attribute("Inferenceservicename"), space: attribute("Namespace"),
-		endpoint: attribute("Endpoint"), length: h.Get("Inference-Header-Content-Length"), data: body}
+		endpoint: attribute("Endpoint"), traceParent: attribute("Traceparent"), traceState: attribute("Tracestate"), length: h.Get("Inference-Header-Content-Length"), data: body}
 	return []event{e}, e.valid()
 }
 
@@ -141,6 +147,8 @@ func structured(text []byte) (event, error) {
 		Service  string          `json:"inferenceservicename"`
 		Space    string          `json:"namespace"`
 		Endpoint string          `json:"endpoint"`
+		Parent   string          `json:"traceparent"`
+		State    string          `json:"tracestate"`
 		Data     json.RawMessage `json:"data"`
 		Base64   *string         `json:"data_base64"`
 	}
@@ -150,7 +158,7 @@ func structured(text []byte) (event, error) {
 	if m.Version != "1.0" {
 		return event{}, fmt.Errorf("specversion is %.20q, want 1.0", m.Version)
 	}
-	e := event{id: m.ID, kind: m.Type, source: m.Source, service: m.Service, space: m.Space, endpoint: m.Endpoint, data: m.Data}
+	e := event{id: m.ID, kind: m.Type, source: m.Source, service: m.Service, space: m.Space, endpoint: m.Endpoint, traceParent: m.Parent, traceState: m.State, data: m.Data}
 	var quoted string
 	switch {
 	case m.Base64 != nil:

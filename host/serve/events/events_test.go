@@ -221,6 +221,48 @@ func TestJoins(t *testing.T) {
 	}
 }
 
+// A reply is of the trace that its request came in, whichever way it was told of.
+func TestTrace(t *testing.T) {
+	b := stand(t, nil)
+	request, response := b.bodies(t, false)
+	const parent, other = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01"
+	structured := func(kind string, body []byte, more string) []byte {
+		return fmt.Appendf(nil, `{"specversion":"1.0","id":"t","type":%q,"source":"x"%s,"data":%s}`, kind, more, body)
+	}
+	binary := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"t"}, "Ce-Type": {events.TypeRequest}, "Ce-Source": {"x"}, "Ce-Traceparent": {parent}, "Ce-Tracestate": {"a=1,b=2"}}
+	json := http.Header{"Content-Type": {"application/cloudevents+json"}}
+	for what, c := range map[string]struct {
+		header      http.Header
+		body        []byte
+		answer      string // further members of the response
+		want, state string
+	}{
+		"binary":         {binary, request, `,"traceparent":"` + other + `"`, parent, "a=1,b=2"},
+		"structured":     {json, structured(events.TypeRequest, request, `,"traceparent":"`+parent+`"`), "", parent, ""},
+		"response alone": {json, structured(events.TypeRequest, request, ""), `,"traceparent":"` + parent + `"`, parent, ""},
+		"none":           {json, structured(events.TypeRequest, request, ""), "", "", ""},
+		"wrong":          {json, structured(events.TypeRequest, request, `,"traceparent":"00-zz"`), "", "", ""},
+		"state too long": {json, structured(events.TypeRequest, request, `,"traceparent":"`+parent+`","tracestate":"a=`+strings.Repeat("x", 600)+`"`), "", parent, ""},
+	} {
+		for i, e := range []struct {
+			header http.Header
+			body   []byte
+		}{{c.header, c.body}, {json, structured(events.TypeResponse, response, c.answer)}} {
+			if code, text := b.post(t, e.header, e.body); code != http.StatusOK {
+				t.Fatalf("%s, event %d: %d %s", what, i, code, text)
+			}
+		}
+		select {
+		case got := <-b.replies:
+			if h := got.header; h.Get("Ce-Traceparent") != c.want || h.Get("Ce-Tracestate") != c.state {
+				t.Errorf("%s: %q %q, want %q %q", what, h.Get("Ce-Traceparent"), h.Get("Ce-Tracestate"), c.want, c.state)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: no reply: %+v", what, b.Counters())
+		}
+	}
+}
+
 // Bodies of KServe's V1 are read too.
 func TestV1(t *testing.T) {
 	b := stand(t, nil)

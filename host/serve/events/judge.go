@@ -126,6 +126,7 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 		return err
 	}
 	asked.Optional, asked.Way, asked.ID = true, "events", p.request.id
+	ctx = p.within(ctx)
 	within, cancel := context.WithTimeout(ctx, judgeTime)
 	defer cancel()
 	v, err := m.Judge(within, asked)
@@ -149,6 +150,7 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 	if err != nil {
 		return err
 	}
+	withTrace(ctx, about)
 	if err := reply(ctx, about, body); err != nil {
 		if p.request.kafka && ctx.Err() != nil {
 			return err

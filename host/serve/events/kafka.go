@@ -153,7 +153,7 @@ func fromRecord(r *kgo.Record, most int64) (event, error) {
 		return event{}, fmt.Errorf("ce_specversion is %.20q, want 1.0", v)
 	}
 	e := event{id: h["ce_id"], kind: h["ce_type"], source: h["ce_source"], service: h["ce_inferenceservicename"], space: h["ce_namespace"], endpoint: h["ce_endpoint"],
-		length: h["inference-header-content-length"], data: r.Value}
+		traceParent: h["ce_traceparent"], traceState: h["ce_tracestate"], length: h["inference-header-content-length"], data: r.Value}
 	return e, e.valid()
 }
 

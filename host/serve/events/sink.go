@@ -167,6 +167,8 @@ func (s *Sink) take(ctx context.Context, e event) {
 		e.finish()
 		return
 	}
+	e.cause = caused(ctx, e)
+	e.traceParent, e.traceState = "", "" // it waits without them
 	other, ok := s.join.put(e)
 	if !ok {
 		return
