@@ -46,7 +46,8 @@ const (
 	fewCalibration = 40 // rows: half of them are 20, which a fusion needs, and 19 the rate
 )
 
-// Recommended is hardened in two balls and scores by how far the reconstruction's
+// Recommended is hardened in two balls, of whose epochs it keeps the one that validation
+// rows, where there are any, show to be most robust (train.harden.keep), and scores by how far the reconstruction's
 // prediction is from the input's: see specs/tracks/RESULTS.md for images and
 // specs/tracks/TABLES.md for tables, where each choice was measured.
 type Recommended struct{}

@@ -29,8 +29,8 @@ type Options struct {
 }
 
 // Board watches the requests of a server and keeps what metrics and the page show, version
-// by version of each model. A new version starts its martingale anew, and is what is shown
-// from then on: what the one before it still answers is counted as its own.
+// by version of each model. A new version starts its martingale anew, knows the clients of the one
+// before it, and is what is shown from then on: what the one before it still answers is counted as its own.
 type Board struct {
 	o       Options
 	metrics *metrics
@@ -91,9 +91,8 @@ type state struct {
 	promised   float64 // share of flagged rows; NaN: none is promised
 	threshold  float64
 	martingale *Martingale
-	similar    *Similar
+	clients    *clients
 	alarmed    bool
-	noticed    map[string]bool // clients, at most as many as Similar remembers
 
 	rows, flagged, similarRows int64
 	p                          [pBuckets]int64
@@ -132,7 +131,7 @@ func (b *Board) state(m judge.Model) *state {
 		}
 	}
 	if b.told {
-		return b.newState(m, m.Detector()) // it was closed already, and this is its last word
+		return b.newState(m, nil) // it was closed already, and this is its last word
 	}
 	return b.show(m)
 }
@@ -148,7 +147,7 @@ func (b *Board) show(m judge.Model) *state {
 	}
 	s := v.all[keyOf(m)]
 	if s == nil {
-		s = b.newState(m, m.Detector())
+		s = b.newState(m, v.shown)
 		if !b.told {
 			clear(v.all) // nobody says when a version ends
 		}
@@ -194,7 +193,9 @@ func (b *Board) Closed(m judge.Model) {
 	}
 }
 
-func (b *Board) newState(m judge.Model, d *host.Detector) *state {
+// newState is that of a version after another, nil if there is none.
+func (b *Board) newState(m judge.Model, before *state) *state {
+	d := m.Detector()
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(d.Digest()))
 	t := d.Threshold()
@@ -203,7 +204,7 @@ func (b *Board) newState(m judge.Model, d *host.Detector) *state {
 	o.Low, o.High = float64(lo), float64(hi)
 	s := &state{
 		name: m.Name(), version: m.Version(), digest: d.Digest(), promised: math.NaN(), threshold: t.Value,
-		martingale: NewMartingale(d.State().Scores, h.Sum64()), similar: NewSimilar(o), noticed: make(map[string]bool),
+		martingale: NewMartingale(d.State().Scores, h.Sum64()), clients: clientsAfter(before, o, d.Info().InputShape),
 		names: d.ClassNames(), classes: make([]int64, d.Info().NumClasses), classFlagged: make([]int64, d.Info().NumClasses),
 	}
 	if t.Rule.FPR != nil {
@@ -258,7 +259,7 @@ func (s *state) take(e judge.Event) (all Sightings, similar int) {
 		}
 		if e.Request.Client != "" {
 			var near bool
-			if near, all = s.similar.See(e.Request.Client, x.Row(i)); near {
+			if near, all = s.clients.See(e.Request.Client, x.Row(i)); near {
 				s.similarRows++
 				similar++
 			}
@@ -331,20 +332,12 @@ func (b *Board) alarm(s *state, e judge.Event, near Sightings) {
 	peak, rows := s.martingale.Peak()
 	drift := !s.alarmed && peak >= -math.Log10(b.o.Alpha)
 	s.alarmed = s.alarmed || drift
-	client := e.Request.Client
-	notice := client != "" && near.Similar >= b.o.Notice && !s.noticed[client]
-	if notice {
-		if len(s.noticed) >= max(b.o.Similar.Clients, 1000) {
-			clear(s.noticed)
-		}
-		s.noticed[client] = true
-	}
 	s.mu.Unlock()
 	if drift {
 		b.metrics.alarms.WithLabelValues(s.name, "drift").Inc()
 		b.o.Logger.Warn("inputs are no longer like the calibration rows", "model", s.name, "version", s.version, "martingale_log10", peak, "rows", rows, "alpha", b.o.Alpha)
 	}
-	if notice {
+	if client := e.Request.Client; s.clients.notice(client, near, b.o.Notice) {
 		b.metrics.alarms.WithLabelValues(s.name, "similar").Inc()
 		b.o.Logger.Warn("a client asks about nearly the same input again and again", "model", s.name, "client", client, "near_duplicates", near.Similar, "rows", near.Rows)
 	}

@@ -134,10 +134,10 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, s := range g.b.sorted() {
 		s.mu.Lock()
-		log10, noticed := s.martingale.Log10(), len(s.noticed)
+		log10 := s.martingale.Log10()
 		s.mu.Unlock()
 		gauge(martingaleDesc, log10, s.name)
-		gauge(similarDesc, float64(noticed), s.name)
+		gauge(similarDesc, float64(len(s.clients.names())), s.name)
 		if !math.IsNaN(s.promised) {
 			gauge(promisedDesc, s.promised, s.name)
 		}

@@ -4,7 +4,6 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -53,10 +52,11 @@ func (s *state) view() View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := View{Name: s.name, Version: s.version, Detector: s.digest, Rows: s.rows, Flagged: s.flagged, Similar: s.similarRows, Threshold: s.threshold,
-		Martingale: s.martingale.Log10(), Alarm: s.alarmed, P: slices.Clone(s.p[:]), Noticed: len(s.noticed), Last: slices.Clone(s.last), Latency: quantiles(s.times)}
+		Martingale: s.martingale.Log10(), Alarm: s.alarmed, P: slices.Clone(s.p[:]), Last: slices.Clone(s.last), Latency: quantiles(s.times)}
 	v.Peak, _ = s.martingale.Peak()
 	v.Past = append(slices.Clone(s.past), v.Martingale)
-	v.Clients = slices.Sorted(maps.Keys(s.noticed))
+	v.Clients = s.clients.names()
+	v.Noticed = len(v.Clients)
 	v.Clients = v.Clients[:min(len(v.Clients), shownNames)]
 	if !math.IsNaN(s.promised) {
 		v.Promised = &s.promised

@@ -113,3 +113,55 @@ func TestVersionsBesideEachOther(t *testing.T) {
 		t.Error("a model that was unloaded is reset")
 	}
 }
+
+// TestClientsOverVersions: an attack goes on over a reload, and so does what is known of it. A
+// model that was unloaded begins anew.
+func TestClientsOverVersions(t *testing.T) {
+	d := servetest.Train(t, components(), filepath.Join(t.TempDir(), "d"), 0).Open(t)
+	b := NewBoard(Options{Notice: 5})
+	one, two := &version{"m", "1", d}, &version{"m", "2", d}
+	x := tensor.New(1, 64)
+	for i := range x.Data {
+		x.Data[i] = float32(i*i%64) / 64
+	}
+	ask := func(v *version, rows int) {
+		for range rows {
+			x.Data[7] += 1.0 / 1024
+			e := v.event()
+			e.Request.Rows = &dataset.Data{X: x.Clone()}
+			b.Judged(e)
+		}
+	}
+	noticed := func() int {
+		t.Helper()
+		views := b.Views()
+		if len(views) != 1 {
+			t.Fatalf("%d models are shown", len(views))
+		}
+		return views[0].Noticed
+	}
+	b.Opened(one)
+	ask(one, 4)
+	b.Opened(two)
+	b.Closed(one)
+	if n := noticed(); n != 0 {
+		t.Errorf("%d clients are noticed after 4 queries", n)
+	}
+	ask(two, 2)
+	if n := noticed(); n != 1 {
+		t.Errorf("%d clients are noticed after 4 queries to a version and 2 to the next", n)
+	}
+	b.Closed(two)
+	b.Opened(one)
+	ask(one, 1)
+	if n := noticed(); n != 0 {
+		t.Errorf("%d clients are noticed of a model that was unloaded", n)
+	}
+	o := SimilarOptions{High: 2}
+	if before := b.shown("m"); clientsAfter(before, o, before.clients.shape) == before.clients {
+		t.Error("rows of another range have the fingerprints of before")
+	}
+	if before := b.shown("m"); clientsAfter(before, before.clients.o, tensor.Shape{8, 8}) == before.clients {
+		t.Error("rows of another shape have the fingerprints of before")
+	}
+}
