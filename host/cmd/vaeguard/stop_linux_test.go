@@ -33,7 +33,7 @@ func (w *world) await(p *program, name ...string) {
 // TestInterrupted stops a run and a train by signals and goes on with the
 // command that they print.
 func TestInterrupted(t *testing.T) {
-	const longer = "train.epochs=90"
+	const longer = "train.epochs=30"
 	w := newWorld(t, map[string]string{"chaos.yaml": chaosSpec})
 	w.must(0, "run", "chaos.yaml", "--out", "calm", "--quiet", "--set", longer)
 	want := w.sums(w.path("calm", "detector", "weights.safetensors"), w.path("calm", "detector", "calibration.npy"))
