@@ -26,11 +26,18 @@ type raw struct {
 	proto.UnimplementedClassifierServer
 }
 
+// rawAgain says that a raw plugin with RAW_WEIGHTS is not the first to start.
+var rawAgain bool
+
 func serveRaw() {
 	if place := os.Getenv("RAW_ALONE"); place != "" {
 		if _, err := os.OpenFile(place, os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 			panic(err)
 		}
+	}
+	if place := os.Getenv("RAW_WEIGHTS"); place != "" {
+		_, err := os.OpenFile(place, os.O_CREATE|os.O_EXCL, 0o600)
+		rawAgain = err != nil
 	}
 	if os.Getenv("RAW_STDIN") != "ignored" {
 		go func() {
