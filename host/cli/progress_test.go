@@ -97,18 +97,20 @@ func TestStdinEndsWithContext(t *testing.T) {
 	in := untilDone(ctx, r)
 	go func() {
 		_, _ = io.WriteString(w, "one\ntwo\n")
-		time.Sleep(10 * time.Millisecond)
-		cancel()
 	}()
-	all, err := io.ReadAll(in)
-	if string(all) != "one\ntwo\n" || !errors.Is(err, context.Canceled) {
-		t.Errorf("%q and %v, want both lines and context.Canceled", all, err)
+	all := make([]byte, 8)
+	if _, err := io.ReadFull(in, all); string(all) != "one\ntwo\n" || err != nil {
+		t.Errorf("%q and %v, want both lines", all, err)
+	}
+	time.AfterFunc(10*time.Millisecond, cancel) // as a rule while it waits for more
+	if more, err := io.ReadAll(in); len(more) > 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%q and %v, want context.Canceled", more, err)
 	}
 	if _, err := in.Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("after that: %v", err)
 	}
 	text := strings.Repeat("0123456789", 20_000)
-	if all, err = io.ReadAll(untilDone(t.Context(), strings.NewReader(text))); string(all) != text || err != nil {
+	if all, err := io.ReadAll(untilDone(t.Context(), strings.NewReader(text))); string(all) != text || err != nil {
 		t.Errorf("%d bytes and %v, want %d", len(all), err, len(text))
 	}
 	if untilDone(t.Context(), nil) != nil {

@@ -26,11 +26,18 @@ type raw struct {
 	proto.UnimplementedClassifierServer
 }
 
+// rawAgain says that a raw plugin with RAW_WEIGHTS is not the first to start.
+var rawAgain bool
+
 func serveRaw() {
 	if place := os.Getenv("RAW_ALONE"); place != "" {
 		if _, err := os.OpenFile(place, os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 			panic(err)
 		}
+	}
+	if place := os.Getenv("RAW_WEIGHTS"); place != "" {
+		_, err := os.OpenFile(place, os.O_CREATE|os.O_EXCL, 0o600)
+		rawAgain = err != nil
 	}
 	if os.Getenv("RAW_STDIN") != "ignored" {
 		go func() {
@@ -169,24 +176,29 @@ func TestClaimedClasses(t *testing.T) {
 // TestFitEnds: a Fit has a deadline between its reports and one for all of it: one
 // that reported for ever ran for ever.
 func TestFitEnds(t *testing.T) {
-	for how, want := range map[string]string{"chatty": "not done within 400ms (classifier.fit_timeout)", "silent": "no progress within 200ms (classifier.fit_silence)"} {
+	for how, k := range map[string]struct {
+		timeout, silence time.Duration
+		want             string
+	}{
+		"chatty": {400 * time.Millisecond, time.Hour, "not done within 400ms (classifier.fit_timeout)"},
+		"silent": {time.Hour, 200 * time.Millisecond, "no progress within 200ms (classifier.fit_silence)"},
+	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			c, err := Start(t.Context(), Options{Command: act("raw", "RAW_FIT="+how), Checks: ChecksOff, RestartBudget: -1,
-				FitTimeout: 400 * time.Millisecond, FitSilence: 200 * time.Millisecond})
+				FitTimeout: k.timeout, FitSilence: k.silence})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer c.Close()
 			p := c.replicas[0].current()
-			began := time.Now()
 			_, err = c.Fit(t.Context(), sdk.TrainingData{X: random(1, 2, 1), Labels: []int{0, 1}}, sdk.FitOptions{OutputDir: t.TempDir()})
 			var e *Error
-			if !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
-				t.Errorf("%v, want %q", err, want)
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), k.want) {
+				t.Errorf("%v, want %q", err, k.want)
 			}
-			if took := time.Since(began); took > 20*time.Second || !p.run.dead(killGrace) {
-				t.Errorf("after %v the plugin is dead: %v", took, p.run.dead(0))
+			if !p.run.dead(time.Minute) {
+				t.Error("the plugin lives")
 			}
 		})
 	}

@@ -50,7 +50,7 @@ func atoi(t *testing.T, s string) (n int) {
 // awaitMarked waits for all that actScatter starts.
 func awaitMarked(t *testing.T, mark string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); len(marked(t, mark)) < scatters; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); len(marked(t, mark)) < scatters; time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it has started only %q", marked(t, mark))
 		}
@@ -61,7 +61,7 @@ func awaitMarked(t *testing.T, mark string) {
 // process that hops may be missed once.
 func noneMarked(t *testing.T, what, mark string) {
 	t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for calm := 0; calm < 3; time.Sleep(2 * time.Millisecond) {
 		left := marked(t, mark)
 		calm++
@@ -119,7 +119,7 @@ func TestNothingOutlivesAKilledHost(t *testing.T) {
 		}
 		_ = host.Wait()
 		noneMarked(t, fmt.Sprintf("kill %d", i), mark)
-		for end := time.Now().Add(10 * time.Second); alive(t, pid); time.Sleep(2 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); alive(t, pid); time.Sleep(2 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("plugin %s outlives its host", pid)
 			}
@@ -145,11 +145,11 @@ func TestNothingOutlivesAKilledPlugin(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r.gone(20 * time.Second)
+		r.gone(time.Minute)
 		if left := marked(t, mark); len(left) > 0 {
 			t.Fatalf("kill %d: left when it is gone: %q", i, left)
 		}
-		if !r.dead(10 * time.Second) {
+		if !r.dead(time.Minute) {
 			t.Fatal("its end is not seen")
 		}
 		if i >= 4 {
@@ -179,7 +179,7 @@ func TestSupervisorIsKilled(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if !r.dead(20 * time.Second) {
+			if !r.dead(time.Minute) {
 				t.Fatal("its end is not seen")
 			}
 			if err := r.Wait(t.Context()); err == nil || !strings.Contains(err.Error(), "its supervisor ended: signal: killed") {
@@ -213,7 +213,7 @@ func TestDeafPluginDiesWithItsHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = host.Wait()
-		for end := time.Now().Add(10 * time.Second); alive(t, pid); time.Sleep(2 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); alive(t, pid); time.Sleep(2 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("plugin %s outlives its host", pid)
 			}
@@ -230,7 +230,7 @@ func TestWithoutASupervisor(t *testing.T) {
 	if _, ok := r.proc.(direct); !ok {
 		t.Fatalf("a %T", r.proc)
 	}
-	if err := r.Kill(t.Context()); err != nil || !r.dead(10*time.Second) {
+	if err := r.Kill(t.Context()); err != nil || !r.dead(time.Minute) {
 		t.Errorf("it lives: %v", err)
 	}
 	mark := newMark(t)
@@ -239,7 +239,7 @@ func TestWithoutASupervisor(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = bare(t, Command{Path: c, Args: []string{"-c", "sleep 1000" + mark + " & exit 7"}})
-	if !r.dead(10 * time.Second) {
+	if !r.dead(time.Minute) {
 		t.Fatal("it lives")
 	}
 	noneMarked(t, "its group", mark)

@@ -353,11 +353,11 @@ func try[T any](ctx context.Context, c *Classifier, r *replica, op string, timeo
 		case err == nil:
 			r.worked(p)
 			return v, nil
-		case outer.Err() != nil:
-			if errors.Is(outer.Err(), context.DeadlineExceeded) && r.ranOut(p, timeout) {
+		case over(outer) != nil:
+			if errors.Is(over(outer), context.DeadlineExceeded) && r.ranOut(p, timeout) {
 				r.lost(p, c.fault(op, p, sdk.Errorf(sdk.Unavailable, "no call was answered for %v, so it was killed", timeout)))
 			}
-			return zero, fmt.Errorf("plugin %s: %s: %w", c.cmd.Name, op, outer.Err())
+			return zero, fmt.Errorf("plugin %s: %s: %w", c.cmd.Name, op, over(outer))
 		case ctx.Err() != nil:
 			return zero, c.fault(op, nil, errClosed)
 		case hung:
@@ -375,6 +375,15 @@ func try[T any](ctx context.Context, c *Classifier, r *replica, op string, timeo
 			return zero, givenUp(fault, attempt)
 		}
 	}
+}
+
+// over is the error of a context that has ended, or whose deadline has come: the
+// plugin is told the deadline, and may give up before the timer goes off here.
+func over(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(end) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 // once is one attempt; hung says that its own deadline has passed.

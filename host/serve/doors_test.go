@@ -220,7 +220,7 @@ func TestSocketsAndNotices(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
-	heard := make(chan string, 100)
+	heard := make(chan string, 10_000) // of a watchdog too, while the machine is busy
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

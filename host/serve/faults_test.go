@@ -143,12 +143,9 @@ func TestFaultsUnderLoad(t *testing.T) {
 		t.Errorf("%+v, want %d done and %d refused", r, reloads-broken, broken)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	var left int
-	for range 200 { // versions that were replaced end by themselves
-		if left = runtime.NumGoroutine(); left <= goroutines+20 {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
+	left := runtime.NumGoroutine()
+	for end := time.Now().Add(time.Minute); left > goroutines+20 && time.Now().Before(end); left = runtime.NumGoroutine() {
+		time.Sleep(50 * time.Millisecond) // versions that were replaced end by themselves
 	}
 	if left > goroutines+20 {
 		buf := make([]byte, 1<<20)

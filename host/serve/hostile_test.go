@@ -28,7 +28,7 @@ const (
 	clientsEnd   = "<!-- end of hostile clients of the server -->\n"
 	// What answering one client may take: bytes that are allocated, in all, and seconds.
 	clientMiB     = 96
-	clientSeconds = 15
+	clientSeconds = 60
 	callKiB       = 12 // of each where an intruder makes thousands
 )
 

@@ -118,7 +118,7 @@ func TestTrackerFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			good, bad, w := book{pages: &pages{}}, book{&pages{}, c.act}, &warnings{}
 			chosen := []Chosen{{"bad", "http://me:secret@host/", bad}, {"good", "", good}}
-			s := Open(t.Context(), chosen, Run{}, Settings{Warn: w.add, Call: 20 * time.Millisecond, Grace: 500 * time.Millisecond, Queue: 8})
+			s := Open(t.Context(), chosen, Run{}, Settings{Warn: w.add, Call: 20 * time.Millisecond, Grace: 3 * time.Second, Queue: 8})
 			start := time.Now()
 			for range 6 {
 				s.Metrics(1, []Value{{"loss", 1}})
@@ -132,7 +132,7 @@ func TestTrackerFails(t *testing.T) {
 					time.Sleep(5 * time.Millisecond)
 				}
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("the run was held up for %v", took)
 			}
 			s.Close(Finished)
@@ -157,10 +157,10 @@ func (p *pages) list() []string {
 // After an interruption Close waits a tenth of the time; no tracker is no session.
 func TestClose(t *testing.T) {
 	b := book{&pages{}, func(context.Context, string) error { select {} }}
-	s := Open(t.Context(), []Chosen{{"slow", "", b}}, Run{}, Settings{Grace: 2 * time.Second})
+	s := Open(t.Context(), []Chosen{{"slow", "", b}}, Run{}, Settings{Grace: 20 * time.Second})
 	start := time.Now()
 	s.Close(Interrupted)
-	if took := time.Since(start); took > 1500*time.Millisecond {
+	if took := time.Since(start); took > 15*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	none := Open(t.Context(), nil, Run{}, Settings{})

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vaeguard/vaeguard/builtin/classifiers/caller"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/caller/callertest"
@@ -152,11 +151,13 @@ func TestEnds(t *testing.T) {
 	t.Setenv(caller.Variable, callertest.Lend(t, s))
 	b := configured(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
+	go func() {
+		<-s.asked
+		cancel()
+	}()
 	if _, err := b.Predict(ctx, tensor.New(1, 6)); !errors.Is(err, context.Canceled) {
 		t.Errorf("a call that is given up: %v", err)
 	}
-	<-s.asked
 	s.let <- nil // its answer finds nobody
 	for _, c := range []struct {
 		err  error

@@ -102,7 +102,7 @@ func TestFaultsREST(t *testing.T) {
 		{"504", status(504, "<html>\n\tgateway\x07"), sdk.FailedPrecondition, "HTTP 504 Gateway Timeout: <html> gateway (given", 3},
 		{"cut for ever", func(w http.ResponseWriter, _ *http.Request, _ int) bool { cut(w); return true },
 			sdk.FailedPrecondition, "the connection was cut after 11 bytes of the answer (given up after 3 tries)", 3},
-		{"never answers", hang, sdk.FailedPrecondition, "no answer within 1s", 1},
+		{"never answers", hang, sdk.FailedPrecondition, "no answer within 3s", 1},
 		{"401", status(401, "token "+secret+" is wrong"), sdk.FailedPrecondition, "HTTP 401 Unauthorized: token *** is wrong; is the token right?", 1},
 		{"404", status(404, `{"error":"model was unloaded"}`), sdk.FailedPrecondition, "HTTP 404 Not Found: model was unloaded", 1},
 		{"400", status(400, `{"error":"bad rows"}`), sdk.InvalidArgument, "HTTP 400 Bad Request: bad rows", 1},
@@ -177,8 +177,8 @@ func TestFaultsREST(t *testing.T) {
 // patience is the timeout for a test that wants some error: long unless it
 // waits for its end.
 func patience(want string) float64 {
-	if strings.Contains(want, "no answer within 1s") {
-		return 1
+	if strings.Contains(want, "no answer within 3s") {
+		return 3
 	}
 	return 60
 }
@@ -206,7 +206,7 @@ func refused(t *testing.T, err error, kind sdk.Kind, want ...string) {
 func TestGone(t *testing.T) {
 	for _, c := range []struct{ name, want string }{{"REST", "connection refused (given up after 3 tries)"}, {"gRPC", "gRPC Unavailable: "}} {
 		t.Run(c.name, func(t *testing.T) {
-			url := freeAddress(t)
+			url := deadAddress(t)
 			if c.name == "REST" {
 				url = "http://" + url
 			} else {

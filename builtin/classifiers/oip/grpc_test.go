@@ -16,7 +16,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
-// freeAddress is an address that nobody listens at.
+// freeAddress is an address at which nobody listens now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -25,6 +25,23 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// deadAddress is an address at which nobody listens, nor will while the test runs: it
+// is taken by the other end of a connection.
+func deadAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c.LocalAddr().String()
 }
 
 func TestFaultsGRPC(t *testing.T) {
@@ -59,7 +76,7 @@ func TestFaultsGRPC(t *testing.T) {
 		{"never answers", func(ctx context.Context, _ int, _ *inference.ModelInferResponse) error {
 			<-ctx.Done()
 			return ctx.Err()
-		}, sdk.FailedPrecondition, "no answer within 1s", 1},
+		}, sdk.FailedPrecondition, "no answer within 3s", 1},
 		{"wrong shape", changed(func(m *inference.ModelInferResponse) { m.Outputs[0].Shape = []int64{2, 4} }), sdk.Internal, `output "scores": its shape is [2 4], want 2×3`, 1},
 		{"no shape", changed(func(m *inference.ModelInferResponse) { m.Outputs[0].Shape = nil }), sdk.Internal, `its shape is [], want 2×3`, 1},
 		{"wrong datatype", changed(func(m *inference.ModelInferResponse) { m.Outputs[0].Datatype = "BYTES" }), sdk.Internal, `its datatype is "BYTES", want FP32 or FP64`, 1},

@@ -65,7 +65,7 @@ func TestMemoryGroup(t *testing.T) {
 	if code, text := p.code(t), p.stderr.String(); code != 4 || !strings.Contains(text, "it crashed; gave up after 1 restarts; it ended with signal: killed") {
 		t.Errorf("exit code %d, want 4 and the cause; stderr:\n%s", code, text)
 	}
-	if !w.gone(5 * time.Second) {
+	if !w.gone() {
 		t.Errorf("left: %v", w.processes())
 	}
 	want, _ := w.undisturbed()
@@ -76,7 +76,7 @@ func TestMemoryGroup(t *testing.T) {
 	if code == 0 {
 		t.Error("24 MiB were enough: the test shows nothing")
 	}
-	if !w.gone(5 * time.Second) {
+	if !w.gone() {
 		t.Errorf("exit code %d, left: %v", code, w.processes())
 	}
 	w.readable("tight")

@@ -50,8 +50,8 @@ func TestDetectEnded(t *testing.T) {
 		case signal == syscall.SIGKILL || code != 130 && code != -1: // -1: before it listened to signals
 			t.Errorf("%v: exit code %d; stderr:\n%s", signal, code, p.stderr.String())
 		}
-		if !w.gone(time.Second) {
-			t.Fatalf("%v: %d processes are left after 1 s", signal, len(w.processes()))
+		if !w.gone() {
+			t.Fatalf("%v: %d processes are left", signal, len(w.processes()))
 		}
 		got := p.stdout.String()
 		if toFile {

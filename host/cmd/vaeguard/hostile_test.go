@@ -132,7 +132,7 @@ func (h hostile) meet(t *testing.T, guards map[string]string) {
 	peakFile := filepath.Join(t.TempDir(), "peak")
 	var out bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = time.Minute // for its plugins, which hold its output, to end
 	cmd.Env = append(cmd.Environ(), peakName+"="+peakFile, "NO_COLOR=1")
 	began := time.Now()
 	err := cmd.Run()

@@ -155,6 +155,9 @@ func TestVerbsOnTerminal(t *testing.T) {
 	}
 	w := slowWorld(t)
 	for _, name := range slices.Sorted(maps.Keys(interrupts)) {
+		if testing.Short() && !slices.Contains([]string{"detect", "run", "serve"}, name) { // those at which most is at work
+			continue
+		}
 		c := interrupts[name]
 		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 			t.Run(name+" "+signal.String(), func(t *testing.T) {
@@ -163,10 +166,9 @@ func TestVerbsOnTerminal(t *testing.T) {
 				switch c.await {
 				case atOnce:
 				case asking:
-					for end := time.Now().Add(time.Minute); len(w.plugins(p.program)) == 0 && time.Now().Before(end); {
+					for end := time.Now().Add(patience); len(w.plugins(p.program)) == 0 && time.Now().Before(end); {
 						time.Sleep(5 * time.Millisecond)
 					}
-					time.Sleep(300 * time.Millisecond) // for its handshake
 				default:
 					p.await(c.await)
 				}
@@ -236,7 +238,7 @@ func checkInterrupted(t *testing.T, text, verb, resume string) {
 // unless the work was done.
 func (w *world) settled(t *testing.T, writes string, done bool) {
 	t.Helper()
-	if !w.gone(2*time.Second) || len(w.sockets()) > 0 {
+	if !w.gone() || len(w.sockets()) > 0 {
 		t.Errorf("left: %v, %v", w.processes(), w.sockets())
 	}
 	if left := w.temporary(); len(left) > 0 {
@@ -303,9 +305,8 @@ func TestSecondInterrupt(t *testing.T) {
 	p.await("stuck\n")
 	p.interrupt(syscall.SIGINT)
 	p.await("stopping; a second Ctrl-C ends at once\n")
-	began := time.Now()
 	p.interrupt(syscall.SIGINT)
-	if code, signal := p.end(); signal != syscall.SIGINT || time.Since(began) > 5*time.Second {
-		t.Errorf("exit code %d, signal %v after %v, want it ended by the signal at once", code, signal, time.Since(began))
+	if code, signal := p.end(); signal != syscall.SIGINT {
+		t.Errorf("exit code %d, signal %v, want it ended by the signal", code, signal)
 	}
 }

@@ -98,7 +98,7 @@ func TestShardsKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !w.gone(time.Second) {
+	if !w.gone() {
 		t.Errorf("%d processes are left", len(w.processes()))
 	}
 	t.Logf("killed %d times; a shard takes %v", hit, took)

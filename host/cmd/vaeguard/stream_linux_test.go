@@ -42,6 +42,9 @@ func TestStream(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("VAEGUARD_STREAM"))
 	if err != nil {
 		n = 20000
+		if testing.Short() {
+			n = 2000
+		}
 	}
 	w := newWorld(t, map[string]string{"tiny.yaml": tinySpec})
 	w.must(0, "train", "tiny.yaml", "--out", "tiny", "--quiet")

@@ -20,10 +20,10 @@ func TestHostSuspended(t *testing.T) {
 	}
 	w := slowWorld(t)
 	want := w.sums(w.path("guard", "weights.safetensors"), w.path("guard", "calibration.npy"))
-	p := w.start("train", "slow.yaml", "--out", "stopped", "--quiet", "--set", "classifier.config.pause_ms=300", "--set", "classifier.timeout=1", "--set", "classifier.restarts=0")
+	p := w.start("train", "slow.yaml", "--out", "stopped", "--quiet", "--set", "classifier.config.pause_ms=300", "--set", "classifier.timeout=4", "--set", "classifier.restarts=0")
 	stops := 0
 	r := rand.New(rand.NewPCG(7, 8))
-	for ended := false; !ended && stops < 4; {
+	for ended := false; !ended && stops < 2; {
 		select {
 		case err := <-p.ended:
 			p.ended <- err
@@ -33,7 +33,7 @@ func TestHostSuspended(t *testing.T) {
 				continue
 			}
 			stops++
-			time.Sleep(2 * time.Second)
+			time.Sleep(6 * time.Second)
 			if err := p.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +47,7 @@ func TestHostSuspended(t *testing.T) {
 	}
 	// A host that is stopped can be killed, and leaves nothing.
 	p = w.start("run", "slow.yaml", "--out", "killed", "--quiet", "--set", "classifier.config.pause_ms=300")
-	for end := time.Now().Add(20 * time.Second); len(w.plugins(p)) == 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); len(w.plugins(p)) == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("no plugin")
 		}
@@ -55,7 +55,7 @@ func TestHostSuspended(t *testing.T) {
 	_ = p.Process.Signal(syscall.SIGSTOP)
 	_ = p.Process.Kill()
 	_ = p.code(t)
-	if !w.gone(5 * time.Second) {
+	if !w.gone() {
 		t.Errorf("left: %v", w.processes())
 	}
 }
@@ -100,7 +100,7 @@ attacks:
 				killed++
 			}
 			_ = p.code(t)
-			if !w.gone(5 * time.Second) {
+			if !w.gone() {
 				t.Fatalf("kill %d: left: %v", killed, w.processes())
 			}
 			if over {
@@ -190,7 +190,7 @@ func TestReadOnlyFolders(t *testing.T) {
 	}
 	w.env = []string{"XDG_STATE_HOME=" + w.path("disk", "state")}
 	w.must(0, "run", "chaos.yaml", "--out", "unlisted", "--quiet")
-	if !w.gone(5 * time.Second) {
+	if !w.gone() {
 		t.Errorf("left: %v", w.processes())
 	}
 }

@@ -85,7 +85,7 @@ func (s *terminal) text() string {
 // await waits until a text is shown.
 func (s *terminal) await(text string) {
 	s.t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !strings.Contains(s.text(), text); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); !strings.Contains(s.text(), text); time.Sleep(2 * time.Millisecond) {
 		select {
 		case err := <-s.ended:
 			s.ended <- err
@@ -115,21 +115,20 @@ func (s *terminal) interrupt(signal syscall.Signal) {
 	}
 }
 
-// end waits for the end, which must come within the time that a person waits,
-// and gives exit code and signal.
+// end waits for the end, and gives exit code and signal.
 func (s *terminal) end() (int, syscall.Signal) {
 	s.t.Helper()
 	select {
 	case err := <-s.ended:
 		s.ended <- err
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		_ = s.Process.Signal(syscall.SIGQUIT)
 		time.Sleep(time.Second)
 		s.t.Fatalf("%v hangs:\n%s", s.Args[1:], s.text())
 	}
 	select {
 	case <-s.drained:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatalf("%v has ended, and its terminal is open:\n%s", s.Args[1:], s.text())
 	}
 	status := s.ProcessState.Sys().(syscall.WaitStatus)

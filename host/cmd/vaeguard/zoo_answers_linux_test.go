@@ -168,7 +168,7 @@ func overlapping() func(int, *proto.Tensor, *proto.PredictResponse) error {
 	return func(_ int, y *proto.Tensor, _ *proto.PredictResponse) error {
 		select {
 		case busy <- struct{}{}:
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 			<-busy
 		default:
 			y.Data[3] = 0x42

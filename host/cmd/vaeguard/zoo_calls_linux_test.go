@@ -125,7 +125,7 @@ func tlsRaw(d *door, speak func(net.Conn)) error {
 	}
 	defer under.Close()
 	conn := tls.Client(under, c)
-	_ = conn.SetDeadline(time.Now().Add(clientSeconds / 2 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(clientSeconds * time.Second))
 	if err := conn.Handshake(); err != nil {
 		return err
 	}

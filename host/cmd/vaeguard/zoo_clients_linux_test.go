@@ -92,7 +92,7 @@ func (d *door) knock(c *tls.Config) error {
 	defer under.Close()
 	c.NextProtos = []string{"h2"}
 	conn := tls.Client(under, c)
-	_ = conn.SetDeadline(time.Now().Add(clientSeconds / 2 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(clientSeconds * time.Second))
 	if err := conn.Handshake(); err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ const (
 	clientsEnd   = "<!-- end of hostile clients -->\n"
 	// What a plugin may take for a client: its own are some 50 MiB.
 	clientMiB     = 224
-	clientSeconds = 20
+	clientSeconds = 60
 )
 
 // TestHostileClients lets clients that mean harm meet a plugin by the SDK, a process of its

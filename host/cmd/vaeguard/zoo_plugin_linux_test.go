@@ -65,7 +65,7 @@ type beast struct {
 	want       string   // a part of the message; "": it does no harm, and is served
 	code       int      // of the host's exit; 0: 4, or 0 where it says nothing
 	mib        int      // budget of the host's memory; 0: 160
-	seconds    int      // and of its time; 0: 20
+	seconds    int      // and of its time; 0: 60
 	memory     int      // limit of the plugin, MiB; 0: none
 
 	first         func() // before it serves
@@ -175,7 +175,7 @@ func ask(b *beast) int {
 	}
 	o := launch.Options{
 		Command: launch.Command{Name: "zoo", Path: exe, Args: []string{inZoo, b.what}}, Checks: launch.ChecksOff,
-		StartTimeout: 3 * time.Second, CallTimeout: 3 * time.Second, DrainTimeout: time.Second, RestartBudget: 1,
+		StartTimeout: 10 * time.Second, CallTimeout: 10 * time.Second, DrainTimeout: time.Second, RestartBudget: 1,
 		Limits: launch.Limits{MemoryMB: b.memory}, Env: []string{markName + "=" + os.Getenv(markName)},
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr}),
 	}

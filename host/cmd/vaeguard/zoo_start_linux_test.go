@@ -78,7 +78,7 @@ func startBeasts() []*beast {
 				}()
 			}
 		}},
-		{kind: kind, what: "a server that accepts and says nothing", want: "no handshake within 3s", first: func() {
+		{kind: kind, what: "a server that accepts and says nothing", want: "no handshake within 10s", first: func() {
 			path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "s")
 			l, err := net.Listen("unix", path)
 			if err != nil {
@@ -104,20 +104,20 @@ func startBeasts() []*beast {
 func silentBeasts() []*beast {
 	const kind = "no answer"
 	return []*beast{
-		{kind: kind, what: "nothing is ever said, and SIGTERM ignored", want: "no handshake within 3s", first: func() {
+		{kind: kind, what: "nothing is ever said, and SIGTERM ignored", want: "no handshake within 10s", first: func() {
 			signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 			sleep()
 		}},
-		{kind: kind, what: "Describe hangs", want: "describe: no answer within 3s", describe: func(int, *proto.DescribeResponse) { sleep() }},
-		{kind: kind, what: "Configure hangs", want: "configure: no answer within 3s", configure: func(*proto.ConfigureResponse) error {
+		{kind: kind, what: "Describe hangs", want: "describe: no answer within 10s", describe: func(int, *proto.DescribeResponse) { sleep() }},
+		{kind: kind, what: "Configure hangs", want: "configure: no answer within 10s", configure: func(*proto.ConfigureResponse) error {
 			sleep()
 			return nil
 		}},
-		{kind: kind, what: "Predict hangs", want: "predict: no answer within 3s, so it was killed", predict: func(int, *proto.Tensor, *proto.PredictResponse) error {
+		{kind: kind, what: "Predict hangs", want: "predict: no answer within 10s, so it was killed", predict: func(int, *proto.Tensor, *proto.PredictResponse) error {
 			sleep()
 			return nil
 		}},
-		{kind: kind, what: "it stops itself in the third call", want: "predict: no answer within 3s, so it was killed", predict: func(call int, _ *proto.Tensor, _ *proto.PredictResponse) error {
+		{kind: kind, what: "it stops itself in the third call", want: "predict: no answer within 10s, so it was killed", predict: func(call int, _ *proto.Tensor, _ *proto.PredictResponse) error {
 			if call == 3 {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 				sleep()
@@ -160,7 +160,7 @@ func processBeasts() []*beast {
 			_ = syscall.Kill(os.Getppid(), syscall.SIGKILL)
 			sleep()
 		}},
-		{kind: kind, what: "it stops its parent and hangs", want: "no answer within 3s", predict: func(int, *proto.Tensor, *proto.PredictResponse) error {
+		{kind: kind, what: "it stops its parent and hangs", want: "no answer within 10s", predict: func(int, *proto.Tensor, *proto.PredictResponse) error {
 			_ = syscall.Kill(os.Getppid(), syscall.SIGSTOP)
 			sleep()
 			return nil

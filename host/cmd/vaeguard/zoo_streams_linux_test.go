@@ -95,7 +95,7 @@ func streamBeasts() []*beast {
 func fitBeasts() []*beast {
 	const kind = "training"
 	train := func(what, want string, fit func(string, fits) error) *beast {
-		return &beast{kind: kind, what: what, want: want, fit: fit, args: []string{"train", "zoo.yaml", "--out", "guard", "--quiet"}, mib: 220, seconds: 30}
+		return &beast{kind: kind, what: what, want: want, fit: fit, args: []string{"train", "zoo.yaml", "--out", "guard", "--quiet"}, mib: 220, seconds: 90}
 	}
 	progress := func(s fits, metrics map[string]float64) error {
 		return s.Send(&proto.FitEvent{Event: &proto.FitEvent_Progress{Progress: &proto.FitProgress{Epoch: 1, Step: 1, Steps: 2, Metrics: metrics}}})
@@ -105,7 +105,7 @@ func fitBeasts() []*beast {
 		return hex.EncodeToString(s[:])
 	}
 	return []*beast{
-		train("progress for ever", "not done within 10s (classifier.fit_timeout)", func(_ string, s fits) error {
+		train("progress for ever", "not done within 20s (classifier.fit_timeout)", func(_ string, s fits) error {
 			for {
 				if err := progress(s, map[string]float64{"loss": 1}); err != nil {
 					sleep()
@@ -113,7 +113,7 @@ func fitBeasts() []*beast {
 				time.Sleep(time.Millisecond)
 			}
 		}),
-		train("silence for ever", "no progress within 6s (classifier.fit_silence)", func(string, fits) error {
+		train("silence for ever", "no progress within 15s (classifier.fit_silence)", func(string, fits) error {
 			sleep()
 			return nil
 		}),

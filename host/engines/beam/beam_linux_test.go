@@ -294,7 +294,7 @@ func TestPluginKilled(t *testing.T) {
 // gone holds that no classifier is left a while after a pipeline.
 func gone(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); len(plugins(t)) > 0; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); len(plugins(t)) > 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("plugins %v are left", plugins(t))
 		}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,7 +168,7 @@ func (b *bench) hear(t *testing.T, id string) {
 		if !slices.Equal(got.Corrected, b.want.Corrected) || !slices.Equal(got.PValue, b.want.PValue) {
 			t.Errorf("%+v, want %+v", got.Verdict, b.want)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("no reply: %+v", b.Counters())
 	}
 }
@@ -292,6 +293,9 @@ func TestV1(t *testing.T) {
 // Halves whose other never comes are let go of, by number, bytes and time.
 func TestBounded(t *testing.T) {
 	b := stand(t, func(o *events.Options) { o.Pairs, o.Wait, o.Memory = 10, 300*time.Millisecond, 10000 })
+	var passed atomic.Int64
+	began := time.Now()
+	b.Clock(func() time.Time { return began.Add(time.Duration(passed.Load())) })
 	for i := range 50 {
 		b.send(t, fmt.Sprint(i), events.TypeRequest, []byte("{}"))
 	}
@@ -305,7 +309,7 @@ func TestBounded(t *testing.T) {
 	if c = b.Counters(); c.Held > 10000 {
 		t.Errorf("%+v", c)
 	}
-	time.Sleep(400 * time.Millisecond)
+	passed.Store(int64(400 * time.Millisecond))
 	if c = b.Counters(); c.Waiting != 0 || c.Held != 0 || c.Lost != 55 {
 		t.Errorf("%+v", c)
 	}
@@ -316,13 +320,12 @@ func TestNeverWaits(t *testing.T) {
 	b := stand(t, func(o *events.Options) { o.Queue, o.MaxBody, o.Memory = 2, 1<<20, 64<<20 })
 	request, response := b.bodies(t, false)
 	b.trained.Control(t, servetest.Hang)
-	began := time.Now()
 	for i := range 40 {
 		b.send(t, fmt.Sprint(i), events.TypeRequest, request)
 		b.send(t, fmt.Sprint(i), events.TypeResponse, response)
 	}
-	if c := b.Counters(); time.Since(began) > 10*time.Second || c.Dropped < 40-2-4-1 {
-		t.Errorf("%v %+v", time.Since(began), c)
+	if c := b.Counters(); c.Judged > 0 || c.Dropped < 40-2-4-1 {
+		t.Errorf("%+v", c)
 	}
 	b.send(t, "long", events.TypeRequest, make([]byte, 2<<20))
 	for name, h := range map[string]http.Header{

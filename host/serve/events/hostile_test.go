@@ -91,7 +91,7 @@ func TestReadingIsBounded(t *testing.T) {
 		}
 	}
 	large := make([]byte, 60*kib)
-	for end := time.Now().Add(20 * time.Second); b.Counters().Dropped == 0; time.Sleep(time.Millisecond) { // they are read as they come
+	for end := time.Now().Add(time.Minute); b.Counters().Dropped == 0; time.Sleep(time.Millisecond) { // they are read as they come
 		if code, text := b.post(t, header.Clone(), large); code != http.StatusOK {
 			t.Fatalf("%d %s", code, text)
 		}

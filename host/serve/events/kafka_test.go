@@ -46,7 +46,7 @@ func produce(t *testing.T, c *kgo.Client, id, kind string, body []byte) {
 // forward brings n replies of the topic to where hear looks.
 func (b *bench) forward(t *testing.T, c *kgo.Client, n int) map[string]int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	seen := map[string]int{}
 	for n > 0 {
@@ -75,7 +75,7 @@ func (b *bench) forward(t *testing.T, c *kgo.Client, n int) map[string]int {
 // settle waits until n replies were taken.
 func (b *bench) settle(t *testing.T, n int64) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); b.Counters().Replied < n; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); b.Counters().Replied < n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%+v", b.Counters())
 		}
@@ -131,12 +131,13 @@ func TestKafkaAtLeastOnce(t *testing.T) {
 	produce(t, client, "first", events.TypeResponse, response)
 	b.forward(t, client, 1)
 	b.hear(t, "first")
+	b.settle(t, 1) // else it may be told again
 	b.trained.Control(t, servetest.Away)
 	for i := range inferences {
 		produce(t, client, fmt.Sprint(i), events.TypeRequest, request)
 		produce(t, client, fmt.Sprint(i), events.TypeResponse, response)
 	}
-	for end := time.Now().Add(20 * time.Second); b.guard.Counters().Away == 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); b.guard.Counters().Away == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("nothing was asked: %+v", b.Counters())
 		}

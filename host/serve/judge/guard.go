@@ -44,7 +44,8 @@ type Guard struct {
 	clients *clients
 	spare   *spare
 	counts  counts
-	away    atomic.Bool // the classifier, when it was last asked
+	away    atomic.Bool      // the classifier, when it was last asked
+	now     func() time.Time // of the limits
 }
 
 var _ Model = (*Guard)(nil)
@@ -65,7 +66,7 @@ func New(d *host.Detector, o Options) *Guard {
 	if o.Tracer == nil {
 		o.Tracer = noop.Tracer{}
 	}
-	g := &Guard{o: o, d: d, clients: newClients(o.ClientRows), spare: newSpare(o.Skip, o.ExtraRows)}
+	g := &Guard{o: o, d: d, clients: newClients(o.ClientRows), spare: newSpare(o.Skip, o.ExtraRows), now: time.Now}
 	g.queue = newQueue(o, g.run)
 	return g
 }
@@ -99,11 +100,11 @@ func (g *Guard) judge(ctx context.Context, r Request, e *Event) (*detect.Result,
 	}
 	n, extra := r.N(), r.N()*g.extra(r)
 	if r.Optional {
-		if err := g.spare.take(extra); err != nil {
+		if err := g.spare.take(g.now(), extra); err != nil {
 			return nil, err
 		}
 	}
-	if err := g.clients.take(r.Client, n); err != nil {
+	if err := g.clients.take(g.now(), r.Client, n); err != nil {
 		return nil, err
 	}
 	if g.o.Deadline > 0 {

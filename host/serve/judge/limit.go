@@ -34,7 +34,7 @@ func newClients(rows float64) *clients {
 }
 
 // take takes rows from a client's share, of which it may save up a second's.
-func (c *clients) take(name string, rows int) error {
+func (c *clients) take(now time.Time, name string, rows int) error {
 	if c.rate <= 0 {
 		return nil
 	}
@@ -42,9 +42,9 @@ func (c *clients) take(name string, rows int) error {
 	if rows > share.Burst() {
 		return &OverloadedError{Reason: fmt.Sprintf("a request of %d rows is more than a client may ask for in a second, %d", rows, share.Burst()), Client: true, After: time.Second}
 	}
-	r := share.ReserveN(time.Now(), rows)
-	if after := r.Delay(); after > 0 {
-		r.Cancel()
+	r := share.ReserveN(now, rows)
+	if after := r.DelayFrom(now); after > 0 {
+		r.CancelAt(now)
 		return &OverloadedError{Reason: fmt.Sprintf("a client may ask for %g rows a second", c.rate), Client: true, After: after}
 	}
 	return nil
@@ -87,11 +87,11 @@ func newSpare(skip, extra float64) *spare {
 }
 
 // take admits an optional request that costs extra rows.
-func (s *spare) take(extra int) error {
+func (s *spare) take(now time.Time, extra int) error {
 	if s.skip > 0 && rand.Float64() < s.skip { // not by what a client could foresee
 		return &SkippedError{Reason: "the sample leaves it out"}
 	}
-	if s.extra != nil && !s.extra.AllowN(time.Now(), min(extra, s.extra.Burst())) {
+	if s.extra != nil && !s.extra.AllowN(now, min(extra, s.extra.Burst())) {
 		return &SkippedError{Reason: "the extra rows of this second are used up", Budget: true}
 	}
 	return nil

@@ -192,7 +192,7 @@ var grpcStatements = []statement{
 			t.Errorf("list %v, error %v", list, err)
 		}
 		g := both()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		w, err := healthpb.NewHealthClient(dial(t, serveGRPC(t, g, oip.Options{}))).Watch(ctx, &healthpb.HealthCheckRequest{Service: "digits"})
 		if err != nil {

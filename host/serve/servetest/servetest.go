@@ -38,6 +38,7 @@ const (
 	Away   = "away"   // it answers that its server is away
 	Crash  = "crash"  // its process ends in the call
 	Hang   = "hang"   // it does not answer
+	Hold   = "hold"   // it answers once its way is another
 	Refuse = "refuse" // it refuses rows whose first number is over 1
 	Trace  = "trace"  // it notes the traceparents that it is asked with: Parents
 )
@@ -98,6 +99,14 @@ func (c *controlled) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 
 func (c *controlled) behave(ctx context.Context, x *tensor.Tensor) error {
 	text, err := os.ReadFile(c.File)
+	for err == nil && string(text) == Hold {
+		select {
+		case <-time.After(2 * time.Millisecond):
+			text, err = os.ReadFile(c.File)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	if err != nil {
 		return nil // nobody controls it
 	}

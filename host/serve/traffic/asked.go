@@ -29,7 +29,7 @@ func (a *asked) Info(context.Context) (sdk.Info, error) {
 
 // Predict implements sdk.Classifier.
 func (a *asked) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
-	if !time.Now().Before(a.g.until) {
+	if !a.g.now().Before(a.g.until) {
 		return nil, errOver
 	}
 	r, err := a.g.ask(ctx, a.client, x, detect.Include{Probabilities: true})

@@ -39,6 +39,8 @@ type Options struct {
 	Phase       time.Duration // of each phase
 	Seed        uint64
 	Tell        func(phase string) // hears of each phase as it begins; nil: nobody does
+
+	now func() time.Time // of phases; nil: time.Now
 }
 
 // way is what the requests say of how they came.
@@ -66,6 +68,9 @@ var errOver = errors.New("the phase is over")
 // Run goes through clean rows, each of the attacks and a corruption, again and again,
 // until ctx is done, which is no error.
 func Run(ctx context.Context, o Options) error {
+	if o.now == nil {
+		o.now = time.Now
+	}
 	if o.Tell == nil {
 		o.Tell = func(string) {}
 	}
@@ -95,7 +100,7 @@ func (g *generator) run(ctx context.Context) error {
 		for _, p := range phases {
 			g.Tell(p.name)
 			// A request that the end of a phase cut short would look like a fault.
-			g.until, g.left = time.Now().Add(g.Phase), 0
+			g.until, g.left = g.now().Add(g.Phase), 0
 			if err := p.run(ctx); err != nil && !errors.Is(err, errOver) {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -129,7 +134,7 @@ func (g *generator) user() string {
 func (g *generator) pace(ctx context.Context, send func() error) error {
 	tick := time.NewTicker(time.Duration(float64(time.Second) / g.Rate))
 	defer tick.Stop()
-	for time.Now().Before(g.until) {
+	for g.now().Before(g.until) {
 		if err := send(); err != nil {
 			return err
 		}
