@@ -46,6 +46,7 @@ type guard struct {
 
 	pass, valPass *vae.Pass
 	attack        *attacker // nil: no hardening
+	parts         *parts    // nil: all rows of a step go to the classifier at once
 	s             Step
 	under         int
 
@@ -97,6 +98,7 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 		return nil, err
 	}
 	g.plan(rows)
+	g.parts = newParts(g, rows)
 	if o.Validation != nil {
 		g.valPass = g.m.NewPass(g.k, min(o.BatchSize, o.Validation.N()), 1, nn.Inference)
 	}
@@ -197,53 +199,51 @@ var errRebuilt = errors.New("the reconstruction is not finite")
 
 // step implements learner.
 func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []float64) error {
-	x, target := b.x, b.x
-	n := len(b.rows)
-	g.examples = append(g.examples[:0], b.examples...)
+	x, n, moved := b.x, len(b.rows), false
 	s := &g.s
-	s.Weights, s.Count = g.plain(b), n
 	if g.attack != nil {
 		var err error
-		if x, err = g.attack.extend(ctx, b); err != nil {
+		if x, moved, err = g.attack.extend(ctx, b, g.parts); err != nil {
 			return err
 		}
-		target = g.target.of(2 * n)
-		copy(target.Data, b.x.Data)
-		copy(target.Data[len(b.x.Data):], b.x.Data)
-		s.Weights = g.share(b)
-		for _, e := range b.examples {
-			g.examples = append(g.examples, g.attacked(e))
-		}
+	}
+	if !moved {
+		g.compare(b, x)
 	}
 	rows := x.N()
-	if g.o.InputNoise > 0 {
-		x = g.noisy(g.input.of(rows), x, streamInput, b.epoch, g.examples)
-	}
-	noise := g.noise.of(rows)
-	normal(g.k, noise, g.o.Seed, streamCode, b.epoch, g.examples)
-	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamLayers, Step: uint64(b.step), Examples: g.examples})
-	g.pass.ParamsOnly(true)
-	rebuilt, mu, logvar := g.pass.Forward(x, noise)
-	if sum := g.k.SumSquares(rebuilt.Data); g.asks && (math.IsNaN(sum) || math.IsInf(sum, 0)) {
-		return errRebuilt // the classifier would only say that its input is bad
-	}
-	s.X, s.Rebuilt = target, rebuilt
-	s.UnitX, s.UnitRebuilt = g.units(target, g.pass)
-	s.DUnitRebuilt = g.dUnit.of(rows)
-	clear(s.DUnitRebuilt.Data)
-	g.recall(b)
-	a, err := g.ask(ctx, s, true)
-	if err != nil {
-		return err
-	}
-	values[0] = g.obj.Loss(s)
-	g.under += s.Underflows
-	s.Underflows = 0
-	if g.asks {
-		dx, err := g.classifier.pull(ctx, a, s.DQ, s.DHiddenQ)
+	var mu, logvar, dx *tensor.Tensor
+	var err error
+	if g.parts != nil {
+		if !moved {
+			g.parts.begin(b, x)
+			err = g.parts.run(ctx, g.parts.forward(0), nil)
+		}
 		if err != nil {
 			return err
 		}
+		s.Rebuilt, mu, logvar = g.pass.Join(rows)
+		s.Q, dx = &g.parts.q.t, &g.parts.dx.t
+		g.evidence()
+		values[0] = g.obj.Loss(s)
+	} else {
+		if mu, logvar, err = g.forward(b, x); err != nil {
+			return err
+		}
+		g.evidence()
+		a, err := g.ask(ctx, s, true)
+		if err != nil {
+			return err
+		}
+		values[0] = g.obj.Loss(s)
+		if g.asks {
+			if dx, err = g.classifier.pull(ctx, a, s.DQ, s.DHiddenQ); err != nil {
+				return err
+			}
+		}
+	}
+	g.under += s.Underflows
+	s.Underflows = 0
+	if dx != nil {
 		if f := g.m.Normalize; f != nil {
 			d := g.dClassifier.of(rows)
 			f.Gradient(g.k, d, dx)
@@ -255,6 +255,51 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 	g.pass.BackwardRaw(s.DUnitRebuilt, dMu, dLogVar, grads)
 	g.measure(s, n, values[1:], 1)
 	return nil
+}
+
+// compare says of the rows x of a batch, the attacked ones last, what they are
+// compared with, and their weights.
+func (g *guard) compare(b *batch, x *tensor.Tensor) {
+	s, n := &g.s, len(b.rows)
+	s.X, s.Count = b.x, n
+	g.examples = append(g.examples[:0], b.examples...)
+	if x.N() == n {
+		s.Weights = g.plain(b)
+	} else {
+		s.X = g.target.of(2 * n)
+		copy(s.X.Data, b.x.Data)
+		copy(s.X.Data[len(b.x.Data):], b.x.Data)
+		s.Weights = g.share(b)
+		for _, e := range b.examples {
+			g.examples = append(g.examples, g.attacked(e))
+		}
+	}
+	g.recall(b)
+}
+
+// forward passes all rows forward.
+func (g *guard) forward(b *batch, x *tensor.Tensor) (mu, logvar *tensor.Tensor, err error) {
+	rows := x.N()
+	if g.o.InputNoise > 0 {
+		x = g.noisy(g.input.of(rows), x, streamInput, b.epoch, g.examples)
+	}
+	noise := g.noise.of(rows)
+	normal(g.k, noise, g.o.Seed, streamCode, b.epoch, g.examples)
+	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamLayers, Step: uint64(b.step), Examples: g.examples})
+	g.pass.ParamsOnly(true)
+	g.s.Rebuilt, mu, logvar = g.pass.Forward(x, noise)
+	if sum := g.k.SumSquares(g.s.Rebuilt.Data); g.asks && (math.IsNaN(sum) || math.IsInf(sum, 0)) {
+		return nil, nil, errRebuilt // the classifier would only say that its input is bad
+	}
+	return mu, logvar, nil
+}
+
+// evidence completes what compare and a pass forward leave for the loss.
+func (g *guard) evidence() {
+	s := &g.s
+	s.UnitX, s.UnitRebuilt = g.units(s.X, g.pass)
+	s.DUnitRebuilt = g.dUnit.of(s.N())
+	clear(s.DUnitRebuilt.Data)
 }
 
 // attacked is the key of the noise of an example's attacked row.
