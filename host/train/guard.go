@@ -45,6 +45,7 @@ type guard struct {
 	factors           rowWeights       // of class_weight
 
 	pass, valPass *vae.Pass
+	valChunks     [2]*chunk // of validation rows, in turns
 	attack        *attacker // nil: no hardening
 	parts         *parts    // nil: all rows of a step go to the classifier at once
 	s             Step
@@ -230,7 +231,7 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 			return err
 		}
 		g.evidence()
-		a, err := g.ask(ctx, s, true)
+		a, err := g.ask(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -376,11 +377,11 @@ func (g *guard) recall(b *batch) {
 }
 
 // ask fills in Q.
-func (g *guard) ask(ctx context.Context, s *Step, gradient bool) (a answer, err error) {
+func (g *guard) ask(ctx context.Context, s *Step) (a answer, err error) {
 	if g.classifier == nil {
 		return a, nil
 	}
-	if gradient && g.asks {
+	if g.asks {
 		a, err = g.classifier.forward(ctx, s.Rebuilt)
 	} else {
 		a, err = g.classifier.predict(ctx, s.Rebuilt)

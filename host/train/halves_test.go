@@ -32,6 +32,14 @@ func (c *turnstile) enter() error {
 	return nil
 }
 
+func (c *turnstile) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
+	defer c.inside.Add(-1)
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	return c.Forwarder.Predict(ctx, x)
+}
+
 func (c *turnstile) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
 	defer c.inside.Add(-1)
 	if err := c.enter(); err != nil {

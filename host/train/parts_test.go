@@ -15,6 +15,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/layers"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/nn"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
@@ -305,6 +306,78 @@ func TestPartsAllocateNothing(t *testing.T) {
 	if whole, apart := allocations(false), allocations(true); apart > whole {
 		t.Errorf("a step in parts allocates %v times, a whole one %v", apart, whole)
 	}
+}
+
+// Validation has the same bits whether the host waits or passes the next rows forward
+// meanwhile, with heads or without; the classifier has one call at a time, and whatever
+// fails, the error is the same and nothing is left running.
+func TestValidationWhileTheClassifierAnswers(t *testing.T) {
+	const chunks = 3
+	for name, change := range map[string]func(*Options){
+		"heads": func(o *Options) {
+			kernel := tensor.New(4, 3)
+			for i := range kernel.Data {
+				kernel.Data[i] = float32(i%5) / 5
+			}
+			o.Loss, o.Hidden = plain{}, []oracle.Head{{Name: sdktest.FakeHidden, Weight: .6, Kernel: kernel}}
+		},
+		"noise":   func(o *Options) { o.InputNoise, o.Smooth = .1, true },
+		"weights": func(o *Options) { o.ClassWeight = ClassWeight{Balanced: true} },
+		"uneven":  func(o *Options) { o.BatchSize = 5 },
+	} {
+		validate := func(turns bool, fault int64) ([]float64, error) {
+			g, c, passes := divided(t, false, func(o *Options) {
+				o.InTurns = turns
+				change(o)
+			})
+			c.onCall = func(n int64) error {
+				if n == fault {
+					return fmt.Errorf("call %d is gone", n)
+				}
+				if turns {
+					if p := passes.Load(); p > n {
+						return fmt.Errorf("call %d comes after %d passes", n, p)
+					}
+					return nil
+				}
+				for start := time.Now(); passes.Load() < min(n+1, chunks); time.Sleep(time.Millisecond) {
+					if time.Since(start) > time.Minute {
+						return fmt.Errorf("call %d waits in vain for the next pass", n)
+					}
+				}
+				return nil
+			}
+			values := make([]float64, 1+len(g.reports()))
+			err := g.validate(t.Context(), values)
+			if c.inside.Load() != 0 || c.most.Load() != 1 || fault == 0 && c.calls.Load() != chunks {
+				t.Errorf("%s: %d calls, %d at once, %d under way", name, c.calls.Load(), c.most.Load(), c.inside.Load())
+			}
+			return values, err
+		}
+		want, err := validate(true, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := validate(false, 0)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v (%v), in turns %v", name, got, err, want)
+		}
+		for fault := int64(1); fault <= chunks; fault++ {
+			_, err := validate(false, fault)
+			_, inTurns := validate(true, fault)
+			if err == nil || fmt.Sprint(err) != fmt.Sprint(inTurns) {
+				t.Errorf("%s: call %d fails: %v; in turns: %v", name, fault, err, inTurns)
+			}
+		}
+	}
+	g, c, _ := divided(t, false, nil)
+	c.onCall = func(int64) error { panic("broken") }
+	defer func() {
+		if r := recover(); fmt.Sprint(r) != "broken" {
+			t.Errorf("recovered %v", r)
+		}
+	}()
+	t.Errorf("no panic: %v", g.validate(t.Context(), make([]float64, 1+len(g.reports()))))
 }
 
 // What stays together: rows of small networks, and those whose loss looks at the
