@@ -71,7 +71,10 @@ func TestPlugin(t *testing.T) {
 	if o := r.Overlap; o == nil || r.Verdict == "" {
 		t.Errorf("overlap %v, verdict %q", o, r.Verdict)
 	} else {
-		for _, s := range []bench.Saved{o.Train, o.Score} {
+		if o.Attack == nil || o.AttackRows == 0 {
+			t.Fatalf("no step of an attack: %+v", o)
+		}
+		for _, s := range []bench.Saved{o.Train, o.Score, *o.Attack} {
 			if !(s.Turns > 0 && s.Both > 0 && s.Classifier > 0 && s.Ratio > 0 && s.Hidden >= 0 && s.Hidden <= 1) || s.Host != max(0, s.Turns-s.Classifier) {
 				t.Errorf("overlap %+v", s)
 			}
