@@ -278,8 +278,12 @@ func TestPartsFail(t *testing.T) {
 // In turns, a step in parts allocates what one does whose rows stay together: nothing
 // beside the classifier's answers.
 func TestPartsAllocateNothing(t *testing.T) {
-	allocations := func(inParts bool) float64 {
-		g, c, _ := divided(t, inParts, func(o *Options) { o.InTurns = true })
+	allocations := func(inParts, hard bool, questions float64) float64 {
+		g, _, _ := divided(t, inParts, func(o *Options) {
+			if o.InTurns = true; hard {
+				o.Harden = harden("guard")
+			}
+		})
 		b, grads, values := testBatch(g), nn.NewGrads(g.params()), make([]float64, 1+len(g.reports()))
 		steps := testing.AllocsPerRun(5, func() {
 			grads.Zero()
@@ -288,7 +292,7 @@ func TestPartsAllocateNothing(t *testing.T) {
 			}
 		})
 		x, dy := tensor.Batch(2, g.m.Input), tensor.New(2, 3)
-		answer := testing.AllocsPerRun(5, func() {
+		return steps - questions*testing.AllocsPerRun(5, func() {
 			a, err := g.classifier.ask(t.Context(), x, &g.classifier.room)
 			if err == nil {
 				_, err = a.Gradient(t.Context(), dy, nil)
@@ -297,14 +301,12 @@ func TestPartsAllocateNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if n := 1.0; inParts {
-			return steps - (n+1)*answer
-		}
-		_ = c
-		return steps - answer
 	}
-	if whole, apart := allocations(false), allocations(true); apart > whole {
+	if whole, apart := allocations(false, false, 1), allocations(true, false, 2); apart > whole {
 		t.Errorf("a step in parts allocates %v times, a whole one %v", apart, whole)
+	}
+	if whole, apart := allocations(false, true, 3+1), allocations(true, true, 2*3+3); apart > whole {
+		t.Errorf("a hardened step in parts allocates %v times, a whole one %v", apart, whole)
 	}
 }
 
