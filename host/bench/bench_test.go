@@ -85,6 +85,22 @@ func TestPlugin(t *testing.T) {
 	}
 }
 
+// TestHardenedStepAllocatesNothing: a hardened step, whose rows go to the classifier in
+// parts, takes its memory once.
+func TestHardenedStepAllocatesNothing(t *testing.T) {
+	e, err := host.Load("../../specs/fashion-cnn.yaml", []string{"train.batch_size=32", "train.harden.steps=2"}, builtin.Components(), host.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := e.Bench(context.Background(), host.BenchOptions{NoPlugin: true, StepsOnly: true, Budget: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Allocs != 0 {
+		t.Errorf("it allocates %v times in the engine, want 0", r.Allocs)
+	}
+}
+
 // BenchmarkSteps trains and scores the ready specs' networks for some seconds;
 // with -cpuprofile it says where the time of a step goes.
 func BenchmarkSteps(b *testing.B) {

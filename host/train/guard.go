@@ -49,6 +49,7 @@ type guard struct {
 	attack        *attacker // nil: no hardening
 	parts         *parts    // nil: all rows of a step go to the classifier at once
 	s             Step
+	front         front
 	under         int
 
 	target, input, noise, unit view
@@ -404,7 +405,7 @@ func (g *guard) latent(s *Step, mu, logvar *tensor.Tensor, loss *float64) (dMu, 
 // measure adds share times the metrics' means over the first n rows.
 func (g *guard) measure(s *Step, n int, values []float64, share float64) {
 	if s.N() > n {
-		s = s.first(n)
+		s = g.front.first(s, n)
 	}
 	for i, m := range g.metrics {
 		rows := g.rows[:n]
@@ -417,13 +418,21 @@ func (g *guard) measure(s *Step, n int, values []float64, share float64) {
 	}
 }
 
-// first is the evidence of the first n rows alone, for metrics.
-func (s *Step) first(n int) *Step {
-	cut := func(t *tensor.Tensor) *tensor.Tensor {
-		if t == nil {
-			return nil
+// front is the evidence of the first rows of a step.
+type front struct {
+	s   Step
+	cut [6]rows
+}
+
+// first is that of the first n rows alone, for metrics. The next call takes its place.
+func (f *front) first(s *Step, n int) *Step {
+	f.s = Step{}
+	for i, t := range []struct{ to, from **tensor.Tensor }{
+		{&f.s.X, &s.X}, {&f.s.Rebuilt, &s.Rebuilt}, {&f.s.UnitX, &s.UnitX}, {&f.s.UnitRebuilt, &s.UnitRebuilt}, {&f.s.P, &s.P}, {&f.s.Q, &s.Q},
+	} {
+		if *t.from != nil {
+			*t.to = f.cut[i].of(*t.from, 0, n)
 		}
-		return t.Rows(0, n)
 	}
-	return &Step{X: cut(s.X), Rebuilt: cut(s.Rebuilt), UnitX: cut(s.UnitX), UnitRebuilt: cut(s.UnitRebuilt), P: cut(s.P), Q: cut(s.Q)}
+	return &f.s
 }
