@@ -88,7 +88,7 @@ func TestPlugin(t *testing.T) {
 // TestHardenedStepAllocatesNothing: a hardened step, whose rows go to the classifier in
 // parts, takes its memory once.
 func TestHardenedStepAllocatesNothing(t *testing.T) {
-	e, err := host.Load("../../specs/fashion-cnn.yaml", []string{"train.batch_size=32", "train.harden.steps=2"}, builtin.Components(), host.Options{Threads: 1})
+	e, err := host.Load("../../specs/fashion-cnn.yaml", []string{"train.batch_size=32"}, builtin.Components(), host.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
