@@ -50,6 +50,8 @@ func (a *Adversarial) Make(s train.Setup) (train.Objective, error) {
 	return o, nil
 }
 
+var _ train.Rowwise = (*adversarial)(nil)
+
 type adversarial struct {
 	a          Adversarial
 	setup      train.Setup
@@ -115,6 +117,13 @@ func (o *adversarial) model(s *train.Step) float64 {
 		}
 	}
 	return total
+}
+
+// OutputGradient implements train.Rowwise.
+func (o *adversarial) OutputGradient(s *train.Step) {
+	for i := range s.N() {
+		o.kl.Row(s.P.Row(i), s.Q.Row(i), s.DQ.Row(i), o.a.WModel*s.Weight(i))
+	}
 }
 
 // deviationOf is the biased standard deviation.

@@ -297,3 +297,33 @@ func TestCompatibility(t *testing.T) {
 		t.Errorf("clipped loss is %v, want 16.118", got)
 	}
 }
+
+// Row by row, and some rows alone, the gradient at the classifier's outputs has the bits
+// that Loss gives it for the batch, whatever the reconstruction's term.
+func TestOutputGradient(t *testing.T) {
+	for _, recon := range []string{"", "mse"} {
+		for _, kind := range []sdk.OutputKind{sdk.Logits, sdk.Probabilities} {
+			for _, clip := range []float64{0, .05} {
+				s, setup := step(kind, false)
+				setup.Recon, setup.Clip, setup.Temperature = recon, clip, .7
+				o, err := (&Adversarial{WModel: .8, WRecon: .3, CovELBO: DefaultCovariance()}).Make(setup)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.DQ, s.DUnitRebuilt = tensor.New(rows, classes), tensor.New(rows, features)
+				o.Loss(s)
+				got, weights := tensor.New(rows, classes), make([]float64, rows)
+				for i := range weights {
+					weights[i] = s.Weight(i)
+				}
+				for _, r := range [][2]int{{4, rows}, {0, 4}} {
+					cut := func(t *tensor.Tensor) *tensor.Tensor { return t.Rows(r[0], r[1]) }
+					o.(train.Rowwise).OutputGradient(&train.Step{X: cut(s.X), P: cut(s.P), Q: cut(s.Q), DQ: cut(got), Weights: weights[r[0]:r[1]]})
+				}
+				if !reflect.DeepEqual(got.Data, s.DQ.Data) {
+					t.Errorf("recon %q, %v, clip %v: %v, Loss gives %v", recon, kind, clip, got.Data, s.DQ.Data)
+				}
+			}
+		}
+	}
+}

@@ -71,7 +71,10 @@ func TestPlugin(t *testing.T) {
 	if o := r.Overlap; o == nil || r.Verdict == "" {
 		t.Errorf("overlap %v, verdict %q", o, r.Verdict)
 	} else {
-		for _, s := range []bench.Saved{o.Train, o.Score} {
+		if o.Attack == nil || o.AttackRows == 0 {
+			t.Fatalf("no step of an attack: %+v", o)
+		}
+		for _, s := range []bench.Saved{o.Train, o.Score, *o.Attack} {
 			if !(s.Turns > 0 && s.Both > 0 && s.Classifier > 0 && s.Ratio > 0 && s.Hidden >= 0 && s.Hidden <= 1) || s.Host != max(0, s.Turns-s.Classifier) {
 				t.Errorf("overlap %+v", s)
 			}
@@ -79,6 +82,22 @@ func TestPlugin(t *testing.T) {
 	}
 	if r.Allocs != 0 {
 		t.Errorf("a training step allocates %v times in the engine, want 0", r.Allocs)
+	}
+}
+
+// TestHardenedStepAllocatesNothing: a hardened step, whose rows go to the classifier in
+// parts, takes its memory once.
+func TestHardenedStepAllocatesNothing(t *testing.T) {
+	e, err := host.Load("../../specs/fashion-cnn.yaml", []string{"train.batch_size=32"}, builtin.Components(), host.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := e.Bench(context.Background(), host.BenchOptions{NoPlugin: true, StepsOnly: true, Budget: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Allocs != 0 {
+		t.Errorf("it allocates %v times in the engine, want 0", r.Allocs)
 	}
 }
 

@@ -1,12 +1,14 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -15,6 +17,10 @@ type Overlap struct {
 	Train Saved `json:"train_step"`
 	Score Saved `json:"score"` // of Rows rows, several calls
 	Rows  int   `json:"score_rows"`
+	// Attack is a step of an attacker who knows the guard: its outputs and their gradient at
+	// AttackRows rows. Nil: the classifier has no gradient, or the method votes.
+	Attack     *Saved `json:"attack_step"`
+	AttackRows int    `json:"attack_rows"`
 }
 
 // Saved compares the same work, with the same bits, in turns and overlapped. Times
@@ -34,6 +40,9 @@ type Saved struct {
 // scoreRows is how many rows are scored to measure overlap: several calls.
 const scoreRows = 256
 
+// attackRows is how many rows are attacked together to measure overlap.
+const attackRows = 64
+
 // overlap measures against what is measured in turns.
 type overlap struct {
 	v           *variant
@@ -42,6 +51,8 @@ type overlap struct {
 	asked       *meter
 	train       saved
 	score       saved
+	attack      saved
+	attacks     bool
 }
 
 type saved struct{ turns, both, classifier, ratios []float64 }
@@ -80,10 +91,32 @@ func (b *bench) overlapped(f Starter) (o *overlap, err error) {
 			_, err = d.Scores(b.ctx, o.x)
 		}
 	}
+	if err == nil && b.o.Voting == nil {
+		var info sdk.Info
+		if info, err = c.Info(b.ctx); err == nil && info.Gradient != sdk.NoGradient {
+			o.attacks = true
+			for _, d := range []*detect.Detector{o.turns, o.both} {
+				if err == nil {
+					err = o.climb(b.ctx, d)
+				}
+			}
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, o.end())
 	}
 	return o, nil
+}
+
+// climb is what a step of an attack asks of a guard.
+func (o *overlap) climb(ctx context.Context, d *detect.Detector) error {
+	x := o.x.Rows(0, attackRows)
+	outs, pull, err := d.Guard(detect.GuardOptions{}).Forward(ctx, x, sdk.Output, detect.OutputReconstructed)
+	if err != nil {
+		return err
+	}
+	_, err = pull(ctx, outs) // any cotangents of their shapes
+	return err
 }
 
 func (o *overlap) end() error {
@@ -114,12 +147,29 @@ func (o *overlap) turn(turns *variant) error {
 		return err
 	}
 	o.score.add(ms(inTurns), ms(time.Since(start)), ms(spent))
+	if !o.attacks {
+		return nil
+	}
+	before, start = o.asked.spent, time.Now()
+	if err := o.climb(ctx, o.turns); err != nil {
+		return err
+	}
+	inTurns, spent = time.Since(start), o.asked.spent-before
+	start = time.Now()
+	if err := o.climb(ctx, o.both); err != nil {
+		return err
+	}
+	o.attack.add(ms(inTurns), ms(time.Since(start)), ms(spent))
 	return nil
 }
 
 // report replaces the figures of a step by those of a step as trainings make it.
 func (o *overlap) report(r *Result) {
 	r.Overlap = &Overlap{Train: o.train.result(), Score: o.score.result(), Rows: scoreRows}
+	if o.attacks {
+		s := o.attack.result()
+		r.Overlap.Attack, r.Overlap.AttackRows = &s, attackRows
+	}
 	t := &r.Train
 	t.MS, t.Best, t.CPU = median(o.v.step), slices.Min(o.v.step), median(o.v.cpu)
 	t.Images = float64(t.Batch) / t.MS * 1e3

@@ -10,7 +10,7 @@ import (
 
 // plain is the stand-in where no classifier takes part: its logits are the
 // first features. It answers in the same memory again and again, and so
-// allocates nothing for batches of one size; a real classifier gives its
+// allocates nothing for batches no larger than one before; a real classifier gives its
 // answers away.
 type plain struct {
 	input   tensor.Shape
@@ -39,9 +39,13 @@ func (p *plain) Info(context.Context) (sdk.Info, error) {
 
 // Predict implements sdk.Classifier, except that the answer stays its own.
 func (p *plain) Predict(_ context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
-	if p.out == nil || p.out.N() != x.N() {
-		p.out, p.dx = tensor.New(x.N(), p.classes), tensor.Batch(x.N(), p.input)
+	n := x.N()
+	if p.out == nil || cap(p.out.Data) < n*p.classes {
+		p.out, p.dx = tensor.New(n, p.classes), tensor.Batch(n, p.input)
 		p.outs[sdk.Output] = p.out
+	}
+	for _, t := range []*tensor.Tensor{p.out, p.dx} {
+		t.Shape[0], t.Data = n, t.Data[:n*t.Stride()]
 	}
 	d := x.Stride()
 	for i := range x.N() {

@@ -78,10 +78,15 @@ func (a *app) printBench(r *bench.Result) {
 		out("  classifier as a subprocess %.3f ms, in process %.3f: ratio %.3f", b.Subprocess, b.InProcess, b.Ratio)
 	}
 	if o := r.Overlap; o != nil {
-		for _, part := range []struct {
+		type saved struct {
 			what string
 			bench.Saved
-		}{{"training step", o.Train}, {fmt.Sprintf("scoring %d rows", o.Rows), o.Score}} {
+		}
+		parts := []saved{{"training step", o.Train}, {fmt.Sprintf("scoring %d rows", o.Rows), o.Score}}
+		if o.Attack != nil {
+			parts = append(parts, saved{fmt.Sprintf("attack step, %d rows", o.AttackRows), *o.Attack})
+		}
+		for _, part := range parts {
 			out("  %s: host %.3f ms, classifier %.3f; in turns %.3f, overlapped %.3f: ratio %.3f, %.0f %% of the shorter side hidden",
 				part.what, part.Host, part.Classifier, part.Turns, part.Both, part.Ratio, 100*part.Hidden)
 		}

@@ -33,13 +33,15 @@ type Guarded struct {
 	d     *Detector
 	o     GuardOptions
 	calls atomic.Uint64
+
+	apartFrom int
 }
 
 var _ sdk.Forwarder = (*Guarded)(nil)
 
 // Guard is the detector seen as a classifier. It needs no threshold; fused
 // scores need a calibration.
-func (d *Detector) Guard(o GuardOptions) *Guarded { return &Guarded{d: d, o: o} }
+func (d *Detector) Guard(o GuardOptions) *Guarded { return &Guarded{d: d, o: o, apartFrom: apartFrom} }
 
 // Info is the classifier's, without its hidden layers.
 func (g *Guarded) Info(ctx context.Context) (sdk.Info, error) {
@@ -82,7 +84,9 @@ func (g *Guarded) noise() *tensor.Tensor {
 	return drawNormal(r, n, g.d.form.Code)
 }
 
-// Forward computes the named outputs. The Pullback may be called until the
+// Forward computes the named outputs. Many numbers go to the classifier in two calls,
+// one after the other, and the host is at one half while it answers the other: so it is
+// on the way back. The Pullback may be called until the
 // next Forward of the same goroutine; it is nil if the classifier has no
 // gradient. x may be changed afterwards.
 func (g *Guarded) Forward(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
@@ -93,23 +97,22 @@ func (g *Guarded) Forward(ctx context.Context, x *tensor.Tensor, outputs ...stri
 	if err := d.checkInput(x); err != nil {
 		return nil, nil, err
 	}
-	st := d.state.Load()
 	p, err := d.pool.get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer d.pool.put(p)
-	v, err := d.look(ctx, p, x.Clone(), nil, g.noise(), true, nil)
+	s, err := g.look(ctx, p, x.Clone(), g.noise())
 	if err != nil {
 		return nil, nil, err
 	}
 	got := make(map[string]*tensor.Tensor, len(outputs))
 	for _, name := range outputs {
-		if got[name], err = g.output(name, p, v, st); err != nil {
+		if got[name], err = s.output(name, p); err != nil {
 			return nil, nil, err
 		}
 	}
-	if !v.answer.HasGradient() {
+	if !s.views[0].answer.HasGradient() {
 		return got, nil, nil
 	}
 	return got, func(ctx context.Context, cots map[string]*tensor.Tensor) (*tensor.Tensor, error) {
@@ -118,7 +121,7 @@ func (g *Guarded) Forward(ctx context.Context, x *tensor.Tensor, outputs ...stri
 			return nil, err
 		}
 		defer d.pool.put(p)
-		return g.pull(ctx, p, v, st, cots)
+		return s.pull(ctx, p, cots)
 	}, nil
 }
 

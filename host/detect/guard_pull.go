@@ -20,17 +20,16 @@ type backward struct {
 	atMean     *tensor.Tensor // at decoder(mean), or nil
 }
 
-// pull maps cotangents of the guarded classifier's outputs to the gradient at x.
-func (g *Guarded) pull(ctx context.Context, p *pass, v *view, st *state, cots map[string]*tensor.Tensor) (*tensor.Tensor, error) {
-	d := g.d
-	b := backward{x: zeros(v.x), outP: zeros(v.outP)}
+// seeds enters the cotangents of a view's outputs.
+func (g *Guarded) seeds(p *pass, v *view, st *state, cots map[string]*tensor.Tensor) (*backward, error) {
+	b := &backward{x: zeros(v.x), outP: zeros(v.outP)}
 	b.outR = b.outP
 	if v.second.Rebuilt != nil {
 		b.rebuilt, b.outR = zeros(v.second.Rebuilt), zeros(v.outR)
 	}
 	for _, name := range g.OutputNames() { // a fixed order of sums
 		if t := cots[name]; t != nil {
-			if err := g.seed(p, &b, v, st, name, t); err != nil {
+			if err := g.seed(p, b, v, st, name, t); err != nil {
 				return nil, err
 			}
 		}
@@ -40,21 +39,21 @@ func (g *Guarded) pull(ctx context.Context, p *pass, v *view, st *state, cots ma
 			return nil, fmt.Errorf("guard: unknown output %q; known: %q", name, g.OutputNames())
 		}
 	}
-	if err := d.pullClassifier(ctx, &b, v); err != nil {
-		return nil, err
-	}
-	pullSecond(p, &b, v)
-	return b.x, nil
+	return b, nil
+}
+
+// sizeOf is how many numbers an output of a view has.
+func sizeOf(name string, v *view) int {
+	return map[string]int{
+		sdk.Output: len(v.outP.Data), OutputReconstructed: len(v.outP.Data), OutputSampled: len(v.outR.Data),
+		OutputScore: v.x.N(), OutputRebuilt: len(v.x.Data),
+	}[name]
 }
 
 // seed enters the cotangent t of one output.
 func (g *Guarded) seed(p *pass, b *backward, v *view, st *state, name string, t *tensor.Tensor) error {
-	want := map[string]int{
-		sdk.Output: len(v.outP.Data), OutputReconstructed: len(v.outP.Data), OutputSampled: len(v.outR.Data),
-		OutputScore: v.x.N(), OutputRebuilt: len(v.x.Data),
-	}[name]
-	if len(t.Data) != want {
-		return fmt.Errorf("guard: cotangent of %s has shape %v, want %d numbers", name, t.Shape, want)
+	if want := sizeOf(name, v); len(t.Data) != want {
+		return misfit(name, t, want)
 	}
 	switch name {
 	case sdk.Output:

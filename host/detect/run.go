@@ -44,7 +44,7 @@ func (d *Detector) each(ctx context.Context, x, given, noise *tensor.Tensor, los
 	defer d.pool.put(p)
 	step := d.chunk()
 	prepare := func(lo int) *inquiry {
-		q := &inquiry{lo: lo, hi: min(lo+step, x.N()), answered: make(chan struct{})}
+		q := &inquiry{lo: lo, hi: min(lo+step, x.N())}
 		if given != nil {
 			q.given = given.Rows(q.lo, q.hi)
 		}
@@ -67,15 +67,9 @@ func (d *Detector) each(ctx context.Context, x, given, noise *tensor.Tensor, los
 			return q.fault(q.err)
 		}
 		if next = nil; q.hi < x.N() && !d.o.InTurns {
-			go func() {
-				defer func() { q.panicked = recover(); close(q.answered) }()
-				q.err = d.inquire(ctx, q.v, q.given)
-			}()
+			wait := aside(func() error { return d.inquire(ctx, q.v, q.given) })
 			next = prepare(q.hi)
-			if <-q.answered; q.panicked != nil {
-				panic(q.panicked) // where the caller can recover from it
-			}
-			err = q.err
+			err = wait()
 		} else {
 			err = d.inquire(ctx, q.v, q.given)
 		}
@@ -95,12 +89,10 @@ func (d *Detector) each(ctx context.Context, x, given, noise *tensor.Tensor, los
 
 // inquiry is rows lo to hi on their way through each.
 type inquiry struct {
-	lo, hi   int
-	v        *view
-	given    *tensor.Tensor
-	err      error // of what the host did, then of what the classifier did
-	answered chan struct{}
-	panicked any
+	lo, hi int
+	v      *view
+	given  *tensor.Tensor
+	err    error // of what the host did
 }
 
 // fault puts an error in its place.

@@ -25,20 +25,6 @@ type view struct {
 	evidence Evidence
 }
 
-// look takes the second opinion, asks the classifier, and gathers what scores
-// read. With gradients it keeps the way back.
-func (d *Detector) look(ctx context.Context, p *pass, x, given, noise *tensor.Tensor, gradients bool, lost []bool) (*view, error) {
-	v, err := d.second(ctx, p, x, noise, gradients, lost)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.inquire(ctx, v, given); err != nil {
-		return nil, err
-	}
-	d.gather(p.engine, v)
-	return v, nil
-}
-
 // second takes the second opinion: what the host does before the classifier is
 // asked. An instance whose reconstruction is not finite is an error of its row,
 // unless lost has a place to mark it.

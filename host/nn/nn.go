@@ -26,6 +26,9 @@ type Layer interface {
 	Plan(p *Plan)
 	// Forward maps (N, in…) to (N, out…). The result is part of w and valid
 	// until its next Forward. x must stay unchanged until Backward.
+	//
+	// Rows do not depend on each other, unless a param is a Statistic: training passes
+	// some rows of a batch forward after others. See Workspace.Begin.
 	Forward(w *Workspace, x *tensor.Tensor) *tensor.Tensor
 	// Backward maps the gradient at the last Forward's result to the one at
 	// its input, and adds up params' gradients in g; g == nil: the input's
@@ -83,6 +86,7 @@ type Workspace struct {
 	ParamsOnly bool
 
 	batch int
+	first int // row of the batch at which Forward begins
 	slots map[Layer]*slots
 }
 

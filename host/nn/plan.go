@@ -75,12 +75,44 @@ func (w *Workspace) Tensor(l Layer, i, n int) *tensor.Tensor {
 	if b.data == nil {
 		b.data = kernel.Floats(b.rows * b.stride)
 	}
-	if n > b.rows {
+	if w.first+n > b.rows {
 		panic("nn: batch is larger than the workspace")
 	}
 	b.view.Shape[0] = n
-	b.view.Data = b.data[:n*b.stride]
+	b.view.Data = b.data[w.first*b.stride : (w.first+n)*b.stride]
 	return &b.view
+}
+
+// Begin makes the next Forward one of the rows from first on of a batch, whose
+// Draw is that of the whole batch: so a batch may be passed forward in parts, its
+// last rows first. The parts' inputs are rows of one array. Join ends it, before
+// Backward. A layer that has a Statistic sees the whole batch or none.
+func (w *Workspace) Begin(first int) { w.first = first }
+
+// Join makes of parts that Forward has had, of which the last began at row 0, the
+// pass of a batch of n rows: tensors that layers keep, the parts' result and the
+// input of the last part show all rows.
+func (w *Workspace) Join(n int) {
+	w.first = 0
+	for _, s := range w.slots {
+		for i := range s.bufs {
+			b := &s.bufs[i]
+			extend(&b.view, n)
+			if b.kept != nil {
+				extend(b.kept, n)
+			}
+		}
+	}
+}
+
+// extend shows n rows of what t shows the first ones of, if there are so many.
+func extend(t *tensor.Tensor, n int) {
+	if len(t.Shape) == 0 {
+		return
+	}
+	if size := n * t.Stride(); size <= cap(t.Data) {
+		t.Shape[0], t.Data = n, t.Data[:size]
+	}
 }
 
 // View shows data as n examples of the shape that Plan.Tensor claimed as
@@ -108,7 +140,7 @@ func (w *Workspace) Int32s(l Layer, i, n int) []int32 {
 	if b.ints == nil {
 		b.ints = make([]int32, b.rows*b.stride)
 	}
-	return b.ints[:n*b.stride]
+	return b.ints[w.first*b.stride : (w.first+n)*b.stride]
 }
 
 // Keep remembers x, by reference, in buffer i of l: what a layer's Forward
@@ -128,11 +160,11 @@ func (w *Workspace) Noise(l Layer, dst []float32, n int, normal bool) {
 	key := kernel.Key{Seed: w.Draw.Seed, Stream: mix(w.Draw.Step, uint64(w.slots[l].order))}
 	d := len(dst) / n
 	if w.Draw.Examples == nil {
-		w.fill(dst, key, 0, normal)
+		w.fill(dst, key, uint64(w.first*d), normal)
 		return
 	}
-	for i := range n {
-		w.fill(dst[i*d:(i+1)*d], key, w.Draw.Examples[i]*uint64(d), normal)
+	for i, example := range w.Draw.Examples[w.first : w.first+n] {
+		w.fill(dst[i*d:(i+1)*d], key, example*uint64(d), normal)
 	}
 }
 

@@ -66,14 +66,20 @@ func (c *classifier) predict(ctx context.Context, x *tensor.Tensor) (answer, err
 
 // forward asks with gradients to come.
 func (c *classifier) forward(ctx context.Context, x *tensor.Tensor) (answer, error) {
-	a, err := c.Forward(ctx, x, &c.room)
-	switch {
-	case err != nil:
+	a, err := c.ask(ctx, x, &c.room)
+	if err != nil {
 		return answer{}, err
-	case !a.HasGradient():
-		return answer{}, fmt.Errorf("the classifier %s has no gradient, which this loss needs", c.Info().Name)
 	}
 	return c.read(a), nil
+}
+
+// ask is forward without the heads, and so without the engine.
+func (c *classifier) ask(ctx context.Context, x *tensor.Tensor, room *oracle.Room) (oracle.Answer, error) {
+	a, err := c.Forward(ctx, x, room)
+	if err == nil && !a.HasGradient() {
+		err = fmt.Errorf("the classifier %s has no gradient, which this loss needs", c.Info().Name)
+	}
+	return a, err
 }
 
 // read turns hidden layers into their heads' logits.

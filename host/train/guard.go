@@ -45,8 +45,11 @@ type guard struct {
 	factors           rowWeights       // of class_weight
 
 	pass, valPass *vae.Pass
+	valChunks     [2]*chunk // of validation rows, in turns
 	attack        *attacker // nil: no hardening
+	parts         *parts    // nil: all rows of a step go to the classifier at once
 	s             Step
+	front         front
 	under         int
 
 	target, input, noise, unit view
@@ -97,6 +100,7 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 		return nil, err
 	}
 	g.plan(rows)
+	g.parts = newParts(g, rows)
 	if o.Validation != nil {
 		g.valPass = g.m.NewPass(g.k, min(o.BatchSize, o.Validation.N()), 1, nn.Inference)
 	}
@@ -197,53 +201,51 @@ var errRebuilt = errors.New("the reconstruction is not finite")
 
 // step implements learner.
 func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []float64) error {
-	x, target := b.x, b.x
-	n := len(b.rows)
-	g.examples = append(g.examples[:0], b.examples...)
+	x, n, moved := b.x, len(b.rows), false
 	s := &g.s
-	s.Weights, s.Count = g.plain(b), n
 	if g.attack != nil {
 		var err error
-		if x, err = g.attack.extend(ctx, b); err != nil {
+		if x, moved, err = g.attack.extend(ctx, b, g.parts); err != nil {
 			return err
 		}
-		target = g.target.of(2 * n)
-		copy(target.Data, b.x.Data)
-		copy(target.Data[len(b.x.Data):], b.x.Data)
-		s.Weights = g.share(b)
-		for _, e := range b.examples {
-			g.examples = append(g.examples, g.attacked(e))
-		}
+	}
+	if !moved {
+		g.compare(b, x)
 	}
 	rows := x.N()
-	if g.o.InputNoise > 0 {
-		x = g.noisy(g.input.of(rows), x, streamInput, b.epoch, g.examples)
-	}
-	noise := g.noise.of(rows)
-	normal(g.k, noise, g.o.Seed, streamCode, b.epoch, g.examples)
-	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamLayers, Step: uint64(b.step), Examples: g.examples})
-	g.pass.ParamsOnly(true)
-	rebuilt, mu, logvar := g.pass.Forward(x, noise)
-	if sum := g.k.SumSquares(rebuilt.Data); g.asks && (math.IsNaN(sum) || math.IsInf(sum, 0)) {
-		return errRebuilt // the classifier would only say that its input is bad
-	}
-	s.X, s.Rebuilt = target, rebuilt
-	s.UnitX, s.UnitRebuilt = g.units(target, g.pass)
-	s.DUnitRebuilt = g.dUnit.of(rows)
-	clear(s.DUnitRebuilt.Data)
-	g.recall(b)
-	a, err := g.ask(ctx, s, true)
-	if err != nil {
-		return err
-	}
-	values[0] = g.obj.Loss(s)
-	g.under += s.Underflows
-	s.Underflows = 0
-	if g.asks {
-		dx, err := g.classifier.pull(ctx, a, s.DQ, s.DHiddenQ)
+	var mu, logvar, dx *tensor.Tensor
+	var err error
+	if g.parts != nil {
+		if !moved {
+			g.parts.begin(b, x)
+			err = g.parts.run(ctx, g.parts.forward(0), nil)
+		}
 		if err != nil {
 			return err
 		}
+		s.Rebuilt, mu, logvar = g.pass.Join(rows)
+		s.Q, dx = &g.parts.q.t, &g.parts.dx.t
+		g.evidence()
+		values[0] = g.obj.Loss(s)
+	} else {
+		if mu, logvar, err = g.forward(b, x); err != nil {
+			return err
+		}
+		g.evidence()
+		a, err := g.ask(ctx, s)
+		if err != nil {
+			return err
+		}
+		values[0] = g.obj.Loss(s)
+		if g.asks {
+			if dx, err = g.classifier.pull(ctx, a, s.DQ, s.DHiddenQ); err != nil {
+				return err
+			}
+		}
+	}
+	g.under += s.Underflows
+	s.Underflows = 0
+	if dx != nil {
 		if f := g.m.Normalize; f != nil {
 			d := g.dClassifier.of(rows)
 			f.Gradient(g.k, d, dx)
@@ -255,6 +257,51 @@ func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []fl
 	g.pass.BackwardRaw(s.DUnitRebuilt, dMu, dLogVar, grads)
 	g.measure(s, n, values[1:], 1)
 	return nil
+}
+
+// compare says of the rows x of a batch, the attacked ones last, what they are
+// compared with, and their weights.
+func (g *guard) compare(b *batch, x *tensor.Tensor) {
+	s, n := &g.s, len(b.rows)
+	s.X, s.Count = b.x, n
+	g.examples = append(g.examples[:0], b.examples...)
+	if x.N() == n {
+		s.Weights = g.plain(b)
+	} else {
+		s.X = g.target.of(2 * n)
+		copy(s.X.Data, b.x.Data)
+		copy(s.X.Data[len(b.x.Data):], b.x.Data)
+		s.Weights = g.share(b)
+		for _, e := range b.examples {
+			g.examples = append(g.examples, g.attacked(e))
+		}
+	}
+	g.recall(b)
+}
+
+// forward passes all rows forward.
+func (g *guard) forward(b *batch, x *tensor.Tensor) (mu, logvar *tensor.Tensor, err error) {
+	rows := x.N()
+	if g.o.InputNoise > 0 {
+		x = g.noisy(g.input.of(rows), x, streamInput, b.epoch, g.examples)
+	}
+	noise := g.noise.of(rows)
+	normal(g.k, noise, g.o.Seed, streamCode, b.epoch, g.examples)
+	g.pass.SetDraw(nn.Draw{Seed: g.o.Seed ^ streamLayers, Step: uint64(b.step), Examples: g.examples})
+	g.pass.ParamsOnly(true)
+	g.s.Rebuilt, mu, logvar = g.pass.Forward(x, noise)
+	if sum := g.k.SumSquares(g.s.Rebuilt.Data); g.asks && (math.IsNaN(sum) || math.IsInf(sum, 0)) {
+		return nil, nil, errRebuilt // the classifier would only say that its input is bad
+	}
+	return mu, logvar, nil
+}
+
+// evidence completes what compare and a pass forward leave for the loss.
+func (g *guard) evidence() {
+	s := &g.s
+	s.UnitX, s.UnitRebuilt = g.units(s.X, g.pass)
+	s.DUnitRebuilt = g.dUnit.of(s.N())
+	clear(s.DUnitRebuilt.Data)
 }
 
 // attacked is the key of the noise of an example's attacked row.
@@ -331,11 +378,11 @@ func (g *guard) recall(b *batch) {
 }
 
 // ask fills in Q.
-func (g *guard) ask(ctx context.Context, s *Step, gradient bool) (a answer, err error) {
+func (g *guard) ask(ctx context.Context, s *Step) (a answer, err error) {
 	if g.classifier == nil {
 		return a, nil
 	}
-	if gradient && g.asks {
+	if g.asks {
 		a, err = g.classifier.forward(ctx, s.Rebuilt)
 	} else {
 		a, err = g.classifier.predict(ctx, s.Rebuilt)
@@ -358,7 +405,7 @@ func (g *guard) latent(s *Step, mu, logvar *tensor.Tensor, loss *float64) (dMu, 
 // measure adds share times the metrics' means over the first n rows.
 func (g *guard) measure(s *Step, n int, values []float64, share float64) {
 	if s.N() > n {
-		s = s.first(n)
+		s = g.front.first(s, n)
 	}
 	for i, m := range g.metrics {
 		rows := g.rows[:n]
@@ -371,13 +418,21 @@ func (g *guard) measure(s *Step, n int, values []float64, share float64) {
 	}
 }
 
-// first is the evidence of the first n rows alone, for metrics.
-func (s *Step) first(n int) *Step {
-	cut := func(t *tensor.Tensor) *tensor.Tensor {
-		if t == nil {
-			return nil
+// front is the evidence of the first rows of a step.
+type front struct {
+	s   Step
+	cut [6]rows
+}
+
+// first is that of the first n rows alone, for metrics. The next call takes its place.
+func (f *front) first(s *Step, n int) *Step {
+	f.s = Step{}
+	for i, t := range []struct{ to, from **tensor.Tensor }{
+		{&f.s.X, &s.X}, {&f.s.Rebuilt, &s.Rebuilt}, {&f.s.UnitX, &s.UnitX}, {&f.s.UnitRebuilt, &s.UnitRebuilt}, {&f.s.P, &s.P}, {&f.s.Q, &s.Q},
+	} {
+		if *t.from != nil {
+			*t.to = f.cut[i].of(*t.from, 0, n)
 		}
-		return t.Rows(0, n)
 	}
-	return &Step{X: cut(s.X), Rebuilt: cut(s.Rebuilt), UnitX: cut(s.UnitX), UnitRebuilt: cut(s.UnitRebuilt), P: cut(s.P), Q: cut(s.Q)}
+	return &f.s
 }

@@ -17,20 +17,21 @@ import (
 // steps from a random start that raise CE(M(G(x + δ)), argmax M(x)) (Madry et
 // al. 2018, arXiv:1706.06083, through the reconstruction).
 type attacker struct {
-	g      *guard
-	h      *Harden
-	balls  []Ball
-	lo, hi []float32 // the box: one number or one per feature
-	both   view      // (2n): clean rows, then attacked ones
-	start  view
-	noise  view
-	shake  view // with Smooth: the noise that the step adds to the attacked rows
-	shaken view
-	dOut   view
-	prob   []float64
-	radius []float32
-	unit   []float32 // of δ, one for each feature; nil: the input's
-	halves []*half   // two, where host and classifier work at the same time; else none
+	g        *guard
+	h        *Harden
+	balls    []Ball
+	lo, hi   []float32 // the box: one number or one per feature
+	both     view      // (2n): clean rows, then attacked ones
+	attacked rows      // the latter
+	start    view
+	noise    view
+	shake    view // with Smooth: the noise that the step adds to the attacked rows
+	shaken   view
+	dOut     view
+	prob     []float64
+	radius   []float32
+	unit     []float32 // of δ, one for each feature; nil: the input's
+	halves   []*half   // two, where host and classifier work at the same time; else none
 }
 
 func newAttacker(g *guard, batch int) (*attacker, error) {
@@ -112,9 +113,11 @@ func (a *attacker) ball(i int, share float64) (linf bool, eps float32) {
 	return b.Norm == "linf", float32(b.Eps * share)
 }
 
-// extend is the batch's rows followed by their attacked versions.
-func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error) {
+// extend is the batch's rows followed by their attacked versions. The attack in halves
+// goes on with the step on them, if next is not nil, and then moved is true.
+func (a *attacker) extend(ctx context.Context, b *batch, next *parts) (both *tensor.Tensor, moved bool, err error) {
 	g, n := a.g, len(b.rows)
+	copy(a.both.of(n).Data, b.x.Data)
 	share, stepSize := ramp(b.step, b.total), float32(.75)
 	if a.h.Steps == 1 {
 		stepSize = 1.25
@@ -128,26 +131,27 @@ func (a *attacker) extend(ctx context.Context, b *batch) (*tensor.Tensor, error)
 	normal(g.k, noise, g.o.Seed, streamAttack, b.epoch, b.examples)
 	draw := nn.Draw{Seed: g.o.Seed ^ streamAttack, Step: uint64(b.step), Examples: b.examples}
 	if len(a.halves) > 0 && n > 1 {
-		if err := a.inHalves(ctx, b, x, noise, draw, share, stepSize); err != nil {
-			return nil, err
+		x = a.attacked.of(x, 0, n)
+		if both = a.both.of(2 * n); next != nil {
+			g.compare(b, both)
+			next.begin(b, both)
 		}
-	} else {
-		g.pass.SetDraw(draw)
-		g.pass.ParamsOnly(false)
-		if a.smooth() {
-			a.drawShake(b)
-		}
-		for range a.h.Steps {
-			dx, err := a.gradient(ctx, x, noise, b)
-			if err != nil {
-				return nil, err
-			}
-			a.ascend(x, dx, b, 0, share, stepSize)
-		}
+		err := a.inHalves(ctx, b, x, noise, draw, share, stepSize, next)
+		return both, next != nil, err
 	}
-	both := a.both.of(2 * n)
-	copy(both.Data, b.x.Data)
-	return both, nil
+	g.pass.SetDraw(draw)
+	g.pass.ParamsOnly(false)
+	if a.smooth() {
+		a.drawShake(b)
+	}
+	for range a.h.Steps {
+		dx, err := a.gradient(ctx, x, noise, b)
+		if err != nil {
+			return nil, false, err
+		}
+		a.ascend(x, dx, b, 0, share, stepSize)
+	}
+	return a.both.of(2 * n), false, nil
 }
 
 // drawShake draws the noise that step will add to the attacked rows.

@@ -22,7 +22,7 @@ func TestAttack(t *testing.T) {
 			})
 			b := testBatch(g)
 			b.step = b.total // the whole radius
-			both, err := g.attack.extend(t.Context(), b)
+			both, _, err := g.attack.extend(t.Context(), b, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +78,7 @@ func TestAttackBalls(t *testing.T) {
 	})
 	b := testBatch(g)
 	b.step = b.total
-	both, err := g.attack.extend(t.Context(), b)
+	both, _, err := g.attack.extend(t.Context(), b, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestAttackUnits(t *testing.T) {
 		})
 		b := testBatch(g)
 		b.step = b.total
-		both, err := g.attack.extend(t.Context(), b)
+		both, _, err := g.attack.extend(t.Context(), b, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +175,7 @@ func TestAttackThroughNoise(t *testing.T) {
 		return g, b
 	}
 	g, b := begin(true)
-	both, err := g.attack.extend(t.Context(), b)
+	both, _, err := g.attack.extend(t.Context(), b, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestAttackThroughNoise(t *testing.T) {
 		t.Errorf("through noise the attack took the loss from %v to %v", from, to)
 	}
 	quiet, qb := begin(false)
-	other, err := quiet.attack.extend(t.Context(), qb)
+	other, _, err := quiet.attack.extend(t.Context(), qb, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,11 +18,13 @@ type Pass struct {
 	batch, samples int
 	enc, dec       *nn.Workspace
 
-	raw     *tensor.Tensor // of the last Decode, in the model's units
-	flat    []float32      // encoder's output of the last Encode, (n, code)
-	n, s    int            // of the last Forward
-	noise   []float32      // of the last Forward, nil: none
-	scratch []float32      // a head's kernel gradient is added by products; its bias through this
+	raw     *tensor.Tensor   // of the last Decode, in the model's units
+	flat    []float32        // encoder's output of the last Encode, (n, code)
+	n, s    int              // of the last Forward
+	first   int              // row of the batch at which Encode, Sample and Decode begin
+	part    [2]tensor.Tensor // rows of x and of the noise in ForwardRows
+	noise   []float32        // of the last Forward, nil: none
+	scratch []float32        // a head's kernel gradient is added by products; its bias through this
 
 	normalized, dRaw, dCode     buffer
 	mu, logvar                  buffer // (n, d)
@@ -87,21 +89,21 @@ func (p *Pass) SetDraw(d nn.Draw) {
 // logvar is nil for method ae. x must stay unchanged until Backward.
 func (p *Pass) Encode(x *tensor.Tensor) (mu, logvar *tensor.Tensor) {
 	n := x.N()
-	if n > p.batch || !x.Example().Equal(p.m.Input) {
+	if p.first+n > p.batch || !x.Example().Equal(p.m.Input) {
 		panic("vae: Encode: batch or shape beyond the plan")
 	}
 	if f := p.m.Normalize; f != nil {
-		unit := p.normalized.view(n)
+		unit := p.normalized.from(p.first, n)
 		f.Apply(p.k, unit, x)
 		x = unit
 	}
 	p.flat = p.m.Encoder.Forward(p.enc, x).Data
-	mu = p.mu.view(n)
+	mu = p.mu.from(p.first, n)
 	if p.m.Coding == Plain {
 		copy(mu.Data, p.flat)
 		return mu, nil
 	}
-	logvar = p.logvar.view(n)
+	logvar = p.logvar.from(p.first, n)
 	p.m.mean.forward(p.k, mu.Data, p.flat, n)
 	p.m.logVar.forward(p.k, logvar.Data, p.flat, n)
 	return mu, logvar
@@ -115,7 +117,7 @@ func (p *Pass) Decode(z *tensor.Tensor) *tensor.Tensor {
 	if f == nil {
 		return p.raw
 	}
-	out := p.rebuilt.view(z.N())
+	out := p.rebuilt.from(p.first, z.N())
 	p.k.ScaleColumns(out.Data, p.raw.Data, f.std, f.mean)
 	return out
 }
@@ -132,7 +134,7 @@ func (p *Pass) Sample(noise *tensor.Tensor) (z *tensor.Tensor) {
 	mu, logvar := &p.mu.t, &p.logvar.t
 	p.n, p.s, p.noise = n, 1, nil
 	if noise == nil || p.m.Coding == Plain {
-		z = p.z.view(n)
+		z = p.z.from(p.first, n)
 		copy(z.Data, mu.Data)
 		return z
 	}
@@ -146,7 +148,7 @@ func (p *Pass) Sample(noise *tensor.Tensor) (z *tensor.Tensor) {
 		tile(p.logvarTiled.view(rows).Data, logvar.Data, p.m.LatentDim, p.s)
 		mu, logvar = &p.muTiled.t, &p.logvarTiled.t
 	}
-	z = p.z.view(rows)
+	z = p.z.from(p.first, rows)
 	p.k.Reparametrize(z.Data, mu.Data, logvar.Data, noise.Data)
 	return z
 }
@@ -156,6 +158,58 @@ func (p *Pass) Sample(noise *tensor.Tensor) (z *tensor.Tensor) {
 func (p *Pass) Forward(x, noise *tensor.Tensor) (rebuilt, mu, logvar *tensor.Tensor) {
 	mu, logvar = p.Encode(x)
 	return p.Decode(p.Sample(noise)), mu, logvar
+}
+
+// ForwardRows is Forward of rows lo ≤ i < hi of a batch, for a pass with one sample: x
+// and noise, which may be nil, are the whole batch's, and so is the Draw. A batch's
+// parts come with its last rows first; Join ends them, before Backward. Raw is that of
+// the part until then. Where a param is a Statistic the only part is the whole.
+func (p *Pass) ForwardRows(x, noise *tensor.Tensor, lo, hi int) (rebuilt *tensor.Tensor) {
+	p.first = lo
+	p.enc.Begin(lo)
+	p.dec.Begin(lo)
+	x = p.rows(0, x, lo, hi)
+	if noise != nil {
+		noise = p.rows(1, noise, lo, hi)
+	}
+	rebuilt, _, _ = p.Forward(x, noise)
+	p.first = 0
+	return rebuilt
+}
+
+// rows shows some rows of t.
+func (p *Pass) rows(i int, t *tensor.Tensor, lo, hi int) *tensor.Tensor {
+	v, stride := &p.part[i], t.Stride()
+	v.Shape = append(append(v.Shape[:0], hi-lo), t.Example()...)
+	v.Data = t.Data[lo*stride : hi*stride]
+	return v
+}
+
+// Join gives what Forward of all n rows would give, after the last of its parts.
+func (p *Pass) Join(n int) (rebuilt, mu, logvar *tensor.Tensor) {
+	widen := func(t *tensor.Tensor) { t.Shape[0], t.Data = n, t.Data[:n*t.Stride()] }
+	widen(&p.part[0])
+	p.enc.Join(n)
+	p.flat = p.flat[:n*len(p.flat)/p.n]
+	if p.noise != nil {
+		widen(&p.part[1])
+		p.noise = p.part[1].Data
+	}
+	p.n = n
+	mu = p.mu.view(n)
+	p.z.view(n)
+	if p.m.Normalize != nil {
+		p.normalized.view(n)
+	}
+	if p.m.Coding == Sampled {
+		logvar = p.logvar.view(n)
+	}
+	p.dec.Join(n)
+	widen(p.raw)
+	if p.m.Normalize == nil {
+		return p.raw, mu, logvar
+	}
+	return p.rebuilt.view(n), mu, logvar
 }
 
 // Backward maps gradients at the last Forward's results to the one at its x.
@@ -261,9 +315,12 @@ func newBuffer(rows int, example tensor.Shape) buffer {
 }
 
 // view is the first n rows; the next view of the buffer takes its place.
-func (b *buffer) view(n int) *tensor.Tensor {
+func (b *buffer) view(n int) *tensor.Tensor { return b.from(0, n) }
+
+// from is n rows from the given one on; the next view takes its place.
+func (b *buffer) from(first, n int) *tensor.Tensor {
 	stride := b.t.Stride()
 	b.t.Shape[0] = n
-	b.t.Data = b.data[:n*stride]
+	b.t.Data = b.data[first*stride : (first+n)*stride]
 	return &b.t
 }

@@ -235,6 +235,52 @@ func TestRowsAlone(t *testing.T) {
 	}
 }
 
+// A batch that comes in parts, last rows first, has the bits of the whole.
+func TestForwardRows(t *testing.T) {
+	const n = 5
+	x, noise, d := random(1, 1, n, 5), random(2, 1, n, 3), random(3, 1, n, 5)
+	dMu, dLogVar := random(4, 1, n, 3), random(5, 1, n, 3)
+	for _, form := range []string{"", "normalized", "ae", "image", "softplus"} {
+		for _, eps := range []*tensor.Tensor{noise, nil} {
+			for _, threads := range []int{1, 2} {
+				m := small(t, form)
+				dLogVar := dLogVar
+				if m.Coding == Plain {
+					dLogVar = nil
+				}
+				all := func(p *Pass, results ...*tensor.Tensor) (out []float32) {
+					g := nn.NewGrads(m.Params())
+					for _, r := range append(results, p.Raw()) {
+						if r != nil {
+							out = append(out, r.Data...)
+						}
+					}
+					out = append(out, p.Backward(d.Clone(), dMu, dLogVar, g).Data...)
+					for _, param := range m.Params() {
+						out = append(out, g.Of(param).Data...)
+					}
+					return out
+				}
+				p := m.NewPass(engine(t, threads), n, 1, nn.Training)
+				rebuilt, mu, logvar := p.Forward(x, eps)
+				want := all(p, rebuilt, mu, logvar)
+				for _, bounds := range [][]int{{n, 3, 0}, {n, 4, 2, 0}, {n, 0}} {
+					for i, lo := range bounds[1:] {
+						part := p.ForwardRows(x, eps, lo, bounds[i])
+						if at := lo * 5; !slices.Equal(part.Data, want[at:at+len(part.Data)]) {
+							t.Errorf("form %q: part %v has other bits", form, bounds[i:i+2])
+						}
+					}
+					rebuilt, mu, logvar := p.Join(n)
+					if !slices.Equal(all(p, rebuilt, mu, logvar), want) {
+						t.Errorf("form %q, %d threads, parts %v: other bits", form, threads, bounds)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
 	m := small(t, "normalized")
 	p := m.NewPass(engine(t, 1), 4, 2, nn.Training)

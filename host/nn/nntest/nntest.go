@@ -29,6 +29,8 @@ const (
 //     differences, in both modes;
 //   - in Inference a row's result and gradient have the same bits in any batch
 //     and for one and two threads;
+//   - unless it has a Statistic, a batch that is passed forward in parts has the same
+//     results and gradients;
 //   - steady passes allocate nothing.
 //
 // The layer should be smooth within 0.01 of numbers that lie 0.02 off zero and
@@ -53,6 +55,7 @@ func Run(t *testing.T, m nn.Maker, in tensor.Shape) {
 	t.Run("inference", func(t *testing.T) { gradients(t, l, nn.Inference, x, dy) })
 	t.Run("training", func(t *testing.T) { gradients(t, l, nn.Training, x, dy) })
 	t.Run("batches", func(t *testing.T) { batches(t, l, x, dy) })
+	t.Run("parts", func(t *testing.T) { parts(t, l, x, dy) })
 	t.Run("allocations", func(t *testing.T) { allocations(t, l, x, dy) })
 }
 
@@ -167,6 +170,34 @@ func batches(t *testing.T, l *nn.Sequence, x, dy *tensor.Tensor) {
 			y2, dx2 := pass(w, l, x.Rows(r[0], r[1]), dy.Rows(r[0], r[1]), nil)
 			same(t, "result of some rows", y2.Data, y.Rows(r[0], r[1]).Data)
 			same(t, "gradient of some rows", dx2.Data, dx.Rows(r[0], r[1]).Data)
+		}
+	}
+}
+
+// parts passes a batch forward in parts, last rows first, and backward as a whole.
+func parts(t *testing.T, l *nn.Sequence, x, dy *tensor.Tensor) {
+	for _, p := range l.Params() {
+		if p.Role == nn.Statistic {
+			return
+		}
+	}
+	w := nn.NewWorkspace(engine(t, 1), l, batch, nn.Training)
+	w.Draw = nn.Draw{Seed: 1, Step: 2, Examples: []uint64{9, 4, 0, 7, 8}}
+	g := nn.NewGrads(l.Params())
+	y, dx := pass(w, l, x, dy, g)
+	for _, bounds := range [][]int{{batch, 2, 0}, {batch, 4, 1, 0}, {batch, 0}} {
+		in := tensor.From(x.Data, x.Shape...)
+		again := nn.NewGrads(l.Params())
+		for i, lo := range bounds[1:] {
+			hi := bounds[i]
+			w.Begin(lo)
+			in.Shape[0], in.Data = hi-lo, x.Data[lo*x.Stride():hi*x.Stride()]
+			same(t, "result of a part", l.Forward(w, in).Data, y.Rows(lo, hi).Data)
+		}
+		w.Join(batch)
+		same(t, "gradient of joined parts", l.Backward(w, dy.Clone(), again).Data, dx.Data)
+		for _, p := range l.Params() {
+			same(t, p.Name+": gradient of joined parts", again.Of(p).Data, g.Of(p).Data)
 		}
 	}
 }
