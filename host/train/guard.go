@@ -46,6 +46,7 @@ type guard struct {
 
 	pass, valPass *vae.Pass
 	attack        *attacker // nil: no hardening
+	proof         *proof    // nil: how robust it is is not measured
 	s             Step
 	under         int
 
@@ -101,7 +102,9 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 		g.valPass = g.m.NewPass(g.k, min(o.BatchSize, o.Validation.N()), 1, nn.Inference)
 	}
 	if o.Harden != nil {
-		g.attack, err = newAttacker(g, batch)
+		if g.attack, err = newAttacker(g, batch); err == nil {
+			g.proof = newProof(g)
+		}
 	}
 	return g, err
 }

@@ -50,6 +50,9 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 				s.Weights[i] = f[lo+i] / float64(n)
 			}
 		}
+		if g.proof != nil {
+			g.proof.judge.Clean(&s)
+		}
 		loss := g.obj.Loss(&s)
 		if g.o.Beta > 0 && logvar != nil {
 			loss += latentTerm(&s, mu, logvar, g.o.Beta, g.o.LatentReduction == "sum", nil, nil)
