@@ -15,8 +15,7 @@ type Hardened struct {
 	Last      float64 `json:"last"`
 	Best      float64 `json:"best"`
 	BestEpoch int     `json:"best_epoch"`
-	// Parted says that after some epoch the share was far below that of an earlier one:
-	// by a tenth, and by more than chance explains.
+	// Parted says that Last is far below Best: by a tenth, and by more than chance explains.
 	Parted bool `json:"parted"`
 }
 

@@ -296,10 +296,8 @@ func (r *loop) prove(ctx context.Context, record *Record) (warning string, err e
 	if before == nil || now.Epoch != record.Epoch {
 		return "", nil
 	}
-	if e := len(history) - 1; e > 0 { // it is told once, when it begins
-		if b, last := parted(history[:e], p.proves()); b != nil && last.Epoch == history[e-1].Epoch {
-			return "", nil
-		}
+	if b, _ := parted(r.p.History, p.proves()); b != nil && b.Epoch == before.Epoch {
+		return "", nil // it was told
 	}
 	return partedText(*before, *now), nil
 }
@@ -407,7 +405,7 @@ type Robustness struct {
 	// Best and BestEpoch are the largest share.
 	Best      float64
 	BestEpoch int
-	// Parted says that clean and robust figures parted ways.
+	// Parted says that the last epoch is far behind: clean and robust figures parted ways.
 	Parted bool
 }
 
@@ -432,8 +430,8 @@ func (r *loop) robustness(kept int) *Robustness {
 		}
 		out.Last = v
 	}
-	before, _ := parted(r.p.History, out.Rows)
-	out.Parted = before != nil
+	before, after := parted(r.p.History, out.Rows)
+	out.Parted = before != nil && after.Epoch == r.p.History[len(r.p.History)-1].Epoch
 	return out
 }
 
