@@ -52,7 +52,7 @@ threshold: {fpr: 0.05}
 // warning says.
 func TestCatastrophicOverfitting(t *testing.T) {
 	if testing.Short() {
-		t.Skip("trains three guards")
+		t.Skip("trains two guards")
 	}
 	file := filepath.Join(t.TempDir(), "overfit.yaml")
 	if err := os.WriteFile(file, []byte(overfit), 0o600); err != nil {
@@ -84,11 +84,9 @@ func TestCatastrophicOverfitting(t *testing.T) {
 	if !h.Parted || h.Epoch == h.Epochs || h.Share < h.Last+.1 || f.Severity != health.Warning || !strings.Contains(f.Message, "catastrophic overfitting") {
 		t.Errorf("the collapse was not found: %+v, %+v, shares %v", h, f, shares)
 	}
-	last, f, _ := guard("train.harden.keep=last")
-	if last.Epoch != last.Epochs || last.Share != h.Last || last.Best != h.Best || f.Severity != health.Warning || !strings.Contains(strings.Join(f.Cures, "\n"), "train.harden.keep") {
-		t.Errorf("the last epoch kept: %+v, %+v", last, f)
-	}
+	t.Logf("one step: %+v, %v", h, shares)
 	cured, f, shares := guard("train.harden.steps=3")
+	t.Logf("three: %+v, %v", cured, shares)
 	if cured.Parted || f.Severity != health.Note || cured.Share < h.Share-.05 {
 		t.Errorf("with three steps: %+v, %+v, shares %v", cured, f, shares)
 	}

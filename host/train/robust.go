@@ -307,25 +307,30 @@ func robustError(share float64, n int) float64 {
 	return math.Sqrt(max(share*(1-share), 1/float64(n)) / float64(n))
 }
 
-// parted finds the last epoch that is less robust than the best one before it, by more than
-// chance explains and by a tenth: before is that one. nil: there is none.
+// parted finds the last epoch that, as the one before it, is less robust than the best until
+// then, by more than chance explains and by a tenth: before is that one. Of few rows the
+// threshold moves too, and a single epoch says little. nil: there is none.
 func parted(history []Record, rows int) (before, after *Record) {
-	best := -1
+	best, behind := -1, 0
 	for i := range history {
 		v, ok := history[i].Get(NameRobust)
 		if !ok {
 			continue
 		}
-		if best >= 0 {
-			was, _ := history[best].Get(NameRobust)
-			if was-v > max(.1, 3*math.Hypot(robustError(was, rows), robustError(v, rows))) {
+		if best < 0 {
+			best = i
+			continue
+		}
+		was, _ := history[best].Get(NameRobust)
+		if was-v > max(.1, 3*math.Hypot(robustError(was, rows), robustError(v, rows))) {
+			if behind++; behind > 1 {
 				before, after = &history[best], &history[i]
 			}
-			if v <= was {
-				continue
-			}
+			continue
 		}
-		best = i
+		if behind = 0; v > was {
+			best = i
+		}
 	}
 	return before, after
 }

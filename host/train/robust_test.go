@@ -196,10 +196,11 @@ func TestParted(t *testing.T) {
 	}{
 		"rises":              {[]float64{.1, .3, .5, .6}, 0, 0},
 		"within chance":      {[]float64{.1, .5, .42, .45}, 0, 0},
-		"falls":              {[]float64{.1, .5, .2}, 2, 3},
+		"one epoch":          {[]float64{.1, .5, .2}, 0, 0},
 		"stays down":         {[]float64{.1, .5, .2, .22}, 2, 4},
-		"recovers":           {[]float64{.1, .5, .2, .49}, 2, 3},
-		"falls from the new": {[]float64{.1, .5, .2, .6, .1}, 4, 5},
+		"now and then":       {[]float64{.1, .5, .2, .45, .2}, 0, 0},
+		"recovers":           {[]float64{.1, .5, .2, .2, .49}, 2, 4},
+		"falls from the new": {[]float64{.1, .5, .2, .6, .1, .1}, 4, 6},
 	} {
 		var h []Record
 		for i, v := range c.robust {
@@ -216,7 +217,7 @@ func TestParted(t *testing.T) {
 			t.Errorf("%s: parted %v %v, want %d and %d", name, before, after, c.before, c.after)
 		}
 	}
-	if b, _ := parted([]Record{record(1, 1, .9, .5), record(2, 1, .9, .2)}, 10); b != nil {
+	if b, _ := parted([]Record{record(1, 1, .9, .5), record(2, 1, .9, .2), record(3, 1, .9, .2)}, 10); b != nil {
 		t.Error("ten rows are enough")
 	}
 	if text := partedText(record(3, .5, .9, .6), record(4, .4, .9, .2)); !strings.Contains(text, "fell from 0.60 in epoch 3 to 0.20 in epoch 4 while") || !strings.Contains(text, "train.harden.steps") {
@@ -253,11 +254,11 @@ func TestKeep(t *testing.T) {
 		parted   bool
 	}{
 		"the best":              {[]float64{.2, .6, .3, .1}, "robust", nil, 2, 1, true},
-		"the last within error": {[]float64{.2, .6, .58, .1}, "robust", nil, 3, 1, true},
+		"the last within error": {[]float64{.2, .6, .58, .1}, "robust", nil, 3, 0, false},
 		"the last of all":       {[]float64{.2, .6, .57, .59}, "robust", nil, 4, 0, false},
 		"the last, as asked":    {[]float64{.2, .6, .3, .1}, "last", nil, 0, 1, true},
 		"nobody asked":          {[]float64{.2, .6, .3, .1}, "", nil, 0, 1, true},
-		"recovered":             {[]float64{.6, .2, .3, .6}, "robust", nil, 4, 1, false},
+		"recovered":             {[]float64{.6, .2, .2, .6}, "robust", nil, 4, 1, false},
 		"early stopping":        {[]float64{.2, .6, .59, .58}, "robust", &EarlyStopping{Patience: 9}, 2, 0, false},
 		"stopped":               {[]float64{.6, .2, .2}, "robust", &EarlyStopping{Patience: 2}, 1, 1, true},
 		"another monitor":       {[]float64{.6, .2, .1, .1}, "robust", &EarlyStopping{Monitor: NameRobust, Mode: "min", Patience: 9}, 3, 1, true},
