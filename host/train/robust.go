@@ -226,15 +226,28 @@ func (p *proof) look(x, rebuilt *tensor.Tensor, ans answer, n int) int {
 	return lost
 }
 
-// climb is the gradient of ln P[t] + ln Q[t] at the attacked rows, t being their target.
-// What is certain already pulls no more, so that the other gets the steps.
+// certain is the lead, in nats, of the target over other classes from which on the
+// attack leaves what the classifier says of the row alone.
+const certain = 1
+
+// climb is the gradient, at the attacked rows, of their target's lead over the next class:
+// of the reconstruction always, and of the row itself as long as it is not certain. One
+// who pulls at both to the end, or by cross-entropies, spends steps on what is reached: ten
+// of them bring half as many rows past a guard of Fashion-MNIST.
 func (p *proof) climb(ctx context.Context, ans answer, n int) (*tensor.Tensor, error) {
 	g := p.g
-	d := g.dQ.of(2 * n)
+	d, kind := g.dQ.of(2*n), g.classifier.Info().Output
+	clear(d.Data)
 	for i := range 2 * n {
-		g.attack.crossEntropy(d.Row(i), ans.Output.Row(i), p.target[i%n])
+		t, out := p.target[i%n], ans.Output.Row(i)
+		next := oracle.ArgmaxBut(out, t)
+		level, slope := oracle.Level(kind, out[t])
+		other, fall := oracle.Level(kind, out[next])
+		if i < n && level-other > certain {
+			continue
+		}
+		d.Row(i)[t], d.Row(i)[next] = float32(slope), float32(-fall)
 	}
-	g.k.Scale(d.Data, d.Data, -1, 0)
 	dx, err := g.classifier.pull(ctx, ans, d, nil)
 	if err != nil {
 		return nil, err
