@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -185,8 +186,18 @@ func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
 // checkRows finds rows that something needs and the section data lacks.
 func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
 	var errs spec.Errors
-	if t := s.Train; t != nil && t.EarlyStopping != nil && strings.HasPrefix(t.EarlyStopping.Monitor, "val_") && !d.Given("data.validation") {
-		errs = append(errs, d.Errorf("train.early_stopping", "%s needs data.validation", t.EarlyStopping.Monitor))
+	if t := s.Train; t != nil && t.EarlyStopping != nil && !d.Given("data.validation") {
+		monitor := cmp.Or(t.EarlyStopping.Monitor, "val_loss")
+		if strings.HasPrefix(monitor, "val_") {
+			errs = append(errs, d.Errorf("train.early_stopping", "%s needs data.validation", monitor))
+		}
+	}
+	if t := s.Train; t != nil && t.Harden != nil && !d.Given("data.validation") {
+		for _, key := range []string{"train.harden.robust", "train.harden.keep"} {
+			if d.Given(key) {
+				errs = append(errs, d.Errorf(key, "needs data.validation: clean rows, held out"))
+			}
+		}
 	}
 	if t := s.Threshold; t != nil && !d.Given("data.calibration") {
 		for _, k := range []struct {

@@ -57,6 +57,9 @@ func (d *Detector) health(ctx context.Context, r *detect.Result, rows *dataset.D
 		m.Votes, m.Quorum = v.N, slices.Max(append(d.Quorums(), 0))
 	}
 	m.Declared, m.Unprepared = d.declared(), d.unprepared(ctx, rows)
+	if m.Hardened = d.made.measured(); m.Hardened == nil && d.Saved != nil {
+		m.Hardened = d.Saved.Meta.Hardened
+	}
 	_, m.Coded = d.Experiment.Spec.Detector.Chosen().(detect.Coded)
 	if o.Opinion.Form().Rebuilt > 0 {
 		m.Reconstructed = r.Reconstructed

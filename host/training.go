@@ -10,6 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/gradient"
+	"github.com/vaeguard/vaeguard/host/health"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
@@ -31,6 +32,7 @@ type guard struct {
 	heads      []oracle.Head
 	source     *gradient.Source   // of gradients that the classifier lacks; nil: none
 	replica    *launch.Classifier // that answers for reconstructions; nil: the classifier does
+	hardened   *health.Hardened   // of a training that measured it, else nil
 }
 
 // opinion makes the opinion of the spec's method. Errors have a place in d.
@@ -198,7 +200,15 @@ func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from 
 		return err
 	}
 	defer o.Engine.Close()
-	if _, err = fitter.Fit(ctx, s.Train, o); err == nil || ctx.Err() != nil {
+	if o.Judge, err = s.judge(ctx, cl, g); err != nil {
+		return err
+	}
+	made, err := fitter.Fit(ctx, s.Train, o)
+	if err == nil {
+		g.hardened = e.hardened(made, run)
+		return nil
+	}
+	if ctx.Err() != nil {
 		return err
 	}
 	var bad *train.BatchError
@@ -329,6 +339,7 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 	if d.Gradient != nil {
 		contents.Gradient = d.Gradient.Saved()
 	}
+	meta.Hardened = g.hardened
 	if meta.Health, err = d.trainedHealth(ctx); err != nil {
 		return err
 	}

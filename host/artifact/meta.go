@@ -42,6 +42,8 @@ type Meta struct {
 	// Health is what the guard did with clean rows when it was calibrated; nil:
 	// there were none, or an earlier version made it.
 	Health *health.Report `json:"health,omitempty"`
+	// Hardened is what its hardened training measured; nil: nothing.
+	Hardened *health.Hardened `json:"hardened,omitempty"`
 	// Training is how it was trained where the spec cannot say it, by components of the
 	// program that made it; nil: the spec says it.
 	Training *Training         `json:"training,omitempty"`

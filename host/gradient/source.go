@@ -293,6 +293,14 @@ func (s *Source) Step() {
 	s.pending = s.pending[:0]
 }
 
+// Forget implements train.Forgetful.
+func (s *Source) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.pending)
+	s.pending = s.pending[:0]
+}
+
 // answer is a batch that was asked about.
 type answer struct{ x, y *tensor.Tensor }
 

@@ -116,6 +116,46 @@ func TestTraining(t *testing.T) {
 	}
 }
 
+// TestRobust: what a hardened training asks to measure itself teaches the source nothing:
+// the same weights as without, after each epoch; and it is resumed as ever.
+func TestRobust(t *testing.T) {
+	for _, kind := range []gradient.Kind{gradient.Surrogate, gradient.Difference, gradient.NES} {
+		var want [2]string
+		for i, steps := range []int{0, 3} {
+			o, _ := guarded(t, kind, 1)
+			o.Harden.Robust = train.Robust{Rows: 20, Steps: steps}
+			var states []*train.State
+			o.Save = func(s *train.State) error {
+				states = append(states, s)
+				for _, p := range o.Model.Params() {
+					want[i] += fmt.Sprintln(p.Name, p.Value.Data)
+				}
+				return nil
+			}
+			r, err := train.Run(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := r.History[0].Get(train.NameRobust); ok != (steps > 0) {
+				t.Errorf("%s: %d steps: history %v", kind, steps, r.History)
+			}
+			again, _ := guarded(t, kind, 1)
+			again.Harden.Robust, again.Resume = o.Harden.Robust, states[1]
+			if _, err := train.Run(t.Context(), again); err != nil {
+				t.Fatal(err)
+			}
+			for j, p := range o.Model.Params() {
+				if !slices.Equal(p.Value.Data, again.Model.Params()[j].Value.Data) {
+					t.Errorf("%s: %d steps: resumed, %s has other bits", kind, steps, p.Name)
+				}
+			}
+		}
+		if want[0] != want[1] {
+			t.Errorf("%s: the measurement changes the weights", kind)
+		}
+	}
+}
+
 // TestReopen: the gradients of a saved Source are those of the one at work.
 func TestReopen(t *testing.T) {
 	for _, kind := range []gradient.Kind{gradient.Surrogate, gradient.Difference, gradient.NES} {

@@ -33,6 +33,7 @@ const (
 	Correction  = "correction"   // clean accuracy with and without
 	Score       = "score"        // constant or tied
 	DeadUnits   = "dead_units"   // scores of a fusion and dimensions of the code that never move
+	Hardening   = "hardening"    // rows that stand an attack, where training was hardened
 	Surrogate   = "surrogate"    // agreement by class, where gradients come from one
 )
 

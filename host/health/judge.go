@@ -48,6 +48,8 @@ type Measured struct {
 
 	// Surrogate is where gradients come from one; nil: they do not.
 	Surrogate *Agreement
+	// Hardened is what a hardened training measured; nil: nothing.
+	Hardened *Hardened
 }
 
 // Unprepared counts right answers on N of the rows before data.prepare and scale.
@@ -79,6 +81,7 @@ func Judge(m Measured) *Report {
 	j.score()
 	j.units()
 	j.surrogate()
+	j.hardened()
 	return j.r
 }
 

@@ -179,6 +179,12 @@ func TestFindings(t *testing.T) {
 		"all scores of the fusion are dead": {func(m *Measured) {
 			m.PartNames, m.Parts = []string{"kl", "recon"}, [][]float64{make([]float64, len(m.Score)), make([]float64, len(m.Score))}
 		}, DeadUnits, Severe, "[kl recon]", "detector.score"},
+		"hardened against its own attack alone": {func(m *Measured) {
+			m.Hardened = &Hardened{Rows: 200, Steps: 10, Share: .6, Epoch: 4, Epochs: 10, Last: .2, Best: .62, BestEpoch: 3, Parted: true}
+		}, Hardening, Warning, "weights of epoch 4 of 10", "train.harden.steps"},
+		"hardened against its own attack alone, and kept so": {func(m *Measured) {
+			m.Hardened = &Hardened{Rows: 200, Steps: 10, Share: .2, Epoch: 10, Epochs: 10, Last: .2, Best: .62, BestEpoch: 3, Parted: true}
+		}, Hardening, Warning, "after epoch 3 it was 62.0 %", "train.harden.steps"},
 		"the surrogate is a constant": {func(m *Measured) {
 			m.Surrogate = &Agreement{Plain: .92, Balanced: 1. / 3, Majority: .92, N: 500}
 		}, Surrogate, Severe, "nothing of the rarer classes", "classifier.surrogate.epochs"},
@@ -248,6 +254,15 @@ func TestDeclaredAccuracyHolds(t *testing.T) {
 	r := Judge(sound(1, 100, .05, .5, .5))
 	if r.AccuracyDeclared != nil || r.AccuracyUnprepared != nil {
 		t.Error("figures that nobody gave are not null")
+	}
+}
+
+// A hardening that holds is a note with its figure.
+func TestHardeningHolds(t *testing.T) {
+	m := sound(1, 400, .05, .5, .5)
+	m.Hardened = &Hardened{Rows: 200, Steps: 10, Share: .6, Epoch: 10, Epochs: 10, Last: .6, Best: .62, BestEpoch: 8}
+	if f, ok := Judge(m).Finding(Hardening); !ok || f.Severity != Note || !strings.Contains(f.Message, "of 200 validation rows 60.0 % stand an attack of 10 steps") || strings.Contains(f.Message, "epoch") {
+		t.Errorf("%+v", f)
 	}
 }
 

@@ -21,6 +21,8 @@ const (
 	streamHead   // order of a head's rows
 	streamRadius // radius of the l2 random start
 	streamSmooth // noise on the validation rows
+	streamRobust // random start of the attack on validation rows
+	streamRobustRadius
 )
 
 // order is the epoch's permutation of n rows: a full shuffle, keyed by seed

@@ -22,7 +22,8 @@ type Event struct {
 	Metrics []Value
 	Rate    float64 // learning rate of the step
 	Seconds float64 // of training, including those before a resume
-	// Improved marks an epoch with the best value of early stopping's metric.
+	// Improved marks an epoch whose weights are the best so far: by early stopping's
+	// metric, or by train.harden.keep.
 	Improved bool
 	// Warning is for the user, or "".
 	Warning string
@@ -62,6 +63,7 @@ type Result struct {
 	// where it did not on the original: their gradients were bounded.
 	Underflows int
 	Seconds    float64
+	Robustness *Robustness // of a hardened training that measured it, else nil
 }
 
 // BatchError is a training that failed on a batch. The model is as the last

@@ -48,6 +48,7 @@ type guard struct {
 	valChunks     [2]*chunk // of validation rows, in turns
 	attack        *attacker // nil: no hardening
 	parts         *parts    // nil: all rows of a step go to the classifier at once
+	proof         *proof    // nil: how robust it is is not measured
 	s             Step
 	front         front
 	under         int
@@ -105,7 +106,9 @@ func newGuard(ctx context.Context, o *Options) (*guard, error) {
 		g.valPass = g.m.NewPass(g.k, min(o.BatchSize, o.Validation.N()), 1, nn.Inference)
 	}
 	if o.Harden != nil {
-		g.attack, err = newAttacker(g, batch)
+		if g.attack, err = newAttacker(g, batch); err == nil {
+			g.proof = newProof(g)
+		}
 	}
 	return g, err
 }

@@ -190,6 +190,11 @@ func (a *attacker) ascend(x, dx *tensor.Tensor, b *batch, first int, share float
 
 // randomStart draws each row's δ uniformly from its ball.
 func (a *attacker) randomStart(delta *tensor.Tensor, b *batch, share float64) {
+	a.startIn(delta, b, share, streamStart, streamRadius)
+}
+
+// startIn is randomStart with random numbers of other streams.
+func (a *attacker) startIn(delta *tensor.Tensor, b *batch, share float64, start, radius uint64) {
 	g, d := a.g, delta.Stride()
 	key := func(stream uint64) kernel.Key {
 		return kernel.Key{Seed: g.o.Seed, Stream: stream + uint64(b.epoch)}
@@ -198,12 +203,12 @@ func (a *attacker) randomStart(delta *tensor.Tensor, b *batch, share float64) {
 		row := delta.Row(i)
 		linf, eps := a.ball(i, share)
 		if linf {
-			g.k.Uniform(row, key(streamStart), e*uint64(d))
+			g.k.Uniform(row, key(start), e*uint64(d))
 			g.k.Scale(row, row, 2*eps, -eps)
 			continue
 		}
-		g.k.Normal(row, key(streamStart), e*uint64(d))
-		g.k.Uniform(a.radius, key(streamRadius), e)
+		g.k.Normal(row, key(start), e*uint64(d))
+		g.k.Uniform(a.radius, key(radius), e)
 		scale(row, float64(eps)*math.Pow(float64(a.radius[0]), 1/float64(d))/max(norm(row), 1e-12))
 	}
 }

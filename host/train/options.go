@@ -46,6 +46,9 @@ type Options struct {
 	// arXiv:1906.04584, with one draw), with the very noise that the step then
 	// trains on.
 	Smooth bool
+	// Judge is how the guard will flag rows, by which hardened training measures how
+	// robust it is; nil: by KL(P ‖ Q), at 5 % false alarms.
+	Judge Judge
 	// Hidden are the heads on hidden layers that the loss compares.
 	Hidden []oracle.Head
 	// ClassNames are what class_weight may call the classes; nil: those that the
@@ -104,6 +107,10 @@ func (o *Options) Validate() error {
 			return fmt.Errorf("train.harden.steps is %d, want at least 1", h.Steps)
 		case h.Through != "guard" && h.Through != "classifier":
 			return fmt.Errorf("train.harden.through is %q, want guard or classifier", h.Through)
+		case h.Robust.Rows < 0 || h.Robust.Steps < 0:
+			return fmt.Errorf("train.harden.robust is %d rows and %d steps, want 0 or more", h.Robust.Rows, h.Robust.Steps)
+		case h.Keep != "" && h.Keep != "robust" && h.Keep != "last":
+			return fmt.Errorf("train.harden.keep is %q, want robust or last", h.Keep)
 		case !(h.Weight >= 0 && h.Weight <= 1):
 			return fmt.Errorf("train.harden.weight is %v, want 0 to 1", h.Weight)
 		}
@@ -112,13 +119,7 @@ func (o *Options) Validate() error {
 }
 
 // validate checks the monitor against the metrics that there will be.
-func (e *EarlyStopping) validate(train []string, validation bool) error {
-	known := slices.Clone(train)
-	if validation {
-		for _, n := range train {
-			known = append(known, "val_"+n)
-		}
-	}
+func (e *EarlyStopping) validate(known []string, validation bool) error {
 	switch {
 	case !validation && strings.HasPrefix(e.Monitor, "val_"):
 		return fmt.Errorf("train.early_stopping.monitor is %s, but there are no validation rows: give data.validation", e.Monitor)
@@ -142,7 +143,7 @@ func (e *EarlyStopping) gain(metrics []NamedMetric) bool {
 
 // better reports whether value improves on best.
 func (e *EarlyStopping) better(value, best float64, metrics []NamedMetric) bool {
-	if e.Mode == "max" || e.Mode == "" && e.gain(metrics) {
+	if e.Mode == "max" || e.Mode == "" && (e.Monitor == NameRobust || e.gain(metrics)) {
 		return value > best+e.MinDelta
 	}
 	return value < best-e.MinDelta

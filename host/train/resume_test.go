@@ -24,6 +24,7 @@ func TestResume(t *testing.T) {
 		"plain":    func(*train.Options) {},
 		"hardened": func(o *train.Options) { o.Harden = hardening() },
 		"smoothed": func(o *train.Options) { o.Harden, o.InputNoise, o.Smooth = hardening(), .1, true },
+		"measured": func(o *train.Options) { o.Epochs, o.Harden = 5, measured() },
 		"early stopping": func(o *train.Options) {
 			o.Epochs, o.EarlyStopping = 6, &train.EarlyStopping{Monitor: "val_kl", Patience: 1, MinDelta: .02}
 		},

@@ -50,7 +50,7 @@ type loop struct {
 	grads  *nn.Grads
 	opt    *nn.OptimizerState
 	steps  int              // per epoch
-	best   []*tensor.Tensor // params of the best epoch; nil without early stopping
+	best   []*tensor.Tensor // params of the best epoch; nil: those of the last one are kept
 	p      Progress
 
 	names   []string  // of the values: loss, then the metrics
@@ -71,7 +71,7 @@ func newLoop(o *Options, l learner) *loop {
 	}
 	r.values = make([]float64, len(r.names))
 	r.p.Sums = make([]float64, len(r.values))
-	if o.EarlyStopping != nil {
+	if r.watch(); o.EarlyStopping != nil || r.keeps() {
 		for _, p := range r.params {
 			r.best = append(r.best, p.Value.Clone())
 		}
@@ -81,7 +81,7 @@ func newLoop(o *Options, l learner) *loop {
 
 func (r *loop) run(ctx context.Context) (*Result, error) {
 	if e := r.o.EarlyStopping; e != nil {
-		if err := e.validate(r.names, r.o.Validation != nil); err != nil {
+		if err := e.validate(r.watched(), r.o.Validation != nil); err != nil {
 			return nil, err
 		}
 	}
@@ -109,6 +109,7 @@ func (r *loop) run(ctx context.Context) (*Result, error) {
 	if r.best != nil {
 		out.BestEpoch = r.p.BestEpoch
 	}
+	out.Robustness = r.robustness(out.BestEpoch)
 	return out, nil
 }
 
@@ -243,6 +244,10 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 			record.Metrics = append(record.Metrics, Value{"val_" + n, r.values[i]})
 		}
 	}
+	parting, err := r.prove(ctx, &record)
+	if err != nil {
+		return err
+	}
 	record.Seconds = r.seconds()
 	if e := r.o.EarlyStopping; e != nil {
 		v, _ := record.Get(e.Monitor)
@@ -254,15 +259,26 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 		} else if r.p.Wait++; r.p.Wait >= e.Patience {
 			r.p.Stopped = true
 		}
+	} else if r.keeps() {
+		v, _ := record.Get(NameRobust)
+		if record.Improved = r.keep(v, r.l.(prover).proves()); record.Improved {
+			r.p.BestEpoch = record.Epoch
+			for i, p := range r.params {
+				copy(r.best[i].Data, p.Value.Data)
+			}
+		}
 	} else if v := r.judged(record); r.p.BestEpoch == 0 || v < r.p.Best { // for checkpoints/best alone
 		r.p.Best, r.p.BestEpoch = v, record.Epoch
 	}
 	r.p.Epoch, r.p.Step, r.p.Rows = record.Epoch, 0, 0
 	clear(r.p.Sums)
 	r.p.History = append(r.p.History, record)
-	event := Event{Stage: StageEpoch, Step: r.steps, Metrics: record.Metrics, Improved: record.Improved}
+	event := Event{Stage: StageEpoch, Step: r.steps, Metrics: record.Metrics, Improved: record.Improved, Warning: parting}
 	if underflows > 0 && r.companionOf() == nil { // its gradients are of logarithms
-		event.Warning = fmt.Sprintf("the classifier gave probabilities of 0 on %d reconstructions in this epoch, which bounds the gradient: let the plugin answer logits", underflows)
+		if event.Warning != "" {
+			event.Warning += "; "
+		}
+		event.Warning += fmt.Sprintf("the classifier gave probabilities of 0 on %d reconstructions in this epoch, which bounds the gradient: let the plugin answer logits", underflows)
 	}
 	event.Epoch = record.Epoch
 	r.tell(event)

@@ -126,6 +126,9 @@ func (c *chunk) inquire(ctx context.Context) (err error) {
 func (c *chunk) count(values []float64) {
 	g, n := c.g, c.hi-c.lo
 	share := float64(n) / float64(g.o.Validation.N())
+	if g.proof != nil {
+		g.proof.judge.Clean(&c.s)
+	}
 	loss := g.obj.Loss(&c.s)
 	if c.logvar != nil {
 		loss += latentTerm(&c.s, c.mu, c.logvar, g.o.Beta, g.o.LatentReduction == "sum", nil, nil)

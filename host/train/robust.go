@@ -1,0 +1,459 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/vaeguard/vaeguard/host/oracle"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
+)
+
+// NameRobust is the metric of hardened training on validation rows: the share that an
+// attacker who knows the guard does not bring past it. A row is lost where the
+// classifier says another class of the attacked row than of the row, and the guard
+// does not flag it.
+const NameRobust = "val_robust"
+
+// Robust says how hardened training measures itself after each epoch, where there are
+// validation rows. The attack is stronger than that of the training and another: from a
+// random start it goes for one wrong class, both of the classifier and through the
+// reconstruction, and a row counts as lost if it was at any step. The random numbers
+// are its own and the same in each epoch, so that no weight depends on it.
+type Robust struct {
+	Rows  int `yaml:"rows" check:">= 0" doc:"validation rows that are attacked after each epoch, evenly spaced; 0: as many as cost about a twentieth of it, but 100 to 500"`
+	Steps int `yaml:"steps" default:"10" check:">= 0" doc:"gradient steps of that attack; 0: nothing is measured"`
+}
+
+// Bounds of the rows that Robust.Rows 0 stands for, and the share of an epoch's
+// arithmetic that they may take between them.
+const (
+	fewestRobust = 100
+	mostRobust   = 500
+	robustShare  = 0.05
+)
+
+// rows are those of n validation rows that are attacked, in a training on so many rows.
+func (h *Harden) robustRows(n, training int) []int {
+	count := h.Robust.Rows
+	if count == 0 {
+		// In passes forward or back: 6 and two a step for each training row, as in
+		// Estimate; here two of the auto-encoder, and of the classifier for both rows.
+		perRow := 3 * float64(h.Robust.Steps+1)
+		count = int(robustShare * float64(training) * float64(6+2*h.Steps) / perRow)
+		count = min(max(count, fewestRobust), mostRobust)
+	}
+	count = min(count, n)
+	rows := make([]int, count)
+	for i := range rows {
+		rows[i] = i * n / count
+	}
+	return rows
+}
+
+// Judge is the verdict of the guard that is being trained, as far as its training can
+// have it: its scores, with the threshold that clean validation rows give. Of a Step it
+// reads X, Rebuilt, P, Q, HiddenP and HiddenQ, and keeps none.
+type Judge interface {
+	// Clean takes further clean rows. The first after a call of Flagged begin anew.
+	Clean(s *Step)
+	// Flagged writes for each row of s whether it is flagged.
+	Flagged(dst []bool, s *Step)
+}
+
+// Forgetful is a Companion that can forget what it saw since the last Step, so that
+// what is asked besides the training teaches it nothing. Others are asked nothing besides.
+type Forgetful interface {
+	Companion
+	Forget()
+}
+
+// prover is a learner that measures how robust it is.
+type prover interface {
+	// proves is the number of rows that it attacks; 0: it does not.
+	proves() int
+	// robust is the share of them that stand; validate was called before.
+	robust(ctx context.Context) (float64, error)
+}
+
+// proof attacks validation rows.
+type proof struct {
+	g     *guard
+	judge Judge
+	rows  []int // of the validation rows
+	size  int   // that are attacked together
+
+	clean, seen      view
+	b                batch
+	target           []int
+	flagged, evaded  []bool
+	logP, logQ       []float64
+	hiddenP, hiddenQ []*tensor.Tensor
+}
+
+// newProof is nil where nothing is to be measured.
+func newProof(g *guard) *proof {
+	h := g.o.Harden
+	if h == nil || h.Robust.Steps == 0 || g.o.Validation == nil {
+		return nil
+	}
+	if c, ok := g.o.Classifier.(Companion); ok {
+		if _, ok := c.(Forgetful); !ok {
+			return nil
+		}
+	}
+	p := &proof{g: g, judge: g.o.Judge, rows: h.robustRows(g.o.Validation.N(), g.o.Train.N())}
+	if p.judge == nil {
+		p.judge = &klJudge{setup: g.o.Setup}
+	}
+	p.size = min(g.o.BatchSize, g.o.Train.N(), g.valPass.Batch(), len(p.rows))
+	if balls := len(h.balls()); p.size > balls {
+		p.size -= p.size % balls // so that rows take the balls in turn throughout
+	}
+	p.clean, p.seen = newView(p.size, g.m.Input), newView(p.size, g.m.Input)
+	p.target, p.flagged, p.evaded = make([]int, p.size), make([]bool, p.size), make([]bool, p.size)
+	p.logP, p.logQ = make([]float64, g.p.Stride()), make([]float64, g.p.Stride())
+	return p
+}
+
+func (g *guard) proves() int {
+	if g.proof == nil {
+		return 0
+	}
+	return len(g.proof.rows)
+}
+
+func (g *guard) robust(ctx context.Context) (float64, error) {
+	p := g.proof
+	lost := 0
+	for lo := 0; lo < len(p.rows); lo += p.size {
+		n, err := p.attack(ctx, p.rows[lo:min(lo+p.size, len(p.rows))])
+		if err != nil {
+			return 0, err
+		}
+		lost += n
+	}
+	if c, ok := g.o.Classifier.(Forgetful); ok {
+		c.Forget()
+	}
+	return 1 - float64(lost)/float64(len(p.rows)), nil
+}
+
+// attack counts those of some rows that come past the guard.
+func (p *proof) attack(ctx context.Context, rows []int) (int, error) {
+	g, a, n := p.g, p.g.attack, len(rows)
+	both := a.both.of(2 * n) // attacked rows, then their reconstructions
+	x, rebuilt := both.Rows(0, n), both.Rows(n, 2*n)
+	p.b.rows, p.b.examples, p.b.x = rows, p.b.examples[:0], p.clean.of(n)
+	for i, r := range rows {
+		p.b.examples = append(p.b.examples, uint64(r))
+		copy(p.b.x.Row(i), g.o.Validation.Row(r))
+	}
+	delta := a.start.of(n)
+	a.startIn(delta, &p.b, 1, streamRobust, streamRobustRadius)
+	a.place(x.Data, p.b.x.Data, delta.Data)
+	noise := g.valNoise(n)
+	normal(g.k, noise, g.o.Seed, streamVal, 0, p.b.examples)
+	clear(p.evaded)
+	steps := g.o.Harden.Robust.Steps
+	for step := 0; ; step++ {
+		seen := x
+		if a.smooth() {
+			seen = g.noisy(p.seen.of(n), x, streamSmooth, 0, p.b.examples)
+		}
+		out, _, _ := g.valPass.Forward(seen, noise)
+		if sum := g.k.SumSquares(out.Data); math.IsNaN(sum) || math.IsInf(sum, 0) {
+			return 0, errRebuilt
+		}
+		copy(rebuilt.Data, out.Data)
+		ask := g.classifier.forward
+		if step == steps {
+			ask = g.classifier.predict
+		}
+		ans, err := ask(ctx, both)
+		if err != nil {
+			return 0, err
+		}
+		if step == 0 {
+			p.aim(ans.Output, n)
+		}
+		lost := p.look(x, rebuilt, ans, n)
+		if step == steps || lost == n {
+			return lost, nil
+		}
+		back, err := p.climb(ctx, ans, n)
+		if err != nil {
+			return 0, err
+		}
+		a.ascend(x, back, &p.b, 0, 1, max(.5*float32(steps-step)/float32(steps), .05))
+	}
+}
+
+// aim picks the wrong class of each row that classifier and reconstruction together
+// are nearest to.
+func (p *proof) aim(out *tensor.Tensor, n int) {
+	kind := p.g.classifier.Info().Output
+	for i, r := range p.b.rows {
+		oracle.LogProbabilities(p.logP, out.Row(i), kind, 1)
+		oracle.LogProbabilities(p.logQ, out.Row(n+i), kind, 1)
+		for c, l := range p.logQ {
+			p.logP[c] += l
+		}
+		p.target[i] = oracle.ArgmaxBut(p.logP, oracle.Argmax(p.g.valP.Row(r)))
+	}
+}
+
+// look counts the rows that are lost by now.
+func (p *proof) look(x, rebuilt *tensor.Tensor, ans answer, n int) int {
+	s := Step{X: x, Rebuilt: rebuilt, P: ans.Output.Rows(0, n), Q: ans.Output.Rows(n, 2*n)}
+	p.hiddenP, p.hiddenQ = p.hiddenP[:0], p.hiddenQ[:0]
+	for _, l := range ans.logits {
+		p.hiddenP, p.hiddenQ = append(p.hiddenP, l.Rows(0, n)), append(p.hiddenQ, l.Rows(n, 2*n))
+	}
+	s.HiddenP, s.HiddenQ = p.hiddenP, p.hiddenQ
+	p.judge.Flagged(p.flagged[:n], &s)
+	lost := 0
+	for i, r := range p.b.rows {
+		if !p.flagged[i] && oracle.Argmax(s.P.Row(i)) != oracle.Argmax(p.g.valP.Row(r)) {
+			p.evaded[i] = true
+		}
+		if p.evaded[i] {
+			lost++
+		}
+	}
+	return lost
+}
+
+// certain is the lead, in nats, of the target over other classes from which on the
+// attack leaves what the classifier says of the row alone.
+const certain = 1
+
+// climb is the gradient, at the attacked rows, of their target's lead over the next class:
+// of the reconstruction always, and of the row itself as long as it is not certain. One
+// who pulls at both to the end, or by cross-entropies, spends steps on what is reached: ten
+// of them bring half as many rows past a guard of Fashion-MNIST.
+func (p *proof) climb(ctx context.Context, ans answer, n int) (*tensor.Tensor, error) {
+	g := p.g
+	d, kind := g.dQ.of(2*n), g.classifier.Info().Output
+	clear(d.Data)
+	for i := range 2 * n {
+		t, out := p.target[i%n], ans.Output.Row(i)
+		next := oracle.ArgmaxBut(out, t)
+		level, slope := oracle.Level(kind, out[t])
+		other, fall := oracle.Level(kind, out[next])
+		if i < n && level-other > certain {
+			continue
+		}
+		d.Row(i)[t], d.Row(i)[next] = float32(slope), float32(-fall)
+	}
+	dx, err := g.classifier.pull(ctx, ans, d, nil)
+	if err != nil {
+		return nil, err
+	}
+	back := g.valPass.Backward(dx.Rows(n, 2*n), nil, nil, nil)
+	g.k.Add(back.Data, dx.Rows(0, n).Data)
+	return back, nil
+}
+
+// klJudge flags by KL(P ‖ Q) at 5 % false alarms, where nobody says how the guard
+// will judge.
+type klJudge struct {
+	setup     Setup
+	clean     []float64 // sorted once settled
+	settled   bool
+	threshold float64
+}
+
+// Clean implements Judge.
+func (j *klJudge) Clean(s *Step) {
+	if j.settled {
+		j.clean, j.settled = j.clean[:0], false
+	}
+	at := len(j.clean)
+	j.clean = append(j.clean, make([]float64, s.N())...)
+	KL{}.Rows(j.clean[at:], s, j.setup)
+}
+
+// Flagged implements Judge.
+func (j *klJudge) Flagged(dst []bool, s *Step) {
+	if !j.settled {
+		j.settled = true
+		slices.Sort(j.clean)
+		n := len(j.clean)
+		j.threshold = j.clean[min(n, n+1-int(.05*float64(n+1)))-1]
+	}
+	score := make([]float64, len(dst))
+	KL{}.Rows(score, s, j.setup)
+	for i, v := range score {
+		dst[i] = v > j.threshold
+	}
+}
+
+// prove adds the robust share to an epoch's record, and says what there is to warn of.
+func (r *loop) prove(ctx context.Context, record *Record) (warning string, err error) {
+	p, ok := r.l.(prover)
+	if !ok || p.proves() == 0 {
+		return "", nil
+	}
+	v, err := p.robust(ctx)
+	if errors.Is(err, errRebuilt) {
+		return "", fmt.Errorf("epoch %d, attacked validation rows: %w: lower the learning rate or set train.clip_norm", record.Epoch, err)
+	} else if err != nil {
+		return "", fmt.Errorf("epoch %d, attacked validation rows: %w", record.Epoch, err)
+	}
+	record.Metrics = append(record.Metrics, Value{NameRobust, v})
+	history := append(slices.Clone(r.p.History), *record)
+	before, now := parted(history, p.proves())
+	if before == nil || now.Epoch != record.Epoch {
+		return "", nil
+	}
+	if b, _ := parted(r.p.History, p.proves()); b != nil && b.Epoch == before.Epoch {
+		return "", nil // it was told
+	}
+	return partedText(*before, *now), nil
+}
+
+// robustError is the standard error of a share of n rows, at least that of one row.
+func robustError(share float64, n int) float64 {
+	return math.Sqrt(max(share*(1-share), 1/float64(n)) / float64(n))
+}
+
+// parted finds the last epoch that, as the one before it, is less robust than the best until
+// then, by more than chance explains and by a tenth: before is that one. Of few rows the
+// threshold moves too, and a single epoch says little. nil: there is none.
+func parted(history []Record, rows int) (before, after *Record) {
+	best, behind := -1, 0
+	for i := range history {
+		v, ok := history[i].Get(NameRobust)
+		if !ok {
+			continue
+		}
+		if best < 0 {
+			best = i
+			continue
+		}
+		was, _ := history[best].Get(NameRobust)
+		if was-v > max(.1, 3*math.Hypot(robustError(was, rows), robustError(v, rows))) {
+			if behind++; behind > 1 {
+				before, after = &history[best], &history[i]
+			}
+			continue
+		}
+		if behind = 0; v > was {
+			best = i
+		}
+	}
+	return before, after
+}
+
+// ownHolds reports whether the training's own figures show nothing of the fall: its loss,
+// or the clean rows whose reconstructions keep the class.
+func ownHolds(before, after Record) bool {
+	l0, _ := before.Get("loss")
+	l1, _ := after.Get("loss")
+	a0, ok := before.Get("val_" + NameAccuracy)
+	a1, _ := after.Get("val_" + NameAccuracy)
+	return l1 <= l0 || ok && a1 >= a0-.01
+}
+
+func partedText(before, after Record) string {
+	v0, _ := before.Get(NameRobust)
+	v1, _ := after.Get(NameRobust)
+	text := fmt.Sprintf("%s fell from %.2f in epoch %d to %.2f in epoch %d", NameRobust, v0, before.Epoch, v1, after.Epoch)
+	if ownHolds(before, after) {
+		l0, _ := before.Get("loss")
+		l1, _ := after.Get("loss")
+		text += fmt.Sprintf(" while the training's own figures hold (loss %.3g, then %.3g): clean and robust figures part ways, its attack no longer finds what a stronger one does (catastrophic overfitting)", l0, l1)
+	}
+	return text + ": more train.harden.steps, a smaller train.harden.eps or a lower learning rate"
+}
+
+// keep decides, without early stopping, whether the epoch's weights are those to keep: of
+// the last epoch whose robust share is not behind the best one's by more than its
+// standard error (the rule of Breiman et al. 1984). Later epochs have had the lower
+// learning rate, and between shares that chance explains nothing should be chosen.
+func (r *loop) keep(v float64, rows int) bool {
+	if r.p.BestEpoch == 0 || v > r.p.Best {
+		r.p.Best = v
+	}
+	return v >= r.p.Best-robustError(r.p.Best, rows)
+}
+
+// keeps reports whether the epoch to keep is chosen by its robust share.
+func (r *loop) keeps() bool {
+	p, ok := r.l.(prover)
+	return ok && p.proves() > 0 && r.o.EarlyStopping == nil && r.o.Harden.Keep == "robust"
+}
+
+// watch says what early stopping watches where the options do not.
+func (r *loop) watch() {
+	if e := r.o.EarlyStopping; e != nil && e.Monitor == "" {
+		chosen := *e
+		chosen.Monitor = "val_loss"
+		if p, ok := r.l.(prover); ok && p.proves() > 0 {
+			chosen.Monitor = NameRobust
+		}
+		r.o.EarlyStopping = &chosen
+	}
+}
+
+// watched are the metrics that there will be.
+func (r *loop) watched() []string {
+	known := slices.Clone(r.names)
+	if r.o.Validation != nil {
+		for _, n := range r.names {
+			known = append(known, "val_"+n)
+		}
+	}
+	if p, ok := r.l.(prover); ok && p.proves() > 0 {
+		known = append(known, NameRobust)
+	}
+	return known
+}
+
+// Robustness is what a hardened training says of itself.
+type Robustness struct {
+	Rows, Steps int     // of the attack
+	Share       float64 // val_robust of the weights that were kept
+	Epoch       int     // whose weights they are
+	Epochs      int     // that were made
+	Last        float64 // val_robust of the last epoch
+	// Best and BestEpoch are the largest share.
+	Best      float64
+	BestEpoch int
+	// Parted says that the last epoch is far behind: clean and robust figures parted ways.
+	Parted bool
+}
+
+// robustness sums a history up; nil: nothing was measured.
+func (r *loop) robustness(kept int) *Robustness {
+	p, ok := r.l.(prover)
+	if !ok || p.proves() == 0 || len(r.p.History) == 0 {
+		return nil
+	}
+	out := &Robustness{Rows: p.proves(), Steps: r.o.Harden.Robust.Steps, Epoch: kept, Epochs: len(r.p.History)}
+	if kept == 0 {
+		out.Epoch = out.Epochs
+	}
+	out.Best = -1
+	for _, rec := range r.p.History {
+		v, _ := rec.Get(NameRobust)
+		if rec.Epoch == out.Epoch {
+			out.Share = v
+		}
+		if v > out.Best {
+			out.Best, out.BestEpoch = v, rec.Epoch
+		}
+		out.Last = v
+	}
+	before, after := parted(r.p.History, out.Rows)
+	out.Parted = before != nil && after.Epoch == r.p.History[len(r.p.History)-1].Epoch
+	return out
+}
+
+var (
+	_ prover = (*guard)(nil)
+	_ Judge  = (*klJudge)(nil)
+)
