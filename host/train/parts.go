@@ -136,14 +136,12 @@ func (p *parts) begin(b *batch, x *tensor.Tensor) {
 	g, n := p.g, x.N()
 	p.b, p.x = b, x
 	p.bounds = append(p.bounds[:0], n)
-	examples := len(b.rows)
-	if n > examples { // the attacked rows' halves are ready one after the other
-		if examples > 1 {
-			p.bounds = append(p.bounds, n-examples/2)
-		}
-		p.bounds = append(p.bounds, examples)
-	} else if n > 1 {
-		p.bounds = append(p.bounds, n-n/2)
+	last := n / 2
+	if examples := len(b.rows); n > examples && examples > 1 {
+		last = examples / 2 // the attacked rows' last half is ready before the other
+	}
+	if last > 0 {
+		p.bounds = append(p.bounds, n-last)
 	}
 	p.bounds = append(p.bounds, 0)
 	for i := range n {

@@ -173,7 +173,7 @@ func TestHostWorksWhileAPartIsAnswered(t *testing.T) {
 			})
 			questions := int64(2)
 			if hard {
-				questions = 2*3 + 3
+				questions = 2*3 + 2
 			}
 			c.onCall = func(n int64) error {
 				if n%2 == 0 { // the way back
@@ -211,7 +211,7 @@ func TestPartsFail(t *testing.T) {
 		return g.step(t.Context(), testBatch(g), nn.NewGrads(g.params()), make([]float64, 1+len(g.reports())))
 	}
 	for _, hard := range []bool{false, true} {
-		for call := range int64(2 * (2 + 7)) {
+		for call := range int64(2 * (2*3 + 2)) {
 			var said [2]string
 			for i, turns := range []bool{false, true} {
 				g, c, _ := divided(t, true, func(o *Options) {
@@ -305,7 +305,7 @@ func TestPartsAllocateNothing(t *testing.T) {
 	if whole, apart := allocations(false, false, 1), allocations(true, false, 2); apart > whole {
 		t.Errorf("a step in parts allocates %v times, a whole one %v", apart, whole)
 	}
-	if whole, apart := allocations(false, true, 3+1), allocations(true, true, 2*3+3); apart > whole {
+	if whole, apart := allocations(false, true, 3+1), allocations(true, true, 2*3+2); apart > whole {
 		t.Errorf("a hardened step in parts allocates %v times, a whole one %v", apart, whole)
 	}
 }
