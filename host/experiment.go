@@ -163,8 +163,19 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 	if t == nil {
 		return train.Estimate{}
 	}
-	out := t.Estimate(layers, e.Spec.count(e.Spec.Document, e.c, dataset.RoleTrain, math.MaxInt))
-	out.Streamed = e.Spec.streams(e.Spec.Document, e.c)
+	streamed := e.Spec.streams(e.Spec.Document, e.c)
+	size, n, held := int64(e.InputShape().Size()), 0, int64(0)
+	for _, role := range dataset.Roles {
+		rows := e.Spec.count(e.Spec.Document, e.c, role, math.MaxInt)
+		if role == dataset.RoleTrain {
+			n = rows
+		}
+		if role != dataset.RoleTrain || !streamed {
+			held += int64(rows) * size
+		}
+	}
+	out := t.Estimate(layers, n, held)
+	out.Streamed = streamed
 	return out
 }
 

@@ -9,9 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vaeguard/vaeguard/builtin/formats"
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -35,8 +33,6 @@ type installed struct {
 	module  string // module@version whose folder data holds the files, or empty
 	install string // the command that installs it
 }
-
-var _ dataset.Set = installed{}
 
 var fashionMNIST = installed{
 	name: "fashion-mnist",
@@ -97,28 +93,12 @@ func (s installed) Header(split string) (dataset.Header, error) {
 
 // Load implements dataset.Set.
 func (s installed) Load(split string) (*dataset.Data, error) {
-	dir, err := s.find()
+	r, err := s.Rows(split)
 	if err != nil {
 		return nil, err
 	}
-	var parts []*dataset.Data
-	for _, h := range s.halves {
-		if split == "" || split == h.split {
-			d, err := h.load(dir)
-			if err != nil {
-				return nil, fmt.Errorf("dataset %s: %w", s.name, err)
-			}
-			d.Classes = s.classes
-			parts = append(parts, d)
-		}
-	}
-	switch len(parts) {
-	case 1:
-		return parts[0], nil
-	case 2:
-		return dataset.Concat(parts[0], parts[1]), nil
-	}
-	return nil, fmt.Errorf("dataset %s has no split %q", s.name, split)
+	d, err := dataset.ReadAll(r)
+	return d, errors.Join(err, r.Close())
 }
 
 // find is the first folder that holds the images of the first split.
@@ -184,29 +164,6 @@ func resolve(dir, name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: no %s or %s.gz", dir, name, name)
-}
-
-// load reads one split and holds both files against their digests.
-func (h half) load(dir string) (*dataset.Data, error) {
-	images, err := resolve(dir, h.images.name)
-	if err != nil {
-		return nil, err
-	}
-	labels, err := resolve(dir, h.labels.name)
-	if err != nil {
-		return nil, err
-	}
-	if err := h.labels.verify(labels); err != nil {
-		return nil, err
-	}
-	d, err := dataset.Open(dataset.Source{IDX: images, Labels: labels}, "", registry.NewTable[dataset.Set]("dataset"), formats.Table())
-	if err != nil {
-		return nil, err
-	}
-	if d.Source != h.images.sha256 {
-		return nil, mismatch(images, d.Source, h.images.sha256)
-	}
-	return d, nil
 }
 
 // verify hashes a small file.

@@ -65,6 +65,7 @@ type arrowRecords struct {
 	owed    int          // batches without rows before it
 	marks   bool         // Record tells where batches end
 	cells   []dataset.Cell
+	width   []int // cells of each column
 }
 
 // MarkBatches makes Record say where batches end: dataset.Batched.
@@ -139,6 +140,27 @@ func (r *arrowRecords) Header() bool              { return true }
 func (r *arrowRecords) Count() int                { return -1 }
 
 func (r *arrowRecords) Close() error { return errors.Join(r.table.Close(), r.Content.Close()) }
+
+// Numbers implements dataset.NumberRecords.
+func (r *arrowRecords) Numbers(dst []float32) (bool, error) {
+	if r.pending != nil || r.owed > 0 && r.marks {
+		return false, nil
+	}
+	if r.width == nil {
+		for _, c := range r.columns {
+			r.width = append(r.width, max(c.Size, 1))
+		}
+	}
+	ok, err := r.table.Numbers(dst, r.width)
+	switch {
+	case isEOF(err):
+	case err != nil:
+		err = fmt.Errorf("%s: row %d: %w", r.Name, r.Row, err)
+	case ok:
+		r.Row++
+	}
+	return ok, err
+}
 
 // Record implements dataset.Records.
 func (r *arrowRecords) Record() ([]dataset.Cell, error) {

@@ -107,9 +107,9 @@ func escapeGlob(dir string) string {
 }
 
 var (
-	_ dataset.RowLabels = (*cifarRows)(nil)
-	_ dataset.Headed    = (*cifarRows)(nil)
-	_ dataset.Bounded   = (*cifarRows)(nil)
+	_ dataset.LabelledAhead = (*cifarRows)(nil)
+	_ dataset.Headed        = (*cifarRows)(nil)
+	_ dataset.Bounded       = (*cifarRows)(nil)
 )
 
 func (r *cifarRows) Example() tensor.Shape { return tensor.Shape{cifarSide, cifarSide, 3} }
@@ -118,6 +118,29 @@ func (r *cifarRows) Label() string         { return strconv.Itoa(int(r.class)) }
 func (r *cifarRows) Classes() []string     { return r.names }
 func (r *cifarRows) Parts() []dataset.Part { return r.done }
 func (r *cifarRows) Bounded() bool         { return true }
+
+// LabelsAhead implements dataset.LabelledAhead: one byte is read of each record.
+func (r *cifarRows) LabelsAhead() (labels []string, err error) {
+	for _, name := range r.files {
+		f, err := dataset.OpenRegular(name)
+		if err != nil {
+			return nil, err
+		}
+		var class [1]byte
+		for at := int64(0); err == nil; at += cifarRecord {
+			if _, err = f.ReadAt(class[:], at); err == nil {
+				labels = append(labels, strconv.Itoa(int(class[0])))
+			}
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+		if !isEOF(err) {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return labels, nil
+}
 
 // White implements dataset.Imaged.
 func (r *cifarRows) White() float64 { return 1 }

@@ -59,11 +59,11 @@ type imageRows struct {
 }
 
 var (
-	_ dataset.RowLabels = (*imageRows)(nil)
-	_ dataset.Bounded   = (*imageRows)(nil)
-	_ dataset.Varied    = (*imageRows)(nil)
-	_ dataset.Traced    = (*imageRows)(nil)
-	_ dataset.Noticed   = (*imageRows)(nil)
+	_ dataset.LabelledAhead = (*imageRows)(nil)
+	_ dataset.Bounded       = (*imageRows)(nil)
+	_ dataset.Varied        = (*imageRows)(nil)
+	_ dataset.Traced        = (*imageRows)(nil)
+	_ dataset.Noticed       = (*imageRows)(nil)
 )
 
 func (r *imageRows) Example() tensor.Shape { return r.shape }
@@ -87,6 +87,18 @@ func (r *imageRows) Label() string {
 		return ""
 	}
 	return strconv.Itoa(r.class[r.at-1])
+}
+
+// LabelsAhead implements dataset.LabelledAhead.
+func (r *imageRows) LabelsAhead() ([]string, error) {
+	if r.class == nil {
+		return nil, nil
+	}
+	out := make([]string, len(r.class))
+	for i, c := range r.class {
+		out[i] = strconv.Itoa(c)
+	}
+	return out, nil
 }
 
 func (r *imageRows) Trace() dataset.Trace { return dataset.Trace{File: r.files[r.at-1]} }

@@ -116,23 +116,29 @@ func (p *jsonParser) peek() byte {
 	return p.rest[0]
 }
 
-func (p *jsonParser) want(c byte, format string, args ...any) bool {
+// take passes over c if it comes next.
+func (p *jsonParser) take(c byte) bool {
 	if p.peek() != c {
-		if p.err == nil {
-			p.err = fmt.Errorf(format, args...)
-		}
 		return false
 	}
 	p.rest = p.rest[1:]
 	return true
 }
 
+func (p *jsonParser) fail(format string, args ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf(format, args...)
+	}
+}
+
 func (p *jsonParser) array(dims []int) {
-	if !p.want('[', "column %d: want a JSON array", p.at) {
+	if !p.take('[') {
+		p.fail("column %d: want a JSON array", p.at)
 		return
 	}
 	for i := range dims[0] {
-		if i > 0 && !p.want(',', "want %d entries, got %d at column %d", dims[0], i, p.at) {
+		if i > 0 && !p.take(',') {
+			p.fail("want %d entries, got %d at column %d", dims[0], i, p.at)
 			return
 		}
 		if len(dims) > 1 {
@@ -144,16 +150,24 @@ func (p *jsonParser) array(dims []int) {
 			return
 		}
 	}
-	p.want(']', "want %d entries, got more at column %d", dims[0], p.at)
+	if !p.take(']') {
+		p.fail("want %d entries, got more at column %d", dims[0], p.at)
+	}
 }
 
 func (p *jsonParser) number() {
 	p.peek()
+	if v, n, ok := dataset.Decimal(p.rest); ok && n < len(p.rest) && endsNumber(p.rest[n]) {
+		p.dst[p.at] = v
+		p.at++
+		p.rest = p.rest[n:]
+		return
+	}
 	n := 0
 	plain := true // made of what JSON's numbers are made of
 	for n < len(p.rest) {
 		c := p.rest[n]
-		if c == ',' || c == ']' || c == ' ' || c == '\t' {
+		if endsNumber(c) {
 			break
 		}
 		plain = plain && (c >= '0' && c <= '9' || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E')
@@ -173,6 +187,9 @@ func (p *jsonParser) number() {
 	}
 	p.err = fmt.Errorf("column %d: %w", p.at, err)
 }
+
+// endsNumber reports whether a number of an array ends before c.
+func endsNumber(c byte) bool { return c == ',' || c == ']' || c == ' ' || c == '\t' }
 
 // maxDepth bounds how deep arrays are nested: NumPy's limit of dimensions.
 const maxDepth = 32

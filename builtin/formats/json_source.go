@@ -151,25 +151,27 @@ func (s *jsonSource) next() ([]byte, error) {
 		return s.entry()
 	}
 	for {
-		s.buf = s.buf[:0]
-		long := false
-		var err error
-		for {
-			var b []byte
-			b, err = s.in.ReadSlice('\n')
-			if long = long || len(s.buf)+len(b) > maxRecord; !long {
-				s.buf = append(s.buf, b...)
+		b, err := s.in.ReadSlice('\n')
+		line, long := b, false // copied only where the reader's buffer cannot hold it
+		if err != nil && !isEOF(err) {
+			s.buf = s.buf[:0]
+			for {
+				if long = long || len(s.buf)+len(b) > maxRecord; !long {
+					s.buf = append(s.buf, b...)
+				}
+				if err == nil || isEOF(err) {
+					break
+				}
+				if len(b) == 0 { // a full buffer has bytes, a failed reader has none
+					return nil, err
+				}
+				b, err = s.in.ReadSlice('\n')
 			}
-			if err == nil || isEOF(err) {
-				break
-			}
-			if len(b) == 0 { // a full buffer has bytes, a failed reader has none
-				return nil, err
-			}
+			line = s.buf
 		}
 		s.at++
 		s.line = s.at
-		text := bytes.TrimSpace(s.buf)
+		text := bytes.TrimSpace(line)
 		switch {
 		case long:
 			return nil, errLong

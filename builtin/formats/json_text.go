@@ -153,9 +153,16 @@ func (p *jsonText) skip(depth int) {
 // word is a number, true, false, null, or NaN and Infinity as Python writes
 // them.
 func (p *jsonText) word() dataset.Cell {
-	n := strings.IndexAny(p.rest, ",]} \t\r\n")
-	if n < 0 {
-		n = len(p.rest)
+	n, plain := 0, true // made of what JSON's numbers are made of
+word:
+	for ; n < len(p.rest); n++ {
+		switch c := p.rest[n]; {
+		case c >= '0' && c <= '9' || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E':
+		case c == ',' || c == ']' || c == '}' || c == ' ' || c == '\t' || c == '\r' || c == '\n':
+			break word
+		default:
+			plain = false
+		}
 	}
 	text := p.rest[:n]
 	c := dataset.Cell{Kind: dataset.CellNumber, Text: text}
@@ -174,7 +181,6 @@ func (p *jsonText) word() dataset.Cell {
 	default:
 		var err error
 		c.Number, err = strconv.ParseFloat(text, 64)
-		plain := strings.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789.-+eE", r) }) < 0
 		if !plain || err != nil && !errors.Is(err, strconv.ErrRange) {
 			p.err = fmt.Errorf("%.40q is not a number", text)
 			return c

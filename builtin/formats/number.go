@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/vaeguard/vaeguard/host/dataset"
 )
 
 // maxRecord bounds the bytes of one csv record or JSON line.
@@ -11,6 +13,9 @@ const maxRecord = 16 << 20
 
 // number is a finite float32 written as text.
 func number(cell string) (float32, error) {
+	if v, n, ok := dataset.Decimal(cell); ok && n == len(cell) {
+		return v, nil
+	}
 	if cell == "" {
 		return 0, errors.New("no value")
 	}

@@ -65,7 +65,7 @@ func (a *app) printSummary(e *host.Experiment, pricesOf func() ([]price, error))
 		if t.Streamed {
 			fmt.Fprintln(a.stdout, "rows: they stay in their file, which is read once to check it, once for each look that a step of data takes, once for the classifier's predictions, and once an epoch")
 		}
-		fmt.Fprintf(a.stdout, "memory: about %d MiB for weights, optimiser and activations\n", t.MemoryMiB)
+		fmt.Fprintf(a.stdout, "memory: about %d MiB at the peak: the program, rows, weights, optimiser and activations; the classifier has its own\n", t.MemoryMiB)
 		fmt.Fprintln(a.stdout, "nothing was written")
 	}
 	return nil

@@ -50,7 +50,8 @@ func (o *opened) collect() (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.describe(&Data{X: tensor.From(data, append([]int{len(data) / size}, example...)...)}, texts)
+	n := len(data) / size
+	return o.describe(&Data{X: tensor.From(data, append([]int{n}, example...)...)}, texts, n)
 }
 
 // walk hands all rows to take, with their number, and gives the labels that they
@@ -91,27 +92,27 @@ func (o *opened) walk(take func(n int, row []float32) error) (texts []string, er
 	return texts, nil
 }
 
-// describe says of rows that were read where they came from, and their labels.
-func (o *opened) describe(d *Data, texts []string) (*Data, error) {
-	if n, ok := o.Reader.(Noticed); ok {
-		d.Notices = n.Notices()
+// describe says of n rows that were read where they came from, and their labels.
+func (o *opened) describe(d *Data, texts []string, n int) (*Data, error) {
+	if r, ok := o.Reader.(Noticed); ok {
+		d.Notices = r.Notices()
 	}
 	if f, ok := o.Reader.(Featured); ok {
 		d.Features = f.Features()
 	}
-	d.Index = make([]int, d.N())
+	d.Index = make([]int, n)
 	for i := range d.Index {
 		d.Index[i] = i
 	}
 	d.setParts(o.Parts())
-	return d, o.label(d, texts)
+	return d, o.label(d, texts, n)
 }
 
-// label sets the labels of d from o.y, or from the texts of the rows.
-func (o *opened) label(d *Data, texts []string) (err error) {
+// label sets the labels of d, n rows, from o.y, or from the texts of the rows.
+func (o *opened) label(d *Data, texts []string, n int) (err error) {
 	switch {
 	case o.y != nil:
-		d.Labels, d.Classes, err = o.y.labels(o.yName, d.N())
+		d.Labels, d.Classes, err = o.y.labels(o.yName, n)
 		return err
 	case len(texts) > 0:
 		if d.Classes = o.Reader.(RowLabels).Classes(); d.Classes != nil {

@@ -25,7 +25,8 @@ type Content struct {
 	Name string // of the file, for errors; - for standard input
 	Row  int    // rows read so far: the reader of one counts it
 
-	hash   hash.Hash
+	hash   hash.Hash     // nil: its digest is not asked for
+	below  io.Reader     // what Reader reads, but for the hash
 	most   int64         // the bytes that can follow from the start, -1 if unknown
 	plain  bool          // not compressed
 	file   *os.File      // to be read in any order; nil: it cannot be
@@ -75,6 +76,7 @@ func NewContent(r io.Reader, name string, size int64) (*Content, error) {
 			}
 		}
 	}
+	c.below = plain
 	c.Reader = bufio.NewReaderSize(io.TeeReader(plain, c.hash), 1<<16)
 	return c, nil
 }
@@ -155,8 +157,18 @@ func (c *Content) End() error {
 	return fmt.Errorf("%s: %w", c.Name, err)
 }
 
+// undigested leaves out the hash, which takes as long as decoding numbers. Nothing
+// has been read yet.
+func (c *Content) undigested() {
+	c.hash = nil
+	c.Reader.Reset(c.below)
+}
+
 // Parts implements Reader.
 func (c *Content) Parts() []Part {
+	if c.hash == nil {
+		return []Part{{Rows: c.Row}}
+	}
 	return []Part{{Digest: hex.EncodeToString(c.hash.Sum(nil)), Rows: c.Row}}
 }
 

@@ -133,12 +133,19 @@ func (e *RowError) Unwrap() error { return e.Err }
 
 // take returns the rows of d at the given positions.
 func (d *Data) take(rows []int) *Data {
-	out := *d
+	out := d.only(rows)
 	if d.Stored != nil {
 		out.Stored = d.Stored.take(rows)
 	} else {
 		out.X = d.X.Gather(rows)
 	}
+	return out
+}
+
+// only is take of what d says of the rows, without them.
+func (d *Data) only(rows []int) *Data {
+	out := *d
+	out.X, out.Stored = nil, nil
 	out.Index = make([]int, len(rows))
 	for i, r := range rows {
 		out.Index[i] = d.Index[r]

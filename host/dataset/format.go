@@ -100,6 +100,9 @@ type ReadOptions struct {
 	// do not say one: a first row of another size is then a bad row. Others
 	// ignore it, and the caller compares.
 	Example tensor.Shape
+	// NoDigest says that nobody asks for the digests of Parts, so that the content
+	// need not be hashed. OpenStreamed sees to it; others may ignore it.
+	NoDigest bool
 }
 
 // Reader reads the examples of one source in order. It is owned by one
@@ -185,6 +188,9 @@ func OpenStreamed(f StreamFormat, path string, o ReadOptions) (Reader, error) {
 
 // stream closes c where it cannot be read.
 func stream(f StreamFormat, c *Content, o ReadOptions) (Reader, error) {
+	if o.NoDigest {
+		c.undigested()
+	}
 	r, err := f.Stream(c, o)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())

@@ -184,18 +184,26 @@ func (r *Numbers) read(dst []float32) error {
 	d := r.h.dtype
 	for len(dst) > 0 {
 		n := min(len(dst), max(len(r.buf)/d.Size, 1))
-		b := r.buf[:n*d.Size]
-		if err := r.Fill(b); err != nil {
-			return err
+		b, err := r.Peek(n * d.Size) // decoded where it lies
+		if err != nil {              // the end, or a buffer that is too small
+			b = r.buf[:n*d.Size]
+			if err := r.Fill(b); err != nil {
+				return err
+			}
+			d.floats(dst[:n], b)
+		} else {
+			d.floats(dst[:n], b)
+			if _, err := r.Discard(len(b)); err != nil {
+				return err
+			}
 		}
-		d.floats(dst[:n], b)
 		dst = dst[n:]
 	}
 	return nil
 }
 
-// floats decodes len(dst) numbers of b. The two kinds that large files are
-// made of come first.
+// floats decodes len(dst) numbers of b. The kinds that large files are made of
+// come first.
 func (d Dtype) floats(dst []float32, b []byte) {
 	switch {
 	case d.Kind == 'u' && d.Size == 1:
@@ -203,8 +211,14 @@ func (d Dtype) floats(dst []float32, b []byte) {
 			dst[i] = float32(b[i])
 		}
 	case d.Kind == 'f' && d.Size == 4 && !d.Big:
+		b = b[:4*len(dst)]
 		for i := range dst {
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i : 4*i+4]))
+		}
+	case d.Kind == 'f' && d.Size == 8 && !d.Big:
+		b = b[:8*len(dst)]
+		for i := range dst {
+			dst[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(b[8*i : 8*i+8])))
 		}
 	default:
 		for i := range dst {

@@ -64,16 +64,81 @@ func Open(src Source, baseDir string, named registry.Table[Set], formats registr
 	if o.Door == nil && src.Prepared() {
 		return nil, errors.New("reshape, layout, rescale and scale are steps of a door: open the source through one")
 	}
-	d, official, err := load(src, baseDir, named, formats, o)
+	open := func() (*opened, error) { return openSource(src, baseDir, formats, o.Schema) }
+	if src.Dataset != "" {
+		set, split, err := lookup(src, named)
+		if err != nil {
+			return nil, err
+		}
+		r, ok := set.(ReadableSet)
+		if !ok {
+			return openLoaded(src, set, split, o.Door)
+		}
+		open = func() (*opened, error) {
+			rows, err := r.Rows(split)
+			if err != nil {
+				return nil, err
+			}
+			from := newOpened(rows)
+			from.official = set.Splits() != nil
+			return from, nil
+		}
+	}
+	from, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if src.Stream && src.Dataset == "" {
+		return from.openStored(src, o)
+	}
+	if err := from.enter(o.Door); err != nil {
+		return nil, errors.Join(err, from.Close())
+	}
+	d, err := from.cut(src, func() (*opened, error) {
+		again, err := open()
+		if err != nil {
+			return nil, err
+		}
+		if err := again.enter(o.Door); err != nil {
+			return nil, errors.Join(err, again.Close())
+		}
+		return again, nil
+	})
+	if err = errors.Join(err, from.Close()); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// openStored is Open of a source with stream.
+func (o *opened) openStored(src Source, opts OpenOptions) (*Data, error) {
+	d, err := o.store(src, opts)
 	if err != nil {
 		return nil, err
 	}
 	d.nameClasses()
-	rows, err := pick(src, d, official)
+	rows, err := pick(src, d.Labels, d.N(), o.official)
 	if err != nil {
-		if d.Stored != nil {
-			err = errors.Join(err, d.Stored.Close())
-		}
+		return nil, errors.Join(err, d.Stored.Close())
+	}
+	if rows != nil {
+		d = d.take(rows)
+	}
+	return d, nil
+}
+
+// openLoaded is Open of a named set whose rows come all at once.
+func openLoaded(src Source, set Set, split string, door Door) (*Data, error) {
+	d, err := set.Load(split)
+	if err == nil && door != nil {
+		err = d.enter(door)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.nameClasses()
+	rows, err := pick(src, d.Labels, d.N(), set.Splits() != nil)
+	if err != nil {
 		return nil, err
 	}
 	if rows != nil {
@@ -109,33 +174,6 @@ func checkOne(src Source) error {
 	return nil
 }
 
-// load reads all rows, or those of an official split.
-func load(src Source, baseDir string, named registry.Table[Set], formats registry.Table[Format], o OpenOptions) (d *Data, official bool, err error) {
-	if src.Dataset == "" {
-		from, err := openSource(src, baseDir, formats, o.Schema)
-		if err != nil {
-			return nil, false, err
-		}
-		if src.Stream {
-			d, err := from.store(src, o)
-			return d, from.official, err
-		}
-		if err := from.enter(o.Door); err != nil {
-			return nil, false, errors.Join(err, from.Close())
-		}
-		d, err := from.collect()
-		return d, from.official, errors.Join(err, from.Close())
-	}
-	set, split, err := lookup(src, named)
-	if err != nil {
-		return nil, false, err
-	}
-	if d, err = set.Load(split); err == nil && o.Door != nil {
-		err = d.enter(o.Door)
-	}
-	return d, set.Splits() != nil, err
-}
-
 // lookup finds a named set and the split to ask of it.
 func lookup(src Source, named registry.Table[Set]) (set Set, split string, err error) {
 	set, err = named.Lookup(src.Dataset)
@@ -153,13 +191,12 @@ func lookup(src Source, named registry.Table[Set]) (set Set, split string, err e
 	return set, src.Split, nil
 }
 
-// pick is the rows that split, range and limit leave; nil for all.
-func pick(src Source, d *Data, official bool) ([]int, error) {
-	n := d.N()
+// pick is the rows that split, range and limit leave of n; nil for all.
+func pick(src Source, labels []int, n int, official bool) ([]int, error) {
 	var rows []int
 	if src.Split != "" && !official {
 		var err error
-		if rows, err = partition(n, d.Labels, src.Split, src.SplitSeed); err != nil {
+		if rows, err = partition(n, labels, src.Split, src.SplitSeed); err != nil {
 			return nil, err
 		}
 		n = len(rows)
@@ -177,7 +214,7 @@ func pick(src Source, d *Data, official bool) ([]int, error) {
 		rows = rows[src.Range[0]:src.Range[1]]
 	}
 	if src.Limit > 0 {
-		rows = balanced(rows, d.Labels, src.Limit)
+		rows = balanced(rows, labels, src.Limit)
 	}
 	if rows != nil && len(rows) == 0 {
 		return nil, errors.New("no rows are left by split, range and limit")

@@ -244,7 +244,7 @@ func (o *opened) stored(f *storedFile, opts OpenOptions) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.describe(&Data{Stored: &Stored{file: f, rows: rows}}, texts)
+	return o.describe(&Data{Stored: &Stored{file: f, rows: rows}}, texts, f.n)
 }
 
 // keep settles where the rows are kept. take is handed each as the reader gave

@@ -63,7 +63,7 @@ type Stream struct {
 // OpenStream opens a file, a folder, an array of a file (x.npz:KEY), or "-" for
 // standard input. The caller closes the stream.
 func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*Stream, error) {
-	source, err := o.open(path, formats)
+	source, err := o.open(path, formats, true)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func OpenStream(path string, formats registry.Table[Format], o StreamOptions) (*
 // maxBatch bounds the numbers of one batch.
 const maxBatch = 1 << 26
 
-func (o StreamOptions) open(path string, formats registry.Table[Format]) (*opened, error) {
+func (o StreamOptions) open(path string, formats registry.Table[Format], noDigest bool) (*opened, error) {
 	schema := Schema{Label: o.Label}
 	if o.Schema != nil {
 		schema = *o.Schema
@@ -103,7 +103,7 @@ func (o StreamOptions) open(path string, formats registry.Table[Format]) (*opene
 	if len(o.Keep) > 0 {
 		schema.Keep = o.Keep
 	}
-	ro := ReadOptions{Label: schema.Label, Schema: &schema, Header: o.Header, Example: o.Example}
+	ro := ReadOptions{Label: schema.Label, Schema: &schema, Header: o.Header, Example: o.Example, NoDigest: noDigest}
 	if o.Door != nil {
 		ro.Example = o.Door.Raw()
 	}
@@ -218,11 +218,15 @@ func (s *Stream) ReadRow(dst []float32) error {
 		return s.failed
 	}
 	err := s.source.rows.Next(dst)
+	if err == nil {
+		s.at++
+		return nil
+	}
 	var bad *RowError
 	if errors.Is(err, ErrBatchEnd) {
 		return err
 	}
-	if err != nil && !errors.As(err, &bad) {
+	if !errors.As(err, &bad) {
 		s.failed = err
 		return err
 	}
@@ -280,7 +284,7 @@ func Named(path string, err error) error {
 // OpenStream would, with its labels where the rows carry them (a folder of
 // folders, CIFAR-10, the column o.Label). A bad row is an error.
 func Read(path string, formats registry.Table[Format], o StreamOptions) (*Data, error) {
-	source, err := o.open(path, formats)
+	source, err := o.open(path, formats, false)
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,15 @@ type Records interface {
 	Close() error
 }
 
+// NumberRecords are Records that can give a record of nothing but numbers at once,
+// without its cells.
+type NumberRecords interface {
+	Records
+	// Numbers fills dst, one number a cell, with the next record. false says that it
+	// is left to Record, and has not been read. Errors are final.
+	Numbers(dst []float32) (ok bool, err error)
+}
+
 // Lined is Records of a text file.
 type Lined interface {
 	Records

@@ -95,6 +95,9 @@ func (c *Cell) number() (float32, error) {
 		f = float32(c.Number)
 	default:
 		text := strings.TrimSpace(c.Text)
+		if v, n, ok := Decimal(text); ok && n == len(text) {
+			return v, nil
+		}
 		v, err := strconv.ParseFloat(text, 32)
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			switch text { // as pandas and JSON write truth values

@@ -34,14 +34,31 @@ func NewTable(r Records, name string, o ReadOptions) (Reader, error) {
 	if err := t.match(o); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	if r, ok := r.(NumberRecords); ok && t.bare() {
+		t.numbers = r
+	}
 	return t, nil
+}
+
+// bare reports whether a row is all cells of a record in their order, any numbers.
+func (t *table) bare() bool {
+	if t.label >= 0 || t.id >= 0 || len(t.keep) > 0 || len(t.fields) != t.width {
+		return false
+	}
+	for k, f := range t.fields {
+		if f.cell != k || f.of != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // table makes rows of Records.
 type table struct {
 	Records
-	lined    Lined    // Records, if they have lines; else nil
-	noticing Noticing // likewise
+	lined    Lined         // Records, if they have lines; else nil
+	noticing Noticing      // likewise
+	numbers  NumberRecords // Records, if they are and t is bare; else nil
 	name     string
 	schema   Schema
 	columns  []Column
@@ -143,6 +160,16 @@ func (t *table) Features() []string {
 // Next implements Reader.
 func (t *table) Next(dst []float32) error {
 	t.text, t.trace = "", Trace{Kept: t.trace.Kept[:0]}
+	if t.numbers != nil {
+		ok, err := t.numbers.Numbers(dst)
+		if err != nil {
+			return err
+		}
+		if ok {
+			t.row++
+			return t.finite(dst)
+		}
+	}
 	cells, err := t.Record()
 	if err != nil {
 		var bad *RowError
@@ -170,6 +197,18 @@ func (t *table) Next(dst []float32) error {
 	for k := range t.fields {
 		f := &t.fields[k]
 		if dst[k], err = f.value(&cells[f.cell]); err != nil {
+			return t.bad(fmt.Errorf("%s: %w", t.column(f.cell), t.advise(err, f)))
+		}
+	}
+	return nil
+}
+
+// finite refuses numbers that are not, as fields do.
+func (t *table) finite(row []float32) error {
+	for k, v := range row {
+		if v-v != 0 {
+			f := &t.fields[k]
+			_, err := f.value(&Cell{Kind: CellNumber, Number: float64(v)})
 			return t.bad(fmt.Errorf("%s: %w", t.column(f.cell), t.advise(err, f)))
 		}
 	}

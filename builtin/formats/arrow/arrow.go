@@ -56,8 +56,9 @@ type Table struct {
 	file    bool
 	columns []Column
 	batch   arrow.RecordBatch
-	at      int64 // next row of batch
-	number  int   // of batches read
+	dense   []dense // of batch, for Numbers; nil: not looked for
+	at      int64   // next row of batch
+	number  int     // of batches read
 	cells   []Cell
 	visited int // values and lists of the row at hand
 	ended   bool
@@ -159,7 +160,7 @@ func (t *Table) fill() error {
 		t.ended = true
 		return t.footer()
 	}
-	t.batch, t.at = t.ipc.RecordBatch(), 0
+	t.batch, t.at, t.dense = t.ipc.RecordBatch(), 0, nil
 	t.number++
 	if n := t.batch.NumRows(); n < 0 || n > maxRows {
 		return fmt.Errorf("a batch of %d rows, want at most %d: write smaller ones", n, maxRows)
