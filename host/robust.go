@@ -12,7 +12,8 @@ import (
 )
 
 // judge is how the guard will flag rows, for a hardened training that measures how
-// robust it is; nil where the training has its own way. Votes over noisy copies are one.
+// robust it is; nil where the training has its own way: for votes over noisy copies, and for
+// a network of a grid, which has no scores until detectors are made of it.
 func (s *Spec) judge(ctx context.Context, cl sdk.Classifier, g *guard) (train.Judge, error) {
 	if _, votes := g.opinion.(detect.Smoothing); votes || s.Train == nil || s.Train.Harden == nil || g.opinion.Form().Rebuilt == 0 {
 		return nil, nil
@@ -22,6 +23,9 @@ func (s *Spec) judge(ctx context.Context, cl sdk.Classifier, g *guard) (train.Ju
 		return nil, err
 	}
 	o := s.Detector.Options()
+	if len(o.Scores) == 0 {
+		return nil, nil
+	}
 	o.Hidden = g.heads
 	return detect.NewJudge(o, info, s.Threshold)
 }

@@ -2,8 +2,8 @@
 
     python tests/parity.py FOLDER
 
-FOLDER holds the package alibi_detect: a site-packages, or a wheel that was unpacked. It needs TensorFlow and scikit-learn; 0.13, whose TensorFlow
-comes with another Keras than it is written for, also tf-keras and TF_USE_LEGACY_KERAS=1.
+FOLDER holds the package alibi_detect: a site-packages, or a wheel that was unpacked. It needs TensorFlow and scikit-learn;
+0.13, whose TensorFlow comes with another Keras than it is written for, also tf-keras and TF_USE_LEGACY_KERAS=1.
 What of alibi-detect the comparison has no use for is not imported, so that its other requirements need not be there.
 """
 
