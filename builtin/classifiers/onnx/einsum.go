@@ -114,10 +114,11 @@ func (c *call) distinct(t term, sizes map[rune]int) term {
 	if len(labels) < len(t.labels) {
 		t.v = c.strided(t.v, shape, strides, 0)
 	}
+	full := make([]int, len(labels)) // not shape, which t.v may have
 	for k, l := range labels {
-		shape[k] = sizes[l]
+		full[k] = sizes[l]
 	}
-	return term{c.expanded(t.v, shape), labels}
+	return term{c.expanded(t.v, full), labels}
 }
 
 // contracted multiplies terms from the left and leaves the labels of out.

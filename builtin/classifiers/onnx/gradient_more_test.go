@@ -35,6 +35,7 @@ func moreCases() []gradientCase {
 		{op: "Einsum", name: "ellipsis", in: []*value{shape(2, 1, 3, 4), shape(5, 4, 3)}, attrs: equation("...ij,...ji->...i")},
 		{op: "Einsum", name: "attention", in: []*value{shape(2, 3, 2, 4), shape(2, 5, 2, 4)}, attrs: equation("bqhd,bkhd->bhqk")},
 		{op: "Einsum", name: "diagonal", in: []*value{shape(3, 3, 2)}, attrs: equation("iij->j")},
+		{op: "Einsum", name: "diagonal beside a longer ellipsis", in: []*value{shape(4, 2, 3), shape(1, 5, 5)}, attrs: equation("...i,...jj->...ij")},
 		{op: "Einsum", name: "trace", in: []*value{shape(4, 4)}, attrs: equation("ii")},
 		{op: "Einsum", name: "three", in: []*value{shape(2, 3), shape(3, 4), shape(4)}, attrs: equation("ab,bc,c->ac")},
 		{op: "Einsum", name: "outer", in: []*value{shape(3), shape(4)}, attrs: equation("i,j->ji")},
