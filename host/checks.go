@@ -192,13 +192,6 @@ func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
 			errs = append(errs, d.Errorf("train.early_stopping", "%s needs data.validation", monitor))
 		}
 	}
-	if t := s.Train; t != nil && t.Harden != nil && !d.Given("data.validation") {
-		for _, key := range []string{"train.harden.robust", "train.harden.keep"} {
-			if d.Given(key) {
-				errs = append(errs, d.Errorf(key, "needs data.validation: clean rows, held out"))
-			}
-		}
-	}
 	if t := s.Threshold; t != nil && !d.Given("data.calibration") {
 		for _, k := range []struct {
 			name string

@@ -57,9 +57,9 @@ type Harden struct {
 	// on a mean over balls).
 	Also []Ball `yaml:"also" doc:"further balls: the rows of a batch take norm and these in turn"`
 	// Robust is measured where there are validation rows, and Keep goes by it where
-	// there is no early stopping.
+	// there is no early stopping; "" is the last epoch.
 	Robust Robust `yaml:"robust" doc:"how robust the guard is, measured on rows of data.validation after each epoch: val_robust"`
-	Keep   string `yaml:"keep" default:"robust" enum:"robust|last" doc:"the epoch whose weights are kept, without early_stopping: the last one whose val_robust is not behind the best by more than its standard error, or the last"`
+	Keep   string `yaml:"keep" default:"robust" enum:"|robust|last" doc:"the epoch whose weights are kept, without early_stopping: the last one whose val_robust is not behind the best by more than its standard error, or the last"`
 	// Unit are the deviations of the features that eps_unit: std counts in, of which
 	// 0 counts as 1; nil: those of the training rows.
 	Unit []float64 `yaml:"-"`
