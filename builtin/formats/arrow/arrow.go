@@ -5,6 +5,7 @@ package arrow
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -63,14 +64,17 @@ type Table struct {
 	visited int // values and lists of the row at hand
 	ended   bool
 	memory  *allocator
+	wire    *messages
 }
 
 // Open reads the schema. most bounds the bytes that in has, -1 if unknown.
 func Open(in *bufio.Reader, most int64) (t *Table, err error) {
 	defer recovered(&err)
 	t = &Table{in: in}
-	head, _ := in.Peek(len(Magic))
+	head, err := in.Peek(len(Magic))
 	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, err
 	case len(head) == 0:
 		return nil, errors.New("empty")
 	case string(head) == Magic:
@@ -81,21 +85,18 @@ func Open(in *bufio.Reader, most int64) (t *Table, err error) {
 	case bytes.HasPrefix(head, []byte("FEA1")):
 		return nil, errors.New("file of Feather's version 1: write version 2, which is Arrow's IPC format")
 	}
-	first, err := checkSchema(in)
-	if err != nil {
-		return nil, err
-	}
 	unpacked := int64(maxBatch)
-	if most < 0 || most > maxBatch {
+	known := most >= 0
+	if !known || most > maxBatch {
 		most = maxBatch
 	} else {
 		unpacked = min(unpacked, spare+ratio*most)
 	}
 	t.memory = &allocator{most: unpacked}
-	t.ipc, err = ipc.NewReader(io.MultiReader(bytes.NewReader(first), in),
-		ipc.WithMetadataSizeLimit(maxMetadata), ipc.WithBodySizeLimit(most), ipc.WithAllocator(t.memory))
+	t.wire = &messages{in: in, memory: t.memory, most: most, known: known}
+	t.ipc, err = ipc.NewReaderFromMessageReader(t.wire, ipc.WithAllocator(t.memory))
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(t.wire.failed, err)
 	}
 	for _, f := range t.ipc.Schema().Fields() {
 		t.columns = append(t.columns, describe(f))
@@ -155,7 +156,7 @@ func (t *Table) fill() error {
 	t.batch = nil
 	if !t.ipc.Next() {
 		if err := t.ipc.Err(); err != nil {
-			return fmt.Errorf("batch %d: %w", t.number, err)
+			return fmt.Errorf("batch %d: %w", t.number, cmp.Or(t.wire.failed, err))
 		}
 		t.ended = true
 		return t.footer()

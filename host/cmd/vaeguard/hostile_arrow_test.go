@@ -28,9 +28,10 @@ type lie struct {
 	buffers [][2]int64 // of each buffer: offset and length
 	codec   int
 	body    []byte
-	length  int64 // of the body; 0: as it is
-	id      int64 // of a dictionary
-	kind    byte  // 0: arrowBatch
+	length  int64  // of the body; 0: as it is
+	id      int64  // of a dictionary
+	kind    byte   // 0: arrowBatch
+	pairs   uint32 // of metadata, that are not there
 }
 
 func (l lie) message() []byte {
@@ -74,12 +75,19 @@ func (l lie) message() []byte {
 	if l.length == 0 {
 		l.length = int64(len(l.body))
 	}
+	var metadata flatbuffers.UOffsetT
+	if l.pairs != 0 {
+		b.StartVector(4, 0, 4)
+		metadata = b.EndVector(0)
+		binary.LittleEndian.PutUint32(b.Bytes[b.Head():], l.pairs)
+	}
 	const version5 = 4
 	b.StartObject(5)
 	b.PrependInt16Slot(0, version5, 0)
 	b.PrependByteSlot(1, l.kind, 0)
 	b.PrependUOffsetTSlot(2, header, 0)
 	b.PrependInt64Slot(3, l.length, 0)
+	b.PrependUOffsetTSlot(4, metadata, 0)
 	b.Finish(b.EndObject())
 	text := b.FinishedBytes()
 	for len(text)%8 != 0 {
@@ -180,6 +188,7 @@ func hostileArrow(t *testing.T) []hostile {
 		{"arrow", "70,000 columns", rows("x.arrows", arrowStream(t, wide)), "more than 65536 columns"},
 		{"arrow", "lists in lists, 40 deep", rows("x.arrows", arrowStream(t, column(deep))), "nested more than 32 deep"},
 		{"arrow", "lists that together hold 2^30 numbers a row", rows("x.arrows", arrowStream(t, huge)), "more than 4194304 numbers a row"},
+		{"arrow", "2^31 pairs of metadata that are not there", rows("x.arrows", arrowStream(t, number, lie{pairs: 1 << 31, codec: arrowPlain})), "names and metadata of more than 67108864 bytes"},
 		{"arrow", "stream cut in a batch", rows("x.arrows", good[:len(good)-30]), "batch 0: "},
 		{"arrow", "file without its end", rows("x.arrow", append([]byte("ARROW1\x00\x00"), good...)), "truncated: the footer does not end"},
 		{"arrow", "bytes after the end", rows("x.arrows", append(bytes.Clone(good), "more"...)), "trailing bytes after the end of the stream"},
