@@ -61,15 +61,16 @@ func (d *Detector) each(ctx context.Context, x, given, noise *tensor.Tensor, los
 	if x.N() > 0 {
 		next = prepare(0)
 	}
+	aside := oracle.NewAside(false)
 	for next != nil {
 		q := next
 		if q.err != nil {
 			return q.fault(q.err)
 		}
 		if next = nil; q.hi < x.N() && !d.o.InTurns {
-			wait := aside(func() error { return d.inquire(ctx, q.v, q.given) })
+			aside.Ask(ctx, oracle.QuestionFunc(func(ctx context.Context) error { return d.inquire(ctx, q.v, q.given) }))
 			next = prepare(q.hi)
-			err = wait()
+			err = aside.Wait()
 		} else {
 			err = d.inquire(ctx, q.v, q.given)
 		}

@@ -30,7 +30,7 @@ type half struct {
 	dOut, dx view
 	xs, eps  tensor.Tensor // what x and noise point to
 	room     oracle.Room
-	call
+	aside    oracle.Aside
 }
 
 // newHalf plans a half of up to batch rows; pass may be nil: one of its own.
@@ -39,7 +39,7 @@ func newHalf(a *attacker, pass *vae.Pass, batch int) *half {
 	if pass == nil {
 		pass = a.g.m.NewPass(a.g.k, rows, 1, nn.Training)
 	}
-	h := &half{a: a, pass: pass, dOut: newView(rows, a.g.p.Example()), dx: newView(rows, a.g.m.Input), call: newCall(a.g.o.InTurns)}
+	h := &half{a: a, pass: pass, dOut: newView(rows, a.g.p.Example()), dx: newView(rows, a.g.m.Input), aside: oracle.NewAside(a.g.o.InTurns)}
 	h.xs.Shape = append(tensor.Shape{0}, a.g.m.Input...)
 	h.eps.Shape = tensor.Shape{0, a.g.m.LatentDim}
 	h.x, h.noise = &h.xs, &h.eps
@@ -68,8 +68,8 @@ func (h *half) climb() {
 	h.a.ascend(h.x, dx, h.b, h.lo, h.share, h.stepSize)
 }
 
-// inquire implements question: there and back.
-func (h *half) inquire(ctx context.Context) error {
+// Inquire implements oracle.Question: there and back.
+func (h *half) Inquire(ctx context.Context) error {
 	ans, err := h.a.g.classifier.ask(ctx, h.seen, &h.room)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (a *attacker) inHalves(ctx context.Context, b *batch, x, noise *tensor.Tens
 	var lost error
 	for turn := range turns {
 		now, other := a.halves[turn%2], a.halves[1-turn%2]
-		now.ask(ctx, now)
+		now.aside.Ask(ctx, now)
 		if turn > 0 { // the other has its answer
 			other.climb()
 		}
@@ -107,7 +107,7 @@ func (a *attacker) inHalves(ctx context.Context, b *batch, x, noise *tensor.Tens
 		} else if next != nil {
 			lost = next.forward(0)
 		}
-		if err := now.wait(); err != nil {
+		if err := now.aside.Wait(); err != nil {
 			return err
 		}
 	}

@@ -41,50 +41,6 @@ func (g *guard) divisible() bool {
 	return float64(flops)*float64(min(g.o.BatchSize, g.o.Train.N())/2) >= overlapFrom
 }
 
-// question is what a call asks the classifier.
-type question interface {
-	// inquire uses nothing of the engine.
-	inquire(ctx context.Context) error
-}
-
-// call is the classifier's part of the work on some rows: while it is under way the
-// host works on others. Never are two calls of a training under way.
-type call struct {
-	turns    bool // the host waits
-	answered chan struct{}
-	err      error
-	panicked any
-}
-
-func newCall(turns bool) call { return call{turns: turns, answered: make(chan struct{}, 1)} }
-
-// ask starts.
-func (c *call) ask(ctx context.Context, q question) {
-	if c.turns {
-		c.err = q.inquire(ctx)
-		return
-	}
-	go func() {
-		defer func() {
-			c.panicked = recover()
-			c.answered <- struct{}{}
-		}()
-		c.err = q.inquire(ctx)
-	}()
-}
-
-// wait waits for it.
-func (c *call) wait() error {
-	if c.turns {
-		return c.err
-	}
-	<-c.answered
-	if c.panicked != nil {
-		panic(c.panicked) // where the caller can recover from it
-	}
-	return c.err
-}
-
 // parts are the rows of a step, which go forward and to the classifier one part
 // after the other: while it answers for one, the host passes the next one forward. The
 // way back is that of the whole batch, since a gradient is one chain over its rows. All
@@ -101,10 +57,10 @@ type parts struct {
 	seen      [2]rows // reconstructions of parts, in turns
 	in, noise rows
 	room      oracle.Room
-	call
-	asked int  // which part the classifier has
-	s     Step // of it
-	cut   [4]rows
+	aside     oracle.Aside
+	asked     int  // which part the classifier has
+	s         Step // of it
+	cut       [4]rows
 }
 
 // rows is a tensor that shows some rows of another.
@@ -128,7 +84,7 @@ func newParts(g *guard, n int) *parts {
 
 func makeParts(g *guard, obj Rowwise, n int) *parts {
 	out := g.p.Example()
-	return &parts{g: g, obj: obj, call: newCall(g.o.InTurns), q: newView(n, out), dq: newView(n, out), dx: newView(n, g.m.Input), weights: make([]float64, n)}
+	return &parts{g: g, obj: obj, aside: oracle.NewAside(g.o.InTurns), q: newView(n, out), dq: newView(n, out), dx: newView(n, g.m.Input), weights: make([]float64, n)}
 }
 
 // begin takes a batch's rows: x is all of them, of which a part need not be ready yet.
@@ -181,22 +137,22 @@ func (p *parts) run(ctx context.Context, err error, late *half) error {
 			return err
 		}
 		p.asked = i
-		p.ask(ctx, p)
+		p.aside.Ask(ctx, p)
 		if i == 0 && late != nil {
 			late.climb()
 		}
 		if i+2 < len(p.bounds) {
 			err = p.forward(i + 1)
 		}
-		if err := p.wait(); err != nil {
+		if err := p.aside.Wait(); err != nil {
 			return err
 		}
 	}
 	return err
 }
 
-// inquire implements question: there and back.
-func (p *parts) inquire(ctx context.Context) error {
+// Inquire implements oracle.Question: there and back.
+func (p *parts) Inquire(ctx context.Context) error {
 	g, i := p.g, p.asked
 	lo, hi := p.bounds[i+1], p.bounds[i]
 	x := &p.seen[i%2].t

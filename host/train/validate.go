@@ -19,21 +19,19 @@ func (g *guard) validate(ctx context.Context, values []float64) error {
 			g.valChunks[i] = newChunk(g, size)
 		}
 	}
-	_, alone := g.o.Classifier.(Companion)
 	next, n := g.valChunks[0], g.o.Validation.N()
 	next.prepare(0, min(size, n))
 	for lo := 0; lo < n; lo += size {
 		c := next
-		c.turns = g.o.InTurns || alone
 		if g.classifier != nil {
-			c.ask(ctx, c)
+			c.aside.Ask(ctx, c)
 		}
 		if hi := c.hi; hi < n {
 			next = g.valChunks[(hi/size)%2]
 			next.prepare(hi, min(hi+size, n))
 		}
 		if g.classifier != nil {
-			if err := c.wait(); err != nil {
+			if err := c.aside.Wait(); err != nil {
 				return err
 			}
 			a := g.classifier.read(c.answer)
@@ -55,12 +53,13 @@ type chunk struct {
 	mean, variance view
 	answer         oracle.Answer
 	room           oracle.Room
-	call
+	aside          oracle.Aside
 }
 
 // newChunk plans for up to size rows.
 func newChunk(g *guard, size int) *chunk {
-	c := &chunk{g: g, call: newCall(false), rebuilt: newView(size, g.m.Input)}
+	_, alone := g.o.Classifier.(Companion)
+	c := &chunk{g: g, aside: oracle.NewAside(g.o.InTurns || alone), rebuilt: newView(size, g.m.Input)}
 	if g.o.Smooth && g.o.InputNoise > 0 {
 		c.shaken = newView(size, g.m.Input)
 	}
@@ -116,8 +115,8 @@ func (c *chunk) prepare(lo, hi int) {
 	}
 }
 
-// inquire implements question.
-func (c *chunk) inquire(ctx context.Context) (err error) {
+// Inquire implements oracle.Question.
+func (c *chunk) Inquire(ctx context.Context) (err error) {
 	c.answer, err = c.g.classifier.Predict(ctx, c.s.Rebuilt, &c.room)
 	return err
 }

@@ -5,28 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
-
-// aside does f, a call of the classifier, while the host does something else, and gives
-// what waits for it. A panic of f is one of the goroutine that waits, where the caller
-// can recover from it.
-func aside(f func() error) (wait func() error) {
-	var err error
-	var panicked any
-	done := make(chan struct{})
-	go func() {
-		defer func() { panicked = recover(); close(done) }()
-		err = f()
-	}()
-	return func() error {
-		<-done
-		if panicked != nil {
-			panic(panicked)
-		}
-		return err
-	}
-}
 
 // apartFrom is from how many numbers on, of half the rows and their reconstructions, a
 // call more is worth its price: their answer takes milliseconds.
@@ -67,15 +48,12 @@ func (g *Guarded) look(ctx context.Context, p *pass, x, noise *tensor.Tensor) (*
 		if lost != nil {
 			return nil, s.fault(i, lost)
 		}
-		ask := func() error { return d.inquire(ctx, v, nil) }
-		if last > 0 { // the way back of each is for a goroutine of its own, in turns too
-			wait := aside(ask)
-			if i < last && !d.o.InTurns {
-				next, lost = part(i + 1)
-			}
-			ask = wait
+		aside := oracle.NewAside(last == 0) // the way back of each is for a goroutine of its own, in turns too
+		aside.Ask(ctx, oracle.QuestionFunc(func(ctx context.Context) error { return d.inquire(ctx, v, nil) }))
+		if i < last && !d.o.InTurns {
+			next, lost = part(i + 1)
 		}
-		if err := ask(); err != nil {
+		if err := aside.Wait(); err != nil {
 			return nil, s.fault(i, err)
 		}
 		if i < last && d.o.InTurns {
@@ -149,26 +127,16 @@ func (s *seen) pull(ctx context.Context, p *pass, cots map[string]*tensor.Tensor
 		if lost != nil {
 			return nil, s.fault(i, lost)
 		}
-		finish := func() {
-			if i > 0 {
-				pullSecond(p, done[i-1], s.views[i-1])
-			}
-			if i < last {
-				next, lost = part(i + 1)
-			}
+		aside := oracle.NewAside(last == 0 || d.o.InTurns)
+		aside.Ask(ctx, oracle.QuestionFunc(func(ctx context.Context) error { return d.pullClassifier(ctx, b, v) }))
+		if i > 0 {
+			pullSecond(p, done[i-1], s.views[i-1])
 		}
-		ask := func() error { return d.pullClassifier(ctx, b, v) }
-		if last == 0 || d.o.InTurns {
-			if err := ask(); err != nil {
-				return nil, err
-			}
-			finish()
-		} else {
-			wait := aside(ask)
-			finish()
-			if err := wait(); err != nil {
-				return nil, err
-			}
+		if i < last {
+			next, lost = part(i + 1)
+		}
+		if err := aside.Wait(); err != nil {
+			return nil, err
 		}
 		done = append(done, b)
 	}
