@@ -1,12 +1,11 @@
 package formats
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"strconv"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -56,12 +55,15 @@ type imageRows struct {
 	shape   tensor.Shape
 	at      int
 	digest  []dataset.Part
+	ahead   ahead
+	plan    []int // files that are asked for next, out of order
+	window  []int // and in order
 }
 
 var (
 	_ dataset.LabelledAhead = (*imageRows)(nil)
 	_ dataset.Bounded       = (*imageRows)(nil)
-	_ dataset.Varied        = (*imageRows)(nil)
+	_ dataset.ImageAccess   = (*imageRows)(nil)
 	_ dataset.Traced        = (*imageRows)(nil)
 	_ dataset.Noticed       = (*imageRows)(nil)
 )
@@ -73,7 +75,12 @@ func (r *imageRows) White() float64        { return 1 }
 func (r *imageRows) Classes() []string     { return r.names }
 func (r *imageRows) Notices() []string     { return r.notices }
 func (r *imageRows) Parts() []dataset.Part { return r.digest }
-func (r *imageRows) Close() error          { return r.close() }
+func (r *imageRows) Random() bool          { return true }
+
+func (r *imageRows) Close() error {
+	r.ahead.drop()
+	return r.close()
+}
 
 // Skip implements dataset.Skipper.
 func (r *imageRows) Skip(n int) (int, error) {
@@ -178,6 +185,11 @@ func (r *imageRows) Next(dst []float32) error {
 	if err != nil {
 		return err
 	}
+	return r.copy(dst, m)
+}
+
+// copy gives dst the pixels of the row that was read last.
+func (r *imageRows) copy(dst []float32, m *picture.Image) error {
 	if err := r.fits(m.H, m.W, m.C); err != nil {
 		return r.bad(err)
 	}
@@ -208,39 +220,106 @@ func (r *imageRows) fits(h, w, c int) error {
 	return nil
 }
 
-// decode decodes the next file. What its header says goes to fits first, if there is
-// one: pixels that are not wanted take no memory.
+// decode decodes the next file, and begins with those after it. What its header
+// says goes to fits first, if there is one: pixels that are not wanted take no memory.
 func (r *imageRows) decode(fits func(h, w, c int) error) (*picture.Image, error) {
 	if r.at == len(r.files) {
 		return nil, io.EOF
 	}
-	r.at++
-	b, err := r.read(r.files[r.at-1], picture.MaxBytes+1) // one more: Decode refuses it
-	if err != nil {
-		return nil, r.bad(err)
+	i := r.at
+	if r.at++; !r.single {
+		r.window = r.window[:0]
+		for k := i; k < len(r.files) && len(r.window) <= runtime.GOMAXPROCS(0); k++ {
+			r.window = append(r.window, k)
+		}
+		r.begin(r.window)
 	}
-	sum := sha256.Sum256(b)
-	r.digest = append(r.digest, dataset.Part{Digest: hex.EncodeToString(sum[:]), Rows: 1})
+	m, digest, err := r.file(i, fits)
+	if digest != "" {
+		r.digest = append(r.digest, dataset.Part{Digest: digest, Rows: 1})
+	}
+	return m, err
+}
+
+// begin begins with files that are asked for next.
+func (r *imageRows) begin(files []int) {
+	if r.ahead.load == nil {
+		r.ahead.load = r.prepare
+	}
+	r.ahead.start(files)
+}
+
+// file decodes file i, and gives the digest of what could be read.
+func (r *imageRows) file(i int, fits func(h, w, c int) error) (m *picture.Image, digest string, err error) {
+	if done := r.ahead.take(i); done.image != nil {
+		return done.image, done.digest, nil
+	}
+	b, err := r.read(r.files[i], picture.MaxBytes+1) // one more: Decode refuses it
+	if err != nil {
+		return nil, "", r.wrong(i, err)
+	}
+	digest = digestOf(b)
 	if fits != nil {
 		h, w, c, err := picture.Measure(b)
 		if err == nil {
 			err = fits(h, w, c)
 		}
 		if err != nil {
-			return nil, r.bad(err)
+			return nil, digest, r.wrong(i, err)
 		}
 	}
-	m, err := picture.Decode(b)
-	if err != nil {
-		return nil, r.bad(err)
+	if m, err = picture.Decode(b); err != nil {
+		return nil, digest, r.wrong(i, err)
 	}
-	return m, nil
+	return m, digest, nil
 }
 
-// bad is the fault of the row that was read last.
-func (r *imageRows) bad(err error) error {
-	if !r.single {
-		err = fmt.Errorf("%s: %w", dataset.Shown(r.files[r.at-1]), err)
+// Ahead implements dataset.ImageAccess.
+func (r *imageRows) Ahead(rows []int) {
+	r.ahead.drop() // of another plan
+	r.plan = append(r.plan[:0], rows...)
+	r.begin(r.plan)
+}
+
+// At implements dataset.RandomAccess.
+func (r *imageRows) At(dst []float32, i int) error {
+	m, err := r.again(i, r.fits)
+	if err != nil {
+		return err
 	}
-	return &dataset.RowError{Source: r.name, Row: r.at - 1, Err: err}
+	return r.copy(dst, m)
+}
+
+// ImageAt implements dataset.ImageAccess.
+func (r *imageRows) ImageAt(i int) (data []float32, shape [3]int, err error) {
+	m, err := r.again(i, nil)
+	if err != nil {
+		return nil, shape, err
+	}
+	return m.Pix, [3]int{m.H, m.W, m.C}, nil
+}
+
+// again decodes a file that was read before, and holds it to what it was.
+func (r *imageRows) again(i int, fits func(h, w, c int) error) (*picture.Image, error) {
+	r.at = i + 1 // for errors and labels
+	m, digest, err := r.file(i, fits)
+	if len(r.plan) > 0 && r.plan[0] == i {
+		r.plan = r.plan[1:]
+		r.begin(r.plan)
+	}
+	if err == nil && i < len(r.digest) && digest != r.digest[i].Digest {
+		err = r.wrong(i, errors.New("the file has changed since it was first read"))
+	}
+	return m, err
+}
+
+// bad is a fault of the row that was read last.
+func (r *imageRows) bad(err error) error { return r.wrong(r.at-1, err) }
+
+// wrong is a fault of a row.
+func (r *imageRows) wrong(i int, err error) error {
+	if !r.single {
+		err = fmt.Errorf("%s: %w", dataset.Shown(r.files[i]), err)
+	}
+	return &dataset.RowError{Source: r.name, Row: i, Err: err}
 }

@@ -108,8 +108,8 @@ type ReadOptions struct {
 // Reader reads the examples of one source in order. It is owned by one
 // goroutine; two readers of one file are independent. It declares what
 // more it knows by [RowLabels], [ArrayLabels], [Featured], [Headed],
-// [Noticed], [Bounded], [RandomAccess], [Tabled], [Traced], [Imaged] and
-// [Varied].
+// [Noticed], [Bounded], [RandomAccess], [Tabled], [Traced], [Imaged],
+// [Varied] and [ImageAccess].
 type Reader interface {
 	// Example is the shape of one row as stored, images as NHWC. It does not
 	// change. Its size is from 1 to MaxElements.

@@ -89,7 +89,7 @@ type Source struct {
 	SplitSeed uint64   `yaml:"split_seed" doc:"seed of the partition's permutation"`
 	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of those that split selects"`
 	Limit     int      `yaml:"limit" check:">= 0" doc:"a class-balanced number of rows; 0: all"`
-	Stream    bool     `yaml:"stream" doc:"data.train: leave rows in the file and read each batch when it is due, for data larger than memory; the weights have the same bits. Without it, so are rows of more than 2^30 numbers. .npy and IDX are read where they are, others are copied to a temporary file; what the classifier says of each row stays in memory, 4 bytes a class"`
+	Stream    bool     `yaml:"stream" doc:"data.train: leave rows in the file and read each batch when it is due, for data larger than memory; the weights have the same bits. Without it, so are rows of more than 2^30 numbers. .npy, IDX and images are read where they are, others are copied to a temporary file; what the classifier says of each row stays in memory, 4 bytes a class"`
 	Layout    string   `yaml:"layout" enum:"|nhwc|nchw" doc:"layout of images in the file"`
 	Rescale   *Rescale `yaml:"rescale" doc:"x·scale + offset: short for a step of prepare, before the others"`
 	Reshape   []int    `yaml:"reshape" doc:"shape of one example"`

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"slices"
 	"sync"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -42,6 +44,7 @@ type storedFile struct {
 		At(dst []float32, i int) error
 	}
 	image  func(i int) ([]float32, [3]int, error) // of a Varied reader; nil: of none
+	ahead  func(rows []int)                       // of an ImageAccess; nil: of none
 	closer io.Closer
 
 	progress func(done, total int) error // of a pass; nil: none
@@ -86,10 +89,20 @@ func (s *Stored) Example() tensor.Shape { return s.rows.Example() }
 func (s *Stored) Gather(dst *tensor.Tensor, rows []int) error {
 	s.file.mu.Lock()
 	defer s.file.mu.Unlock()
-	for i, r := range rows {
-		if s.index != nil {
-			r = s.index[r]
+	if s.file.closer == nil {
+		return fmt.Errorf("%s: %w", s.file.name, os.ErrClosed)
+	}
+	if s.index != nil {
+		own := make([]int, len(rows))
+		for i, r := range rows {
+			own[i] = s.index[r]
 		}
+		rows = own
+	}
+	if s.file.ahead != nil {
+		s.file.ahead(rows)
+	}
+	for i, r := range rows {
 		s.file.at = r
 		err := s.rows.Next(dst.Row(i))
 		var bad *RowError
@@ -251,10 +264,16 @@ func (o *opened) stored(f *storedFile, opts OpenOptions) (*Data, error) {
 // it, with its shape if it need not be Example's; done is called after the last.
 func (o *opened) keep(f *storedFile, opts OpenOptions) (take func(row []float32, shape [3]int) error, done func() error, err error) {
 	_, varied := o.Reader.(Varied)
-	if r, ok := o.Reader.(RandomAccess); ok && r.Random() && !varied {
-		f.random = r
-		c := check{r: r, f: f}
-		return c.take, c.done, nil
+	if r, ok := o.Reader.(RandomAccess); ok && r.Random() {
+		images, ok := r.(ImageAccess)
+		if ok {
+			f.image, f.ahead = images.ImageAt, images.Ahead
+		}
+		if ok || !varied {
+			f.random = r
+			c := check{r: r, f: f}
+			return c.take, c.done, nil
+		}
 	}
 	s, err := newSpool(opts.Temp, f.name)
 	if err != nil {
@@ -286,30 +305,41 @@ func (o *opened) keep(f *storedFile, opts OpenOptions) (take func(row []float32,
 // of the second half: a format that changes the numbers of another reader, and
 // forgets one of the two ways, would train on other rows than it showed.
 type check struct {
-	r   RandomAccess
-	f   *storedFile
-	n   int
-	at  int
-	row []float32
+	r     RandomAccess
+	f     *storedFile
+	n     int
+	at    int
+	row   []float32
+	shape [3]int // of an image
 }
 
-func (c *check) take(row []float32, _ [3]int) error {
+func (c *check) take(row []float32, shape [3]int) error {
 	if c.n&(c.n-1) == 0 {
-		c.at, c.row = c.n, append(c.row[:0], row...)
+		c.at, c.row, c.shape = c.n, append(c.row[:0], row...), shape
 	}
 	c.n++
 	return nil
 }
 
 func (c *check) done() error {
-	again := make([]float32, len(c.row))
-	if err := c.r.At(again, c.at); err != nil {
+	var again []float32
+	shape := c.shape
+	var err error
+	if shape == [3]int{} {
+		again = make([]float32, len(c.row))
+		err = c.r.At(again, c.at)
+	} else {
+		again, shape, err = c.f.image(c.at)
+	}
+	if err != nil {
 		return err
 	}
-	for j, v := range c.row {
-		if math.Float32bits(v) != math.Float32bits(again[j]) {
-			return fmt.Errorf("%s: row %d is another when it is read again: the file has changed, or its format's At does not give what Next does", c.f.name, c.at)
-		}
+	if shape != c.shape || !sameBits(c.row, again) {
+		return fmt.Errorf("%s: row %d is another when it is read again: the file has changed, or its format's At does not give what Next does", c.f.name, c.at)
 	}
 	return nil
+}
+
+func sameBits(a, b []float32) bool {
+	return slices.EqualFunc(a, b, func(v, w float32) bool { return math.Float32bits(v) == math.Float32bits(w) })
 }

@@ -178,3 +178,16 @@ type Varied interface {
 	// valid until the next call. Errors are those of Next.
 	NextImage() (data []float32, shape [3]int, err error)
 }
+
+// ImageAccess is a Varied whose images can be read in any order once Next or
+// NextImage has given io.EOF, until it is closed: training then decodes them
+// whenever they are due.
+type ImageAccess interface {
+	Varied
+	RandomAccess
+	// ImageAt is image i as NextImage gave it; valid until the next call.
+	ImageAt(i int) (data []float32, shape [3]int, err error)
+	// Ahead tells which images are asked for next, in order, so that they can be
+	// decoded meanwhile. Others may be asked for nevertheless.
+	Ahead(rows []int)
+}
