@@ -46,6 +46,7 @@ func (s *Spec) checkData(d *spec.Document, c Components, found spec.Errors, lint
 			}
 		}
 	}
+	errs = append(errs, roomFaults(d, of, in)...)
 	if !found.Touch("classifier", "threshold", "detector") {
 		errs = append(errs, s.rowFaults(d, of)...)
 	}
@@ -122,6 +123,22 @@ func (s *Spec) rowFaults(d *spec.Document, of map[dataset.Role]known) spec.Error
 	if rows, ok := of[dataset.RoleCalibration]; ok && s.Threshold != nil && rows.rows >= 0 {
 		if err := s.Threshold.Check(s.Detector.CalibrationScores(rows.rows)); err != nil {
 			errs = append(errs, d.Errorf("threshold", "%v", err))
+		}
+	}
+	return errs
+}
+
+// roomFaults are the roles whose rows of a shape, nil: not known, are too many for
+// memory. Those of data.train stay in their file then.
+func roomFaults(d *spec.Document, of map[dataset.Role]known, in tensor.Shape) spec.Errors {
+	var errs spec.Errors
+	for _, role := range dataset.Roles {
+		rows := of[role].rows
+		if role == dataset.RoleTrain || in == nil {
+			continue
+		}
+		if most := dataset.MaxElements / max(1, in.Size()); rows > most {
+			errs = append(errs, d.Errorf("data."+string(role), "%d rows of %v are %v, and are needed in memory: limit or range of at most %d bounds them", rows, in, dataset.ErrTooLarge, most))
 		}
 	}
 	return errs

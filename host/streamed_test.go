@@ -372,4 +372,19 @@ func TestTooLargeForMemory(t *testing.T) {
 	if est := e.Estimate(nil); !est.Streamed || est.Steps == 0 {
 		t.Errorf("the estimate is %+v, want streamed rows", est)
 	}
+	path := c.write(t, dir, false, []byte("{hidden: [5]}"))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for keys, want := range map[string]string{"": "1048576 rows of 1025 are more than 1073741824 numbers, and are needed in memory: limit or range of at most 1047552 bounds them", ", limit: 100": ""} {
+		more := strings.Replace(string(text), "classifier:", "  calibration: {file: x.npy, labels: y.npy"+keys+"}\n  allow_overlap: true\nclassifier:", 1)
+		if err := os.WriteFile(path, []byte(more), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := host.Load(path, nil, builtin.Components(), host.Options{})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), "data.calibration: "+want)) {
+			t.Errorf("calibration%s: %v, want %q", keys, err, want)
+		}
+	}
 }

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -117,9 +117,11 @@ func (f *imageFolder) below(dir string) ([]string, error) {
 
 // entries are the images and the folders right in one, by their paths, in order.
 func (f *imageFolder) entries(dir string) (images, folders []string, err error) {
-	list, err := fs.ReadDir(f.root.FS(), dir) // sorted by name
+	// Sorted by name. Within root it would ask for each file's state; a link is no
+	// folder here, and what is listed is opened within root.
+	list, err := os.ReadDir(filepath.Join(f.name, filepath.FromSlash(dir)))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", f.name, err)
+		return nil, nil, err
 	}
 	for _, e := range list {
 		at := path.Join(dir, e.Name())

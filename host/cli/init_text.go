@@ -142,6 +142,7 @@ func (d *draft) dataText(line func(string, ...any)) {
 	whole = append(whole, d.keys...)
 	given := map[dataset.Role]string{dataset.RoleCalibration: d.calibration, dataset.RoleTest: d.test}
 	split := (d.calibration == "" || d.test == "") && d.ranged == 0
+	bound := 0
 	for _, role := range []dataset.Role{dataset.RoleTrain, dataset.RoleCalibration, dataset.RoleTest} {
 		keys := whole
 		switch {
@@ -159,11 +160,17 @@ func (d *draft) dataText(line func(string, ...any)) {
 			keys = append(append([]string{}, whole...), "split: train", fmt.Sprintf("range: [%d, %d]", part[0], part[1]))
 		case split:
 			keys = append(append([]string{}, whole...), "split: "+string(role))
+			if most := d.inMemory(); most > 0 && role != dataset.RoleTrain {
+				keys, bound = append(keys, fmt.Sprintf("limit: %d", most)), most
+			}
 		}
 		line("  %-12s {%s}", string(role)+":", strings.Join(keys, ", "))
 	}
 	if split {
 		line("  # split: a stratified partition, 60 %% train, 10 %% validation, 15 %% calibration, 15 %% test")
+	}
+	if bound > 0 {
+		line("  # limit: as many of each class, since these rows are kept in memory; those of train are read whenever they are due")
 	}
 	if d.src.Labels == "" || d.info != nil {
 		d.classText(line)
@@ -181,6 +188,24 @@ func (d *draft) dataText(line func(string, ...any)) {
 		}
 	}
 	line("")
+}
+
+// initNumbers is how many numbers the rows of a role may take that init keeps in
+// memory: 1 GiB.
+const initNumbers = 1 << 28
+
+// inMemory is how many rows of a role other than train are kept in memory, 0 for as
+// many as there are.
+func (d *draft) inMemory() int {
+	in := d.in
+	if in == nil {
+		in = d.example
+	}
+	most := max(1, initNumbers/max(1, in.Size()))
+	if d.rows <= 0 || d.rows*15/100 <= most {
+		return 0
+	}
+	return most
 }
 
 // classText are the classes: a comment where the labels say them, data.classes
