@@ -192,6 +192,14 @@ func channels(m color.Model) int {
 	return 3
 }
 
+// intensities are bytes divided by 255.
+var intensities = func() (out [256]float32) {
+	for i := range out {
+		out[i] = float32(i) / 255
+	}
+	return out
+}()
+
 func decodeJPEG(b []byte) (*Image, error) {
 	m, header, err := jpeg.Decode(b)
 	if err != nil {
@@ -199,6 +207,12 @@ func decodeJPEG(b []byte) (*Image, error) {
 	}
 	out := &Image{H: m.H, W: m.W, C: m.C, Pix: make([]float32, len(m.Pix))}
 	o := header.Orientation
+	if o < 2 { // upright
+		for i, v := range m.Pix {
+			out.Pix[i] = intensities[v]
+		}
+		return out, nil
+	}
 	if o > 4 {
 		out.H, out.W = m.W, m.H
 	}
@@ -214,7 +228,7 @@ func decodeJPEG(b []byte) (*Image, error) {
 			x = m.W - 1 - x
 		}
 		for k := range m.C {
-			out.Pix[i*m.C+k] = float32(m.Pix[(y*m.W+x)*m.C+k]) / 255
+			out.Pix[i*m.C+k] = intensities[m.Pix[(y*m.W+x)*m.C+k]]
 		}
 	}
 	return out, nil

@@ -124,20 +124,37 @@ func (e *extent) add(row []float32) {
 	if !e.any {
 		lo, hi, whole = float32(math.Inf(1)), float32(math.Inf(-1)), true
 	}
-	for _, v := range row { // no comparison with NaN is true
+	for i := 0; whole && i < len(row); i++ {
+		whole = row[i] != row[i] || row[i] == float32(math.Trunc(float64(row[i])))
+	}
+	lo, hi = widened(lo, hi, row)
+	if lo <= hi {
+		e.Range, e.any = Range{lo, hi, whole}, true
+	}
+}
+
+// widened is a range with numbers added. No comparison with NaN is true.
+func widened(lo, hi float32, row []float32) (least, most float32) {
+	const step = 4 // most numbers are within: none of these waits for another
+	for ; len(row) >= step; row = row[step:] {
+		a, b, c, d := row[0], row[1], row[2], row[3]
+		if a < lo || b < lo || c < lo || d < lo || a > hi || b > hi || c > hi || d > hi {
+			lo, hi = widenedBy(lo, hi, row[:step])
+		}
+	}
+	return widenedBy(lo, hi, row)
+}
+
+func widenedBy(lo, hi float32, row []float32) (least, most float32) {
+	for _, v := range row {
 		if v < lo {
 			lo = v
 		}
 		if v > hi {
 			hi = v
 		}
-		if whole && v != float32(math.Trunc(float64(v))) {
-			whole = v != v
-		}
 	}
-	if lo <= hi {
-		e.Range, e.any = Range{lo, hi, whole}, true
-	}
+	return lo, hi
 }
 
 // addAll adds all rows.
