@@ -75,6 +75,11 @@ func (s *Spec) extend(d *spec.Document, found spec.Errors, c Components) (spec.E
 	if d.Given("threshold.percentile") || d.Given("threshold.value") {
 		out.Without = append(out.Without, "threshold")
 	}
+	for _, own := range []string{"encoder", "decoder", "weights", "from"} {
+		if d.Given("vae." + own) {
+			out.Without = append(out.Without, "vae.layers")
+		}
+	}
 	if (d.Given("vae.weights") || d.Given("vae.from")) && !d.Given("train") {
 		out.Without = append(out.Without, "train")
 	}

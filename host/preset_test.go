@@ -157,6 +157,9 @@ func TestPresetSections(t *testing.T) {
 		"another loss":       {table, "train: {loss: {elbo: {}}}", nil, []string{"elbo"}, []string{"adversarial"}},
 		"a key of correct":   {table, "detector: {correct: {loss: 0.01}}", nil, []string{"loss: 0.01", "class_loss: 0.1"}, []string{"loss: 0.005"}},
 		"nothing of correct": {table, "detector: {correct: null}", nil, []string{"score: margin"}, []string{"class_loss"}},
+		"units of the rows":  {table, "", []string{"vae.normalize=standard"}, []string{"normalize: standard", "encoder:", "decoder:"}, []string{"layers"}},
+		"a wider code":       {table, "vae: {latent_dim: 3}", nil, []string{"latent_dim: 3", "encoder:", "decoder:"}, []string{"layers"}},
+		"own layers":         {table, "vae: {latent_dim: 3, decoder: [{dense: {units: 4}}]}", nil, []string{"latent_dim: 3", "units: 4"}, []string{"layers", "encoder:"}},
 		"a rate by class":    {images, "", []string{"threshold.by=predicted_class"}, []string{"fpr: 0.05", "by: predicted_class"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

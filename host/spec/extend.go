@@ -16,7 +16,7 @@ type Extension struct {
 	// instance, and so is a component that the file names otherwise: of one that it names
 	// as well, options that it lacks are added.
 	YAML string
-	// Without are sections of YAML that are left out.
+	// Without are dotted paths of YAML that are left out.
 	Without []string
 }
 
