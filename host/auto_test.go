@@ -83,7 +83,7 @@ func TestAuto(t *testing.T) {
 			text := strings.NewReplacer("DATA", c.data, "METHOD", c.method).Replace(autoSpec)
 			s := loadAuto(t, dir, "auto.yaml", text)
 			end := decodes(t, s.Spec.VAE)
-			if s.Spec.VAE.Auto || !end.Equal(c.in) {
+			if s.Spec.VAE.Auto() || !end.Equal(c.in) {
 				t.Errorf("the decoder ends in %v, the rows are %v", end, c.in)
 			}
 			resolved := string(s.Spec.Resolved())
@@ -131,7 +131,7 @@ func TestAutoUnresolved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resolved := string(s.Resolved()); !s.VAE.Auto || !strings.Contains(resolved, "\nvae: auto\n") {
+	if resolved := string(s.Resolved()); !s.VAE.Auto() || !strings.Contains(resolved, "\nvae: auto\n") {
 		t.Errorf("resolved\n%s", resolved)
 	}
 	_, err = host.ParseSpec("auto.yaml", []byte(strings.Replace(text, "vae: auto", "vae: atuo", 1)), builtin.Components())

@@ -41,7 +41,7 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 		return nil, s.Errorf("detector.method", "%s: bench measures an auto-encoder", s.Detector.Method.Name)
 	}
 	in, classes := s.inputShape(s.Document, e.c)
-	if in == nil && s.VAE.Auto {
+	if in == nil && s.VAE.Auto() {
 		return nil, s.Errorf("vae", "auto: the shape of the data is not known")
 	}
 	if in == nil {

@@ -165,7 +165,7 @@ func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
 	if _, coded := m.(detect.Coded); coded && s.VAE == nil && s.Train != nil && !d.Given("vae") && !d.Given("preset") {
 		errs = append(errs, d.Errorf("train", "there is no vae to train; add the section vae"))
 	}
-	if c, coded := m.(detect.Coded); coded && c.Coding() == vae.Sampled && s.VAE != nil && !s.VAE.Auto && s.VAE.From == "" && s.VAE.LatentDim == 0 && !found.Below("vae.latent_dim") && !found.At("vae") {
+	if c, coded := m.(detect.Coded); coded && c.Coding() == vae.Sampled && s.VAE != nil && !s.VAE.Auto() && s.VAE.From == "" && s.VAE.LatentDim == 0 && !found.Below("vae.latent_dim") && !found.At("vae") {
 		if d.Given("vae.latent_dim") {
 			errs = append(errs, d.Errorf("vae.latent_dim", "must be >= 1 and <= 1048576, got 0"))
 		} else {
@@ -254,14 +254,14 @@ func (s *Spec) checkPreprocess(d *spec.Document, c Components) spec.Errors {
 // shape of the data and says where it does not fit.
 func (s *Spec) checkShapes(d *spec.Document, c Components) spec.Errors {
 	_, coded := s.Detector.Chosen().(detect.Coded)
-	if s.Detector.Chosen() == nil || coded && (s.VAE == nil || len(s.VAE.Decoder) == 0 && !s.VAE.Auto) {
+	if s.Detector.Chosen() == nil || coded && (s.VAE == nil || len(s.VAE.Decoder) == 0 && !s.VAE.Auto()) {
 		return nil
 	}
 	in, classes := s.inputShape(d, c)
 	if in == nil {
 		return nil // the data is not at hand: train finds out
 	}
-	if coded && s.VAE.Auto {
+	if coded && s.VAE.Auto() {
 		v, err := s.auto(d, in, c)
 		if err != nil {
 			return spec.Errors{d.Errorf("vae", "%v", err)}

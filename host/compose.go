@@ -82,7 +82,7 @@ func Compose(p Parts, c Components, o Options) (*Experiment, error) {
 	}
 	if p.VAE != nil {
 		defaults := *s.VAE
-		defaults.Auto = false
+		defaults.Layers = ""
 		filled := withDefaults(*p.VAE, defaults)
 		s.VAE = &filled
 	}

@@ -121,7 +121,7 @@ func (e *Experiment) DescribeSaved(saved *artifact.Detector) ([]nn.LayerInfo, er
 // describe lists layers for examples of a shape; nil and 0 if it is not known.
 func (s *Spec) describe(in tensor.Shape, classes int) ([]nn.LayerInfo, error) {
 	_, coded := s.Detector.Chosen().(detect.Coded)
-	if in == nil && coded && s.VAE != nil && !s.VAE.Auto {
+	if in == nil && coded && s.VAE != nil && !s.VAE.Auto() {
 		var err error
 		if in, err = s.decoderShape(); err != nil {
 			return nil, err

@@ -13,7 +13,8 @@ type Preset interface {
 	// one beside the preset is at fault.
 	Method() string
 	// Recipe are the sections of a spec, as YAML, for rows of a kind. It must have
-	// detector.data_type, and a threshold by fpr. Keys that a spec has itself win; a section threshold without
+	// detector.data_type, and a threshold by fpr. Keys that a spec has itself win, those of
+	// sections within sections too (see [spec.Extension]); a threshold by another rule than
 	// fpr is taken as it is, and so are weights of vae without a section train.
 	Recipe(r PresetRows) string
 }
@@ -71,8 +72,13 @@ func (s *Spec) extend(d *spec.Document, found spec.Errors, c Components) (spec.E
 		return spec.Extension{}, faults
 	}
 	out := spec.Extension{At: at, YAML: p.Recipe(r)}
-	if d.Given("threshold") && !d.Given("threshold.fpr") {
+	if d.Given("threshold.percentile") || d.Given("threshold.value") {
 		out.Without = append(out.Without, "threshold")
+	}
+	for _, own := range []string{"encoder", "decoder", "weights", "from"} {
+		if d.Given("vae." + own) {
+			out.Without = append(out.Without, "vae.layers")
+		}
 	}
 	if (d.Given("vae.weights") || d.Given("vae.from")) && !d.Given("train") {
 		out.Without = append(out.Without, "train")

@@ -127,10 +127,81 @@ func TestPresetOverride(t *testing.T) {
 	if e := load("preset=fast"); e.Spec.Expanded != "fast" || e.Spec.Train.Harden != nil {
 		t.Errorf("expanded %q, hardened %v", e.Spec.Expanded, e.Spec.Train.Harden)
 	}
-	if e := load("train.harden.eps=0.3"); e.Spec.Train.Harden.Eps != 0.3 || e.Spec.Train.Harden.EpsUnit != "" {
-		t.Errorf("hardened by %+v", e.Spec.Train.Harden)
-	}
 	if e := load(`preset=""`); e.Spec.Expanded != "" || e.Spec.Train != nil || e.Spec.Threshold != nil {
 		t.Errorf("without a preset: %s", e.Spec.Resolved())
+	}
+}
+
+// TestPresetSections: a key of a nested section, written or set, is laid over the
+// preset's section; what stands for another component, or for none, is not.
+func TestPresetSections(t *testing.T) {
+	const table, images = "dataset: iris, split: train", "dataset: fashion-mnist-3k, split: train"
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		data, more string
+		set        []string
+		has, lacks []string // parts of the resolved spec
+	}{
+		"as it is":           {table, "", nil, []string{"harden:", "eps: 0.5", "eps_unit: std", "norm: l2", "learning_rate: 0.001", "w_recon: 0.1", "loss: 0.005", "class_loss: 0.1"}, []string{"rows: 0, steps: 0"}},
+		"two deep":           {table, "", []string{"train.harden.robust.steps=0"}, []string{"eps: 0.5", "eps_unit: std", "norm: l2", "robust: {rows: 0, steps: 0}"}, nil},
+		"two deep, written":  {table, "train: {harden: {robust: {steps: 0}}}", nil, []string{"eps: 0.5", "eps_unit: std", "norm: l2", "robust: {rows: 0, steps: 0}"}, nil},
+		"a radius":           {table, "", []string{"train.harden.eps=0.3"}, []string{"eps: 0.3", "eps_unit: std", "norm: l2"}, []string{"eps: 0.5"}},
+		"a section of none":  {table, "train: {harden: {}}", nil, []string{"eps: 0.5", "eps_unit: std", "norm: l2"}, nil},
+		"no section":         {table, "", []string{"train.harden=null"}, []string{"w_recon: 0.1"}, []string{"harden"}},
+		"a list":             {table, "", []string{"train.harden.also=[]"}, []string{"eps: 0.5", "eps_unit: std"}, []string{"norm: l2"}},
+		"no list":            {table, "", []string{"train.harden.also=null"}, []string{"eps: 0.5"}, []string{"norm: l2"}},
+		"an optimizer's key": {table, "", []string{"train.optimizer.adam.beta_1=0.8"}, []string{"beta_1: 0.8", "learning_rate: 0.001"}, nil},
+		"another optimizer":  {images, "", []string{"train.optimizer={sgd: {momentum: 0.5}}"}, []string{"sgd:", "momentum: 0.5"}, []string{"adam", "learning_rate: 0.002"}},
+		"the same by name":   {images, "train: {optimizer: adam}", nil, []string{"adam"}, []string{"learning_rate: 0.002"}},
+		"a loss's key":       {table, "", []string{"train.loss.adversarial.w_model=2"}, []string{"w_model: 2", "w_recon: 0.1"}, nil},
+		"another loss":       {table, "train: {loss: {elbo: {}}}", nil, []string{"elbo"}, []string{"adversarial"}},
+		"a key of correct":   {table, "detector: {correct: {loss: 0.01}}", nil, []string{"loss: 0.01", "class_loss: 0.1"}, []string{"loss: 0.005"}},
+		"nothing of correct": {table, "detector: {correct: null}", nil, []string{"score: margin"}, []string{"class_loss"}},
+		"units of the rows":  {table, "", []string{"vae.normalize=standard"}, []string{"normalize: standard", "encoder:", "decoder:"}, []string{"layers"}},
+		"a wider code":       {table, "vae: {latent_dim: 3}", nil, []string{"latent_dim: 3", "encoder:", "decoder:"}, []string{"layers"}},
+		"own layers":         {table, "vae: {latent_dim: 3, decoder: [{dense: {units: 4}}]}", nil, []string{"latent_dim: 3", "units: 4"}, []string{"layers", "encoder:"}},
+		"a rate by class":    {images, "", []string{"threshold.by=predicted_class"}, []string{"fpr: 0.05", "by: predicted_class"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".yaml")
+			if err := os.WriteFile(file, []byte(presetText("recommended", c.data, c.more)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			e, err := host.Load(file, c.set, builtin.Components(), host.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			resolved := string(e.Spec.Resolved())
+			for _, part := range c.has {
+				if !strings.Contains(resolved, part) {
+					t.Errorf("resolved without %q:\n%s", part, resolved)
+				}
+			}
+			for _, part := range c.lacks {
+				if strings.Contains(resolved, part) {
+					t.Errorf("resolved with %q:\n%s", part, resolved)
+				}
+			}
+		})
+	}
+}
+
+// TestPresetSectionFaults: a fault of a partial section is its own, not that of keys
+// which the preset has.
+func TestPresetSectionFaults(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.yaml")
+	if err := os.WriteFile(file, []byte(presetText("recommended", "dataset: iris, split: train", "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for set, want := range map[string]string{
+		"train.harden.epz=1":                  `unknown key "epz"; did you mean "eps"?`,
+		"train.harden.eps=-1":                 "train.harden.eps: must be > 0, got -1",
+		"train.optimizer={adamm: {beta1: 1}}": `unknown optimizer "adamm"; did you mean "adam"?`,
+		"train.optimizer={sgd: {}, rms: {}}":  "want one optimizer, got the keys sgd, rms",
+	} {
+		_, err := host.Load(file, []string{set}, builtin.Components(), host.Options{})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want only %s", set, err, want)
+		}
 	}
 }

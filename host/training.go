@@ -76,7 +76,7 @@ func (e *Experiment) settled() (*Experiment, start, error) {
 	switch {
 	case v == nil || !coded: // a section that the method has no use for
 		return e, start{}, nil
-	case v.Auto: // the header did not tell the shape
+	case v.Auto(): // the header did not tell the shape
 		rows, err := e.trainRows()
 		if err != nil {
 			return nil, start{}, err

@@ -31,7 +31,7 @@ func (AE) Title() string { return "AdversarialAE" }
 
 // needsEncoder is the fault of a code that nothing gives.
 func needsEncoder(code *vae.Section) (faults registry.FieldErrors) {
-	if code != nil && code.From == "" && !code.Auto && code.Encoder == nil {
+	if code != nil && code.From == "" && !code.Auto() && code.Encoder == nil {
 		faults.Add("vae", `missing key "encoder": without heads its last layer is the code`)
 	}
 	return faults

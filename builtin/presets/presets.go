@@ -93,7 +93,7 @@ func (Fast) Recipe(r host.PresetRows) string {
 // Recipe implements host.Preset.
 func (Reference) Recipe(r host.PresetRows) string {
 	return fmt.Sprintf(`compat: alibi_detect_0_2_0
-vae: auto
+vae: {layers: auto}
 detector: {method: %s, samples: 10, score: kl, data_type: %s}
 train:
   loss: {adversarial: {w_model: 1, w_recon: 0}}
@@ -131,7 +131,7 @@ func recipe(r host.PresetRows, learning, recon float64, harden string) string {
 	if !r.Image {
 		correct = ", correct: {loss: 0.005, class_loss: 0.1}"
 	}
-	fmt.Fprintf(&b, "vae: auto\ndetector: {method: %s, samples: 10, score: %s, data_type: %s%s}\n", method, score, kind(r), correct)
+	fmt.Fprintf(&b, "vae: {layers: auto}\ndetector: {method: %s, samples: 10, score: %s, data_type: %s%s}\n", method, score, kind(r), correct)
 	fmt.Fprintf(&b, "train:\n  loss: %s\n  optimizer: {adam: {learning_rate: %g}}\n", loss, learning)
 	if harden != "" {
 		fmt.Fprintf(&b, "  harden: %s\n", harden)

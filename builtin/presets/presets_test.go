@@ -48,7 +48,7 @@ func TestRecommended(t *testing.T) {
 // TestExplained: the documentation of each preset has its keys for images and tables.
 func TestExplained(t *testing.T) {
 	for _, e := range presets.Table().Entries() {
-		for _, part := range []string{"data_type: image", "data_type: tabular", "threshold: {fpr: 0.05}", "grey images of 28×28", "vae: auto"} {
+		for _, part := range []string{"data_type: image", "data_type: tabular", "threshold: {fpr: 0.05}", "grey images of 28×28", "vae: {layers: auto}"} {
 			if !strings.Contains(e.Doc, part) {
 				t.Errorf("%s: documented without %q", e.Name, part)
 			}

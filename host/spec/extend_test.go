@@ -89,3 +89,45 @@ func TestExtendFaults(t *testing.T) {
 	}()
 	_, _ = extended("[1]", nil, nil)
 }
+
+// TestExtendNested: what is nested is laid over key by key; components are, where both
+// name the same one.
+func TestExtendNested(t *testing.T) {
+	const yaml = "{train: {optimizer: {adam: {learning_rate: 0.5}}, harden: {eps: 0.5, weight: 0.25, also: [{eps: 2}]}}, vae: {encoder: [{dense: {units: 9}}]}, data: {train: {rescale: {scale: 2, offset: 3}}}}"
+	for name, c := range map[string]struct {
+		set       []string
+		has, lack []string // of what is written
+	}{
+		"two deep":    {[]string{"data.train.rescale.scale=4"}, []string{"scale: 4", "offset: 3", "units: 2"}, []string{"units: 9"}},
+		"none":        {[]string{"data.train.rescale=null"}, nil, []string{"offset"}},
+		"a pointer":   {[]string{"train.harden.steps=5"}, []string{"eps: 0.5", "weight: 0.25", "steps: 5", "eps: 2}"}, nil},
+		"a list":      {[]string{"train.harden.also=[{eps: 7}]"}, []string{"eps: 0.5", "eps: 7"}, []string{"eps: 2}"}},
+		"an option":   {[]string{"train.optimizer={adam: {}}"}, []string{"learning_rate: 0.5"}, nil},
+		"a bare name": {[]string{"train.optimizer=adam"}, nil, []string{"learning_rate: 0.5"}},
+	} {
+		s, err := extended(yaml, []string{"threshold"}, append(c.set, "data.train.dataset=iris"))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		written := string(s.resolved())
+		for _, part := range c.has {
+			if !strings.Contains(written, part) {
+				t.Errorf("%s: written without %q:\n%s", name, part, written)
+			}
+		}
+		for _, part := range c.lack {
+			if strings.Contains(written, part) {
+				t.Errorf("%s: written with %q:\n%s", name, part, written)
+			}
+		}
+	}
+	for set, want := range map[string]string{
+		"train.optimizer={admm: {}}":              `--set train.optimizer: train.optimizer: unknown optimizer "admm"`,
+		"train.optimizer={adam: {}, rmsprop: {}}": "--set train.optimizer: train.optimizer: want one optimizer, got the keys adam, rmsprop",
+	} {
+		if _, err := extended(yaml, nil, []string{set}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", set, err, want)
+		}
+	}
+}

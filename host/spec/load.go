@@ -105,7 +105,7 @@ func Parse(name string, data []byte, dst any, o Options) (*Document, error) {
 	if root.shape == mapping && o.Extend != nil {
 		more, faults := o.Extend(doc, d.errs)
 		if more.YAML != "" {
-			root.extend(name, more, doc)
+			root.extend(name, more, doc, v.Elem().Type())
 			doc = newDocument(name, root, o.Tables)
 			d = &decoder{file: name, tables: o.Tables, names: doc.names, foreign: o.Foreign, errs: errs}
 			v.Elem().SetZero()

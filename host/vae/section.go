@@ -1,6 +1,7 @@
 package vae
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -18,10 +19,7 @@ type Section struct {
 	Decoder   []nn.Maker `yaml:"decoder" kind:"layer" doc:"layers from the code to the input's shape"`
 	Weights   string     `yaml:"weights" format:"path" doc:"a safetensors file for these layers"`
 	From      string     `yaml:"from" format:"path" doc:"a detector whose layers and weights are taken"`
-
-	// Auto stands for vae: auto: the code and the layers are chosen for the shape of
-	// the rows, once it is known.
-	Auto bool `yaml:"-"`
+	Layers    string     `yaml:"layers" enum:"|auto" doc:"auto: encoder, decoder and, where it is absent, latent_dim are chosen for the shape of the rows; vae: auto is short for this alone"`
 }
 
 const auto = "auto"
@@ -30,19 +28,25 @@ const auto = "auto"
 func (*Section) Words() []string { return []string{auto} }
 
 // SetWord implements registry.Worded.
-func (s *Section) SetWord(string) { s.Auto = true }
+func (s *Section) SetWord(string) { s.Layers = auto }
+
+// Auto reports whether the layers are chosen for the shape of the rows, once it is
+// known.
+func (s *Section) Auto() bool { return s.Layers == auto }
 
 // Word implements registry.Worded.
 func (s *Section) Word() string {
-	if s.Auto {
+	plain := (s.Normalize.Mode == "" || s.Normalize.Mode == "none") && (s.LogVar == "" || s.LogVar == Linear)
+	if s.Auto() && s.LatentDim == 0 && plain {
 		return auto
 	}
 	return ""
 }
 
-// With is the section with the code and the layers of another, in place of auto.
+// With is the section with the layers of another, in place of auto, and with its code
+// where s has none.
 func (s Section) With(chosen Section) *Section {
-	s.Auto, s.LatentDim, s.Encoder, s.Decoder = false, chosen.LatentDim, chosen.Encoder, chosen.Decoder
+	s.Layers, s.LatentDim, s.Encoder, s.Decoder = "", cmp.Or(s.LatentDim, chosen.LatentDim), chosen.Encoder, chosen.Decoder
 	return &s
 }
 
@@ -56,6 +60,20 @@ func (s *Section) Validate() error {
 		}{{"latent_dim", s.LatentDim != 0}, {"encoder", s.Encoder != nil}, {"decoder", s.Decoder != nil}, {"weights", s.Weights != ""}} {
 			if k.given {
 				faults.Add(k.key, "comes with vae.from; drop one of them")
+			}
+		}
+		if s.Auto() {
+			faults.Add("layers", "come with vae.from; drop one of them")
+		}
+		return faults.Err()
+	}
+	if s.Auto() {
+		for _, k := range []struct {
+			key   string
+			given bool
+		}{{"encoder", s.Encoder != nil}, {"decoder", s.Decoder != nil}, {"weights", s.Weights != ""}} {
+			if k.given {
+				faults.Add(k.key, "vae.layers chooses the layers; drop one of them")
 			}
 		}
 		return faults.Err()

@@ -1,4 +1,4 @@
-"""The recommended guard: hardened, two scores fused, a threshold with a promised false-alarm rate."""
+"""The recommended guard: hardened, a threshold with a promised false-alarm rate, whatever the rows are."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from .detect.base import AdversarialDetector, Parts, Prediction
 from .detect.nets import Shape
 
 _HELD = 0.1  # of the rows, for the threshold
-_EPS = 0.16  # of the range of an image's numbers, for the hardening
+_RECOMMENDED, _FAST = "recommended", "fast"
 
 
 class Guard(AdversarialDetector):
-    """A guard around a classifier, with what vaeguard's own measurements recommend, where AdversarialVAE has alibi-detect's defaults.
+    """A guard around a classifier by the recipe that vaeguard's own measurements recommend (`vaeguard explain recommended`), where
+    AdversarialVAE has alibi-detect's defaults.
 
     guard = vaeguard.Guard(model)
     guard.fit(X_train)
@@ -29,8 +30,10 @@ class Guard(AdversarialDetector):
     model: see vaeguard.detect.
     encoder_net, decoder_net, latent_dim: as AdversarialVAE's; None: an auto-encoder that fits the shape of the rows.
     fpr: the false-alarm rate that the threshold promises for clean rows drawn like those of fit.
-    eps: radius of the attacks that the auto-encoder is trained to withstand, in the units of X, in the largest norm; None:
-      0.16 of the range of an image's numbers, and no hardening of tables; 0: none.
+    eps: radius of the attacks that the auto-encoder is trained to withstand, in the units of X, in the largest norm; None: the
+      recipe's balls; 0: none, as of preset fast.
+    samples: draws of the code's noise for each row; None: the recipe's.
+    preset: recommended, fast (without hardening, in about a third of the time) or another of `vaeguard list preset`.
     """
 
     def __init__(
@@ -41,13 +44,15 @@ class Guard(AdversarialDetector):
         latent_dim: Optional[int] = None,
         fpr: float = 0.05,
         eps: Optional[float] = None,
-        samples: int = 10,
+        samples: Optional[int] = None,
         data_type: Optional[str] = None,
         seed: int = 0,
         binary: Optional[str] = None,
         threads: int = 0,
+        preset: str = _RECOMMENDED,
     ) -> None:
         self.fpr, self.eps, self.samples = fpr, eps, samples
+        self.preset = _FAST if eps == 0 and preset == _RECOMMENDED else preset
         self._nets: Optional[AdversarialVAE] = None
         if encoder_net is not None or decoder_net is not None or latent_dim is not None:
             self._nets = AdversarialVAE(0.0, None, model, encoder_net, decoder_net, latent_dim, seed=seed)
@@ -56,9 +61,10 @@ class Guard(AdversarialDetector):
         self._rule: Dict[str, Any] = {"fpr": fpr}
 
     def _parts(self, example: Shape) -> Parts:
-        found: Dict[str, Any] = {"method": "vae", "samples": self.samples, "score": ["margin", "reverse_kl"], "fusion": "cauchy"}
+        found: Dict[str, Any] = {} if self.samples is None else {"samples": self.samples}
         if self._nets is None:
-            return Parts("auto", found, None)
+            table = len(example) == 1  # in the units of its columns, which the classifier gets
+            return Parts({"layers": "auto", "normalize": "standard"} if table else "auto", found, None)
         parts = self._nets._parts(example)
         assert isinstance(parts.vae, dict)
         vae = {k: v for k, v in parts.vae.items() if k != "log_var"}
@@ -68,29 +74,27 @@ class Guard(AdversarialDetector):
         self,
         X: Any,  # noqa: N803
         calibration: Any = None,
-        epochs: int = 10,
-        batch_size: int = 64,
+        epochs: Optional[int] = None,
+        batch_size: Optional[int] = None,
         optimizer: Any = None,
         verbose: bool = True,
         **train: Any,
     ) -> None:
         """Trains on the rows X, (N, …), and sets the threshold by other clean rows.
 
-        calibration: these rows; None: a tenth of X, which is not trained on. train: further keys of a spec's section train.
+        calibration: these rows; None: a tenth of X, which is not trained on. epochs, batch_size, optimizer; None: the recipe's,
+        by the number and kind of the rows. train: further keys of a spec's section train, laid over the recipe's key by key.
         """
         rows: Floats = np.asarray(X, np.float32)
         if calibration is None:
             order = np.random.RandomState(self.seed % 2**32).permutation(len(rows))
             held = max(1, int(len(rows) * _HELD))
             rows, calibration = rows[np.sort(order[held:])], rows[np.sort(order[:held])]
-        chosen = options.optimizer(optimizer) if optimizer is not None else {"adam": {"learning_rate": 0.002}}
-        section: Dict[str, Any] = {"optimizer": chosen, "epochs": epochs, "batch_size": batch_size, **train}
-        eps = self.eps
-        if eps is None:
-            eps = _EPS * float(rows.max() - rows.min()) if rows.ndim == 4 else 0.0
-        if eps > 0 and "harden" not in train:
-            section["harden"] = {"norm": "linf", "eps": eps}
-        self._train(rows, section, verbose, calibration, threshold=self._rule)
+        own = {"optimizer": None if optimizer is None else options.optimizer(optimizer), "epochs": epochs, "batch_size": batch_size}
+        section: Dict[str, Any] = {**{k: v for k, v in own.items() if v is not None}, **train}
+        if self.eps and "harden" not in train:
+            section["harden"] = {"norm": "linf", "eps": self.eps, "eps_unit": "", "also": []}
+        self._train(rows, section, verbose, calibration, threshold=self._rule, preset=self.preset)
         assert self._path is not None
         self.threshold = detector.inspect(self._path, self.binary)["detector"]["threshold"]["value"]
 

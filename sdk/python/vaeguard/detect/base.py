@@ -119,7 +119,7 @@ class AdversarialDetector:
             np.save(os.path.join(work, CALIBRATION), _rows(calibration))
             data["calibration"] = {"file": CALIBRATION, "layout": layout}
         weights = parts.weights
-        if self._path is not None and parts.vae != "auto":  # a further fit goes on
+        if self._path is not None and _layers(parts.vae):  # a further fit goes on
             own = load_tensors(os.path.join(self._path, "weights.safetensors"))
             weights = {k: v for k, v in own.items() if k.split(".")[0] in ("encoder", "decoder", "mean", "log_var", "student")}
         vae: Any = parts.vae
@@ -269,6 +269,11 @@ class AdversarialDetector:
     def close(self) -> None:
         """Ends the processes that serve this detector; they start again when they are needed."""
         self._stop()
+
+
+def _layers(vae: Union[Dict[str, Any], str, None]) -> bool:
+    """Whether a section vae has its layers itself."""
+    return vae != "auto" and not (isinstance(vae, dict) and "layers" in vae)
 
 
 def _rows(x: Any) -> Floats:
