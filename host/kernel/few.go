@@ -215,8 +215,40 @@ func (e *Engine) stepsRoom(n int) []int {
 	return e.steps
 }
 
+// formLevel is the level whose rules decide. With bfloat16 they are those of
+// AVX512 at either level, since sums over columns differ in what is subnormal.
+func (e *Engine) formLevel() Level {
+	if e.half.on {
+		return AVX512
+	}
+	return e.level
+}
+
+// inFloat32 computes what has no instructions for bfloat16: in float32, with
+// operands that are rounded.
+func (e *Engine) inFloat32(f func()) {
+	if !e.half.on {
+		f()
+		return
+	}
+	c := &e.conv
+	for i, x := range []*[]float32{&c.x, &c.w, &c.dy} {
+		if *x != nil {
+			*x = e.rounded(i, *x)
+		}
+	}
+	was := e.half
+	e.half = half{per: 1}
+	f()
+	e.half = was
+}
+
 // fewChannels computes a result by windows or planes. The level is not Generic.
 func (e *Engine) fewChannels(how form) {
+	if e.half.on {
+		e.inFloat32(func() { e.fewChannels(how) })
+		return
+	}
 	e.fewBands()
 	if how == byPlanes {
 		e.planes()
