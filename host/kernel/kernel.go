@@ -148,5 +148,10 @@ func (e *Engine) Precision() Precision {
 	return Float32
 }
 
+// Native reports whether the machine has instructions for the precision at the
+// engine's level. Without them products of BF16 have the same bits and take longer
+// than those of Float32.
+func (e *Engine) Native() bool { return !e.half.on || e.half.pairs }
+
 // Level is the instruction set in use, never Auto.
 func (e *Engine) Level() Level { return e.level }
