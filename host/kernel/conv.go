@@ -61,7 +61,7 @@ func (e *Engine) ConvForward(y, x, w []float32, n int, g Conv, ep Epilogue) {
 	ep.check(g.F, len(y))
 	c := &e.conv
 	*c = convJob{g: g, x: x, y: y, w: w, n: n, ep: ep, filters: g.F}
-	if f := g.forwardForm(e.formLevel()); f != byColumns && e.few {
+	if f := g.forwardForm(e.formLevel(), e.half.on); f != byColumns && e.few {
 		c.few = fewJob{h: g.H, w: g.W, c: g.C, dh: g.OH, dw: g.OW, dc: g.F, sh: 1, sw: 1}
 		e.fewChannels(f)
 		*c = convJob{}
@@ -142,7 +142,7 @@ func (e *Engine) ConvKernel(dw, x, dy []float32, n int, g Conv) {
 	}
 	c := &e.conv
 	*c = convJob{g: g, x: x, dy: dy, y: dw, n: n, filters: g.F}
-	if m > 0 && g.kernelForm(e.formLevel()) == byWindows && e.few {
+	if m > 0 && g.kernelForm(e.formLevel(), e.half.on) == byWindows && e.few {
 		e.inFloat32(e.kernelWindows)
 		*c = convJob{}
 		return

@@ -18,7 +18,7 @@ func (e *Engine) ConvInput(dx, dy, w []float32, n int, g Conv, ep Epilogue) {
 	}
 	c := &e.conv
 	c.g, c.y, c.dy, c.w, c.n, c.ep, c.filters = g, dx, dy, w, n, ep, g.F
-	f := g.inputForm(e.formLevel())
+	f := g.inputForm(e.formLevel(), e.half.on)
 	if f != byColumns && e.few {
 		c.x, c.dy = dy, nil
 		c.few = fewJob{back: true, h: g.OH, w: g.OW, c: g.F, dh: g.H, dw: g.W, dc: g.C, sh: g.SH, sw: g.SW}

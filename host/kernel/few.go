@@ -30,6 +30,7 @@ type narrow struct {
 	taps    int  // pixels summed over
 	width   int  // pixels in a row
 	strided bool // what is read of a row is not next to each other
+	half    bool // with bfloat16, which products over columns have instructions for
 }
 
 // rule is a line of a table; zeros fit all.
@@ -69,22 +70,37 @@ func (n narrow) form(l Level) form {
 		if r.kernel == n.kernel && (r.in == 0 || n.in <= r.in) && (r.out == 0 || n.out <= r.out) &&
 			(r.depth == 0 || n.taps*n.in <= r.depth) && n.taps >= r.taps && n.width >= r.width &&
 			!(r.close && n.strided) && !(r.forward && n.back) && !(r.wide && l != AVX512) {
+			if n.half && r.form == byWindows && !n.halfWindows() {
+				return byColumns
+			}
 			return r.form
 		}
 	}
 	return byColumns
 }
 
+// halfWindows reports whether windows in float32 pay against columns in bfloat16:
+// BenchmarkHalfFew.
+func (n narrow) halfWindows() bool {
+	switch {
+	case n.kernel:
+		return n.in <= 2 && n.out <= 32 || n.out <= 4
+	case n.back:
+		return n.in <= 4 || n.in <= 24 && n.out <= 16
+	}
+	return n.in <= 2
+}
+
 // forwardForm is how y is computed.
-func (g *Conv) forwardForm(l Level) form {
-	return narrow{in: g.C, out: g.F, taps: g.KH * g.KW, width: g.OW, strided: g.SH > 1 || g.SW > 1}.form(l)
+func (g *Conv) forwardForm(l Level, half bool) form {
+	return narrow{in: g.C, out: g.F, taps: g.KH * g.KW, width: g.OW, strided: g.SH > 1 || g.SW > 1, half: half}.form(l)
 }
 
 // inputForm is how dx is computed. What scatters does so unless by planes, so
 // that the order of its sums is that of either level.
-func (g *Conv) inputForm(l Level) form {
+func (g *Conv) inputForm(l Level, half bool) form {
 	taps := (g.KH + g.SH - 1) / g.SH * ((g.KW + g.SW - 1) / g.SW)
-	f := narrow{back: true, in: g.F, out: g.C, taps: taps, width: g.W / g.SW}.form(l)
+	f := narrow{back: true, in: g.F, out: g.C, taps: taps, width: g.W / g.SW, half: half}.form(l)
 	if f == byWindows && g.scatters() {
 		return byColumns
 	}
@@ -92,8 +108,8 @@ func (g *Conv) inputForm(l Level) form {
 }
 
 // kernelForm is how dw is computed.
-func (g *Conv) kernelForm(l Level) form {
-	return narrow{kernel: true, in: g.C, out: g.F, taps: g.KH * g.KW, width: g.OW}.form(l)
+func (g *Conv) kernelForm(l Level, half bool) form {
+	return narrow{kernel: true, in: g.C, out: g.F, taps: g.KH * g.KW, width: g.OW, half: half}.form(l)
 }
 
 // fewJob is a result under way: one stencil of stride SH×SW forward, one for

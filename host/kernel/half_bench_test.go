@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// inTurns reports the processor time of the second over that of the first, and
-// both in milliseconds, medians.
-func inTurns(b *testing.B, rounds int, f [2]func()) float64 {
+// inTurns reports the processor time of the second over that of the first, and both
+// in milliseconds, medians.
+func inTurns(b *testing.B, rounds int, names [2]string, f [2]func()) float64 {
 	b.Helper()
 	f[0]()
 	f[1]()
@@ -27,14 +27,16 @@ func inTurns(b *testing.B, rounds int, f [2]func()) float64 {
 		ratios = append(ratios, float64(d[1])/float64(d[0]))
 	}
 	slices.Sort(ratios)
-	for i, name := range []string{"float32-ms", "bf16-ms"} {
+	for i, name := range names {
 		slices.Sort(times[i])
 		b.ReportMetric(times[i][len(times[i])/2], name)
 	}
-	b.ReportMetric(ratios[len(ratios)/2], "bf16/float32")
+	b.ReportMetric(ratios[len(ratios)/2], "ratio")
 	b.ReportMetric(0, "ns/op")
 	return ratios[len(ratios)/2]
 }
+
+var precisions = [2]string{"float32-ms", "bf16-ms"}
 
 // BenchmarkHalfGemm compares products of bfloat16 with those of float32.
 func BenchmarkHalfGemm(b *testing.B) {
@@ -52,7 +54,7 @@ func BenchmarkHalfGemm(b *testing.B) {
 		}
 		c := make([]float32, s.m*s.n)
 		b.Run(s.name, func(b *testing.B) {
-			all = append(all, inTurns(b, max(1, 5_000_000/(s.m*s.n*s.k)), [2]func(){
+			all = append(all, inTurns(b, max(1, 5_000_000/(s.m*s.n*s.k)), precisions, [2]func(){
 				func() { one.Gemm(c, s.n, am, bm, Epilogue{}) },
 				func() { two.Gemm(c, s.n, am, bm, Epilogue{}) },
 			}))
@@ -79,7 +81,38 @@ func BenchmarkHalfConv(b *testing.B) {
 			{"kernel", func(e *Engine) { e.ConvKernel(w, x, y, n, g) }},
 		} {
 			b.Run(s.name+"/"+f.name, func(b *testing.B) {
-				inTurns(b, 1, [2]func(){func() { f.f(one) }, func() { f.f(two) }})
+				inTurns(b, 1, precisions, [2]func(){func() { f.f(one) }, func() { f.f(two) }})
+			})
+		}
+	}
+}
+
+// BenchmarkHalfFew compares, in bfloat16, the kernels for few channels with products
+// over columns: what halfRules go by.
+func BenchmarkHalfFew(b *testing.B) {
+	few, columns := halfEngine(b, bestLevel(), 1, true), halfEngine(b, bestLevel(), 1, true)
+	columns.few = false
+	for _, s := range fewConvs {
+		g, n := s.g, 64
+		if s.name == "photo" {
+			n = 4
+		}
+		r := source(1)
+		x, w, y := randoms(r, n*g.in()), randoms(r, g.depth()*g.F), randoms(r, n*g.out())
+		for _, f := range []struct {
+			name string
+			form form
+			f    func(e *Engine)
+		}{
+			{"forward", g.forwardForm(AVX512, true), func(e *Engine) { e.ConvForward(y, x, w, n, g, Epilogue{}) }},
+			{"input", g.inputForm(AVX512, true), func(e *Engine) { e.ConvInput(x, y, w, n, g, Epilogue{}) }},
+			{"kernel", g.kernelForm(AVX512, true), func(e *Engine) { e.ConvKernel(w, x, y, n, g) }},
+		} {
+			if f.form == byColumns {
+				continue
+			}
+			b.Run(s.name+"/"+f.name, func(b *testing.B) {
+				inTurns(b, 1, [2]string{"few-ms", "columns-ms"}, [2]func(){func() { f.f(few) }, func() { f.f(columns) }})
 			})
 		}
 	}

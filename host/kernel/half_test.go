@@ -206,7 +206,7 @@ func TestHalfConvBits(t *testing.T) {
 		}
 		n := 1 + r.IntN(5)
 		x, w, dy := randoms(r, n*g.in()), randoms(r, g.depth()*g.F), randoms(r, n*g.out())
-		forms := [3]form{g.forwardForm(AVX512), g.inputForm(AVX512), g.kernelForm(AVX512)}
+		forms := [3]form{g.forwardForm(AVX512, true), g.inputForm(AVX512, true), g.kernelForm(AVX512, true)}
 		var first [3][]float32
 		for _, threads := range []int{1, 3} {
 			for _, e := range halves(t, threads) {
