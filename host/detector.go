@@ -229,6 +229,9 @@ func (g *guard) detector(ctx context.Context, e *Experiment, cl *launch.Classifi
 	if err := e.mendScores(&o); err != nil {
 		return nil, err
 	}
+	if err := e.warnEmulated(o.Precision); err != nil {
+		return nil, err
+	}
 	inner, err := detect.New(ctx, o)
 	if err != nil {
 		return nil, err

@@ -116,6 +116,7 @@ func ExampleSpec_Resolved() {
 	//   score:
 	//     kl: {hidden: true}
 	//   temperature: 1
+	//   precision: float32
 	//   probability_clip: 0
 	// evaluate:
 	//   limit: 0

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/graph"
+	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -48,6 +49,9 @@ type ExportOptions struct {
 func (d *Detector) Export(ctx context.Context, o ExportOptions) (*Exported, error) {
 	if d.stored == nil {
 		return nil, errors.New("export: save the detector and open it: an export is of what was saved")
+	}
+	if p := d.Options().Precision; p == kernel.BF16 {
+		return nil, fmt.Errorf("export: detector.precision is %s, which the threshold is for, and a graph would compute float32: make a detector with detector.precision: float32, such as by vae.from without training", p)
 	}
 	if o.Classifier {
 		b := graph.New()

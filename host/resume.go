@@ -8,6 +8,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/evaluate"
+	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/rundir"
 	"github.com/vaeguard/vaeguard/host/train"
 )
@@ -33,7 +34,7 @@ func (e *UncalibratedError) Error() string {
 func (e *UncalibratedError) Unwrap() error { return e.Err }
 
 // afterTraining are the parts of a spec that may change before a resumption.
-const afterTraining = "name, data.calibration, data.test, classifier.accuracy, detector.score, detector.fusion, detector.correct, threshold, attacks, corruptions and evaluate"
+const afterTraining = "name, data.calibration, data.test, classifier.accuracy, detector.score, detector.fusion, detector.correct, detector.precision, threshold, attacks, corruptions and evaluate"
 
 // training is the part of the spec that decides what is trained, which a
 // checkpoint belongs to.
@@ -42,6 +43,7 @@ func (s *Spec) training() *Spec {
 	t.Name, t.Threshold, t.Attacks, t.Corruptions, t.Evaluate = "", nil, nil, nil, evaluate.Section{}
 	t.Classifier.Model.Accuracy = nil
 	t.Data.Calibration, t.Data.Test, t.Data.AllowOverlap = nil, nil, false
+	t.Detector.Precision = kernel.Float32
 	t.Detector.Score, t.Detector.Fusion, t.Detector.Correct, t.Detector.DataType = nil, detect.NoFusion, nil, ""
 	if m, ok := s.Detector.Chosen().(detect.Trimmer); ok {
 		t.Detector.Method.Value = m.Trimmed()

@@ -196,10 +196,14 @@ func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from 
 	if o.Validation, err = e.optional(dataset.RoleValidation); err != nil {
 		return err
 	}
-	if o.Engine, err = kernel.New(kernel.Options{Threads: e.o.Threads}); err != nil {
+	if o.Engine, err = kernel.New(kernel.Options{Threads: e.o.Threads, Precision: o.Precision}); err != nil {
 		return err
 	}
 	defer o.Engine.Close()
+	if message := emulated("train.precision", o.Engine); message != "" {
+		e.o.logger().Warn(message)
+		_ = run.Event("warning", map[string]any{"message": message})
+	}
 	if o.Judge, err = s.judge(ctx, cl, g); err != nil {
 		return err
 	}
@@ -339,6 +343,7 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 	if d.Gradient != nil {
 		contents.Gradient = d.Gradient.Saved()
 	}
+	meta.Precision = e.Spec.precisions(len(g.opinion.Params()) > 0)
 	meta.Hardened = g.hardened
 	if meta.Health, err = d.trainedHealth(ctx); err != nil {
 		return err

@@ -50,6 +50,10 @@ func card(m Meta, identity string) string {
 	if t := m.Training; t != nil {
 		row("trained", fmt.Sprintf("%d epochs of %d rows a step, loss %s, optimizer %s", t.Epochs, t.BatchSize, t.Loss, t.Optimizer))
 	}
+	if p := m.Precision; p != nil {
+		row("precision of scoring", p.Scoring)
+		row("precision of training", p.Training)
+	}
 	if m.Gradient != nil {
 		row("gradients", string(m.Gradient.Kind))
 	}

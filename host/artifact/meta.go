@@ -46,9 +46,11 @@ type Meta struct {
 	Hardened *health.Hardened `json:"hardened,omitempty"`
 	// Training is how it was trained where the spec cannot say it, by components of the
 	// program that made it; nil: the spec says it.
-	Training *Training         `json:"training,omitempty"`
-	Data     map[string]string `json:"data"`     // sha256 of what each role's rows were read from
-	Versions map[string]string `json:"versions"` // of vaeguard and Go
+	Training *Training `json:"training,omitempty"`
+	// Precision is what products were computed in; nil: float32 throughout.
+	Precision *Precision        `json:"precision,omitempty"`
+	Data      map[string]string `json:"data"`     // sha256 of what each role's rows were read from
+	Versions  map[string]string `json:"versions"` // of vaeguard and Go
 	// Base is the folder that relative paths of the spec start from, relative to
 	// the detector's own and with slashes; "", and where it is gone: the
 	// detector's own. Files of earlier versions have it absolute.
@@ -80,6 +82,12 @@ type Training struct {
 	Schedule  string `json:"learning_rate_schedule,omitempty"`
 	Epochs    int    `json:"epochs"`
 	BatchSize int    `json:"batch_size"`
+}
+
+// Precision is that of the network's products, float32 or bf16.
+type Precision struct {
+	Training string `json:"training,omitempty"` // "": it was not trained here
+	Scoring  string `json:"scoring"`            // which the threshold is for
 }
 
 // ClassifierOf is the record of a classifier.

@@ -59,6 +59,7 @@ type Result struct {
 	FMAMedian float64          `json:"fma_median_gflops"` // their median: on a busy machine much less
 	Threads   int              `json:"threads"`
 	Level     string           `json:"level"`
+	Precision *Precision       `json:"precision"` // nil: the spec says float32 throughout
 	Gemm      []Product        `json:"gemm"`
 	Layers    []Layer          `json:"layers"`
 	Train     Step             `json:"train_step"`
@@ -129,7 +130,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Threads > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.Threads))
 	}
-	k, err := kernel.New(kernel.Options{Threads: o.Threads})
+	k, err := kernel.New(kernel.Options{Threads: o.Threads, Precision: o.Train.Precision})
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +146,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		detail bool
 		run    func() error
 	}{
-		{"matrix products", true, b.products}, {"layers", true, b.layers}, {"training and scoring", false, b.whole},
+		{"matrix products", true, b.products}, {"layers", true, b.layers}, {"precision", false, b.precision}, {"training and scoring", false, b.whole},
 	} {
 		if o.StepsOnly && part.detail {
 			continue

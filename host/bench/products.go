@@ -102,7 +102,7 @@ func (g *gemm) run(k *kernel.Engine) { k.Gemm(g.c, g.N, g.a, g.b, kernel.Epilogu
 
 // products measures each shape once, on one thread, and on all.
 func (b *bench) products() error {
-	one, err := kernel.New(kernel.Options{Threads: 1, Level: b.k.Level()})
+	one, err := kernel.New(kernel.Options{Threads: 1, Level: b.k.Level(), Precision: b.k.Precision()})
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ type stepper struct {
 
 // newStepper starts a training and lets it make the first steps.
 func newStepper(ctx context.Context, o Options, m *vae.Model, c sdk.Classifier) (*stepper, error) {
-	k, err := kernel.New(kernel.Options{Threads: o.Threads})
+	k, err := kernel.New(kernel.Options{Threads: o.Threads, Precision: o.Train.Precision})
 	if err != nil {
 		return nil, err
 	}

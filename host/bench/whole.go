@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -234,7 +235,15 @@ func (b *bench) scorers(c sdk.Classifier, guarded bool) (*scorers, error) {
 			return err
 		}
 	} else {
-		pass := b.opinion(samples).NewPass(b.k)
+		k, err := kernel.New(kernel.Options{Threads: b.o.Threads, Precision: b.o.Detect.Precision})
+		if err != nil {
+			return nil, err
+		}
+		s.close = func() error {
+			k.Close()
+			return nil
+		}
+		pass := b.opinion(samples).NewPass(k)
 		out := tensor.Batch(largest*samples, b.m.Input)
 		s.run = func(x *tensor.Tensor) error {
 			pass.Forward(&detect.Second{Rebuilt: out.Rows(0, x.N()*samples)}, x, noise)

@@ -74,6 +74,20 @@ func (a *app) printBench(r *bench.Result) {
 	out("\ntraining step, batch %d: %.3f ms, %.0f images/s, share of peak %.2f, %.2f MFLOP per image, %d params", t.Batch, t.MS, t.Images, t.Share, t.MFLOP, t.Params)
 	p := r.Parts
 	out("  auto-encoder %.3f ms, classifier %.3f, transport %.3f, optimiser %.3f; %.1f allocations in the engine", p.VAE, p.Plugin, p.Transport, p.Optimizer, r.Allocs)
+	if q := r.Precision; q != nil {
+		by := "AVX512_BF16"
+		if !q.Native {
+			by = "float32 instructions, for want of AVX512_BF16"
+		}
+		out("  bf16 by %s; the host alone:", by)
+		against := func(what string, a *bench.Against) {
+			if a != nil {
+				out("    %s: %.3f ms, in float32 %.3f: ratio %.3f", what, a.BF16, a.Float32, a.Ratio)
+			}
+		}
+		against("training step", q.Train)
+		against(fmt.Sprintf("scoring %d rows", q.Rows), q.Score)
+	}
 	if b := r.Boundary; b != nil {
 		out("  classifier as a subprocess %.3f ms, in process %.3f: ratio %.3f", b.Subprocess, b.InProcess, b.Ratio)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -66,6 +67,9 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 		fmt.Fprintf(a.stdout, "training    %d epochs of %d rows a step, loss %s, optimizer %s\n", t.Epochs, t.BatchSize, t.Loss, t.Optimizer)
 	}
 	fmt.Fprintf(a.stdout, "input       %v\n", m.InputShape)
+	if p := m.Precision; p != nil {
+		fmt.Fprintf(a.stdout, "precision   %s in scoring, %s in training\n", p.Scoring, cmp.Or(p.Training, "none"))
+	}
 	if m.Samples > 0 {
 		fmt.Fprintf(a.stdout, "samples     %d stored noise draws of width %d\n", m.Samples, m.LatentDim)
 	}

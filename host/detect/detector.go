@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -36,9 +37,12 @@ type Options struct {
 	Clip        float64      // floor of probabilities; 0: none
 	Hidden      []oracle.Head
 	Correct     *Correct // what calibrations learn of correction; nil: each flagged row is corrected
-	Seed        uint64   // of the halves that a fusion calibrates on
-	Threads     int      // of each pass; 0: GOMAXPROCS
-	Passes      int      // that may run at once; 0: 4
+	// Precision is that of the products of Opinion and of the heads; "": float32. A
+	// threshold is for the precision that it was calibrated with.
+	Precision kernel.Precision
+	Seed      uint64 // of the halves that a fusion calibrates on
+	Threads   int    // of each pass; 0: GOMAXPROCS
+	Passes    int    // that may run at once; 0: 4
 	// InTurns keeps host and classifier from working at the same time: the same bits,
 	// later. It is for measuring what working at the same time saves.
 	InTurns bool

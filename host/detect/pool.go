@@ -47,7 +47,7 @@ func (p *pool) get(ctx context.Context) (*pass, error) {
 		p.free = p.free[:n-1]
 		return s, nil
 	}
-	e, err := kernel.New(kernel.Options{Threads: p.d.o.Threads})
+	e, err := kernel.New(kernel.Options{Threads: p.d.o.Threads, Precision: p.d.o.Precision})
 	if err != nil {
 		<-p.slots
 		return nil, fmt.Errorf("detector: %w", err)

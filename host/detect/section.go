@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 
+	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/registry"
 )
 
@@ -13,6 +14,7 @@ type Section struct {
 	Score           []registry.Component `yaml:"score" kind:"score" doc:"one score, or a list with fusion; absent: those of the method"`
 	Fusion          FusionRule           `yaml:"fusion" enum:"|fisher|cauchy|tippett" doc:"how several scores become one"`
 	Temperature     float64              `yaml:"temperature" default:"1" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
+	Precision       kernel.Precision     `yaml:"precision" default:"float32" enum:"float32|bf16" doc:"operands of the network's products in scoring, also in calibration and in attacks on the guard, whatever train.precision was: float32, or bf16, which is faster with AVX512_BF16 and has other bits, the same on every machine"`
 	DataType        string               `yaml:"data_type" doc:"written to the results' meta: image, tabular"`
 	ProbabilityClip float64              `yaml:"probability_clip" check:">= 0, < 1" doc:"floor of probabilities in scores and losses; 0: exact; the references use 1e-7"`
 	Correct         *Correct             `yaml:"correct" doc:"leaves flagged rows the classifier's answer where correction did harm on calibration rows; absent: each has the second opinion's"`
@@ -55,9 +57,9 @@ func (s *Section) CalibrationScores(n int) int {
 }
 
 // Options are what the section says of a detector: its method's name, scores,
-// fusion, temperature and clip. The rest is for the caller to fill in.
+// fusion, temperature, clip and precision. The rest is for the caller to fill in.
 func (s *Section) Options() Options {
-	return Options{Method: s.Method.Name, Scores: s.NamedScores(), Fusion: s.Fusion, Temperature: s.Temperature, Clip: s.ProbabilityClip, Correct: s.Correct}
+	return Options{Method: s.Method.Name, Scores: s.NamedScores(), Fusion: s.Fusion, Temperature: s.Temperature, Clip: s.ProbabilityClip, Precision: s.Precision, Correct: s.Correct}
 }
 
 // Hidden is one hidden layer of the classifier that the loss compares.

@@ -4,7 +4,7 @@ import "testing"
 
 // TestNoAllocations: once scratch has grown, no call allocates.
 func TestNoAllocations(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e *Engine) {
+	eachMultiplier(t, func(t *testing.T, e *Engine) {
 		r := source(30)
 		const n = 4
 		g := Conv{H: 8, W: 8, C: 20, OH: 4, OW: 4, F: 33, KH: 4, KW: 4, SH: 2, SW: 2, Top: 1, Left: 1}

@@ -41,6 +41,7 @@ type convJob struct {
 	colStep  int
 	colTask  int
 	few      fewJob
+	filters  int // of w, where g counts words
 }
 
 // ConvForward computes y (n, OH, OW, F) from x (n, H, W, C).
@@ -59,11 +60,19 @@ func (e *Engine) ConvForward(y, x, w []float32, n int, g Conv, ep Epilogue) {
 	}
 	ep.check(g.F, len(y))
 	c := &e.conv
-	*c = convJob{g: g, x: x, y: y, w: w, n: n, ep: ep}
-	if f := g.forwardForm(e.level); f != byColumns && e.few {
+	*c = convJob{g: g, x: x, y: y, w: w, n: n, ep: ep, filters: g.F}
+	if f := g.forwardForm(e.formLevel(), e.half.on); f != byColumns && e.few {
 		c.few = fewJob{h: g.H, w: g.W, c: g.C, dh: g.OH, dw: g.OW, dc: g.F, sh: 1, sw: 1}
 		e.fewChannels(f)
 		*c = convJob{}
+		return
+	}
+	if e.half.on {
+		c.x, c.g.C = e.pixels(x, n*g.H*g.W, g.C), e.half.units(g.C)
+		k = c.g.depth()
+		c.packed = e.sharedRoom(k * roundUp(g.F, e.ops.nr))
+		e.packTaps(c.packed, w, g.KH*g.KW, g.C, g.F)
+		e.blocksForward(m, k)
 		return
 	}
 	if m <= e.ops.direct { // so few pixels that packing w would be the most work
@@ -76,7 +85,13 @@ func (e *Engine) ConvForward(y, x, w []float32, n int, g Conv, ep Epilogue) {
 	}
 	c.packed = e.sharedRoom(k * roundUp(g.F, e.ops.nr))
 	e.packAll(c.packed, Dense(w, k, g.F))
-	c.rowStep = e.rowStep(m, g.F*k)
+	e.blocksForward(m, k)
+}
+
+// blocksForward multiplies the columns of m pixels with the packed kernel.
+func (e *Engine) blocksForward(m, k int) {
+	c := &e.conv
+	c.rowStep = e.rowStep(m, c.g.F*k)
 	e.job.run = convForward
 	e.do((m+c.rowStep-1)/c.rowStep, 1)
 	*c = convJob{}
@@ -126,13 +141,16 @@ func (e *Engine) ConvKernel(dw, x, dy []float32, n int, g Conv) {
 		return
 	}
 	c := &e.conv
-	*c = convJob{g: g, x: x, dy: dy, y: dw, n: n}
-	if m > 0 && g.kernelForm(e.level) == byWindows && e.few {
-		e.kernelWindows()
+	*c = convJob{g: g, x: x, dy: dy, y: dw, n: n, filters: g.F}
+	if m > 0 && g.kernelForm(e.formLevel(), e.half.on) == byWindows && e.few {
+		e.inFloat32(e.kernelWindows)
 		*c = convJob{}
 		return
 	}
-	c.packed = e.sharedRoom(m * roundUp(g.F, e.ops.nr))
+	if e.half.on && !e.half.pairs {
+		c.x = e.rounded(0, x)
+	}
+	c.packed = e.sharedRoom(e.half.units(m) * roundUp(g.F, e.ops.nr))
 	e.packAll(c.packed, Dense(dy, m, g.F))
 	t := e.threadsFor(m * g.F * k)
 	blocks := (k + blockM - 1) / blockM
@@ -154,16 +172,47 @@ func convKernel(e *Engine, _ *job, worker, lo, hi int) {
 	c := &e.conv
 	g := &c.g
 	nr := e.ops.nr
-	m, k := c.n*g.OH*g.OW, g.depth()
-	const ld = blockM + 8
-	cols := e.room(worker, blockK*ld)
+	m, k := e.half.units(c.n*g.OH*g.OW), g.depth()
+	ld := blockM + 8
+	if e.half.pairs {
+		ld = roundUp(blockM, pairPanel)
+	}
+	cols := e.room(worker, (blockK+pairChunk)*ld)
 	for t := lo; t < hi; t++ {
 		k0, j0 := t/c.colTask*c.rowStep, t%c.colTask*c.colStep
 		k1, j1 := min(k, k0+c.rowStep), min(g.F, j0+c.colStep)
 		for p := 0; p < m || p == 0; p += blockK {
 			pc := min(blockK, m-p)
-			g.columns(e.level, cols, ld, c.x, p, p+pc, k0, k1)
+			e.kernelColumns(cols, ld, p, p+pc, k0, k1)
 			e.slab(k1-k0, j1-j0, pc, view{cols, 1, ld}, tail(c.packed, j0*m+p*nr), m, c.y[k0*g.F+j0:], g.F, &c.ep, p == 0, p+pc == m, e.fetcher(worker))
 		}
+	}
+}
+
+// pairChunk is how many pixels' columns are made before they are paired.
+const pairChunk = 64
+
+// kernelColumns writes the entries [k0, k1) of the columns of pixels [p0, p1),
+// which are words with bfloat16, pixels ld apart; d has room for a chunk more.
+func (e *Engine) kernelColumns(d []float32, ld, p0, p1, k0, k1 int) {
+	c := &e.conv
+	g := &c.g
+	if !e.half.on {
+		g.columns(e.level, d, ld, c.x, p0, p1, k0, k1)
+		return
+	}
+	m := c.n * g.OH * g.OW
+	if !e.half.pairs { // c.x is rounded
+		g.columns(e.level, d, ld, c.x, p0, min(m, p1), k0, k1)
+		if p1 > m {
+			clear(d[(m-p0)*ld:][:k1-k0])
+		}
+		return
+	}
+	chunk := d[blockK*ld:]
+	for q := 2 * p0; q < min(m, 2*p1); q += pairChunk {
+		end := min(m, 2*p1, q+pairChunk)
+		g.columns(e.level, chunk, ld, c.x, q, end, k0, k1)
+		pairRows(d[(q/2-p0)*ld:], chunk, ld, end-q, k1-k0, ld, pairPanel)
 	}
 }

@@ -17,15 +17,21 @@ func (e *Engine) ConvInput(dx, dy, w []float32, n int, g Conv, ep Epilogue) {
 		return
 	}
 	c := &e.conv
-	c.g, c.y, c.dy, c.w, c.n, c.ep = g, dx, dy, w, n, ep
-	switch f := g.inputForm(e.level); {
-	case f != byColumns && e.few:
-		c.x = dy
+	c.g, c.y, c.dy, c.w, c.n, c.ep, c.filters = g, dx, dy, w, n, ep, g.F
+	f := g.inputForm(e.formLevel(), e.half.on)
+	if f != byColumns && e.few {
+		c.x, c.dy = dy, nil
 		c.few = fewJob{back: true, h: g.OH, w: g.OW, c: g.F, dh: g.H, dw: g.W, dc: g.C, sh: g.SH, sw: g.SW}
 		e.fewChannels(f)
-	case g.scatters():
+		*c = convJob{}
+		return
+	}
+	if e.half.on {
+		c.dy, c.g.F = e.pixels(dy, n*g.OH*g.OW, g.F), e.half.units(g.F)
+	}
+	if g.scatters() {
 		e.inputByScatter()
-	default:
+	} else {
 		e.inputByPhases()
 	}
 	*c = convJob{}
@@ -46,7 +52,7 @@ func (e *Engine) inputByScatter() {
 	c := &e.conv
 	k := c.g.depth()
 	c.packed = e.sharedRoom(c.g.F * roundUp(k, e.ops.nr))
-	e.packAll(c.packed, Dense(c.w, k, c.g.F).T())
+	e.packAll(c.packed, Dense(c.w, k, c.filters).T())
 	e.job.run = convScatter
 	e.do(c.n, 1)
 }
@@ -129,7 +135,7 @@ func (e *Engine) inputByPhases() {
 
 // packPhases packs kernel positions [lo, hi), each as F rows of C columns, to
 // its place in its phase's panels.
-func packPhases(e *Engine, _ *job, _, lo, hi int) {
+func packPhases(e *Engine, _ *job, worker, lo, hi int) {
 	c := &e.conv
 	g := &c.g
 	for t := lo; t < hi; t++ {
@@ -139,7 +145,7 @@ func packPhases(e *Engine, _ *job, _, lo, hi int) {
 		a, b := ph.conv.KH-1-kh/g.SH, ph.conv.KW-1-kw/g.SW
 		d := c.packed[g.phaseOffset(i)*g.F*roundUp(g.C, e.ops.nr):]
 		d = tail(d, (a*ph.conv.KW+b)*g.F*e.ops.nr)
-		e.pack(d, Matrix{c.w[t*g.C*g.F:], g.F, g.C, 1, g.F}, 0, g.F, 0, g.C, ph.conv.depth())
+		e.pack(worker, d, Matrix{c.w[t*g.C*c.filters:], c.filters, g.C, 1, c.filters}, 0, c.filters, 0, g.C, ph.conv.depth())
 	}
 }
 

@@ -39,7 +39,7 @@ func randomConv(r *rand.Rand) Conv {
 func zeros(n int) []float64 { return make([]float64, n) }
 
 func TestConv(t *testing.T) {
-	eachEngine(t, func(t *testing.T, e *Engine) {
+	eachMultiplier(t, func(t *testing.T, e *Engine) {
 		r := source(5)
 		for range 150 {
 			testConv(t, e, r, randomConv(r), 1+r.IntN(4))
@@ -65,10 +65,11 @@ func testConv(t *testing.T, e *Engine, r *rand.Rand, g Conv, n int) {
 			dx[i] = float64(v)
 		}
 	}
+	rx, rw, rdy := roundedFor(e, x), roundedFor(e, w), roundedFor(e, dy)
 	g.walk(n, func(in, out, pos int) {
 		for c := range g.C {
 			for f := range g.F {
-				xv, wv, dv := float64(x[in*g.C+c]), float64(w[(pos*g.C+c)*g.F+f]), float64(dy[out*g.F+f])
+				xv, wv, dv := float64(rx[in*g.C+c]), float64(rw[(pos*g.C+c)*g.F+f]), float64(rdy[out*g.F+f])
 				y[out*g.F+f] += xv * wv
 				dx[in*g.C+c] += dv * wv
 				dw[(pos*g.C+c)*g.F+f] += xv * dv

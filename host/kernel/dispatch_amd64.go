@@ -14,6 +14,7 @@ import (
 //go:generate go -C gen run . -part random -out ../random_amd64.s -stubs ../random_amd64.go -pkg kernel
 //go:generate go -C gen run . -part double -out ../double_amd64.s -stubs ../double_amd64.go -pkg kernel
 //go:generate go -C gen run . -part walk -out ../walk_amd64.s -stubs ../walk_amd64.go -pkg kernel
+//go:generate go -C gen run . -part half -out ../half_amd64.s -stubs ../half_amd64.go -pkg kernel
 
 // opsOf is the level's table, or nil where the machine lacks it.
 func opsOf(l Level) *ops {
@@ -38,7 +39,7 @@ var lanes = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1
 
 // runPanel computes tiles of w columns. Where whole says that rows of b are whole
 // vectors, those of b are loaded without a mask.
-func runPanel(l Level, p *panel, w int, whole bool) {
+func runPanel(l Level, pairs bool, p *panel, w int, whole bool) {
 	if l == AVX2 {
 		p.mask = uintptr(unsafe.Pointer(&lanes[16-w]))
 		panel256x2((*byte)(unsafe.Pointer(p)))
@@ -46,6 +47,17 @@ func runPanel(l Level, p *panel, w int, whole bool) {
 	}
 	p.mask = 1<<w - 1
 	q := (*byte)(unsafe.Pointer(p))
+	if pairs {
+		if !whole {
+			panic("kernel: bfloat16 that is not packed")
+		}
+		if w <= 16 {
+			pairs512x1(q)
+		} else {
+			pairs512x2(q)
+		}
+		return
+	}
 	switch whole = whole && !maskedLoads; {
 	case w <= 16 && (whole || w == 16 && !maskedLoads):
 		panel512x1plain(q)
@@ -57,6 +69,40 @@ func runPanel(l Level, p *panel, w int, whole bool) {
 		panel512x2(q)
 	}
 }
+
+// hasPairs says that AVX512 multiplies pairs of bfloat16.
+var hasPairs = cpu.X86.HasAVX512BF16
+
+// pairAlong makes words of neighbours: rows of n numbers, sld apart, to rows dld
+// apart; rows and n are at least 1.
+func pairAlong(d, src []float32, dld, sld, rows, n int) {
+	_, _ = d[(rows-1)*dld+(n-1)/2], src[(rows-1)*sld+n-1]
+	pairAlong512(&d[0], &src[0], 4*dld, 4*sld, rows, n)
+}
+
+// pairRows makes words of rows of n numbers, sld apart, each with that of the next
+// row: panels of 32 columns are step apart, their rows dld.
+func pairRows(d, src []float32, sld, rows, n, dld, step int) {
+	if rows == 0 || n == 0 {
+		return
+	}
+	_, _ = d[(n-1)/pairPanel*step+(rows-1)/2*dld+pairPanel-1], src[(rows-1)*sld+n-1]
+	full, pairs := n/pairPanel, rows/2
+	if pairs > 0 && full > 0 {
+		pairRows512(&d[0], &src[0], &src[sld], 8*sld, pairs, full, 4*dld, 4*step, 1<<pairPanel-1)
+	}
+	if w := n % pairPanel; pairs > 0 && w > 0 {
+		at := full * pairPanel
+		pairRows512(&d[full*step], &src[at], &src[sld+at], 8*sld, pairs, 1, 4*dld, 4*step, 1<<w-1)
+	}
+	if rows%2 != 0 {
+		for j := 0; j < n; j += pairPanel {
+			pairRows512(&d[j/pairPanel*step+pairs*dld], &src[(rows-1)*sld+j], &zeroRow[0], 0, 1, 1, 0, 0, 1<<min(pairPanel, n-j)-1)
+		}
+	}
+}
+
+var zeroRow [pairPanel]float32
 
 // maskedLoads keeps all loads masked, for measuring what plain ones save.
 var maskedLoads bool

@@ -18,7 +18,13 @@ func runWalk(Level, *walk, int) { panic("kernel: no vector level") }
 
 func runPlane(Level, *plane, int) { panic("kernel: no vector level") }
 
-func runPanel(Level, *panel, int, bool) { panic("kernel: no vector level") }
+const hasPairs = false
+
+func pairAlong(_, _ []float32, _, _, _, _ int) { panic("kernel: no vector level") }
+
+func pairRows(_, _ []float32, _, _, _, _, _ int) { panic("kernel: no vector level") }
+
+func runPanel(Level, bool, *panel, int, bool) { panic("kernel: no vector level") }
 
 func packRows(Level, []float32, []float32, int, int, int, int) int { return 0 }
 

@@ -30,6 +30,7 @@ type narrow struct {
 	taps    int  // pixels summed over
 	width   int  // pixels in a row
 	strided bool // what is read of a row is not next to each other
+	half    bool // with bfloat16, which products over columns have instructions for
 }
 
 // rule is a line of a table; zeros fit all.
@@ -69,22 +70,37 @@ func (n narrow) form(l Level) form {
 		if r.kernel == n.kernel && (r.in == 0 || n.in <= r.in) && (r.out == 0 || n.out <= r.out) &&
 			(r.depth == 0 || n.taps*n.in <= r.depth) && n.taps >= r.taps && n.width >= r.width &&
 			!(r.close && n.strided) && !(r.forward && n.back) && !(r.wide && l != AVX512) {
+			if n.half && r.form == byWindows && !n.halfWindows() {
+				return byColumns
+			}
 			return r.form
 		}
 	}
 	return byColumns
 }
 
+// halfWindows reports whether windows in float32 pay against columns in bfloat16:
+// BenchmarkHalfFew.
+func (n narrow) halfWindows() bool {
+	switch {
+	case n.kernel:
+		return n.in <= 2 && n.out <= 32 || n.out <= 4
+	case n.back:
+		return n.in <= 4 || n.in <= 24 && n.out <= 16
+	}
+	return n.in <= 2
+}
+
 // forwardForm is how y is computed.
-func (g *Conv) forwardForm(l Level) form {
-	return narrow{in: g.C, out: g.F, taps: g.KH * g.KW, width: g.OW, strided: g.SH > 1 || g.SW > 1}.form(l)
+func (g *Conv) forwardForm(l Level, half bool) form {
+	return narrow{in: g.C, out: g.F, taps: g.KH * g.KW, width: g.OW, strided: g.SH > 1 || g.SW > 1, half: half}.form(l)
 }
 
 // inputForm is how dx is computed. What scatters does so unless by planes, so
 // that the order of its sums is that of either level.
-func (g *Conv) inputForm(l Level) form {
+func (g *Conv) inputForm(l Level, half bool) form {
 	taps := (g.KH + g.SH - 1) / g.SH * ((g.KW + g.SW - 1) / g.SW)
-	f := narrow{back: true, in: g.F, out: g.C, taps: taps, width: g.W / g.SW}.form(l)
+	f := narrow{back: true, in: g.F, out: g.C, taps: taps, width: g.W / g.SW, half: half}.form(l)
 	if f == byWindows && g.scatters() {
 		return byColumns
 	}
@@ -92,8 +108,8 @@ func (g *Conv) inputForm(l Level) form {
 }
 
 // kernelForm is how dw is computed.
-func (g *Conv) kernelForm(l Level) form {
-	return narrow{kernel: true, in: g.C, out: g.F, taps: g.KH * g.KW, width: g.OW}.form(l)
+func (g *Conv) kernelForm(l Level, half bool) form {
+	return narrow{kernel: true, in: g.C, out: g.F, taps: g.KH * g.KW, width: g.OW, half: half}.form(l)
 }
 
 // fewJob is a result under way: one stencil of stride SH×SW forward, one for
@@ -215,8 +231,40 @@ func (e *Engine) stepsRoom(n int) []int {
 	return e.steps
 }
 
+// formLevel is the level whose rules decide. With bfloat16 they are those of
+// AVX512 at either level, since sums over columns differ in what is subnormal.
+func (e *Engine) formLevel() Level {
+	if e.half.on {
+		return AVX512
+	}
+	return e.level
+}
+
+// inFloat32 computes what has no instructions for bfloat16: in float32, with
+// operands that are rounded.
+func (e *Engine) inFloat32(f func()) {
+	if !e.half.on {
+		f()
+		return
+	}
+	c := &e.conv
+	for i, x := range []*[]float32{&c.x, &c.w, &c.dy} {
+		if *x != nil {
+			*x = e.rounded(i, *x)
+		}
+	}
+	was := e.half
+	e.half = half{per: 1}
+	f()
+	e.half = was
+}
+
 // fewChannels computes a result by windows or planes. The level is not Generic.
 func (e *Engine) fewChannels(how form) {
+	if e.half.on {
+		e.inFloat32(func() { e.fewChannels(how) })
+		return
+	}
 	e.fewBands()
 	if how == byPlanes {
 		e.planes()

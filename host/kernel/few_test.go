@@ -20,7 +20,7 @@ func someFew(t *testing.T) []Conv {
 			g.C, g.F = g.F, g.C
 		}
 		out = append(out, g)
-		for _, f := range []form{g.forwardForm(AVX512), g.inputForm(AVX512), g.kernelForm(AVX512)} {
+		for _, f := range []form{g.forwardForm(AVX512, false), g.inputForm(AVX512, false), g.kernelForm(AVX512, false)} {
 			seen[f]++
 		}
 	}

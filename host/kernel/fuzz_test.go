@@ -33,8 +33,7 @@ func FuzzGemm(f *testing.F) {
 		if rows*cols*depth > 4_000_000 {
 			t.Skip()
 		}
-		for _, l := range Levels() {
-			e := newEngine(t, l, 1+int(seed%3))
+		for _, e := range multipliers(t, 1+int(seed%3)) {
 			r := source(seed)
 			a, b := randomMatrix(r, rows, depth), randomMatrix(r, depth, cols)
 			ldc := cols + int(pad)
@@ -48,7 +47,7 @@ func FuzzGemm(f *testing.F) {
 			if r.IntN(2) == 0 {
 				ep.Bias = randoms(r, cols)
 			}
-			want := gemmRef(c, ldc, a, b, ep)
+			want := gemmRef(c, ldc, operandsOf(e, a), operandsOf(e, b), ep)
 			e.Gemm(c, ldc, a, b, ep)
 			check()
 			near(t, "product", c, want, sumTol(depth))
@@ -70,8 +69,7 @@ func FuzzConv(f *testing.F) {
 		g.W += int(size / 16)
 		g.C += int(channels % 40)
 		g.F = int(filters % 70)
-		for _, l := range Levels() {
-			e := newEngine(t, l, 1+int(seed%3))
+		for _, e := range multipliers(t, 1+int(seed%3)) {
 			testConv(t, e, source(seed), g, int(n%4))
 			e.Close()
 		}

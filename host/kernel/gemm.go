@@ -68,7 +68,7 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 	}
 	ep.check(n, (m-1)*ldc+n)
 	t := e.threadsFor(m * n * k)
-	if t == 1 && b.ColStride == 1 && k <= blockK && k*b.RowStride <= directB && (e.ops.masked || n%e.ops.nr == 0) {
+	if !e.half.on && t == 1 && b.ColStride == 1 && k <= blockK && k*b.RowStride <= directB && (e.ops.masked || n%e.ops.nr == 0) {
 		e.gemmDirect(c, ldc, &a, &b, &ep)
 		return
 	}
@@ -81,6 +81,9 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 
 // product is Gemm for what is not small.
 func (e *Engine) product(c []float32, ldc int, a, b Matrix, ep Epilogue, t int) {
+	if e.half.on {
+		a = e.words(a)
+	}
 	m, n, k := a.Rows, b.Cols, a.Cols
 	g := &e.gemm
 	g.c, g.ldc, g.a, g.b, g.ep = c, ldc, a, b, ep
@@ -174,9 +177,9 @@ const groupPanels = 8
 // gemmColumns does column tasks [lo, hi): all rows, own packing.
 func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 	g := &e.gemm
-	nr := e.ops.nr
+	nr, per := e.ops.nr, e.half.per
 	m, k := g.a.Rows, g.a.Cols
-	direct := g.b.ColStride == 1 && m <= e.ops.direct
+	direct := !e.half.on && g.b.ColStride == 1 && m <= e.ops.direct
 	for t := lo; t < hi; t++ {
 		j0 := t * g.colStep
 		j1 := min(g.b.Cols, j0+g.colStep)
@@ -194,14 +197,14 @@ func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 			for j := j0; j < j1; {
 				if direct && (j1-j >= nr || e.ops.masked) {
 					b := tail(g.b.Data, p*g.b.RowStride+j)
-					f.panel = g.ahead(p, kc, min(j1, j+nr), j0, j1, nr)
+					f.panel = g.ahead(p, kc, 1, min(j1, j+nr), j0, j1, nr)
 					e.tiles(m, min(nr, j1-j), kc, a, b, g.b.RowStride, g.c[j:], g.ldc, &g.ep, j, first, last, f)
 					j += nr
 					continue
 				}
 				jn := min(j1, j+groupPanels*nr)
-				e.pack(room, g.b, p, p+kc, j, jn, kc)
-				ahead := g.ahead(p, kc, jn, j0, j1, groupPanels*nr)
+				e.pack(worker, room, g.b, p*per, min(g.b.Rows, (p+kc)*per), j, jn, kc)
+				ahead := g.ahead(p, kc, per, jn, j0, j1, groupPanels*nr)
 				for q := 0; j < jn; q, j = q+1, j+nr {
 					f.panel = ahead
 					e.tiles(m, min(nr, jn-j), kc, a, room[q*nr*kc:], nr, g.c[j:], g.ldc, &g.ep, j, first, last, f)
@@ -214,15 +217,15 @@ func gemmColumns(e *Engine, _ *job, worker, lo, hi int) {
 }
 
 // ahead is what gemmColumns packs after the columns before jn of block p.
-func (g *gemmJob) ahead(p, kc, jn, j0, j1, group int) stream {
+func (g *gemmJob) ahead(p, kc, per, jn, j0, j1, group int) stream {
 	if jn == j1 {
 		p, jn = p+kc, j0
 	}
 	if g.a.Cols*g.colStep < bigB || p >= g.a.Cols || g.b.ColStride != 1 && g.b.RowStride != 1 {
 		return stream{}
 	}
-	at := address(g.b.Data[p*g.b.RowStride+jn*g.b.ColStride:])
-	step, count := 4*g.b.RowStride, min(blockK, g.a.Cols-p)
+	at := address(g.b.Data[p*per*g.b.RowStride+jn*g.b.ColStride:])
+	step, count := 4*g.b.RowStride, min(blockK, g.a.Cols-p)*per
 	if g.b.ColStride != 1 {
 		step, count = 4*g.b.ColStride, min(group, j1-jn)
 	}

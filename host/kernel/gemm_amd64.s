@@ -5,13 +5,17 @@
 #include "textflag.h"
 
 // func panel512x2(p *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+, SSE
 TEXT ·panel512x2(SB), NOSPLIT, $0-8
-	MOVQ  p+0(FP), AX
-	MOVL  104(AX), CX
-	KMOVW CX, K1
-	SHRL  $0x10, CX
-	KMOVW CX, K2
+	MOVQ    p+0(FP), AX
+	MOVL    104(AX), CX
+	KMOVW   CX, K1
+	SHRL    $0x10, CX
+	KMOVW   CX, K2
+	CMPL    152(AX), $0x00
+	JE      tile
+	STMXCSR 156(AX)
+	LDMXCSR 152(AX)
 
 tile:
 	MOVQ 72(AX), CX
@@ -4542,19 +4546,28 @@ store14:
 	MOVQ    CX, 8(AX)
 
 next:
-	CMPQ 64(AX), $0x00
-	JG   tile
+	CMPQ    64(AX), $0x00
+	JG      tile
+	CMPL    152(AX), $0x00
+	JE      done
+	LDMXCSR 156(AX)
+
+done:
 	VZEROUPPER
 	RET
 
 // func panel512x2plain(p *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+, SSE
 TEXT ·panel512x2plain(SB), NOSPLIT, $0-8
-	MOVQ  p+0(FP), AX
-	MOVL  104(AX), CX
-	KMOVW CX, K1
-	SHRL  $0x10, CX
-	KMOVW CX, K2
+	MOVQ    p+0(FP), AX
+	MOVL    104(AX), CX
+	KMOVW   CX, K1
+	SHRL    $0x10, CX
+	KMOVW   CX, K2
+	CMPL    152(AX), $0x00
+	JE      tile
+	STMXCSR 156(AX)
+	LDMXCSR 152(AX)
 
 tile:
 	MOVQ 72(AX), CX
@@ -9085,19 +9098,28 @@ store14:
 	MOVQ    CX, 8(AX)
 
 next:
-	CMPQ 64(AX), $0x00
-	JG   tile
+	CMPQ    64(AX), $0x00
+	JG      tile
+	CMPL    152(AX), $0x00
+	JE      done
+	LDMXCSR 156(AX)
+
+done:
 	VZEROUPPER
 	RET
 
 // func panel512x1(p *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+, SSE
 TEXT ·panel512x1(SB), NOSPLIT, $0-8
-	MOVQ  p+0(FP), AX
-	MOVL  104(AX), CX
-	KMOVW CX, K1
-	SHRL  $0x10, CX
-	KMOVW CX, K2
+	MOVQ    p+0(FP), AX
+	MOVL    104(AX), CX
+	KMOVW   CX, K1
+	SHRL    $0x10, CX
+	KMOVW   CX, K2
+	CMPL    152(AX), $0x00
+	JE      tile
+	STMXCSR 156(AX)
+	LDMXCSR 152(AX)
 
 tile:
 	MOVQ 72(AX), CX
@@ -11969,19 +11991,28 @@ store14:
 	MOVQ    CX, 8(AX)
 
 next:
-	CMPQ 64(AX), $0x00
-	JG   tile
+	CMPQ    64(AX), $0x00
+	JG      tile
+	CMPL    152(AX), $0x00
+	JE      done
+	LDMXCSR 156(AX)
+
+done:
 	VZEROUPPER
 	RET
 
 // func panel512x1plain(p *byte)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+, SSE
 TEXT ·panel512x1plain(SB), NOSPLIT, $0-8
-	MOVQ  p+0(FP), AX
-	MOVL  104(AX), CX
-	KMOVW CX, K1
-	SHRL  $0x10, CX
-	KMOVW CX, K2
+	MOVQ    p+0(FP), AX
+	MOVL    104(AX), CX
+	KMOVW   CX, K1
+	SHRL    $0x10, CX
+	KMOVW   CX, K2
+	CMPL    152(AX), $0x00
+	JE      tile
+	STMXCSR 156(AX)
+	LDMXCSR 152(AX)
 
 tile:
 	MOVQ 72(AX), CX
@@ -14853,15 +14884,24 @@ store14:
 	MOVQ    CX, 8(AX)
 
 next:
-	CMPQ 64(AX), $0x00
-	JG   tile
+	CMPQ    64(AX), $0x00
+	JG      tile
+	CMPL    152(AX), $0x00
+	JE      done
+	LDMXCSR 156(AX)
+
+done:
 	VZEROUPPER
 	RET
 
 // func panel256x2(p *byte)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, SSE
 TEXT ·panel256x2(SB), NOSPLIT, $0-8
-	MOVQ p+0(FP), AX
+	MOVQ    p+0(FP), AX
+	CMPL    152(AX), $0x00
+	JE      tile
+	STMXCSR 156(AX)
+	LDMXCSR 152(AX)
 
 tile:
 	MOVQ 72(AX), CX
@@ -16150,8 +16190,13 @@ store6:
 	MOVQ       CX, 8(AX)
 
 next:
-	CMPQ 64(AX), $0x00
-	JG   tile
+	CMPQ    64(AX), $0x00
+	JG      tile
+	CMPL    152(AX), $0x00
+	JE      done
+	LDMXCSR 156(AX)
+
+done:
 	VZEROUPPER
 	RET
 

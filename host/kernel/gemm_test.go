@@ -44,7 +44,7 @@ func randomMatrix(r *rand.Rand, rows, cols int) Matrix {
 
 func TestGemm(t *testing.T) {
 	sizes := []int{0, 1, 2, 3, 5, 7, 13, 14, 15, 16, 17, 31, 32, 33, 63, 64, 65}
-	eachEngine(t, func(t *testing.T, e *Engine) {
+	eachMultiplier(t, func(t *testing.T, e *Engine) {
 		r := source(3)
 		for range 300 {
 			m, n, k := sizes[r.IntN(len(sizes))], sizes[r.IntN(len(sizes))], sizes[r.IntN(len(sizes))]
@@ -70,9 +70,9 @@ func testProduct(t *testing.T, e *Engine, r *rand.Rand, m, n, k int) {
 		ep.Pre = make([]float32, len(c))
 		lin := ep
 		lin.Act = Act{}
-		pre = gemmRef(c, ldc, a, b, lin)
+		pre = gemmRef(c, ldc, operandsOf(e, a), operandsOf(e, b), lin)
 	}
-	want := gemmRef(c, ldc, a, b, ep)
+	want := gemmRef(c, ldc, operandsOf(e, a), operandsOf(e, b), ep)
 	what := fmt.Sprintf("Gemm(%d×%d·%d×%d %+v)", m, k, k, n, ep.Act)
 	e.Gemm(c, ldc, a, b, ep)
 	near(t, what, c, want, sumTol(k))

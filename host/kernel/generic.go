@@ -14,6 +14,7 @@ type ops struct {
 	activateGrad func(dx, dy, y []float32, a Act) // y: the input where a.NeedsInput()
 
 	exp, log          func(y, x []float32)
+	toHalf            func(y, x []float32)               // rounds to bfloat16
 	axpy              func(y, x []float32, s float32)    // y += s·x
 	scale             func(y, x []float32, s, o float32) // y = s·x + o
 	mul, mulAdd       func(y, a, b []float32)            // y = a·b, y += a·b
@@ -44,7 +45,7 @@ var genericOps = ops{
 	activate:     activateGo,
 	activateGrad: activateGradGo,
 
-	exp: expGo, log: logGo,
+	exp: expGo, log: logGo, toHalf: toHalfGo,
 	axpy: axpyGo, scale: scaleGo, mul: mulGo, mulAdd: mulAddGo, mulPlus: mulPlusGo,
 	reparametrize: reparametrizeGo, reparametrizeGrad: reparametrizeGradGo,
 	softmax: softmaxGo, logSoftmax: logSoftmaxGo, softmaxGrad: softmaxGradGo, sumColumns: sumColumnsGo,

@@ -53,7 +53,7 @@ func (g *guards) matrix(rows, cols int, transposed bool) Matrix {
 // TestGuards runs everything on slices that a step too far would fault on.
 func TestGuards(t *testing.T) {
 	for _, front := range []bool{false, true} {
-		eachEngine(t, func(t *testing.T, e *Engine) {
+		eachMultiplier(t, func(t *testing.T, e *Engine) {
 			g := &guards{t, source(40), front}
 			for _, s := range [][3]int{{1, 1, 1}, {3, 5, 7}, {14, 32, 4}, {15, 33, 5}, {65, 17, 31}, {64, 300, 257}, {343, 47, 65}} {
 				for i := range 4 {

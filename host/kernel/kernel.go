@@ -45,8 +45,9 @@ func (l Level) String() string {
 
 // Options of New.
 type Options struct {
-	Threads int   // 0: GOMAXPROCS
-	Level   Level // a level that the machine lacks is an error
+	Threads   int       // 0: GOMAXPROCS
+	Level     Level     // a level that the machine lacks is an error
+	Precision Precision // of products and convolutions; "": Float32
 }
 
 // Engine runs kernels. It belongs to one goroutine at a time: concurrent use
@@ -57,18 +58,21 @@ type Engine struct {
 	threads int
 	level   Level
 	ops     *ops
+	half    half
 	few     bool // convolutions with few channels have their own kernels
 
-	workers workers
-	job     job
-	gemm    gemmJob
-	conv    convJob
-	steps   []int       // distances of the walk under way
-	shared  []float32   // packed B of the call under way
-	flipped []float32   // cᵀ of the call under way
-	scratch [][]float32 // one per thread
-	sums    [][momentColumns]float64
-	fetches []fetch // one per thread
+	workers  workers
+	job      job
+	gemm     gemmJob
+	conv     convJob
+	steps    []int                         // distances of the walk under way
+	shared   []float32                     // packed B of the call under way
+	flipped  []float32                     // cᵀ of the call under way
+	columns  [][pairLD * pairPanel]float32 // one per thread: what is packed of bfloat16
+	operands [3][]float32                  // of the call under way, rounded to bfloat16
+	scratch  [][]float32                   // one per thread
+	sums     [][momentColumns]float64
+	fetches  []fetch // one per thread
 }
 
 // New makes an engine. The error names an unknown or missing level.
@@ -90,8 +94,14 @@ func New(o Options) (*Engine, error) {
 	if t == nil {
 		return nil, fmt.Errorf("kernel: level %s is not available on this machine (best: %s)", o.Level, bestLevel())
 	}
-	e := &Engine{threads: o.Threads, level: o.Level, ops: t, few: o.Level != Generic, scratch: make([][]float32, o.Threads),
+	if o.Precision != "" && o.Precision != Float32 && o.Precision != BF16 {
+		return nil, fmt.Errorf("kernel: precision %q, want float32 or bf16", o.Precision)
+	}
+	e := &Engine{threads: o.Threads, level: o.Level, ops: t, half: newHalf(o.Precision, o.Level), few: o.Level != Generic, scratch: make([][]float32, o.Threads),
 		sums: make([][momentColumns]float64, o.Threads), fetches: make([]fetch, o.Threads)}
+	if e.half.pairs {
+		e.columns = make([][pairLD * pairPanel]float32, o.Threads)
+	}
 	e.workers.start(e)
 	return e, nil
 }
@@ -129,6 +139,19 @@ func (e *Engine) Close() { e.workers.stop() }
 
 // Threads is the number of threads that share the work.
 func (e *Engine) Threads() int { return e.threads }
+
+// Precision is that of products and convolutions.
+func (e *Engine) Precision() Precision {
+	if e.half.on {
+		return BF16
+	}
+	return Float32
+}
+
+// Native reports whether the machine has instructions for the precision at the
+// engine's level. Without them products of BF16 have the same bits and take longer
+// than those of Float32.
+func (e *Engine) Native() bool { return !e.half.on || e.half.pairs }
 
 // Level is the instruction set in use, never Auto.
 func (e *Engine) Level() Level { return e.level }

@@ -1,7 +1,7 @@
 package kernel
 
-// packAll packs b into panels of nr columns, each all rows deep, zeros after
-// the last column: element (p, j) at d[(j/nr)·nr·rows + p·nr + j%nr].
+// packAll packs b into panels of nr columns, each all rows deep, which are words
+// with bfloat16, zeros after the last column: element (p, j) at d[(j/nr)·nr·rows + p·nr + j%nr].
 func (e *Engine) packAll(d []float32, b Matrix) {
 	nr := e.ops.nr
 	panels := (b.Cols + nr - 1) / nr
@@ -9,7 +9,7 @@ func (e *Engine) packAll(d []float32, b Matrix) {
 	j.run, j.y, j.mat = packPart, d, b
 	j.flag = b.ColStride == 1
 	if j.flag { // by rows, which are read as they lie
-		e.do(b.Rows, max(16, packGrain/max(1, nr*panels)))
+		e.do(e.half.units(b.Rows), max(16, packGrain/max(1, nr*panels))&^1)
 		return
 	}
 	e.do(panels, max(1, packGrain/max(1, nr*b.Rows)))
@@ -18,22 +18,29 @@ func (e *Engine) packAll(d []float32, b Matrix) {
 // packGrain is how many numbers a thread packs at least.
 const packGrain = 1 << 15
 
-func packPart(e *Engine, j *job, _, lo, hi int) {
+func packPart(e *Engine, j *job, worker, lo, hi int) {
+	depth, per, nr := e.half.units(j.mat.Rows), e.half.per, e.ops.nr
 	if j.flag {
-		e.pack(j.y[lo*e.ops.nr:], j.mat, lo, hi, 0, j.mat.Cols, j.mat.Rows)
+		e.pack(worker, j.y[lo*nr:], j.mat, lo*per, min(j.mat.Rows, hi*per), 0, j.mat.Cols, depth)
 		return
 	}
-	nr := e.ops.nr
-	e.pack(j.y[lo*nr*j.mat.Rows:], j.mat, 0, j.mat.Rows, lo*nr, min(j.mat.Cols, hi*nr), j.mat.Rows)
+	e.pack(worker, j.y[lo*nr*depth:], j.mat, 0, j.mat.Rows, lo*nr, min(j.mat.Cols, hi*nr), depth)
 }
 
 // pack packs rows [k0, k1) and columns [j0, j1) of b into panels that are
 // depth rows deep.
-func (e *Engine) pack(d []float32, b Matrix, k0, k1, j0, j1, depth int) {
-	nr := e.ops.nr
-	if k0 >= k1 || j0 >= j1 {
-		return
+func (e *Engine) pack(worker int, d []float32, b Matrix, k0, k1, j0, j1, depth int) {
+	switch {
+	case k0 >= k1 || j0 >= j1:
+	case e.half.on:
+		e.packWords(worker, d, b, k0, k1, j0, j1, depth)
+	default:
+		e.packFloats(d, b, k0, k1, j0, j1, depth)
 	}
+}
+
+func (e *Engine) packFloats(d []float32, b Matrix, k0, k1, j0, j1, depth int) {
+	nr := e.ops.nr
 	src := b.Data[k0*b.RowStride+j0*b.ColStride:]
 	n := j1 - j0
 	switch {

@@ -47,6 +47,7 @@ type panel struct {
 	mask                uintptr        // AVX-512: a bit per column; AVX2: lanes
 	next                stream         // what to prefetch, as a hint,
 	queue, queueEnd     unsafe.Pointer // and then
+	control, before     uint32         // MXCSR meanwhile, 0: as it is, and before
 }
 
 // tiles multiplies m rows with one panel of w columns, in register tiles of
@@ -70,7 +71,11 @@ func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, l
 	if e.level == Generic {
 		const mr = 8
 		for i := 0; i < m; i += mr {
-			tileGo(kc, tail(a.data, i*a.rs), a.rs, a.cs, b, bs, c[i*ldc:], ldc, min(mr, m-i), w, mode, bias)
+			tile := tileGo
+			if e.half.on {
+				tile = tileHalf
+			}
+			tile(kc, tail(a.data, i*a.rs), a.rs, a.cs, b, bs, c[i*ldc:], ldc, min(mr, m-i), w, mode, bias)
 		}
 		return
 	}
@@ -83,6 +88,9 @@ func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, l
 		tiles: count, height: height, tall: m - (height-1)*count,
 		mode: mode, bias: unsafe.Pointer(unsafe.SliceData(bias)),
 	}
+	if e.half.on {
+		p.control = flushing
+	}
 	if f != nil && f.panel.at < f.panel.end {
 		p.next = f.panel
 	} else if first {
@@ -90,10 +98,10 @@ func (e *Engine) tiles(m, w, kc int, a view, b []float32, bs int, c []float32, l
 		p.next = stream{at + uintptr(4*height*ldc), 4 * ldc, at + uintptr(4*m*ldc)}
 	}
 	if f == nil {
-		runPanel(e.level, &p, w, whole)
+		runPanel(e.level, e.half.pairs, &p, w, whole)
 		return
 	}
 	p.queue, p.queueEnd = unsafe.Pointer(&f.list[f.from]), unsafe.Pointer(&f.list[f.to])
-	runPanel(e.level, &p, w, whole)
+	runPanel(e.level, e.half.pairs, &p, w, whole)
 	f.left(p.queue, p.next)
 }

@@ -7,7 +7,7 @@ import (
 
 // mapFns are the element-wise functions of one level, as the assembly has them.
 type mapFns struct {
-	exp, log                         func(n int, y, x *float32)
+	exp, log, toHalf                 func(n int, y, x *float32)
 	axpy                             func(n int, y, x *float32, s float32)
 	scale                            func(n int, y, x *float32, s, o float32)
 	mul, mulAdd                      func(n int, y, a, b *float32)
@@ -30,7 +30,7 @@ type mapFns struct {
 }
 
 var maps256 = mapFns{
-	exp: exp256, log: log256, axpy: axpy256, scale: scale256, mul: mul256, mulAdd: mulAdd256, mulPlus: mulPlus256,
+	exp: exp256, log: log256, toHalf: toHalf256, axpy: axpy256, scale: scale256, mul: mul256, mulAdd: mulAdd256, mulPlus: mulPlus256,
 	reparametrize: reparametrize256, reparametrizeGrad: reparametrizeGrad256,
 	act: [...]func(n int, y, x *float32, alpha float32){ReLU: actReLU256, LeakyReLU: actLeakyReLU256, ELU: actELU256,
 		SELU: actSELU256, GELU: actGELU256, SiLU: actSiLU256, Softplus: actSoftplus256, Tanh: actTanh256, Sigmoid: actSigmoid256},
@@ -42,7 +42,7 @@ var maps256 = mapFns{
 }
 
 var maps512 = mapFns{
-	exp: exp512, log: log512, axpy: axpy512, scale: scale512, mul: mul512, mulAdd: mulAdd512, mulPlus: mulPlus512,
+	exp: exp512, log: log512, toHalf: toHalf512, axpy: axpy512, scale: scale512, mul: mul512, mulAdd: mulAdd512, mulPlus: mulPlus512,
 	reparametrize: reparametrize512, reparametrizeGrad: reparametrizeGrad512,
 	act: [...]func(n int, y, x *float32, alpha float32){ReLU: actReLU512, LeakyReLU: actLeakyReLU512, ELU: actELU512,
 		SELU: actSELU512, GELU: actGELU512, SiLU: actSiLU512, Softplus: actSoftplus512, Tanh: actTanh512, Sigmoid: actSigmoid512},
@@ -63,7 +63,7 @@ func vectorOps(o ops, f *mapFns) ops {
 			}
 		}
 	}
-	o.exp, o.log = unary(f.exp), unary(f.log)
+	o.exp, o.log, o.toHalf = unary(f.exp), unary(f.log), unary(f.toHalf)
 	o.axpy = func(y, x []float32, s float32) {
 		if len(x) > 0 {
 			f.axpy(len(x), &y[0], &x[0], s)

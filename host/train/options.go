@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -19,7 +20,7 @@ import (
 type Options struct {
 	Section
 
-	Engine *kernel.Engine // required; not closed
+	Engine *kernel.Engine // required, of the section's Precision; not closed
 	// Model is trained in place by Run, Student by Distill.
 	Model   *vae.Model
 	Student *vae.Student
@@ -85,6 +86,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("train.batch_size is %d, want at least 1", o.BatchSize)
 	case o.Optimizer == nil:
 		return fmt.Errorf("train.optimizer is missing")
+	case o.Engine != nil && o.Engine.Precision() != cmp.Or(o.Precision, kernel.Float32):
+		return fmt.Errorf("train.precision is %s, and the engine's %s", cmp.Or(o.Precision, kernel.Float32), o.Engine.Precision())
 	case !(o.InputNoise >= 0) || math.IsInf(o.InputNoise, 0):
 		return fmt.Errorf("train.input_noise is %v, want 0 or more", o.InputNoise)
 	case o.Validation != nil && !o.Validation.Example().Equal(o.Train.Example()):

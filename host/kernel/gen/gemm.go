@@ -32,6 +32,7 @@ const (
 	offNextEnd  // up to here
 	offQueue    // *stream: what is fetched then,
 	offQueueEnd // before this one
+	offControl  // MXCSR meanwhile, 0: as it is; and in the next four bytes the one before
 )
 
 // Offsets of the fields of kernel.stream.
@@ -58,6 +59,7 @@ type isa struct {
 	masked  bool
 	vec     func() reg.VecVirtual
 	plain   bool // rows of b are whole vectors, whatever is stored of c
+	pairs   bool // numbers of a and b are pairs of bfloat16
 }
 
 // products emits the kernels of every level.
@@ -106,6 +108,10 @@ func panel(s isa) {
 		SHRL(U8(16), bits)
 		KMOVW(bits, k2)
 	}
+	CMPL(field(offControl), Imm(0))
+	JE(LabelRef("tile"))
+	STMXCSR(field(offControl + 4))
+	LDMXCSR(field(offControl))
 	Label("tile")
 	h, tall := GP64(), GP64()
 	MOVQ(field(offHeight), h)
@@ -128,6 +134,10 @@ func panel(s isa) {
 	Label("next")
 	CMPQ(field(offTiles), Imm(0))
 	JG(LabelRef("tile"))
+	CMPL(field(offControl), Imm(0))
+	JE(LabelRef("done"))
+	LDMXCSR(field(offControl + 4))
+	Label("done")
 	VZEROUPPER()
 	RET()
 }
@@ -216,13 +226,17 @@ func tile(s isa, mr int, field func(int) Mem, k1, k2 reg.OpmaskVirtual) {
 			if i%3 > 0 {
 				m.Index, m.Scale = rs, uint8(i%3)
 			}
-			if s.masked && s.vectors == 1 {
+			if s.masked && s.vectors == 1 && !s.pairs {
 				VFMADD231PS_BCST(m, b[0], acc[i][0])
 				continue
 			}
 			VBROADCASTSS(m, t[i%2])
 			for j := range b {
-				VFMADD231PS(b[j], t[i%2], acc[i][j])
+				if s.pairs {
+					dotPairs(b[j], t[i%2], acc[i][j])
+				} else {
+					VFMADD231PS(b[j], t[i%2], acc[i][j])
+				}
 			}
 		}
 		for _, r := range pa {

@@ -12,7 +12,7 @@ import (
 func main() {
 	part := flag.String("part", "", "which part")
 	flag.Parse()
-	parts := map[string]func(){"gemm": products, "pack": packs, "rows": rowMoves, "maps": maps, "reduce": reductions, "random": randoms, "double": doubles, "walk": walks}
+	parts := map[string]func(){"gemm": products, "pack": packs, "rows": rowMoves, "maps": maps, "reduce": reductions, "random": randoms, "double": doubles, "walk": walks, "half": halves}
 	emit, ok := parts[*part]
 	if !ok {
 		log.Fatalf("unknown part %q", *part)
@@ -20,4 +20,7 @@ func main() {
 	ConstraintExpr("amd64")
 	emit()
 	Generate()
+	if err := spell(flag.Lookup("out").Value.String()); err != nil {
+		log.Fatal(err)
+	}
 }
