@@ -20,6 +20,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/host/serve/proxy"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // listen serves until the test ends.
@@ -152,10 +153,15 @@ func TestCallsAreJudged(t *testing.T) {
 		await(t, func() bool { return b.Counters().Judged == 1 })
 	})
 	t.Run("closed", func(t *testing.T) {
-		_, c := called(t, proxy.Annotate, func(m *proxy.Model, _ *proxy.Options) { m.Closed = true })
+		b, c := called(t, proxy.Annotate, func(m *proxy.Model, _ *proxy.Options) { m.Closed = true })
 		q := tensors.Request{Inputs: []tensors.Tensor{tensors.FromFloat32s("pixels", []int64{1, 3}, make([]float32, 3))}}
 		if _, _, err := ask1(t, c, q); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%v", err)
+		}
+		q = request(tensor.New(1, features))
+		q.Outputs = []tensors.Output{{Name: "logits", Parameters: tensors.Parameters{tensors.SharedMemory: "r"}}}
+		if _, _, err := ask1(t, c, q); status.Code(err) != codes.InvalidArgument || b.asks.Load() != 0 {
+			t.Errorf("an answer elsewhere: %v, and the model server was asked %d times", err, b.asks.Load())
 		}
 		s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inference.GRPCInferenceService/ModelStreamInfer")
 		if err == nil {
@@ -165,6 +171,21 @@ func TestCallsAreJudged(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// Messages in each coding that clients of gRPC's C core have are read and answered.
+func TestCallsInCodings(t *testing.T) {
+	b, c := called(t, proxy.Annotate, nil)
+	x, want := b.rows(t, 12)
+	q := request(x)
+	q.Model = "m"
+	for _, coding := range []string{gzip.Name, inference.Deflate} {
+		var tail metadata.MD
+		err := c.Invoke(t.Context(), inference.ModelInfer, q.Message(), &inference.ModelInferResponse{}, grpc.Trailer(&tail), grpc.UseCompressor(coding))
+		if got := tail.Get("x-vaeguard-is-adversarial"); err != nil || len(got) != 1 || got[0] != flags(want) {
+			t.Errorf("%s: %v %v", coding, tail, err)
+		}
+	}
 }
 
 // Other calls pass: messages both ways, metadata, trailers, status.

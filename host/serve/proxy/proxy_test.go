@@ -46,6 +46,7 @@ type upstream struct {
 	fake       *sdktest.Fake
 	rows, asks atomic.Int64
 	labels     bool // it answers these alone
+	zips       bool // where it may
 }
 
 func newUpstream() *upstream {
@@ -108,6 +109,16 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	text, length := tensors.AppendResponse(nil, out, func(t tensors.Tensor) bool { return q.Binary(t.Name, false) })
 	if length >= 0 {
 		w.Header().Set("Inference-Header-Content-Length", strconv.FormatInt(length, 10))
+	}
+	switch accept := r.Header.Get("Accept-Encoding"); {
+	case strings.Contains(accept, "br"): // no reader here knows it
+		w.Header().Set("Content-Encoding", "br")
+	case u.zips && strings.Contains(accept, "gzip"):
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = z.Write(text)
+		_ = z.Close()
+		return
 	}
 	_, _ = w.Write(text)
 }
@@ -332,6 +343,35 @@ func TestBlock(t *testing.T) {
 	}
 }
 
+// An answer that is not blocked has the coding that its client takes, and the model server's bytes.
+func TestBlockInCodings(t *testing.T) {
+	b := stand(t, proxy.Block, nil)
+	b.zips = true
+	x, want := b.rows(t, 12)
+	i := slices.Index(want.Adversarial, false)
+	body, _ := tensors.AppendRequest(nil, request(x.Rows(i, i+1)), nil)
+	plain, err := newUpstream().infer(request(x.Rows(i, i+1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := tensors.AppendResponse(nil, plain, nil)
+	for accept, coding := range map[string]string{"gzip": "gzip", "br, gzip;q=0.5": "gzip", "br": "", "identity": ""} {
+		code, got, h := b.post(t, body, "Accept-Encoding", accept)
+		if coding == "gzip" {
+			z, err := gzip.NewReader(bytes.NewReader(got))
+			if err == nil {
+				got, err = io.ReadAll(z)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", accept, err)
+			}
+		}
+		if code != http.StatusOK || h.Get("Content-Encoding") != coding || h.Get("X-Vaeguard-Flagged") != "0" || !bytes.Equal(got, text) {
+			t.Errorf("%s: %d %v %q", accept, code, h, got)
+		}
+	}
+}
+
 // corrected holds an answer to what detect says.
 func corrected(t *testing.T, got tensors.Response, x *tensor.Tensor, want *detect.Result) {
 	t.Helper()
@@ -402,6 +442,7 @@ func TestOnFailure(t *testing.T) {
 				{"rows twice", bytes.Replace(good, []byte(`{"id"`), []byte(`{"INPUTS":[],"id"`), 1), http.StatusBadRequest, "unjudged: unreadable"},
 				{"rows twice, in disguise", bytes.Replace(good, []byte(`{"id"`), []byte(`{"i\u006eput\u017f" : [],"id"`), 1), http.StatusBadRequest, "unjudged: unreadable"},
 				{"another shape", other, http.StatusBadRequest, "unjudged: unreadable"},
+				{"an answer elsewhere", bytes.Replace(good, []byte(`{"id"`), []byte(`{"outputs":[{"name":"logits","parameters":{"shared_memory_region":"r","shared_memory_byte_size":40}}],"id"`), 1), http.StatusBadRequest, "unjudged: unreadable"},
 			} {
 				before := b.asks.Load()
 				code, text, h := b.post(t, test.body)
@@ -415,7 +456,7 @@ func TestOnFailure(t *testing.T) {
 					t.Errorf("%s: %v, want %s", test.name, h, test.note)
 				}
 			}
-			if c := b.Counters(); closed && c.Refused != 6 || !closed && (c.Unread != 5 || c.Failed != 1) {
+			if c := b.Counters(); closed && c.Refused != 7 || !closed && (c.Unread != 6 || c.Failed != 1) {
 				t.Errorf("%+v", c)
 			}
 		})
