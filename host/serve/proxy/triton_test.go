@@ -227,9 +227,16 @@ func (u *tritons) rest(t *testing.T, url string, x *tensor.Tensor, how int) (int
 	return a.StatusCode, text, a.Header
 }
 
-// Before Triton itself all that is no inference passes byte for byte, over both protocols, errors too.
-func TestTritonPasses(t *testing.T) {
+// Before Triton itself.
+func TestTriton(t *testing.T) {
 	u := triton(t)
+	t.Run("passes", u.passes)
+	t.Run("policies", u.policies)
+	t.Run("clients", u.clients)
+}
+
+// All that is no inference passes byte for byte, over both protocols, errors too.
+func (u *tritons) passes(t *testing.T) {
 	url, c, _, _ := u.front(t, proxy.Model{Policy: proxy.Observe})
 	for _, test := range []struct{ method, path, body string }{
 		{"GET", "/v2", ""}, {"GET", "/v2/health/live", ""}, {"GET", "/v2/health/ready", ""}, {"GET", "/v2/models/stats", ""},
@@ -302,9 +309,8 @@ func settled(text string) string {
 	return strings.Join(out, "\n")
 }
 
-// What the proxy does with inferences of Triton itself, by each policy, over both protocols and in each encoding.
-func TestTriton(t *testing.T) {
-	u := triton(t)
+// What comes of inferences by each policy, over both protocols and in each encoding.
+func (u *tritons) policies(t *testing.T) {
 	flag := slices.Index(u.want.Adversarial, true)
 	clean := slices.Index(u.want.Adversarial, false)
 	t.Run("observe", func(t *testing.T) {
@@ -420,9 +426,8 @@ func (u *tritons) hold(t *testing.T, policy proxy.Policy, how string, r, plain t
 	}
 }
 
-// tritonclient through the proxy, and what of Triton's own the guard cannot read: shared memory, its raw requests, classification, streams.
-func TestTritonClients(t *testing.T) {
-	u := triton(t)
+// tritonclient through the proxy, and what of Triton's own the guard cannot read: shared memory, raw requests, streams.
+func (u *tritons) clients(t *testing.T) {
 	for _, closed := range []bool{false, true} {
 		t.Run(map[bool]string{false: "open", true: "closed"}[closed], func(t *testing.T) {
 			url, _, _, at := u.front(t, proxy.Model{Policy: proxy.Annotate, Closed: closed})
