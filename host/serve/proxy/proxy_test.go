@@ -131,10 +131,11 @@ type bench struct {
 	d       *host.Detector
 	guard   *judge.Guard
 	url     string
+	behind  string // where the model server is
 }
 
 // stand makes a bench; change may alter the model and the options.
-func stand(t *testing.T, policy proxy.Policy, change func(*proxy.Model, *proxy.Options)) *bench {
+func stand(t testing.TB, policy proxy.Policy, change func(*proxy.Model, *proxy.Options)) *bench {
 	t.Helper()
 	trained := servetest.Train(t, components(), filepath.Join(t.TempDir(), "d"), 0)
 	d := trained.Open(t)
@@ -154,7 +155,7 @@ func stand(t *testing.T, policy proxy.Policy, change func(*proxy.Model, *proxy.O
 	t.Cleanup(p.Close)
 	front := httptest.NewServer(p)
 	t.Cleanup(front.Close)
-	return &bench{p, u, trained, d, s.Guard(), front.URL}
+	return &bench{p, u, trained, d, s.Guard(), front.URL, up.URL}
 }
 
 // rows are n of noise, and what detect says of them: some are flagged, some are not.
@@ -488,7 +489,7 @@ func TestObserve(t *testing.T) {
 	b.trained.Control(t, servetest.Works)
 }
 
-func await(t *testing.T, ok func() bool) {
+func await(t testing.TB, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -131,7 +131,7 @@ func (u *tritons) front(t *testing.T, m proxy.Model) (string, *grpc.ClientConn, 
 	return h.URL, connect(t, at), p, at
 }
 
-func connect(t *testing.T, at string) *grpc.ClientConn {
+func connect(t testing.TB, at string) *grpc.ClientConn {
 	t.Helper()
 	c, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
