@@ -326,6 +326,9 @@ func TestClockJumps(t *testing.T) {
 			if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 4), Client: "a"}); !errors.As(err, &over) || over.After > time.Second {
 				t.Errorf("%v: %v", jump, err)
 			}
+			if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 4), Client: "b", Optional: true}); !errors.As(err, &skipped) {
+				t.Errorf("%v: %v", jump, err)
+			}
 			now = now.Add(time.Second)
 		}
 		if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 4), Client: "a", Optional: true}); err != nil {
