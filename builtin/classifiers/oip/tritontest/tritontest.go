@@ -89,7 +89,7 @@ func free(t testing.TB, n int) (ports []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = l.Close() }() // for the server
+		defer func() { _ = l.Close() }()                   // for the server
 		_, port, _ := net.SplitHostPort(l.Addr().String()) // it is of the listener
 		ports = append(ports, port)
 	}
