@@ -37,7 +37,7 @@ var floors = []floor{
 	{"the server", "host/serve"},
 	{"the command line", "host/cli"},
 	{"components that ship", "builtin/layers builtin/optimizers builtin/losses builtin/metrics builtin/formats builtin/scores builtin/attacks builtin/steps builtin/trackers builtin/presets"},
-	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest builtin/classifiers/caller builtin/classifiers/caller/callertest"},
+	{"components built from others", "builtin/methods builtin/corruptions builtin/datasets builtin/classifiers/network builtin/classifiers/onnx builtin/classifiers/oip builtin/classifiers/oip/oiptest builtin/classifiers/oip/tritontest builtin/classifiers/caller builtin/classifiers/caller/callertest"},
 	{"classifiers that are networks", "builtin/classifiers/mlp builtin/classifiers/cnn"},
 	{"the classifiers that ship", "builtin/classifiers"},
 	{"the box", "builtin"},

@@ -29,7 +29,7 @@ func (s *Server) adminHandler() http.Handler {
 		inner.Handle(m.pattern, m.handler)
 	}
 	behind := s.admin.guard(inner)
-	if s.admin == "" && !loopback(s.spec.Listen.Admin) {
+	if !s.admin.given() && !loopback(s.spec.Listen.Admin) {
 		s.log.Warn("admin is open to other machines and auth.admin has no token: it shows health and metrics alone", "address", s.spec.Listen.Admin)
 		behind = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, http.StatusForbidden, "auth.admin has no token, and others than this machine can come here: only /livez, /readyz and /metrics are shown")

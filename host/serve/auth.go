@@ -4,9 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -15,20 +21,106 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// token is a secret that callers must name; "" lets anybody in.
-type token string
+// tokens are secrets, one of which callers must name, and which a reload may change; none let anybody in.
+type tokens struct{ sums atomic.Pointer[[]sum] }
+
+type sum = [sha256.Size]byte
+
+func (t *tokens) set(secrets ...string) {
+	var sums []sum
+	for _, s := range secrets {
+		if s != "" {
+			sums = append(sums, sha256.Sum256([]byte(s)))
+		}
+	}
+	t.sums.Store(&sums)
+}
+
+// given reports whether there are any, which does not change.
+func (t *tokens) given() bool {
+	sums := t.sums.Load()
+	return sums != nil && len(*sums) > 0
+}
 
 // allows compares in a time that does not tell how much of a guess is right.
-func (t token) allows(authorization string) bool {
-	if t == "" {
+func (t *tokens) allows(authorization string) bool {
+	if !t.given() {
 		return true
 	}
 	scheme, given, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "bearer") {
 		return false
 	}
-	a, b := sha256.Sum256([]byte(t)), sha256.Sum256([]byte(strings.TrimSpace(given)))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+	found, b := 0, sha256.Sum256([]byte(strings.TrimSpace(given)))
+	for _, a := range *t.sums.Load() {
+		found |= subtle.ConstantTimeCompare(a[:], b[:])
+	}
+	return found == 1
+}
+
+// maxTokens is the most bytes of a file of tokens.
+const maxTokens = 64 << 10
+
+// readTokens are those of a file, one a line.
+func readTokens(file string) ([]string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxTokens+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxTokens {
+		return nil, fmt.Errorf("%s has more than %d bytes", file, maxTokens)
+	}
+	var out []string
+	for i, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimSpace(line)
+		if strings.ContainsFunc(line, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, fmt.Errorf("%s:%d: a token of more than letters, digits and signs of ASCII", file, i+1)
+		}
+		if line != "" {
+			out = append(out, line)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s has no token", file)
+	}
+	return out, nil
+}
+
+// secrets are the tokens of clients and of administrators.
+func (s *Spec) secrets() (clients, admins []string, err error) {
+	clients, admins = []string{s.Auth.Bearer}, []string{s.Auth.Admin}
+	if file := s.Auth.BearerFile; file != "" {
+		if clients, err = readTokens(s.Abs(file)); err != nil {
+			return nil, nil, fmt.Errorf("auth.bearer_file: %w", err)
+		}
+	}
+	if file := s.Auth.AdminFile; file != "" {
+		if admins, err = readTokens(s.Abs(file)); err != nil {
+			return nil, nil, fmt.Errorf("auth.admin_file: %w", err)
+		}
+	}
+	for _, a := range admins {
+		if a != "" && slices.Contains(clients, a) {
+			return nil, nil, errors.New("auth: a token of clients is one of administrators")
+		}
+	}
+	return clients, admins, nil
+}
+
+// renewTokens reads the tokens of a spec. After an error the former ones stay.
+func (s *Server) renewTokens(of *Spec) error {
+	clients, admins, err := of.secrets()
+	if err != nil {
+		return err
+	}
+	s.bearer.set(clients...)
+	s.admin.set(admins...)
+	return nil
 }
 
 // healthPath reports whether a path tells no more than that the server is up:
@@ -43,9 +135,9 @@ func healthMethod(method string) bool {
 		method == "/inference.GRPCInferenceService/ServerLive" || method == "/inference.GRPCInferenceService/ServerReady"
 }
 
-// guard lets only callers with the token through.
-func (t token) guard(h http.Handler) http.Handler {
-	if t == "" {
+// guard lets only callers with a token through.
+func (t *tokens) guard(h http.Handler) http.Handler {
+	if !t.given() {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,8 +151,8 @@ func (t token) guard(h http.Handler) http.Handler {
 }
 
 // admit is guard for a gRPC call.
-func (t token) admit(ctx context.Context, method string) error {
-	if t == "" || healthMethod(method) {
+func (t *tokens) admit(ctx context.Context, method string) error {
+	if !t.given() || healthMethod(method) {
 		return nil
 	}
 	md, _ := metadata.FromIncomingContext(ctx)

@@ -15,8 +15,8 @@ import (
 // is not a version yet.
 const quiet = 300 * time.Millisecond
 
-// watchFiles reloads when detectors, folders of the repository or certificates
-// change. Where the system cannot tell, keep finds out a little later.
+// watchFiles reloads when detectors, folders of the repository, certificates or
+// tokens change. Where the system cannot tell, keep finds out a little later.
 func (s *Server) watchFiles(ctx context.Context) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -91,6 +91,11 @@ func (s *Server) folders() []string {
 	}
 	for _, file := range s.certs.files() {
 		add(file, "..")
+	}
+	for _, file := range []string{now.Auth.BearerFile, now.Auth.AdminFile} {
+		if file != "" {
+			add(now.Abs(file), "..")
+		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

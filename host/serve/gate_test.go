@@ -75,7 +75,8 @@ func TestGate(t *testing.T) {
 }
 
 func testGate(t *testing.T) {
-	s := &Server{bearer: "secret-of-clients"}
+	s := &Server{}
+	s.bearer.set("secret-of-clients")
 	g := &gate{s: s, patience: 500 * time.Millisecond}
 	ask := func(md ...string) (context.Context, error) {
 		ctx, cancel := context.WithCancel(metadata.NewIncomingContext(context.Background(), metadata.Pairs(md...)))

@@ -13,8 +13,8 @@ import (
 // reads certificates again. What is wrong is refused, and what was in use stays: a file with a
 // fault as a whole, a model by itself.
 //
-// Models, the repository, and of the limits queue, deadline, per_client_rows_per_second and drain
-// change while the server runs. A file that says anything else than before of the rest is refused.
+// Models, the repository, the tokens, and of the limits queue, deadline, per_client_rows_per_second and drain
+// change while the server runs: a token that was is refused from the next request on, over connections that there are too. A file that says anything else than before of the rest is refused.
 func (s *Server) Reload(ctx context.Context) error { return s.renew(ctx, s.o.Reread) }
 
 // renew is Reload; reread may be nil.
@@ -30,11 +30,18 @@ func (s *Server) renew(ctx context.Context, reread func() (*Spec, error)) error 
 		}
 	}
 	if reread == nil {
+		if bad := s.renewTokens(s.Spec()); bad != nil {
+			s.log.Error("tokens were refused", "error", bad)
+			err = errors.Join(err, bad)
+		}
 		return errors.Join(err, s.models.Refresh(ctx))
 	}
 	next, bad := reread()
 	if bad == nil {
 		bad = s.spec.fixed(next)
+	}
+	if bad == nil {
+		bad = s.renewTokens(next)
 	}
 	if bad != nil {
 		s.log.Error("the server's file was refused: it stays as it was", "error", bad)
@@ -59,12 +66,18 @@ func (s *Spec) fixed(next *Spec) error {
 		key      string
 		now, new any
 	}{
-		{"listen", s.Listen, next.Listen}, {"events", s.Events, next.Events}, {"auth", s.Auth, next.Auth}, {"watch", s.Watch, next.Watch}, {"traces", s.Traces, next.Traces},
+		{"listen", s.Listen, next.Listen}, {"events", s.Events, next.Events}, {"watch", s.Watch, next.Watch}, {"traces", s.Traces, next.Traces},
 		{"log", s.Log, next.Log}, {"limits.body", s.Limits.Body, next.Limits.Body}, {"limits.read", s.Limits.Read, next.Limits.Read},
 	} {
 		if !reflect.DeepEqual(part.now, part.new) {
 			errs.Add(part.key, "changes with a restart alone")
 		}
+	}
+	if s.Auth.clients() != next.Auth.clients() {
+		errs.Add("auth.bearer", "comes or goes with a restart alone; the tokens may change")
+	}
+	if s.Auth.admins() != next.Auth.admins() {
+		errs.Add("auth.admin", "comes or goes with a restart alone; the tokens may change")
 	}
 	if (len(proxied(s)) > 0) != (len(proxied(next)) > 0) {
 		errs.Add("models", "a server of models becomes a proxy, or a proxy one, with a restart alone")

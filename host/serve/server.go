@@ -44,8 +44,8 @@ type Server struct {
 	o      Options
 	log    hclog.Logger
 	access hclog.Logger // nil: none
-	bearer token
-	admin  token
+	bearer tokens
+	admin  tokens
 	models *Models
 
 	public, open, inner []mount
@@ -81,7 +81,7 @@ func New(s *Spec, o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	out := &Server{spec: s, o: o, log: o.Logger, bearer: token(s.Auth.Bearer), admin: token(s.Auth.Admin), places: map[string]net.Addr{}, failed: make(chan error, 4)}
+	out := &Server{spec: s, o: o, log: o.Logger, places: map[string]net.Addr{}, failed: make(chan error, 4)}
 	if s.Log.Access && o.Access != nil {
 		out.access = accessLog(o.Access)
 	}
@@ -153,6 +153,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	life, cancel := context.WithCancel(context.Background())
 	s.cancel, s.notify = cancel, newNotifier()
+	if err := s.renewTokens(s.spec); err != nil {
+		return err
+	}
 	if s.spec.Listen.TLS != nil {
 		var err error
 		if s.certs, err = loadCertificates(*s.spec.Listen.TLS, s.spec.Abs); err != nil {

@@ -98,9 +98,17 @@ func (l Limits) ofModels() Limits {
 
 // Auth says who may ask.
 type Auth struct {
-	Bearer string `yaml:"bearer" secret:"true" doc:"token of clients, as in Authorization: Bearer TOKEN; absent: anybody"`
-	Admin  string `yaml:"admin" secret:"true" doc:"token of administrators; absent: whoever is on this machine"`
+	Bearer     string `yaml:"bearer" secret:"true" doc:"token of clients, as in Authorization: Bearer TOKEN; absent: anybody"`
+	Admin      string `yaml:"admin" secret:"true" doc:"token of administrators; absent: whoever is on this machine"`
+	BearerFile string `yaml:"bearer_file" format:"path" doc:"instead of bearer: file with tokens of clients, one a line, each of which is good; read again when it changes"`
+	AdminFile  string `yaml:"admin_file" format:"path" doc:"instead of admin: file with tokens of administrators, as bearer_file has them"`
 }
+
+// clients reports whether clients need a token.
+func (a Auth) clients() bool { return a.Bearer != "" || a.BearerFile != "" }
+
+// admins reports whether administrators need one.
+func (a Auth) admins() bool { return a.Admin != "" || a.AdminFile != "" }
 
 // Watch says what raises an alarm.
 type Watch struct {
@@ -225,6 +233,12 @@ func (s *Spec) faults() error {
 	}
 	if s.Auth.Bearer != "" && s.Auth.Bearer == s.Auth.Admin {
 		errs.Add("auth.admin", "is the token of all clients")
+	}
+	if s.Auth.Bearer != "" && s.Auth.BearerFile != "" {
+		errs.Add("auth.bearer_file", "stands beside bearer: want one of them")
+	}
+	if s.Auth.Admin != "" && s.Auth.AdminFile != "" {
+		errs.Add("auth.admin_file", "stands beside admin: want one of them")
 	}
 	return errs.Err()
 }

@@ -23,7 +23,7 @@ func (s *Server) mountProxy() bool {
 	if len(models) == 0 {
 		return false
 	}
-	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.Bearer != "", Logger: s.log})
+	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.clients(), Logger: s.log})
 	if err != nil {
 		s.broken = cmp.Or(s.broken, err)
 		return true

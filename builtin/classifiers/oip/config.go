@@ -31,7 +31,7 @@ const schema = `{
     "input_range": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "legal inputs: [lowest, highest]"},
     "dtype": {"enum": ["auto", "FP32", "FP64", "UINT8"], "default": "auto", "description": "type of the numbers sent; default: by the model's metadata, else FP32"},
     "rounding": {"enum": ["exact", "nearest"], "default": "exact", "description": "for UINT8: refuse numbers that are not whole, or round them"},
-    "max_batch": {"type": "integer", "minimum": 1, "description": "rows per request; default: 128, or the batch that the model fixes"},
+    "max_batch": {"type": "integer", "minimum": 1, "description": "rows per request; default: 128, or fewer where the model has a fixed batch or its configuration on Triton says so"},
     "encoding": {"enum": ["auto", "binary", "json"], "default": "auto", "description": "encoding of tensors over REST; auto: binary if the server announces binary_tensor_data"},
     "ca_file": {"type": "string", "format": "path", "description": "PEM file with the authorities to trust; default: the system's"},
     "cert_file": {"type": "string", "format": "path", "private": true, "description": "PEM file with the client's certificate"},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/oiptest"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -111,6 +112,17 @@ func TestMissing(t *testing.T) {
 	_, err := configured(t, config(t, serveREST(t, http.NotFoundHandler()), nil))
 	if err == nil || !strings.Contains(err.Error(), `model "model": model metadata: HTTP 404 Not Found`) || !strings.HasPrefix(err.Error(), "/model: ") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestTooManyRows refuses a batch that the model's configuration does not take.
+func TestTooManyRows(t *testing.T) {
+	m := &oiptest.Model{Classifier: fake(), Most: 4}
+	for _, url := range []string{serveREST(t, m), serveGRPC(t, m)} {
+		_, err := configured(t, config(t, url, options{"max_batch": 5}))
+		if err == nil || !strings.HasPrefix(err.Error(), "/max_batch: is 5, but the model takes at most 4 rows") {
+			t.Errorf("error %v", err)
+		}
 	}
 }
 

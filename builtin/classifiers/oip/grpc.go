@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,6 +107,12 @@ func (r *remote) describe(ctx context.Context, c *caller) (*description, error) 
 	}); err != nil {
 		return nil, err
 	}
+	d := &description{ready: ready.Ready, versions: m.Versions}
+	server, conf := &inference.ServerMetadataResponse{}, &inference.ModelConfigResponse{}
+	if r.call(ctx, inference.ServerMetadata, &inference.ServerMetadataRequest{}, server) == nil && slices.Contains(server.Extensions, configExtension) {
+		_ = r.call(ctx, inference.ModelConfig, &inference.ModelConfigRequest{Name: r.model, Version: r.version}, conf) // a gateway may hide it
+		d.most = int(max(0, conf.GetConfig().GetMaxBatchSize()))
+	}
 	ports := func(list []*inference.ModelMetadataResponse_TensorMetadata) []port {
 		var out []port
 		for _, t := range list {
@@ -113,7 +120,8 @@ func (r *remote) describe(ctx context.Context, c *caller) (*description, error) 
 		}
 		return out
 	}
-	return &description{ready: ready.Ready, versions: m.Versions, inputs: ports(m.Inputs), outputs: ports(m.Outputs)}, nil
+	d.inputs, d.outputs = ports(m.Inputs), ports(m.Outputs)
+	return d, nil
 }
 
 func (r *remote) infer(ctx context.Context, q *query) (*answer, *fault) {

@@ -53,11 +53,7 @@ func (l *link) try(ctx context.Context, s *settings) (*answer, *tensor.Tensor, e
 	} else if l.plan.dtype == typeU8 {
 		hi = 255
 	}
-	n := 2
-	if l.plan.batch == 1 {
-		n = 1
-	}
-	x := tensor.Batch(n, l.plan.wire)
+	x := tensor.Batch(min(2, l.plan.most), l.plan.wire)
 	r := rand.New(rand.NewPCG(0x01b, 2))
 	for i := range x.Data {
 		x.Data[i] = lo + float32(r.Float32()*(hi-lo))

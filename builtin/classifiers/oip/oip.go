@@ -214,13 +214,7 @@ func connect(ctx context.Context, config sdk.Config, s *settings) (_ *link, _ sd
 		return nil, sdk.Info{}, err
 	}
 	l.columns = a.columns
-	info.InputShape, info.Layout, info.MaxBatch = p.wire.Clone(), p.order, 128
-	if s.MaxBatch > 0 {
-		info.MaxBatch = s.MaxBatch
-	}
-	if p.batch > 0 {
-		info.MaxBatch = p.batch // the model's, whatever the config says
-	}
+	info.InputShape, info.Layout, info.MaxBatch = p.wire.Clone(), p.order, p.most
 	info.Digest = digest(s, d, p, info.Output)
 	return l, info, nil
 }

@@ -22,6 +22,7 @@ type plan struct {
 	wire                 tensor.Shape // per example, as it arrives; the same numbers in the same order
 	order                sdk.Layout
 	batch                int // rows of every request; 0: any number
+	most                 int // rows of a request
 }
 
 func diagnose(pointer, format string, args ...any) error {
@@ -50,6 +51,9 @@ func (s *settings) plan(d *description, data tensor.Shape) (*plan, error) {
 	}
 	dims, err := s.dims(in, p, data)
 	if err != nil {
+		return nil, err
+	}
+	if p.most, err = s.most(p, d); err != nil {
 		return nil, err
 	}
 	p.order = s.order(dims, data)
@@ -129,6 +133,22 @@ func (s *settings) dims(in port, p *plan, data tensor.Shape) ([]int, error) {
 		return nil, diagnose("/layout", "is %s, but input %q has %d dimensions per row, want 3", s.Layout, in.Name, len(dims))
 	}
 	return dims, nil
+}
+
+// most is how many rows go into a request.
+func (s *settings) most(p *plan, d *description) (int, error) {
+	const unsaid = 128
+	switch {
+	case p.batch > 0:
+		return p.batch, nil // the model's, whatever the config says
+	case d.most > 0 && s.MaxBatch > d.most:
+		return 0, diagnose("/max_batch", "is %d, but the model takes at most %d rows per request", s.MaxBatch, d.most)
+	case s.MaxBatch > 0:
+		return s.MaxBatch, nil
+	case d.most > 0:
+		return min(unsaid, d.most), nil
+	}
+	return unsaid, nil
 }
 
 // order is the layout of rows of these dimensions: what the config says, or

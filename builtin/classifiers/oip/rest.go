@@ -22,6 +22,7 @@ import (
 
 const (
 	binaryExtension = "binary_tensor_data"
+	configExtension = "model_configuration" // Triton's
 	lengthHeader    = "Inference-Header-Content-Length"
 
 	maxMetadata = 1 << 20 // bytes
@@ -199,6 +200,13 @@ func (r *rest) describe(ctx context.Context, c *caller) (*description, error) {
 		return nil, err
 	}
 	d.versions, d.inputs, d.outputs = model.Versions, model.Inputs, model.Outputs
+	if slices.Contains(server.Extensions, configExtension) {
+		var conf struct {
+			Most int32 `json:"max_batch_size"`
+		}
+		_ = r.get(ctx, r.path+"/config", &conf) // a gateway may hide it
+		d.most = int(max(0, conf.Most))
+	}
 	err := c.do(ctx, "model ready", func(ctx context.Context) *fault {
 		_, body, f := r.call(ctx, http.MethodGet, r.path+"/ready", 0, nil, maxMetadata)
 		if f != nil {

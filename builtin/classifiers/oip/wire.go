@@ -35,6 +35,7 @@ type transport interface {
 type description struct {
 	ready           bool
 	binary          bool // the server announces binary tensors over REST
+	most            int  // rows of a request, as the model's configuration says; 0: it does not say
 	versions        []string
 	inputs, outputs []port
 }

@@ -12,6 +12,7 @@ const (
 	ServerMetadata        = "/" + Service + "/ServerMetadata"
 	ModelReady            = "/" + Service + "/ModelReady"
 	ModelMetadata         = "/" + Service + "/ModelMetadata"
+	ModelConfig           = "/" + Service + "/ModelConfig" // Triton's
 	ModelInfer            = "/" + Service + "/ModelInfer"
 	RepositoryIndex       = "/" + Service + "/RepositoryIndex"
 	RepositoryModelLoad   = "/" + Service + "/RepositoryModelLoad"

@@ -511,6 +511,104 @@ func (x *ModelMetadataResponse) GetOutputs() []*ModelMetadataResponse_TensorMeta
 	return nil
 }
 
+// Triton's.
+type ModelConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelConfigRequest) Reset() {
+	*x = ModelConfigRequest{}
+	mi := &file_host_serve_inference_inference_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelConfigRequest) ProtoMessage() {}
+
+func (x *ModelConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_host_serve_inference_inference_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelConfigRequest.ProtoReflect.Descriptor instead.
+func (*ModelConfigRequest) Descriptor() ([]byte, []int) {
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ModelConfigRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ModelConfigRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+// Of Triton's what is read here.
+type ModelConfigResponse struct {
+	state         protoimpl.MessageState           `protogen:"open.v1"`
+	Config        *ModelConfigResponse_ModelConfig `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelConfigResponse) Reset() {
+	*x = ModelConfigResponse{}
+	mi := &file_host_serve_inference_inference_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelConfigResponse) ProtoMessage() {}
+
+func (x *ModelConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_host_serve_inference_inference_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelConfigResponse.ProtoReflect.Descriptor instead.
+func (*ModelConfigResponse) Descriptor() ([]byte, []int) {
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ModelConfigResponse) GetConfig() *ModelConfigResponse_ModelConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
 // A parameter's value.
 type InferParameter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -528,7 +626,7 @@ type InferParameter struct {
 
 func (x *InferParameter) Reset() {
 	*x = InferParameter{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[10]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +638,7 @@ func (x *InferParameter) String() string {
 func (*InferParameter) ProtoMessage() {}
 
 func (x *InferParameter) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[10]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +651,7 @@ func (x *InferParameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InferParameter.ProtoReflect.Descriptor instead.
 func (*InferParameter) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{10}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InferParameter) GetParameterChoice() isInferParameter_ParameterChoice {
@@ -657,7 +755,7 @@ type ModelInferRequest struct {
 
 func (x *ModelInferRequest) Reset() {
 	*x = ModelInferRequest{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[11]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +767,7 @@ func (x *ModelInferRequest) String() string {
 func (*ModelInferRequest) ProtoMessage() {}
 
 func (x *ModelInferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[11]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +780,7 @@ func (x *ModelInferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelInferRequest.ProtoReflect.Descriptor instead.
 func (*ModelInferRequest) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{11}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ModelInferRequest) GetModelName() string {
@@ -748,7 +846,7 @@ type ModelInferResponse struct {
 
 func (x *ModelInferResponse) Reset() {
 	*x = ModelInferResponse{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[12]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +858,7 @@ func (x *ModelInferResponse) String() string {
 func (*ModelInferResponse) ProtoMessage() {}
 
 func (x *ModelInferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[12]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +871,7 @@ func (x *ModelInferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelInferResponse.ProtoReflect.Descriptor instead.
 func (*ModelInferResponse) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{12}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ModelInferResponse) GetModelName() string {
@@ -836,7 +934,7 @@ type InferTensorContents struct {
 
 func (x *InferTensorContents) Reset() {
 	*x = InferTensorContents{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[13]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +946,7 @@ func (x *InferTensorContents) String() string {
 func (*InferTensorContents) ProtoMessage() {}
 
 func (x *InferTensorContents) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[13]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +959,7 @@ func (x *InferTensorContents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InferTensorContents.ProtoReflect.Descriptor instead.
 func (*InferTensorContents) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{13}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *InferTensorContents) GetBoolContents() []bool {
@@ -931,7 +1029,7 @@ type RepositoryIndexRequest struct {
 
 func (x *RepositoryIndexRequest) Reset() {
 	*x = RepositoryIndexRequest{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[14]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1041,7 @@ func (x *RepositoryIndexRequest) String() string {
 func (*RepositoryIndexRequest) ProtoMessage() {}
 
 func (x *RepositoryIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[14]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1054,7 @@ func (x *RepositoryIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryIndexRequest.ProtoReflect.Descriptor instead.
 func (*RepositoryIndexRequest) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{14}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RepositoryIndexRequest) GetRepositoryName() string {
@@ -982,7 +1080,7 @@ type RepositoryIndexResponse struct {
 
 func (x *RepositoryIndexResponse) Reset() {
 	*x = RepositoryIndexResponse{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[15]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1092,7 @@ func (x *RepositoryIndexResponse) String() string {
 func (*RepositoryIndexResponse) ProtoMessage() {}
 
 func (x *RepositoryIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[15]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1105,7 @@ func (x *RepositoryIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryIndexResponse.ProtoReflect.Descriptor instead.
 func (*RepositoryIndexResponse) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{15}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RepositoryIndexResponse) GetModels() []*RepositoryIndexResponse_ModelIndex {
@@ -1032,7 +1130,7 @@ type ModelRepositoryParameter struct {
 
 func (x *ModelRepositoryParameter) Reset() {
 	*x = ModelRepositoryParameter{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[16]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1142,7 @@ func (x *ModelRepositoryParameter) String() string {
 func (*ModelRepositoryParameter) ProtoMessage() {}
 
 func (x *ModelRepositoryParameter) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[16]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1155,7 @@ func (x *ModelRepositoryParameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRepositoryParameter.ProtoReflect.Descriptor instead.
 func (*ModelRepositoryParameter) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{16}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ModelRepositoryParameter) GetParameterChoice() isModelRepositoryParameter_ParameterChoice {
@@ -1143,7 +1241,7 @@ type RepositoryModelLoadRequest struct {
 
 func (x *RepositoryModelLoadRequest) Reset() {
 	*x = RepositoryModelLoadRequest{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[17]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1253,7 @@ func (x *RepositoryModelLoadRequest) String() string {
 func (*RepositoryModelLoadRequest) ProtoMessage() {}
 
 func (x *RepositoryModelLoadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[17]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1266,7 @@ func (x *RepositoryModelLoadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryModelLoadRequest.ProtoReflect.Descriptor instead.
 func (*RepositoryModelLoadRequest) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{17}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RepositoryModelLoadRequest) GetRepositoryName() string {
@@ -1203,7 +1301,7 @@ type RepositoryModelLoadResponse struct {
 
 func (x *RepositoryModelLoadResponse) Reset() {
 	*x = RepositoryModelLoadResponse{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[18]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1313,7 @@ func (x *RepositoryModelLoadResponse) String() string {
 func (*RepositoryModelLoadResponse) ProtoMessage() {}
 
 func (x *RepositoryModelLoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[18]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1326,7 @@ func (x *RepositoryModelLoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryModelLoadResponse.ProtoReflect.Descriptor instead.
 func (*RepositoryModelLoadResponse) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{18}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RepositoryModelLoadResponse) GetModelName() string {
@@ -1257,7 +1355,7 @@ type RepositoryModelUnloadRequest struct {
 
 func (x *RepositoryModelUnloadRequest) Reset() {
 	*x = RepositoryModelUnloadRequest{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[19]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1367,7 @@ func (x *RepositoryModelUnloadRequest) String() string {
 func (*RepositoryModelUnloadRequest) ProtoMessage() {}
 
 func (x *RepositoryModelUnloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[19]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1380,7 @@ func (x *RepositoryModelUnloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryModelUnloadRequest.ProtoReflect.Descriptor instead.
 func (*RepositoryModelUnloadRequest) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{19}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RepositoryModelUnloadRequest) GetRepositoryName() string {
@@ -1316,7 +1414,7 @@ type RepositoryModelUnloadResponse struct {
 
 func (x *RepositoryModelUnloadResponse) Reset() {
 	*x = RepositoryModelUnloadResponse{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[20]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1426,7 @@ func (x *RepositoryModelUnloadResponse) String() string {
 func (*RepositoryModelUnloadResponse) ProtoMessage() {}
 
 func (x *RepositoryModelUnloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[20]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1439,7 @@ func (x *RepositoryModelUnloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepositoryModelUnloadResponse.ProtoReflect.Descriptor instead.
 func (*RepositoryModelUnloadResponse) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{20}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RepositoryModelUnloadResponse) GetModelName() string {
@@ -1369,7 +1467,7 @@ type ModelMetadataResponse_TensorMetadata struct {
 
 func (x *ModelMetadataResponse_TensorMetadata) Reset() {
 	*x = ModelMetadataResponse_TensorMetadata{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[21]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1479,7 @@ func (x *ModelMetadataResponse_TensorMetadata) String() string {
 func (*ModelMetadataResponse_TensorMetadata) ProtoMessage() {}
 
 func (x *ModelMetadataResponse_TensorMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[21]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,6 +1516,50 @@ func (x *ModelMetadataResponse_TensorMetadata) GetShape() []int64 {
 	return nil
 }
 
+type ModelConfigResponse_ModelConfig struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MaxBatchSize  int32                  `protobuf:"varint,4,opt,name=max_batch_size,json=maxBatchSize,proto3" json:"max_batch_size,omitempty"` // rows of a request; 0: the model's shapes have no batch
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelConfigResponse_ModelConfig) Reset() {
+	*x = ModelConfigResponse_ModelConfig{}
+	mi := &file_host_serve_inference_inference_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelConfigResponse_ModelConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelConfigResponse_ModelConfig) ProtoMessage() {}
+
+func (x *ModelConfigResponse_ModelConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_host_serve_inference_inference_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelConfigResponse_ModelConfig.ProtoReflect.Descriptor instead.
+func (*ModelConfigResponse_ModelConfig) Descriptor() ([]byte, []int) {
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{11, 0}
+}
+
+func (x *ModelConfigResponse_ModelConfig) GetMaxBatchSize() int32 {
+	if x != nil {
+		return x.MaxBatchSize
+	}
+	return 0
+}
+
 type ModelInferRequest_InferInputTensor struct {
 	state         protoimpl.MessageState     `protogen:"open.v1"`
 	Name          string                     `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1431,7 +1573,7 @@ type ModelInferRequest_InferInputTensor struct {
 
 func (x *ModelInferRequest_InferInputTensor) Reset() {
 	*x = ModelInferRequest_InferInputTensor{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[22]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1585,7 @@ func (x *ModelInferRequest_InferInputTensor) String() string {
 func (*ModelInferRequest_InferInputTensor) ProtoMessage() {}
 
 func (x *ModelInferRequest_InferInputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[22]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1598,7 @@ func (x *ModelInferRequest_InferInputTensor) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ModelInferRequest_InferInputTensor.ProtoReflect.Descriptor instead.
 func (*ModelInferRequest_InferInputTensor) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{11, 0}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *ModelInferRequest_InferInputTensor) GetName() string {
@@ -1504,7 +1646,7 @@ type ModelInferRequest_InferRequestedOutputTensor struct {
 
 func (x *ModelInferRequest_InferRequestedOutputTensor) Reset() {
 	*x = ModelInferRequest_InferRequestedOutputTensor{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[23]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1658,7 @@ func (x *ModelInferRequest_InferRequestedOutputTensor) String() string {
 func (*ModelInferRequest_InferRequestedOutputTensor) ProtoMessage() {}
 
 func (x *ModelInferRequest_InferRequestedOutputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[23]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1671,7 @@ func (x *ModelInferRequest_InferRequestedOutputTensor) ProtoReflect() protorefle
 
 // Deprecated: Use ModelInferRequest_InferRequestedOutputTensor.ProtoReflect.Descriptor instead.
 func (*ModelInferRequest_InferRequestedOutputTensor) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{11, 1}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{13, 1}
 }
 
 func (x *ModelInferRequest_InferRequestedOutputTensor) GetName() string {
@@ -1559,7 +1701,7 @@ type ModelInferResponse_InferOutputTensor struct {
 
 func (x *ModelInferResponse_InferOutputTensor) Reset() {
 	*x = ModelInferResponse_InferOutputTensor{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[27]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1713,7 @@ func (x *ModelInferResponse_InferOutputTensor) String() string {
 func (*ModelInferResponse_InferOutputTensor) ProtoMessage() {}
 
 func (x *ModelInferResponse_InferOutputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[27]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1726,7 @@ func (x *ModelInferResponse_InferOutputTensor) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use ModelInferResponse_InferOutputTensor.ProtoReflect.Descriptor instead.
 func (*ModelInferResponse_InferOutputTensor) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{12, 0}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{14, 0}
 }
 
 func (x *ModelInferResponse_InferOutputTensor) GetName() string {
@@ -1634,7 +1776,7 @@ type RepositoryIndexResponse_ModelIndex struct {
 
 func (x *RepositoryIndexResponse_ModelIndex) Reset() {
 	*x = RepositoryIndexResponse_ModelIndex{}
-	mi := &file_host_serve_inference_inference_proto_msgTypes[30]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1788,7 @@ func (x *RepositoryIndexResponse_ModelIndex) String() string {
 func (*RepositoryIndexResponse_ModelIndex) ProtoMessage() {}
 
 func (x *RepositoryIndexResponse_ModelIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_host_serve_inference_inference_proto_msgTypes[30]
+	mi := &file_host_serve_inference_inference_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1801,7 @@ func (x *RepositoryIndexResponse_ModelIndex) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use RepositoryIndexResponse_ModelIndex.ProtoReflect.Descriptor instead.
 func (*RepositoryIndexResponse_ModelIndex) Descriptor() ([]byte, []int) {
-	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{15, 0}
+	return file_host_serve_inference_inference_proto_rawDescGZIP(), []int{17, 0}
 }
 
 func (x *RepositoryIndexResponse_ModelIndex) GetName() string {
@@ -1725,7 +1867,14 @@ const file_host_serve_inference_inference_proto_rawDesc = "" +
 	"\x0eTensorMetadata\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bdatatype\x18\x02 \x01(\tR\bdatatype\x12\x14\n" +
-	"\x05shape\x18\x03 \x03(\x03R\x05shape\"\xd7\x01\n" +
+	"\x05shape\x18\x03 \x03(\x03R\x05shape\"B\n" +
+	"\x12ModelConfigRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\x9b\x01\n" +
+	"\x13ModelConfigResponse\x12O\n" +
+	"\x06config\x18\x01 \x01(\v27.vaeguard.oip.inference.ModelConfigResponse.ModelConfigR\x06config\x1a3\n" +
+	"\vModelConfig\x12$\n" +
+	"\x0emax_batch_size\x18\x04 \x01(\x05R\fmaxBatchSize\"\xd7\x01\n" +
 	"\x0eInferParameter\x12\x1f\n" +
 	"\n" +
 	"bool_param\x18\x01 \x01(\bH\x00R\tboolParam\x12!\n" +
@@ -1876,7 +2025,7 @@ func file_host_serve_inference_inference_proto_rawDescGZIP() []byte {
 	return file_host_serve_inference_inference_proto_rawDescData
 }
 
-var file_host_serve_inference_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_host_serve_inference_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_host_serve_inference_inference_proto_goTypes = []any{
 	(*ServerLiveRequest)(nil),                            // 0: vaeguard.oip.inference.ServerLiveRequest
 	(*ServerLiveResponse)(nil),                           // 1: vaeguard.oip.inference.ServerLiveResponse
@@ -1888,76 +2037,80 @@ var file_host_serve_inference_inference_proto_goTypes = []any{
 	(*ModelReadyResponse)(nil),                           // 7: vaeguard.oip.inference.ModelReadyResponse
 	(*ModelMetadataRequest)(nil),                         // 8: vaeguard.oip.inference.ModelMetadataRequest
 	(*ModelMetadataResponse)(nil),                        // 9: vaeguard.oip.inference.ModelMetadataResponse
-	(*InferParameter)(nil),                               // 10: vaeguard.oip.inference.InferParameter
-	(*ModelInferRequest)(nil),                            // 11: vaeguard.oip.inference.ModelInferRequest
-	(*ModelInferResponse)(nil),                           // 12: vaeguard.oip.inference.ModelInferResponse
-	(*InferTensorContents)(nil),                          // 13: vaeguard.oip.inference.InferTensorContents
-	(*RepositoryIndexRequest)(nil),                       // 14: vaeguard.oip.inference.RepositoryIndexRequest
-	(*RepositoryIndexResponse)(nil),                      // 15: vaeguard.oip.inference.RepositoryIndexResponse
-	(*ModelRepositoryParameter)(nil),                     // 16: vaeguard.oip.inference.ModelRepositoryParameter
-	(*RepositoryModelLoadRequest)(nil),                   // 17: vaeguard.oip.inference.RepositoryModelLoadRequest
-	(*RepositoryModelLoadResponse)(nil),                  // 18: vaeguard.oip.inference.RepositoryModelLoadResponse
-	(*RepositoryModelUnloadRequest)(nil),                 // 19: vaeguard.oip.inference.RepositoryModelUnloadRequest
-	(*RepositoryModelUnloadResponse)(nil),                // 20: vaeguard.oip.inference.RepositoryModelUnloadResponse
-	(*ModelMetadataResponse_TensorMetadata)(nil),         // 21: vaeguard.oip.inference.ModelMetadataResponse.TensorMetadata
-	(*ModelInferRequest_InferInputTensor)(nil),           // 22: vaeguard.oip.inference.ModelInferRequest.InferInputTensor
-	(*ModelInferRequest_InferRequestedOutputTensor)(nil), // 23: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor
-	nil, // 24: vaeguard.oip.inference.ModelInferRequest.ParametersEntry
-	nil, // 25: vaeguard.oip.inference.ModelInferRequest.InferInputTensor.ParametersEntry
-	nil, // 26: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry
-	(*ModelInferResponse_InferOutputTensor)(nil), // 27: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor
-	nil, // 28: vaeguard.oip.inference.ModelInferResponse.ParametersEntry
-	nil, // 29: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.ParametersEntry
-	(*RepositoryIndexResponse_ModelIndex)(nil), // 30: vaeguard.oip.inference.RepositoryIndexResponse.ModelIndex
-	nil, // 31: vaeguard.oip.inference.RepositoryModelLoadRequest.ParametersEntry
-	nil, // 32: vaeguard.oip.inference.RepositoryModelUnloadRequest.ParametersEntry
+	(*ModelConfigRequest)(nil),                           // 10: vaeguard.oip.inference.ModelConfigRequest
+	(*ModelConfigResponse)(nil),                          // 11: vaeguard.oip.inference.ModelConfigResponse
+	(*InferParameter)(nil),                               // 12: vaeguard.oip.inference.InferParameter
+	(*ModelInferRequest)(nil),                            // 13: vaeguard.oip.inference.ModelInferRequest
+	(*ModelInferResponse)(nil),                           // 14: vaeguard.oip.inference.ModelInferResponse
+	(*InferTensorContents)(nil),                          // 15: vaeguard.oip.inference.InferTensorContents
+	(*RepositoryIndexRequest)(nil),                       // 16: vaeguard.oip.inference.RepositoryIndexRequest
+	(*RepositoryIndexResponse)(nil),                      // 17: vaeguard.oip.inference.RepositoryIndexResponse
+	(*ModelRepositoryParameter)(nil),                     // 18: vaeguard.oip.inference.ModelRepositoryParameter
+	(*RepositoryModelLoadRequest)(nil),                   // 19: vaeguard.oip.inference.RepositoryModelLoadRequest
+	(*RepositoryModelLoadResponse)(nil),                  // 20: vaeguard.oip.inference.RepositoryModelLoadResponse
+	(*RepositoryModelUnloadRequest)(nil),                 // 21: vaeguard.oip.inference.RepositoryModelUnloadRequest
+	(*RepositoryModelUnloadResponse)(nil),                // 22: vaeguard.oip.inference.RepositoryModelUnloadResponse
+	(*ModelMetadataResponse_TensorMetadata)(nil),         // 23: vaeguard.oip.inference.ModelMetadataResponse.TensorMetadata
+	(*ModelConfigResponse_ModelConfig)(nil),              // 24: vaeguard.oip.inference.ModelConfigResponse.ModelConfig
+	(*ModelInferRequest_InferInputTensor)(nil),           // 25: vaeguard.oip.inference.ModelInferRequest.InferInputTensor
+	(*ModelInferRequest_InferRequestedOutputTensor)(nil), // 26: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor
+	nil, // 27: vaeguard.oip.inference.ModelInferRequest.ParametersEntry
+	nil, // 28: vaeguard.oip.inference.ModelInferRequest.InferInputTensor.ParametersEntry
+	nil, // 29: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry
+	(*ModelInferResponse_InferOutputTensor)(nil), // 30: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor
+	nil, // 31: vaeguard.oip.inference.ModelInferResponse.ParametersEntry
+	nil, // 32: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.ParametersEntry
+	(*RepositoryIndexResponse_ModelIndex)(nil), // 33: vaeguard.oip.inference.RepositoryIndexResponse.ModelIndex
+	nil, // 34: vaeguard.oip.inference.RepositoryModelLoadRequest.ParametersEntry
+	nil, // 35: vaeguard.oip.inference.RepositoryModelUnloadRequest.ParametersEntry
 }
 var file_host_serve_inference_inference_proto_depIdxs = []int32{
-	21, // 0: vaeguard.oip.inference.ModelMetadataResponse.inputs:type_name -> vaeguard.oip.inference.ModelMetadataResponse.TensorMetadata
-	21, // 1: vaeguard.oip.inference.ModelMetadataResponse.outputs:type_name -> vaeguard.oip.inference.ModelMetadataResponse.TensorMetadata
-	24, // 2: vaeguard.oip.inference.ModelInferRequest.parameters:type_name -> vaeguard.oip.inference.ModelInferRequest.ParametersEntry
-	22, // 3: vaeguard.oip.inference.ModelInferRequest.inputs:type_name -> vaeguard.oip.inference.ModelInferRequest.InferInputTensor
-	23, // 4: vaeguard.oip.inference.ModelInferRequest.outputs:type_name -> vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor
-	28, // 5: vaeguard.oip.inference.ModelInferResponse.parameters:type_name -> vaeguard.oip.inference.ModelInferResponse.ParametersEntry
-	27, // 6: vaeguard.oip.inference.ModelInferResponse.outputs:type_name -> vaeguard.oip.inference.ModelInferResponse.InferOutputTensor
-	30, // 7: vaeguard.oip.inference.RepositoryIndexResponse.models:type_name -> vaeguard.oip.inference.RepositoryIndexResponse.ModelIndex
-	31, // 8: vaeguard.oip.inference.RepositoryModelLoadRequest.parameters:type_name -> vaeguard.oip.inference.RepositoryModelLoadRequest.ParametersEntry
-	32, // 9: vaeguard.oip.inference.RepositoryModelUnloadRequest.parameters:type_name -> vaeguard.oip.inference.RepositoryModelUnloadRequest.ParametersEntry
-	25, // 10: vaeguard.oip.inference.ModelInferRequest.InferInputTensor.parameters:type_name -> vaeguard.oip.inference.ModelInferRequest.InferInputTensor.ParametersEntry
-	13, // 11: vaeguard.oip.inference.ModelInferRequest.InferInputTensor.contents:type_name -> vaeguard.oip.inference.InferTensorContents
-	26, // 12: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor.parameters:type_name -> vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry
-	10, // 13: vaeguard.oip.inference.ModelInferRequest.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
-	10, // 14: vaeguard.oip.inference.ModelInferRequest.InferInputTensor.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
-	10, // 15: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
-	29, // 16: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.parameters:type_name -> vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.ParametersEntry
-	13, // 17: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.contents:type_name -> vaeguard.oip.inference.InferTensorContents
-	10, // 18: vaeguard.oip.inference.ModelInferResponse.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
-	10, // 19: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
-	16, // 20: vaeguard.oip.inference.RepositoryModelLoadRequest.ParametersEntry.value:type_name -> vaeguard.oip.inference.ModelRepositoryParameter
-	16, // 21: vaeguard.oip.inference.RepositoryModelUnloadRequest.ParametersEntry.value:type_name -> vaeguard.oip.inference.ModelRepositoryParameter
-	0,  // 22: vaeguard.oip.inference.GRPCInferenceService.ServerLive:input_type -> vaeguard.oip.inference.ServerLiveRequest
-	2,  // 23: vaeguard.oip.inference.GRPCInferenceService.ServerReady:input_type -> vaeguard.oip.inference.ServerReadyRequest
-	4,  // 24: vaeguard.oip.inference.GRPCInferenceService.ServerMetadata:input_type -> vaeguard.oip.inference.ServerMetadataRequest
-	6,  // 25: vaeguard.oip.inference.GRPCInferenceService.ModelReady:input_type -> vaeguard.oip.inference.ModelReadyRequest
-	8,  // 26: vaeguard.oip.inference.GRPCInferenceService.ModelMetadata:input_type -> vaeguard.oip.inference.ModelMetadataRequest
-	11, // 27: vaeguard.oip.inference.GRPCInferenceService.ModelInfer:input_type -> vaeguard.oip.inference.ModelInferRequest
-	14, // 28: vaeguard.oip.inference.GRPCInferenceService.RepositoryIndex:input_type -> vaeguard.oip.inference.RepositoryIndexRequest
-	17, // 29: vaeguard.oip.inference.GRPCInferenceService.RepositoryModelLoad:input_type -> vaeguard.oip.inference.RepositoryModelLoadRequest
-	19, // 30: vaeguard.oip.inference.GRPCInferenceService.RepositoryModelUnload:input_type -> vaeguard.oip.inference.RepositoryModelUnloadRequest
-	1,  // 31: vaeguard.oip.inference.GRPCInferenceService.ServerLive:output_type -> vaeguard.oip.inference.ServerLiveResponse
-	3,  // 32: vaeguard.oip.inference.GRPCInferenceService.ServerReady:output_type -> vaeguard.oip.inference.ServerReadyResponse
-	5,  // 33: vaeguard.oip.inference.GRPCInferenceService.ServerMetadata:output_type -> vaeguard.oip.inference.ServerMetadataResponse
-	7,  // 34: vaeguard.oip.inference.GRPCInferenceService.ModelReady:output_type -> vaeguard.oip.inference.ModelReadyResponse
-	9,  // 35: vaeguard.oip.inference.GRPCInferenceService.ModelMetadata:output_type -> vaeguard.oip.inference.ModelMetadataResponse
-	12, // 36: vaeguard.oip.inference.GRPCInferenceService.ModelInfer:output_type -> vaeguard.oip.inference.ModelInferResponse
-	15, // 37: vaeguard.oip.inference.GRPCInferenceService.RepositoryIndex:output_type -> vaeguard.oip.inference.RepositoryIndexResponse
-	18, // 38: vaeguard.oip.inference.GRPCInferenceService.RepositoryModelLoad:output_type -> vaeguard.oip.inference.RepositoryModelLoadResponse
-	20, // 39: vaeguard.oip.inference.GRPCInferenceService.RepositoryModelUnload:output_type -> vaeguard.oip.inference.RepositoryModelUnloadResponse
-	31, // [31:40] is the sub-list for method output_type
-	22, // [22:31] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	23, // 0: vaeguard.oip.inference.ModelMetadataResponse.inputs:type_name -> vaeguard.oip.inference.ModelMetadataResponse.TensorMetadata
+	23, // 1: vaeguard.oip.inference.ModelMetadataResponse.outputs:type_name -> vaeguard.oip.inference.ModelMetadataResponse.TensorMetadata
+	24, // 2: vaeguard.oip.inference.ModelConfigResponse.config:type_name -> vaeguard.oip.inference.ModelConfigResponse.ModelConfig
+	27, // 3: vaeguard.oip.inference.ModelInferRequest.parameters:type_name -> vaeguard.oip.inference.ModelInferRequest.ParametersEntry
+	25, // 4: vaeguard.oip.inference.ModelInferRequest.inputs:type_name -> vaeguard.oip.inference.ModelInferRequest.InferInputTensor
+	26, // 5: vaeguard.oip.inference.ModelInferRequest.outputs:type_name -> vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor
+	31, // 6: vaeguard.oip.inference.ModelInferResponse.parameters:type_name -> vaeguard.oip.inference.ModelInferResponse.ParametersEntry
+	30, // 7: vaeguard.oip.inference.ModelInferResponse.outputs:type_name -> vaeguard.oip.inference.ModelInferResponse.InferOutputTensor
+	33, // 8: vaeguard.oip.inference.RepositoryIndexResponse.models:type_name -> vaeguard.oip.inference.RepositoryIndexResponse.ModelIndex
+	34, // 9: vaeguard.oip.inference.RepositoryModelLoadRequest.parameters:type_name -> vaeguard.oip.inference.RepositoryModelLoadRequest.ParametersEntry
+	35, // 10: vaeguard.oip.inference.RepositoryModelUnloadRequest.parameters:type_name -> vaeguard.oip.inference.RepositoryModelUnloadRequest.ParametersEntry
+	28, // 11: vaeguard.oip.inference.ModelInferRequest.InferInputTensor.parameters:type_name -> vaeguard.oip.inference.ModelInferRequest.InferInputTensor.ParametersEntry
+	15, // 12: vaeguard.oip.inference.ModelInferRequest.InferInputTensor.contents:type_name -> vaeguard.oip.inference.InferTensorContents
+	29, // 13: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor.parameters:type_name -> vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry
+	12, // 14: vaeguard.oip.inference.ModelInferRequest.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
+	12, // 15: vaeguard.oip.inference.ModelInferRequest.InferInputTensor.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
+	12, // 16: vaeguard.oip.inference.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
+	32, // 17: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.parameters:type_name -> vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.ParametersEntry
+	15, // 18: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.contents:type_name -> vaeguard.oip.inference.InferTensorContents
+	12, // 19: vaeguard.oip.inference.ModelInferResponse.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
+	12, // 20: vaeguard.oip.inference.ModelInferResponse.InferOutputTensor.ParametersEntry.value:type_name -> vaeguard.oip.inference.InferParameter
+	18, // 21: vaeguard.oip.inference.RepositoryModelLoadRequest.ParametersEntry.value:type_name -> vaeguard.oip.inference.ModelRepositoryParameter
+	18, // 22: vaeguard.oip.inference.RepositoryModelUnloadRequest.ParametersEntry.value:type_name -> vaeguard.oip.inference.ModelRepositoryParameter
+	0,  // 23: vaeguard.oip.inference.GRPCInferenceService.ServerLive:input_type -> vaeguard.oip.inference.ServerLiveRequest
+	2,  // 24: vaeguard.oip.inference.GRPCInferenceService.ServerReady:input_type -> vaeguard.oip.inference.ServerReadyRequest
+	4,  // 25: vaeguard.oip.inference.GRPCInferenceService.ServerMetadata:input_type -> vaeguard.oip.inference.ServerMetadataRequest
+	6,  // 26: vaeguard.oip.inference.GRPCInferenceService.ModelReady:input_type -> vaeguard.oip.inference.ModelReadyRequest
+	8,  // 27: vaeguard.oip.inference.GRPCInferenceService.ModelMetadata:input_type -> vaeguard.oip.inference.ModelMetadataRequest
+	13, // 28: vaeguard.oip.inference.GRPCInferenceService.ModelInfer:input_type -> vaeguard.oip.inference.ModelInferRequest
+	16, // 29: vaeguard.oip.inference.GRPCInferenceService.RepositoryIndex:input_type -> vaeguard.oip.inference.RepositoryIndexRequest
+	19, // 30: vaeguard.oip.inference.GRPCInferenceService.RepositoryModelLoad:input_type -> vaeguard.oip.inference.RepositoryModelLoadRequest
+	21, // 31: vaeguard.oip.inference.GRPCInferenceService.RepositoryModelUnload:input_type -> vaeguard.oip.inference.RepositoryModelUnloadRequest
+	1,  // 32: vaeguard.oip.inference.GRPCInferenceService.ServerLive:output_type -> vaeguard.oip.inference.ServerLiveResponse
+	3,  // 33: vaeguard.oip.inference.GRPCInferenceService.ServerReady:output_type -> vaeguard.oip.inference.ServerReadyResponse
+	5,  // 34: vaeguard.oip.inference.GRPCInferenceService.ServerMetadata:output_type -> vaeguard.oip.inference.ServerMetadataResponse
+	7,  // 35: vaeguard.oip.inference.GRPCInferenceService.ModelReady:output_type -> vaeguard.oip.inference.ModelReadyResponse
+	9,  // 36: vaeguard.oip.inference.GRPCInferenceService.ModelMetadata:output_type -> vaeguard.oip.inference.ModelMetadataResponse
+	14, // 37: vaeguard.oip.inference.GRPCInferenceService.ModelInfer:output_type -> vaeguard.oip.inference.ModelInferResponse
+	17, // 38: vaeguard.oip.inference.GRPCInferenceService.RepositoryIndex:output_type -> vaeguard.oip.inference.RepositoryIndexResponse
+	20, // 39: vaeguard.oip.inference.GRPCInferenceService.RepositoryModelLoad:output_type -> vaeguard.oip.inference.RepositoryModelLoadResponse
+	22, // 40: vaeguard.oip.inference.GRPCInferenceService.RepositoryModelUnload:output_type -> vaeguard.oip.inference.RepositoryModelUnloadResponse
+	32, // [32:41] is the sub-list for method output_type
+	23, // [23:32] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_host_serve_inference_inference_proto_init() }
@@ -1965,14 +2118,14 @@ func file_host_serve_inference_inference_proto_init() {
 	if File_host_serve_inference_inference_proto != nil {
 		return
 	}
-	file_host_serve_inference_inference_proto_msgTypes[10].OneofWrappers = []any{
+	file_host_serve_inference_inference_proto_msgTypes[12].OneofWrappers = []any{
 		(*InferParameter_BoolParam)(nil),
 		(*InferParameter_Int64Param)(nil),
 		(*InferParameter_StringParam)(nil),
 		(*InferParameter_DoubleParam)(nil),
 		(*InferParameter_Uint64Param)(nil),
 	}
-	file_host_serve_inference_inference_proto_msgTypes[16].OneofWrappers = []any{
+	file_host_serve_inference_inference_proto_msgTypes[18].OneofWrappers = []any{
 		(*ModelRepositoryParameter_BoolParam)(nil),
 		(*ModelRepositoryParameter_Int64Param)(nil),
 		(*ModelRepositoryParameter_StringParam)(nil),
@@ -1984,7 +2137,7 @@ func file_host_serve_inference_inference_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_host_serve_inference_inference_proto_rawDesc), len(file_host_serve_inference_inference_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

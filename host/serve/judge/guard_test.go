@@ -310,6 +310,39 @@ func TestInput(t *testing.T) {
 	}
 }
 
+// Clocks jump: a client is neither shut out until the hour that it was comes again, nor given more than its share for one that was
+// left out, and a budget neither.
+func TestClockJumps(t *testing.T) {
+	d := trained(t).Open(t)
+	r := rand.New(rand.NewPCG(1, 1))
+	now := time.Now().Round(0) // of the wall
+	g := start(t, d, judge.Options{ClientRows: 4, ExtraRows: 8})
+	g.Clock(func() time.Time { return now })
+	var over *judge.OverloadedError
+	var skipped *judge.SkippedError
+	for _, jump := range []time.Duration{0, -time.Hour, 24 * time.Hour, -24 * time.Hour} {
+		now = now.Add(jump)
+		if jump < 0 { // what was used up stays so, for a second
+			if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 4), Client: "a"}); !errors.As(err, &over) || over.After > time.Second {
+				t.Errorf("%v: %v", jump, err)
+			}
+			if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 4), Client: "b", Optional: true}); !errors.As(err, &skipped) {
+				t.Errorf("%v: %v", jump, err)
+			}
+			now = now.Add(time.Second)
+		}
+		if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 4), Client: "a", Optional: true}); err != nil {
+			t.Errorf("%v: %v", jump, err)
+		}
+		if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 4), Client: "a"}); !errors.As(err, &over) || over.After > time.Second {
+			t.Errorf("%v: more than a share: %v", jump, err)
+		}
+		if _, err := g.Judge(t.Context(), judge.Request{Rows: rows(r, 4), Client: "b", Optional: true}); !errors.As(err, &skipped) {
+			t.Errorf("%v: more than the budget: %v", jump, err)
+		}
+	}
+}
+
 // A client has a share, and optional requests a sample and a budget.
 func TestLimits(t *testing.T) {
 	d := trained(t).Open(t)

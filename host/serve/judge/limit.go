@@ -91,7 +91,12 @@ func (s *spare) take(now time.Time, extra int) error {
 	if s.skip > 0 && rand.Float64() < s.skip { // not by what a client could foresee
 		return &SkippedError{Reason: "the sample leaves it out"}
 	}
-	if s.extra != nil && !s.extra.AllowN(now, min(extra, s.extra.Burst())) {
+	if s.extra == nil {
+		return nil
+	}
+	r := s.extra.ReserveN(now, min(extra, s.extra.Burst())) // AllowN would wait for a clock that was set back
+	if r.DelayFrom(now) > 0 {
+		r.CancelAt(now)
 		return &SkippedError{Reason: "the extra rows of this second are used up", Budget: true}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"net"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/encoding/gzip" // to read what clients compress
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
@@ -17,9 +16,6 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
-
-// Compression is the one of gRPC that is understood besides none.
-const Compression = gzip.Name
 
 // maxParts is the most tensors, parameters and texts of one message.
 const maxParts = 1 << 20

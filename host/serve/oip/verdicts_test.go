@@ -161,7 +161,7 @@ func TestBitsOfDetect(t *testing.T) {
 			}
 		}
 		m := tensors.Request{Model: strings.ReplaceAll(model, "%2F", "/"), ID: "a-7", Inputs: inputs}.Message()
-		for how, o := range map[string][]grpc.CallOption{"gRPC": nil, "gRPC, gzip": {grpc.UseCompressor(gzip.Name)}} {
+		for how, o := range map[string][]grpc.CallOption{"gRPC": nil, "gRPC, gzip": {grpc.UseCompressor(gzip.Name)}, "gRPC, deflate": {grpc.UseCompressor(inference.Deflate)}} {
 			out := call(t, conn, m, o...)
 			if out.ID != "a-7" || out.Model != m.ModelName {
 				t.Errorf("%s: %q %q", how, out.ID, out.Model)

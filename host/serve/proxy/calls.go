@@ -140,7 +140,7 @@ func (p *Proxy) stream(ctx context.Context, s grpc.ServerStream, method string, 
 		}
 	}()
 	if head, err := c.Header(); err == nil && len(head) > 0 {
-		if err := s.SendHeader(head); err != nil {
+		if err := s.SendHeader(ofCall(head)); err != nil {
 			return err
 		}
 	}

@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -20,10 +25,11 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/host/serve/proxy"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // listen serves until the test ends.
-func listen(t *testing.T, s *grpc.Server) string {
+func listen(t testing.TB, s *grpc.Server) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -152,10 +158,15 @@ func TestCallsAreJudged(t *testing.T) {
 		await(t, func() bool { return b.Counters().Judged == 1 })
 	})
 	t.Run("closed", func(t *testing.T) {
-		_, c := called(t, proxy.Annotate, func(m *proxy.Model, _ *proxy.Options) { m.Closed = true })
+		b, c := called(t, proxy.Annotate, func(m *proxy.Model, _ *proxy.Options) { m.Closed = true })
 		q := tensors.Request{Inputs: []tensors.Tensor{tensors.FromFloat32s("pixels", []int64{1, 3}, make([]float32, 3))}}
 		if _, _, err := ask1(t, c, q); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%v", err)
+		}
+		q = request(tensor.New(1, features))
+		q.Outputs = []tensors.Output{{Name: "logits", Parameters: tensors.Parameters{tensors.SharedMemory: "r"}}}
+		if _, _, err := ask1(t, c, q); status.Code(err) != codes.InvalidArgument || b.asks.Load() != 0 {
+			t.Errorf("an answer elsewhere: %v, and the model server was asked %d times", err, b.asks.Load())
 		}
 		s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inference.GRPCInferenceService/ModelStreamInfer")
 		if err == nil {
@@ -165,6 +176,21 @@ func TestCallsAreJudged(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// Messages in each coding that clients of gRPC's C core have are read and answered.
+func TestCallsInCodings(t *testing.T) {
+	b, c := called(t, proxy.Annotate, nil)
+	x, want := b.rows(t, 12)
+	q := request(x)
+	q.Model = "m"
+	for _, coding := range []string{gzip.Name, inference.Deflate} {
+		var tail metadata.MD
+		err := c.Invoke(t.Context(), inference.ModelInfer, q.Message(), &inference.ModelInferResponse{}, grpc.Trailer(&tail), grpc.UseCompressor(coding))
+		if got := tail.Get("x-vaeguard-is-adversarial"); err != nil || len(got) != 1 || got[0] != flags(want) {
+			t.Errorf("%s: %v %v", coding, tail, err)
+		}
+	}
 }
 
 // Other calls pass: messages both ways, metadata, trailers, status.
@@ -197,4 +223,94 @@ func TestCallsPass(t *testing.T) {
 	if errors.Is(err, io.EOF) || status.Code(err) != codes.DataLoss || s.Trailer().Get("x-tail-bin")[0] != "\x00\xff" {
 		t.Errorf("%v %v", err, s.Trailer())
 	}
+}
+
+// repeat says over gRPC what it was asked with, gives each message back twice, and ends with one of all codes.
+func repeat(_ any, s grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(s)
+	md, _ := metadata.FromIncomingContext(s.Context())
+	var said []string
+	for name, values := range md {
+		if !strings.HasPrefix(name, ":") && name != "content-type" && name != "user-agent" && name != "grpc-accept-encoding" { // of a connection
+			said = append(said, fmt.Sprintf("%s=%q", name, values))
+		}
+	}
+	slices.Sort(said)
+	if err := s.SendHeader(metadata.Pairs("x-method-bin", method, "x-said-bin", strings.Join(said, " "))); err != nil {
+		return err
+	}
+	n := 0
+	for {
+		in := &wire{}
+		if err := s.RecvMsg(in); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		b := in.b.Materialize()
+		n += len(b)
+		for range 2 {
+			if err := s.SendMsg(&wire{mem.BufferSlice{mem.SliceBuffer(b)}}); err != nil {
+				return err
+			}
+		}
+	}
+	s.SetTrailer(metadata.Pairs("x-n", strconv.Itoa(n), "x-n-bin", strings.Repeat("\x00\xff", n%5)))
+	return status.Error(codes.Code(n%17), fmt.Sprintf("%d: %s", n, method))
+}
+
+// All calls but inferences pass: methods, metadata, messages both ways, headers, trailers, codes and what they say.
+func FuzzCallsPass(f *testing.F) {
+	up := listen(f, grpc.NewServer(grpc.ForceServerCodecV2(asBytes{}), grpc.UnknownServiceHandler(repeat)))
+	p, err := proxy.New(none{}, []proxy.Model{{Name: "m", URL: "http://127.0.0.1:1", GRPC: up}}, proxy.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(p.Close)
+	direct, through := connect(f, up), connect(f, listen(f, grpc.NewServer(p.ServerOptions()...)))
+	for _, method := range []string{"inference.GRPCInferenceService/ModelConfig", "inference.GRPCInferenceService/ModelStreamInfer", "a/b", "grpc.health.v1.Health/Watch", "x"} {
+		f.Add(method, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", []byte("\x00\xff"), []byte("message"), uint8(2))
+	}
+	f.Fuzz(func(t *testing.T, method, value string, raw, message []byte, messages uint8) {
+		plain := func(s string) string {
+			return strings.Map(func(r rune) rune {
+				if r <= ' ' || r >= 0x7f {
+					return -1
+				}
+				return r
+			}, s)
+		}
+		method = "/s/" + strings.NewReplacer("%", "", "?", "", "#", "").Replace(plain(method))
+		ask := func(c *grpc.ClientConn) string {
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", plain(value), "authorization", "Bearer t", "x-mine-bin", string(raw), "x-mine-bin", "two", "x-vaeguard-mine", "")
+			s, err := c.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodecV2(asBytes{}))
+			if err != nil {
+				return err.Error()
+			}
+			for range messages % 4 {
+				if err := s.SendMsg(&wire{mem.BufferSlice{mem.SliceBuffer(message)}}); err != nil {
+					break // RecvMsg has why
+				}
+			}
+			_ = s.CloseSend() // never fails
+			var out []string
+			for {
+				m := &wire{}
+				if err := s.RecvMsg(m); err != nil {
+					head, _ := s.Header() // none after an error of the transport
+					tail := s.Trailer()
+					for _, md := range []metadata.MD{head, tail} {
+						md.Delete("content-type")
+						md.Delete("grpc-accept-encoding")
+					}
+					return fmt.Sprintf("%q %v %v %v", out, head, tail, err)
+				}
+				out = append(out, string(m.b.Materialize()))
+			}
+		}
+		want := ask(direct)
+		if got := ask(through); got != want {
+			t.Errorf("%s: %s\nwant\n%s", method, got, want)
+		}
+	})
 }

@@ -66,7 +66,7 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	err := to.conn.Invoke(asked, inference.ModelInfer, in, out, grpc.Header(&head), grpc.Trailer(&trail))
 	answered(err)
 	if len(head) > 0 {
-		_ = s.SetHeader(head) // fails where the caller is gone
+		_ = s.SetHeader(ofCall(head)) // fails where the caller is gone
 	}
 	s.SetTrailer(trail)
 	if err != nil {

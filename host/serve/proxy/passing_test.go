@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -137,6 +138,62 @@ func FuzzPasses(f *testing.F) {
 			t.Errorf("%s %s: %v\n%s\nwant\n%s", method, target, err, got, want)
 		}
 	})
+}
+
+// A server that answers HEAD with a body, as Triton does, begins nobody else's answer with it.
+func TestHeadWithBody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	answer := func(text string) string {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+	}
+	var again atomic.Int64 // requests that came after HEAD over its connection
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				from, head := bufio.NewReader(c), false
+				for {
+					r, err := http.ReadRequest(from)
+					if err != nil {
+						return
+					}
+					if head {
+						again.Add(1)
+					}
+					if head = r.Method == http.MethodHead; head {
+						_, _ = io.WriteString(c, answer(answer("of HEAD")))
+					} else {
+						_, _ = io.WriteString(c, answer("of GET"))
+					}
+				}
+			}()
+		}
+	}()
+	p, err := proxy.New(none{}, []proxy.Model{{Name: "m", URL: "http://" + l.Addr().String()}}, proxy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	front := httptest.NewServer(p)
+	t.Cleanup(front.Close)
+	for range 100 {
+		for _, method := range []string{"HEAD", "GET", "GET"} {
+			if got, err := ask(t, front.URL, method, "/", nil, nil); err != nil || !strings.HasPrefix(got, "200") || method == "GET" && !strings.Contains(got, "of GET") {
+				t.Fatalf("%s: %v %q", method, err, got)
+			}
+		}
+	}
+	if n := again.Load(); n > 0 {
+		t.Errorf("%d requests came over a connection that a body may still come over", n)
+	}
 }
 
 // No client chooses where a request goes, nor a spelling of an inference that is not

@@ -46,6 +46,7 @@ type upstream struct {
 	fake       *sdktest.Fake
 	rows, asks atomic.Int64
 	labels     bool // it answers these alone
+	zips       bool // where it may
 }
 
 func newUpstream() *upstream {
@@ -109,6 +110,16 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if length >= 0 {
 		w.Header().Set("Inference-Header-Content-Length", strconv.FormatInt(length, 10))
 	}
+	switch accept := r.Header.Get("Accept-Encoding"); {
+	case strings.Contains(accept, "br"): // no reader here knows it
+		w.Header().Set("Content-Encoding", "br")
+	case u.zips && strings.Contains(accept, "gzip"):
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = z.Write(text)
+		_ = z.Close()
+		return
+	}
 	_, _ = w.Write(text)
 }
 
@@ -120,10 +131,11 @@ type bench struct {
 	d       *host.Detector
 	guard   *judge.Guard
 	url     string
+	behind  string // where the model server is
 }
 
 // stand makes a bench; change may alter the model and the options.
-func stand(t *testing.T, policy proxy.Policy, change func(*proxy.Model, *proxy.Options)) *bench {
+func stand(t testing.TB, policy proxy.Policy, change func(*proxy.Model, *proxy.Options)) *bench {
 	t.Helper()
 	trained := servetest.Train(t, components(), filepath.Join(t.TempDir(), "d"), 0)
 	d := trained.Open(t)
@@ -143,7 +155,7 @@ func stand(t *testing.T, policy proxy.Policy, change func(*proxy.Model, *proxy.O
 	t.Cleanup(p.Close)
 	front := httptest.NewServer(p)
 	t.Cleanup(front.Close)
-	return &bench{p, u, trained, d, s.Guard(), front.URL}
+	return &bench{p, u, trained, d, s.Guard(), front.URL, up.URL}
 }
 
 // rows are n of noise, and what detect says of them: some are flagged, some are not.
@@ -332,6 +344,35 @@ func TestBlock(t *testing.T) {
 	}
 }
 
+// An answer that is not blocked has the coding that its client takes, and the model server's bytes.
+func TestBlockInCodings(t *testing.T) {
+	b := stand(t, proxy.Block, nil)
+	b.zips = true
+	x, want := b.rows(t, 12)
+	i := slices.Index(want.Adversarial, false)
+	body, _ := tensors.AppendRequest(nil, request(x.Rows(i, i+1)), nil)
+	plain, err := newUpstream().infer(request(x.Rows(i, i+1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := tensors.AppendResponse(nil, plain, nil)
+	for accept, coding := range map[string]string{"gzip": "gzip", "br, gzip;q=0.5": "gzip", "br": "", "identity": ""} {
+		code, got, h := b.post(t, body, "Accept-Encoding", accept)
+		if coding == "gzip" {
+			z, err := gzip.NewReader(bytes.NewReader(got))
+			if err == nil {
+				got, err = io.ReadAll(z)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", accept, err)
+			}
+		}
+		if code != http.StatusOK || h.Get("Content-Encoding") != coding || h.Get("X-Vaeguard-Flagged") != "0" || !bytes.Equal(got, text) {
+			t.Errorf("%s: %d %v %q", accept, code, h, got)
+		}
+	}
+}
+
 // corrected holds an answer to what detect says.
 func corrected(t *testing.T, got tensors.Response, x *tensor.Tensor, want *detect.Result) {
 	t.Helper()
@@ -402,6 +443,7 @@ func TestOnFailure(t *testing.T) {
 				{"rows twice", bytes.Replace(good, []byte(`{"id"`), []byte(`{"INPUTS":[],"id"`), 1), http.StatusBadRequest, "unjudged: unreadable"},
 				{"rows twice, in disguise", bytes.Replace(good, []byte(`{"id"`), []byte(`{"i\u006eput\u017f" : [],"id"`), 1), http.StatusBadRequest, "unjudged: unreadable"},
 				{"another shape", other, http.StatusBadRequest, "unjudged: unreadable"},
+				{"an answer elsewhere", bytes.Replace(good, []byte(`{"id"`), []byte(`{"outputs":[{"name":"logits","parameters":{"shared_memory_region":"r","shared_memory_byte_size":40}}],"id"`), 1), http.StatusBadRequest, "unjudged: unreadable"},
 			} {
 				before := b.asks.Load()
 				code, text, h := b.post(t, test.body)
@@ -415,7 +457,7 @@ func TestOnFailure(t *testing.T) {
 					t.Errorf("%s: %v, want %s", test.name, h, test.note)
 				}
 			}
-			if c := b.Counters(); closed && c.Refused != 6 || !closed && (c.Unread != 5 || c.Failed != 1) {
+			if c := b.Counters(); closed && c.Refused != 7 || !closed && (c.Unread != 6 || c.Failed != 1) {
 				t.Errorf("%+v", c)
 			}
 		})
@@ -447,7 +489,7 @@ func TestObserve(t *testing.T) {
 	b.trained.Control(t, servetest.Works)
 }
 
-func await(t *testing.T, ok func() bool) {
+func await(t testing.TB, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {

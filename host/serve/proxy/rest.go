@@ -88,9 +88,15 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	if p.o.StripAuthorization {
 		r.Out.Header.Del("Authorization")
 	}
-	if x.asked != nil {
-		r.Out.Header.Del("Accept-Encoding") // its answer is read here
+	if x.asked != nil { // its answer is read here
+		if text := readable(r.In.Header.Values("Accept-Encoding")); x.to.Policy == Block && text != "" {
+			r.Out.Header.Set("Accept-Encoding", text) // and goes on as it is
+		} else {
+			r.Out.Header.Del("Accept-Encoding")
+		}
 	}
+	// A server that answers HEAD with a body, as Triton does, would else begin the next answer with it.
+	r.Out.Close = r.In.Method == http.MethodHead
 }
 
 // ServeHTTP implements http.Handler.

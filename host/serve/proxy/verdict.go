@@ -28,6 +28,11 @@ type asked struct {
 
 // read reads the rows of an inference.
 func (p *Proxy) read(t *target, q tensors.Request) (_ *asked, err error) {
+	for _, o := range q.Outputs {
+		if _, elsewhere := o.Parameters[tensors.SharedMemory]; elsewhere { // the client would have it before it is judged
+			return nil, &tensors.Error{Tensor: o.Name, Err: errors.New("it is wanted in shared memory, which is not seen here")}
+		}
+	}
 	m, done, err := p.guards.Lease(t.Name, "")
 	if err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ func fromMessages[T messageTensor](list []T, raw [][]byte, l Limits) ([]Tensor, 
 		n, err := l.check(t.Datatype, t.Shape)
 		switch {
 		case err != nil:
-		case t.Parameters[paramShared] != nil:
+		case t.Parameters[SharedMemory] != nil:
 			err = errors.New("its data is in shared memory, which is not read here")
 		case len(raw) > 0 && proto.Size(m.GetContents()) > 0: // MLServer's client sends contents that are empty
 			err = errors.New("it has contents and raw contents; want one of them")

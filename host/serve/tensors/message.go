@@ -39,11 +39,13 @@ type Response struct {
 
 // Parameters that have a meaning in the encoding of tensors.
 const (
-	paramSize    = "binary_data_size"     // of an input, or of an output that came
-	paramBinary  = "binary_data"          // of an output that is asked for
-	paramOutputs = "binary_data_output"   // of a request: what outputs have that do not say
-	paramShared  = "shared_memory_region" // of what is elsewhere
+	paramSize    = "binary_data_size"   // of an input, or of an output that came
+	paramBinary  = "binary_data"        // of an output that is asked for
+	paramOutputs = "binary_data_output" // of a request: what outputs have that do not say
 )
+
+// SharedMemory is the parameter of a tensor whose elements are elsewhere, as Triton has it.
+const SharedMemory = "shared_memory_region"
 
 // maxParameters is the most of one object over REST.
 const maxParameters = 64
@@ -180,7 +182,7 @@ func (j *tensorJSON) take(raw []byte, l Limits) (Tensor, []byte, error) {
 	fail := func(format string, args ...any) (Tensor, []byte, error) {
 		return Tensor{}, nil, &Error{j.Name, fmt.Errorf(format, args...)}
 	}
-	if _, ok := j.Parameters[paramShared]; ok {
+	if _, ok := j.Parameters[SharedMemory]; ok {
 		return fail("its data is in shared memory, which is not read here")
 	}
 	if j.Shape == nil {

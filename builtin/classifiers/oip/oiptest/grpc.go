@@ -13,10 +13,24 @@ import (
 
 // Register puts the model on a gRPC server.
 func (m *Model) Register(s grpc.ServiceRegistrar) {
-	inference.Register(s,
+	calls := []grpc.MethodDesc{
+		inference.Method(inference.ServerMetadata, m.serverMetadata),
 		inference.Method(inference.ModelReady, m.modelReady),
 		inference.Method(inference.ModelMetadata, m.modelMetadata),
-		inference.Method(inference.ModelInfer, m.modelInfer))
+		inference.Method(inference.ModelInfer, m.modelInfer),
+	}
+	if m.Most > 0 {
+		calls = append(calls, inference.Method(inference.ModelConfig, m.modelConfig))
+	}
+	inference.Register(s, calls...)
+}
+
+func (m *Model) serverMetadata(context.Context, *inference.ServerMetadataRequest) (*inference.ServerMetadataResponse, error) {
+	return &inference.ServerMetadataResponse{Name: "oiptest", Version: "1", Extensions: m.extensions()}, nil
+}
+
+func (m *Model) modelConfig(_ context.Context, r *inference.ModelConfigRequest) (*inference.ModelConfigResponse, error) {
+	return &inference.ModelConfigResponse{Config: &inference.ModelConfigResponse_ModelConfig{MaxBatchSize: int32(m.Most)}}, m.knows(r.Name, r.Version)
 }
 
 func (m *Model) knows(name, version string) error {

@@ -34,6 +34,7 @@ type Model struct {
 	NoBinary   bool   // REST takes and gives JSON alone
 	Datatype   string // of input and output: FP32 or FP64; "": FP32
 	Batch      int    // rows that every request must have; 0: any number
+	Most       int    // rows that a request may have, which the model's configuration says as Triton's does; 0: any number, and there is none
 
 	requests atomic.Int64
 	rows     atomic.Int64
@@ -106,7 +107,7 @@ func (m *Model) predict(ctx context.Context, name, datatype string, shape []int6
 	if name != in.Name {
 		return nil, fmt.Errorf("%w: input %q", errUnknown, name)
 	}
-	ok := datatype == in.Datatype && len(shape) == len(in.Shape) && shape[0] >= 1 && (m.Batch == 0 || shape[0] == int64(m.Batch))
+	ok := datatype == in.Datatype && len(shape) == len(in.Shape) && shape[0] >= 1 && (m.Batch == 0 || shape[0] == int64(m.Batch)) && (m.Most == 0 || shape[0] <= int64(m.Most))
 	x := tensor.Shape{}
 	for i, d := range shape {
 		ok = ok && (i == 0 || d == in.Shape[i])
@@ -148,11 +149,7 @@ func (m *Model) encode(values []float32) []byte {
 func (m *Model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v2", func(w http.ResponseWriter, _ *http.Request) {
-		extensions := []string{"binary_tensor_data"}
-		if m.NoBinary {
-			extensions = []string{}
-		}
-		reply(w, map[string]any{"name": "oiptest", "version": "1", "extensions": extensions})
+		reply(w, map[string]any{"name": "oiptest", "version": "1", "extensions": m.extensions()})
 	})
 	for _, prefix := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
 		mux.HandleFunc("GET "+prefix, m.known(m.metadata))
@@ -160,9 +157,27 @@ func (m *Model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			reply(w, map[string]any{"name": m.name(), "ready": true})
 			return nil
 		}))
+		if m.Most > 0 {
+			mux.HandleFunc("GET "+prefix+"/config", m.known(func(w http.ResponseWriter, _ *http.Request) error {
+				reply(w, map[string]any{"name": m.name(), "max_batch_size": m.Most})
+				return nil
+			}))
+		}
 		mux.HandleFunc("POST "+prefix+"/infer", m.known(m.infer))
 	}
 	mux.ServeHTTP(w, r)
+}
+
+// extensions of the protocol that it has.
+func (m *Model) extensions() []string {
+	out := []string{}
+	if !m.NoBinary {
+		out = append(out, "binary_tensor_data")
+	}
+	if m.Most > 0 {
+		out = append(out, "model_configuration")
+	}
+	return out
 }
 
 // reply writes JSON; if the client is gone, so be it.

@@ -83,7 +83,7 @@ with tritonclient.http.InferenceServerClient(ADMIN_HTTP) as client:
 
 with tritonclient.grpc.InferenceServerClient(GRPC) as client:
     of_triton("grpc", client, tritonclient.grpc)
-    for coding in None, "gzip":
+    for coding in None, "gzip", "deflate":
         wanted = [tritonclient.grpc.InferRequestedOutput(n) for n in NAMES]
         result = client.infer("digits", tensors(tritonclient.grpc, {"x": rows}), outputs=wanted, request_id="7", compression_algorithm=coding, client_timeout=60)
         assert result.get_response().id == "7"

@@ -4,7 +4,7 @@
 //
 //	node axe.mjs PAGE…
 //
-// CHROMIUM is the browser; default chromium. It is spoken with through a pipe, by the
+// A page is a file, or the address of a server's live page, which is looked at once it shows a flagged input. CHROMIUM is the browser; default chromium. It is spoken with through a pipe, by the
 // DevTools protocol.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -44,6 +44,16 @@ function send(method, params = {}, sessionId) {
 }
 const once = (method, session) => new Promise((done) => events.push({ method, session, done }));
 
+const live = /^https?:/;
+const drawn = `new Promise((done, fail) => {
+  const end = Date.now() + 180000;
+  (function look() {
+    if (document.querySelector("section.model .flagged li p") && document.querySelector("section.model .p").children.length) done();
+    else if (Date.now() > end) fail(new Error("no flagged input is drawn: " + document.body.innerText.slice(0, 300)));
+    else setTimeout(look, 100);
+  })();
+})`;
+
 let faults = 0;
 const fault = (text) => { faults++; console.error(text); };
 
@@ -55,7 +65,7 @@ async function open(page, { width, scheme, media = "screen" }) {
   await to("Emulation.setDeviceMetricsOverride", { width, height: 1600, deviceScaleFactor: 1, mobile: false });
   await to("Emulation.setEmulatedMedia", { media, features: [{ name: "prefers-color-scheme", value: scheme }] });
   const loaded = once("Page.loadEventFired", sessionId);
-  const { errorText } = await to("Page.navigate", { url: pathToFileURL(resolve(page)).href });
+  const { errorText } = await to("Page.navigate", { url: live.test(page) ? page : pathToFileURL(resolve(page)).href });
   if (errorText) throw new Error(page + ": " + errorText);
   await loaded;
   return {
@@ -101,6 +111,7 @@ try {
     for (const scheme of ["light", "dark"]) {
       for (const width of [1280, 390]) {
         const at = page + ", " + scheme + ", " + width + " pixels: ", tab = await open(page, { width, scheme });
+        if (live.test(page)) await tab.run(drawn);
         await tab.run(axe);
         for (const v of await tab.run(findings)) {
           if (/^(serious|critical)/.test(v)) fault(at + v);
@@ -112,6 +123,7 @@ try {
       }
     }
     const tab = await open(page, { width: paper, scheme: "dark", media: "print" });
+    if (live.test(page)) await tab.run(drawn);
     for (const caption of await tab.run(cut)) fault(page + ", on paper: cut: " + caption);
     await tab.close();
   }
