@@ -164,17 +164,20 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 		return train.Estimate{}
 	}
 	streamed := e.Spec.streams(e.Spec.Document, e.c)
-	size, n, held := int64(e.InputShape().Size()), 0, int64(0)
+	size, n, validation, held := int64(e.InputShape().Size()), 0, 0, int64(0)
 	for _, role := range dataset.Roles {
 		rows := e.Spec.count(e.Spec.Document, e.c, role, math.MaxInt)
-		if role == dataset.RoleTrain {
+		switch role {
+		case dataset.RoleTrain:
 			n = rows
+		case dataset.RoleValidation:
+			validation = rows
 		}
 		if role != dataset.RoleTrain || !streamed {
 			held += int64(rows) * size
 		}
 	}
-	out := t.Estimate(layers, n, held)
+	out := t.Estimate(layers, n, validation, held)
 	out.Streamed = streamed
 	return out
 }

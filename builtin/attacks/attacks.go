@@ -22,6 +22,7 @@ func Table() registry.Table[attack.Attack] {
 		registry.Entry[attack.Attack]{Name: "deepfool", Default: &DeepFool{Norm: "l2", Steps: 50, Overshoot: 0.02, Candidates: 10}, Doc: "smallest perturbation by linearised boundaries (Moosavi-Dezfooli et al. 2016)"},
 		registry.Entry[attack.Attack]{Name: "apgd", Default: &APGD{Norm: "linf", Eps: 0.1, Steps: 100, Loss: "ce", Rho: 0.75, Restarts: 1}, Doc: "Auto-PGD: momentum and a step that adapts (Croce & Hein 2020)"},
 		registry.Entry[attack.Attack]{Name: "square", Default: &Square{Norm: "linf", Eps: 0.1, Queries: 5000, PInit: 0.8}, Doc: "random search over square patches, from predictions (Andriushchenko et al. 2020)"},
+		registry.Entry[attack.Attack]{Name: "patch", Default: newPatch(), Doc: "one square of the input, changed at will (Karmon et al. 2018)"},
 		registry.Entry[attack.Attack]{Name: "spsa", Default: &SPSA{Norm: "linf", Eps: 0.1, Steps: 50, Samples: 64, Delta: 0.01, LearningRate: 0.1}, Doc: "descent along gradients estimated from predictions (Uesato et al. 2018)"},
 		registry.Entry[attack.Attack]{Name: "hop_skip_jump", Default: &HopSkipJump{Norm: "l2", Steps: 40, Evaluations: 100, Queries: 5000}, Doc: "walk along the boundary, from labels alone (Chen et al. 2020)"},
 		registry.Entry[attack.Attack]{Name: "boundary", Default: &Boundary{Norm: "l2", Steps: 5000, SphericalStep: 0.01, SourceStep: 0.01}, Doc: "random walk on the far side of the boundary, from labels alone (Brendel et al. 2018)"},
@@ -34,6 +35,7 @@ func Table() registry.Table[attack.Attack] {
 		registry.Entry[attack.Attack]{Name: "false_alarm", Default: &FalseAlarm{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1}, Doc: "adaptive: raise the score of inputs that stay correctly classified"},
 		registry.Entry[attack.Attack]{Name: "transfer", Default: &Transfer{Norm: "linf", Eps: 0.1, Steps: 100, Step: 0.1, Lambdas: []float64{1, 0.1, 10, 100}}, Doc: "adaptive: joint on a detector of another seed, judged by this one"},
 		registry.Entry[attack.Attack]{Name: "joint_square", Default: &Blind{Norm: "linf", Eps: 0.1, Queries: 5000, PInit: 0.8, Lambda: 1}, Doc: "adaptive: random search from outputs and scores alone, to unmask gradients"},
+		registry.Entry[attack.Attack]{Name: "joint_patch", Default: &JointPatch{Patch: *newPatch(), Rebuilt: 1, Lambda: 1}, Doc: "adaptive: one square of the input, changed at will, with classification, reconstruction and score together"},
 	)
 }
 

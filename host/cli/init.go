@@ -121,7 +121,7 @@ func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 	}
 	t := e.Estimate(layers)
 	besides := "not counting the classifier"
-	if gradients := asking(e.Spec.Train, t.Steps, d.asked); d.asked > 0 {
+	if gradients := asking(t, d.asked); d.asked > 0 {
 		besides = fmt.Sprintf("and about %s more for the classifier's gradients, as it answered just now", gradients.Round(time.Second))
 	}
 	fmt.Fprintf(a.stderr, "%s: %s; trains in about %s, %s.\n", f.out, d.summary(), t.Time, besides)

@@ -222,13 +222,9 @@ func gradientTime(ctx context.Context, cl *launch.Classifier, info sdk.Info) tim
 	return least / time.Duration(rows)
 }
 
-// asking is what the classifier's gradients take in a training of so many steps an epoch, one
-// taking row.
-func asking(t *train.Section, steps int, row time.Duration) time.Duration {
-	if t == nil {
-		return 0
-	}
-	return time.Duration(t.GradientRows(steps)) * row
+// asking is what the classifier's gradients take in a training, one taking row.
+func asking(t train.Estimate, row time.Duration) time.Duration {
+	return time.Duration(t.GradientRows) * row
 }
 
 // parseSize takes --size.

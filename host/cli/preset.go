@@ -34,7 +34,7 @@ func (a *app) prices(e *host.Experiment, file string, set []string, gradient tim
 		}
 		t := other.Estimate(layers)
 		whole := t.Time
-		if more := asking(other.Spec.Train, t.Steps, gradient); more >= time.Second {
+		if more := asking(t, gradient); more >= time.Second {
 			whole = (whole + more).Round(time.Second)
 		}
 		out = append(out, price{name, whole, name == e.Spec.Expanded})

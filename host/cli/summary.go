@@ -59,6 +59,12 @@ func (a *app) printSummary(e *host.Experiment, pricesOf func() ([]price, error))
 	if pricesOf != nil {
 		t := e.Estimate(layers)
 		fmt.Fprintf(a.stdout, "training: %d steps per epoch, about %.3g GFLOP each; about %s, not counting the classifier\n", t.Steps, t.GFLOPPerStep, t.Time)
+		if e.Spec.Train != nil && e.Spec.Train.Harden != nil {
+			fmt.Fprintf(a.stdout, "classifier: about %d answers, with gradients for %d of them\n", t.Queries, t.GradientRows)
+		}
+		if t.RobustRows > 0 {
+			fmt.Fprintf(a.stdout, "val_robust: %d validation rows are attacked after %d of %d epochs, both counts with them\n", t.RobustRows, t.RobustTimes, e.Spec.Train.Epochs)
+		}
 		if prices != nil {
 			fmt.Fprintf(a.stdout, "%s\n", priceLine(prices))
 		}

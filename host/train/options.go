@@ -110,8 +110,8 @@ func (o *Options) Validate() error {
 			return fmt.Errorf("train.harden.steps is %d, want at least 1", h.Steps)
 		case h.Through != "guard" && h.Through != "classifier":
 			return fmt.Errorf("train.harden.through is %q, want guard or classifier", h.Through)
-		case h.Robust.Rows < 0 || h.Robust.Steps < 0:
-			return fmt.Errorf("train.harden.robust is %d rows and %d steps, want 0 or more", h.Robust.Rows, h.Robust.Steps)
+		case h.Robust.Rows < 0 || h.Robust.Steps < 0 || h.Robust.Every < 0:
+			return fmt.Errorf("train.harden.robust is %d rows and %d steps every %d epochs, want 0 or more", h.Robust.Rows, h.Robust.Steps, h.Robust.Every)
 		case h.Keep != "" && h.Keep != "robust" && h.Keep != "last":
 			return fmt.Errorf("train.harden.keep is %q, want robust or last", h.Keep)
 		case !(h.Weight >= 0 && h.Weight <= 1):

@@ -15,38 +15,94 @@ import (
 // does not flag it.
 const NameRobust = "val_robust"
 
-// Robust says how hardened training measures itself after each epoch, where there are
+// Robust says how hardened training measures itself after epochs, where there are
 // validation rows. The attack is stronger than that of the training and another: from a
 // random start it goes for one wrong class, both of the classifier and through the
 // reconstruction, and a row counts as lost if it was at any step. The random numbers
 // are its own and the same in each epoch, so that no weight depends on it.
+//
+// With Rows and Every 0 it may take a twentieth of the training's arithmetic, and so about
+// a twelfth of the rows that the classifier is asked about: each epoch 100 to 500 rows, or
+// 100 rows at least five times, or five times fewer rows, or 20 rows at least twice. A
+// training that has not as much to spare is not measured, and its last epoch is kept.
 type Robust struct {
-	Rows  int `yaml:"rows" check:">= 0" doc:"validation rows that are attacked after each epoch, evenly spaced; 0: as many as cost about a twentieth of it, but 100 to 500"`
+	Rows  int `yaml:"rows" check:">= 0" doc:"validation rows that are attacked each time, evenly spaced; 0: up to 500, so many that all times cost at most a twentieth of the training (with every, but at least 20)"`
+	Every int `yaml:"every" check:">= 0" doc:"epochs from one measurement to the next, counted back from the last one, which is measured as the first is; 0: 1 with rows, else as rows 0 says; a training too short for 20 rows twice is not measured"`
 	Steps int `yaml:"steps" default:"10" check:">= 0" doc:"gradient steps of that attack; 0: nothing is measured"`
 }
 
-// Bounds of the rows that Robust.Rows 0 stands for, and the share of an epoch's
-// arithmetic that they may take between them.
+// What Robust.Rows 0 and Every 0 stand for: bounds of the rows at a time, the rows from
+// which on fewer times are better than fewer rows, how many times those are, and the share
+// of the training's arithmetic that all of it may take.
 const (
-	fewestRobust = 100
+	fewestRobust = 20
+	usualRobust  = 100
 	mostRobust   = 500
+	usualTimes   = 5
 	robustShare  = 0.05
 )
 
-// rows are those of n validation rows that are attacked, in a training on so many rows.
-func (h *Harden) robustRows(n, training int) []int {
-	count := h.Robust.Rows
-	if count == 0 {
-		// In passes forward or back: 6 and two a step for each training row, as in
-		// Estimate; here two of the auto-encoder, and of the classifier for both rows.
-		perRow := 3 * float64(h.Robust.Steps+1)
-		count = int(robustShare * float64(training) * float64(6+2*h.Steps) / perRow)
-		count = min(max(count, fewestRobust), mostRobust)
+// robustPlan is what a training is measured by: rows of data.validation, after the first,
+// the last and every every-th epoch before that. No rows: it is not.
+type robustPlan struct {
+	rows, every, epochs int
+}
+
+// plan is that of a training on so many rows.
+func (h *Harden) plan(training, validation, epochs int) robustPlan {
+	p := robustPlan{h.Robust.Rows, h.Robust.Every, epochs}
+	if h.Robust.Steps == 0 || validation == 0 {
+		return robustPlan{}
 	}
-	count = min(count, n)
-	rows := make([]int, count)
+	// In rows that are attacked, all times together: of passes forward or back a training row
+	// has 6 and two a step, as in Estimate, one of these two of the auto-encoder at each step,
+	// and of the classifier for itself and its reconstruction.
+	spare := robustShare * float64(epochs) * float64(training) * h.passes() / h.robustPasses()
+	switch {
+	case p.rows > 0:
+		p.every = max(p.every, 1)
+	case p.every > 0:
+		p.rows = clamp(int(spare/float64(p.times())), fewestRobust, mostRobust)
+	case spare < float64(min(epochs, 2)*min(fewestRobust, validation)):
+		return robustPlan{}
+	default:
+		times := min(epochs, max(usualTimes, int(spare/float64(min(usualRobust, validation)))))
+		p.rows = min(clamp(int(spare/float64(times)), fewestRobust, mostRobust), validation)
+		for p.every = 1; p.every < epochs && float64(p.times()*p.rows) > spare; {
+			p.every++
+		}
+	}
+	p.rows = min(p.rows, validation)
+	return p
+}
+
+func clamp(v, least, most int) int { return min(max(v, least), most) }
+
+// passes are those through the auto-encoder that a training row takes an epoch.
+func (h *Harden) passes() float64 { return 6 + 2*float64(h.Steps) }
+
+// robustPasses are those of a row that is attacked to measure, the classifier's among them.
+func (h *Harden) robustPasses() float64 { return 3 * float64(h.Robust.Steps+1) }
+
+// due reports whether an epoch, the first being 1, is measured.
+func (p robustPlan) due(epoch int) bool {
+	return p.rows > 0 && (epoch == 1 || (p.epochs-epoch)%p.every == 0)
+}
+
+// times is how many epochs are.
+func (p robustPlan) times() int {
+	n := (p.epochs + p.every - 1) / p.every // counted back from the last one
+	if (p.epochs-1)%p.every != 0 {
+		n++
+	}
+	return n
+}
+
+// among are those of n validation rows that are attacked.
+func (p robustPlan) among(n int) []int {
+	rows := make([]int, p.rows)
 	for i := range rows {
-		rows[i] = i * n / count
+		rows[i] = i * n / p.rows
 	}
 	return rows
 }
@@ -72,6 +128,10 @@ type Forgetful interface {
 type prover interface {
 	// proves is the number of rows that it attacks; 0: it does not.
 	proves() int
+	// due reports whether it attacks them after an epoch.
+	due(epoch int) bool
+	// prepare is called before validate, and says whether robust will be after it.
+	prepare(due bool)
 	// robust is the share of them that stand; validate was called before.
 	robust(ctx context.Context) (float64, error)
 }
@@ -80,7 +140,9 @@ type prover interface {
 type proof struct {
 	g     *guard
 	judge Judge
+	plan  robustPlan
 	rows  []int // of the validation rows
+	asked bool  // the judge looks at the clean rows of this epoch
 	size  int   // that are attacked together
 
 	clean, seen      view
@@ -102,7 +164,11 @@ func newProof(g *guard) *proof {
 			return nil
 		}
 	}
-	p := &proof{g: g, judge: g.o.Judge, rows: h.robustRows(g.o.Validation.N(), g.o.Train.N())}
+	plan := h.plan(g.o.Train.N(), g.o.Validation.N(), g.o.Epochs)
+	if plan.rows == 0 {
+		return nil
+	}
+	p := &proof{g: g, judge: g.o.Judge, plan: plan, rows: plan.among(g.o.Validation.N()), asked: true}
 	if p.judge == nil {
 		p.judge = &klJudge{setup: g.o.Setup}
 	}
@@ -121,6 +187,14 @@ func (g *guard) proves() int {
 		return 0
 	}
 	return len(g.proof.rows)
+}
+
+func (g *guard) due(epoch int) bool { return g.proof != nil && g.proof.plan.due(epoch) }
+
+func (g *guard) prepare(due bool) {
+	if g.proof != nil {
+		g.proof.asked = due
+	}
 }
 
 func (g *guard) robust(ctx context.Context) (float64, error) {

@@ -8,10 +8,19 @@ import (
 	"slices"
 )
 
-// prove adds the robust share to an epoch's record, and says what there is to warn of.
+// prepareProof has validation after an epoch look at what the robust share needs, if it is
+// measured then.
+func (r *loop) prepareProof(epoch int) {
+	if p, ok := r.l.(prover); ok {
+		p.prepare(p.due(epoch))
+	}
+}
+
+// prove adds the robust share to the record of an epoch that is measured, and says what
+// there is to warn of.
 func (r *loop) prove(ctx context.Context, record *Record) (warning string, err error) {
 	p, ok := r.l.(prover)
-	if !ok || p.proves() == 0 {
+	if !ok || !p.due(record.Epoch) {
 		return "", nil
 	}
 	v, err := p.robust(ctx)
@@ -37,7 +46,7 @@ func robustError(share float64, n int) float64 {
 	return math.Sqrt(max(share*(1-share), 1/float64(n)) / float64(n))
 }
 
-// parted finds the last epoch that, as the one before it, is less robust than the best until
+// parted finds the last measured epoch that, as the one before it, is less robust than the best until
 // then, by more than chance explains and by a tenth: before is that one. Of few rows the
 // threshold moves too, and a single epoch says little. nil: there is none.
 func parted(history []Record, rows int) (before, after *Record) {
@@ -87,8 +96,8 @@ func partedText(before, after Record) string {
 	return text + ": more train.harden.steps, a smaller train.harden.eps or a lower learning rate"
 }
 
-// keep decides, without early stopping, whether the epoch's weights are those to keep: of
-// the last epoch whose robust share is not behind the best one's by more than its
+// keep decides, without early stopping, whether the weights of an epoch that was measured
+// are those to keep: of the last such epoch whose robust share is not behind the best one's by more than its
 // standard error (the rule of Breiman et al. 1984). Later epochs have had the lower
 // learning rate, and between shares that chance explains nothing should be chosen.
 func (r *loop) keep(v float64, rows int) bool {
@@ -136,7 +145,7 @@ type Robustness struct {
 	Share       float64 // val_robust of the weights that were kept
 	Epoch       int     // whose weights they are
 	Epochs      int     // that were made
-	Last        float64 // val_robust of the last epoch
+	Last        float64 // val_robust of the last epoch that was measured: the last of all, unless early stopping ended the training by another metric
 	// Best and BestEpoch are the largest share.
 	Best      float64
 	BestEpoch int
@@ -144,28 +153,45 @@ type Robustness struct {
 	Parted bool
 }
 
-// robustness sums a history up; nil: nothing was measured.
-func (r *loop) robustness(kept int) *Robustness {
+// robustness sums a history up, with the kept weights in place; nil: nothing was measured.
+func (r *loop) robustness(ctx context.Context, kept int) (*Robustness, error) {
 	p, ok := r.l.(prover)
 	if !ok || p.proves() == 0 || len(r.p.History) == 0 {
-		return nil
+		return nil, nil
 	}
 	out := &Robustness{Rows: p.proves(), Steps: r.o.Harden.Robust.Steps, Epoch: kept, Epochs: len(r.p.History)}
 	if kept == 0 {
 		out.Epoch = out.Epochs
 	}
 	out.Best = -1
+	known, last := false, 0
 	for _, rec := range r.p.History {
-		v, _ := rec.Get(NameRobust)
+		v, ok := rec.Get(NameRobust)
+		if !ok {
+			continue
+		}
 		if rec.Epoch == out.Epoch {
-			out.Share = v
+			out.Share, known = v, true
 		}
 		if v > out.Best {
 			out.Best, out.BestEpoch = v, rec.Epoch
 		}
-		out.Last = v
+		out.Last, last = v, rec.Epoch
 	}
 	before, after := parted(r.p.History, out.Rows)
-	out.Parted = before != nil && after.Epoch == r.p.History[len(r.p.History)-1].Epoch
-	return out
+	out.Parted = before != nil && after.Epoch == last
+	if !known { // another metric chose an epoch in between
+		p.prepare(true)
+		if err := r.l.validate(ctx, r.values); err != nil {
+			return nil, fmt.Errorf("validation of the weights of epoch %d: %w", out.Epoch, err)
+		}
+		v, err := p.robust(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("attacked validation rows, weights of epoch %d: %w", out.Epoch, err)
+		}
+		if out.Share = v; v > out.Best {
+			out.Best, out.BestEpoch = v, out.Epoch
+		}
+	}
+	return out, nil
 }

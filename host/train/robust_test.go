@@ -35,7 +35,7 @@ func TestRobustShare(t *testing.T) {
 		const eps, steps = .3, 8
 		measure := func(judge *verdict) (*guard, float64) {
 			g := testGuard(t, func(o *Options) {
-				o.Harden = &Harden{Norm: norm, Eps: eps, Steps: 1, Through: "guard", Weight: .5, Robust: Robust{Steps: steps}}
+				o.Harden = &Harden{Norm: norm, Eps: eps, Steps: 1, Through: "guard", Weight: .5, Robust: Robust{Rows: 12, Steps: steps}}
 				o.Judge = judge
 			})
 			if err := g.validate(t.Context(), make([]float64, 1+len(g.reports()))); err != nil {
@@ -140,16 +140,49 @@ func TestRobustAttackClimbs(t *testing.T) {
 	}
 }
 
-// TestRobustRows: evenly spaced, all different, about a twentieth of the epoch.
-func TestRobustRows(t *testing.T) {
-	for _, c := range []struct{ rows, validation, training, want int }{
-		{0, 5000, 50_000, 500}, {0, 5000, 24_000, 363}, {0, 5000, 500, 100}, {0, 30, 500, 30}, {7, 5000, 500, 7}, {900, 800, 500, 800},
+// TestRobustPlan: what is measured costs at most a twentieth of the training, at the first
+// and the last epoch and at even distances between them, of evenly spaced rows.
+func TestRobustPlan(t *testing.T) {
+	for _, c := range []struct {
+		rows, every, training, validation, epochs int // 0 rows and every: as the training has to spare
+		want, times                               int
+	}{
+		{0, 0, 50_000, 5000, 10, 500, 10}, {0, 0, 24_000, 5000, 10, 363, 10}, {0, 0, 5000, 5000, 20, 101, 11},
+		{0, 0, 1000, 5000, 60, 101, 9}, {0, 0, 300, 60, 60, 54, 5}, {0, 0, 1000, 30, 60, 30, 21}, {0, 0, 100, 60, 40, 20, 3},
+		{0, 0, 100, 60, 27, 20, 2}, {0, 0, 100, 60, 26, 0, 0}, {0, 0, 5000, 500, 1, 75, 1}, {0, 0, 1000, 500, 2, 0, 0}, {0, 0, 200, 8, 20, 8, 6},
+		{7, 0, 500, 5000, 4, 7, 4}, {900, 0, 500, 800, 4, 800, 4}, {50, 3, 500, 800, 10, 50, 4}, {0, 5, 1000, 5000, 20, 60, 5}, {0, 1, 100, 5000, 20, 20, 20},
 	} {
-		h := &Harden{Steps: 2, Robust: Robust{Rows: c.rows, Steps: 10}}
-		got := h.robustRows(c.validation, c.training)
-		if len(got) != c.want || got[0] != 0 || !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) || got[len(got)-1] >= c.validation {
-			t.Errorf("%+v: %d rows %v", c, len(got), got[:min(5, len(got))])
+		h := &Harden{Steps: 2, Robust: Robust{Rows: c.rows, Every: c.every, Steps: 10}}
+		p := h.plan(c.training, c.validation, c.epochs)
+		var due []int
+		for epoch := 1; epoch <= c.epochs; epoch++ {
+			if p.due(epoch) {
+				due = append(due, epoch)
+			}
 		}
+		if p.rows != c.want || len(due) != c.times {
+			t.Errorf("%+v: %d rows after epochs %v", c, p.rows, due)
+			continue
+		}
+		if c.want == 0 {
+			continue
+		}
+		if p.times() != len(due) {
+			t.Errorf("%+v: times are %d, of epochs %v", c, p.times(), due)
+		}
+		if due[len(due)-1] != c.epochs || due[0] != 1 && c.epochs > 1 && len(due) > 1 {
+			t.Errorf("%+v: epochs %v", c, due)
+		}
+		if cost := float64(len(due)*p.rows) * h.robustPasses() / (float64(c.epochs*c.training) * h.passes()); c.rows == 0 && c.every == 0 && cost > robustShare {
+			t.Errorf("%+v: %.3f of the training", c, cost)
+		}
+		got := p.among(c.validation)
+		if got[0] != 0 || !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != p.rows || got[len(got)-1] >= c.validation {
+			t.Errorf("%+v: rows %v", c, got[:min(5, len(got))])
+		}
+	}
+	if p := (&Harden{Steps: 2}).plan(50_000, 5000, 10); p.rows != 0 || p.due(1) {
+		t.Errorf("no steps, and %+v", p)
 	}
 }
 
@@ -157,7 +190,7 @@ func TestRobustRows(t *testing.T) {
 // take the place of the last one's.
 func TestKLJudge(t *testing.T) {
 	g := testGuard(t, func(o *Options) {
-		o.Harden = &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Weight: .5, Robust: Robust{Steps: 1}}
+		o.Harden = &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Weight: .5, Robust: Robust{Rows: 12, Steps: 1}}
 	})
 	j := g.proof.judge.(*klJudge)
 	for range 2 {
@@ -198,6 +231,7 @@ func TestParted(t *testing.T) {
 		"within chance":      {[]float64{.1, .5, .42, .45}, 0, 0},
 		"one epoch":          {[]float64{.1, .5, .2}, 0, 0},
 		"stays down":         {[]float64{.1, .5, .2, .22}, 2, 4},
+		"not each epoch":     {[]float64{.1, .5, -1, .2, -1, .22}, 2, 6},
 		"now and then":       {[]float64{.1, .5, .2, .45, .2}, 0, 0},
 		"recovers":           {[]float64{.1, .5, .2, .2, .49}, 2, 4},
 		"falls from the new": {[]float64{.1, .5, .2, .6, .1, .1}, 4, 6},
@@ -205,6 +239,9 @@ func TestParted(t *testing.T) {
 		var h []Record
 		for i, v := range c.robust {
 			h = append(h, record(i+1, 1, .9, v))
+			if v < 0 {
+				h[i].Metrics = h[i].Metrics[:2]
+			}
 		}
 		before, after := parted(h, 200)
 		if c.before == 0 {
@@ -228,7 +265,8 @@ func TestParted(t *testing.T) {
 	}
 }
 
-// proven is a learner whose robust shares are given.
+// proven is a learner whose robust shares are given, by epoch; of a negative one it is not
+// due, and finds its size if it is asked all the same.
 type proven struct {
 	*guard
 	shares []float64
@@ -237,10 +275,12 @@ type proven struct {
 
 func (p *proven) proves() int { return 100 }
 
-func (p *proven) robust(context.Context) (float64, error) {
-	p.at++
-	return p.shares[p.at-1], nil
+func (p *proven) due(epoch int) bool {
+	p.at = epoch
+	return p.shares[epoch-1] >= 0
 }
+
+func (p *proven) robust(context.Context) (float64, error) { return math.Abs(p.shares[p.at-1]), nil }
 
 // TestKeep: the last epoch is kept that is within a standard error of the best, what it
 // had is restored, and a fall is told once.
@@ -269,7 +309,7 @@ func TestKeep(t *testing.T) {
 			var o *Options
 			g := testGuard(t, func(opts *Options) {
 				o = opts
-				o.Epochs, o.EarlyStopping = 4, c.stopping
+				o.Epochs, o.EarlyStopping = max(4, len(c.shares)), c.stopping
 				o.Harden = &Harden{Norm: "linf", Eps: .1, Steps: 1, Through: "guard", Weight: .5, Robust: Robust{Steps: 1}, Keep: c.keep}
 				o.Events = func(e Event) {
 					if e.Warning != "" {
@@ -310,7 +350,7 @@ func TestKeep(t *testing.T) {
 			if b := r.Robustness; b == nil || b.Epoch != kept || b.Share != c.shares[kept-1] || b.Last != c.shares[len(r.History)-1] || b.Best != slices.Max(c.shares) || b.Parted != c.parted || b.Epochs != len(r.History) {
 				t.Errorf("robustness %+v", b)
 			}
-			if v, ok := r.History[1].Get(NameRobust); !ok || v != c.shares[1] {
+			if v, ok := r.History[1].Get(NameRobust); ok != (c.shares[1] >= 0) || ok && v != c.shares[1] {
 				t.Errorf("history has %v", r.History[1])
 			}
 		})

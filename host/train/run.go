@@ -109,8 +109,9 @@ func (r *loop) run(ctx context.Context) (*Result, error) {
 	if r.best != nil {
 		out.BestEpoch = r.p.BestEpoch
 	}
-	out.Robustness = r.robustness(out.BestEpoch)
-	return out, nil
+	var err error
+	out.Robustness, err = r.robustness(context.WithoutCancel(ctx), out.BestEpoch)
+	return out, err
 }
 
 func (r *loop) seconds() float64 { return r.p.Seconds + time.Since(r.began).Seconds() }
@@ -232,6 +233,7 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 	}
 	record := Record{Epoch: r.p.Epoch + 1, Metrics: append([]Value(nil), r.means()...), Rate: r.rate}
 	if r.o.Validation != nil {
+		r.prepareProof(record.Epoch)
 		if err := r.l.validate(ctx, r.values); err != nil {
 			return fmt.Errorf("epoch %d, validation: %w", record.Epoch, err)
 		}
@@ -250,18 +252,18 @@ func (r *loop) finish(ctx context.Context, underflows int) error {
 	}
 	record.Seconds = r.seconds()
 	if e := r.o.EarlyStopping; e != nil {
-		v, _ := record.Get(e.Monitor)
-		if record.Improved = r.p.BestEpoch == 0 || e.better(v, r.p.Best, r.l.reports()); record.Improved {
+		v, ok := record.Get(e.Monitor) // val_robust is not there after each epoch
+		if record.Improved = ok && (r.p.BestEpoch == 0 || e.better(v, r.p.Best, r.l.reports())); record.Improved {
 			r.p.Best, r.p.BestEpoch, r.p.Wait = v, record.Epoch, 0
 			for i, p := range r.params {
 				copy(r.best[i].Data, p.Value.Data)
 			}
-		} else if r.p.Wait++; r.p.Wait >= e.Patience {
+		} else if r.p.Wait++; ok && r.p.Wait >= e.Patience {
 			r.p.Stopped = true
 		}
 	} else if r.keeps() {
-		v, _ := record.Get(NameRobust)
-		if record.Improved = r.keep(v, r.l.(prover).proves()); record.Improved {
+		v, ok := record.Get(NameRobust)
+		if record.Improved = ok && r.keep(v, r.l.(prover).proves()); record.Improved {
 			r.p.BestEpoch = record.Epoch
 			for i, p := range r.params {
 				copy(r.best[i].Data, p.Value.Data)

@@ -36,7 +36,7 @@ type Checkpoint struct {
 // restored at the end.
 type EarlyStopping struct {
 	Monitor  string  `yaml:"monitor" doc:"val_loss, val_kl, loss, …; absent: val_robust where hardened training measures it, else val_loss"`
-	Patience int     `yaml:"patience" check:">= 0" doc:"epochs without improvement"`
+	Patience int     `yaml:"patience" check:">= 0" doc:"epochs without improvement, after which training ends at the next one that has the metric"`
 	MinDelta float64 `yaml:"min_delta" check:">= 0" doc:"smallest change that counts"`
 	Mode     string  `yaml:"mode" enum:"|min|max" doc:"which way is better"` // "": max for a Gain, else min
 }
@@ -60,8 +60,8 @@ type Harden struct {
 	Also []Ball `yaml:"also" doc:"further balls: the rows of a batch take norm and these in turn"`
 	// Robust is measured where there are validation rows, and Keep goes by it where
 	// there is no early stopping; "" is the last epoch.
-	Robust Robust `yaml:"robust" doc:"how robust the guard is, measured on rows of data.validation after each epoch: val_robust"`
-	Keep   string `yaml:"keep" default:"robust" enum:"|robust|last" doc:"the epoch whose weights are kept, without early_stopping: the last one whose val_robust is not behind the best by more than its standard error, or the last"`
+	Robust Robust `yaml:"robust" doc:"how robust the guard is, measured on rows of data.validation after epochs: val_robust"`
+	Keep   string `yaml:"keep" default:"robust" enum:"|robust|last" doc:"the epoch whose weights are kept, without early_stopping: of those measured the last one whose val_robust is not behind the best by more than its standard error, or the last"`
 	// Unit are the deviations of the features that eps_unit: std counts in, of which
 	// 0 counts as 1; nil: those of the training rows.
 	Unit []float64 `yaml:"-"`

@@ -36,7 +36,7 @@ def main():
     p.add_argument("--data", help=".npz with x and y: raw rows and classes")
     p.add_argument("--images", help="rows as IDX, perhaps gzipped; divided by 255")
     p.add_argument("--labels", help="their classes as IDX")
-    p.add_argument("--rows", type=int, default=200, help="the first so many")
+    p.add_argument("--rows", type=int, default=200, help="so many, equally of each class and evenly spaced within it")
     p.add_argument("--norm", choices=["linf", "l2"], default="linf")
     p.add_argument("--eps", type=float, required=True, help="radius, in units of the rows")
     p.add_argument("--steps", type=int, default=100)
@@ -87,7 +87,18 @@ def rows(o):
         x = x[..., None] if x.ndim == 3 else x
     else:
         raise SystemExit("want --data, or --images and --labels")
-    return x[: o.rows].astype(np.float32), y[: o.rows].astype(np.int64)
+    at = balanced(y, o.rows)
+    return x[at].astype(np.float32), y[at].astype(np.int64)
+
+
+def balanced(y, n):
+    """The numbers of n rows, in their order: of each class as many, or one less, as far as there are so many of it, evenly spaced."""
+    where = [np.flatnonzero(y == c) for c in np.unique(y)]
+    shares, left = {}, min(n, len(y))
+    for k, w in enumerate(sorted(range(len(where)), key=lambda i: len(where[i]))):  # small classes first: what they lack goes to the others
+        shares[w] = min(len(where[w]), left // (len(where) - k))
+        left -= shares[w]
+    return np.sort(np.concatenate([w[(2 * np.arange(shares[i]) + 1) * len(w) // max(1, 2 * shares[i])] for i, w in enumerate(where)]))
 
 
 def idx(path):
