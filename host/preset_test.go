@@ -143,8 +143,8 @@ func TestPresetSections(t *testing.T) {
 		has, lacks []string // parts of the resolved spec
 	}{
 		"as it is":           {table, "", nil, []string{"harden:", "eps: 0.5", "eps_unit: std", "norm: l2", "learning_rate: 0.001", "w_recon: 0.1", "loss: 0.005", "class_loss: 0.1"}, []string{"rows: 0, steps: 0"}},
-		"two deep":           {table, "", []string{"train.harden.robust.steps=0"}, []string{"eps: 0.5", "eps_unit: std", "norm: l2", "robust: {rows: 0, steps: 0}"}, nil},
-		"two deep, written":  {table, "train: {harden: {robust: {steps: 0}}}", nil, []string{"eps: 0.5", "eps_unit: std", "norm: l2", "robust: {rows: 0, steps: 0}"}, nil},
+		"two deep":           {table, "", []string{"train.harden.robust.steps=0"}, []string{"eps: 0.5", "eps_unit: std", "norm: l2", "robust: {rows: 0, every: 0, steps: 0}"}, nil},
+		"two deep, written":  {table, "train: {harden: {robust: {steps: 0}}}", nil, []string{"eps: 0.5", "eps_unit: std", "norm: l2", "robust: {rows: 0, every: 0, steps: 0}"}, nil},
 		"a radius":           {table, "", []string{"train.harden.eps=0.3"}, []string{"eps: 0.3", "eps_unit: std", "norm: l2"}, []string{"eps: 0.5"}},
 		"a section of none":  {table, "train: {harden: {}}", nil, []string{"eps: 0.5", "eps_unit: std", "norm: l2"}, nil},
 		"no section":         {table, "", []string{"train.harden=null"}, []string{"w_recon: 0.1"}, []string{"harden"}},
