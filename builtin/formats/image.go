@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"runtime"
 	"strconv"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -86,6 +85,7 @@ func (r *imageRows) Close() error {
 func (r *imageRows) Skip(n int) (int, error) {
 	n = min(n, len(r.files)-r.at)
 	r.at += n
+	r.ahead.drop() // nobody asks for those
 	return n, nil
 }
 
@@ -229,7 +229,7 @@ func (r *imageRows) decode(fits func(h, w, c int) error) (*picture.Image, error)
 	i := r.at
 	if r.at++; !r.single {
 		r.window = r.window[:0]
-		for k := i; k < len(r.files) && len(r.window) <= runtime.GOMAXPROCS(0); k++ {
+		for k := i; k < len(r.files) && len(r.window) < r.ahead.most(); k++ {
 			r.window = append(r.window, k)
 		}
 		r.begin(r.window)

@@ -14,6 +14,8 @@ const (
 	// asked for, and what they decode to: so many are in memory at once.
 	aheadBytes   = 4 << 20
 	aheadNumbers = 4 << 20
+	// aheadFiles bounds how many there are, whatever the number of processors.
+	aheadFiles = 16
 )
 
 // ready is an image that was decoded before it was asked for. One without is a
@@ -32,14 +34,17 @@ type ahead struct {
 	running sync.WaitGroup
 }
 
+// most is how many files are under way or ready at once: one may be done and not yet
+// taken.
+func (a *ahead) most() int { return min(runtime.GOMAXPROCS(0), aheadFiles) + 1 }
+
 // start begins with the first of some files, those that will be asked for next.
 func (a *ahead) start(files []int) {
 	if a.flying == nil {
 		a.flying = map[int]chan ready{}
 	}
-	most := runtime.GOMAXPROCS(0) + 1 // one may be done and not yet taken
 	for _, i := range files {
-		if len(a.flying) >= most {
+		if len(a.flying) >= a.most() {
 			return
 		}
 		if a.flying[i] != nil {

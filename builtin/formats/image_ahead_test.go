@@ -94,6 +94,11 @@ func TestImagesAhead(t *testing.T) {
 		}
 		data, shape, err := r.NextImage()
 		holds(t, i, want[i], data, shape, err)
+		for k := range r.ahead.flying {
+			if k <= i { // it would be in another's place for ever
+				t.Fatalf("file %d is kept after row %d", k, i)
+			}
+		}
 	}
 	if _, _, err := r.NextImage(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last: %v", err)
