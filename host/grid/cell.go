@@ -168,14 +168,13 @@ func (c *clock) total() (seconds, cpu float64) {
 	return c.before[0] + time.Since(c.start).Seconds(), c.before[1] + (processTime() - c.cpu).Seconds()
 }
 
-// reached is called with the steps of training, of all attempts together. The last one
-// is saved at once: an attempt that finds the training done hears of none.
-func (c *clock) reached(step int, last bool) {
-	if s := float64(step); s > c.before[2] {
-		c.before[2] = s
-		if last {
-			c.save()
-		}
+// reached is called with the steps of training, of all attempts together. Those that an
+// epoch ends with are saved before it has a checkpoint: an attempt that finds the training
+// done hears of none.
+func (c *clock) reached(step int, ends bool) {
+	c.before[2] = max(c.before[2], float64(step))
+	if ends {
+		c.save()
 	}
 }
 

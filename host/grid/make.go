@@ -154,9 +154,7 @@ func (b *Bench) stage(name string) func(done, total int) {
 func (b *Bench) makeDetector(ctx context.Context, c *Cell, r *record, clock *clock) error {
 	e, err := b.load(c.set, c.guard, c.Seed, func(p host.Progress) {
 		if p.Stage == host.StageDetector {
-			// Without metrics it is what a checkpoint has. The last step is told before its
-			// checkpoint is there, after which nothing may be told any more.
-			clock.reached(p.Done, p.Ended || len(p.Metrics) == 0 || p.Done == p.Total)
+			clock.reached(p.Done, p.Ended || len(p.Metrics) == 0) // without metrics: what a checkpoint has
 			clock.tick()
 		}
 	})
