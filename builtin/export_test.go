@@ -76,6 +76,7 @@ var exported = map[string]string{
 	"flat standard":    `detector: {method: vae, samples: 2, score: kl}`,
 	"image kl":         `detector: {method: vae, samples: 3, score: [kl, ce_top], fusion: cauchy}`,
 	"image by class":   "detector: {method: vae, samples: 2, score: kl}\nthreshold: {fpr: 0.1, by: predicted_class, min_rows: 10}",
+	"image bounded":    "detector: {method: vae, samples: 2, score: kl}\nthreshold: {fpr: 0.1, class_fpr: 0.12, min_rows: 10}",
 	"image careful":    "detector: {method: vae, samples: 3, score: kl, correct: {loss: 0.02}}\nthreshold: {fpr: 0.3}",
 }
 

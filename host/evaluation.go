@@ -155,7 +155,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		Guarded: func(fresh bool, seed uint64) sdk.Forwarder {
 			return d.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed})
 		},
-		Threshold: threshold.Value, PromisedFPR: deref(threshold.Rule.FPR), PromisedConfidence: deref(threshold.Rule.Confidence), CalibrationRows: threshold.N,
+		Threshold: threshold.Value, PromisedFPR: deref(threshold.Rule.FPR), PromisedClassFPR: threshold.Rule.OfClasses(), PromisedConfidence: deref(threshold.Rule.Confidence), CalibrationRows: threshold.N,
 		Method: s.Detector.Method.Name, Digest: d.Digest(),
 		ClassThresholds: threshold.ByClass,
 		X:               rows.X, Labels: rows.Labels, ClassNames: classes, Feature: features,

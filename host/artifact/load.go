@@ -225,7 +225,7 @@ func readState(m Meta, content map[string][]byte) (detect.State, error) {
 		}
 	}
 	if s.Threshold != nil {
-		if n := len(s.Threshold.ByClass); s.Threshold.Rule.By != "" && n != m.Classifier.Classes { // before anything of that size is made
+		if n := len(s.Threshold.ByClass); s.Threshold.Rule.Splits() && n != m.Classifier.Classes { // before anything of that size is made
 			return s, fmt.Errorf("%s: %d thresholds by class for %d classes", MetaFile, n, m.Classifier.Classes)
 		}
 		if err := s.Threshold.Follows(s.Scores, s.Classes, m.Classifier.Classes); err != nil {

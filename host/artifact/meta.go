@@ -106,11 +106,12 @@ type Threshold struct {
 	Given      *float64 `json:"given,omitempty"`
 	N          int      `json:"n"`
 	Rank       int      `json:"rank,omitempty"`
-	// By and MinRows are the rule's; Classes are the thresholds of the classes,
+	// By, ClassFPR and MinRows are the rule's; Classes are the thresholds of the classes,
 	// in order. Absent: there is one threshold.
-	By      string           `json:"by,omitempty"`
-	MinRows int              `json:"min_rows,omitempty"`
-	Classes []ClassThreshold `json:"classes,omitempty"`
+	By       string           `json:"by,omitempty"`
+	ClassFPR *float64         `json:"class_fpr,omitempty"`
+	MinRows  int              `json:"min_rows,omitempty"`
+	Classes  []ClassThreshold `json:"classes,omitempty"`
 }
 
 // ClassThreshold is detect.ClassThreshold in JSON.
@@ -118,7 +119,8 @@ type ClassThreshold struct {
 	Value float64 `json:"value"`
 	N     int     `json:"n"`
 	Rank  int     `json:"rank,omitempty"`
-	// Pooled: the class has too few scores, also with others, and the threshold of all classes.
+	// Pooled: the class has the threshold of all classes, for too few scores, also with
+	// others, or, by ClassFPR, because it flags no more than that.
 	Pooled bool `json:"pooled,omitempty"`
 	// Shared: the class has too few scores, and the threshold of all such classes.
 	Shared bool `json:"shared,omitempty"`
@@ -129,7 +131,7 @@ func thresholdMeta(t *detect.Threshold) *Threshold {
 		return nil
 	}
 	out := &Threshold{Value: t.Value, FPR: t.Rule.FPR, Confidence: t.Rule.Confidence, Percentile: t.Rule.Percentile,
-		Given: t.Rule.Value, N: t.N, Rank: t.Rank, By: t.Rule.By, MinRows: t.Rule.MinRows}
+		Given: t.Rule.Value, N: t.N, Rank: t.Rank, By: t.Rule.By, ClassFPR: t.Rule.ClassFPR, MinRows: t.Rule.MinRows}
 	for _, c := range t.ByClass {
 		out.Classes = append(out.Classes, ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Pooled: !c.Own, Shared: c.Shared})
 	}
@@ -141,7 +143,7 @@ func (t *Threshold) detect() *detect.Threshold {
 		return nil
 	}
 	out := &detect.Threshold{Value: t.Value, N: t.N, Rank: t.Rank,
-		Rule: detect.Rule{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given, By: t.By, MinRows: t.MinRows}}
+		Rule: detect.Rule{FPR: t.FPR, Confidence: t.Confidence, Percentile: t.Percentile, Value: t.Given, By: t.By, ClassFPR: t.ClassFPR, MinRows: t.MinRows}}
 	for _, c := range t.Classes {
 		out.ByClass = append(out.ByClass, detect.ClassThreshold{Value: c.Value, N: c.N, Rank: c.Rank, Own: !c.Pooled, Shared: c.Shared})
 	}

@@ -17,7 +17,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 	var rows dataFlags
 	var by string
 	var minRows int
-	var fpr, confidence, percentile, value float64
+	var fpr, classFPR, confidence, percentile, value float64
 	var open openFlags
 	c := &cobra.Command{
 		Use:   "calibrate DETECTOR --data X",
@@ -50,8 +50,11 @@ func (a *app) calibrateCommand() *cobra.Command {
 				}
 				rule.Confidence = &confidence
 			}
+			if cmd.Flags().Changed("class-fpr") {
+				rule.ClassFPR = &classFPR
+			}
 			if rule.By, rule.MinRows = by, minRows; by != "" && by != detect.ByPredictedClass || rule.Validate() != nil {
-				return usagef("--by takes %s and goes with --fpr, --min-rows with --by", detect.ByPredictedClass)
+				return usagef("--by takes %s, --class-fpr at least --fpr; one of the two goes with --fpr, and --min-rows with them", detect.ByPredictedClass)
 			}
 			if rows.data == "" && rule.Value == nil {
 				return usagef("calibrate needs --data, rows to score")
@@ -68,8 +71,11 @@ func (a *app) calibrateCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, d.Close()) }()
-			if t := d.Saved.Meta.Threshold; t != nil && rule.FPR != nil && !cmd.Flags().Changed("by") {
-				rule.By, rule.MinRows = t.By, t.MinRows
+			if t := d.Saved.Meta.Threshold; t != nil && rule.FPR != nil && !cmd.Flags().Changed("by") && !cmd.Flags().Changed("class-fpr") {
+				rule.By, rule.ClassFPR, rule.MinRows = t.By, t.ClassFPR, t.MinRows
+				if rule.ClassFPR != nil && *rule.ClassFPR < *rule.FPR {
+					rule.ClassFPR = rule.FPR
+				}
 			}
 			var x *dataset.Data
 			if rows.data != "" {
@@ -88,11 +94,12 @@ func (a *app) calibrateCommand() *cobra.Command {
 	}
 	rows.add(c.Flags(), a.c.Formats, "rows to score", "")
 	c.Flags().Float64Var(&fpr, "fpr", 0.05, "false-alarm rate")
+	c.Flags().Float64Var(&classFPR, "class-fpr", 0.15, "with --fpr: a class of which more than this would be flagged has a higher threshold of its own (default: as before)")
 	c.Flags().Float64Var(&confidence, "confidence", 0.95, "with --fpr: probability with which the rate holds")
 	c.Flags().Float64Var(&percentile, "percentile", 95, "percentile of the scores")
 	c.Flags().Float64Var(&value, "value", 0, "the threshold itself")
 	c.Flags().StringVar(&by, "by", "", "with --fpr: predicted_class gives each predicted class its own threshold (default: as before)")
-	c.Flags().IntVar(&minRows, "min-rows", 0, "with --by: rows below which a class shares a threshold with all such classes (default 30)")
+	c.Flags().IntVar(&minRows, "min-rows", 0, "with --by or --class-fpr: rows below which a class shares a threshold with all such classes (default 30)")
 	c.Flags().StringVar(&out, "out", "", "write a new detector instead of changing this one; of a pack, another pack: X.vg or X/")
 	open.add(c)
 	return c

@@ -177,7 +177,7 @@ func (d *draft) lookNamed() error {
 		d.widen(data.X.Row(i))
 	}
 	if d.holds = d.rows * 15 / 100; official {
-		d.ranged, d.holds = d.rows, d.rows-d.rows*4/5
+		d.ranged, d.holds = d.rows, d.rows-d.parts()[2]
 	}
 	return nil
 }

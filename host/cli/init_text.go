@@ -143,9 +143,11 @@ func (d *draft) dataText(line func(string, ...any)) {
 	given := map[dataset.Role]string{dataset.RoleCalibration: d.calibration, dataset.RoleTest: d.test}
 	split := (d.calibration == "" || d.test == "") && d.ranged == 0
 	bound := 0
-	for _, role := range []dataset.Role{dataset.RoleTrain, dataset.RoleCalibration, dataset.RoleTest} {
+	for _, role := range dataset.Roles {
 		keys := whole
 		switch {
+		case role == dataset.RoleValidation && (!split && d.ranged == 0 || !d.validates()):
+			continue
 		case given[role] != "":
 			keys = append([]string{}, whole...)
 			for i, k := range keys {
@@ -156,8 +158,9 @@ func (d *draft) dataText(line func(string, ...any)) {
 		case d.ranged > 0 && role == dataset.RoleTest:
 			keys = append(append([]string{}, whole...), "split: test")
 		case d.ranged > 0:
-			part := map[dataset.Role][2]int{dataset.RoleTrain: {0, d.ranged * 4 / 5}, dataset.RoleCalibration: {d.ranged * 4 / 5, d.ranged}}[role]
-			keys = append(append([]string{}, whole...), "split: train", fmt.Sprintf("range: [%d, %d]", part[0], part[1]))
+			at := d.parts()
+			i := map[dataset.Role]int{dataset.RoleTrain: 0, dataset.RoleValidation: 1, dataset.RoleCalibration: 2}[role]
+			keys = append(append([]string{}, whole...), "split: train", fmt.Sprintf("range: [%d, %d]", at[i], at[i+1]))
 		case split:
 			keys = append(append([]string{}, whole...), "split: "+string(role))
 			if most := d.inMemory(); most > 0 && role != dataset.RoleTrain {
@@ -165,6 +168,9 @@ func (d *draft) dataText(line func(string, ...any)) {
 			}
 		}
 		line("  %-12s {%s}", string(role)+":", strings.Join(keys, ", "))
+	}
+	if split || d.ranged > 0 && d.validates() {
+		line("  # validation: rows by which train.harden.keep chooses the epoch whose guard stands most attacks")
 	}
 	if split {
 		line("  # split: a stratified partition, 60 %% train, 10 %% validation, 15 %% calibration, 15 %% test")
@@ -188,6 +194,19 @@ func (d *draft) dataText(line func(string, ...any)) {
 		}
 	}
 	line("")
+}
+
+// validates reports whether there are rows enough for validation: ten, of a tenth.
+func (d *draft) validates() bool { return d.rows <= 0 || d.rows >= 100 }
+
+// parts are where train, validation and calibration begin in the official split train
+// of a named set, which are 75, 10 and 15 % of it, and where the last ends.
+func (d *draft) parts() [4]int {
+	n := d.rows
+	if !d.validates() {
+		return [4]int{0, n * 4 / 5, n * 4 / 5, n}
+	}
+	return [4]int{0, n * 75 / 100, n * 85 / 100, n}
 }
 
 // initNumbers is how many numbers the rows of a role may take that init keeps in

@@ -85,6 +85,9 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 	if t := m.Threshold; t != nil {
 		fmt.Fprintf(a.stdout, "threshold   %.6g%s\n", t.Value, thresholdText(t))
 		for c, one := range t.Classes {
+			if one.Pooled && t.ClassFPR != nil {
+				continue // most are
+			}
 			fmt.Fprintf(a.stdout, "            %s\n", classThresholdText(m.Classifier.Labels, c, one))
 		}
 	} else {
@@ -182,7 +185,13 @@ func correctionText(c *artifact.Correction, names []string) string {
 func thresholdText(t *artifact.Threshold) string {
 	switch {
 	case t.FPR != nil && t.Confidence != nil:
-		return fmt.Sprintf("  false-alarm rate at most %g with probability %g (rank %d of %d calibration scores)", *t.FPR, *t.Confidence, t.Rank, t.N)
+		of := ""
+		if t.ClassFPR != nil {
+			of = fmt.Sprintf(", of each predicted class at most %g,", *t.ClassFPR)
+		}
+		return fmt.Sprintf("  false-alarm rate at most %g%s with probability %g (rank %d of %d calibration scores)", *t.FPR, of, *t.Confidence, t.Rank, t.N)
+	case t.ClassFPR != nil:
+		return fmt.Sprintf("  expected false-alarm rate at most %g, of each predicted class at most %g (rank %d of %d calibration scores)", *t.FPR, *t.ClassFPR, t.Rank, t.N)
 	case t.FPR != nil:
 		return fmt.Sprintf("  expected false-alarm rate at most %g (rank %d of %d calibration scores)", *t.FPR, t.Rank, t.N)
 	case t.Percentile != nil:

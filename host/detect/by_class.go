@@ -20,24 +20,32 @@ type ClassThreshold struct {
 	N     int // calibration scores of the class
 	Rank  int // Value is the Rank-th smallest of them, or of those of all Shared classes; 0 if not Own
 	// Own is false if Value is that of all classes together: too few scores even with
-	// those of other such classes.
+	// those of other such classes or, by ClassFPR, no need of another.
 	Own bool
 	// Shared: too few scores, and Value is that of all Shared classes together.
 	Shared bool
 }
 
-// NewClassThresholds applies a rule with By to calibration scores, sorted
-// ascending, and the class predicted for each: class-conditional (Mondrian)
+// NewClassThresholds applies a rule to calibration scores, sorted ascending, and,
+// where it splits, the class predicted for each: class-conditional (Mondrian)
 // conformal prediction (Vovk, Gammerman and Shafer 2005, ch. 4). Of a class with
-// an own threshold an expected share of at most FPR is flagged, if its rows are
-// exchangeable; Confidence makes it hold over calibration sets, class by class.
+// an own threshold an expected share of at most FPR is flagged by By, of ClassFPR
+// by that, if its rows are exchangeable; Confidence makes it hold over calibration
+// sets, class by class.
 //
 // Classes with fewer than MinRows scores, or fewer than the rule needs, share a
 // threshold, whose promise is for their rows together; if these are too few as
 // well, the smallest of the other classes joins them, until they are enough. So
 // each row is in a group with the promise, and all rows have it together. The
 // threshold of all scores would not do for the few: its promise counts on the rows
-// of other classes, which no longer have it. classes is the number of classes.
+// of other classes, which no longer have it.
+//
+// By ClassFPR the threshold of all stands, and so does the promise of FPR for all rows
+// together; a class has its own, or small ones have one together, only where ClassFPR
+// asks for a higher one. Small ones that are too few together keep that of all, and nothing
+// is promised of them alone.
+//
+// classes is the number of classes.
 func NewClassThresholds(rule Rule, sorted []float64, predicted []int, classes int) (Threshold, error) {
 	return newClassThresholds(rule, sorted, predicted, classes, true)
 }
@@ -45,15 +53,22 @@ func NewClassThresholds(rule Rule, sorted []float64, predicted []int, classes in
 // newClassThresholds leaves small classes with the threshold of all, unless they share.
 func newClassThresholds(rule Rule, sorted []float64, predicted []int, classes int, share bool) (Threshold, error) {
 	t, err := NewThreshold(rule, sorted)
-	if err != nil || rule.By == "" {
+	if err != nil || !rule.Splits() {
 		return t, err
 	}
-	if rule.By != ByPredictedClass || rule.FPR == nil {
-		return t, fmt.Errorf("threshold: by %q, want %s, with fpr", rule.By, ByPredictedClass)
+	if err := rule.Validate(); err != nil {
+		return t, fmt.Errorf("threshold: %w", err)
+	}
+	if rule.By != "" && rule.By != ByPredictedClass {
+		return t, fmt.Errorf("threshold: by %q, want %s", rule.By, ByPredictedClass)
 	}
 	of, err := splitByClass(sorted, predicted, classes)
 	if err != nil {
 		return t, fmt.Errorf("threshold: %w", err)
+	}
+	if rule.ClassFPR != nil {
+		t.ByClass = rule.bounded(t.Value, sorted, predicted, of)
+		return t, nil
 	}
 	var alone, small []int
 	t.ByClass = make([]ClassThreshold, classes)
@@ -83,6 +98,28 @@ func newClassThresholds(rule Rule, sorted []float64, predicted []int, classes in
 		t.ByClass[c] = ClassThreshold{Value: t.Value, N: len(of[c])}
 	}
 	return t, nil
+}
+
+// bounded are the thresholds by class under ClassFPR, none below all, that of all
+// classes; of are the scores by class.
+func (r Rule) bounded(all float64, sorted []float64, predicted []int, of [][]float64) []ClassThreshold {
+	r.FPR = r.ClassFPR
+	out := make([]ClassThreshold, len(of))
+	var small []int
+	for c, own := range of {
+		out[c] = ClassThreshold{Value: all, N: len(own)}
+		if one, ok := r.enough(own); !ok {
+			small = append(small, c)
+		} else if one.Value > all {
+			out[c].Value, out[c].Rank, out[c].Own = one.Value, one.Rank, true
+		}
+	}
+	if one, ok := r.enough(together(sorted, predicted, small)); ok && one.Value > all {
+		for _, c := range small {
+			out[c] = ClassThreshold{Value: one.Value, N: len(of[c]), Rank: one.Rank, Own: true, Shared: true}
+		}
+	}
+	return out
 }
 
 // enough is the threshold of the scores of a class, or of some, if they are not too few.
@@ -199,12 +236,18 @@ func (s *state) align(scores []float64, predicted []int) []float64 {
 }
 
 // pValue is that of a score, before Align, of a row predicted as class: among
-// the calibration scores that its threshold comes from.
+// the calibration scores that its threshold comes from. By ClassFPR it is the
+// larger of that among all scores and that among the class's, scaled so that
+// ClassFPR becomes FPR: at most FPR if and only if the row is flagged.
 func (s *state) pValue(score float64, class int) float64 {
-	if s.byClass != nil && s.Threshold.ByClass[class].Own {
-		return PValue(s.byClass[class], score)
+	if s.byClass == nil || !s.Threshold.ByClass[class].Own {
+		return PValue(s.Scores, score)
 	}
-	return PValue(s.Scores, score)
+	p, rule := PValue(s.byClass[class], score), s.Threshold.Rule
+	if rule.ClassFPR != nil {
+		p = max(PValue(s.Scores, score), *rule.FPR*(p / *rule.ClassFPR))
+	}
+	return p
 }
 
 // sortWith sorts scores ascending, equal ones by class, and the classes along.

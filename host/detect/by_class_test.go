@@ -229,6 +229,93 @@ func TestClassFallback(t *testing.T) {
 	}
 }
 
+// Over 2,000 simulated calibration sets a bound of classes keeps both promises, of all
+// rows and of each class, small ones together (one-sided exact binomial test at 1 %);
+// classes that need no threshold of their own have none. Without the bound the last
+// classes are flagged many times as often.
+func TestCoverageOfBoundedClasses(t *testing.T) {
+	const draws, alpha, bound, delta, n = 2000, 0.05, 0.15, 0.1, 600
+	shares := []float64{.75, .17, .04, .04} // 24 rows each of the last two, fewer than 30
+	r := rand.New(rand.NewPCG(12, 30))
+	limit := func(n int, p float64) int {
+		k, b := 0, distuv.Binomial{N: float64(n), P: p}
+		for b.Survival(float64(k)) > 0.01 {
+			k++
+		}
+		return k
+	}
+	var all, second, rare, unbound, lower, broken, drawn int
+	for range draws {
+		scores, classes := drawClasses(r, n, shares)
+		th, err := NewClassThresholds(Rule{FPR: ptr(alpha), ClassFPR: ptr(bound)}, scores, classes, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags := func(c int) bool { return th.Align(drawOf(r, c), c) > th.Value }
+		if _, c := drawClasses(r, 1, shares); flags(c[0]) {
+			all++
+		}
+		if flags(1) {
+			second++
+		}
+		c, n2, n3 := 2+r.IntN(2), th.ByClass[2].N, th.ByClass[3].N
+		if n2 >= defaultMinRows != (n3 >= defaultMinRows) {
+			continue // one of the two is small, and alone, so that nothing is promised of it
+		}
+		drawn++
+		if flags(c) {
+			rare++
+		}
+		if drawOf(r, c) > th.Value {
+			unbound++
+		}
+		for _, one := range th.ByClass {
+			if one.Value < th.Value {
+				lower++
+			}
+		}
+		if th.ByClass[0].Own {
+			t.Fatalf("the class with the lowest scores has a threshold of its own: %+v", th)
+		}
+		pac, err := NewClassThresholds(Rule{FPR: ptr(alpha), ClassFPR: ptr(bound), Confidence: ptr(1 - delta)}, scores, classes, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := float64(n2), float64(n3); (a*rateOf(2, pac.ByClass[2].Value)+b*rateOf(3, pac.ByClass[3].Value))/(a+b) > bound {
+			broken++
+		}
+	}
+	for _, c := range []struct {
+		what    string
+		got     int
+		of      int
+		promise float64
+	}{{"all rows", all, draws, alpha}, {"the second class", second, draws, bound}, {"the rare classes", rare, drawn, bound}, {"rates of the rare classes", broken, drawn, delta}} {
+		if most := limit(c.of, c.promise); c.got > most {
+			t.Errorf("%s: %d of %d, more than %d", c.what, c.got, c.of, most)
+		}
+	}
+	if most := limit(drawn, bound); rare < most/2 || unbound < 3*most {
+		t.Errorf("of rare rows %d of %d are flagged, and %d without the bound: the simulation shows nothing", rare, draws, unbound)
+	}
+	if lower > 0 {
+		t.Errorf("%d thresholds are below that of all", lower)
+	}
+}
+
+// Rules that contradict themselves are refused, by the place.
+func TestBoundOfClassesIsChecked(t *testing.T) {
+	for want, rule := range map[string]Rule{
+		"goes with fpr only":  {Percentile: ptr(95), ClassFPR: ptr(.1)},
+		"does not go with by": {FPR: ptr(.05), By: ByPredictedClass, ClassFPR: ptr(.1)},
+		"is less than fpr":    {FPR: ptr(.05), ClassFPR: ptr(.01)},
+	} {
+		if err := rule.Validate(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "class_fpr") {
+			t.Errorf("%+v: %v, want %s", rule, err, want)
+		}
+	}
+}
+
 // An aligned score is above the pooled threshold if and only if the score is
 // above its class's, ties and rounding included, and p ≤ α says the same.
 func TestAlignedScoresFlagAlike(t *testing.T) {
@@ -242,7 +329,11 @@ func TestAlignedScoresFlagAlike(t *testing.T) {
 			sortWith(scores, classes)
 		}
 		alpha := 0.02 + 0.3*r.Float64()
-		th, err := NewClassThresholds(Rule{FPR: ptr(alpha), By: ByPredictedClass, MinRows: 40 * (trial % 3)}, scores, classes, 3)
+		rule := Rule{FPR: ptr(alpha), By: ByPredictedClass, MinRows: 40 * (trial % 3)}
+		if trial%5 > 2 {
+			rule.By, rule.ClassFPR = "", ptr(alpha*(1+1.5*r.Float64()))
+		}
+		th, err := NewClassThresholds(rule, scores, classes, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,6 +351,9 @@ func TestAlignedScoresFlagAlike(t *testing.T) {
 				n := float64(len(scores))
 				if th.ByClass[c].Own {
 					n = float64(len(st.byClass[c]))
+				}
+				if rule.ClassFPR != nil && math.Abs(st.pValue(s, c)-alpha) < rounding {
+					continue // on either side, by the rounding of the scale
 				}
 				if small := st.pValue(s, c)*(n+1) <= alpha*(n+1)+rounding; small != flag {
 					t.Fatalf("score %g of class %d: flagged %v, p %g, alpha %g", s, c, flag, st.pValue(s, c), alpha)

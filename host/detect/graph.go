@@ -284,20 +284,26 @@ func (s *state) ownThresholds(classes int) (own, values []float64) {
 	return own, values
 }
 
-// graphPValue is pValue: (1 + the calibration scores of at least the score)/(1 + n).
+// graphPValue is pValue, where one p-value is (1 + the calibration scores of at least the score)/(1 + n).
 func (s *state) graphPValue(b *graph.Builder, score, predicted graph.Value) graph.Value {
 	of := func(scores []float64) graph.Value {
 		all := b.Doubles(scores, 1, len(scores))
 		count := b.Sum(b.Cast(b.AtLeast(all, b.Unsqueeze(score, 1)), graph.Double), 1)
 		return b.Div(b.Add(count, b.Number(graph.Double, 1)), b.Number(graph.Double, float64(len(scores)+1)))
 	}
-	p := of(s.Scores)
+	all := of(s.Scores)
+	p := all
 	if s.byClass == nil {
 		return p
 	}
 	for c, t := range s.Threshold.ByClass {
 		if t.Own {
-			p = b.Where(b.Op("Equal", []graph.Value{predicted, b.Index(c)}), of(s.byClass[c]), p)
+			own := of(s.byClass[c])
+			if rule := s.Threshold.Rule; rule.ClassFPR != nil {
+				scaled := b.Mul(b.Number(graph.Double, *rule.FPR), b.Div(own, b.Number(graph.Double, *rule.ClassFPR)))
+				own = b.Op("Max", []graph.Value{all, scaled})
+			}
+			p = b.Where(b.Op("Equal", []graph.Value{predicted, b.Index(c)}), own, p)
 		}
 	}
 	return p

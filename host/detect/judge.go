@@ -51,7 +51,7 @@ func NewJudge(o Options, info sdk.Info, rule *Rule) (*Judge, error) {
 	j.d = &Detector{o: o, info: info, samples: 1, read: read}
 	if rule != nil {
 		j.rule = *rule
-		j.rule.By = "" // thresholds by class want more rows than there may be
+		j.rule.By, j.rule.ClassFPR = "", nil // thresholds by class want more rows than there may be
 	}
 	if j.rule.FPR == nil && j.rule.Percentile == nil && j.rule.Value == nil {
 		rate := defaultRate

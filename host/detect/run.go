@@ -206,7 +206,7 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, labels
 			}
 			st.Reference, raw = st.fusion.Reference, rest
 		}
-		if st.Scores = slices.Clone(st.fuse(raw)); rule.By != "" {
+		if st.Scores = slices.Clone(st.fuse(raw)); rule.Splits() {
 			st.Classes = predicted
 			sortWith(st.Scores, st.Classes)
 		} else {

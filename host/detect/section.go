@@ -100,7 +100,8 @@ type Rule struct {
 	Percentile *float64 `yaml:"percentile" check:">= 0, <= 100" doc:"percentile of the calibration scores, numpy's linear interpolation"`
 	Value      *float64 `yaml:"value" doc:"the threshold itself"`
 	By         string   `yaml:"by" enum:"|predicted_class" doc:"with fpr: a threshold of its own, and the promise, for each class that the classifier predicts (Mondrian); scores are then told less the class's threshold, plus the pooled one"`
-	MinRows    int      `yaml:"min_rows" check:">= 0" doc:"with by: calibration rows below which a class shares a threshold with all such classes, as one does with fewer than fpr needs; 0: 30"`
+	ClassFPR   *float64 `yaml:"class_fpr" check:"> 0, < 1" doc:"with fpr: of no class that the classifier predicts more than this share is flagged in expectation; a class of which the threshold of all would flag more has a higher one of its own"`
+	MinRows    int      `yaml:"min_rows" check:">= 0" doc:"with by or class_fpr: calibration rows below which a class shares a threshold with all such classes, as one does with fewer than the rate needs; 0: 30"`
 }
 
 // Validate implements registry.Validator.
@@ -113,10 +114,34 @@ func (r *Rule) Validate() error {
 	if r.By != "" && r.FPR == nil {
 		faults.Add("by", "goes with fpr only")
 	}
-	if r.MinRows != 0 && r.By == "" {
-		faults.Add("min_rows", "goes with by only")
+	switch {
+	case r.ClassFPR == nil:
+	case r.FPR == nil:
+		faults.Add("class_fpr", "goes with fpr only")
+	case r.By != "":
+		faults.Add("class_fpr", "does not go with by, which promises fpr of each class")
+	case *r.ClassFPR < *r.FPR:
+		faults.Add("class_fpr", "%g is less than fpr, %g: by: %s promises fpr of each class", *r.ClassFPR, *r.FPR, ByPredictedClass)
+	}
+	if r.MinRows != 0 && !r.Splits() {
+		faults.Add("min_rows", "goes with by or class_fpr only")
 	}
 	return faults.Err()
+}
+
+// Splits reports whether classes may have thresholds of their own.
+func (r *Rule) Splits() bool { return r.By != "" || r.ClassFPR != nil }
+
+// OfClasses is the share of each predicted class that is promised to be flagged at most;
+// 0: nothing is promised of classes.
+func (r *Rule) OfClasses() float64 {
+	switch {
+	case r.ClassFPR != nil:
+		return *r.ClassFPR
+	case r.By != "" && r.FPR != nil:
+		return *r.FPR
+	}
+	return 0
 }
 
 // Check finds out whether n calibration scores are enough for the rule.

@@ -68,7 +68,9 @@ type Options struct {
 	ClassThresholds []detect.ClassThreshold
 	// PromisedFPR is the false-alarm rate that the calibration promised; 0:
 	// none.
-	PromisedFPR        float64
+	PromisedFPR float64
+	// PromisedClassFPR is that of each predicted class; 0: none.
+	PromisedClassFPR   float64
 	PromisedConfidence float64 // 0: the rate is an expectation
 	CalibrationRows    int
 	Method, Digest     string
@@ -205,7 +207,7 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 		Classifier: ClassifierReport{Name: info.Name, Digest: info.Digest, Classes: info.NumClasses, Gradient: o.Gradient},
 		Detector: DetectorReport{
 			Method: o.Method, Digest: o.Digest, Threshold: Number(o.Threshold),
-			PromisedFPR: Number(math.NaN()), Calibration: o.CalibrationRows,
+			PromisedFPR: Number(math.NaN()), ClassFPR: Number(math.NaN()), Calibration: o.CalibrationRows,
 		},
 		Attacks: []AttackReport{}, Adaptive: []AdaptiveReport{}, Corruptions: []CorruptionReport{}, Curves: []Curve{},
 		Warnings: []string{}, Seed: o.Seed, SpecSHA256: o.SpecSHA256, Version: o.Version, Health: o.Health,
@@ -216,6 +218,9 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 	}
 	if o.PromisedFPR > 0 {
 		e.report.Detector.PromisedFPR = Number(o.PromisedFPR)
+	}
+	if o.PromisedClassFPR > 0 {
+		e.report.Detector.ClassFPR = Number(o.PromisedClassFPR)
 	}
 	e.details = &Details{
 		X: o.X, Labels: o.Labels, ClassNames: o.ClassNames, Features: o.Feature, Threshold: o.Threshold, Shape: o.X.Example().Clone(),

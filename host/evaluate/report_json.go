@@ -86,6 +86,7 @@ type DetectorReport struct {
 	Digest        string  `json:"digest"`
 	Threshold     Number  `json:"threshold"`
 	PromisedFPR   Number  `json:"promised_fpr"`
+	ClassFPR      Number  `json:"promised_class_fpr"` // of each predicted class; null: nothing else than of all
 	Calibration   int     `json:"n_calibration"`
 	MsPerInstance float64 `json:"ms_per_instance"` // of detection, classifier included
 }

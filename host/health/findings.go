@@ -109,6 +109,9 @@ func (j *judge) falseAlarms() {
 		}
 	}
 	var cures []string
+	if !j.ByClass && !j.Bounded {
+		cures = append(cures, fmt.Sprintf("threshold.class_fpr: %.2g gives a class of which more is flagged a higher threshold of its own", 3*alpha))
+	}
 	if !j.ByClass {
 		cures = append(cures, "threshold.by: predicted_class gives each class its own threshold, and the promise")
 	}

@@ -23,6 +23,10 @@ type Hardened struct {
 func (j *judge) hardened() {
 	h := j.Hardened
 	if h == nil || h.Rows == 0 {
+		if j.Unmeasured {
+			j.add(Hardening, Note, []string{"data.validation: rows of which each epoch some are attacked, so that train.harden.keep chooses the best"},
+				"training was hardened, and what its guard stands was not measured: there are no validation rows, or train.harden.robust asks for none; the last epoch was kept")
+		}
 		return
 	}
 	text := fmt.Sprintf("of %d validation rows %s stand an attack of %d steps that knows the guard: the class stays, or they are flagged", h.Rows, percent(h.Share), h.Steps)

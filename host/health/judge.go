@@ -31,7 +31,8 @@ type Measured struct {
 	Coded     bool    // by an auto-encoder of the section vae
 	Promised  float64 // false-alarm rate of the threshold; 0: none
 	Threshold float64
-	ByClass   bool // there are thresholds by predicted class
+	ByClass   bool // each predicted class has a threshold, and the promise
+	Bounded   bool // of each predicted class a share is promised
 
 	// Parts are the scores of a fusion one by one, by name; nil: one score.
 	Parts     [][]float64
@@ -49,7 +50,8 @@ type Measured struct {
 	// Surrogate is where gradients come from one; nil: they do not.
 	Surrogate *Agreement
 	// Hardened is what a hardened training measured; nil: nothing.
-	Hardened *Hardened
+	Hardened   *Hardened
+	Unmeasured bool // training was hardened, and nothing was measured of it
 }
 
 // Unprepared counts right answers on N of the rows before data.prepare and scale.

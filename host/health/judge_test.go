@@ -107,7 +107,7 @@ func TestFindings(t *testing.T) {
 			for i, y := range m.Labels {
 				m.Flagged[i] = y == 2
 			}
-		}, FalseAlarms, Severe, "of class 2 100.0 %", "threshold.by"},
+		}, FalseAlarms, Severe, "of class 2 100.0 %", "threshold.class_fpr: 0.15"},
 		"a few rows of a rare class have the alarms": {func(m *Measured) {
 			seen := 0
 			for i, y := range m.Labels {
@@ -118,12 +118,12 @@ func TestFindings(t *testing.T) {
 					}
 				}
 			}
-		}, FalseAlarms, Severe, "of class 2 100.0 % of 12 rows", "threshold.by"},
+		}, FalseAlarms, Severe, "of class 2 100.0 % of 12 rows", "threshold.class_fpr"},
 		"a class has four times the alarms": {func(m *Measured) {
 			for i, y := range m.Labels {
 				m.Flagged[i] = y == 1 && i%3 == 0
 			}
-		}, FalseAlarms, Warning, "of class 1", "threshold.by"},
+		}, FalseAlarms, Warning, "of class 1", "threshold.class_fpr"},
 		"more alarms than promised": {func(m *Measured) {
 			for i := range m.Flagged {
 				m.Flagged[i] = i%9 == 0
