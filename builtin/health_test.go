@@ -45,7 +45,7 @@ func trained(t *testing.T, spec string, set ...string) *health.Report {
 var shipped = map[string][]string{
 	"breast-cancer-mlp":  {"classifier.train.epochs=20", "train.epochs=20"},
 	"cifar10-cnn":        nil,
-	"demo":               {"classifier.train.epochs=8", "train.epochs=6"},
+	"demo":               {"classifier.train.epochs=8", "train.epochs=8"},
 	"digits-mlp":         {"classifier.train.epochs=15", "train.epochs=12"},
 	"fashion-cnn":        nil,
 	"fashion-smoothed":   nil,

@@ -28,6 +28,7 @@ type PresetRows struct {
 	// Calibration are the rows of data.calibration, counted as N is: a fusion of scores
 	// keeps half of them for itself.
 	Calibration int
+	FPR         float64 // threshold.fpr as the spec has it; 0: it leaves that to the recipe
 }
 
 // The values of detector.data_type that choose between recipes.
@@ -75,6 +76,9 @@ func (s *Spec) extend(d *spec.Document, found spec.Errors, c Components) (spec.E
 	if d.Given("threshold.percentile") || d.Given("threshold.value") {
 		out.Without = append(out.Without, "threshold")
 	}
+	if d.Given("threshold.by") { // the promise is then of each class
+		out.Without = append(out.Without, "threshold.class_fpr")
+	}
 	for _, own := range []string{"encoder", "decoder", "weights", "from"} {
 		if d.Given("vae." + own) {
 			out.Without = append(out.Without, "vae.layers")
@@ -108,6 +112,9 @@ func (s *Spec) presetRows(d *spec.Document, c Components) (PresetRows, spec.Erro
 	r.Unit = door == nil || s.intensities(d, c)
 	r.N = s.count(d, c, dataset.RoleTrain, manyRows)
 	r.Calibration = s.count(d, c, dataset.RoleCalibration, manyRows)
+	if s.Threshold != nil && s.Threshold.FPR != nil {
+		r.FPR = *s.Threshold.FPR
+	}
 	return r, nil
 }
 

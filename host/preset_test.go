@@ -64,7 +64,10 @@ func TestPreset(t *testing.T) {
 		"the reference":        {"reference", "dataset: fashion-mnist-3k, split: train", "", []string{"log_var: softplus", "kl:", "fpr: 0.05", "probability_clip: 1.0e-07"}, []string{"harden", "margin"}},
 		"not hardened":         {"recommended", "dataset: iris, split: train", "train: {harden: null}", []string{"score: margin"}, []string{"harden"}},
 		"another rule":         {"recommended", "dataset: iris, split: train", "threshold: {percentile: 90}", []string{"percentile: 90"}, []string{"fpr"}},
-		"another rate":         {"recommended", "dataset: iris, split: train", "threshold: {fpr: 0.2}", []string{"fpr: 0.2"}, nil},
+		"another rate":         {"recommended", "dataset: iris, split: train", "threshold: {fpr: 0.2}", []string{"fpr: 0.2", "class_fpr: 0.6"}, nil},
+		"a rate of half":       {"recommended", "dataset: iris, split: train", "threshold: {fpr: 0.5}", []string{"fpr: 0.5"}, []string{"class_fpr"}},
+		"a bound of its own":   {"recommended", "dataset: iris, split: train", "threshold: {fpr: 0.2, class_fpr: 0.3}", []string{"fpr: 0.2", "class_fpr: 0.3"}, nil},
+		"each class":           {"recommended", "dataset: iris, split: train", "threshold: {fpr: 0.2, by: predicted_class}", []string{"fpr: 0.2", "by: predicted_class"}, []string{"class_fpr"}},
 		"no training":          {"recommended", "dataset: iris, split: train", "vae: {weights: w.safetensors, latent_dim: 1, decoder: [{dense: {units: 4}}]}", []string{"score: margin"}, []string{"harden", "epochs"}},
 		"layers of its own":    {"fast", "dataset: iris, split: train", "vae: {latent_dim: 1, decoder: [{dense: {units: 4}}]}", []string{"latent_dim: 1"}, nil},
 	} {

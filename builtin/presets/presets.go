@@ -2,6 +2,7 @@
 package presets
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -43,7 +44,7 @@ const (
 	batch = 64
 	rate  = 0.05
 
-	classRate = 0.15 // of a class: more is what package health warns of
+	classTimes = 3 // the rate at most of a class: more is what package health warns of
 
 	fewCalibration = 40 // rows: half of them are 20, which a fusion needs, and 19 the rate
 )
@@ -135,7 +136,9 @@ func recipe(r host.PresetRows, learning, recon float64, harden string) string {
 	var b strings.Builder
 	correct, bound := "", ""
 	if !r.Image {
-		bound = fmt.Sprintf(", class_fpr: %g", classRate)
+		if most := classTimes * cmp.Or(r.FPR, rate); most < 1 {
+			bound = fmt.Sprintf(", class_fpr: %.3g", most)
+		}
 		correct = ", correct: {loss: 0.005, class_loss: 0.1}"
 	}
 	fmt.Fprintf(&b, "vae: {layers: auto}\ndetector: {method: %s, samples: 10, score: %s, data_type: %s%s}\n", method, score, kind(r), correct)

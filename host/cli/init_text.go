@@ -169,7 +169,7 @@ func (d *draft) dataText(line func(string, ...any)) {
 		}
 		line("  %-12s {%s}", string(role)+":", strings.Join(keys, ", "))
 	}
-	if split || d.ranged > 0 && d.validates() {
+	if (split || d.ranged > 0) && d.validates() {
 		line("  # validation: rows by which train.harden.keep chooses the epoch whose guard stands most attacks")
 	}
 	if split {

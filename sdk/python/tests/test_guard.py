@@ -29,7 +29,7 @@ class Guard(unittest.TestCase):
         self.assertLess(got["is_adversarial"].mean(), 0.2)  # 540 of the rows were trained on
         np.testing.assert_array_equal(got["is_adversarial"], got["instance_score"] > guard.threshold)
         np.testing.assert_array_equal(got["predicted"], (X @ W).argmax(1))
-        for part in ("preset: recommended", "fpr: 0.1", "layers: auto", "normalize: standard"):
+        for part in ("preset: recommended", "fpr: 0.1", "layers: auto", "normalize: standard", "validation.npy"):
             self.assertIn(part, guard.spec)
         resolved = self.resolved(guard)
         for part in (

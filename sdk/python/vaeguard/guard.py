@@ -15,7 +15,8 @@ from .detect.adversarial import AdversarialVAE
 from .detect.base import AdversarialDetector, Parts, Prediction
 from .detect.nets import Shape
 
-_HELD = 0.1  # of the rows, for the threshold
+_HELD = 0.1  # of the rows, for the threshold, and as many for validation
+_FEW = 100  # rows, of which none are taken for validation
 _RECOMMENDED, _FAST = "recommended", "fast"
 
 
@@ -78,11 +79,13 @@ class Guard(AdversarialDetector):
         batch_size: Optional[int] = None,
         optimizer: Any = None,
         verbose: bool = True,
+        validation: Any = None,
         **train: Any,
     ) -> None:
         """Trains on the rows X, (N, …), and sets the threshold by other clean rows.
 
-        calibration: these rows; None: a tenth of X, which is not trained on. epochs, batch_size, optimizer; None: the recipe's,
+        calibration: these rows; None: a tenth of X, which is not trained on. validation: rows by which hardening chooses the
+        epoch whose guard stands most attacks; None: a tenth of X, of 100 rows or more. epochs, batch_size, optimizer; None: the recipe's,
         by the number and kind of the rows. train: further keys of a spec's section train, laid over the recipe's key by key.
         """
         rows: Floats = np.asarray(X, np.float32)
@@ -90,11 +93,15 @@ class Guard(AdversarialDetector):
             order = np.random.RandomState(self.seed % 2**32).permutation(len(rows))
             held = max(1, int(len(rows) * _HELD))
             rows, calibration = rows[np.sort(order[held:])], rows[np.sort(order[:held])]
+        if validation is None and len(rows) >= _FEW:
+            order = np.random.RandomState((self.seed + 1) % 2**32).permutation(len(rows))
+            held = int(len(rows) * _HELD)
+            rows, validation = rows[np.sort(order[held:])], rows[np.sort(order[:held])]
         own = {"optimizer": None if optimizer is None else options.optimizer(optimizer), "epochs": epochs, "batch_size": batch_size}
         section: Dict[str, Any] = {**{k: v for k, v in own.items() if v is not None}, **train}
         if self.eps and "harden" not in train:
             section["harden"] = {"norm": "linf", "eps": self.eps, "eps_unit": "", "also": []}
-        self._train(rows, section, verbose, calibration, threshold=self._rule, preset=self.preset)
+        self._train(rows, section, verbose, calibration, validation, threshold=self._rule, preset=self.preset)
         assert self._path is not None
         self.threshold = detector.inspect(self._path, self.binary)["detector"]["threshold"]["value"]
 

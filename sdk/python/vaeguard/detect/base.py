@@ -28,7 +28,7 @@ Prediction = Dict[str, Dict[str, Any]]
 
 _CLIP = 1e-7  # Keras's, in kullback_leibler_divergence
 _ROWS = 16  # of a detector that is built and not trained: they tell the shape
-SPEC, START, TRAIN, CALIBRATION, DETECTOR = "spec.yaml", "start.safetensors", "train.npy", "calibration.npy", "detector"
+SPEC, START, TRAIN, VALIDATION, CALIBRATION, DETECTOR = "spec.yaml", "start.safetensors", "train.npy", "validation.npy", "calibration.npy", "detector"
 
 
 class Parts(NamedTuple):
@@ -97,7 +97,7 @@ class AdversarialDetector:
         text = self.spec
         assert self._work is not None
         os.makedirs(folder, exist_ok=True)
-        for name in (START, TRAIN, CALIBRATION):
+        for name in (START, TRAIN, VALIDATION, CALIBRATION):
             if os.path.isfile(os.path.join(self._work, name)):
                 shutil.copy2(os.path.join(self._work, name), folder)
         with open(os.path.join(folder, SPEC), "w", encoding="utf-8") as f:
@@ -105,7 +105,7 @@ class AdversarialDetector:
 
     # Training
 
-    def _train(self, x: Any, section: Optional[Mapping[str, Any]], verbose: bool, calibration: Any = None, **more: Any) -> None:
+    def _train(self, x: Any, section: Optional[Mapping[str, Any]], verbose: bool, calibration: Any = None, validation: Any = None, **more: Any) -> None:
         """Makes the detector of rows: trains it, or with no section train takes its networks as they are. more: further
         sections of the spec."""
         rows = _rows(x)
@@ -115,9 +115,10 @@ class AdversarialDetector:
         work = self._folder()
         data: Dict[str, Any] = {"train": {"file": TRAIN, "layout": layout}}
         np.save(os.path.join(work, TRAIN), rows if section is not None else rows[:_ROWS])
-        if calibration is not None:
-            np.save(os.path.join(work, CALIBRATION), _rows(calibration))
-            data["calibration"] = {"file": CALIBRATION, "layout": layout}
+        for role, file, held in (("validation", VALIDATION, validation), ("calibration", CALIBRATION, calibration)):
+            if held is not None:
+                np.save(os.path.join(work, file), _rows(held))
+                data[role] = {"file": file, "layout": layout}
         weights = parts.weights
         if self._path is not None and _layers(parts.vae):  # a further fit goes on
             own = load_tensors(os.path.join(self._path, "weights.safetensors"))
