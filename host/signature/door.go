@@ -1,7 +1,6 @@
 package signature
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -316,56 +315,6 @@ func (d *Door) Columns() []string {
 	return d.columns().names()
 }
 
-// Tensors are what the steps learnt, by names that a detector's file keeps:
-// KEY.NAME.
-func (d *Door) Tensors() map[string]*tensor.Tensor {
-	out := map[string]*tensor.Tensor{}
-	for key, s := range d.taken {
-		for name, t := range s {
-			out[key+"."+name] = t
-		}
-	}
-	return out
-}
-
-// Restore takes what the steps learnt from a detector's file. A step that has
-// nothing there, or what does not fit, is an error.
-func (d *Door) Restore(all map[string]*tensor.Tensor) error {
-	for _, l := range d.chain {
-		f, ok := l.step.(Fitter)
-		if !ok {
-			continue
-		}
-		s := State{}
-		for name, t := range all {
-			if part, ok := strings.CutPrefix(name, l.key+"."); ok {
-				s[part] = t
-			}
-		}
-		if len(s) == 0 {
-			return fmt.Errorf("step %s of the preparation learnt from data.train, and the file has nothing of it", l.key)
-		}
-		for name, t := range s {
-			if slices.ContainsFunc(t.Data, func(v float32) bool { return math.IsInf(float64(v), 0) }) {
-				return fmt.Errorf("step %s of the preparation: %s has an infinite number", l.key, name)
-			}
-		}
-		_ = f
-		d.taken[l.key] = s
-	}
-	if d.Shape == nil || d.Learns() {
-		return nil
-	}
-	out, err := d.shapes(d.Shape, d.Kind == KindImage && free(d.Shape))
-	if err != nil {
-		return err
-	}
-	if d.out != nil && !free(out) && !out.Equal(d.out) {
-		return fmt.Errorf("the preparation makes rows of %v, the detector takes %v", out, d.out)
-	}
-	return nil
-}
-
 // Prepare is x, raw rows (N, example…), as the guard takes them. Rows of another
 // shape than the signature's are an error.
 func (d *Door) Prepare(x *tensor.Tensor) (*tensor.Tensor, error) {
@@ -394,59 +343,3 @@ func (d *Door) Prepare(x *tensor.Tensor) (*tensor.Tensor, error) {
 
 // Identity reports whether prepared rows are the raw ones.
 func (d *Door) Identity() bool { return len(d.chain) == 0 }
-
-// Restorable reports whether prepared rows can be brought back to raw ones.
-func (d *Door) Restorable() bool {
-	_, err := d.undoing()
-	return err == nil
-}
-
-func (d *Door) undoing() ([]Undoable, error) {
-	if len(d.Shape) == 0 || free(d.Shape) {
-		return nil, errors.New("raw rows have no one shape")
-	}
-	g, err := d.gate(d.Shape, false)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Undoable, len(g.steps))
-	for i, b := range g.steps {
-		u, ok := b.(Undoable)
-		if !ok {
-			return nil, fmt.Errorf("step %s cannot be undone", g.keys[i])
-		}
-		out[i] = u
-	}
-	return out, nil
-}
-
-// Undo brings prepared rows back to raw ones, up to rounding. It is an error
-// where a step cannot be undone.
-func (d *Door) Undo(x *tensor.Tensor) (*tensor.Tensor, error) {
-	steps, err := d.undoing()
-	if err != nil {
-		return nil, err
-	}
-	out := tensor.Batch(x.N(), d.Shape)
-	a, b := make([]float32, d.Shape.Size()), make([]float32, d.Shape.Size())
-	for i := range x.N() {
-		copy(a, x.Row(i))
-		for k := len(steps) - 1; k >= 0; k-- {
-			steps[k].Undo(b, a)
-			a, b = b, a
-		}
-		d.whole(a)
-		copy(out.Row(i), a)
-	}
-	return out, nil
-}
-
-// whole rounds the features that are whole numbers, 0 and 1 of one-hot columns
-// among them.
-func (d *Door) whole(row []float32) {
-	for i, f := range d.Features {
-		if f.Kind == dataset.KindInteger || d.spec.Columns[f.Name].OneHot != "" {
-			row[i] = float32(math.Round(float64(row[i])))
-		}
-	}
-}
