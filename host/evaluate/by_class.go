@@ -25,10 +25,7 @@ type ClassRate struct {
 func (e *evaluation) classRates(r *detect.Result) []ClassRate {
 	var out []ClassRate
 	for c, t := range e.o.ClassThresholds {
-		rate := ClassRate{Class: c, Name: fmt.Sprint(c), Threshold: t.Value, Calibration: t.N, Pooled: !t.Own, Shared: t.Shared}
-		if c < len(e.o.ClassNames) {
-			rate.Name = e.o.ClassNames[c]
-		}
+		rate := ClassRate{Class: c, Name: e.className(c), Threshold: t.Value, Calibration: t.N, Pooled: !t.Own, Shared: t.Shared}
 		flagged := 0
 		for i, p := range r.Predicted {
 			if p != c {
@@ -42,4 +39,12 @@ func (e *evaluation) classRates(r *detect.Result) []ClassRate {
 		out = append(out, rate)
 	}
 	return out
+}
+
+// className is the name of a class, its number where it has none.
+func (e *evaluation) className(c int) string {
+	if c < len(e.o.ClassNames) {
+		return e.o.ClassNames[c]
+	}
+	return fmt.Sprint(c)
 }

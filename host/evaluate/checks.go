@@ -43,14 +43,19 @@ func (e *evaluation) noteGradient() {
 
 // checkPromise compares the false-alarm rate on test rows with the promised
 // one: within 1.96 standard errors of both samples or, for a rate promised
-// with confidence, not significantly above.
+// with confidence, or that thresholds of classes may have lowered, not significantly
+// above. Rows that are not mixed as the test rows are have another rate.
 func (e *evaluation) checkPromise() {
 	a, n := e.o.PromisedFPR, float64(e.report.Clean.N)
+	if c, share, of := e.skew(); share > 0 {
+		e.warn("the clean rows are as many of each class as there are, which the test rows are not: class %s is %.0f %% of these, %.0f %% of those, and accuracy and false alarms are those of the mixture; evaluate.clean_limit: -1 scores all", e.className(c), 100*share, 100*of)
+		return
+	}
 	if a == 0 {
 		return
 	}
 	fpr := e.report.Clean.FPR
-	if e.o.PromisedConfidence > 0 {
+	if e.o.PromisedConfidence > 0 || e.o.PromisedClassFPR > a {
 		if e.report.Clean.CI95["fpr"].Lo > a {
 			e.warn("the false-alarm rate on test rows is %.4f, significantly above the promised %.4f: do calibration and test rows come from the same distribution?", fpr, a)
 		}

@@ -2,6 +2,7 @@ package evaluate_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
@@ -49,6 +50,49 @@ func TestCleanLimit(t *testing.T) {
 			if got.Flagged != rates[j].Flagged {
 				t.Errorf("clean_limit %d: corruption %s flags %v, want %v", c.clean, got.Name, got.Flagged, rates[j].Flagged)
 			}
+		}
+	}
+}
+
+// Clean rows that limit took class by class from rows of which one class is most are
+// not held to the promise, and said to be another mixture.
+func TestSkewIsTold(t *testing.T) {
+	rare := options()
+	var rows []int
+	kept, counts := map[int]int{}, make([]int, slices.Max(rare.Labels)+1)
+	for _, y := range rare.Labels {
+		counts[y]++
+	}
+	usual := slices.Index(counts, slices.Max(counts))
+	for i, y := range rare.Labels {
+		if kept[y]++; y == usual || kept[y] <= 8 {
+			rows = append(rows, i)
+		}
+	}
+	rare.X = rare.X.Gather(rows)
+	labels := make([]int, len(rows))
+	for k, i := range rows {
+		labels[k] = rare.Labels[i]
+	}
+	rare.Labels, rare.PromisedFPR, rare.CalibrationRows = labels, 0.3, 1000
+	rare.SkipChecks, rare.CurveRows = true, -1
+	for _, c := range []struct {
+		clean        int
+		told, broken bool
+	}{{0, true, false}, {-1, false, true}} {
+		o := rare
+		o.Limit, o.Clean = 30, c.clean
+		r, _ := run(t, o)
+		all := strings.Join(r.Warnings, "\n")
+		if got := strings.Contains(all, "evaluate.clean_limit: -1 scores all"); got != c.told {
+			t.Errorf("clean_limit %d: told %v\n%s", c.clean, got, all)
+		}
+		if got := strings.Contains(all, "outside the promised"); got != c.broken {
+			t.Errorf("clean_limit %d: held to the promise %v\n%s", c.clean, got, all)
+		}
+		o.PromisedClassFPR = 0.6 // which lowers the rate of all
+		if r, _ = run(t, o); strings.Contains(strings.Join(r.Warnings, "\n"), "promised") {
+			t.Errorf("a bound of classes: %v", r.Warnings)
 		}
 	}
 }

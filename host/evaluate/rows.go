@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -56,6 +57,33 @@ func (e *evaluation) bound() {
 		e.o.Labels[k] = e.labels[i]
 	}
 	e.details.X, e.details.Labels = e.o.X, e.o.Labels
+}
+
+// mostSkew is the difference between a class's shares of two sets of rows that is no
+// longer worth a word.
+const mostSkew = 0.1
+
+// skew is the class whose share of all test rows is furthest from that of the clean
+// ones, if by more than mostSkew, with the two shares; else 0, 0, 0.
+func (e *evaluation) skew() (class int, share, of float64) {
+	if e.numbers == nil {
+		return 0, 0, 0
+	}
+	counts, part := map[int]int{}, map[int]int{}
+	for _, c := range e.labels {
+		counts[c]++
+	}
+	for _, c := range e.o.Labels {
+		part[c]++
+	}
+	worst := mostSkew
+	for c := range slices.Max(e.labels) + 1 {
+		a, b := float64(counts[c])/float64(len(e.labels)), float64(part[c])/float64(len(e.o.Labels))
+		if d := math.Abs(a - b); d > worst {
+			worst, class, share, of = d, c, a, b
+		}
+	}
+	return class, share, of
 }
 
 // rows are up to limit of the clean rows, as many of each class; 0: all.

@@ -163,7 +163,7 @@ def main():
                 spec = folder / (classifier + ".yaml")
                 data = [w for k in ("data", "calibration", "test") for w in ("--" + k, str(folder / ("train.csv" if k == "data" else k + ".csv")))]
                 subprocess.run(["vaeguard", "init", *data, "--label", "label", *more, "--out", str(spec), "--force", "--quiet"], check=True)
-                common = ["seed=%d" % seed, "attacks=" + ATTACKS[classifier != "forest"], "evaluate={limit: 200, adaptive_limit: 60, curve_rows: -1, bootstrap: 20}"]
+                common = ["seed=%d" % seed, "attacks=" + ATTACKS[classifier != "forest"], "evaluate={limit: 200, clean_limit: -1, adaptive_limit: 60, curve_rows: -1, bootstrap: 20}"]
                 if classifier == "logistic":
                     common += ["classifier.config={hidden: []}", "classifier.train={epochs: 200, batch_size: 16}"]
                 for recipe in o.recipes.split(","):
