@@ -52,6 +52,7 @@ type draft struct {
 	info      *sdk.Info // nil: trained here
 	train     string    // classifier.train; "": a trained one
 	pre       string    // classifier.preprocess; "": none
+	unsure    string    // why it is none, where it may have to be one
 	normalize string    // vae.normalize; "": none
 
 	asked time.Duration // what the classifier's gradient of a row takes; 0: not known
