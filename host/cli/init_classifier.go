@@ -296,7 +296,10 @@ func (d *draft) reconcileImages() error {
 			if d.varied || want.Size() != to.Size() {
 				return usagef("--classifier %s: it takes rows of %v, the images are %v", d.classifier, want, to)
 			}
-			d.keys, d.in = append(d.keys, fmt.Sprintf("reshape: %s", ints(want))), want
+			if d.files {
+				return usagef("--classifier %s: it takes rows of %v, the images are files of %v, which stay images", d.classifier, want, to)
+			}
+			d.keys, d.in = []string{"reshape: " + ints(want)}, want // of the numbers in the file's order
 			return d.bytes()
 		}
 		to, why = want, "what the classifier takes"
@@ -351,7 +354,10 @@ func (d *draft) reconcileRows() error {
 	if want.Size() != d.in.Size() {
 		return usagef("--classifier %s: it takes rows of %v, these are %v", d.classifier, want, d.in)
 	}
-	d.keys, d.in = append(d.keys, "reshape: "+ints(want)), want
+	d.keys, d.in = []string{"reshape: " + ints(want)}, want
+	if len(want) == 3 && want[2] > 1 {
+		d.order = fmt.Sprintf("reshape: rows are taken as height × width × channels; where they hold channel by channel: reshape: %s, layout: nchw", ints(tensor.Shape{want[2], want[0], want[1]}))
+	}
 	return nil
 }
 

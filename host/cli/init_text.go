@@ -177,6 +177,9 @@ func (d *draft) dataText(line func(string, ...any)) {
 	if d.src.Labels == "" || d.info != nil {
 		d.classText(line)
 	}
+	if d.order != "" {
+		line("  # %s", d.order)
+	}
 	if columns := d.columnLines(); columns != nil {
 		line("  columns: # a column without a word here is a number that must be there; integer, min, max, immutable: what attacks must keep")
 		for _, c := range columns {
