@@ -296,8 +296,8 @@ func (d *draft) reconcileImages() error {
 			if d.varied || want.Size() != to.Size() {
 				return usagef("--classifier %s: it takes rows of %v, the images are %v", d.classifier, want, to)
 			}
-			if d.files {
-				return usagef("--classifier %s: it takes rows of %v, the images are files of %v, which stay images", d.classifier, want, to)
+			if d.files && to[2] > 1 { // whose order only arrays say
+				return usagef("--classifier %s: it takes rows of %v, the images are files of %v: write them as an array in the order of the model, such as .npy", d.classifier, want, to)
 			}
 			d.keys, d.in = []string{"reshape: " + ints(want)}, want // of the numbers in the file's order
 			return d.bytes()

@@ -34,6 +34,9 @@ func TestInitScripts(t *testing.T) {
 			if err := writePhoto(filepath.Join(e.WorkDir, "grey", fmt.Sprint(i%2), fmt.Sprintf("%d.png", i)), uint8(2*i), i, 12, true); err != nil {
 				return err
 			}
+			if err := writePhoto(filepath.Join(e.WorkDir, "paint", fmt.Sprint(i%2), fmt.Sprintf("%d.png", i)), uint8(2*i), i, 12, false); err != nil {
+				return err
+			}
 		}
 		x, y := make([]uint8, 80*12*12), make([]int64, 80)
 		for i := range x {
@@ -42,7 +45,7 @@ func TestInitScripts(t *testing.T) {
 		for i := range y {
 			y[i] = int64(i % 2)
 		}
-		for name, shape := range map[string][]int{"flat144": {144}, "grey12": {1, 12, 12}, "flat432": {432}, "rgb12": {3, 12, 12}, "flat168": {168}, "flat784": {784}} {
+		for name, shape := range map[string][]int{"flat144": {144}, "grey12": {1, 12, 12}, "flat432": {432}, "rgb12": {3, 12, 12}, "flat168": {168}, "flat504": {504}, "flat784": {784}} {
 			classes := 2
 			if shape[0] == 784 {
 				classes = 10
@@ -59,6 +62,18 @@ func TestInitScripts(t *testing.T) {
 			if err := dataset.WriteNPZFile(filepath.Join(e.WorkDir, name+".npz"), []dataset.Array{
 				{Name: "pixels", Shape: shape, Data: x[:n]}, {Name: "target", Shape: shape[:1], Data: y[:shape[0]]},
 			}); err != nil {
+				return err
+			}
+		}
+		labels := make([]uint8, len(y))
+		for i, c := range y {
+			labels[i] = uint8(c)
+		}
+		for name, data := range map[string][]byte{
+			"t-images-idx3-ubyte": append([]byte{0, 0, 8, 3, 0, 0, 0, 80, 0, 0, 0, 12, 0, 0, 0, 12}, x...),
+			"t-labels-idx1-ubyte": append([]byte{0, 0, 8, 1, 0, 0, 0, 80}, labels...),
+		} {
+			if err := os.WriteFile(filepath.Join(e.WorkDir, name), data, 0o600); err != nil {
 				return err
 			}
 		}
