@@ -296,7 +296,10 @@ func (d *draft) reconcileImages() error {
 			if d.varied || want.Size() != to.Size() {
 				return usagef("--classifier %s: it takes rows of %v, the images are %v", d.classifier, want, to)
 			}
-			d.keys, d.in = append(d.keys, fmt.Sprintf("reshape: %s", ints(want))), want
+			if d.files && to[2] > 1 { // whose order only arrays say
+				return usagef("--classifier %s: it takes rows of %v, the images are files of %v: write them as an array in the order of the model, such as .npy", d.classifier, want, to)
+			}
+			d.keys, d.in = []string{"reshape: " + ints(want)}, want // of the numbers in the file's order
 			return d.bytes()
 		}
 		to, why = want, "what the classifier takes"
@@ -351,21 +354,75 @@ func (d *draft) reconcileRows() error {
 	if want.Size() != d.in.Size() {
 		return usagef("--classifier %s: it takes rows of %v, these are %v", d.classifier, want, d.in)
 	}
-	d.keys, d.in = append(d.keys, "reshape: "+ints(want)), want
+	d.keys, d.in = []string{"reshape: " + ints(want)}, want
+	if len(want) == 3 && want[2] > 1 {
+		d.order = fmt.Sprintf("reshape: rows are taken as height × width × channels; where they hold channel by channel: reshape: %s, layout: nchw", ints(tensor.Shape{want[2], want[0], want[1]}))
+	}
 	return nil
 }
 
-// reconcileUnits brings intensities to the units that the classifier says it wants.
+// reconcileUnits brings intensities to the units that the classifier says it wants:
+// (x·scale − mean)/std is from lo to hi for x from 0 to 1.
 func (d *draft) reconcileUnits() {
-	lo, hi := d.info.Lo, d.info.Hi
 	switch {
-	case d.unit && len(hi) > 0 && hi[0] > 1:
-		d.pre = fmt.Sprintf("{scale: %g}", hi[0])
-	case d.unit && len(lo) > 0 && lo[0] < 0 && lo[0] == -hi[0]:
-		d.pre = fmt.Sprintf("{mean: 0.5, std: %g}", 0.5/hi[0])
-	case d.unit && len(hi) == 0 && d.legal != "":
+	case !d.unit:
+		return
+	case len(d.info.Hi) == 0 && d.legal != "":
 		d.config = append(d.config, d.legal+": [0, 1]")
+		return
+	case len(d.info.Hi) == 0:
+		return
 	}
+	lo, hi, ok := channelRange(d.info)
+	if !ok {
+		d.unsure = "the model says another legal range of each number: preprocess, which has one scale for all or one a channel, is left out"
+		return
+	}
+	var scale, mean []string
+	for c := range lo {
+		scale = append(scale, strconv.FormatFloat(float64(hi[c])-float64(lo[c]), 'g', 7, 64))
+		mean = append(mean, strconv.FormatFloat(0-float64(lo[c]), 'g', 7, 64))
+	}
+	keys := []string{}
+	for _, k := range []struct {
+		key, usual string
+		values     []string
+	}{{"scale", "1", scale}, {"mean", "0", mean}} {
+		switch all := slices.Compact(slices.Clone(k.values)); {
+		case len(all) > 1:
+			keys = append(keys, k.key+": ["+strings.Join(k.values, ", ")+"]")
+		case all[0] != k.usual:
+			keys = append(keys, k.key+": "+all[0])
+		}
+	}
+	if len(keys) > 0 {
+		d.pre = "{" + strings.Join(keys, ", ") + "}"
+	}
+}
+
+// channelRange is the legal range of each channel of images, the last dimension, or of
+// all numbers; false where the numbers of a channel have several, or none that is
+// finite. Rows of one dimension have one range or none.
+func channelRange(info *sdk.Info) (lo, hi []float32, ok bool) {
+	if len(info.Lo) != len(info.Hi) {
+		return nil, nil, false
+	}
+	channels := 1
+	if n := len(info.InputShape); n == 3 && len(info.Lo) > 1 {
+		channels = info.InputShape[n-1]
+	}
+	for i := range info.Lo {
+		a, b := info.Lo[i], info.Hi[i]
+		if math.IsInf(float64(b-a), 0) || !(a < b) {
+			return nil, nil, false
+		}
+		if i < channels {
+			lo, hi = append(lo, a), append(hi, b)
+		} else if lo[i%channels] != a || hi[i%channels] != b {
+			return nil, nil, false
+		}
+	}
+	return lo, hi, true
 }
 
 // ints is a shape as YAML.

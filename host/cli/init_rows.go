@@ -31,6 +31,7 @@ type draft struct {
 	table   bool
 	image   bool
 	example tensor.Shape // of a raw row
+	files   bool         // images are files, which arrays' reshape and layout are none of
 	varied  bool         // images of several sizes or channels
 	sides   [2]int       // of --size; 0: it is not given
 	least   float64      // of the numbers that were looked at
@@ -45,13 +46,15 @@ type draft struct {
 	in        tensor.Shape // of a prepared row; nil: not known
 	unit      bool         // prepared numbers are from 0 to 1
 	prepare   []commented
-	keys      []string // of each source: reshape, layout
+	keys      []string // of each source: reshape, layout; neither twice
+	order     string   // what is to be said of reshape; "": nothing
 	model     commented
 	config    []string
 	legal     string    // key of config for the legal range; "": none
 	info      *sdk.Info // nil: trained here
 	train     string    // classifier.train; "": a trained one
 	pre       string    // classifier.preprocess; "": none
+	unsure    string    // why it is none, where it may have to be one
 	normalize string    // vae.normalize; "": none
 
 	asked time.Duration // what the classifier's gradient of a row takes; 0: not known
@@ -226,7 +229,7 @@ func (d *draft) lookArray(about dataset.About) error {
 		}
 		return row, err
 	})
-	d.varied = odd > 0
+	d.files, d.varied = about.Varied, odd > 0
 	e := d.example
 	d.image = len(e) == 3 || len(e) == 2 && e[0] > 1 && e[1] > 1
 	switch {

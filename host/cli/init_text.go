@@ -80,6 +80,8 @@ func (d *draft) text(code string) string {
 	}
 	if d.pre != "" {
 		line("  preprocess: %s # from the rows of the guard to the units that the model says it takes", d.pre)
+	} else if d.unsure != "" {
+		line("  # %s", d.unsure)
 	} else if d.info != nil && d.image && len(d.info.Hi) == 0 {
 		line("  # preprocess: {scale: 255, mean: [104, 117, 123], channels: bgr} # where the model takes other units than these intensities")
 	}
@@ -180,6 +182,9 @@ func (d *draft) dataText(line func(string, ...any)) {
 	}
 	if d.src.Labels == "" || d.info != nil {
 		d.classText(line)
+	}
+	if d.order != "" {
+		line("  # %s", d.order)
 	}
 	if columns := d.columnLines(); columns != nil {
 		line("  columns: # a column without a word here is a number that must be there; integer, min, max, immutable: what attacks must keep")

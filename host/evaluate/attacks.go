@@ -131,6 +131,7 @@ func (e *evaluation) attack(ctx context.Context, n NamedAttack, id string) error
 	for _, w := range t.adv.Warnings {
 		e.warn("%s", w)
 	}
+	e.lost(t.result, "rows attacked by "+id)
 	rep := e.summarise(t)
 	rep.ID, rep.Name, rep.Params = id, n.Name, options(n.Attack)
 	set := &AttackDetails{

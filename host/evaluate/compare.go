@@ -21,9 +21,37 @@ type Scores struct {
 
 // RowScores are the scores of one set of rows.
 type RowScores struct {
-	Digest  string    `json:"digest"` // of the rows' bytes, sha256
-	Score   []float64 `json:"score"`
-	Flagged []bool    `json:"flagged"`
+	Digest  string   `json:"digest"` // of the rows' bytes, sha256
+	Score   RowScore `json:"score"`
+	Flagged []bool   `json:"flagged"`
+}
+
+// RowScore are scores by row; higher is stranger. JSON has no infinity: the +Inf of a
+// row whose reconstruction is not finite is null there, and null is read as +Inf.
+type RowScore []float64
+
+// MarshalJSON implements json.Marshaler.
+func (s RowScore) MarshalJSON() ([]byte, error) {
+	out := make([]Number, len(s))
+	for i, v := range s {
+		out[i] = Number(v)
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *RowScore) UnmarshalJSON(b []byte) error {
+	var in []*float64
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+	*s = make(RowScore, len(in))
+	for i, v := range in {
+		if (*s)[i] = math.Inf(1); v != nil {
+			(*s)[i] = *v
+		}
+	}
+	return nil
 }
 
 // AttackScores are those of one attack on the classifier alone.

@@ -50,6 +50,7 @@ func (e *evaluation) corrupt(ctx context.Context, c NamedCorruption) error {
 		if err != nil {
 			return err
 		}
+		e.lost(res, "rows corrupted by "+id)
 		var right, corrected, flagged, quiet, loud, flips int
 		for k, i := range rows {
 			if res.Predicted[k] == e.o.Labels[i] {

@@ -262,9 +262,23 @@ func (e *evaluation) detect(ctx context.Context, stage string, x *tensor.Tensor)
 		out.Predicted = append(out.Predicted, r.Predicted...)
 		out.Reconstructed = append(out.Reconstructed, r.Reconstructed...)
 		out.Corrected = append(out.Corrected, r.Corrected...)
+		if r.NotFinite != nil && out.NotFinite == nil {
+			out.NotFinite = make([]bool, lo, x.N())
+		}
+		if out.NotFinite != nil {
+			out.NotFinite = append(out.NotFinite, r.NotFinite...)
+			out.NotFinite = append(out.NotFinite, make([]bool, hi-len(out.NotFinite))...)
+		}
 		e.progress(stage, hi, x.N())
 	}
 	return out, nil
+}
+
+// lost warns of rows that are flagged because their reconstruction is not finite.
+func (e *evaluation) lost(r *detect.Result, rows string) {
+	if n := count(r.NotFinite); n > 0 {
+		e.warn("the reconstruction of %d of %d %s is not finite, as of rows far from all that was trained on: their score is infinite, and they are flagged", n, len(r.Score), rows)
+	}
 }
 
 // clean evaluates the detector on clean test rows.
@@ -278,6 +292,7 @@ func (e *evaluation) clean(ctx context.Context) error {
 	e.report.Detector.MsPerInstance = time.Since(start).Seconds() * 1000 / float64(n)
 	e.result = r
 	e.details.Clean, e.details.CleanResult = r.Score, r
+	e.lost(r, "clean rows")
 	flagged := count(r.Adversarial)
 	right, reconstructed, corrected := agree(r.Predicted, e.o.Labels), agree(r.Reconstructed, e.o.Labels), agree(r.Corrected, e.o.Labels)
 	e.report.Classifier.Accuracy = share(right, n)

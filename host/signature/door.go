@@ -202,7 +202,7 @@ func (d *Door) loosest(example tensor.Shape) tensor.Shape {
 // for that of the columns.
 func (d *Door) shapes(in tensor.Shape, images bool) (tensor.Shape, error) {
 	for _, l := range d.chain {
-		if l.array && images {
+		if images && l.arrays(in) {
 			continue
 		}
 		if c, ok := l.step.(columns); ok {

@@ -218,11 +218,19 @@ type gate struct {
 	out   tensor.Shape
 }
 
+// arrays reports whether a step is about how arrays store a row, which is none of image
+// files' business. That a row is a list is said of both where the order of its numbers
+// is the same in both: of one channel.
+func (l link) arrays(in tensor.Shape) bool {
+	s, ok := l.step.(storage)
+	return l.array && !(ok && len(s.reshape) == 1 && len(in) == 3 && in[2] == 1)
+}
+
 // gate binds the steps. images leaves out those about arrays.
 func (d *Door) gate(in tensor.Shape, images bool) (*gate, error) {
 	g := &gate{out: in}
 	for _, l := range d.chain {
-		if l.array && images {
+		if images && l.arrays(g.out) {
 			continue
 		}
 		b, err := d.bind(l, g.out)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"math"
 	"os"
@@ -95,6 +97,44 @@ func TestShortForms(t *testing.T) {
 	}
 	if _, err := signature.New(dataset.Section{}, src, h.Example, h.About); err == nil || !strings.Contains(err.Error(), "reshape: 5 has 5 numbers") {
 		t.Errorf("an impossible reshape: %v", err)
+	}
+}
+
+// TestFlatImages: grey images of IDX and of image files are lists where reshape says so,
+// the same as an array's. IDX kept its images, and only a run found out.
+func TestFlatImages(t *testing.T) {
+	dir := t.TempDir()
+	pixels := []uint8{0, 51, 102, 153, 204, 255, 255, 204, 153, 102, 51, 0}
+	idx := filepath.Join(dir, "x-idx3-ubyte")
+	if err := os.WriteFile(idx, append([]byte{0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3}, pixels...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(dir, "pictures")
+	for i := range 2 {
+		img := &image.Gray{Pix: pixels[6*i:], Stride: 3, Rect: image.Rect(0, 0, 3, 2)}
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			t.Fatal(err)
+		}
+		class := filepath.Join(folder, fmt.Sprint(i))
+		if err := os.MkdirAll(class, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(class, "0.png"), b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []float32
+	for _, p := range pixels {
+		want = append(want, float32(p)/255)
+	}
+	for name, src := range map[string]dataset.Source{
+		"idx": {IDX: idx, Reshape: []int{6}}, "folder": {Folder: folder, Reshape: []int{6}},
+	} {
+		door, d := learn(t, dataset.Section{}, src)
+		if !door.Out().Equal(tensor.Shape{6}) || !d.X.Shape.Equal(tensor.Shape{2, 6}) || !slices.Equal(d.X.Data, want) {
+			t.Errorf("%s: %v said, %v read: %v", name, door.Out(), d.X.Shape, d.X.Data)
+		}
 	}
 }
 

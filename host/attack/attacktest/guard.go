@@ -19,8 +19,11 @@ import (
 type Guard struct {
 	M         *MLP
 	Threshold float64
-	mean      []float64
-	basis     [][]float64 // orthonormal
+	// Far says of a row that its reconstruction is not finite: it scores +Inf, is
+	// flagged and stays uncorrected. Nil: of none.
+	Far   func(x []float32) bool
+	mean  []float64
+	basis [][]float64 // orthonormal
 }
 
 // NewGuard makes a Guard of dim-dimensional plane and n clean rows near it
@@ -153,6 +156,13 @@ func (g *Guard) Detect(ctx context.Context, x *tensor.Tensor, include detect.Inc
 		r.Corrected = append(r.Corrected, r.Predicted[i])
 		if s > g.Threshold {
 			r.Corrected[i] = r.Reconstructed[i]
+		}
+		if g.Far != nil && g.Far(x.Row(i)) {
+			if r.NotFinite == nil {
+				r.NotFinite = make([]bool, x.N())
+			}
+			r.NotFinite[i], r.Score[i], r.Adversarial[i] = true, math.Inf(1), true
+			r.Reconstructed[i], r.Corrected[i] = r.Predicted[i], r.Predicted[i]
 		}
 	}
 	if include.Reconstruction {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/cli/clitest"
 	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/host/graph"
 )
 
 // TestInitScripts runs host/cli/testdata/init/*.txtar: init with images, arrays and
@@ -30,6 +31,12 @@ func TestInitScripts(t *testing.T) {
 			if err := writePhoto(filepath.Join(e.WorkDir, "clothes", fmt.Sprint(i%10), fmt.Sprintf("%d.png", i)), uint8(2*i), i, 20, true); err != nil {
 				return err
 			}
+			if err := writePhoto(filepath.Join(e.WorkDir, "grey", fmt.Sprint(i%2), fmt.Sprintf("%d.png", i)), uint8(2*i), i, 12, true); err != nil {
+				return err
+			}
+			if err := writePhoto(filepath.Join(e.WorkDir, "paint", fmt.Sprint(i%2), fmt.Sprintf("%d.png", i)), uint8(2*i), i, 12, false); err != nil {
+				return err
+			}
 		}
 		x, y := make([]uint8, 80*12*12), make([]int64, 80)
 		for i := range x {
@@ -38,10 +45,60 @@ func TestInitScripts(t *testing.T) {
 		for i := range y {
 			y[i] = int64(i % 2)
 		}
-		return dataset.WriteNPZFile(filepath.Join(e.WorkDir, "bytes.npz"), []dataset.Array{
-			{Name: "pixels", Shape: []int{80, 12, 12}, Data: x}, {Name: "target", Shape: []int{80}, Data: y},
-		})
+		for name, shape := range map[string][]int{"flat144": {144}, "grey12": {1, 12, 12}, "flat432": {432}, "rgb12": {3, 12, 12}, "flat168": {168}, "flat504": {504}, "flat784": {784}} {
+			classes := 2
+			if shape[0] == 784 {
+				classes = 10
+			}
+			if err := writeLinear(filepath.Join(e.WorkDir, name+".onnx"), classes, shape); err != nil {
+				return err
+			}
+		}
+		for name, shape := range map[string][]int{"bytes": {80, 12, 12}, "first": {80, 1, 12, 12}, "last": {80, 12, 12, 1}, "flat": {80, 144}, "colours": {26, 3, 12, 12}, "row": {26, 432}} {
+			n := 1
+			for _, side := range shape {
+				n *= side
+			}
+			if err := dataset.WriteNPZFile(filepath.Join(e.WorkDir, name+".npz"), []dataset.Array{
+				{Name: "pixels", Shape: shape, Data: x[:n]}, {Name: "target", Shape: shape[:1], Data: y[:shape[0]]},
+			}); err != nil {
+				return err
+			}
+		}
+		labels := make([]uint8, len(y))
+		for i, c := range y {
+			labels[i] = uint8(c)
+		}
+		for name, data := range map[string][]byte{
+			"t-images-idx3-ubyte": append([]byte{0, 0, 8, 3, 0, 0, 0, 80, 0, 0, 0, 12, 0, 0, 0, 12}, x...),
+			"t-labels-idx1-ubyte": append([]byte{0, 0, 8, 1, 0, 0, 0, 80}, labels...),
+		} {
+			if err := os.WriteFile(filepath.Join(e.WorkDir, name), data, 0o600); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// writeLinear writes an ONNX file of a linear model for inputs of a shape.
+func writeLinear(file string, classes int, shape []int) error {
+	b, n := graph.New(), 1
+	dims := []graph.Dim{graph.Free("n")}
+	for _, side := range shape {
+		dims, n = append(dims, graph.Dim{N: side}), n*side
+	}
+	x := b.Input(graph.Port{Name: "x", Type: graph.Float, Dims: dims})
+	weights := make([]float32, classes*n)
+	for i := range weights {
+		weights[i] = float32(i%7-i%3-2) / float32(n)
+	}
+	b.Output(graph.Port{Name: "y", Type: graph.Float, Dims: []graph.Dim{graph.Free("n"), {N: classes}}}, b.MatMul(b.Batch(x, n), b.Floats(weights, n, classes)))
+	data, err := b.Model(graph.Meta{Name: "linear"})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o600)
 }
 
 // writePhoto writes a noisy image of one tone, grey or coloured.

@@ -120,8 +120,8 @@ func exampleOf(a *evaluate.AttackDetails, e evaluate.Example, d *evaluate.Detail
 		size = max(size, float32(math.Abs(float64(delta[j]))))
 	}
 	r := exampleRow{Pictures: []picture{
-		{encode(e.Original, d.Shape, lo, hi, false), fmt.Sprintf("original · %s · classified as %s · score %.3g", name(e.Label), name(e.Predicted), e.Score), nil},
-		{encode(e.Adversarial, d.Shape, lo, hi, false), fmt.Sprintf("adversarial · classified as %s · score %.3g", name(e.PredictedAdv), e.ScoreAdv), nil},
+		{encode(e.Original, d.Shape, lo, hi, false), fmt.Sprintf("original · %s · classified as %s · score %s", name(e.Label), name(e.Predicted), score(e.Score)), nil},
+		{encode(e.Adversarial, d.Shape, lo, hi, false), fmt.Sprintf("adversarial · classified as %s · score %s", name(e.PredictedAdv), score(e.ScoreAdv)), nil},
 		{encode(delta, d.Shape, -size, size, true), fmt.Sprintf("perturbation · largest change %.3g", size), scaleOf(float64(size), len(d.Shape) == 3 && d.Shape[2] == 3)},
 	}}
 	if e.Reconstruction != nil {
@@ -161,7 +161,10 @@ func encode(v []float32, s tensor.Shape, lo, hi float32, signed bool) template.U
 	for i := range h {
 		for j := range w {
 			level := func(k int) float64 {
-				t := float64(v[(i*w+j)*c+k]-lo) / max(float64(hi-lo), 1e-12)
+				t := (float64(v[(i*w+j)*c+k]) - float64(lo)) / max(float64(hi)-float64(lo), 1e-12)
+				if math.IsNaN(t) { // of a reconstruction that is not finite
+					return 0
+				}
 				return min(max(t, 0), 1)
 			}
 			px := color.RGBA{A: 255}

@@ -13,6 +13,7 @@ import (
 var functions = template.FuncMap{
 	"percent":   func(v any) string { return percent(number(v)) },
 	"figure":    func(v any) string { return figure(number(v)) },
+	"score":     score,
 	"signed":    func(v any) string { return signed(number(v)) },
 	"bar":       func(v any) template.HTML { return bar(number(v)) },
 	"interval":  interval,
@@ -48,6 +49,14 @@ func figure(v float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.3g", v)
+}
+
+// score is a figure, or the word for one of a reconstruction that is not finite.
+func score(v float64) string {
+	if math.IsInf(v, 1) {
+		return "infinite"
+	}
+	return figure(v)
 }
 
 // signed is a figure with its sign.

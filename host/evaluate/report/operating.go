@@ -44,12 +44,7 @@ var operatingRates = [...]float64{.001, .01, .02, .05, .1, .2}
 // operate measures other thresholds; nil without a threshold or a clean row whose
 // score is finite.
 func operate(d *evaluate.Details, list []*evaluate.AttackDetails) *operating {
-	var clean []float64 // scores that can be a threshold
-	for _, s := range d.Clean {
-		if !math.IsInf(s, 0) && !math.IsNaN(s) {
-			clean = append(clean, s)
-		}
-	}
+	clean := finite(d.Clean) // scores that can be a threshold
 	if len(clean) == 0 || math.IsInf(d.Threshold, 0) || math.IsNaN(d.Threshold) {
 		return nil
 	}

@@ -154,3 +154,33 @@ func TestVerdictLeavesOutControls(t *testing.T) {
 		t.Errorf("%d attacks count, want the first alone", len(got))
 	}
 }
+
+// TestFarRows: scores that are infinite, of some rows or of all, leave the charts whole.
+func TestFarRows(t *testing.T) {
+	for name, far := range map[string]func(x []float32) bool{
+		"some": func(x []float32) bool { return x[0] > .7 },
+		"all":  func([]float32) bool { return true },
+	} {
+		g, x, y := attacktest.NewGuard(64, 8, 4, 300, 11)
+		g.Far = far
+		r, d, err := evaluate.Run(context.Background(), evaluate.Options{Section: evaluate.Section{Bootstrap: 20, CurveRows: 40},
+			Name: "far", Guard: g, Classifier: g.M, Threshold: g.Threshold, X: x, Labels: y,
+			Attacks: []evaluate.NamedAttack{{Name: "pgd", Attack: shift{.1}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, shape := range []tensor.Shape{{64}, {8, 8, 1}} {
+			d.Shape = shape
+			text := render(t, r, d)
+			for _, bad := range []string{"NaN", "%!"} {
+				if strings.Contains(strings.Replace(text, script, "", 1), bad) {
+					t.Errorf("%s, shape %v: the page has %q", name, shape, bad)
+				}
+			}
+			if !strings.Contains(text, "infinite") || !strings.Contains(text, "is not finite") || k == 0 && !strings.Contains(text, "Distribution of scores") {
+				t.Errorf("%s, shape %v: no word of infinite scores", name, shape)
+			}
+		}
+	}
+}

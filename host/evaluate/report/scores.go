@@ -2,6 +2,7 @@ package report
 
 import (
 	_ "embed"
+	"fmt"
 	"html/template"
 	"math"
 	"slices"
@@ -44,12 +45,33 @@ func plotted(d *evaluate.Details) []*evaluate.AttackDetails {
 	return out
 }
 
-// scoreAxis spans all scores, logarithmic where they are positive and spread
-// over orders of magnitude.
-func scoreAxis(d *evaluate.Details, list []*evaluate.AttackDetails) axis {
-	all := slices.Clone(d.Clean)
+// finite are the scores that are finite.
+func finite(scores []float64) []float64 {
+	return slices.DeleteFunc(slices.Clone(scores), func(s float64) bool { return math.IsInf(s, 0) || math.IsNaN(s) })
+}
+
+// infinite is what a chart of scores says of those that are not finite; "" if all are.
+func infinite(d *evaluate.Details, list []*evaluate.AttackDetails) string {
+	n := len(d.Clean) - len(finite(d.Clean))
 	for _, a := range list {
-		all = append(all, a.Scores(true)...)
+		s := a.Scores(true)
+		n += len(s) - len(finite(s))
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" At the right edge stand the infinite scores of %d rows, whose reconstruction is not finite.", n)
+}
+
+// scoreAxis spans all scores that are finite, logarithmic where they are positive and
+// spread over orders of magnitude.
+func scoreAxis(d *evaluate.Details, list []*evaluate.AttackDetails) axis {
+	all := finite(d.Clean)
+	for _, a := range list {
+		all = append(all, finite(a.Scores(true))...)
+	}
+	if len(all) == 0 {
+		all = []float64{0}
 	}
 	slices.Sort(all)
 	x := axis{lo: all[0], hi: all[len(all)-1], label: "score (higher: more suspicious)"}
@@ -82,7 +104,7 @@ func histogram(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTM
 		title: "Distribution of scores", x: scoreAxis(d, list),
 		y:     axis{label: "fraction of rows", share: true},
 		marks: []mark{{d.Threshold, "threshold"}},
-		note:  "Inputs to the right of the threshold are flagged. Of attacks, the successful rows are shown.",
+		note:  "Inputs to the right of the threshold are flagged. Of attacks, the successful rows are shown." + infinite(d, list),
 	}
 	c.x.from, c.x.to = 0, bins
 	edges := make([]float64, bins+1)
@@ -118,7 +140,7 @@ func ecdf(d *evaluate.Details, list []*evaluate.AttackDetails) template.HTML {
 	c := chart{
 		title: "Fraction of rows at or below a score", x: scoreAxis(d, list), y: axis{hi: 1, share: true, label: "fraction of rows"},
 		marks: []mark{{d.Threshold, "threshold"}},
-		note:  "At the threshold, the part above the clean curve is false alarms; the part below the curve of an attack is not detected.",
+		note:  "At the threshold, the part above the clean curve is false alarms; the part below the curve of an attack is not detected." + infinite(d, list),
 	}
 	add := func(l line, scores []float64) {
 		s := slices.Sorted(slices.Values(scores))
