@@ -185,6 +185,21 @@ func (m *Models) Ready() (ok bool, why []string) {
 	return len(why) == 0 && len(m.entries) > 0, why
 }
 
+// pulse takes the locks that a request takes.
+func (m *Models) pulse() {
+	m.mu.Lock()
+	var used []*version
+	for _, e := range m.entries {
+		if e.current != nil {
+			used = append(used, e.current)
+		}
+	}
+	m.mu.Unlock()
+	for _, v := range used {
+		v.Counters()
+	}
+}
+
 // Reloads are those so far.
 func (m *Models) Reloads() Reloads {
 	m.mu.Lock()

@@ -21,8 +21,7 @@ func (s *Server) Reload(ctx context.Context) error { return s.renew(ctx, s.o.Rer
 func (s *Server) renew(ctx context.Context, reread func() (*Spec, error)) error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	s.notify.reloading()
-	defer s.notify.ready()
+	defer s.notify.reload()()
 	var err error
 	if s.certs != nil {
 		if err = s.certs.reload(); err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/proxy"
+	"github.com/vaeguard/vaeguard/host/serve/watch"
 )
 
 // Options of New.
@@ -47,6 +48,7 @@ type Server struct {
 	bearer tokens
 	admin  tokens
 	models *Models
+	board  *watch.Board
 
 	public, open, inner []mount
 	front               http.Handler // before all of public; nil: none
@@ -166,6 +168,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	s.notify.status("opening models")
+	s.work.Go(func() { s.beat(life) })
 	if err := s.models.Refresh(ctx); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

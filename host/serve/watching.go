@@ -8,6 +8,7 @@ func (s *Server) mountWatch() {
 	w := s.spec.Watch
 	board := watch.NewBoard(watch.Options{Alpha: w.Alpha, Notice: w.Notice, Logger: s.log,
 		Similar: watch.SimilarOptions{Share: w.Share, Rows: w.Rows, Clients: w.Clients}})
+	s.board = board
 	board.Follow(s.models)
 	s.Watch(board)
 	if s.proxy != nil {
