@@ -24,3 +24,9 @@ func (m *Models) Lock() (done func()) {
 	m.mu.Lock()
 	return m.mu.Unlock
 }
+
+// IsLoading reports whether somebody loads a model.
+func (m *Models) IsLoading(name string) bool {
+	e, err := m.entryOf(name)
+	return err == nil && len(e.loading) > 0
+}
