@@ -175,7 +175,7 @@ func (f following) Collect(ch chan<- prometheus.Metric) {
 	}
 	seen := make(map[string]bool)
 	for _, st := range f.models.List() {
-		if seen[st.Name] || !st.Ready {
+		if seen[st.Name] { // whether it is ready or not: what is away is counted too
 			continue
 		}
 		seen[st.Name] = true
