@@ -28,7 +28,7 @@ func (s *Server) adminHandler() http.Handler {
 	for _, m := range s.inner {
 		inner.Handle(m.pattern, m.handler)
 	}
-	behind := s.admin.guard(inner)
+	behind := s.admin.guard(s.ends(inner))
 	if !s.admin.given() && !loopback(s.spec.Listen.Admin) {
 		s.log.Warn("admin is open to other machines and auth.admin has no token: it shows health and metrics alone", "address", s.spec.Listen.Admin)
 		behind = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

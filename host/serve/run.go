@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Run starts the server, serves until ctx is done, and stops within limits.drain.
+// Run starts the server, serves until ctx is done, answers on for limits.linger though it is not ready, and stops within limits.drain.
 // reload asks for a Reload, as SIGHUP does; nil: nothing does.
 func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	err := s.Start(ctx)
@@ -20,9 +20,23 @@ func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 		}
 		break
 	}
+	if err == nil {
+		err = s.linger()
+	}
 	stop, cancel := context.WithTimeout(context.Background(), time.Duration(s.Spec().Limits.Drain))
 	defer cancel()
 	return errors.Join(err, s.Stop(stop))
+}
+
+// linger leaves, and waits until others have found out.
+func (s *Server) linger() error {
+	s.Leave()
+	select {
+	case <-time.After(time.Duration(s.Spec().Limits.Linger)):
+		return nil
+	case err := <-s.failed:
+		return err
+	}
 }
 
 const (

@@ -87,7 +87,8 @@ type Limits struct {
 	Queue      int      `yaml:"queue" default:"1024" check:">= 1" doc:"rows of a model that wait; more are refused"`
 	Deadline   Duration `yaml:"deadline" default:"10s" doc:"of a request; 0s: none but the client's"`
 	Read       Duration `yaml:"read" default:"60s" doc:"that a request may take to arrive, and what is answered to be taken; 0s: any time"`
-	Drain      Duration `yaml:"drain" default:"25s" doc:"from SIGTERM until what is still under way is cut off"`
+	Linger     Duration `yaml:"linger" default:"0s" doc:"from SIGTERM, from which on the server is not ready, until it takes nothing new: for as long as others take to send elsewhere"`
+	Drain      Duration `yaml:"drain" default:"25s" doc:"from then on, until what is still under way is cut off"`
 	ClientRows float64  `yaml:"per_client_rows_per_second" check:">= 0" doc:"rows a second of one client; 0: any number"`
 }
 
