@@ -4,10 +4,13 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/vaeguard/vaeguard/host/serve"
 	"github.com/vaeguard/vaeguard/host/serve/servetest"
 )
 
@@ -121,5 +124,26 @@ func TestAdminInABrowser(t *testing.T) {
 	}
 	if code, _ := s.get("http", "/v2/models/small", "Authorization", basic("x", "clients-token")); code != 401 {
 		t.Errorf("a client with a password: %d", code)
+	}
+}
+
+// The token that images and manifests take from the environment is none where there is none.
+func TestAdminTokenOfTheEnvironment(t *testing.T) {
+	const set = "auth.admin=${VAEGUARD_ADMIN:}"
+	for _, token := range []string{"", "a-token"} {
+		t.Setenv("VAEGUARD_ADMIN", token)
+		s, err := serve.ForDetectors([]string{"a"}, []string{set, "limits.linger=5s"}, components())
+		if err != nil || s.Auth.Admin != token || time.Duration(s.Limits.Linger) != 5*time.Second {
+			t.Errorf("%q: %v", token, err)
+		}
+	}
+	if err := os.Unsetenv("VAEGUARD_ADMIN"); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := serve.ForDetectors([]string{"a"}, []string{set}, components()); err != nil || s.Auth.Admin != "" {
+		t.Errorf("without it: %v", err)
+	}
+	if s, err := serve.Load("deploy/kubernetes/base/server.yaml", nil, components()); err != nil || s.Auth.Admin != "" {
+		t.Errorf("the manifests without it: %v", err)
 	}
 }
