@@ -14,6 +14,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // Options of NewBoard. The zero value of a field stands for its default.
@@ -34,6 +35,7 @@ type Options struct {
 type Board struct {
 	o       Options
 	metrics *metrics
+	rebuild func(context.Context, *host.Detector, *tensor.Tensor) (*tensor.Tensor, error)
 
 	mu     sync.Mutex
 	models map[string]*versions
@@ -66,7 +68,9 @@ func NewBoard(o Options) *Board {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	b := &Board{o: o, models: make(map[string]*versions)}
+	b := &Board{o: o, models: make(map[string]*versions), rebuild: func(ctx context.Context, d *host.Detector, x *tensor.Tensor) (*tensor.Tensor, error) {
+		return d.Reconstruct(ctx, x)
+	}}
 	b.metrics = newMetrics(b)
 	return b
 }
@@ -101,23 +105,11 @@ type state struct {
 	names                      []string
 	times                      []time.Duration // a ring
 	next                       int
-	past                       []float64 // the martingale, the newest last
-	noted                      time.Time // when its last was
-	last                       []Flagged // the newest first
-	rebuilt                    time.Time // when one of them was reconstructed
-}
-
-// Flagged is a row that was flagged.
-type Flagged struct {
-	Time                                time.Time `json:"time"`
-	Client                              string    `json:"client,omitempty"`
-	Score                               float64   `json:"score"`
-	Predicted, Reconstructed, Corrected string
-	Shape                               []int     `json:"shape"`
-	Row                                 []float32 `json:"row,omitempty"` // as the guard takes it; absent: too large
-	Rebuilt                             []float32 `json:"rebuilt,omitempty"`
-	Columns                             []string  `json:"columns,omitempty"`
-	Low, High                           float32
+	past                       []float64  // the martingale, the newest last
+	noted                      time.Time  // when its last was
+	last                       []*Flagged // the newest first
+	rebuilding                 bool       // one of them is being reconstructed
+	rebuilt                    time.Time  // when that last ended
 }
 
 // state is that of a model's version. Of versions that the board was not told of, the one
@@ -232,13 +224,17 @@ func (b *Board) Judged(e judge.Event) {
 	if e.Result == nil {
 		return
 	}
-	near, similar := s.take(e)
+	near, similar, seen := s.take(e)
+	if seen != nil {
+		go b.reconstruct(s, seen, e.Model.Detector())
+	}
 	b.metrics.similar.WithLabelValues(s.name).Add(float64(similar))
 	b.alarm(s, e, near)
 }
 
-// take counts the rows of a request, and gives the sightings of its client.
-func (s *state) take(e judge.Event) (all Sightings, similar int) {
+// take counts the rows of a request, and gives the sightings of its client, and of its flagged rows one that is to be
+// reconstructed; nil: none is.
+func (s *state) take(e judge.Event) (all Sightings, similar int, seen *Flagged) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, x := e.Result, e.Request.Rows.X
@@ -252,7 +248,9 @@ func (s *state) take(e judge.Event) (all Sightings, similar int) {
 		if r.Adversarial[i] {
 			s.flagged++
 			s.classFlagged[r.Predicted[i]]++
-			s.keep(e, i)
+			if f := s.keep(e, i); f != nil {
+				seen = f
+			}
 		}
 		if r.PValue != nil {
 			s.p[min(pBuckets-1, int(r.PValue[i]*pBuckets))]++
@@ -271,7 +269,7 @@ func (s *state) take(e judge.Event) (all Sightings, similar int) {
 		s.times[s.next] = e.Took
 	}
 	s.next = (s.next + 1) % keptTimes
-	return all, similar
+	return all, similar, seen
 }
 
 // note remembers the martingale for the page.
@@ -284,43 +282,6 @@ func (s *state) note(now time.Time) {
 		s.past = append(s.past[:0], s.past[1:]...)
 	}
 	s.past = append(s.past, s.martingale.Log10())
-}
-
-// keep puts a flagged row before the others.
-func (s *state) keep(e judge.Event, i int) {
-	r, x, d := e.Result, e.Request.Rows.X, e.Model.Detector()
-	f := Flagged{Time: e.Start, Client: e.Request.Client, Score: r.Score[i], Shape: x.Example().Clone(),
-		Predicted: s.class(r.Predicted[i]), Reconstructed: s.class(r.Reconstructed[i]), Corrected: s.class(r.Corrected[i])}
-	if x.Stride() <= maxNumbers {
-		f.Row = append(f.Row, x.Row(i)...)
-		f.Columns = e.Request.Rows.Features
-		f.Rebuilt = s.reconstruct(e, i)
-	}
-	f.Low, f.High = rangeOf(d)
-	if math.IsInf(f.Score, 0) {
-		f.Score = math.MaxFloat64
-	}
-	s.last = append([]Flagged{f}, s.last[:min(len(s.last), keptRows-1)]...)
-}
-
-// reconstruct is the reconstruction of a row, for a person to look at: now and then,
-// so that an attack does not make the page the work.
-func (s *state) reconstruct(e judge.Event, i int) []float32 {
-	const rest = 200 * time.Millisecond
-	if rows := e.Result.Reconstruction; rows != nil {
-		return append([]float32(nil), rows.Row(i)...)
-	}
-	if time.Since(s.rebuilt) < rest {
-		return nil
-	}
-	s.rebuilt = time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), rest)
-	defer cancel()
-	out, err := e.Model.Detector().Reconstruct(ctx, e.Request.Rows.X.Rows(i, i+1))
-	if err != nil || out == nil {
-		return nil
-	}
-	return out.Data
 }
 
 // class names a class.
