@@ -117,7 +117,8 @@ type Watch struct {
 	Notice  int     `yaml:"notice" default:"5" check:">= 1" doc:"near-duplicates of its own rows after which a client is noticed"`
 	Share   float64 `yaml:"share" default:"0.5" check:"> 0, <= 1" doc:"share of two rows' hashed windows that makes them near-duplicates"`
 	Rows    int     `yaml:"rows" default:"1000" check:">= 1, <= 1000000" doc:"rows that are remembered of each client"`
-	Clients int     `yaml:"clients" default:"1000" check:">= 1, <= 1000000" doc:"clients that are remembered"`
+	Clients int     `yaml:"clients" default:"1000" check:">= 1, <= 1000000" doc:"clients that are remembered; the network of 64 bits of an address of IPv6 is one"`
+	Total   int     `yaml:"total" default:"50000" check:">= 1, <= 10000000" doc:"rows that are remembered of all clients of a model, at about 0.8 kB each: those who have not asked for longest are forgotten"`
 }
 
 // Log says what is logged.

@@ -7,7 +7,7 @@ import "github.com/vaeguard/vaeguard/host/serve/watch"
 func (s *Server) mountWatch() {
 	w := s.spec.Watch
 	board := watch.NewBoard(watch.Options{Alpha: w.Alpha, Notice: w.Notice, Logger: s.log,
-		Similar: watch.SimilarOptions{Share: w.Share, Rows: w.Rows, Clients: w.Clients}})
+		Similar: watch.SimilarOptions{Share: w.Share, Rows: w.Rows, Clients: w.Clients, Total: w.Total}})
 	s.board = board
 	board.Follow(s.models)
 	s.Watch(board)
