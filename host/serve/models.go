@@ -27,7 +27,6 @@ type Models struct {
 	closed  bool
 	loads   sync.WaitGroup // versions that are being opened
 	retired sync.WaitGroup // versions that are being closed
-	reloads Reloads
 
 	closing chan struct{} // closed by Close
 }
@@ -56,8 +55,9 @@ type entry struct {
 	current  *version // nil: none is in use
 	reason   string   // why none is, or why another was refused
 	unloaded bool     // on purpose: only Load brings it back
-	failed   string   // key of the candidate that was refused last
-	refused  string   // its version
+	reloads  Reloads
+	failed   string // key of the candidate that was refused last
+	refused  string // its version
 }
 
 func newModels(src source, o ModelOptions) *Models {
@@ -172,11 +172,23 @@ func (m *Models) pulse() {
 	}
 }
 
-// Reloads are those so far.
+// Reloads are those so far, of the models that there are.
 func (m *Models) Reloads() Reloads {
+	var all Reloads
+	m.EachReloads(func(_ string, done, refused int64) {
+		all.Done += done
+		all.Refused += refused
+	})
+	return all
+}
+
+// EachReloads calls f with the reloads of each model so far, for the metrics.
+func (m *Models) EachReloads(f func(model string, done, refused int64)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.reloads
+	for name, e := range m.entries {
+		f(name, e.reloads.Done, e.reloads.Refused)
+	}
 }
 
 // errStopping is of what is asked for while the server stops.
@@ -291,7 +303,7 @@ func (m *Models) refuse(ctx context.Context, e *entry, c candidate, err error) {
 		e.failed, e.refused = c.key(), c.version
 	}
 	if e.current != nil {
-		m.reloads.Refused++
+		e.reloads.Refused++
 	}
 }
 

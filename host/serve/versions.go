@@ -47,7 +47,7 @@ func (m *Models) swap(e *entry, v *version) bool {
 		return true
 	}
 	if v != nil {
-		m.reloads.Done++
+		e.reloads.Done++
 	}
 	m.retire(old)
 	return true

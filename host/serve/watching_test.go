@@ -37,3 +37,33 @@ func TestMetricsWhileAway(t *testing.T) {
 		}
 	}
 }
+
+// Versions that took the place of others, and those that were refused, are counted by model.
+func TestReloadsAreCounted(t *testing.T) {
+	dir := t.TempDir()
+	at := func(version string) string { return filepath.Join(dir, "models", "small", version) }
+	servetest.Train(t, components(), at("1"), 0)
+	s := run(t, dir, listens+"repository: models\n")
+	counts := func(done, refused int) {
+		t.Helper()
+		_, text := s.get("admin", "/metrics")
+		for outcome, n := range map[string]int{"done": done, "refused": refused} {
+			if want := fmt.Sprintf("\nvaeguard_reloads_total{model=\"small\",outcome=%q} %d\n", outcome, n); !strings.Contains(text, want) {
+				t.Errorf("no %s", want)
+			}
+		}
+	}
+	counts(0, 0)
+	if err := s.Models().Load(t.Context(), "small"); err != nil {
+		t.Fatal(err)
+	}
+	counts(1, 0)
+	spoil(t, at("1"), at("2"))
+	if err := s.Models().Load(t.Context(), "small"); err == nil {
+		t.Fatal("a broken version is loaded")
+	}
+	if n := s.Models().Reloads(); n.Done != 1 || n.Refused == 0 {
+		t.Errorf("%+v", n)
+	}
+	counts(1, int(s.Models().Reloads().Refused))
+}

@@ -104,6 +104,11 @@ func (b *Board) Metrics() http.Handler {
 // Counted is a model that counts by itself: a *judge.Guard.
 type Counted interface{ Counters() judge.Counters }
 
+// Reloading are models that count how often others took their places.
+type Reloading interface {
+	EachReloads(f func(model string, done, refused int64))
+}
+
 // Follow adds what the models of a server count by themselves, and who is ready.
 func (b *Board) Follow(m judge.Models) { b.metrics.registry.MustRegister(following{m}) }
 
@@ -154,12 +159,13 @@ var (
 	limitedDesc  = desc("limited_requests_total", "Requests refused because their client has used its share.", "model")
 	awayDesc     = desc("away_requests_total", "Requests that found the classifier away.", "model")
 	restartsDesc = desc("classifier_restarts_total", "Starts of the classifier's process after its first.", "model")
+	reloadsDesc  = desc("reloads_total", "Versions that were opened beside the one in use, by what became of them: done, they took its place; refused, it stayed.", "model", "outcome")
 	skippedDesc  = desc("skipped_requests_total", "Requests that nobody waited for and that were not judged, by the reason.", "model", "reason")
 )
 
 // Describe implements prometheus.Collector.
 func (following) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, waitingDesc, shedDesc, limitedDesc, awayDesc, restartsDesc, skippedDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, waitingDesc, shedDesc, limitedDesc, awayDesc, restartsDesc, skippedDesc, reloadsDesc} {
 		ch <- d
 	}
 }
@@ -172,6 +178,12 @@ func (f following) Collect(ch chan<- prometheus.Metric) {
 			ready = 1
 		}
 		ch <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, ready, st.Name, st.Version)
+	}
+	if r, ok := f.models.(Reloading); ok {
+		r.EachReloads(func(model string, done, refused int64) {
+			ch <- prometheus.MustNewConstMetric(reloadsDesc, prometheus.CounterValue, float64(done), model, "done")
+			ch <- prometheus.MustNewConstMetric(reloadsDesc, prometheus.CounterValue, float64(refused), model, "refused")
+		})
 	}
 	seen := make(map[string]bool)
 	for _, st := range f.models.List() {
