@@ -55,7 +55,7 @@ func (s *Server) fromHere(h http.Handler) http.Handler {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopback(net.JoinHostPort(strings.Trim(hostOf(r.Host), "[]"), "0")) {
+		if !loopback(net.JoinHostPort(strings.Trim(strings.ToLower(hostOf(r.Host)), "[]"), "0")) {
 			refuse(w, http.StatusForbidden, "admin has no token, so it is for this machine alone, by the name localhost or a loopback address")
 			return
 		}

@@ -143,6 +143,12 @@ func TestAdminTokenOfTheEnvironment(t *testing.T) {
 	if s, err := serve.ForDetectors([]string{"a"}, []string{set}, components()); err != nil || s.Auth.Admin != "" {
 		t.Errorf("without it: %v", err)
 	}
+	t.Setenv("TOKEN", "")
+	for _, set := range []string{"auth.bearer=${TOKEN}", `auth.bearer="${TOKEN}"`} {
+		if _, err := serve.ForDetectors([]string{"a"}, []string{set}, components()); err == nil || !strings.Contains(err.Error(), "${TOKEN} is empty") {
+			t.Errorf("%s, which is empty: %v", set, err)
+		}
+	}
 	if s, err := serve.Load("deploy/kubernetes/base/server.yaml", nil, components()); err != nil || s.Auth.Admin != "" {
 		t.Errorf("the manifests without it: %v", err)
 	}
