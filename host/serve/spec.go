@@ -113,12 +113,14 @@ func (a Auth) admins() bool { return a.Admin != "" || a.AdminFile != "" }
 
 // Watch says what raises an alarm.
 type Watch struct {
-	Alpha   float64 `yaml:"alpha" default:"0.001" check:"> 0, < 1" doc:"false-alarm probability, for the whole life of a model's version, of the alarm that inputs are no longer like the calibration rows"`
-	Notice  int     `yaml:"notice" default:"5" check:">= 1" doc:"near-duplicates of its own rows after which a client is noticed"`
-	Share   float64 `yaml:"share" default:"0.5" check:"> 0, <= 1" doc:"share of two rows' hashed windows that makes them near-duplicates"`
-	Rows    int     `yaml:"rows" default:"1000" check:">= 1, <= 1000000" doc:"rows that are remembered of each client"`
-	Clients int     `yaml:"clients" default:"1000" check:">= 1, <= 1000000" doc:"clients that are remembered; the network of 64 bits of an address of IPv6 is one"`
-	Total   int     `yaml:"total" default:"50000" check:">= 1, <= 10000000" doc:"rows that are remembered of all clients of a model, at about 0.8 kB each: those who have not asked for longest are forgotten"`
+	Alpha     float64  `yaml:"alpha" default:"0.001" check:"> 0, < 1" doc:"false-alarm probability, for the whole life of a model's version, of the alarm that inputs are no longer like the calibration rows"`
+	Notice    int      `yaml:"notice" default:"5" check:">= 1" doc:"near-duplicates of its own rows after which a client is noticed"`
+	Refuse    int      `yaml:"refuse" check:">= 0" doc:"near-duplicates of its own rows after which a client is refused for refuse_for, by 429 or RESOURCE_EXHAUSTED; 0: nobody is. Before a model server of policy observe nobody is refused, and what such a client asks is not judged"`
+	RefuseFor Duration `yaml:"refuse_for" default:"10m" doc:"that such a client is refused; it then begins anew"`
+	Share     float64  `yaml:"share" default:"0.5" check:"> 0, <= 1" doc:"share of two rows' hashed windows that makes them near-duplicates"`
+	Rows      int      `yaml:"rows" default:"1000" check:">= 1, <= 1000000" doc:"rows that are remembered of each client"`
+	Clients   int      `yaml:"clients" default:"1000" check:">= 1, <= 1000000" doc:"clients that are remembered; the network of 64 bits of an address of IPv6 is one"`
+	Total     int      `yaml:"total" default:"50000" check:">= 1, <= 10000000" doc:"rows that are remembered of all clients of a model, at about 0.8 kB each: those who have not asked for longest are forgotten"`
 }
 
 // Log says what is logged.
@@ -232,6 +234,9 @@ func (s *Spec) faults() error {
 	}
 	if s.Listen.TLS != nil && s.Listen.TLS.Admin && s.Listen.Admin == "" {
 		errs.Add("listen.tls.admin", "there is no listen.admin")
+	}
+	if s.Watch.RefuseFor == 0 {
+		errs.Add("watch.refuse_for", "is 0s: want some time, or no watch.refuse")
 	}
 	if s.Auth.Bearer != "" && s.Auth.Bearer == s.Auth.Admin {
 		errs.Add("auth.admin", "is the token of all clients")

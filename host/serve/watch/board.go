@@ -24,6 +24,9 @@ type Options struct {
 	Alpha float64
 	// Notice is after how many near-duplicates a client is noticed. Default 5.
 	Notice int
+	// Refuse is after how many near-duplicates a client is refused, for RefuseFor: it then begins anew. 0: nobody is.
+	Refuse    int
+	RefuseFor time.Duration // default 10 minutes
 	// Similar says how near-duplicates are found; the range is that of each model.
 	Similar SimilarOptions
 	Logger  hclog.Logger // nil: none
@@ -35,6 +38,7 @@ type Options struct {
 type Board struct {
 	o       Options
 	metrics *metrics
+	now     func() time.Time // of refusals
 	rebuild func(context.Context, *host.Detector, *tensor.Tensor) (*tensor.Tensor, error)
 
 	mu     sync.Mutex
@@ -53,8 +57,9 @@ type versions struct {
 type versionKey struct{ version, digest string }
 
 var (
-	_ judge.Watcher = (*Board)(nil)
-	_ judge.Opener  = (*Board)(nil)
+	_ judge.Watcher  = (*Board)(nil)
+	_ judge.Opener   = (*Board)(nil)
+	_ judge.Admitter = (*Board)(nil)
 )
 
 // NewBoard watches nothing yet: it is a judge.Watcher.
@@ -65,10 +70,13 @@ func NewBoard(o Options) *Board {
 	if o.Notice == 0 {
 		o.Notice = 5
 	}
+	if o.RefuseFor == 0 {
+		o.RefuseFor = 10 * time.Minute
+	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	b := &Board{o: o, models: make(map[string]*versions), rebuild: func(ctx context.Context, d *host.Detector, x *tensor.Tensor) (*tensor.Tensor, error) {
+	b := &Board{o: o, now: time.Now, models: make(map[string]*versions), rebuild: func(ctx context.Context, d *host.Detector, x *tensor.Tensor) (*tensor.Tensor, error) {
 		return d.Reconstruct(ctx, x)
 	}}
 	b.metrics = newMetrics(b)
@@ -232,6 +240,17 @@ func (b *Board) Judged(e judge.Event) {
 	b.alarm(s, e, near)
 }
 
+// Admit implements judge.Admitter: it refuses clients who have asked about nearly the same input too often.
+func (b *Board) Admit(m judge.Model, r judge.Request) error {
+	if b.o.Refuse == 0 || r.Client == "" {
+		return nil
+	}
+	if left := b.state(m).clients.refused(r.Client, b.now()); left > 0 {
+		return &judge.OverloadedError{Reason: "this client has asked about nearly the same input again and again", Client: true, After: left}
+	}
+	return nil
+}
+
 // take counts the rows of a request, and gives the sightings of its client, and of its flagged rows one that is to be
 // reconstructed; nil: none is.
 func (s *state) take(e judge.Event) (all Sightings, similar int, seen *Flagged) {
@@ -300,7 +319,11 @@ func (b *Board) alarm(s *state, e judge.Event, near Sightings) {
 	}
 	if client := e.Request.Client; s.clients.notice(client, near, b.o.Notice) {
 		b.metrics.alarms.WithLabelValues(s.name, "similar").Inc()
-		b.o.Logger.Warn("a client asks about nearly the same input again and again", "model", s.name, "client", client, "near_duplicates", near.Similar, "rows", near.Rows)
+		b.o.Logger.Warn("a client asks about nearly the same input again and again", "model", s.name, "client", network(client), "near_duplicates", near.Similar, "rows", near.Rows)
+	}
+	if b.o.Refuse > 0 && near.Similar >= b.o.Refuse && s.clients.refuse(e.Request.Client, b.now(), b.o.RefuseFor) {
+		b.metrics.alarms.WithLabelValues(s.name, "refused").Inc()
+		b.o.Logger.Warn("a client is refused for a while", "model", s.name, "client", network(e.Request.Client), "near_duplicates", near.Similar, "for", b.o.RefuseFor)
 	}
 }
 

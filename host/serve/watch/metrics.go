@@ -56,7 +56,7 @@ func newMetrics(b *Board) *metrics {
 		p:        histogram("p_value", "Conformal p-values: flat while inputs are like the calibration rows.", prometheus.LinearBuckets(1./pBuckets, 1./pBuckets, pBuckets), "model"),
 		score:    histogram("score_ratio", "Scores divided by the threshold.", []float64{0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 30, 100}, "model"),
 		similar:  counter("similar_rows_total", "Rows that are near-duplicates of earlier ones of the same client.", "model"),
-		alarms:   counter("alarms_total", "Alarms: drift of the inputs, similar rows of a client.", "model", "kind"),
+		alarms:   counter("alarms_total", "Alarms: drift of the inputs, similar rows of a client, and clients who are refused for them.", "model", "kind"),
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "vaeguard", Name: "detector_info", Help: "1 for the detector that a model is."},
 			[]string{"model", "version", "detector", "classifier", "vaeguard"}),
 	}

@@ -145,6 +145,15 @@ func (s *Similar) Of(name string) Sightings {
 	return Sightings{}
 }
 
+// Forget forgets a client: it begins anew.
+func (s *Similar) Forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.clients[network(name)]; e != nil {
+		s.forget(e)
+	}
+}
+
 // client is one that is remembered from now on.
 func (s *Similar) client(name string) *client {
 	if e := s.clients[name]; e != nil {
@@ -152,20 +161,19 @@ func (s *Similar) client(name string) *client {
 		return e.Value.(*client)
 	}
 	if s.recent.Len() >= s.o.Clients {
-		s.forget()
+		s.forget(s.recent.Back())
 	}
 	c := &client{name: name}
 	s.clients[name] = s.recent.PushFront(c)
 	return c
 }
 
-// forget forgets the least recent client.
-func (s *Similar) forget() {
-	last := s.recent.Back()
-	c := last.Value.(*client)
+// forget forgets one.
+func (s *Similar) forget(e *list.Element) {
+	c := e.Value.(*client)
 	s.rows -= c.room
 	delete(s.clients, c.name)
-	s.recent.Remove(last)
+	s.recent.Remove(e)
 }
 
 // room makes some for one more row of the most recent client, which without it would take the place of its oldest.
@@ -175,7 +183,7 @@ func (s *Similar) room(c *client) {
 	}
 	more := min(max(1, c.room), s.o.Rows-c.room)
 	for s.rows+more > s.o.Total && s.recent.Len() > 1 {
-		s.forget()
+		s.forget(s.recent.Back())
 	}
 	if more = min(more, s.o.Total-s.rows); more > 0 {
 		s.rows += more
