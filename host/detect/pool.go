@@ -23,6 +23,8 @@ type pool struct {
 	slots chan struct{}
 	mu    sync.Mutex
 	free  []*pass
+
+	closed bool // passes that are given back end
 }
 
 func newPool(d *Detector) *pool {
@@ -57,7 +59,11 @@ func (p *pool) get(ctx context.Context) (*pass, error) {
 
 func (p *pool) put(s *pass) {
 	p.mu.Lock()
-	p.free = append(p.free, s)
+	if p.closed {
+		s.engine.Close()
+	} else {
+		p.free = append(p.free, s)
+	}
 	p.mu.Unlock()
 	<-p.slots
 }
@@ -68,5 +74,5 @@ func (p *pool) close() {
 	for _, s := range p.free {
 		s.engine.Close()
 	}
-	p.free = nil
+	p.free, p.closed = nil, true
 }

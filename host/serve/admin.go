@@ -2,8 +2,10 @@ package serve
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 )
 
 // adminHandler is what administrators and probes see. Without a token, an address
@@ -28,15 +30,37 @@ func (s *Server) adminHandler() http.Handler {
 	for _, m := range s.inner {
 		inner.Handle(m.pattern, m.handler)
 	}
-	behind := s.admin.guard(inner)
+	behind := s.admin.guard(basic, s.ends(inner))
 	if !s.admin.given() && !loopback(s.spec.Listen.Admin) {
 		s.log.Warn("admin is open to other machines and auth.admin has no token: it shows health and metrics alone", "address", s.spec.Listen.Admin)
 		behind = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, http.StatusForbidden, "auth.admin has no token, and others than this machine can come here: only /livez, /readyz and /metrics are shown")
 		})
 	}
-	open.Handle("/", behind)
+	open.Handle("/", s.fromHere(behind))
 	return open
+}
+
+// fromHere refuses what a page of another site makes somebody's browser ask: what changes something, by where the browser
+// says that it comes from (whose password it would add by itself), and, where being on this machine is all that lets one in,
+// all that is not for a name of this machine, since the page's own name may have been given this machine's address.
+func (s *Server) fromHere(h http.Handler) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusForbidden, "a page of another site may not ask for this")
+	}))
+	h = cross.Handler(h)
+	at := s.spec.Listen.Admin
+	if s.admin.given() || !loopback(at) || strings.HasPrefix(at, "unix:") { // which no browser reaches
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopback(net.JoinHostPort(strings.Trim(strings.ToLower(hostOf(r.Host)), "[]"), "0")) {
+			refuse(w, http.StatusForbidden, "admin has no token, so it is for this machine alone, by the name localhost or a loopback address")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {

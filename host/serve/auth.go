@@ -58,6 +58,17 @@ func (t *tokens) allows(authorization string) bool {
 	return found == 1
 }
 
+// password is what a browser sends that was asked for a name and a password, as a bearer token: the password is the token, and the name any.
+func password(r *http.Request) (authorization string) {
+	if _, p, ok := r.BasicAuth(); ok {
+		return "Bearer " + p
+	}
+	return r.Header.Get("Authorization")
+}
+
+// bearer is how programs show a token.
+func bearer(r *http.Request) (authorization string) { return r.Header.Get("Authorization") }
+
 // maxTokens is the most bytes of a file of tokens.
 const maxTokens = 64 << 10
 
@@ -135,14 +146,26 @@ func healthMethod(method string) bool {
 		method == "/inference.GRPCInferenceService/ServerLive" || method == "/inference.GRPCInferenceService/ServerReady"
 }
 
+// shown is how callers show a token, with the challenges of who shows none.
+type shown struct {
+	of         func(*http.Request) (authorization string)
+	challenges []string
+}
+
+var (
+	asBearer = shown{bearer, []string{`Bearer realm="vaeguard"`}}
+	// basic is also for browsers, whose pages and streams of events cannot show a bearer token.
+	basic = shown{password, []string{`Basic realm="vaeguard: any name, and the token as password", charset="UTF-8"`, `Bearer realm="vaeguard"`}}
+)
+
 // guard lets only callers with a token through.
-func (t *tokens) guard(h http.Handler) http.Handler {
+func (t *tokens) guard(how shown, h http.Handler) http.Handler {
 	if !t.given() {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !t.allows(r.Header.Get("Authorization")) && !healthPath(r.URL.Path) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="vaeguard"`)
+		if !t.allows(how.of(r)) && !healthPath(r.URL.Path) {
+			w.Header()["Www-Authenticate"] = how.challenges
 			refuse(w, http.StatusUnauthorized, "a bearer token is needed")
 			return
 		}

@@ -25,8 +25,10 @@ type Models struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	closed  bool
+	loads   sync.WaitGroup // versions that are being opened
 	retired sync.WaitGroup // versions that are being closed
-	reloads Reloads
+
+	closing chan struct{} // closed by Close
 }
 
 var _ judge.Models = (*Models)(nil)
@@ -47,38 +49,19 @@ type Reloads struct{ Done, Refused int64 }
 type entry struct {
 	name    string
 	loading chan struct{} // has room for one: who loads
+	gone    chan struct{} // closed once the file no longer lists it
 
 	// Guarded by Models.mu.
 	current  *version // nil: none is in use
 	reason   string   // why none is, or why another was refused
 	unloaded bool     // on purpose: only Load brings it back
-	failed   string   // key of the candidate that was refused last
-	refused  string   // its version
-}
-
-// version is a detector in use.
-type version struct {
-	*judge.Guard
-	candidate candidate
-	stop      context.CancelFunc // of its look-out
-
-	// Guarded by Models.mu.
-	leases  int
-	retired bool
-	free    chan struct{} // closed once it is retired and nobody holds it
-	away    string        // why it does not answer; "": it does
-}
-
-// why it does not answer, "": it does; Models.mu is locked.
-func (v *version) why() string {
-	if v.away == "" && v.Away() {
-		return awayReason // a request has found out before the look-out
-	}
-	return v.away
+	reloads  Reloads
+	failed   string // key of the candidate that was refused last
+	refused  string // its version
 }
 
 func newModels(src source, o ModelOptions) *Models {
-	return &Models{o: o, source: src, entries: map[string]*entry{}}
+	return &Models{o: o, source: src, entries: map[string]*entry{}, closing: make(chan struct{})}
 }
 
 // entryOf is a model's place, made if the source has it.
@@ -91,7 +74,7 @@ func (m *Models) entryOf(name string) (*entry, error) {
 	if !slices.Contains(m.source.names(), name) {
 		return nil, &judge.NotFoundError{Name: name}
 	}
-	e := &entry{name: name, loading: make(chan struct{}, 1), reason: "it is being opened"}
+	e := &entry{name: name, loading: make(chan struct{}, 1), gone: make(chan struct{}), reason: "it is being opened"}
 	m.entries[name] = e
 	return e, nil
 }
@@ -120,17 +103,6 @@ func (m *Models) release(v *version) {
 	defer m.mu.Unlock()
 	v.leases--
 	v.settle()
-}
-
-// settle closes free when its time has come; Models.mu is locked.
-func (v *version) settle() {
-	if v.retired && v.leases == 0 {
-		select {
-		case <-v.free:
-		default:
-			close(v.free)
-		}
-	}
 }
 
 // List implements judge.Models.
@@ -185,11 +157,76 @@ func (m *Models) Ready() (ok bool, why []string) {
 	return len(why) == 0 && len(m.entries) > 0, why
 }
 
-// Reloads are those so far.
+// pulse takes the locks that a request takes.
+func (m *Models) pulse() {
+	m.mu.Lock()
+	var used []*version
+	for _, e := range m.entries {
+		if e.current != nil {
+			used = append(used, e.current)
+		}
+	}
+	m.mu.Unlock()
+	for _, v := range used {
+		v.Counters()
+	}
+}
+
+// Reloads are those so far, of the models that there are.
 func (m *Models) Reloads() Reloads {
+	var all Reloads
+	m.EachReloads(func(_ string, done, refused int64) {
+		all.Done += done
+		all.Refused += refused
+	})
+	return all
+}
+
+// EachReloads calls f with the reloads of each model so far, for the metrics.
+func (m *Models) EachReloads(f func(model string, done, refused int64)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.reloads
+	for name, e := range m.entries {
+		f(name, e.reloads.Done, e.reloads.Refused)
+	}
+}
+
+// errStopping is of what is asked for while the server stops.
+var errStopping = &judge.UnavailableError{Reason: "the server is stopping"}
+
+// hold waits until nobody else loads or unloads a model, and is then the one who does, until done. A model that is
+// gone meanwhile is a *judge.NotFoundError.
+func (m *Models) hold(ctx context.Context, e *entry) (done func(), err error) {
+	select {
+	case e.loading <- struct{}{}:
+		return func() { <-e.loading }, nil
+	case <-e.gone:
+		return nil, &judge.NotFoundError{Name: e.name}
+	case <-m.closing:
+		return nil, errStopping
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// begin is for who opens a version: it is waited for by Close, which ends ctx. done is called when it is in use,
+// refused or closed again.
+func (m *Models) begin(ctx context.Context) (_ context.Context, done func(), err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, nil, errStopping
+	}
+	m.loads.Add(1)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-m.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(); m.loads.Done() }, nil
 }
 
 // Load implements judge.Models. The newest version is opened even if it is the one in use.
@@ -204,18 +241,19 @@ func (m *Models) Load(ctx context.Context, name string) error {
 // load opens what the source offers, beside what is in use. Unless forced, only
 // what is another one, and was not refused already.
 func (m *Models) load(ctx context.Context, e *entry, forced bool) error {
-	select {
-	case e.loading <- struct{}{}:
-		defer func() { <-e.loading }()
-	case <-ctx.Done():
-		return ctx.Err()
+	free, err := m.hold(ctx, e)
+	if err != nil {
+		return err
 	}
+	defer free()
+	ctx, done, err := m.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	m.mu.Lock()
-	old, closed, unloaded, failed := e.current, m.closed, e.unloaded, e.failed
+	old, unloaded, failed := e.current, e.unloaded, e.failed
 	m.mu.Unlock()
-	if closed {
-		return &judge.UnavailableError{Reason: "the server is stopping"}
-	}
 	if unloaded && !forced {
 		return nil
 	}
@@ -233,7 +271,10 @@ func (m *Models) load(ctx context.Context, e *entry, forced bool) error {
 		v, err := m.open(ctx, e, c)
 		if err == nil {
 			m.tell(func(o judge.Opener) { o.Opened(v) })
-			m.swap(e, v)
+			if !m.swap(e, v) {
+				m.end(ctx, v) // it was opened while the server began to stop
+				return errStopping
+			}
 			m.o.Logger.Info("a model is in use", "model", e.name, "version", v.Version(), "detector", c.path)
 			return nil
 		}
@@ -262,66 +303,7 @@ func (m *Models) refuse(ctx context.Context, e *entry, c candidate, err error) {
 		e.failed, e.refused = c.key(), c.version
 	}
 	if e.current != nil {
-		m.reloads.Refused++
-	}
-}
-
-// swap puts a version in the place of the one in use, which ends once nobody
-// holds it.
-func (m *Models) swap(e *entry, v *version) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	old := e.current
-	e.current, e.reason, e.failed, e.unloaded = v, "", "", false
-	if v == nil {
-		e.reason, e.unloaded = "it was unloaded", true
-	}
-	if old == nil {
-		return
-	}
-	if v != nil {
-		m.reloads.Done++
-	}
-	m.retire(old)
-}
-
-// retire closes a version once nobody holds it; Models.mu is locked.
-func (m *Models) retire(v *version) {
-	v.retired = true
-	v.settle()
-	m.retired.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(m.source.now().Limits.Drain))
-		defer cancel()
-		select {
-		case <-v.free:
-		case <-ctx.Done():
-			m.o.Logger.Warn("requests of a version that was replaced are cut off", "model", v.Name(), "version", v.Version())
-		}
-		m.end(ctx, v)
-	})
-}
-
-// tell tells those who watch of a version.
-func (m *Models) tell(what func(judge.Opener)) {
-	for _, w := range m.o.Watchers {
-		if o, ok := w.(judge.Opener); ok {
-			what(o)
-		}
-	}
-}
-
-// end closes a version and tells so.
-func (m *Models) end(ctx context.Context, v *version) {
-	v.close(ctx, m.o.Logger)
-	m.tell(func(o judge.Opener) { o.Closed(v) })
-}
-
-// close ends a version; what it still judges, once ctx is done.
-func (v *version) close(ctx context.Context, log hclog.Logger) {
-	v.stop()
-	v.Guard.Close(ctx)
-	if err := v.Detector().Close(); err != nil {
-		log.Warn("closing a detector", "model", v.Name(), "version", v.Version(), "error", err)
+		e.reloads.Refused++
 	}
 }
 
@@ -333,16 +315,17 @@ func (m *Models) Unload(ctx context.Context, name string) error {
 	if e == nil {
 		return &judge.NotFoundError{Name: name}
 	}
-	select {
-	case e.loading <- struct{}{}:
-		defer func() { <-e.loading }()
-	case <-ctx.Done():
-		return ctx.Err()
+	free, err := m.hold(ctx, e)
+	if err != nil {
+		return err
 	}
+	defer free()
 	m.mu.Lock()
 	v := e.current
 	m.mu.Unlock()
-	m.swap(e, nil)
+	if !m.swap(e, nil) {
+		return errStopping
+	}
 	if v == nil {
 		return nil
 	}
@@ -385,11 +368,11 @@ func (m *Models) Drop(ctx context.Context) error {
 	}
 	m.mu.Unlock()
 	for _, e := range gone {
-		select {
-		case e.loading <- struct{}{}: // and never given back: nobody loads it again
-		case <-ctx.Done():
-			return ctx.Err()
+		// It is never given back: nobody loads it again.
+		if _, err := m.hold(ctx, e); err != nil {
+			return err
 		}
+		close(e.gone)
 		m.mu.Lock()
 		delete(m.entries, e.name)
 		if old := e.current; old != nil {
@@ -402,15 +385,18 @@ func (m *Models) Drop(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all models; what they still judge, once ctx is done.
+// Close ends all models; what they still judge, once ctx is done. A version that is being opened is given up.
 func (m *Models) Close(ctx context.Context) {
 	m.mu.Lock()
-	m.closed = true
+	if !m.closed {
+		m.closed = true
+		close(m.closing)
+	}
 	var ending []*version
 	for _, e := range m.entries {
 		if e.current != nil {
 			ending = append(ending, e.current)
-			e.current, e.reason = nil, "the server is stopping"
+			e.current, e.reason = nil, errStopping.Reason
 		}
 	}
 	m.mu.Unlock()
@@ -419,5 +405,6 @@ func (m *Models) Close(ctx context.Context) {
 		wg.Go(func() { m.end(ctx, v) })
 	}
 	wg.Wait()
+	m.loads.Wait()
 	m.retired.Wait()
 }

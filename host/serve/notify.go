@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -14,7 +15,10 @@ import (
 type notifier struct {
 	socket string
 	every  time.Duration // of signs of life; 0: none are wanted
-	last   time.Time
+	last   time.Time     // when one was sent
+
+	mu sync.Mutex
+	up bool // it was ready once
 }
 
 func newNotifier() *notifier {
@@ -44,13 +48,34 @@ func (n *notifier) send(state string) {
 	_ = c.Close()
 }
 
-func (n *notifier) ready()             { n.send("READY=1\nSTATUS=serving") }
 func (n *notifier) stopping()          { n.send("STOPPING=1\nSTATUS=draining") }
 func (n *notifier) status(text string) { n.send("STATUS=" + text) }
 
-// reloading has the time that Type=notify-reload compares.
-func (n *notifier) reloading() {
+const readyState = "READY=1\nSTATUS=serving"
+
+// ready tells that the server has started, the first time that it is called. first says that it was.
+func (n *notifier) ready() (first bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.up {
+		return false
+	}
+	n.up = true
+	n.send(readyState)
+	return true
+}
+
+// reload tells that a reload begins, and done that it has ended. It has the time that Type=notify-reload compares. A server
+// that has not been ready yet is starting, whatever it reads meanwhile: its manager hears of no reload then, whose end would be
+// taken for the start's.
+func (n *notifier) reload() (done func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.up {
+		return func() {}
+	}
 	n.send(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d\nSTATUS=reloading", monotonic()))
+	return func() { n.send(readyState) }
 }
 
 // watchdog is how often alive is to be called.
@@ -61,10 +86,11 @@ func (n *notifier) watchdog() time.Duration {
 	return n.every
 }
 
-// alive is a sign of life, where one is due.
+// due reports whether it is time for a sign of life.
+func (n *notifier) due() bool { return n.every > 0 && time.Since(n.last) >= n.every/2 }
+
+// alive is one.
 func (n *notifier) alive() {
-	if n.every > 0 && time.Since(n.last) >= n.every/2 {
-		n.last = time.Now()
-		n.send("WATCHDOG=1")
-	}
+	n.last = time.Now()
+	n.send("WATCHDOG=1")
 }

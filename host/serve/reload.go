@@ -13,7 +13,7 @@ import (
 // reads certificates again. What is wrong is refused, and what was in use stays: a file with a
 // fault as a whole, a model by itself.
 //
-// Models, the repository, the tokens, and of the limits queue, deadline, per_client_rows_per_second and drain
+// Models, the repository, the tokens, and of the limits queue, deadline, per_client_rows_per_second, linger and drain
 // change while the server runs: a token that was is refused from the next request on, over connections that there are too. A file that says anything else than before of the rest is refused.
 func (s *Server) Reload(ctx context.Context) error { return s.renew(ctx, s.o.Reread) }
 
@@ -21,8 +21,7 @@ func (s *Server) Reload(ctx context.Context) error { return s.renew(ctx, s.o.Rer
 func (s *Server) renew(ctx context.Context, reread func() (*Spec, error)) error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	s.notify.reloading()
-	defer s.notify.ready()
+	defer s.notify.reload()()
 	var err error
 	if s.certs != nil {
 		if err = s.certs.reload(); err != nil {

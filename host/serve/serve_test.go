@@ -73,7 +73,28 @@ func run(t *testing.T, dir, text string) *running {
 	return s
 }
 
+// prepare makes a server of a text, which is not started.
+func prepare(t *testing.T, dir, text string) *running {
+	t.Helper()
+	s := &running{t: t}
+	if err := s.load(dir, text); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func (s *running) start(dir, text string) error {
+	s.t.Helper()
+	if err := s.load(dir, text); err != nil {
+		return err
+	}
+	err := s.Server.Start(s.t.Context())
+	s.t.Cleanup(func() { s.stop() })
+	return err
+}
+
+// load makes the server.
+func (s *running) load(dir, text string) error {
 	s.t.Helper()
 	file := filepath.Join(dir, "server.yaml")
 	if err := os.WriteFile(file, []byte("api_version: vaeguard/v1\nkind: Server\n"+text), 0o600); err != nil {
@@ -95,9 +116,7 @@ func (s *running) start(dir, text string) error {
 			_ = http.NewResponseController(w).Flush()
 		}
 	}))
-	err = s.Server.Start(s.t.Context())
-	s.t.Cleanup(func() { s.stop() })
-	return err
+	return nil
 }
 
 func (s *running) stop() error {

@@ -24,6 +24,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/proxy"
+	"github.com/vaeguard/vaeguard/host/serve/watch"
 )
 
 // Options of New.
@@ -47,6 +48,7 @@ type Server struct {
 	bearer tokens
 	admin  tokens
 	models *Models
+	board  *watch.Board
 
 	public, open, inner []mount
 	front               http.Handler // before all of public; nil: none
@@ -61,7 +63,10 @@ type Server struct {
 	https    []*http.Server
 	grpc     *grpc.Server
 	places   map[string]net.Addr
-	stopping atomic.Bool
+	leaving  chan struct{} // closed once it is about to stop: it is not ready from then on
+	draining chan struct{} // closed once it takes nothing new
+	leave    func()
+	drain    func()
 	failed   chan error // of a listener
 	notify   *notifier
 	cancel   context.CancelFunc
@@ -81,7 +86,9 @@ func New(s *Spec, o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	out := &Server{spec: s, o: o, log: o.Logger, places: map[string]net.Addr{}, failed: make(chan error, 4)}
+	out := &Server{spec: s, o: o, log: o.Logger, places: map[string]net.Addr{}, failed: make(chan error, 4), leaving: make(chan struct{}), draining: make(chan struct{})}
+	out.leave = sync.OnceFunc(func() { close(out.leaving) })
+	out.drain = sync.OnceFunc(func() { close(out.draining) })
 	if s.Log.Access && o.Access != nil {
 		out.access = accessLog(o.Access)
 	}
@@ -137,10 +144,12 @@ func (s *Server) Address(listener string) net.Addr { return s.places[listener] }
 // Ready reports whether every model answers and the server is not stopping; why
 // says what is not ready, for a log.
 func (s *Server) Ready() (ok bool, why []string) {
-	if s.stopping.Load() {
-		return false, []string{"the server is stopping"}
+	select {
+	case <-s.leaving:
+		return false, []string{errStopping.Reason}
+	default:
+		return s.models.Ready()
 	}
-	return s.models.Ready()
 }
 
 // Start listens, and opens the models. What may pass by itself, such as a model
@@ -166,6 +175,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	s.notify.status("opening models")
+	s.work.Go(func() { s.beat(life) })
 	if err := s.models.Refresh(ctx); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -214,7 +224,7 @@ func (s *Server) listen(ctx context.Context) error {
 			}
 			continue
 		}
-		handler := s.bearer.guard(s.publicHandler())
+		handler := s.bearer.guard(asBearer, s.publicHandler())
 		secure := s.certs != nil
 		if p.name == "admin" {
 			handler, secure = s.adminHandler(), s.certs != nil && s.spec.Listen.TLS.Admin
@@ -294,13 +304,37 @@ func (s *Server) serveGRPC(l net.Listener) error {
 // Failed gives what ends a listener by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Stop makes the server unready, lets what is under way be answered until ctx is
-// done, and ends what is left then. The error says that there was something left.
-func (s *Server) Stop(ctx context.Context) error {
-	s.stopping.Store(true)
+// Leave makes the server unready, wherever that is asked, while it goes on to answer: those who send to it need a
+// moment to find out. Stop follows.
+func (s *Server) Leave() {
+	s.leave()
 	if s.notify != nil {
 		s.notify.stopping()
 	}
+}
+
+// ends is a handler whose requests end when the server takes nothing new: what goes on for as long as its client likes, as
+// the live page and profiles, would take the time of those who wait for an answer.
+func (s *Server) ends(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		go func() {
+			select {
+			case <-s.draining:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		h.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// Stop makes the server unready, lets what is under way be answered until ctx is
+// done, and ends what is left then. The error says that there was something left.
+func (s *Server) Stop(ctx context.Context) error {
+	s.Leave()
+	s.drain()
 	if s.cancel != nil {
 		s.cancel()
 	}

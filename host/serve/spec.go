@@ -87,7 +87,8 @@ type Limits struct {
 	Queue      int      `yaml:"queue" default:"1024" check:">= 1" doc:"rows of a model that wait; more are refused"`
 	Deadline   Duration `yaml:"deadline" default:"10s" doc:"of a request; 0s: none but the client's"`
 	Read       Duration `yaml:"read" default:"60s" doc:"that a request may take to arrive, and what is answered to be taken; 0s: any time"`
-	Drain      Duration `yaml:"drain" default:"25s" doc:"from SIGTERM until what is still under way is cut off"`
+	Linger     Duration `yaml:"linger" default:"0s" doc:"from SIGTERM, from which on the server is not ready, until it takes nothing new: for as long as others take to send elsewhere"`
+	Drain      Duration `yaml:"drain" default:"25s" doc:"from then on, until what is still under way is cut off"`
 	ClientRows float64  `yaml:"per_client_rows_per_second" check:">= 0" doc:"rows a second of one client; 0: any number"`
 }
 
@@ -112,11 +113,14 @@ func (a Auth) admins() bool { return a.Admin != "" || a.AdminFile != "" }
 
 // Watch says what raises an alarm.
 type Watch struct {
-	Alpha   float64 `yaml:"alpha" default:"0.001" check:"> 0, < 1" doc:"false-alarm probability, for the whole life of a model's version, of the alarm that inputs are no longer like the calibration rows"`
-	Notice  int     `yaml:"notice" default:"5" check:">= 1" doc:"near-duplicates of its own rows after which a client is noticed"`
-	Share   float64 `yaml:"share" default:"0.5" check:"> 0, <= 1" doc:"share of two rows' hashed windows that makes them near-duplicates"`
-	Rows    int     `yaml:"rows" default:"1000" check:">= 1, <= 1000000" doc:"rows that are remembered of each client"`
-	Clients int     `yaml:"clients" default:"1000" check:">= 1, <= 1000000" doc:"clients that are remembered"`
+	Alpha     float64  `yaml:"alpha" default:"0.001" check:"> 0, < 1" doc:"false-alarm probability, for the whole life of a model's version, of the alarm that inputs are no longer like the calibration rows"`
+	Notice    int      `yaml:"notice" default:"5" check:">= 1" doc:"near-duplicates of its own rows after which a client is noticed"`
+	Refuse    int      `yaml:"refuse" check:">= 0" doc:"near-duplicates of its own rows after which a client is refused for refuse_for, by 429 or RESOURCE_EXHAUSTED; 0: nobody is. Before a model server of policy observe nobody is refused, and what such a client asks is not judged"`
+	RefuseFor Duration `yaml:"refuse_for" default:"10m" doc:"that such a client is refused; it then begins anew"`
+	Share     float64  `yaml:"share" default:"0.5" check:"> 0, <= 1" doc:"share of two rows' hashed windows that makes them near-duplicates"`
+	Rows      int      `yaml:"rows" default:"1000" check:">= 1, <= 1000000" doc:"rows that are remembered of each client"`
+	Clients   int      `yaml:"clients" default:"1000" check:">= 1, <= 1000000" doc:"clients that are remembered; the network of 64 bits of an address of IPv6 is one"`
+	Total     int      `yaml:"total" default:"50000" check:">= 1, <= 10000000" doc:"rows that are remembered of all clients of a model, at about 0.8 kB each: those who have not asked for longest are forgotten"`
 }
 
 // Log says what is logged.
@@ -230,6 +234,9 @@ func (s *Spec) faults() error {
 	}
 	if s.Listen.TLS != nil && s.Listen.TLS.Admin && s.Listen.Admin == "" {
 		errs.Add("listen.tls.admin", "there is no listen.admin")
+	}
+	if s.Watch.RefuseFor == 0 {
+		errs.Add("watch.refuse_for", "is 0s: want some time, or no watch.refuse")
 	}
 	if s.Auth.Bearer != "" && s.Auth.Bearer == s.Auth.Admin {
 		errs.Add("auth.admin", "is the token of all clients")

@@ -50,7 +50,7 @@ func (s *Server) Proxy() *proxy.Proxy { return s.proxy }
 
 // mountWays puts the protocols on the listeners: each way in is a line here.
 func (s *Server) mountWays() {
-	o := oip.Options{MaxBody: int64(s.spec.Limits.Body), Version: host.Version(), Client: Client}
+	o := oip.Options{MaxBody: int64(s.spec.Limits.Body), Version: host.Version(), Client: Client, Leaving: s.leaving, Draining: s.draining}
 	if !s.mountProxy() {
 		s.mountModels(o)
 	}

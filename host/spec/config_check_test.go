@@ -27,6 +27,8 @@ func TestCheckConfig(t *testing.T) {
 	const head = "api_version: vaeguard/v1\nkind: Experiment\nname: x\nclassifier:\n  plugin: mlp\n  config:\n"
 	for _, c := range []struct{ name, config, want string }{
 		{"sound", "    layers: [flatten, {dense: {units: 3}}, {residual: {layers: [{dense: {units: 1}}]}}]\n    rate: 0\n    mode: fast\n    token: ${TOKEN}\n", ""},
+		{"a secret that may be absent", "    layers: [flatten]\n    token: \"${VAEGUARD_NO_SUCH_VARIABLE:}\"\n", ""},
+		{"a secret with a default", "    layers: [flatten]\n    token: ${VAEGUARD_NO_SUCH_VARIABLE:abc}\n", "x.yaml:8:12: classifier.config.token: a secret cannot be given as a literal; want ${VARIABLE}"},
 		{"missing", "    rate: 0.5\n", `x.yaml:6:3: classifier.config: missing key "layers"`},
 		{"all at once", "    layers: [flaten, {dense: {unit: 3}}, {residual: {layers: [{dense: {units: 0}}]}}, 3, {dens: {}}]\n    rate: 1\n    mode: exakt\n    token: abc\n    weights: 7\n",
 			`x.yaml:7:14: classifier.config.layers[0]: want flatten or relu, got "flaten"; did you mean "flatten"?

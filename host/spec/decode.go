@@ -213,6 +213,12 @@ func (d *decoder) value(v reflect.Value, n *node, path string, f *field) {
 		d.fail(n, path, "a secret cannot be given as a literal; want ${VARIABLE}")
 		return
 	}
+	if f.secret && n.text == "" && (n.shape == null || n.shape == text) {
+		if !strings.HasSuffix(n.raw, ":}") { // else a server whose token got lost would have none
+			d.fail(n, path, "%s is empty; where it may be, write %s:}", n.raw, strings.TrimSuffix(n.raw, "}"))
+		}
+		return
+	}
 	if dec := asDecoder(v); dec != nil {
 		d.custom(dec, n, path)
 		return

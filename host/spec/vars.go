@@ -69,8 +69,8 @@ func expand(s string, lookup func(string) (string, bool)) (out string, changed b
 }
 
 // soleVariable reports whether s is one ${VAR} and nothing else, without a
-// default: what a secret must be.
+// default but that of none, ${VAR:}: what a secret must be.
 func soleVariable(s string) bool {
 	m := variable.FindStringSubmatch(s)
-	return m != nil && m[0] == s && m[2] == "" && !strings.HasPrefix(s, "$$")
+	return m != nil && m[0] == s && (m[2] == "" || m[2] == ":") && !strings.HasPrefix(s, "$$")
 }

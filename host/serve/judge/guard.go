@@ -98,6 +98,13 @@ func (g *Guard) judge(ctx context.Context, r Request, e *Event) (*detect.Result,
 	if err := g.check(r); err != nil {
 		return nil, err
 	}
+	for _, w := range g.o.Watchers {
+		if a, ok := w.(Admitter); ok {
+			if err := a.Admit(g, r); err != nil {
+				return nil, err
+			}
+		}
+	}
 	n, extra := r.N(), r.N()*g.extra(r)
 	if r.Optional {
 		if err := g.spare.take(g.now(), extra); err != nil {

@@ -80,6 +80,12 @@ type Watcher interface {
 	Judged(e Event)
 }
 
+// Admitter is a Watcher that is asked about every request before it is judged, and may refuse it.
+type Admitter interface {
+	// Admit refuses a request by one of this package's errors; nil: it may be judged. It is as quick as Judged.
+	Admit(m Model, r Request) error
+}
+
 // Opener is a Watcher that also hears of the models themselves.
 type Opener interface {
 	// Opened is told of a version before its first request; it is in use from then on, and

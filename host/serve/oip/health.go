@@ -66,7 +66,7 @@ const watchEvery = 500 * time.Millisecond
 func (h *health) Watch(r *healthpb.HealthCheckRequest, stream healthpb.Health_WatchServer) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	last := healthpb.HealthCheckResponse_UNKNOWN
+	last, leaving := healthpb.HealthCheckResponse_UNKNOWN, h.service.Leaving
 	for {
 		if s, _ := h.state(r.Service); s != last {
 			last = s
@@ -77,6 +77,13 @@ func (h *health) Watch(r *healthpb.HealthCheckRequest, stream healthpb.Health_Wa
 		select {
 		case <-stream.Context().Done():
 			return status.FromContextError(stream.Context().Err()).Err()
+		case <-leaving: // told at once, and only once
+			leaving = nil
+		case <-h.service.Draining:
+			if last != healthpb.HealthCheckResponse_NOT_SERVING {
+				_ = stream.Send(&healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_NOT_SERVING}) // who has gone needs no last word
+			}
+			return status.Error(codes.Unavailable, "the server is stopping")
 		case <-tick.C:
 		}
 	}

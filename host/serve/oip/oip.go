@@ -54,6 +54,11 @@ type Options struct {
 	// Client is who asks, from the context of a request: a name that the caller cannot
 	// choose at will. nil: peer, the caller's address without its port.
 	Client func(ctx context.Context, peer string) string
+	// Leaving is closed when the server is about to stop: it and its models are not ready from then on. nil: nobody says
+	// when.
+	Leaving <-chan struct{}
+	// Draining is closed when it takes nothing new: those who watch its health are told no more. nil: nobody says when.
+	Draining <-chan struct{}
 }
 
 const (
@@ -99,8 +104,21 @@ func (s *service) known(name, version string) error {
 	return err
 }
 
+// leaving reports whether the server is about to stop.
+func (s *service) leaving() bool {
+	select {
+	case <-s.Leaving:
+		return true
+	default:
+		return false // also of a nil channel
+	}
+}
+
 // ready reports whether each model has a version that is.
 func (s *service) ready() bool {
+	if s.leaving() {
+		return false
+	}
 	ready := map[string]bool{}
 	for _, m := range s.models.List() {
 		ready[m.Name] = ready[m.Name] || m.Ready
@@ -125,7 +143,7 @@ func (s *service) modelReady(name, version string) (bool, error) {
 	}
 	for _, m := range s.models.List() { // one that can be leased may yet have its classifier away
 		if m.Name == name && (version == "" || m.Version == version) && m.Ready {
-			return true, nil
+			return !s.leaving(), nil
 		}
 	}
 	return false, nil

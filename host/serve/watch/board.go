@@ -14,6 +14,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // Options of NewBoard. The zero value of a field stands for its default.
@@ -23,6 +24,9 @@ type Options struct {
 	Alpha float64
 	// Notice is after how many near-duplicates a client is noticed. Default 5.
 	Notice int
+	// Refuse is after how many near-duplicates a client is refused, for RefuseFor: it then begins anew. 0: nobody is.
+	Refuse    int
+	RefuseFor time.Duration // default 10 minutes
 	// Similar says how near-duplicates are found; the range is that of each model.
 	Similar SimilarOptions
 	Logger  hclog.Logger // nil: none
@@ -34,6 +38,8 @@ type Options struct {
 type Board struct {
 	o       Options
 	metrics *metrics
+	now     func() time.Time // of refusals
+	rebuild func(context.Context, *host.Detector, *tensor.Tensor) (*tensor.Tensor, error)
 
 	mu     sync.Mutex
 	models map[string]*versions
@@ -51,8 +57,9 @@ type versions struct {
 type versionKey struct{ version, digest string }
 
 var (
-	_ judge.Watcher = (*Board)(nil)
-	_ judge.Opener  = (*Board)(nil)
+	_ judge.Watcher  = (*Board)(nil)
+	_ judge.Opener   = (*Board)(nil)
+	_ judge.Admitter = (*Board)(nil)
 )
 
 // NewBoard watches nothing yet: it is a judge.Watcher.
@@ -63,10 +70,15 @@ func NewBoard(o Options) *Board {
 	if o.Notice == 0 {
 		o.Notice = 5
 	}
+	if o.RefuseFor == 0 {
+		o.RefuseFor = 10 * time.Minute
+	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	b := &Board{o: o, models: make(map[string]*versions)}
+	b := &Board{o: o, now: time.Now, models: make(map[string]*versions), rebuild: func(ctx context.Context, d *host.Detector, x *tensor.Tensor) (*tensor.Tensor, error) {
+		return d.Reconstruct(ctx, x)
+	}}
 	b.metrics = newMetrics(b)
 	return b
 }
@@ -101,23 +113,11 @@ type state struct {
 	names                      []string
 	times                      []time.Duration // a ring
 	next                       int
-	past                       []float64 // the martingale, the newest last
-	noted                      time.Time // when its last was
-	last                       []Flagged // the newest first
-	rebuilt                    time.Time // when one of them was reconstructed
-}
-
-// Flagged is a row that was flagged.
-type Flagged struct {
-	Time                                time.Time `json:"time"`
-	Client                              string    `json:"client,omitempty"`
-	Score                               float64   `json:"score"`
-	Predicted, Reconstructed, Corrected string
-	Shape                               []int     `json:"shape"`
-	Row                                 []float32 `json:"row,omitempty"` // as the guard takes it; absent: too large
-	Rebuilt                             []float32 `json:"rebuilt,omitempty"`
-	Columns                             []string  `json:"columns,omitempty"`
-	Low, High                           float32
+	past                       []float64  // the martingale, the newest last
+	noted                      time.Time  // when its last was
+	last                       []*Flagged // the newest first
+	rebuilding                 bool       // one of them is being reconstructed
+	rebuilt                    time.Time  // when that last ended
 }
 
 // state is that of a model's version. Of versions that the board was not told of, the one
@@ -232,13 +232,28 @@ func (b *Board) Judged(e judge.Event) {
 	if e.Result == nil {
 		return
 	}
-	near, similar := s.take(e)
+	near, similar, seen := s.take(e)
+	if seen != nil {
+		go b.reconstruct(s, seen, e.Model.Detector())
+	}
 	b.metrics.similar.WithLabelValues(s.name).Add(float64(similar))
 	b.alarm(s, e, near)
 }
 
-// take counts the rows of a request, and gives the sightings of its client.
-func (s *state) take(e judge.Event) (all Sightings, similar int) {
+// Admit implements judge.Admitter: it refuses clients who have asked about nearly the same input too often.
+func (b *Board) Admit(m judge.Model, r judge.Request) error {
+	if b.o.Refuse == 0 || r.Client == "" {
+		return nil
+	}
+	if left := b.state(m).clients.refused(r.Client, b.now()); left > 0 {
+		return &judge.OverloadedError{Reason: "this client has asked about nearly the same input again and again", Client: true, After: left}
+	}
+	return nil
+}
+
+// take counts the rows of a request, and gives the sightings of its client, and of its flagged rows one that is to be
+// reconstructed; nil: none is.
+func (s *state) take(e judge.Event) (all Sightings, similar int, seen *Flagged) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, x := e.Result, e.Request.Rows.X
@@ -252,7 +267,9 @@ func (s *state) take(e judge.Event) (all Sightings, similar int) {
 		if r.Adversarial[i] {
 			s.flagged++
 			s.classFlagged[r.Predicted[i]]++
-			s.keep(e, i)
+			if f := s.keep(e, i); f != nil {
+				seen = f
+			}
 		}
 		if r.PValue != nil {
 			s.p[min(pBuckets-1, int(r.PValue[i]*pBuckets))]++
@@ -271,7 +288,7 @@ func (s *state) take(e judge.Event) (all Sightings, similar int) {
 		s.times[s.next] = e.Took
 	}
 	s.next = (s.next + 1) % keptTimes
-	return all, similar
+	return all, similar, seen
 }
 
 // note remembers the martingale for the page.
@@ -284,43 +301,6 @@ func (s *state) note(now time.Time) {
 		s.past = append(s.past[:0], s.past[1:]...)
 	}
 	s.past = append(s.past, s.martingale.Log10())
-}
-
-// keep puts a flagged row before the others.
-func (s *state) keep(e judge.Event, i int) {
-	r, x, d := e.Result, e.Request.Rows.X, e.Model.Detector()
-	f := Flagged{Time: e.Start, Client: e.Request.Client, Score: r.Score[i], Shape: x.Example().Clone(),
-		Predicted: s.class(r.Predicted[i]), Reconstructed: s.class(r.Reconstructed[i]), Corrected: s.class(r.Corrected[i])}
-	if x.Stride() <= maxNumbers {
-		f.Row = append(f.Row, x.Row(i)...)
-		f.Columns = e.Request.Rows.Features
-		f.Rebuilt = s.reconstruct(e, i)
-	}
-	f.Low, f.High = rangeOf(d)
-	if math.IsInf(f.Score, 0) {
-		f.Score = math.MaxFloat64
-	}
-	s.last = append([]Flagged{f}, s.last[:min(len(s.last), keptRows-1)]...)
-}
-
-// reconstruct is the reconstruction of a row, for a person to look at: now and then,
-// so that an attack does not make the page the work.
-func (s *state) reconstruct(e judge.Event, i int) []float32 {
-	const rest = 200 * time.Millisecond
-	if rows := e.Result.Reconstruction; rows != nil {
-		return append([]float32(nil), rows.Row(i)...)
-	}
-	if time.Since(s.rebuilt) < rest {
-		return nil
-	}
-	s.rebuilt = time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), rest)
-	defer cancel()
-	out, err := e.Model.Detector().Reconstruct(ctx, e.Request.Rows.X.Rows(i, i+1))
-	if err != nil || out == nil {
-		return nil
-	}
-	return out.Data
 }
 
 // class names a class.
@@ -339,7 +319,11 @@ func (b *Board) alarm(s *state, e judge.Event, near Sightings) {
 	}
 	if client := e.Request.Client; s.clients.notice(client, near, b.o.Notice) {
 		b.metrics.alarms.WithLabelValues(s.name, "similar").Inc()
-		b.o.Logger.Warn("a client asks about nearly the same input again and again", "model", s.name, "client", client, "near_duplicates", near.Similar, "rows", near.Rows)
+		b.o.Logger.Warn("a client asks about nearly the same input again and again", "model", s.name, "client", network(client), "near_duplicates", near.Similar, "rows", near.Rows)
+	}
+	if b.o.Refuse > 0 && near.Similar >= b.o.Refuse && s.clients.refuse(e.Request.Client, b.now(), b.o.RefuseFor) {
+		b.metrics.alarms.WithLabelValues(s.name, "refused").Inc()
+		b.o.Logger.Warn("a client is refused for a while", "model", s.name, "client", network(e.Request.Client), "near_duplicates", near.Similar, "for", b.o.RefuseFor)
 	}
 }
 

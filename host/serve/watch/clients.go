@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -16,7 +17,8 @@ type clients struct {
 	shape tensor.Shape
 
 	mu      sync.Mutex
-	noticed map[string]bool // at most as many as Similar remembers
+	noticed map[string]bool      // at most as many as Similar remembers
+	until   map[string]time.Time // when those who are refused may ask again; likewise
 }
 
 // clientsAfter are those of the version before, nil if there is none, or new ones.
@@ -27,7 +29,7 @@ func clientsAfter(before *state, o SimilarOptions, shape tensor.Shape) *clients 
 			return c
 		}
 	}
-	return &clients{Similar: NewSimilar(o), shape: shape, noticed: make(map[string]bool)}
+	return &clients{Similar: NewSimilar(o), shape: shape, noticed: make(map[string]bool), until: make(map[string]time.Time)}
 }
 
 // notice reports whether a client is one to tell of, the first time that it is.
@@ -35,16 +37,53 @@ func (c *clients) notice(name string, seen Sightings, most int) bool {
 	if name == "" || seen.Similar < most {
 		return false
 	}
+	name = network(name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.noticed[name] {
 		return false
 	}
-	if len(c.noticed) >= max(c.o.Clients, 1000) {
+	if len(c.noticed) >= c.most() {
 		clear(c.noticed)
 	}
 	c.noticed[name] = true
 	return true
+}
+
+// most is the number of names that are remembered of those who were noticed, and refused.
+func (c *clients) most() int { return max(c.o.Clients, 1000) }
+
+// refuse refuses a client from now on, and forgets what it has asked. first says that it was not refused already.
+func (c *clients) refuse(name string, now time.Time, long time.Duration) (first bool) {
+	c.Forget(name)
+	name = network(name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first = !c.until[name].After(now)
+	if len(c.until) >= c.most() {
+		maps.DeleteFunc(c.until, func(_ string, t time.Time) bool { return !t.After(now) })
+	}
+	if len(c.until) >= c.most() {
+		clear(c.until)
+	}
+	c.until[name] = now.Add(long)
+	return first
+}
+
+// refused is for how long a client is still refused; 0: it is not.
+func (c *clients) refused(name string, now time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.until) == 0 {
+		return 0
+	}
+	name = network(name)
+	left := c.until[name].Sub(now)
+	if left <= 0 {
+		delete(c.until, name)
+		return 0
+	}
+	return left
 }
 
 // names are the clients that were noticed, sorted.

@@ -56,7 +56,7 @@ func newMetrics(b *Board) *metrics {
 		p:        histogram("p_value", "Conformal p-values: flat while inputs are like the calibration rows.", prometheus.LinearBuckets(1./pBuckets, 1./pBuckets, pBuckets), "model"),
 		score:    histogram("score_ratio", "Scores divided by the threshold.", []float64{0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 30, 100}, "model"),
 		similar:  counter("similar_rows_total", "Rows that are near-duplicates of earlier ones of the same client.", "model"),
-		alarms:   counter("alarms_total", "Alarms: drift of the inputs, similar rows of a client.", "model", "kind"),
+		alarms:   counter("alarms_total", "Alarms: drift of the inputs, similar rows of a client, and clients who are refused for them.", "model", "kind"),
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "vaeguard", Name: "detector_info", Help: "1 for the detector that a model is."},
 			[]string{"model", "version", "detector", "classifier", "vaeguard"}),
 	}
@@ -103,6 +103,11 @@ func (b *Board) Metrics() http.Handler {
 
 // Counted is a model that counts by itself: a *judge.Guard.
 type Counted interface{ Counters() judge.Counters }
+
+// Reloading are models that count how often others took their places.
+type Reloading interface {
+	EachReloads(f func(model string, done, refused int64))
+}
 
 // Follow adds what the models of a server count by themselves, and who is ready.
 func (b *Board) Follow(m judge.Models) { b.metrics.registry.MustRegister(following{m}) }
@@ -154,12 +159,13 @@ var (
 	limitedDesc  = desc("limited_requests_total", "Requests refused because their client has used its share.", "model")
 	awayDesc     = desc("away_requests_total", "Requests that found the classifier away.", "model")
 	restartsDesc = desc("classifier_restarts_total", "Starts of the classifier's process after its first.", "model")
+	reloadsDesc  = desc("reloads_total", "Versions that were opened beside the one in use, by what became of them: done, they took its place; refused, it stayed.", "model", "outcome")
 	skippedDesc  = desc("skipped_requests_total", "Requests that nobody waited for and that were not judged, by the reason.", "model", "reason")
 )
 
 // Describe implements prometheus.Collector.
 func (following) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, waitingDesc, shedDesc, limitedDesc, awayDesc, restartsDesc, skippedDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, waitingDesc, shedDesc, limitedDesc, awayDesc, restartsDesc, skippedDesc, reloadsDesc} {
 		ch <- d
 	}
 }
@@ -173,9 +179,15 @@ func (f following) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, ready, st.Name, st.Version)
 	}
+	if r, ok := f.models.(Reloading); ok {
+		r.EachReloads(func(model string, done, refused int64) {
+			ch <- prometheus.MustNewConstMetric(reloadsDesc, prometheus.CounterValue, float64(done), model, "done")
+			ch <- prometheus.MustNewConstMetric(reloadsDesc, prometheus.CounterValue, float64(refused), model, "refused")
+		})
+	}
 	seen := make(map[string]bool)
 	for _, st := range f.models.List() {
-		if seen[st.Name] || !st.Ready {
+		if seen[st.Name] { // whether it is ready or not: what is away is counted too
 			continue
 		}
 		seen[st.Name] = true

@@ -52,7 +52,7 @@ func (s *state) view() View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := View{Name: s.name, Version: s.version, Detector: s.digest, Rows: s.rows, Flagged: s.flagged, Similar: s.similarRows, Threshold: s.threshold,
-		Martingale: s.martingale.Log10(), Alarm: s.alarmed, P: slices.Clone(s.p[:]), Last: slices.Clone(s.last), Latency: quantiles(s.times)}
+		Martingale: s.martingale.Log10(), Alarm: s.alarmed, P: slices.Clone(s.p[:]), Last: s.flaggedRows(), Latency: quantiles(s.times)}
 	v.Peak, _ = s.martingale.Peak()
 	v.Past = append(slices.Clone(s.past), v.Martingale)
 	v.Clients = s.clients.names()

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math"
+	"net/netip"
 	"slices"
 	"sync"
 )
@@ -24,9 +25,9 @@ type SimilarOptions struct {
 	// Share of a row's hashes that an earlier one of the same client must have, for the
 	// two to be near-duplicates. Default 0.5.
 	Share float64
-	// Rows are remembered of each client, Clients are remembered: the least recent
-	// ones are forgotten. Defaults 1000 and 1000.
-	Rows, Clients int
+	// Rows are remembered of each client, Clients are remembered, and Total rows of all of them: the least recent
+	// clients are forgotten. Defaults 1000, 1000 and 50,000.
+	Rows, Clients, Total int
 	// Seed of the hashes; the zero value: drawn, so that nobody outside can know which
 	// inputs collide.
 	Seed maphash.Seed
@@ -42,6 +43,8 @@ func (o SimilarOptions) withDefaults() SimilarOptions {
 	pick(&o.Hashes, 50)
 	pick(&o.Rows, 1000)
 	pick(&o.Clients, 1000)
+	pick(&o.Total, 50_000)
+	o.Rows = min(o.Rows, o.Total)
 	if o.Low == 0 && o.High == 0 {
 		o.High = 1
 	}
@@ -66,27 +69,18 @@ func (o SimilarOptions) withDefaults() SimilarOptions {
 // al. 2023, OARS; 78 to 88 % of its attacks by arXiv:2405.20641); and clients of a camera that looks at one scene send
 // near-duplicates by nature. So it counts, and what follows is for a policy.
 //
-// Memory is bounded by Clients · Rows · Hashes. It is safe for concurrent use.
+// Memory is bounded by some 16 bytes a hash, Total · Hashes of them: 40 MB with the defaults. A name that is an address of
+// IPv6 stands for its network of 64 bits, which is what one customer has. It is safe for concurrent use.
 type Similar struct {
 	o  SimilarOptions
 	mu sync.Mutex
 
 	clients map[string]*list.Element // of *client
 	recent  list.List                // the most recent first
+	rows    int                      // that there is room for, of all clients
 	levels  []byte                   // scratch
 	bits    []byte
 	hashes  []uint64
-}
-
-// client is what is remembered of one.
-type client struct {
-	name   string
-	rows   [][]uint64          // fingerprints, a ring
-	exact  []uint64            // hashes of whole rows, likewise
-	next   int                 // place in the ring
-	places map[uint64][]int32  // rows that have a hash
-	equal  map[uint64]struct{} // exact, as a set
-	seen   Sightings
 }
 
 // Sightings of one client since it is remembered.
@@ -106,12 +100,13 @@ func NewSimilar(o SimilarOptions) *Similar {
 // See looks at a row of a client and remembers it. similar says that it is a
 // near-duplicate of an earlier one; all is what there is of the client, with it.
 func (s *Similar) See(name string, row []float32) (similar bool, all Sightings) {
+	name = network(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.client(name)
 	whole := s.quantise(row)
 	c.seen.Rows++
-	if _, equal := c.equal[whole]; equal {
+	if slices.Contains(c.exact, whole) {
 		c.seen.Equal++
 		return false, c.seen
 	}
@@ -119,18 +114,44 @@ func (s *Similar) See(name string, row []float32) (similar bool, all Sightings) 
 	if similar = c.matches(print) >= max(1, int(math.Ceil(s.o.Share*float64(len(print))))); similar {
 		c.seen.Similar++
 	}
-	c.keep(print, whole, s.o.Rows)
+	s.room(c)
+	c.keep(print, whole)
 	return similar, c.seen
+}
+
+// network is a name by which clients are told apart: of an address of IPv6 its network, whose addresses one customer has all of.
+func network(name string) string {
+	a, err := netip.ParseAddr(name)
+	if err != nil {
+		return name
+	}
+	if a = a.Unmap().WithZone(""); a.Is4() {
+		return a.String()
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return name
+	}
+	return p.String()
 }
 
 // Of is what there is of a client; the zero value if it is not remembered.
 func (s *Similar) Of(name string) Sightings {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.clients[name]; e != nil {
+	if e := s.clients[network(name)]; e != nil {
 		return e.Value.(*client).seen
 	}
 	return Sightings{}
+}
+
+// Forget forgets a client: it begins anew.
+func (s *Similar) Forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.clients[network(name)]; e != nil {
+		s.forget(e)
+	}
 }
 
 // client is one that is remembered from now on.
@@ -140,13 +161,34 @@ func (s *Similar) client(name string) *client {
 		return e.Value.(*client)
 	}
 	if s.recent.Len() >= s.o.Clients {
-		last := s.recent.Back()
-		delete(s.clients, last.Value.(*client).name)
-		s.recent.Remove(last)
+		s.forget(s.recent.Back())
 	}
-	c := &client{name: name, places: make(map[uint64][]int32), equal: make(map[uint64]struct{})}
+	c := &client{name: name}
 	s.clients[name] = s.recent.PushFront(c)
 	return c
+}
+
+// forget forgets one.
+func (s *Similar) forget(e *list.Element) {
+	c := e.Value.(*client)
+	s.rows -= c.room
+	delete(s.clients, c.name)
+	s.recent.Remove(e)
+}
+
+// room makes some for one more row of the most recent client, which without it would take the place of its oldest.
+func (s *Similar) room(c *client) {
+	if len(c.exact) < c.room || c.room >= s.o.Rows {
+		return
+	}
+	more := min(max(1, c.room), s.o.Rows-c.room)
+	for s.rows+more > s.o.Total && s.recent.Len() > 1 {
+		s.forget(s.recent.Back())
+	}
+	if more = min(more, s.o.Total-s.rows); more > 0 {
+		s.rows += more
+		c.grow(c.room + more)
+	}
 }
 
 // quantise writes the levels of a row, and gives the hash of the row itself.
@@ -164,7 +206,7 @@ func (s *Similar) quantise(row []float32) uint64 {
 	return maphash.Bytes(s.o.Seed, s.bits)
 }
 
-// fingerprint are the largest hashes of windows of the levels, without repetitions.
+// fingerprint are the largest hashes of windows of the levels, without repetitions, until the next one.
 func (s *Similar) fingerprint() []uint64 {
 	w := s.o.Window
 	if w == 0 {
@@ -178,45 +220,5 @@ func (s *Similar) fingerprint() []uint64 {
 	}
 	slices.Sort(s.hashes)
 	s.hashes = slices.Compact(s.hashes)
-	return slices.Clone(s.hashes[max(0, len(s.hashes)-s.o.Hashes):])
-}
-
-// matches is the largest number of hashes that one remembered row shares.
-func (c *client) matches(print []uint64) int {
-	shared, most := make(map[int32]int), 0
-	for _, h := range print {
-		for _, at := range c.places[h] {
-			shared[at]++
-			most = max(most, shared[at])
-		}
-	}
-	return most
-}
-
-// keep remembers a row, in the place of the oldest if there are enough.
-func (c *client) keep(print []uint64, whole uint64, most int) {
-	if len(c.rows) < most {
-		c.rows, c.exact = append(c.rows, nil), append(c.exact, 0)
-	} else {
-		c.forget(c.next)
-	}
-	at := c.next
-	c.rows[at], c.exact[at] = print, whole
-	c.equal[whole] = struct{}{}
-	for _, h := range print {
-		c.places[h] = append(c.places[h], int32(at))
-	}
-	c.next = (c.next + 1) % most
-}
-
-func (c *client) forget(at int) {
-	for _, h := range c.rows[at] {
-		kept := slices.DeleteFunc(c.places[h], func(i int32) bool { return int(i) == at })
-		if len(kept) == 0 {
-			delete(c.places, h)
-			continue
-		}
-		c.places[h] = kept
-	}
-	delete(c.equal, c.exact[at])
+	return s.hashes[max(0, len(s.hashes)-s.o.Hashes):]
 }

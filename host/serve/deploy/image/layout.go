@@ -80,7 +80,7 @@ type past struct {
 
 // command is what the image starts by default.
 func command() []string {
-	return []string{"serve", "/mnt/models", "--http", "0.0.0.0:8080", "--grpc", "0.0.0.0:9000", "--admin", "0.0.0.0:9090"}
+	return []string{"serve", "/mnt/models", "--http", "0.0.0.0:8080", "--grpc", "0.0.0.0:9000", "--admin", "0.0.0.0:9090", "--set", "auth.admin=${VAEGUARD_ADMIN:}"}
 }
 
 // blob writes data under its digest.
