@@ -9,8 +9,8 @@
 // observe judges beside: no request waits, and what finds no room is dropped and
 // counted. annotate adds the verdict to the answer, as parameters vaeguard_* and
 // headers X-Vaeguard-* (over gRPC trailers). block refuses a request with a flagged
-// row. correct annotates, and replaces the class of flagged rows by the one that their
-// reconstruction has.
+// row. correct annotates, and replaces the class of flagged rows by the one that detect gives
+// them, which is that of their reconstruction unless detector.correct holds it back.
 //
 // # What is not judged
 //
@@ -257,7 +257,7 @@ type Counters struct {
 	Judged    int64 // inferences
 	Flagged   int64 // rows
 	Blocked   int64 // inferences that were refused for a flagged row
-	Corrected int64 // rows
+	Corrected int64 // rows that got another class
 	Unread    int64 // inferences that passed unjudged: too long, or no rows
 	Failed    int64 // inferences that passed unjudged: judging failed
 	Skipped   int64 // inferences that the sample or the budget left out
