@@ -15,8 +15,9 @@
 // # What is not judged
 //
 // Inferences of models that are not guarded, answers that are no success, and
-// inferences by other paths: V1's :explain, Triton's generate and ModelStreamInfer.
-// A guarded model whose failures are closed refuses those.
+// inferences by other ways: V1's :explain, Triton's generate and ModelStreamInfer,
+// MLServer's infer_stream. A guarded model whose failures are closed refuses those, and
+// whatever else may be one: it lets pass what it knows to be none.
 package proxy
 
 import (
@@ -26,8 +27,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"path"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -214,33 +213,6 @@ func (p *Proxy) of(name string) *target {
 		}
 	}
 	return nil
-}
-
-// route is where a path goes, and what it asks: infer says that it is judged, beside that
-// it is an inference which cannot be. Paths are compared after what servers do to
-// them: no spelling of one goes around the guard.
-func (p *Proxy) route(raw string) (t *target, infer, beside bool) {
-	parts := strings.Split(strings.TrimPrefix(path.Clean("/"+raw), "/"), "/")
-	first := p.models()[0]
-	if len(parts) < 3 || parts[0] != "v1" && parts[0] != "v2" || parts[1] != "models" {
-		return first, false, false
-	}
-	name, verb, _ := strings.Cut(parts[2], ":")
-	if t = p.of(name); t == nil {
-		return first, false, false
-	}
-	rest := parts[3:]
-	if len(rest) >= 2 && rest[0] == "versions" {
-		_, verb, _ = strings.Cut(rest[1], ":")
-		rest = rest[2:]
-	}
-	switch last := strings.Join(rest, "/"); {
-	case parts[0] == "v2" && last == "infer", parts[0] == "v1" && last == "" && verb == "predict":
-		return t, true, false
-	case verb != "", last == "infer", strings.HasPrefix(last, "generate"):
-		return t, false, true
-	}
-	return t, false, false
 }
 
 // deadline bounds what nobody waits for.
