@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -77,6 +78,49 @@ func TestTakesEvents(t *testing.T) {
 	}
 	if code, _ := s.get("http", "/v2"); code != http.StatusOK {
 		t.Errorf("/v2: %d", code)
+	}
+}
+
+// What was answered when the server stops is judged before it ends: events, and what is observed.
+func TestStopJudges(t *testing.T) {
+	dir := t.TempDir()
+	d := servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	x := `{"inputs":[{"name":"x","shape":[1,64],"datatype":"FP32","data":[` + strings.TrimSuffix(strings.Repeat("0.5,", 64), ",") + `]}]}`
+	answer := `{"model_name":"small","outputs":[{"name":"label","shape":[1],"datatype":"INT64","data":[1]}]}`
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
+	t.Cleanup(up.Close)
+	for name, c := range map[string]struct {
+		text   string
+		ask    func(s *running) (int, string, http.Header)
+		judged func(s *running) int64
+	}{
+		"events": {"models: [{name: small, detector: guard}]\nevents: {}\n", func(s *running) (int, string, http.Header) {
+			event := []string{"Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "s", "Ce-Type", "org.kubeflow.serving.inference.request"}
+			if code, text, h := s.post("/events", x, event...); code != http.StatusOK {
+				return code, text, h
+			}
+			return s.post("/events", answer, append(event, "Ce-Type", "org.kubeflow.serving.inference.response")...)
+		}, func(s *running) int64 { return s.Events().Counters().Judged }},
+		"observed": {"models: [{name: small, detector: guard, upstream: {url: '" + up.URL + "', grpc: '127.0.0.1:1'}, policy: observe}]\n", func(s *running) (int, string, http.Header) {
+			return s.post("/v2/models/small/infer", x)
+		}, func(s *running) int64 { return s.Proxy().Counters().Judged }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := run(t, dir, listens+c.text)
+			d.Control(t, servetest.Hold)
+			if code, text, _ := c.ask(s); code != http.StatusOK {
+				t.Fatalf("%d %s", code, text)
+			}
+			stopped := make(chan error)
+			go func() { stopped <- s.stop() }()
+			for ok := true; ok; ok, _ = s.Ready() {
+				time.Sleep(time.Millisecond)
+			}
+			d.Control(t, servetest.Works)
+			if err := <-stopped; err != nil || c.judged(s) != 1 {
+				t.Errorf("%v, and %d inferences were judged, want 1", err, c.judged(s))
+			}
+		})
 	}
 }
 

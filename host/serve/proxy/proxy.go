@@ -94,7 +94,8 @@ type Proxy struct {
 	held    atomic.Int64 // bytes of bodies
 	counts  counts
 	queue   chan observed
-	closing chan struct{}
+	drain   chan struct{} // closed when nothing more comes
+	end     context.CancelFunc
 	workers chan struct{} // closed when all have ended
 	rest    httputil.ReverseProxy
 
@@ -123,7 +124,7 @@ func New(guards judge.Models, models []Model, o Options) (*Proxy, error) {
 	if o.Tracer == nil {
 		o.Tracer = noop.Tracer{}
 	}
-	p := &Proxy{o: o, guards: guards, queue: make(chan observed, o.Queue), closing: make(chan struct{}), workers: make(chan struct{})}
+	p := &Proxy{o: o, guards: guards, queue: make(chan observed, o.Queue), drain: make(chan struct{}), workers: make(chan struct{})}
 	if err := p.Update(models); err != nil {
 		return nil, err
 	}
@@ -195,10 +196,23 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Close ends the observers, and the connections. What waits to be observed is dropped.
+// Drain lets what waits to be observed be judged until ctx is done. Of what comes after it nothing is. Once,
+// before Close.
+func (p *Proxy) Drain(ctx context.Context) {
+	close(p.drain)
+	select {
+	case <-p.workers:
+	case <-ctx.Done():
+	}
+}
+
+// Close ends the observers, and the connections. What waits to be observed is dropped, and counted.
 func (p *Proxy) Close() {
-	close(p.closing)
+	p.end()
 	<-p.workers
+	if n := p.sweep(); n > 0 {
+		p.o.Logger.Warn("the end came before inferences were judged that were to be observed", "inferences", n)
+	}
 	p.dialled.Lock()
 	closeOthers(p.conns, nil)
 	p.dialled.Unlock()

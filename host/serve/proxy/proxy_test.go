@@ -559,6 +559,49 @@ func TestObserve(t *testing.T) {
 	b.trained.Control(t, servetest.Works)
 }
 
+// What waits to be observed when the proxy ends is judged, for as long as there is time, and the rest is counted.
+func TestDrain(t *testing.T) {
+	b := stand(t, proxy.Observe, nil)
+	x, _ := b.rows(t, 12)
+	body, _ := tensors.AppendRequest(nil, request(x), nil)
+	b.trained.Control(t, servetest.Hold)
+	const n = 20
+	for range n {
+		if code, text, _ := b.post(t, body); code != http.StatusOK {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.Drain(t.Context())
+	}()
+	b.trained.Control(t, servetest.Works)
+	<-drained
+	if c := b.Counters(); c.Judged != n || c.Dropped+c.Failed != 0 {
+		t.Errorf("%+v, want %d judged", c, n)
+	}
+	if code, text, _ := b.post(t, body); code != http.StatusOK { // passes, and nobody is there to look
+		t.Errorf("%d %s", code, text)
+	}
+	await(t, func() bool { return b.Counters().Dropped == 1 })
+
+	b = stand(t, proxy.Observe, nil)
+	b.trained.Control(t, servetest.Hang)
+	for range n {
+		if code, text, _ := b.post(t, body); code != http.StatusOK {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.Drain(ended)
+	b.Close()
+	if c := b.Counters(); c.Judged != 0 || c.Dropped < n-4 || c.Dropped+c.Failed != n { // 4 are being looked at
+		t.Errorf("%+v, want all of %d counted", c, n)
+	}
+}
+
 func await(t testing.TB, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
