@@ -48,6 +48,7 @@ type upstream struct {
 	rows, asks atomic.Int64
 	labels     bool // it answers these alone
 	zips       bool // where it may
+	binary     bool // it answers in binary, whoever asks
 }
 
 func newUpstream() *upstream {
@@ -107,7 +108,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	text, length := tensors.AppendResponse(nil, out, func(t tensors.Tensor) bool { return q.Binary(t.Name, false) })
+	text, length := tensors.AppendResponse(nil, out, func(t tensors.Tensor) bool { return u.binary || q.Binary(t.Name, false) })
 	if length >= 0 {
 		w.Header().Set("Inference-Header-Content-Length", strconv.FormatInt(length, 10))
 	}
@@ -489,6 +490,36 @@ func TestAnswer(t *testing.T) {
 		if _, err := proxy.Answer(d, []float32{.9, .1}, 1); err == nil {
 			t.Errorf("%s: another class was written than the row has", d)
 		}
+	}
+}
+
+// What is written anew says how it is written, also where the model server answers in binary unasked.
+func TestUnaskedBinary(t *testing.T) {
+	for _, c := range []struct {
+		policy proxy.Policy
+		rows   bool
+	}{{proxy.Annotate, false}, {proxy.Correct, false}, {proxy.Block, true}} {
+		t.Run(string(c.policy), func(t *testing.T) {
+			b := stand(t, c.policy, func(m *proxy.Model, _ *proxy.Options) { m.Rows = c.rows })
+			b.binary = true
+			x, want := b.rows(t, 12)
+			body, _ := tensors.AppendRequest(nil, request(x), nil)
+			code, text, h := b.post(t, body)
+			at := int64(-1)
+			if v := h.Get("Inference-Header-Content-Length"); v != "" {
+				at, _ = strconv.ParseInt(v, 10, 64)
+			}
+			got, err := tensors.ParseResponse(text, at, tensors.Limits{})
+			if code != http.StatusOK || err != nil {
+				t.Fatalf("%d %v: %v\n%q", code, h, err, text)
+			}
+			if got.Parameters["vaeguard_instance_score"] != scores(want) || len(got.Outputs) != 3 {
+				t.Errorf("%+v", got)
+			}
+			if c.policy == proxy.Correct {
+				corrected(t, got, x, want)
+			}
+		})
 	}
 }
 

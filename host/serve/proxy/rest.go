@@ -278,6 +278,7 @@ func (p *Proxy) verdict(x *exchange, r *http.Response) error {
 	if x.to.Policy == Block && (!x.to.Rows || flagged(v) == 0) {
 		return nil
 	}
+	r.Header.Del(lengthHeader)
 	r.Header.Del("Content-Encoding")
 	r.Header.Del("Etag")
 	r.Header.Del("Content-Digest")
