@@ -1,12 +1,16 @@
 package serve_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -62,6 +67,89 @@ func TestProxies(t *testing.T) {
 	t.Cleanup(func() { _ = c.Close() })
 	if err := c.Invoke(t.Context(), "/a.B/C", &emptypb.Empty{}, &emptypb.Empty{}); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a call without a token: %v", err)
+	}
+}
+
+// Headers and metadata pass a server with a proxy as they are, both ways, whatever the server itself reads of them.
+func TestProxiesHeaders(t *testing.T) {
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	theirs := http.Header{"X-Request-Id": {"theirs, and long: " + strings.Repeat("x", 200)}, "X-Two": {"a", "b"}}
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name := range r.Header {
+			if strings.HasPrefix(name, "X-Forwarded-") || name == "Accept-Encoding" || name == "User-Agent" {
+				r.Header.Del(name) // of a connection
+			}
+		}
+		if r.URL.Path == "/named" {
+			maps.Copy(w.Header(), theirs)
+		}
+		_ = r.Header.Write(w)
+	}))
+	t.Cleanup(up.Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
+		md, _ := metadata.FromIncomingContext(s.Context())
+		head := metadata.MD{"saw": md.Get("x-request-id"), "two": md.Get("x-two")}
+		if method, _ := grpc.MethodFromServerStream(s); method == "/named/Call" {
+			head.Set("x-request-id", "theirs")
+		}
+		err := s.SetHeader(head)
+		if in := (&emptypb.Empty{}); err == nil {
+			err = s.RecvMsg(in)
+		}
+		return errors.Join(err, s.SendMsg(&emptypb.Empty{}))
+	}))
+	go func() { _ = calls.Serve(l) }() // until Stop
+	t.Cleanup(calls.Stop)
+	s := run(t, dir, "listen: {http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'}\nmodels: [{name: small, detector: guard, upstream: {url: '"+up.URL+"', grpc: '"+l.Addr().String()+"'}}]\n")
+	c, err := grpc.NewClient(s.Address("grpc").String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	for name, ids := range map[string][]string{"none": nil, "plain": {"id-1"}, "signs": {"a,b@c{d} e"}, "long": {strings.Repeat("y", 300)}, "several": {"one", "two"}, "empty": {""}} {
+		for _, path := range []string{"/unnamed", "/named"} {
+			ask := func(to string) (string, http.Header) {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to+path, http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header["X-Request-Id"], r.Header["Traceparent"], r.Header["X-Vaeguard-Mine"], r.Header["Authorization"] = ids, []string{"none"}, []string{"a", "b"}, []string{"Bearer t"}
+				a, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer a.Body.Close()
+				text, err := io.ReadAll(a.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(text), a.Header
+			}
+			want, _ := ask(up.URL)
+			got, h := ask(s.url("http", ""))
+			if got != want {
+				t.Errorf("%s %s: the model server got\n%s\nwant\n%s", name, path, got, want)
+			}
+			if path == "/named" && (!slices.Equal(h["X-Request-Id"], theirs["X-Request-Id"]) || !slices.Equal(h["X-Two"], theirs["X-Two"])) || len(h["X-Request-Id"]) != 1 {
+				t.Errorf("%s %s: %v", name, path, h)
+			}
+			var head metadata.MD
+			ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"x-request-id": ids, "x-two": {"a", "b"}})
+			if err := c.Invoke(ctx, path+"/Call", &emptypb.Empty{}, &emptypb.Empty{}, grpc.Header(&head)); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(head.Get("saw"), ids) || len(head.Get("two")) != 2 {
+				t.Errorf("%s %s: the model server's calls got %v", name, path, head)
+			}
+			if got := head.Get("x-request-id"); len(got) != 1 || path == "/named" && got[0] != "theirs" {
+				t.Errorf("%s %s: a call has the ids %q", name, path, got)
+			}
+		}
 	}
 }
 
