@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -130,7 +131,6 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 		start, id := time.Now(), requestID(r.Header.Get(idHeader))
 		r = named(r)
 		r = r.WithContext(context.WithValue(r.Context(), idKey{}, id))
-		r.Header.Set(idHeader, id)
 		var span trace.Span = noop.Span{}
 		if listener == "http" {
 			r, span = s.traces.request(r)
@@ -186,7 +186,6 @@ func (s *Server) aroundCall(ctx context.Context, method string, call func(contex
 		a.logged.Store(true)
 	}
 	ctx, traced := s.traces.call(ctx, method)
-	_ = grpc.SetHeader(ctx, metadata.Pairs(idHeader, id)) // fails where it is sent already
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("a call panicked", "id", id, "panic", p)
@@ -212,26 +211,62 @@ func (s *Server) logCall(ctx context.Context, id, method string, start time.Time
 
 func (s *Server) unary(ctx context.Context, r any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (out any, err error) {
 	err = s.aroundCall(ctx, info.FullMethod, func(ctx context.Context) (err error) {
+		_ = grpc.SetHeader(ctx, metadata.Pairs(idHeader, RequestID(ctx))) // fails where it is sent already
 		out, err = h(ctx, r)
 		return err
 	})
 	return out, err
 }
 
-// streamed is a stream with another context.
+// streamed is a stream with another context, whose answer has the id of its request unless it has one already:
+// a model server's.
 type streamed struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx   context.Context
+	named atomic.Bool
 }
 
 // Context implements grpc.ServerStream.
-func (s streamed) Context() context.Context { return s.ctx }
+func (s *streamed) Context() context.Context { return s.ctx }
+
+// SetHeader implements grpc.ServerStream.
+func (s *streamed) SetHeader(md metadata.MD) error {
+	if len(md.Get(idHeader)) > 0 {
+		s.named.Store(true)
+	}
+	return s.ServerStream.SetHeader(md)
+}
+
+// SendHeader implements grpc.ServerStream.
+func (s *streamed) SendHeader(md metadata.MD) error {
+	if err := s.SetHeader(md); err != nil {
+		return err
+	}
+	s.name()
+	return s.ServerStream.SendHeader(nil)
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *streamed) SendMsg(m any) error {
+	s.name()
+	return s.ServerStream.SendMsg(m)
+}
+
+func (s *streamed) name() {
+	if !s.named.Swap(true) {
+		_ = s.ServerStream.SetHeader(metadata.Pairs(idHeader, RequestID(s.ctx))) // fails where it is sent already
+	}
+}
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 	if info.FullMethod != inference.ModelInfer { // which a proxy takes as a stream of one message
 		arrivalOf(ss.Context()).arrived(0)
 	}
-	return s.aroundCall(ss.Context(), info.FullMethod, func(ctx context.Context) error { return h(srv, streamed{ss, ctx}) })
+	return s.aroundCall(ss.Context(), info.FullMethod, func(ctx context.Context) error {
+		answer := &streamed{ServerStream: ss, ctx: ctx}
+		defer answer.name() // of one without messages
+		return h(srv, answer)
+	})
 }
 
 // accessLog writes lines of JSON.

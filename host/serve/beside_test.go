@@ -1,18 +1,24 @@
 package serve_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -64,6 +70,89 @@ func TestProxies(t *testing.T) {
 	}
 }
 
+// Headers and metadata pass a server with a proxy as they are, both ways, whatever the server itself reads of them.
+func TestProxiesHeaders(t *testing.T) {
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	theirs := http.Header{"X-Request-Id": {"theirs, and long: " + strings.Repeat("x", 200)}, "X-Two": {"a", "b"}}
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name := range r.Header {
+			if strings.HasPrefix(name, "X-Forwarded-") || name == "Accept-Encoding" || name == "User-Agent" {
+				r.Header.Del(name) // of a connection
+			}
+		}
+		if r.URL.Path == "/named" {
+			maps.Copy(w.Header(), theirs)
+		}
+		_ = r.Header.Write(w)
+	}))
+	t.Cleanup(up.Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
+		md, _ := metadata.FromIncomingContext(s.Context())
+		head := metadata.MD{"saw": md.Get("x-request-id"), "two": md.Get("x-two")}
+		if method, _ := grpc.MethodFromServerStream(s); method == "/named/Call" {
+			head.Set("x-request-id", "theirs")
+		}
+		err := s.SetHeader(head)
+		if in := (&emptypb.Empty{}); err == nil {
+			err = s.RecvMsg(in)
+		}
+		return errors.Join(err, s.SendMsg(&emptypb.Empty{}))
+	}))
+	go func() { _ = calls.Serve(l) }() // until Stop
+	t.Cleanup(calls.Stop)
+	s := run(t, dir, "listen: {http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'}\nmodels: [{name: small, detector: guard, upstream: {url: '"+up.URL+"', grpc: '"+l.Addr().String()+"'}}]\n")
+	c, err := grpc.NewClient(s.Address("grpc").String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	for name, ids := range map[string][]string{"none": nil, "plain": {"id-1"}, "signs": {"a,b@c{d} e"}, "long": {strings.Repeat("y", 300)}, "several": {"one", "two"}, "empty": {""}} {
+		for _, path := range []string{"/unnamed", "/named"} {
+			ask := func(to string) (string, http.Header) {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to+path, http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header["X-Request-Id"], r.Header["Traceparent"], r.Header["X-Vaeguard-Mine"], r.Header["Authorization"] = ids, []string{"none"}, []string{"a", "b"}, []string{"Bearer t"}
+				a, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer a.Body.Close()
+				text, err := io.ReadAll(a.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(text), a.Header
+			}
+			want, _ := ask(up.URL)
+			got, h := ask(s.url("http", ""))
+			if got != want {
+				t.Errorf("%s %s: the model server got\n%s\nwant\n%s", name, path, got, want)
+			}
+			if path == "/named" && (!slices.Equal(h["X-Request-Id"], theirs["X-Request-Id"]) || !slices.Equal(h["X-Two"], theirs["X-Two"])) || len(h["X-Request-Id"]) != 1 {
+				t.Errorf("%s %s: %v", name, path, h)
+			}
+			var head metadata.MD
+			ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"x-request-id": ids, "x-two": {"a", "b"}})
+			if err := c.Invoke(ctx, path+"/Call", &emptypb.Empty{}, &emptypb.Empty{}, grpc.Header(&head)); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(head.Get("saw"), ids) || len(head.Get("two")) != 2 {
+				t.Errorf("%s %s: the model server's calls got %v", name, path, head)
+			}
+			if got := head.Get("x-request-id"); len(got) != 1 || path == "/named" && got[0] != "theirs" {
+				t.Errorf("%s %s: a call has the ids %q", name, path, got)
+			}
+		}
+	}
+}
+
 // A server takes events beside its protocols.
 func TestTakesEvents(t *testing.T) {
 	dir := t.TempDir()
@@ -77,6 +166,49 @@ func TestTakesEvents(t *testing.T) {
 	}
 	if code, _ := s.get("http", "/v2"); code != http.StatusOK {
 		t.Errorf("/v2: %d", code)
+	}
+}
+
+// What was answered when the server stops is judged before it ends: events, and what is observed.
+func TestStopJudges(t *testing.T) {
+	dir := t.TempDir()
+	d := servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	x := `{"inputs":[{"name":"x","shape":[1,64],"datatype":"FP32","data":[` + strings.TrimSuffix(strings.Repeat("0.5,", 64), ",") + `]}]}`
+	answer := `{"model_name":"small","outputs":[{"name":"label","shape":[1],"datatype":"INT64","data":[1]}]}`
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
+	t.Cleanup(up.Close)
+	for name, c := range map[string]struct {
+		text   string
+		ask    func(s *running) (int, string, http.Header)
+		judged func(s *running) int64
+	}{
+		"events": {"models: [{name: small, detector: guard}]\nevents: {}\n", func(s *running) (int, string, http.Header) {
+			event := []string{"Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "s", "Ce-Type", "org.kubeflow.serving.inference.request"}
+			if code, text, h := s.post("/events", x, event...); code != http.StatusOK {
+				return code, text, h
+			}
+			return s.post("/events", answer, append(event, "Ce-Type", "org.kubeflow.serving.inference.response")...)
+		}, func(s *running) int64 { return s.Events().Counters().Judged }},
+		"observed": {"models: [{name: small, detector: guard, upstream: {url: '" + up.URL + "', grpc: '127.0.0.1:1'}, policy: observe}]\n", func(s *running) (int, string, http.Header) {
+			return s.post("/v2/models/small/infer", x)
+		}, func(s *running) int64 { return s.Proxy().Counters().Judged }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := run(t, dir, listens+c.text)
+			d.Control(t, servetest.Hold)
+			if code, text, _ := c.ask(s); code != http.StatusOK {
+				t.Fatalf("%d %s", code, text)
+			}
+			stopped := make(chan error)
+			go func() { stopped <- s.stop() }()
+			for ok := true; ok; ok, _ = s.Ready() {
+				time.Sleep(time.Millisecond)
+			}
+			d.Control(t, servetest.Works)
+			if err := <-stopped; err != nil || c.judged(s) != 1 {
+				t.Errorf("%v, and %d inferences were judged, want 1", err, c.judged(s))
+			}
+		})
 	}
 }
 

@@ -51,11 +51,11 @@ type Server struct {
 	board  *watch.Board
 
 	public, open, inner []mount
-	front               http.Handler // before all of public; nil: none
-	proxy               *proxy.Proxy // nil: none
-	sink                *events.Sink // nil: none
-	closers             []func()
-	broken              error // what New found, for Start
+	front               http.Handler            // before all of public; nil: none
+	proxy               *proxy.Proxy            // nil: none
+	sink                *events.Sink            // nil: none
+	closers             []func(context.Context) // until which what they hold may be judged
+	broken              error                   // what New found, for Start
 	calls               []func(*grpc.Server) error
 	callOptions         []grpc.ServerOption
 
@@ -360,7 +360,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	wg.Wait()
 	for _, end := range s.closers {
-		end()
+		end(ctx)
 	}
 	s.closers = nil
 	s.models.Close(ctx)

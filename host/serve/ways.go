@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"time"
 
@@ -29,7 +30,10 @@ func (s *Server) mountProxy() bool {
 		return true
 	}
 	s.proxy, s.front = p, p
-	s.closers = append(s.closers, p.Close)
+	s.closers = append(s.closers, func(ctx context.Context) {
+		p.Drain(ctx)
+		p.Close()
+	})
 	s.callOptions = append(s.callOptions, p.ServerOptions()...)
 	return true
 }
@@ -68,7 +72,10 @@ func (s *Server) mountEvents() {
 	}
 	body := int64(s.spec.Limits.Body)
 	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Logger: s.log})
-	s.closers = append(s.closers, s.sink.Close)
+	s.closers = append(s.closers, func(ctx context.Context) {
+		s.sink.Drain(ctx)
+		s.sink.Close()
+	})
 	if k := e.Kafka; k != nil {
 		err := s.sink.Kafka(events.KafkaOptions{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group, Reply: k.Reply, TLS: k.TLS, User: k.User, Password: k.Password, Mechanism: k.Mechanism})
 		if err != nil {

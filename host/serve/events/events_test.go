@@ -373,3 +373,45 @@ func (none) Lease(name, _ string) (judge.Model, func(), error) {
 
 // List implements judge.Models.
 func (none) List() []judge.Status { return nil }
+
+// What was answered with 200 when the sink ends is judged and told, for as long as there is time, and the
+// rest is counted.
+func TestDrain(t *testing.T) {
+	const n = 12
+	b := stand(t, nil)
+	request, response := b.bodies(t, false)
+	infer := func() {
+		for i := range n {
+			b.send(t, fmt.Sprint(i), events.TypeRequest, request)
+			b.send(t, fmt.Sprint(i), events.TypeResponse, response)
+		}
+		b.send(t, "half", events.TypeRequest, request)
+	}
+	b.trained.Control(t, servetest.Hold)
+	infer()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.Drain(t.Context())
+	}()
+	b.trained.Control(t, servetest.Works)
+	<-drained
+	if c := b.Counters(); c.Judged != n || c.Replied != n || c.Dropped+c.Failed != 0 {
+		t.Errorf("%+v, want %d judged", c, n)
+	}
+	b.Close()
+	if c := b.Counters(); c.Lost != 1 || c.Waiting != 0 || c.Held != 0 {
+		t.Errorf("%+v, want one half lost", c)
+	}
+
+	b = stand(t, nil)
+	b.trained.Control(t, servetest.Hang)
+	infer()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.Drain(ended)
+	b.Close()
+	if c := b.Counters(); c.Judged != 0 || c.Dropped != n || c.Lost != 1 || c.Failed != 0 {
+		t.Errorf("%+v, want %d dropped, and one half lost", c, n)
+	}
+}

@@ -84,3 +84,16 @@ func (j *joiner) state() (waiting int, held, lost, twice int64) {
 	j.expire()
 	return j.order.Len(), j.held, j.lost, j.twice
 }
+
+// clear lets go of all that waits, and says how many of it do not come again.
+func (j *joiner) clear() (lost int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for at := j.order.Front(); at != nil; at = j.order.Front() {
+		if !j.remove(at).kafka {
+			lost++
+		}
+	}
+	j.lost += int64(lost)
+	return lost
+}

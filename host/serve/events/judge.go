@@ -11,32 +11,46 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
-// work judges inferences until the sink is closed.
+// work judges inferences until the sink is closed, or drained.
 func (s *Sink) work(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			return
 		case p := <-s.queue:
-			err := s.judgeAgain(ctx, p)
-			s.held.Add(-p.size())
+			s.handle(ctx, p)
+		case <-s.drain:
 			select {
-			case s.room <- struct{}{}:
+			case p := <-s.queue:
+				s.handle(ctx, p)
 			default:
-			}
-			if err != nil && ctx.Err() != nil {
-				return // what came from Kafka comes again
-			}
-			p.finish()
-			var skipped *judge.SkippedError
-			switch {
-			case errors.As(err, &skipped):
-				s.counts.skipped.Add(1)
-			case err != nil:
-				s.counts.failed.Add(1)
-				s.o.Logger.Debug("an inference was not judged", "error", err)
+				return
 			}
 		}
+	}
+}
+
+// handle judges an inference, and counts what came of it.
+func (s *Sink) handle(ctx context.Context, p pair) {
+	err := s.judgeAgain(ctx, p)
+	s.held.Add(-p.size())
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+	cut := err != nil && ctx.Err() != nil
+	if cut && p.again() {
+		return
+	}
+	p.finish()
+	var skipped *judge.SkippedError
+	switch {
+	case errors.As(err, &skipped):
+		s.counts.skipped.Add(1)
+	case cut:
+		s.counts.dropped.Add(1)
+	case err != nil:
+		s.counts.failed.Add(1)
+		s.o.Logger.Debug("an inference was not judged", "error", err)
 	}
 }
 

@@ -84,8 +84,12 @@ func (s *Sink) Kafka(o KafkaOptions) error {
 	s.topic = t
 	ctx, cancel := context.WithCancel(context.Background())
 	before := s.end
-	s.end = func() { cancel(); before() }
-	s.wg.Go(func() { s.fetch(ctx) })
+	s.unfetch, s.end = cancel, func() { cancel(); before() }
+	s.fetched.Add(1)
+	s.wg.Go(func() {
+		defer s.fetched.Done()
+		s.fetch(ctx)
+	})
 	return nil
 }
 

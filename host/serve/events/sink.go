@@ -55,8 +55,12 @@ type Sink struct {
 	client  *http.Client
 	end     context.CancelFunc
 	wg      sync.WaitGroup
-	room    chan struct{} // told when an inference has left the queue
-	topic   *topic        // nil: there is none
+	drain   chan struct{} // closed when nothing more comes
+	idle    chan struct{} // closed when nobody judges any more
+	fetched sync.WaitGroup
+	unfetch context.CancelFunc // nil: nothing is fetched
+	room    chan struct{}      // told when an inference has left the queue
+	topic   *topic             // nil: there is none
 	counts  struct{ events, ignored, judged, flagged, skipped, dropped, failed, replied, unreplied atomic.Int64 }
 }
 
@@ -68,6 +72,9 @@ func (p pair) finish() {
 	p.request.finish()
 	p.response.finish()
 }
+
+// again reports whether it comes again if nothing comes of it now.
+func (p pair) again() bool { return p.request.kafka && p.response.kafka }
 
 func (p pair) size() int64 { return int64(len(p.request.data) + len(p.response.data)) }
 
@@ -104,18 +111,41 @@ func New(models judge.Models, o Options) *Sink {
 		o.Logger = hclog.NewNullLogger()
 	}
 	ctx, end := context.WithCancel(context.Background())
-	s := &Sink{o: o, models: models, join: newJoiner(o.Wait, o.Pairs, o.Memory), queue: make(chan pair, o.Queue), room: make(chan struct{}, 1), end: end,
+	s := &Sink{o: o, models: models, join: newJoiner(o.Wait, o.Pairs, o.Memory), queue: make(chan pair, o.Queue), room: make(chan struct{}, 1), end: end, drain: make(chan struct{}), idle: make(chan struct{}),
 		client: &http.Client{Timeout: replyTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	var judges sync.WaitGroup
 	for range workers {
-		s.wg.Go(func() { s.work(ctx) })
+		judges.Go(func() { s.work(ctx) })
 	}
+	s.wg.Go(func() {
+		judges.Wait()
+		close(s.idle)
+	})
 	return s
 }
 
-// Close ends the sink. What waits is dropped.
+// Drain lets inferences that wait be judged, and told, until ctx is done. Nothing is fetched any more, and of
+// what comes after it nothing is judged. Once, before Close.
+func (s *Sink) Drain(ctx context.Context) {
+	if s.unfetch != nil {
+		s.unfetch()
+		s.fetched.Wait()
+	}
+	close(s.drain)
+	select {
+	case <-s.idle:
+	case <-ctx.Done():
+	}
+}
+
+// Close ends the sink. What waits is dropped and counted, but for what comes again from Kafka.
 func (s *Sink) Close() {
 	s.end()
 	s.wg.Wait()
+	dropped, lost := s.sweep(), s.join.clear()
+	if dropped+lost > 0 {
+		s.o.Logger.Warn("the end came before events were judged", "inferences", dropped, "halves", lost)
+	}
 	if s.topic != nil {
 		s.topic.close()
 	}
@@ -191,11 +221,33 @@ func (s *Sink) take(ctx context.Context, e event) {
 	}
 }
 
+// sweep drops what waits, and says how many inferences that were.
+func (s *Sink) sweep() (n int) {
+	for {
+		select {
+		case p := <-s.queue:
+			s.held.Add(-p.size())
+			if !p.again() {
+				n++
+				s.counts.dropped.Add(1)
+				p.finish()
+			}
+		default:
+			return n
+		}
+	}
+}
+
 // offer puts an inference into the queue if there is room.
 func (s *Sink) offer(p pair) bool {
 	if s.held.Add(p.size()) <= s.o.Memory || s.held.Load() == p.size() {
 		select {
 		case s.queue <- p:
+			select {
+			case <-s.idle:
+				s.sweep()
+			default:
+			}
 			return true
 		default:
 		}

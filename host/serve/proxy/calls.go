@@ -80,25 +80,15 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 	ctx, cancel := context.WithCancel(s.Context())
 	defer cancel()
 	ctx = p.outgoing(ctx)
-	switch {
-	case method == inference.ModelInfer:
+	if method == inference.ModelInfer {
 		return p.infer(ctx, s)
-	case strings.HasSuffix(method, "/ModelStreamInfer") && p.closed():
+	}
+	if asks, _ := routeCall(method); asks == beside && p.closed(nil) {
 		p.counts.refused.Add(1)
-		return status.Error(codes.PermissionDenied, "inferences in a stream are not judged, and so refused: use ModelInfer")
+		return status.Error(codes.PermissionDenied, "this way of asking a model is not judged, and so refused: use ModelInfer")
 	}
 	p.counts.passed.Add(1)
 	return p.stream(ctx, s, method, p.models()[0].conn)
-}
-
-// closed reports whether a model refuses what cannot be judged.
-func (p *Proxy) closed() bool {
-	for _, t := range p.models() {
-		if t.Closed && t.Policy != Observe {
-			return true
-		}
-	}
-	return false
 }
 
 // outgoing has the caller's metadata, but for what belongs to its connection.

@@ -168,12 +168,28 @@ func TestCallsAreJudged(t *testing.T) {
 		if _, _, err := ask1(t, c, q); status.Code(err) != codes.InvalidArgument || b.asks.Load() != 0 {
 			t.Errorf("an answer elsewhere: %v, and the model server was asked %d times", err, b.asks.Load())
 		}
-		s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inference.GRPCInferenceService/ModelStreamInfer")
-		if err == nil {
-			err = s.RecvMsg(&wrapperspb.BytesValue{})
+		for _, method := range []string{"/inference.GRPCInferenceService/ModelStreamInfer", "/inference.GRPCInferenceService/ModelInferAsync", "/inference.GRPCInferenceService/modelinfer",
+			"/inference.GRPCInferenceService//ModelInfer", "/tensorflow.serving.PredictionService/Predict", "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions", "/a/b"} {
+			s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+			if err == nil {
+				err = s.RecvMsg(&wrapperspb.BytesValue{})
+			}
+			if status.Code(err) != codes.PermissionDenied {
+				t.Errorf("%s: %v", method, err)
+			}
 		}
-		if status.Code(err) != codes.PermissionDenied {
-			t.Errorf("%v", err)
+		for _, method := range []string{"inference.GRPCInferenceService/ModelMetadata", "inference.GRPCInferenceService/SystemSharedMemoryRegister", "grpc.health.v1.Health/Check",
+			"grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "inference.model_repository.ModelRepositoryService/RepositoryIndex"} {
+			s, err := c.NewStream(metadata.AppendToOutgoingContext(t.Context(), "x-mine", "me", "traceparent", "00-1"), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+method)
+			if err == nil {
+				err = errors.Join(s.SendMsg(wrapperspb.Bytes(nil)), s.CloseSend())
+			}
+			for err == nil {
+				err = s.RecvMsg(&wrapperspb.BytesValue{})
+			}
+			if code := status.Code(err); code != codes.DataLoss && code != codes.Unimplemented { // as the server says
+				t.Errorf("%s: %v", method, err)
+			}
 		}
 	})
 }

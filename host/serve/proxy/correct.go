@@ -3,32 +3,41 @@ package proxy
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
-// correct replaces the class of flagged rows in an answer, and counts them. The
-// classifier's answer becomes the one on the reconstruction: probabilities, or their
-// logarithms where the classifier has logits. An output of one whole number a row, or of
-// one text, that has the predicted class of every row, or its name, has the corrected
-// one's. Other outputs stay. Flagged rows whose class is nowhere are an error.
+// correct replaces the class of rows that detect gives another one than the predicted, and
+// counts them. The classifier's answer becomes the one on the reconstruction:
+// probabilities, or their logarithms where the classifier has logits. An output of one
+// whole number a row, or of one text, that has the predicted class of every row, or its
+// name, has the corrected one's. Other outputs stay, and so do other rows, flagged or
+// not. Rows whose class is nowhere are an error.
 func (t *target) correct(d *host.Detector, r *tensors.Response, v *detect.Result) (int, error) {
-	if flagged(v) == 0 {
+	changed := 0
+	for j, c := range v.Corrected {
+		if c != v.Predicted[j] {
+			changed++
+		}
+	}
+	if changed == 0 {
 		return 0, nil
 	}
-	n, k := len(v.Adversarial), d.Info().NumClasses
+	n, k := len(v.Corrected), d.Info().NumClasses
 	done := false
 	if i := t.class(*r, n, k); i >= 0 {
 		o := &r.Outputs[i]
 		o.Raw = slices.Clone(o.Raw)
 		row := make([]float32, k)
-		for j := range n {
-			if !v.Adversarial[j] {
+		for j, c := range v.Corrected {
+			if c == v.Predicted[j] {
 				continue
 			}
 			copy(row, v.ProbabilitiesReconstructed.Row(j))
@@ -37,11 +46,11 @@ func (t *target) correct(d *host.Detector, r *tensors.Response, v *detect.Result
 					row[c] = float32(math.Log(max(float64(p), math.SmallestNonzeroFloat32)))
 				}
 			}
-			one, err := tensors.FromFloats(o.Name, o.Datatype, []int64{1, int64(k)}, row)
+			one, err := answer(o.Datatype, row, c)
 			if err != nil {
 				return 0, err
 			}
-			copy(o.Raw[j*len(one.Raw):], one.Raw)
+			copy(o.Raw[j*len(one):], one)
 		}
 		done = true
 	}
@@ -55,7 +64,32 @@ func (t *target) correct(d *host.Detector, r *tensors.Response, v *detect.Result
 	if !done {
 		return 0, errors.New("the answer has no class to correct")
 	}
-	return flagged(v), nil
+	return changed, nil
+}
+
+// answer is a row of a classifier's answer in a datatype, whose first highest number is that of
+// a class also where rounding makes others as high. row is overwritten.
+func answer(d tensors.Datatype, row []float32, class int) ([]byte, error) {
+	step := math.Ldexp(1, -22) // float32 has 24 bits
+	if d.Size() == 2 {
+		step = math.Ldexp(1, -6) // bfloat16 has 8
+	}
+	for range 2 {
+		one, err := tensors.FromFloats("", d, []int64{1, int64(len(row))}, row)
+		if err != nil {
+			return nil, err
+		}
+		all := one.Float32s()
+		if oracle.Argmax(all) == class {
+			return one.Raw, nil
+		}
+		for i, v := range all[:class] {
+			if v >= all[class] {
+				row[i] -= float32(math.Abs(float64(row[i])) * step)
+			}
+		}
+	}
+	return nil, fmt.Errorf("the answer on the reconstruction cannot be written as %s", d)
 }
 
 // labels reports whether an output is the predicted class of each row.
@@ -76,11 +110,11 @@ func labels(o tensors.Tensor, predicted []int, names []string) bool {
 	return true
 }
 
-// relabel writes the corrected class of flagged rows.
+// relabel writes the class of rows that have another one than the predicted.
 func relabel(o *tensors.Tensor, v *detect.Result, names []string) {
 	o.Raw, o.Texts = slices.Clone(o.Raw), slices.Clone(o.Texts)
 	for i, c := range v.Corrected {
-		if !v.Adversarial[i] {
+		if c == v.Predicted[i] {
 			continue
 		}
 		if o.Datatype == tensors.Bytes {

@@ -6,3 +6,6 @@ import "github.com/vaeguard/vaeguard/host/serve/tensors"
 func Splice(text []byte) ([]byte, error) {
 	return splice(text, tensors.Parameters{"vaeguard_verdict": "v"})
 }
+
+// Answer is answer.
+var Answer = answer

@@ -116,6 +116,24 @@ func (p *Proxy) offer(o observed) {
 		p.counts.dropped.Add(1)
 		o.release()
 	}
+	select {
+	case <-p.workers:
+		p.sweep()
+	default:
+	}
+}
+
+// sweep drops what waits, and says how many inferences that were.
+func (p *Proxy) sweep() int {
+	for n := 0; ; n++ {
+		select {
+		case o := <-p.queue:
+			p.counts.dropped.Add(1)
+			o.release()
+		default:
+			return n
+		}
+	}
 }
 
 // observe hands an exchange to the observers.
@@ -175,25 +193,30 @@ func (x *exchange) cut() {
 // workers is how many judge what is observed: the guard gathers them into batches.
 const workers = 4
 
-// observers judge what is observed until the proxy is closed.
+// observers judge what is observed until the proxy is closed, or drained.
 func (p *Proxy) observers() {
-	ctx, cancel := context.WithCancel(context.Background())
+	var ctx context.Context
+	ctx, p.end = context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
-			for {
+			for ctx.Err() == nil {
 				select {
-				case <-p.closing:
-					return
+				case <-ctx.Done():
 				case o := <-p.queue:
 					p.run(ctx, o)
+				case <-p.drain:
+					select {
+					case o := <-p.queue:
+						p.run(ctx, o)
+					default:
+						return
+					}
 				}
 			}
 		})
 	}
 	go func() {
-		<-p.closing
-		cancel()
 		wg.Wait()
 		close(p.workers)
 	}()

@@ -227,10 +227,49 @@ func TestNowhereElse(t *testing.T) {
 	}
 	n := len(hosts)
 	for _, target := range []string{"/v2/models/m/infer", "/v2//models/m/infer/", "/v2/models/m/%69nfer", "/v2/models/x/../m/infer", "/v2/models/m/versions/3/infer", "/V2/../v2/models/m/infer",
-		"/v1/models/m:predict", "/v1/models/m:explain", "/v2/models/m/generate", "/v2/models/m/versions/1/generate_stream", "http://x/v2/models/m/infer"} {
-		got, err := ask(t, front.URL, "POST", target, nil, []byte(`{"inputs": []}`))
-		if err != nil || strings.HasPrefix(got, "302") || len(hosts) != n {
+		"/v1/models/m:predict", "/v1/models/m:explain", "/v2/models/m/generate", "/v2/models/m/versions/1/generate_stream", "http://x/v2/models/m/infer",
+		"/v2/models/m/infer_stream", "/v2/models/m/versions/1/infer_stream", "/v2/models/m/infer%5Fstream/", "/v2/models/m/versions//infer_stream", "/v2/models/m/%2569nfer", "/v2/models/%256d/infer",
+		"/v2/models/m", "/v2/models/m/", "/v2/models/m/stats", "/v2/models/m/anything/of/theirs", "/v1/models/m", "/v1/models/m/versions/1:predict", "/v1/models/m/labels/stable:classify", "/v2/models/m%2Finfer",
+		"/invocations", "/predictions/m", "/openai/v1/chat/completions", "/", "/V2/models/m/infer"} {
+		for _, method := range []string{"POST", "PUT", "REPORT"} {
+			got, err := ask(t, front.URL, method, target, nil, []byte(`{"inputs": []}`))
+			if err != nil || strings.HasPrefix(got, "302") || len(hosts) != n {
+				t.Errorf("%s %s went around: %v %s", method, target, err, got)
+				n = len(hosts)
+			}
+		}
+	}
+	for _, target := range []string{"/v2/models/m/generate", "/v2/models/m/infer_stream"} { // for who takes any method
+		if got, err := ask(t, front.URL, "GET", target, nil, nil); err != nil || !strings.HasPrefix(got, "403") {
 			t.Errorf("%s went around: %v %s", target, err, got)
+		}
+	}
+	if got, err := ask(t, front.URL, "GET", "/v2/models/m/theirs", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, nil); err != nil || !strings.HasPrefix(got, "403") {
+		t.Errorf("another protocol went around: %v %s", err, got)
+	}
+}
+
+// What is no inference passes also where the guard is closed.
+func TestClosedPasses(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(echo))
+	t.Cleanup(up.Close)
+	p, err := proxy.New(none{}, []proxy.Model{{Name: "m", URL: up.URL, Policy: proxy.Block, Closed: true}}, proxy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	front := httptest.NewServer(p)
+	t.Cleanup(front.Close)
+	for _, target := range []string{"GET /", "GET /v2/models/m", "HEAD /v2/models/m/ready", "GET /v2/models/m/versions/1/config", "OPTIONS /v2/models/m/infer", "GET /metrics", "POST /v2/repository/index",
+		"POST /v2/repository/models/m/load", "POST /v2/systemsharedmemory/region/r/register", "POST /v2/cudasharedmemory/unregister", "POST /v2/logging", "POST /v2/trace/setting", "POST /v2/models/m/trace/setting",
+		"POST /v2/models/other/infer", "POST /v2/models/other/generate", "POST /v1/models/other:predict"} {
+		method, path, _ := strings.Cut(target, " ")
+		want, err := ask(t, up.URL, method, path, nil, []byte("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ask(t, front.URL, method, path, nil, []byte("body")); err != nil || got != want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", target, err, got, want)
 		}
 	}
 }

@@ -9,14 +9,15 @@
 // observe judges beside: no request waits, and what finds no room is dropped and
 // counted. annotate adds the verdict to the answer, as parameters vaeguard_* and
 // headers X-Vaeguard-* (over gRPC trailers). block refuses a request with a flagged
-// row. correct annotates, and replaces the class of flagged rows by the one that their
-// reconstruction has.
+// row. correct annotates, and replaces the class of flagged rows by the one that detect gives
+// them, which is that of their reconstruction unless detector.correct holds it back.
 //
 // # What is not judged
 //
 // Inferences of models that are not guarded, answers that are no success, and
-// inferences by other paths: V1's :explain, Triton's generate and ModelStreamInfer.
-// A guarded model whose failures are closed refuses those.
+// inferences by other ways: V1's :explain, Triton's generate and ModelStreamInfer,
+// MLServer's infer_stream. A guarded model whose failures are closed refuses those, and
+// whatever else may be one: it lets pass what it knows to be none.
 package proxy
 
 import (
@@ -26,8 +27,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"path"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,7 +94,8 @@ type Proxy struct {
 	held    atomic.Int64 // bytes of bodies
 	counts  counts
 	queue   chan observed
-	closing chan struct{}
+	drain   chan struct{} // closed when nothing more comes
+	end     context.CancelFunc
 	workers chan struct{} // closed when all have ended
 	rest    httputil.ReverseProxy
 
@@ -124,7 +124,7 @@ func New(guards judge.Models, models []Model, o Options) (*Proxy, error) {
 	if o.Tracer == nil {
 		o.Tracer = noop.Tracer{}
 	}
-	p := &Proxy{o: o, guards: guards, queue: make(chan observed, o.Queue), closing: make(chan struct{}), workers: make(chan struct{})}
+	p := &Proxy{o: o, guards: guards, queue: make(chan observed, o.Queue), drain: make(chan struct{}), workers: make(chan struct{})}
 	if err := p.Update(models); err != nil {
 		return nil, err
 	}
@@ -196,10 +196,23 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Close ends the observers, and the connections. What waits to be observed is dropped.
+// Drain lets what waits to be observed be judged until ctx is done. Of what comes after it nothing is. Once,
+// before Close.
+func (p *Proxy) Drain(ctx context.Context) {
+	close(p.drain)
+	select {
+	case <-p.workers:
+	case <-ctx.Done():
+	}
+}
+
+// Close ends the observers, and the connections. What waits to be observed is dropped, and counted.
 func (p *Proxy) Close() {
-	close(p.closing)
+	p.end()
 	<-p.workers
+	if n := p.sweep(); n > 0 {
+		p.o.Logger.Warn("the end came before inferences were judged that were to be observed", "inferences", n)
+	}
 	p.dialled.Lock()
 	closeOthers(p.conns, nil)
 	p.dialled.Unlock()
@@ -216,33 +229,6 @@ func (p *Proxy) of(name string) *target {
 	return nil
 }
 
-// route is where a path goes, and what it asks: infer says that it is judged, beside that
-// it is an inference which cannot be. Paths are compared after what servers do to
-// them: no spelling of one goes around the guard.
-func (p *Proxy) route(raw string) (t *target, infer, beside bool) {
-	parts := strings.Split(strings.TrimPrefix(path.Clean("/"+raw), "/"), "/")
-	first := p.models()[0]
-	if len(parts) < 3 || parts[0] != "v1" && parts[0] != "v2" || parts[1] != "models" {
-		return first, false, false
-	}
-	name, verb, _ := strings.Cut(parts[2], ":")
-	if t = p.of(name); t == nil {
-		return first, false, false
-	}
-	rest := parts[3:]
-	if len(rest) >= 2 && rest[0] == "versions" {
-		_, verb, _ = strings.Cut(rest[1], ":")
-		rest = rest[2:]
-	}
-	switch last := strings.Join(rest, "/"); {
-	case parts[0] == "v2" && last == "infer", parts[0] == "v1" && last == "" && verb == "predict":
-		return t, true, false
-	case verb != "", last == "infer", strings.HasPrefix(last, "generate"):
-		return t, false, true
-	}
-	return t, false, false
-}
-
 // deadline bounds what nobody waits for.
 const deadline = 30 * time.Second
 
@@ -257,7 +243,7 @@ type Counters struct {
 	Judged    int64 // inferences
 	Flagged   int64 // rows
 	Blocked   int64 // inferences that were refused for a flagged row
-	Corrected int64 // rows
+	Corrected int64 // rows that got another class
 	Unread    int64 // inferences that passed unjudged: too long, or no rows
 	Failed    int64 // inferences that passed unjudged: judging failed
 	Skipped   int64 // inferences that the sample or the budget left out

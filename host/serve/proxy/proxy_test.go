@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +48,7 @@ type upstream struct {
 	rows, asks atomic.Int64
 	labels     bool // it answers these alone
 	zips       bool // where it may
+	binary     bool // it answers in binary, whoever asks
 }
 
 func newUpstream() *upstream {
@@ -106,7 +108,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	text, length := tensors.AppendResponse(nil, out, func(t tensors.Tensor) bool { return q.Binary(t.Name, false) })
+	text, length := tensors.AppendResponse(nil, out, func(t tensors.Tensor) bool { return u.binary || q.Binary(t.Name, false) })
 	if length >= 0 {
 		w.Header().Set("Inference-Header-Content-Length", strconv.FormatInt(length, 10))
 	}
@@ -135,9 +137,9 @@ type bench struct {
 }
 
 // stand makes a bench; change may alter the model and the options.
-func stand(t testing.TB, policy proxy.Policy, change func(*proxy.Model, *proxy.Options)) *bench {
+func stand(t testing.TB, policy proxy.Policy, change func(*proxy.Model, *proxy.Options), set ...string) *bench {
 	t.Helper()
-	trained := servetest.Train(t, components(), filepath.Join(t.TempDir(), "d"), 0)
+	trained := servetest.Train(t, components(), filepath.Join(t.TempDir(), "d"), 0, set...)
 	d := trained.Open(t)
 	s := serve.NewSingle(d, judge.Options{Name: "guard", MaxRows: 64, Deadline: time.Minute})
 	t.Cleanup(func() { s.Close(context.Background()) })
@@ -386,8 +388,8 @@ func corrected(t *testing.T, got tensors.Response, x *tensor.Tensor, want *detec
 		if c := slices.Index(row, slices.Max(row)); c != want.Corrected[i] || int(label.Float64(i)) != want.Corrected[i] {
 			t.Errorf("row %d: class %d, label %g, want %d", i, c, label.Float64(i), want.Corrected[i])
 		}
-		if same := slices.Equal(row, before[i*classes:(i+1)*classes]); same == flagged {
-			t.Errorf("row %d, flagged %v: its logits are as they were: %v", i, flagged, same)
+		if same := slices.Equal(row, before[i*classes:(i+1)*classes]); same != (want.Corrected[i] == want.Predicted[i]) {
+			t.Errorf("row %d, flagged %v, corrected from %d to %d: its logits are as they were: %v", i, flagged, want.Predicted[i], want.Corrected[i], same)
 		}
 	}
 	if !bytes.Equal(got.Outputs[1].Raw, theirs.Outputs[1].Raw) {
@@ -419,6 +421,105 @@ func TestCorrect(t *testing.T) {
 		if int(got.Outputs[0].Float64(i)) != c {
 			t.Errorf("label %d is %g, want %d", i, got.Outputs[0].Float64(i), c)
 		}
+	}
+}
+
+// A flagged row whose class detect leaves as it is has its answer left too: where detector.correct holds
+// back, and where a score is no number. What is counted are rows that got another class.
+func TestCorrectHoldsBack(t *testing.T) {
+	b := stand(t, proxy.Correct, nil, "detector.correct={loss: 0, class_loss: 0}", "threshold.fpr=0.4", "data.calibration.limit=300")
+	x, want := b.rows(t, 64)
+	for i := range 8 { // for which no score is a number
+		x.Row(i)[0] = math.MaxFloat32
+	}
+	data, err := b.d.Prepare(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err = b.d.DetectRows(t.Context(), data, detect.Include{}); err != nil {
+		t.Fatal(err)
+	}
+	held, done := 0, 0
+	for i, flagged := range want.Adversarial {
+		switch {
+		case want.Corrected[i] != want.Predicted[i]:
+			done++
+		case flagged && want.Reconstructed[i] != want.Predicted[i]:
+			held++
+		}
+	}
+	if held == 0 || done == 0 || !slices.Contains(want.NotFinite, true) {
+		t.Fatalf("%d rows are held back, %d corrected, %v have no score: want some of each", held, done, want.NotFinite)
+	}
+	q := request(x)
+	q.Parameters = tensors.Parameters{"binary_data_output": true}
+	body, length := tensors.AppendRequest(nil, q, func(tensors.Tensor) bool { return true })
+	code, text, h := b.post(t, body, "Inference-Header-Content-Length", strconv.FormatInt(length, 10))
+	at, _ := strconv.ParseInt(h.Get("Inference-Header-Content-Length"), 10, 64)
+	got, err := tensors.ParseResponse(text, at, tensors.Limits{})
+	if code != http.StatusOK || err != nil {
+		t.Fatalf("%d %s: %v", code, text, err)
+	}
+	corrected(t, got, x, want)
+	if c := b.Counters(); c.Corrected != int64(done) {
+		t.Errorf("%d rows are counted as corrected, want %d", c.Corrected, done)
+	}
+}
+
+// An answer that is written has the class that it is written for, whatever its datatype rounds.
+func TestAnswer(t *testing.T) {
+	for _, d := range []tensors.Datatype{tensors.FP16, tensors.BF16, tensors.FP32, tensors.FP64} {
+		for name, row := range map[string][]float32{
+			"probabilities": {.24, .25999999, .26, .24}, "logarithms": {-2, -.69314724, -.6931472, -9}, "far apart": {0, 1e-3, 1, 0}, "equal": {.25, .25, .25, .25},
+		} {
+			raw, err := proxy.Answer(d, slices.Clone(row), 2)
+			if err != nil {
+				t.Errorf("%s as %s: %v", name, d, err)
+				continue
+			}
+			all := tensors.Tensor{Name: "o", Datatype: d, Shape: []int64{1, 4}, Raw: raw}.Float32s()
+			if got := slices.Index(all, slices.Max(all)); got != 2 {
+				t.Errorf("%s as %s: %v is class %d, want 2", name, d, all, got)
+			}
+			for i, v := range all {
+				if math.Abs(float64(v-row[i])) > math.Abs(float64(row[i]))/32 {
+					t.Errorf("%s as %s: %v, want about %v", name, d, all, row)
+				}
+			}
+		}
+		if _, err := proxy.Answer(d, []float32{.9, .1}, 1); err == nil {
+			t.Errorf("%s: another class was written than the row has", d)
+		}
+	}
+}
+
+// What is written anew says how it is written, also where the model server answers in binary unasked.
+func TestUnaskedBinary(t *testing.T) {
+	for _, c := range []struct {
+		policy proxy.Policy
+		rows   bool
+	}{{proxy.Annotate, false}, {proxy.Correct, false}, {proxy.Block, true}} {
+		t.Run(string(c.policy), func(t *testing.T) {
+			b := stand(t, c.policy, func(m *proxy.Model, _ *proxy.Options) { m.Rows = c.rows })
+			b.binary = true
+			x, want := b.rows(t, 12)
+			body, _ := tensors.AppendRequest(nil, request(x), nil)
+			code, text, h := b.post(t, body)
+			at := int64(-1)
+			if v := h.Get("Inference-Header-Content-Length"); v != "" {
+				at, _ = strconv.ParseInt(v, 10, 64)
+			}
+			got, err := tensors.ParseResponse(text, at, tensors.Limits{})
+			if code != http.StatusOK || err != nil {
+				t.Fatalf("%d %v: %v\n%q", code, h, err, text)
+			}
+			if got.Parameters["vaeguard_instance_score"] != scores(want) || len(got.Outputs) != 3 {
+				t.Errorf("%+v", got)
+			}
+			if c.policy == proxy.Correct {
+				corrected(t, got, x, want)
+			}
+		})
 	}
 }
 
@@ -487,6 +588,49 @@ func TestObserve(t *testing.T) {
 		t.Errorf("%+v: more is held than there is room for", c)
 	}
 	b.trained.Control(t, servetest.Works)
+}
+
+// What waits to be observed when the proxy ends is judged, for as long as there is time, and the rest is counted.
+func TestDrain(t *testing.T) {
+	b := stand(t, proxy.Observe, nil)
+	x, _ := b.rows(t, 12)
+	body, _ := tensors.AppendRequest(nil, request(x), nil)
+	b.trained.Control(t, servetest.Hold)
+	const n = 20
+	for range n {
+		if code, text, _ := b.post(t, body); code != http.StatusOK {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.Drain(t.Context())
+	}()
+	b.trained.Control(t, servetest.Works)
+	<-drained
+	if c := b.Counters(); c.Judged != n || c.Dropped+c.Failed != 0 {
+		t.Errorf("%+v, want %d judged", c, n)
+	}
+	if code, text, _ := b.post(t, body); code != http.StatusOK { // passes, and nobody is there to look
+		t.Errorf("%d %s", code, text)
+	}
+	await(t, func() bool { return b.Counters().Dropped == 1 })
+
+	b = stand(t, proxy.Observe, nil)
+	b.trained.Control(t, servetest.Hang)
+	for range n {
+		if code, text, _ := b.post(t, body); code != http.StatusOK {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.Drain(ended)
+	b.Close()
+	if c := b.Counters(); c.Judged != 0 || c.Dropped < n-4 || c.Dropped+c.Failed != n { // 4 are being looked at
+		t.Errorf("%+v, want all of %d counted", c, n)
+	}
 }
 
 func await(t testing.TB, ok func() bool) {

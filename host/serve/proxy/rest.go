@@ -109,25 +109,29 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, &refusal{http.StatusBadRequest, zeroByte})
 		return
 	}
-	t, infer, beside := p.route(r.URL.Path)
-	x := &exchange{to: t, header: w.Header(), peer: hostOf(r.RemoteAddr), v1: infer && isV1(r.URL.Path)}
+	named, asks := p.route(r)
+	t := named
+	if t == nil {
+		t = p.models()[0]
+	}
+	x := &exchange{to: t, header: w.Header(), peer: hostOf(r.RemoteAddr), v1: asks == judged && isV1(r.URL.Path)}
 	switch {
-	case infer && r.Method == http.MethodPost && t.Policy == Observe:
+	case asks == judged && t.Policy == Observe:
 		x.request = p.tap(r.Body, r.ContentLength)
 		x.coding, x.length = only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)
 		r.Body = x.request
 		x.span = trace.SpanContextFromContext(r.Context())
 		defer x.cut()
-	case infer && r.Method == http.MethodPost:
+	case asks == judged:
 		release, err := p.take(x, r)
 		defer release()
 		if err != nil {
 			p.refuse(w, err)
 			return
 		}
-	case beside && t.Closed && t.Policy != Observe:
+	case asks == beside && p.closed(named):
 		p.counts.refused.Add(1)
-		p.refuse(w, &refusal{http.StatusForbidden, "this way of asking the model is not judged, and so refused: use /v2/models/" + t.upstream() + "/infer"})
+		p.refuse(w, &refusal{http.StatusForbidden, "this way of asking a model is not judged, and so refused: use /v2/models/" + t.upstream() + "/infer"})
 		return
 	default:
 		p.counts.passed.Add(1)
@@ -274,6 +278,7 @@ func (p *Proxy) verdict(x *exchange, r *http.Response) error {
 	if x.to.Policy == Block && (!x.to.Rows || flagged(v) == 0) {
 		return nil
 	}
+	r.Header.Del(lengthHeader)
 	r.Header.Del("Content-Encoding")
 	r.Header.Del("Etag")
 	r.Header.Del("Content-Digest")

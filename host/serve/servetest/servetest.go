@@ -169,15 +169,15 @@ threshold: {fpr: 0.1}
 `
 
 // Train trains a detector into dir with the components of Components. Another salt
-// is another classifier.
-func Train(tb testing.TB, c host.Components, dir string, salt int) Trained {
+// is another classifier, set are values of the spec to replace, KEY=VALUE.
+func Train(tb testing.TB, c host.Components, dir string, salt int, set ...string) Trained {
 	tb.Helper()
 	work := tb.TempDir()
 	file, control := filepath.Join(work, "small.yaml"), filepath.Join(work, "control")
 	if err := os.WriteFile(file, fmt.Appendf(nil, spec, control, salt), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	e, err := host.Load(file, nil, c, host.Options{Threads: 1})
+	e, err := host.Load(file, set, c, host.Options{Threads: 1})
 	if err != nil {
 		tb.Fatal(err)
 	}
