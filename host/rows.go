@@ -18,6 +18,7 @@ type rows struct {
 
 	temp      string       // folder for temporary files; "": that of the system
 	cancelled func() error // asked while a file is gone over; nil: it goes on
+	glance    bool         // images of data.train are decoded when they are due: settle looks at the rest
 }
 
 func newRows() *rows { return &rows{of: map[dataset.Role]*dataset.Data{}} }
@@ -80,7 +81,13 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 	if src.ID != "" {
 		schema.ID = src.ID
 	}
-	d, err := dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
+	var d *dataset.Data
+	var err error
+	if train := e.rows.of[dataset.RoleTrain]; train != nil && train.Stored != nil && train.Stored.Holds(src) {
+		d, err = train.Stored.Another(src, door)
+	} else {
+		d, err = dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
+	}
 	if role == dataset.RoleTrain && errors.Is(err, dataset.ErrTooLarge) {
 		src.Stream = true
 		d, err = dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
@@ -147,7 +154,7 @@ func (e *Experiment) trainRows() (dataset.Examples, error) {
 // reading are the options of dataset.Open.
 func (e *Experiment) reading(schema *dataset.Schema, door dataset.Door) dataset.OpenOptions {
 	const every = 512 // rows between two looks
-	return dataset.OpenOptions{Schema: schema, Door: door, Temp: e.rows.temp,
+	return dataset.OpenOptions{Schema: schema, Door: door, Temp: e.rows.temp, Glance: e.rows.glance,
 		Note: func(message string) { e.o.logger().Warn(message) },
 		Progress: func(done, total int) error {
 			if done%every != 0 && done != total {
@@ -174,6 +181,29 @@ func (e *Experiment) Close() error {
 	}
 	clear(e.rows.of)
 	return errors.Join(errs...)
+}
+
+// settle looks at the rows of data.train that nobody has read since they were glanced
+// at, and finds what reading all at first would have found.
+func (e *Experiment) settle() error {
+	if e.rows.door == nil {
+		return nil
+	}
+	if err := e.rows.door.Settle(); err != nil {
+		return e.Spec.faultsAt("data."+string(dataset.RoleTrain), err)
+	}
+	return nil
+}
+
+// unsettled forgets rows that were glanced at and never looked through, for a
+// training that has failed: whoever asks for them again reads all.
+func (e *Experiment) unsettled() error {
+	d := e.rows.of[dataset.RoleTrain]
+	if d == nil || d.Stored == nil || !d.Stored.Glanced() || e.rows.door.Settled() {
+		return nil
+	}
+	e.rows.door = nil
+	return e.Close()
 }
 
 // inputShape finds the shape of one prepared example, and the number of classes,

@@ -62,7 +62,7 @@ type imageRows struct {
 var (
 	_ dataset.LabelledAhead = (*imageRows)(nil)
 	_ dataset.Bounded       = (*imageRows)(nil)
-	_ dataset.ImageAccess   = (*imageRows)(nil)
+	_ dataset.Glancer       = (*imageRows)(nil)
 	_ dataset.Traced        = (*imageRows)(nil)
 	_ dataset.Noticed       = (*imageRows)(nil)
 )

@@ -36,6 +36,11 @@ type OpenOptions struct {
 	Schema *Schema // what the columns of a table are for; nil: what the source says
 	Door   Door    // nil: none
 
+	// Glance leaves images of a source with stream undecoded until they are due, where
+	// the reader is a Glancer: see Stored.Glanced. The caller then calls ReadRest before it
+	// relies on all rows, and on what the door learns of them.
+	Glance bool
+
 	// Temp is the folder for the temporary file of a source with stream whose
 	// rows cannot be read in any order where they are; "": that of the system.
 	Temp string
