@@ -72,7 +72,7 @@ func TestGlancedTraining(t *testing.T) {
 // one that has no role, and what its header says before anything is trained.
 func TestGlancedFaults(t *testing.T) {
 	c := glancedCase()
-	c.spec = strings.Replace(c.spec, ", normalize: standard", "", 1) // which reads all rows
+	c.spec = imageVAE + "train: {epochs: 2, batch_size: 8}\n" // nothing goes over all rows before the first step
 	dir := t.TempDir()
 	c.rows(t, dir)
 	config := c.ready(t, dir)

@@ -47,7 +47,7 @@ type storedFile struct {
 	ahead  func(rows []int)                       // of an ImageAccess; nil: of none
 	closer io.Closer
 
-	glanced  *glanced                          // nil: all rows were read when it was opened
+	glanced  *glanced                    // nil: all rows were read when it was opened
 	progress func(done, total int) error // of a pass; nil: none
 }
 
