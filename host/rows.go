@@ -26,8 +26,18 @@ func newRows() *rows { return &rows{of: map[dataset.Role]*dataset.Data{}} }
 // Rows reads the rows of a role, once, as the guard and the classifier take
 // them. Rows that serve two of the roles read so far are an error unless
 // data.allow_overlap. Those of data.train with stream, or too many for memory,
-// are Stored: Close closes their file.
+// are Stored: Close closes their file. Others have X, which rows that are kept as bytes
+// have anew at each call.
 func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
+	d, err := e.kept(role)
+	if err != nil {
+		return nil, err
+	}
+	return d.Expanded(), nil
+}
+
+// kept is Rows as they are kept, perhaps Packed.
+func (e *Experiment) kept(role dataset.Role) (*dataset.Data, error) {
 	if d, ok := e.rows.of[role]; ok {
 		return d, nil
 	}
@@ -84,7 +94,7 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 	var d *dataset.Data
 	var err error
 	if train := e.rows.of[dataset.RoleTrain]; train != nil && train.Stored != nil && train.Stored.Holds(src) {
-		d, err = train.Stored.Another(src, door)
+		d, err = train.Stored.Another(src, door, e.packs(door))
 	} else {
 		d, err = dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
 	}
@@ -123,7 +133,7 @@ func (e *Experiment) readAll() error {
 		if e.Spec.Data.Of(role) == nil {
 			continue
 		}
-		if _, err := e.Rows(role); err != nil {
+		if _, err := e.kept(role); err != nil {
 			return err
 		}
 	}
@@ -144,17 +154,24 @@ func (e *Experiment) optional(role dataset.Role) (*tensor.Tensor, error) {
 
 // trainRows are the rows of data.train.
 func (e *Experiment) trainRows() (dataset.Examples, error) {
-	d, err := e.Rows(dataset.RoleTrain)
+	d, err := e.kept(dataset.RoleTrain)
 	if err != nil {
 		return nil, err
 	}
 	return d.Examples(), nil
 }
 
+// packs reports whether rows in memory are kept as bytes where they can be: not before
+// the steps have learnt, which work on numbers.
+func (e *Experiment) packs(through dataset.Door) bool {
+	d, ok := through.(*signature.Door)
+	return ok && !d.Learns()
+}
+
 // reading are the options of dataset.Open.
 func (e *Experiment) reading(schema *dataset.Schema, door dataset.Door) dataset.OpenOptions {
 	const every = 512 // rows between two looks
-	return dataset.OpenOptions{Schema: schema, Door: door, Temp: e.rows.temp, Glance: e.rows.glance,
+	return dataset.OpenOptions{Schema: schema, Door: door, Temp: e.rows.temp, Glance: e.rows.glance, Pack: e.packs(door),
 		Note: func(message string) { e.o.logger().Warn(message) },
 		Progress: func(done, total int) error {
 			if done%every != 0 && done != total {

@@ -162,9 +162,9 @@ func (s *Stored) Holds(src Source) bool {
 	return reflect.DeepEqual(bare(src), bare(s.file.glanced.source))
 }
 
-// Another opens a source that s Holds: what Open gives of it with the door, in memory,
+// Another opens a source that s Holds: what Open gives of it with the door and Pack, in memory,
 // but that no row is read which is not asked for.
-func (s *Stored) Another(src Source, d Door) (*Data, error) {
+func (s *Stored) Another(src Source, d Door, pack bool) (*Data, error) {
 	o := s.file.glanced.opened
 	all, err := o.told(s.file.n)
 	if err != nil {
@@ -189,8 +189,19 @@ func (s *Stored) Another(src Source, d Door) (*Data, error) {
 		return nil, fmt.Errorf("%d rows of %v: %w", len(rows), view.Example(), ErrTooLarge)
 	}
 	out := all.only(rows)
-	if out.X, err = Take(view, rows); err != nil {
-		return nil, err
+	data := newGathering(view.Example(), len(rows), pack)
+	const step = 64 // rows at once
+	room := tensor.Batch(step, view.Example())
+	for left := rows; len(left) > 0; {
+		some := room.Rows(0, min(step, len(left)))
+		if err := view.Gather(some, left[:some.N()]); err != nil {
+			return nil, err
+		}
+		for i := range some.N() {
+			data.add(some.Row(i))
+		}
+		left = left[some.N():]
 	}
+	data.give(out, nil)
 	return out, nil
 }
