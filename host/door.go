@@ -73,8 +73,11 @@ func (e *Experiment) learnFrom(src dataset.Source) (*signature.Door, *dataset.Da
 		return nil, nil, err
 	}
 	schema := door.Schema()
+	learns := door.Learns()
 	d, err := door.Learn(func(through dataset.Door) (*dataset.Data, error) {
-		return dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, through))
+		o := e.reading(schema, through)
+		o.Pack = !learns
+		return dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, o)
 	})
 	return door, d, err
 }

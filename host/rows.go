@@ -18,6 +18,7 @@ type rows struct {
 
 	temp      string       // folder for temporary files; "": that of the system
 	cancelled func() error // asked while a file is gone over; nil: it goes on
+	glance    bool         // images of data.train are decoded when they are due: settle looks at the rest
 }
 
 func newRows() *rows { return &rows{of: map[dataset.Role]*dataset.Data{}} }
@@ -25,8 +26,18 @@ func newRows() *rows { return &rows{of: map[dataset.Role]*dataset.Data{}} }
 // Rows reads the rows of a role, once, as the guard and the classifier take
 // them. Rows that serve two of the roles read so far are an error unless
 // data.allow_overlap. Those of data.train with stream, or too many for memory,
-// are Stored: Close closes their file.
+// are Stored: Close closes their file. Others have X, which rows that are kept as bytes
+// have anew at each call.
 func (e *Experiment) Rows(role dataset.Role) (*dataset.Data, error) {
+	d, err := e.kept(role)
+	if err != nil {
+		return nil, err
+	}
+	return d.Expanded(), nil
+}
+
+// kept is Rows as they are kept, perhaps Packed.
+func (e *Experiment) kept(role dataset.Role) (*dataset.Data, error) {
 	if d, ok := e.rows.of[role]; ok {
 		return d, nil
 	}
@@ -80,7 +91,13 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 	if src.ID != "" {
 		schema.ID = src.ID
 	}
-	d, err := dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
+	var d *dataset.Data
+	var err error
+	if train := e.rows.of[dataset.RoleTrain]; train != nil && train.Stored != nil && train.Stored.Holds(src) {
+		d, err = train.Stored.Another(src, door, e.packs(door))
+	} else {
+		d, err = dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
+	}
 	if role == dataset.RoleTrain && errors.Is(err, dataset.ErrTooLarge) {
 		src.Stream = true
 		d, err = dataset.Open(src, e.Spec.Abs("."), e.c.Datasets, e.c.Formats, e.reading(schema, door))
@@ -116,7 +133,7 @@ func (e *Experiment) readAll() error {
 		if e.Spec.Data.Of(role) == nil {
 			continue
 		}
-		if _, err := e.Rows(role); err != nil {
+		if _, err := e.kept(role); err != nil {
 			return err
 		}
 	}
@@ -137,17 +154,24 @@ func (e *Experiment) optional(role dataset.Role) (*tensor.Tensor, error) {
 
 // trainRows are the rows of data.train.
 func (e *Experiment) trainRows() (dataset.Examples, error) {
-	d, err := e.Rows(dataset.RoleTrain)
+	d, err := e.kept(dataset.RoleTrain)
 	if err != nil {
 		return nil, err
 	}
 	return d.Examples(), nil
 }
 
+// packs reports whether rows in memory are kept as bytes where they can be: not before
+// the steps have learnt, which work on numbers.
+func (e *Experiment) packs(through dataset.Door) bool {
+	d, ok := through.(*signature.Door)
+	return ok && !d.Learns()
+}
+
 // reading are the options of dataset.Open.
 func (e *Experiment) reading(schema *dataset.Schema, door dataset.Door) dataset.OpenOptions {
 	const every = 512 // rows between two looks
-	return dataset.OpenOptions{Schema: schema, Door: door, Temp: e.rows.temp,
+	return dataset.OpenOptions{Schema: schema, Door: door, Temp: e.rows.temp, Glance: e.rows.glance, Pack: e.packs(door),
 		Note: func(message string) { e.o.logger().Warn(message) },
 		Progress: func(done, total int) error {
 			if done%every != 0 && done != total {
@@ -174,6 +198,29 @@ func (e *Experiment) Close() error {
 	}
 	clear(e.rows.of)
 	return errors.Join(errs...)
+}
+
+// settle looks at the rows of data.train that nobody has read since they were glanced
+// at, and finds what reading all at first would have found.
+func (e *Experiment) settle() error {
+	if e.rows.door == nil {
+		return nil
+	}
+	if err := e.rows.door.Settle(); err != nil {
+		return e.Spec.faultsAt("data."+string(dataset.RoleTrain), err)
+	}
+	return nil
+}
+
+// unsettled forgets rows that were glanced at and never looked through, for a
+// training that has failed: whoever asks for them again reads all.
+func (e *Experiment) unsettled() error {
+	d := e.rows.of[dataset.RoleTrain]
+	if d == nil || d.Stored == nil || !d.Stored.Glanced() || e.rows.door.Settled() {
+		return nil
+	}
+	e.rows.door = nil
+	return e.Close()
 }
 
 // inputShape finds the shape of one prepared example, and the number of classes,

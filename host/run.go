@@ -229,8 +229,12 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 		return OpenContext(ctx, out, e.c, e.reopenOptions())
 	}
 	read := e.rows // ctx is for this training alone
-	read.temp, read.cancelled = filepath.Dir(filepath.Clean(run.Path)), ctx.Err
-	defer func() { read.cancelled = nil }()
+	read.temp, read.cancelled, read.glance = filepath.Dir(filepath.Clean(run.Path)), ctx.Err, true
+	defer func() {
+		if read.cancelled, read.glance = nil, false; err != nil {
+			err = errors.Join(err, e.unsettled())
+		}
+	}()
 	if err := e.readAll(); err != nil {
 		return nil, err
 	}
@@ -267,6 +271,9 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 	g, err := e.makeGuard(ctx, modelOf(cl, source), from)
 	if err == nil {
 		err = e.fit(ctx, modelOf(cl, source), g, from, run)
+	}
+	if err == nil {
+		err = e.settle()
 	}
 	if err != nil {
 		return nil, errors.Join(err, run.Event("failed", map[string]any{"error": e.Spec.Unexpand(err.Error())}))

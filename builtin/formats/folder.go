@@ -157,6 +157,20 @@ func (f *imageFolder) read(file string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(in, most))
+	b, err := readWhole(in, min(most, info.Size()), most)
 	return b, errors.Join(err, in.Close())
+}
+
+// readWhole reads at most so many bytes, of which likely many are expected.
+func readWhole(in io.Reader, likely, most int64) ([]byte, error) {
+	b := make([]byte, likely, likely+1)
+	n, err := io.ReadFull(in, b)
+	switch b = b[:n]; {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return b, nil
+	case err != nil || likely >= most:
+		return b, err
+	}
+	more, err := io.ReadAll(io.LimitReader(in, most-likely)) // it has grown, or there are none
+	return append(b, more...), err
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/picture"
@@ -55,14 +56,17 @@ type imageRows struct {
 	at      int
 	digest  []dataset.Part
 	ahead   ahead
-	plan    []int // files that are asked for next, out of order
-	window  []int // and in order
+	rooms   sync.Pool      // *picture.Room, to decode with
+	spare   sync.Pool      // *picture.Image that are not asked for any more
+	given   *picture.Image // what was handed out last
+	plan    []int          // files that are asked for next, out of order
+	window  []int          // and in order
 }
 
 var (
 	_ dataset.LabelledAhead = (*imageRows)(nil)
 	_ dataset.Bounded       = (*imageRows)(nil)
-	_ dataset.ImageAccess   = (*imageRows)(nil)
+	_ dataset.Glancer       = (*imageRows)(nil)
 	_ dataset.Traced        = (*imageRows)(nil)
 	_ dataset.Noticed       = (*imageRows)(nil)
 )
@@ -251,6 +255,10 @@ func (r *imageRows) begin(files []int) {
 
 // file decodes file i, and gives the digest of what could be read.
 func (r *imageRows) file(i int, fits func(h, w, c int) error) (m *picture.Image, digest string, err error) {
+	if r.given != nil { // it was valid until this call
+		r.spare.Put(r.given)
+	}
+	defer func() { r.given = m }()
 	if done := r.ahead.take(i); done.image != nil {
 		return done.image, done.digest, nil
 	}
@@ -268,10 +276,24 @@ func (r *imageRows) file(i int, fits func(h, w, c int) error) (m *picture.Image,
 			return nil, digest, r.wrong(i, err)
 		}
 	}
-	if m, err = picture.Decode(b); err != nil {
+	if m, err = r.pixels(b); err != nil {
 		return nil, digest, r.wrong(i, err)
 	}
 	return m, digest, nil
+}
+
+// pixels decodes a file with memory of those before. It may be called concurrently.
+func (r *imageRows) pixels(b []byte) (*picture.Image, error) {
+	room, _ := r.rooms.Get().(*picture.Room)
+	if room == nil {
+		room = new(picture.Room)
+	}
+	defer r.rooms.Put(room)
+	var pix []float32
+	if old, _ := r.spare.Get().(*picture.Image); old != nil {
+		pix = old.Pix
+	}
+	return room.Decode(b, pix)
 }
 
 // Ahead implements dataset.ImageAccess.

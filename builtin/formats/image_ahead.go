@@ -82,7 +82,7 @@ func (r *imageRows) prepare(i int) ready {
 	if err != nil || h*w > aheadNumbers/max(c, 1) {
 		return ready{}
 	}
-	m, err := picture.Decode(b)
+	m, err := r.pixels(b)
 	if err != nil {
 		return ready{}
 	}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // firstClaim bounds the numbers claimed for a source whose count of rows is
@@ -31,27 +29,28 @@ func (o *opened) collect() (*Data, error) {
 		if n > MaxElements/size {
 			return nil, fmt.Errorf("%d rows of %v: %w", n, example, ErrTooLarge)
 		}
-		room = n * size
+		room = n
 		if b, ok := o.Reader.(Bounded); !ok || !b.Bounded() {
-			room = min(room, firstClaim)
+			room = min(room, firstClaim/size)
 		}
 	}
 	if o.Count() == 0 { // whatever an example's size is claimed to be
 		return nil, errors.New("no rows")
 	}
-	data := make([]float32, 0, room)
+	data := newGathering(example, room, o.pack)
 	texts, err := o.walk(func(_ int, row []float32) error {
-		if len(data) > MaxElements-size {
+		if data.numbers() > MaxElements-size {
 			return ErrTooLarge
 		}
-		data = append(data, row...)
+		data.add(row)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	n := len(data) / size
-	return o.describe(&Data{X: tensor.From(data, append([]int{n}, example...)...)}, texts, n)
+	d := &Data{}
+	data.give(d, nil)
+	return o.describe(d, texts, d.N())
 }
 
 // walk hands all rows to take, with their number, and gives the labels that they

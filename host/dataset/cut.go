@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // LabelledAhead is a RowLabels that can tell the labels of all rows before it has
@@ -76,15 +74,16 @@ func (o *opened) cut(src Source, again func() (*opened, error)) (*Data, error) {
 	if room > MaxElements/size {
 		return nil, fmt.Errorf("%d rows of %v: %w", room, o.rows.Example(), ErrTooLarge)
 	}
-	data := make([]float32, 0, room*size)
+	data := newGathering(o.rows.Example(), room, o.pack)
 	var kept []int // nothing is kept of rows beyond most
 	total := 0
 	texts, err := o.walk(func(n int, row []float32) error {
 		total = n + 1
 		switch {
 		case data == nil || !keep(n):
-		case len(data) <= most-size:
-			data, kept = append(data, row...), append(kept, n)
+		case data.numbers() <= most-size:
+			data.add(row)
+			kept = append(kept, n)
 		case most == MaxElements:
 			return ErrTooLarge
 		default:
@@ -103,7 +102,6 @@ func (o *opened) cut(src Source, again func() (*opened, error)) (*Data, error) {
 	if rows, err = pick(src, d.Labels, total, o.official); err != nil {
 		return nil, err
 	}
-	example := o.rows.Example()
 	switch {
 	case data == nil:
 		if data, kept, err = reread(rows, texts, o, again); err != nil {
@@ -111,10 +109,10 @@ func (o *opened) cut(src Source, again func() (*opened, error)) (*Data, error) {
 		}
 	case most == spareNumbers: // there are others among them
 		d = d.only(rows)
-		d.X = tensor.From(data, append([]int{len(kept)}, example...)...).Gather(rows)
+		data.give(d, rows)
 		return d, nil
 	}
-	return d.only(rows).with(data, kept, rows, example), nil
+	return d.only(rows).with(data, kept, rows), nil
 }
 
 // ahead is the rows that are asked for, as far as they are known before any is
@@ -157,7 +155,7 @@ func (o *opened) room(src Source, rows []int) int {
 
 // reread reads some rows again, those between them without the door, and gives
 // them in the file's order.
-func reread(rows []int, texts []string, first *opened, again func() (*opened, error)) (data []float32, kept []int, err error) {
+func reread(rows []int, texts []string, first *opened, again func() (*opened, error)) (data *gathering, kept []int, err error) {
 	size := first.rows.Example().Size()
 	if len(rows) > MaxElements/size {
 		return nil, nil, fmt.Errorf("%d rows of %v: %w", len(rows), first.rows.Example(), ErrTooLarge)
@@ -173,17 +171,19 @@ func reread(rows []int, texts []string, first *opened, again func() (*opened, er
 	}
 	with, _ := o.Reader.(RowLabels)
 	kept = slices.Sorted(slices.Values(rows))
-	data = make([]float32, len(kept)*size)
+	data = newGathering(first.rows.Example(), len(kept), first.pack)
+	row := make([]float32, size)
 	at := 0
-	for i, r := range kept {
+	for _, r := range kept {
 		if gap := r - at; gap > 0 {
 			if n, err := skip(o.Reader, gap); err != nil || n != gap {
 				return nil, nil, errors.Join(changed, err)
 			}
 		}
-		if err := o.rows.Next(data[i*size : (i+1)*size]); err != nil {
+		if err := o.rows.Next(row); err != nil {
 			return nil, nil, errors.Join(changed, err)
 		}
+		data.add(row)
 		if at = r + 1; len(texts) > 0 && with != nil && with.Label() != texts[r] {
 			return nil, nil, changed
 		}
@@ -193,21 +193,30 @@ func reread(rows []int, texts []string, first *opened, again func() (*opened, er
 
 // with gives d the rows of data, which are those of kept in the file's order: it
 // orders them as rows are.
-func (d *Data) with(data []float32, kept, rows []int, example tensor.Shape) *Data {
-	d.X = tensor.From(data, append([]int{len(kept)}, example...)...)
+func (d *Data) with(rowsOf *gathering, kept, rows []int) *Data {
 	if slices.IsSorted(rows) {
+		rowsOf.give(d, nil)
 		return d
 	}
 	place := make(map[int]int, len(rows))
 	for i, r := range rows {
 		place[r] = i
 	}
+	if rowsOf.packing != nil {
+		index := make([]int, len(kept))
+		for i, r := range kept {
+			index[place[r]] = i
+		}
+		rowsOf.give(d, index)
+		return d
+	}
+	data := rowsOf.floats
 	// Each row goes to its place, and the one that was there goes to its own.
 	to := make([]int, len(kept))
 	for i, r := range kept {
 		to[i] = place[r]
 	}
-	size := example.Size()
+	size := rowsOf.size
 	spare := make([]float32, size)
 	for i := range to {
 		for to[i] != i {
@@ -219,5 +228,6 @@ func (d *Data) with(data []float32, kept, rows []int, example tensor.Shape) *Dat
 			to[i], to[j] = to[j], j
 		}
 	}
+	rowsOf.give(d, nil)
 	return d
 }

@@ -17,8 +17,9 @@ import (
 
 // Data are the rows of one role. Images are NHWC.
 type Data struct {
-	X       *tensor.Tensor // (N, example…); nil where the rows are Stored
-	Stored  *Stored        // rows that stay in a file; nil: X has them
+	X       *tensor.Tensor // (N, example…); nil where the rows are Stored or Packed
+	Stored  *Stored        // rows that stay in a file; nil: they do not
+	Packed  *Packed        // rows that take a byte a number (OpenOptions.Pack); nil: they do not
 	Labels  []int          // class indices, nil if the source has none
 	Classes []string       // names, or nil
 	// Features are the names of tabular columns, or nil.
@@ -41,6 +42,9 @@ func (d *Data) N() int {
 	if d.Stored != nil {
 		return d.Stored.N()
 	}
+	if d.Packed != nil {
+		return d.Packed.N()
+	}
 	return d.X.N()
 }
 
@@ -49,6 +53,9 @@ func (d *Data) Example() tensor.Shape {
 	if d.Stored != nil {
 		return d.Stored.Example()
 	}
+	if d.Packed != nil {
+		return d.Packed.Example()
+	}
 	return d.X.Example()
 }
 
@@ -56,6 +63,9 @@ func (d *Data) Example() tensor.Shape {
 func (d *Data) Examples() Examples {
 	if d.Stored != nil {
 		return d.Stored
+	}
+	if d.Packed != nil {
+		return d.Packed
 	}
 	return InMemory(d.X)
 }
@@ -145,7 +155,7 @@ func (d *Data) take(rows []int) *Data {
 // only is take of what d says of the rows, without them.
 func (d *Data) only(rows []int) *Data {
 	out := *d
-	out.X, out.Stored = nil, nil
+	out.X, out.Stored, out.Packed = nil, nil, nil
 	out.Index = make([]int, len(rows))
 	for i, r := range rows {
 		out.Index[i] = d.Index[r]

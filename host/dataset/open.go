@@ -36,6 +36,14 @@ type OpenOptions struct {
 	Schema *Schema // what the columns of a table are for; nil: what the source says
 	Door   Door    // nil: none
 
+	// Glance leaves images of a source with stream undecoded until they are due, where
+	// the reader is a Glancer: see Stored.Glanced. The caller then calls ReadRest before it
+	// relies on all rows, and on what the door learns of them.
+	Glance bool
+
+	// Pack keeps rows in memory as bytes where that loses nothing: Data.Packed.
+	Pack bool
+
 	// Temp is the folder for the temporary file of a source with stream whose
 	// rows cannot be read in any order where they are; "": that of the system.
 	Temp string
@@ -94,6 +102,7 @@ func Open(src Source, baseDir string, named registry.Table[Set], formats registr
 	if err := from.enter(o.Door); err != nil {
 		return nil, errors.Join(err, from.Close())
 	}
+	from.pack = o.Pack
 	d, err := from.cut(src, func() (*opened, error) {
 		again, err := open()
 		if err != nil {

@@ -16,6 +16,7 @@ type opened struct {
 	y        *Array  // labels beside the rows
 	yName    string  // of the file that y was read from
 	official bool    // the format has splits of its own
+	pack     bool    // rows in memory are bytes where that loses nothing
 }
 
 func newOpened(r Reader) *opened {

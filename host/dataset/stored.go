@@ -47,6 +47,7 @@ type storedFile struct {
 	ahead  func(rows []int)                       // of an ImageAccess; nil: of none
 	closer io.Closer
 
+	glanced  *glanced                    // nil: all rows were read when it was opened
 	progress func(done, total int) error // of a pass; nil: none
 }
 
@@ -65,6 +66,9 @@ func enterAt(f *storedFile, d Door) (Entered, error) {
 		image = func() ([]float32, [3]int, error) { return f.image(f.at) }
 	}
 	r := standIn(f.reader, func(dst []float32) error { return f.random.At(dst, f.at) }, image)
+	if v, ok := r.(variedProxy); ok {
+		r = numbered{v, f}
+	}
 	if d == nil {
 		return r, nil
 	}
@@ -102,9 +106,14 @@ func (s *Stored) Gather(dst *tensor.Tensor, rows []int) error {
 	if s.file.ahead != nil {
 		s.file.ahead(rows)
 	}
+	watcher, _ := s.rows.(Watcher)
 	for i, r := range rows {
 		s.file.at = r
+		watched := watcher != nil && s.file.glanced != nil && watcher.Watch(!s.file.glanced.seen[r])
 		err := s.rows.Next(dst.Row(i))
+		if watched && err == nil {
+			s.file.glanced.seen[r] = true
+		}
 		var bad *RowError
 		switch {
 		case err == nil:
@@ -182,6 +191,15 @@ type variedProxy struct {
 // NextImage implements Varied.
 func (p variedProxy) NextImage() ([]float32, [3]int, error) { return p.image() }
 
+// numbered is a proxy that tells which row it gave last.
+type numbered struct {
+	variedProxy
+	file *storedFile
+}
+
+// RowNumber is the row's number in the file.
+func (n numbered) RowNumber() int { return n.file.at }
+
 func standIn(r Reader, next func([]float32) error, image func() ([]float32, [3]int, error)) Reader {
 	p := proxy{r, next}
 	if image == nil {
@@ -191,12 +209,18 @@ func standIn(r Reader, next func([]float32) error, image func() ([]float32, [3]i
 }
 
 // store reads all rows once, through the door: what is wrong with one is told
-// now. It keeps where they are, in the reader's file or in a temporary one, and
+// now, or later where it may but glance at them. It keeps where they are, in the reader's file or in a temporary one, and
 // labels as collect does. It closes o where the result does not need it.
 func (o *opened) store(src Source, opts OpenOptions) (*Data, error) {
 	f := &storedFile{reader: o.Reader, closer: o.Reader, progress: opts.Progress}
 	_, f.name = src.Where()
-	d, err := o.stored(f, opts)
+	var d *Data
+	var err error
+	if r, ok := o.glances(opts); ok {
+		d, err = o.glance(r, f, src, opts)
+	} else {
+		d, err = o.stored(f, opts)
+	}
 	if err != nil && f.closer != nil {
 		err = errors.Join(err, f.closer.Close())
 	}

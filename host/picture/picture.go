@@ -136,12 +136,19 @@ func checkSize(h, w int) error {
 // it is the first frame on its canvas, of a TIFF the first page. Files that are
 // cut short, claim more pixels than MaxPixels or than their bytes can hold are
 // errors.
-func Decode(b []byte) (*Image, error) {
+func Decode(b []byte) (*Image, error) { return new(Room).Decode(b, nil) }
+
+// Room is memory that decoding needs besides the image, to be used again. It is owned
+// by one goroutine; the zero value is ready.
+type Room struct{ jpeg jpeg.Room }
+
+// Decode is Decode with the memory of r, into pix where that is large enough.
+func (r *Room) Decode(b []byte, pix []float32) (*Image, error) {
 	if len(b) > MaxBytes {
 		return nil, fmt.Errorf("%d bytes, want at most %d", len(b), MaxBytes)
 	}
 	if isJPEG(b) {
-		return decodeJPEG(b)
+		return r.decodeJPEG(b, pix)
 	}
 	f, err := find(b)
 	if err != nil {
@@ -158,7 +165,7 @@ func Decode(b []byte) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Image{H: h, W: w, C: c, Pix: make([]float32, h*w*c)}
+	out := &Image{H: h, W: w, C: c, Pix: sized(pix, h*w*c)}
 	canvas := image.Rect(0, 0, w, h)
 	if box := m.Bounds(); box != canvas && (f.name != "GIF" || !box.In(canvas)) {
 		return nil, errors.New("the image is not of the size that its header gives")
@@ -200,15 +207,23 @@ var intensities = func() (out [256]float32) {
 	return out
 }()
 
-func decodeJPEG(b []byte) (*Image, error) {
-	m, header, err := jpeg.Decode(b)
+// sized is room for n numbers, pix where it is enough.
+func sized(pix []float32, n int) []float32 {
+	if cap(pix) < n {
+		return make([]float32, n)
+	}
+	return pix[:n]
+}
+
+func (r *Room) decodeJPEG(b []byte, pix []float32) (*Image, error) {
+	m, header, err := r.jpeg.Decode(b)
 	if err != nil {
 		return nil, err
 	}
-	out := &Image{H: m.H, W: m.W, C: m.C, Pix: make([]float32, len(m.Pix))}
+	out := &Image{H: m.H, W: m.W, C: m.C, Pix: sized(pix, len(m.Pix))}
 	o := header.Orientation
 	if o < 2 { // upright
-		for i, v := range m.Pix {
+		for i, v := range m.Pix[:len(out.Pix)] {
 			out.Pix[i] = intensities[v]
 		}
 		return out, nil

@@ -24,6 +24,7 @@ type Door struct {
 
 	extent   *extent // raw rows, watched while the door learns; nil: not
 	prepared *extent // likewise those that come out
+	later    *later  // of a door that still learns from rows that were glanced at; else nil
 }
 
 // link is a step and the key of what it learnt.

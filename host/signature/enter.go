@@ -32,7 +32,17 @@ func (d *Door) Enter(r dataset.Reader) (dataset.Entered, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &entered{gate: g, in: in, from: r, factor: d.factor(r), extent: d.extent, prepared: d.prepared, units: d.units}
+	e := &entered{gate: g, in: in, from: r, factor: d.factor(r), extent: d.extent, prepared: d.prepared, learns: d.extent != nil, units: d.units}
+	if d.later != nil && d.Signature.Raw == nil && d.extent == nil {
+		e.units = func(row []float32) error {
+			n := e.row - 1
+			if a, ok := r.(interface{ RowNumber() int }); ok {
+				n = a.RowNumber()
+			}
+			d.later.add(d, e.name(), n, row)
+			return nil
+		}
+	}
 	if varied {
 		if free(in) || d.Kind == KindImage {
 			e.images = v
@@ -200,6 +210,14 @@ func (d *Door) units(row []float32) error {
 	}
 	var e extent
 	e.add(row)
+	return d.unitsOf(&e)
+}
+
+// unitsOf is units of a row whose numbers range over e.
+func (d *Door) unitsOf(e *extent) error {
+	if d.Signature.Raw == nil || d.Identity() && d.Kind != KindImage {
+		return nil
+	}
 	switch p := d.Signature.Prepared; {
 	case !e.any:
 	case p != nil && d.Signature.Raw.Whole && !e.Whole && e.Low >= p.Low && e.High <= p.High && d.Signature.Raw.span() >= 4*p.span():
@@ -279,6 +297,7 @@ type entered struct {
 	images           dataset.Varied // nil: rows have the shape in
 	factor           factor
 	extent, prepared *extent // of raw rows and of those that come out; nil: not watched
+	learns           bool    // from rows that are watched
 	units            func([]float32) error
 	raw              []float32
 	row              int
@@ -298,7 +317,7 @@ func (e *entered) Next(dst []float32) error {
 	if err != nil {
 		return err
 	}
-	if e.extent != nil {
+	if e.learns {
 		e.extent.add(raw)
 	}
 	e.factor.apply(raw)
@@ -308,10 +327,16 @@ func (e *entered) Next(dst []float32) error {
 	if err := e.gate.row(dst, raw, shape); err != nil {
 		return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
 	}
-	if e.prepared != nil {
+	if e.prepared != nil && (e.learns || e.extent == nil) {
 		e.prepared.add(dst)
 	}
 	return nil
+}
+
+// Watch implements dataset.Watcher.
+func (e *entered) Watch(on bool) bool {
+	e.learns = on && e.extent != nil
+	return e.extent != nil
 }
 
 // next is the next raw row and its shape.
@@ -333,18 +358,38 @@ func (e *entered) next() ([]float32, tensor.Shape, error) {
 	if fits(shape, e.in) {
 		return data, shape, nil
 	}
-	if c := e.in[2]; c == 3 && shape[2] == 1 && fits(tensor.Shape{shape[0], shape[1], 3}, e.in) {
+	if e.spreads(shape) {
 		e.raw = e.raw[:0]
 		for _, v := range data {
 			e.raw = append(e.raw, v, v, v)
 		}
 		return e.raw, tensor.Shape{shape[0], shape[1], 3}, nil
 	}
+	return nil, nil, e.unfit(e.row, shape)
+}
+
+// spreads reports whether an image is grey among coloured ones: it has three equal
+// channels then.
+func (e *entered) spreads(shape tensor.Shape) bool {
+	return e.in[2] == 3 && shape[2] == 1 && fits(tensor.Shape{shape[0], shape[1], 3}, e.in)
+}
+
+// Fits implements dataset.Sized.
+func (e *entered) Fits(row int, size [3]int) error {
+	shape := tensor.Shape(size[:])
+	if e.images == nil || fits(shape, e.in) || e.spreads(shape) {
+		return nil
+	}
+	return e.unfit(row, shape)
+}
+
+// unfit is the error of an image of another shape.
+func (e *entered) unfit(row int, shape tensor.Shape) error {
 	cure := "resize in data.prepare brings images to one size"
 	if shape[0] == e.in[0] && shape[1] == e.in[1] {
 		cure = "color in data.prepare brings images to one number of channels"
 	}
-	return nil, nil, &dataset.RowError{Source: e.name(), Row: e.row, Err: fmt.Errorf("an image of %v, want %v: %s", shape, e.in, cure)}
+	return &dataset.RowError{Source: e.name(), Row: row, Err: fmt.Errorf("an image of %v, want %v: %s", shape, e.in, cure)}
 }
 
 // name is what the reader calls itself, for errors.

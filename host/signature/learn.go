@@ -13,6 +13,10 @@ import (
 // the end, in memory or in their file as open had them. Rows in a file are gone
 // over once for each look that a step takes at them; what is learnt has the same
 // bits.
+//
+// Of images that open has only glanced at, whose white is known, the door has yet to
+// learn what raw and prepared numbers range over: from each row when it is first
+// read, and at the latest in Settle, without which nothing is to be saved.
 func (d *Door) Learn(open func(dataset.Door) (*dataset.Data, error)) (*dataset.Data, error) {
 	n := d.unfitted()
 	part := *d
@@ -29,6 +33,10 @@ func (d *Door) Learn(open func(dataset.Door) (*dataset.Data, error)) (*dataset.D
 		err = d.learnStored(data, part, n)
 	} else {
 		err = d.learnInMemory(data, n)
+	}
+	if err == nil && data.Stored != nil && data.Stored.Glanced() {
+		d.out = data.Example().Clone()
+		return data, nil
 	}
 	if err == nil && (prepared == nil || !prepared.any || data.Stored == nil || !data.Stored.Whole()) {
 		prepared = &extent{}
@@ -73,6 +81,7 @@ func (d *Door) learnInMemory(data *dataset.Data, n int) error {
 // learnStored fits the steps from link n on, each on rows that go through those
 // before it whenever they are read. part is the door as it was opened.
 func (d *Door) learnStored(data *dataset.Data, part Door, n int) error {
+	raw := part.extent
 	part.extent, part.prepared = nil, nil
 	through := func(links []link) (*dataset.Stored, error) {
 		step := part
@@ -88,11 +97,77 @@ func (d *Door) learnStored(data *dataset.Data, part Door, n int) error {
 			return err
 		}
 	}
+	if data.Stored.Glanced() {
+		last := part
+		last.chain, last.extent = d.chain, raw
+		others, err := data.Stored.Enter(&last)
+		if err != nil {
+			return err
+		}
+		d.later = &later{raw: raw, prepared: &extent{}, others: others}
+		last.prepared = d.later.prepared
+		if d.later.rows, err = data.Stored.Enter(&last); err != nil {
+			return err
+		}
+		data.Stored = d.later.rows
+		return nil
+	}
 	rows, err := through(d.chain)
 	if err == nil {
 		data.Stored = rows
 	}
 	return err
+}
+
+// later is what a door has yet to learn of rows that were glanced at, and what it has
+// yet to say of others.
+type later struct {
+	raw, prepared *extent
+	rows, others  *dataset.Stored // of data.train, and of its file without being among them
+	waiting       []waiting
+}
+
+// waiting is a row of another role, whose units are compared once those of data.train are known.
+type waiting struct {
+	door   *Door
+	source string
+	row    int
+	extent extent
+}
+
+func (l *later) add(d *Door, source string, row int, numbers []float32) {
+	w := waiting{door: d, source: source, row: row}
+	w.extent.add(numbers)
+	l.waiting = append(l.waiting, w)
+}
+
+// Settled reports whether there is nothing left for Settle to do.
+func (d *Door) Settled() bool { return d.later == nil }
+
+// Settle reads the rows of data.train, and of its file, that nobody has read since they
+// were glanced at, and ends what Learn has begun. What it finds is what Learn would have
+// found. Doors of other roles are to be made anew after it. There is nothing to do for a
+// door that has learnt all, or a second time.
+func (d *Door) Settle() error {
+	l := d.later
+	if l == nil {
+		return nil
+	}
+	if err := l.rows.ReadRest(l.others); err != nil {
+		return err
+	}
+	d.Signature.Raw, d.Signature.Prepared = l.raw.seen(), l.prepared.seen()
+	for _, w := range l.waiting {
+		of := *w.door
+		if sameRescale(of.src.Rescale, d.src.Rescale) { // see For
+			of.Signature.Raw, of.Signature.Prepared = d.Signature.Raw, d.Signature.Prepared
+		}
+		if err := of.unitsOf(&w.extent); err != nil {
+			return &dataset.RowError{Source: w.source, Row: w.row, Err: err}
+		}
+	}
+	d.later = nil
+	return nil
 }
 
 // fit lets link n learn from rows that have gone through those before it, if it

@@ -41,6 +41,7 @@ type guard struct {
 	rows       []float64
 
 	p, valP           *tensor.Tensor   // the classifier's outputs, once
+	unasked           *unasked         // rows whose answers p lacks; nil: there is no such
 	hidden, valHidden []*tensor.Tensor // heads' logits, once
 	factors           rowWeights       // of class_weight
 
@@ -141,7 +142,9 @@ func (g *guard) consult(ctx context.Context, rows int) error {
 			o.Events(Event{Stage: StagePredict, Epochs: o.Epochs, Step: done, Steps: of})
 		}
 	}
-	if g.p, g.hidden, err = g.classifier.table(ctx, o.Train, size, report); err != nil {
+	if due(o) {
+		g.unasked = newUnasked(g, heads)
+	} else if g.p, g.hidden, err = g.classifier.table(ctx, o.Train, size, report); err != nil {
 		return err
 	}
 	if o.Validation != nil {
@@ -206,6 +209,9 @@ var errRebuilt = errors.New("the reconstruction is not finite")
 func (g *guard) step(ctx context.Context, b *batch, grads *nn.Grads, values []float64) error {
 	x, n, moved := b.x, len(b.rows), false
 	s := &g.s
+	if err := g.unasked.ask(ctx, b); err != nil {
+		return err
+	}
 	if g.attack != nil {
 		var err error
 		if x, moved, err = g.attack.extend(ctx, b, g.parts); err != nil {

@@ -52,8 +52,14 @@ func convert(y, cb, cr uint8) (r, g, b uint8) {
 }
 
 func toRGB(dst []uint8, p [][]uint8) {
-	for x := range len(dst) / 3 {
-		dst[3*x], dst[3*x+1], dst[3*x+2] = convert(p[0][x], p[1][x], p[2][x])
+	n := len(dst) / 3
+	luma, blue, red := p[0][:n], p[1][:n], p[2][:n]
+	for x, y := range luma {
+		l, u, v := int32(y), int32(blue[x])-128, int32(red[x])-128
+		to := (*[3]uint8)(dst[3*x:])
+		to[0] = clamp(l + (crR*v+half)>>16)
+		to[1] = clamp(l + (cbG*u+crG*v+half)>>16)
+		to[2] = clamp(l + (cbB*u+half)>>16)
 	}
 }
 

@@ -1,9 +1,22 @@
 package jpeg
 
+import "encoding/binary"
+
+// wholeBits are those by which a code is read together with the number that follows it.
+const wholeBits = 10
+
+// coded is a code of a coefficient and its number.
+type coded struct {
+	value int16
+	run   uint8 // coefficients that are 0 before it
+	bits  uint8 // of both; 0: they are more than wholeBits, or the code has no number
+}
+
 // huffman is a table of codes, of at most 16 bits.
 type huffman struct {
 	quick  [256]uint16 // by the next 8 bits: value<<8 | length, 0: longer
 	values []uint8
+	whole  [1 << wholeBits]coded // by the next bits, of a table of coefficients
 	// Of each length: the largest code, -1 if there is none, and what takes a
 	// code to its place in values.
 	largest, delta [17]int32
@@ -29,6 +42,7 @@ func (d *decoder) huffmanTables(body []byte) error {
 		if class == 0 {
 			d.dc[to] = t
 		} else {
+			t.fillWhole()
 			d.ac[to] = t
 		}
 		body = body[17+n:]
@@ -62,6 +76,22 @@ func (t *huffman) fill(counts [16]byte) bool {
 	return true
 }
 
+// fillWhole makes whole from quick.
+func (t *huffman) fillWhole() {
+	for i := range t.whole {
+		q := t.quick[i>>(wholeBits-8)]
+		length, size := int(q&255), int(q>>8&15)
+		if q == 0 || size == 0 || length+size > wholeBits {
+			continue
+		}
+		v := i >> (wholeBits - length - size) & (1<<size - 1)
+		if v < 1<<(size-1) {
+			v += -1<<size + 1
+		}
+		t.whole[i] = coded{int16(v), uint8(q >> 12), uint8(length + size)}
+	}
+}
+
 // bits reads the entropy-coded bytes of a scan up to the next marker, as if
 // zeros followed.
 type bits struct {
@@ -74,6 +104,13 @@ type bits struct {
 }
 
 func (r *bits) fill() {
+	if r.at+4 <= len(r.b) && r.n <= 32 && !r.stop {
+		v := binary.BigEndian.Uint32(r.b[r.at:])
+		if w := ^v; (w-0x01010101)&v&0x80808080 == 0 { // no byte is 0xff
+			r.acc, r.n, r.at = r.acc<<32|uint64(v), r.n+32, r.at+4
+			return
+		}
+	}
 	for r.n <= 48 {
 		c := byte(0)
 		switch {

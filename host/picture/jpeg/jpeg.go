@@ -55,8 +55,32 @@ func ReadHeader(b []byte) (Header, error) {
 }
 
 // Decode decodes a whole file, without turning it by its orientation.
-func Decode(b []byte) (*Image, Header, error) {
-	d := &decoder{b: b}
+func Decode(b []byte) (*Image, Header, error) { return new(Room).Decode(b) }
+
+// Room is memory that Decode needs besides what it gives, to be used again. It is owned
+// by one goroutine; the zero value is ready.
+type Room struct {
+	bytes []uint8
+	used  int
+}
+
+// take is n bytes with whatever they held before.
+func (r *Room) take(n int) []uint8 {
+	if r.used+n > len(r.bytes) {
+		r.bytes, r.used = make([]uint8, max(n, 2*len(r.bytes))), 0 // those taken before keep their own
+	}
+	out := r.bytes[r.used : r.used+n : r.used+n]
+	r.used += n
+	return out
+}
+
+// Decode is Decode with memory of r: the pixels are valid until the next call.
+func (r *Room) Decode(b []byte) (*Image, Header, error) {
+	const most = 1 << 22 // bytes kept from a call to the next
+	if r.used = 0; len(r.bytes) > most {
+		r.bytes = nil
+	}
+	d := &decoder{b: b, room: r}
 	if err := d.run(); err != nil {
 		return nil, Header{}, err
 	}
@@ -77,6 +101,7 @@ type decoder struct {
 	b          []byte
 	at         int
 	headerOnly bool
+	room       *Room
 
 	height, width int
 	progressive   bool
@@ -280,7 +305,7 @@ func (d *decoder) frame(body []byte) error {
 		return fmt.Errorf("jpeg: %d×%d pixels in %d bytes: %w", d.height, d.width, len(d.b), errTruncated)
 	}
 	for _, c := range d.comps {
-		c.plane = make([]uint8, 64*c.blocksX*c.blocksY)
+		c.plane = d.room.take(64 * c.blocksX * c.blocksY) // all that is seen of it is written
 		if d.progressive {
 			c.coefs = make([]int16, 64*c.blocksX*c.blocksY)
 		}

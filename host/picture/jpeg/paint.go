@@ -6,7 +6,12 @@ func (d *decoder) paint() (*Image, error) {
 		for _, c := range d.comps {
 			for i := range c.blocksX * c.blocksY {
 				x, y := i%c.blocksX, i/c.blocksX
-				inverse((*[64]int16)(c.coefs[64*i:]), c.quant, c.plane[64*y*c.blocksX+8*x:], 8*c.blocksX)
+				coefs := (*[64]int16)(c.coefs[64*i:])
+				last := 63
+				for last > 0 && coefs[zigzag[last]] == 0 {
+					last--
+				}
+				inverse(coefs, c.quant, last, c.plane[64*y*c.blocksX+8*x:], 8*c.blocksX)
 			}
 			c.coefs = nil
 		}
@@ -23,7 +28,7 @@ func (d *decoder) paint() (*Image, error) {
 	case ycck:
 		colour = fromYCCK
 	}
-	m.Pix = make([]uint8, m.H*m.W*m.C)
+	m.Pix = d.room.take(m.H * m.W * m.C)
 	rows := make([][]uint8, len(d.comps))
 	for i, c := range d.comps {
 		rows[i] = make([]uint8, c.blocksX*8*(d.hMax/c.h))
@@ -94,24 +99,16 @@ func triangle2(dst, in []uint8) {
 // triangle4 doubles width and height: as triangle2, of columns of which in has
 // three parts and near one.
 func triangle4(dst, in, near []uint8) {
-	column := func(x int) int { return 3*int(in[x]) + int(near[x]) }
-	last := len(in) - 1
-	before, this := 0, column(0)
-	for x := range in {
-		next := 0
-		if x < last {
-			next = column(x + 1)
-		}
-		if x == 0 {
-			dst[0] = uint8((4*this + 8) >> 4)
-		} else {
-			dst[2*x] = uint8((3*this + before + 8) >> 4)
-		}
-		if x == last {
-			dst[2*x+1] = uint8((4*this + 7) >> 4)
-		} else {
-			dst[2*x+1] = uint8((3*this + next + 7) >> 4)
-		}
-		before, this = this, next
+	n := len(in)
+	near, dst = near[:n], dst[:2*n]
+	this := 3*int(in[0]) + int(near[0])
+	dst[0] = uint8((4*this + 8) >> 4)
+	for x := 1; x < n; x++ {
+		next := 3*int(in[x]) + int(near[x])
+		pair := (*[2]uint8)(dst[2*x-1:])
+		pair[0] = uint8((3*this + next + 7) >> 4)
+		pair[1] = uint8((3*next + this + 8) >> 4)
+		this = next
 	}
+	dst[2*n-1] = uint8((4*this + 7) >> 4)
 }

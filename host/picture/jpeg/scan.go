@@ -140,8 +140,9 @@ func (d *decoder) block(s *scan, c *component, x, y int) error {
 	ok := true
 	if !d.progressive {
 		var coefs [64]int16
-		if ok = s.baseline(c, &coefs); ok {
-			inverse(&coefs, c.quant, c.plane[64*y*c.blocksX+8*x:], 8*c.blocksX)
+		var last int
+		if last, ok = s.baseline(c, &coefs); ok {
+			inverse(&coefs, c.quant, last, c.plane[64*y*c.blocksX+8*x:], 8*c.blocksX)
 		}
 	} else {
 		coefs := (*[64]int16)(c.coefs[64*i:])
@@ -175,14 +176,27 @@ func (s *scan) dcFirst(c *component, coefs *[64]int16) bool {
 	return true
 }
 
-func (s *scan) baseline(c *component, coefs *[64]int16) bool {
+// baseline reads a block; last is the place of its last coefficient, in zigzag order.
+func (s *scan) baseline(c *component, coefs *[64]int16) (last int, ok bool) {
 	if !s.dcFirst(c, coefs) {
-		return false
+		return 0, false
 	}
+	ac := c.ac
 	for k := 1; k < 64; k++ {
-		v := s.symbol(c.ac)
+		if s.n < 16 {
+			s.fill()
+		}
+		if q := ac.whole[s.acc>>(s.n-wholeBits)&(1<<wholeBits-1)]; q.bits > 0 { // code and number at once
+			if k += int(q.run); k > 63 {
+				return 0, false
+			}
+			s.n -= int(q.bits)
+			coefs[zigzag[k]&63], last = q.value, k
+			continue
+		}
+		v := s.symbol(ac)
 		if v < 0 {
-			return false
+			return 0, false
 		}
 		run, size := int(v>>4), v&15
 		if size == 0 {
@@ -193,11 +207,11 @@ func (s *scan) baseline(c *component, coefs *[64]int16) bool {
 			continue
 		}
 		if k += run; k > 63 {
-			return false
+			return 0, false
 		}
-		coefs[zigzag[k]] = int16(s.extended(size))
+		coefs[zigzag[k]], last = int16(s.extended(size)), k
 	}
-	return true
+	return last, true
 }
 
 func (s *scan) acFirst(c *component, coefs *[64]int16) bool {
