@@ -100,7 +100,7 @@ func TestAdaptiveNeedsAGuard(t *testing.T) {
 // it follows the predicted class, as in Joint with one weight, it holds the row back.
 // One target more is never worse.
 func TestFixedTopClass(t *testing.T) {
-	one := &MultiTargeted{Norm: "linf", Steps: 20, Step: .1, Targets: 1, Starts: 1, Rebuilt: 1, Score: 1}
+	one := &MultiTargeted{Norm: "linf", Steps: 20, Step: 2, Rho: .75, Targets: 1, Starts: 1, Rebuilt: 1, Score: 1}
 	all := *one
 	all.Targets = 3
 	_, single, _ := outcome(t, one, true, 60)
@@ -109,6 +109,50 @@ func TestFixedTopClass(t *testing.T) {
 	t.Logf("one target %.2f, three %.2f, the score followed %.2f", single, multi, follows)
 	if multi < single || multi < follows+.1 {
 		t.Errorf("three targets evade on %.2f of the rows, one on %.2f; with the score's own class %.2f", multi, single, follows)
+	}
+}
+
+// TestMultiTargetedIsStrongest: with its defaults it evades on no fewer rows than any
+// other attack by gradients, in both balls, and of the gradients it takes no more than Joint may.
+func TestMultiTargetedIsStrongest(t *testing.T) {
+	g, x, y := attacktest.NewGuard(20, 8, 4, 60, 2)
+	z, err := g.Predict(t.Context(), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		norm attack.Norm
+		eps  float64
+	}{{attack.Linf, .1}, {attack.Linf, .15}, {attack.L2, .4}, {attack.L2, .6}} {
+		rows := map[string]int{}
+		for _, name := range []string{"multi_targeted", "joint", "logit_match", "orthogonal", "selective"} {
+			a, err := Table().Lookup(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			adv, err := attack.Run(t.Context(), g, x, y, a, attack.Options{Norm: c.norm, Eps: c.eps, Seed: 2, Threshold: g.Threshold, Pool: z, PoolLabels: y})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := g.Detect(t.Context(), adv.XAdv, detect.Include{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range y {
+				if r.Predicted[i] != y[i] && !r.Adversarial[i] {
+					rows[name]++
+				}
+				if name == "multi_targeted" && adv.Gradients[i] > 240 {
+					t.Errorf("%s %v: row %d took %d gradients", c.norm, c.eps, i, adv.Gradients[i])
+				}
+			}
+		}
+		t.Logf("%s %v: %v", c.norm, c.eps, rows)
+		for name, n := range rows {
+			if n > rows["multi_targeted"] {
+				t.Errorf("%s %v: multi_targeted evades on %d of 60 rows, %s on %d", c.norm, c.eps, rows["multi_targeted"], name, n)
+			}
+		}
 	}
 }
 

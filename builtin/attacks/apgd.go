@@ -58,6 +58,26 @@ func (a *APGD) Fits(_ tensor.Shape, classes int) error {
 	return err
 }
 
+// checkpoints say after which of the steps Auto-PGD looks back: after 0.22 of them, then
+// each time sooner by 0.03 of them, down to 0.06.
+type checkpoints struct{ period, since, less, least int }
+
+func newCheckpoints(steps int) checkpoints {
+	part := func(share float64) int { return max(1, int(share*float64(steps))) }
+	return checkpoints{period: part(0.22), less: part(0.03), least: part(0.06)}
+}
+
+// next is called before each step: it reports whether it is a checkpoint, and the steps
+// since the last one.
+func (c *checkpoints) next() (check bool, taken int) {
+	if taken = c.since; taken == c.period {
+		check = true
+		c.period, c.since = max(c.period-c.less, c.least), 0
+	}
+	c.since++
+	return check, taken
+}
+
 // apgdRow is the state of one row between checkpoints.
 type apgdRow struct {
 	step      float64
@@ -80,12 +100,12 @@ func (a *APGD) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o
 	state := make([]apgdRow, n)
 	for i := range n {
 		randomStart(y.Row(i), x.Row(i), b.Eps, b, i)
-		state[i] = apgdRow{step: 2 * b.Eps, best: math.Inf(1), last: math.Inf(1), lastBest: math.Inf(1), bestX: make([]float32, x.Stride()), bestGrad: make([]float32, x.Stride()), shortened: true}
+		state[i] = newAPGDRow(2*b.Eps, x.Stride())
 	}
 	best, before := newKeeper(y), y.Clone()
 	p := attack.NewProbe(m, n, o, b)
 	rows := attack.All(n)
-	period, since := max(1, int(0.22*float64(a.Steps))), 0
+	marks := newCheckpoints(a.Steps)
 	for k := 0; k <= a.Steps && p.Affords(0, 1); k++ { // all rows have spent the same
 		s, err := p.Gradient(ctx, rows, y)
 		if err != nil {
@@ -95,25 +115,22 @@ func (a *APGD) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o
 			best.offer(i, y.Row(i), s.Loss[i], s.Done[i])
 			state[i].see(y.Row(i), s.Grad.Row(i), s.Loss[i])
 		}
-		check, steps := since == period, since
-		if check {
-			period, since = max(period-max(1, int(0.03*float64(a.Steps))), max(1, int(0.06*float64(a.Steps)))), 0
-		}
-		since++
+		check, taken := marks.next()
 		for i := range rows {
 			g := s.Grad.Row(i)
-			if check && state[i].slow(a.Rho, steps) {
-				copy(y.Row(i), state[i].bestX)
-				copy(g, state[i].bestGrad)
+			if check && state[i].slow(a.Rho, taken) {
+				state[i].back(y.Row(i), g)
 			}
-			momentum := 0.75
-			if k == 0 {
-				momentum = 1
-			}
-			state[i].move(y.Row(i), before.Row(i), x.Row(i), g, momentum, b)
+			state[i].move(y.Row(i), before.Row(i), x.Row(i), g, k == 0, b)
 		}
 	}
 	return best.x, nil
+}
+
+// newAPGDRow is the state, before its first step, of a row of so many features.
+func newAPGDRow(step float64, features int) apgdRow {
+	inf := math.Inf(1)
+	return apgdRow{step: step, best: inf, last: inf, lastBest: inf, bestX: make([]float32, features), bestGrad: make([]float32, features), shortened: true}
 }
 
 // see notes the loss at an iterate.
@@ -142,9 +159,19 @@ func (r *apgdRow) slow(rho float64, steps int) bool {
 	return r.shortened
 }
 
+// back returns to the best point and its gradient.
+func (r *apgdRow) back(y, g []float32) {
+	copy(y, r.bestX)
+	copy(g, r.bestGrad)
+}
+
 // move makes one step with momentum: z = P(y + step·direction),
-// y' = P(y + α(z − y) + (1 − α)(y − before)).
-func (r *apgdRow) move(y, before, x, g []float32, momentum float64, b attack.Budget) {
+// y' = P(y + α(z − y) + (1 − α)(y − before)), where α is 1 in the first step, then 0.75.
+func (r *apgdRow) move(y, before, x, g []float32, first bool, b attack.Budget) {
+	momentum := 0.75
+	if first {
+		momentum = 1
+	}
 	steepest(g, b.Norm)
 	z := make([]float32, len(y))
 	walk(z, y, g, r.step)

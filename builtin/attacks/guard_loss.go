@@ -26,7 +26,8 @@ import (
 type guardLoss struct {
 	labels                        []int
 	targeted                      bool
-	targets                       []int // wrong classes to aim at; nil: any
+	targets                       []int     // wrong classes to aim at; nil: any
+	weights                       []float64 // of each row's score; nil: score
 	kind                          sdk.OutputKind
 	threshold                     float64
 	lead                          float64
@@ -67,6 +68,12 @@ func (o *guardLoss) Select(rows []int) attack.Objective {
 			out.targets[k] = o.targets[r]
 		}
 	}
+	if o.weights != nil {
+		out.weights = make([]float64, len(rows))
+		for k, r := range rows {
+			out.weights[k] = o.weights[r]
+		}
+	}
 	if o.target != nil {
 		out.target = o.target.Gather(rows)
 	}
@@ -102,6 +109,9 @@ func (o *guardLoss) Loss(dst []float64, outputs, grad map[string]*tensor.Tensor)
 	for i := range dst {
 		y, zi, gi := o.labels[i], z.Row(i), row(sdk.Output, i)
 		weight := o.score
+		if o.weights != nil {
+			weight = o.weights[i]
+		}
 		if o.targets != nil {
 			if y = o.targets[i]; oracle.Argmax(zi) != y {
 				weight = 0

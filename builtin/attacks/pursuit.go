@@ -20,8 +20,6 @@ type pursuit struct {
 	goal *guardLoss
 	best *tensor.Tensor
 	rank []standing
-
-	still bool // start at x, not at random beside it
 }
 
 // standing is how good a row's best iterate is.
@@ -74,17 +72,12 @@ func (q *pursuit) open() []int {
 }
 
 // run makes steps steps on the given rows; the length falls from step·eps to
-// a tenth of it. Stage keys the random start, unless it is still.
+// a tenth of it. Stage keys the random start.
 func (q *pursuit) run(ctx context.Context, p *attack.Probe, rows []int, steps int, step float64, stage uint64, toward compass) error {
 	rows = affordable(p, rows)
 	y := q.x.Clone()
 	for _, i := range rows {
-		if q.still {
-			break
-		}
-		b := q.b
-		b.Seed ^= stage * 0x9e3779b97f4a7c15
-		randomStart(y.Row(i), q.x.Row(i), q.b.Eps/2, b, i)
+		q.start(y.Row(i), i, q.b.Eps/2, stage)
 	}
 	for k := 0; k <= steps && len(rows) > 0; k++ {
 		s, err := p.Loss(ctx, rows, y.Gather(rows))
@@ -107,6 +100,57 @@ func (q *pursuit) run(ctx context.Context, p *attack.Probe, rows []int, steps in
 			steepest(g.Row(j), q.b.Norm)
 			walk(y.Row(i), y.Row(i), g.Row(j), length)
 			q.b.Project(q.x.Row(i), y.Row(i))
+			if p.Affords(i, 1) {
+				left = append(left, i)
+			}
+		}
+		rows = left
+	}
+	return nil
+}
+
+// start moves y to a point that stage keys, at random within eps of row i.
+func (q *pursuit) start(y []float32, i int, eps float64, stage uint64) {
+	b := q.b
+	b.Seed ^= stage * 0x9e3779b97f4a7c15
+	randomStart(y, q.x.Row(i), eps, b, i)
+}
+
+// halve makes steps steps on the given rows, whose length halves, from the best point
+// on, where they gain too little: the schedule of Auto-PGD with its rho, from a first length of
+// step·eps. Stage keys the start, at random in the whole ball.
+func (q *pursuit) halve(ctx context.Context, p *attack.Probe, rows []int, steps int, step, rho float64, stage uint64, toward compass) error {
+	rows = affordable(p, rows)
+	y, state := q.x.Clone(), make([]apgdRow, q.x.N())
+	for _, i := range rows {
+		q.start(y.Row(i), i, q.b.Eps, stage)
+		state[i] = newAPGDRow(step*q.b.Eps, q.x.Stride())
+	}
+	before, marks := y.Clone(), newCheckpoints(steps)
+	for k := 0; k <= steps && len(rows) > 0; k++ {
+		s, err := p.Loss(ctx, rows, y.Gather(rows))
+		if err != nil {
+			return err
+		}
+		for j, i := range rows {
+			q.offer(i, y.Row(i), s, j)
+		}
+		if k == steps {
+			break
+		}
+		g, err := toward(ctx, p, rows, s)
+		if err != nil {
+			return err
+		}
+		check, taken := marks.next()
+		var left []int
+		for j, i := range rows {
+			r := &state[i]
+			r.see(y.Row(i), g.Row(j), s.Loss[j])
+			if check && r.slow(rho, taken) {
+				r.back(y.Row(i), g.Row(j))
+			}
+			r.move(y.Row(i), before.Row(i), q.x.Row(i), g.Row(j), k == 0, q.b)
 			if p.Affords(i, 1) {
 				left = append(left, i)
 			}
