@@ -51,7 +51,7 @@ func (d *Detector) health(ctx context.Context, r *detect.Result, rows *dataset.D
 	m := health.Measured{
 		Source: source, Classes: d.Info().NumClasses, Names: d.ClassNames(),
 		Labels: rows.Labels, Predicted: r.Predicted, Score: r.Score, Flagged: r.Adversarial, Corrected: r.Corrected, Abstains: d.State().Correction != nil,
-		Promised: deref(t.Rule.FPR), Threshold: t.Value, ByClass: t.Rule.By != "", Bounded: t.Rule.ClassFPR != nil, Code: spread(r.Latent), Surrogate: surrogate(d.gradientReport()),
+		Promised: deref(t.Rule.FPR), Threshold: t.Value, ByClass: t.Rule.By != "", Bound: deref(t.Rule.ClassFPR), Code: spread(r.Latent), Surrogate: surrogate(d.gradientReport()),
 	}
 	if v := d.Voting(); v != nil {
 		m.Votes, m.Quorum = v.N, slices.Max(append(d.Quorums(), 0))

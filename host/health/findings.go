@@ -94,7 +94,7 @@ func (j *judge) falseAlarms() {
 		k := int(math.Round(*c.Flagged * float64(c.N)))
 		total += k
 		most := c.N >= fewest && AtLeast(k, c.N, 0.5) < 0.05 // of its rows, beyond chance
-		if c.N < enough && !most || *c.Flagged <= 3*alpha || AtLeast(k, c.N, alpha) > 0.001 {
+		if c.N < enough && !most || *c.Flagged <= 3*alpha || AtLeast(k, c.N, max(alpha, j.Bound)) > 0.001 {
 			continue
 		}
 		over++
@@ -109,7 +109,7 @@ func (j *judge) falseAlarms() {
 		}
 	}
 	var cures []string
-	if !j.ByClass && !j.Bounded {
+	if !j.ByClass && j.Bound == 0 {
 		cures = append(cures, fmt.Sprintf("threshold.class_fpr: %.2g gives a class of which more is flagged a higher threshold of its own", 3*alpha))
 	}
 	if !j.ByClass {

@@ -31,8 +31,8 @@ type Measured struct {
 	Coded     bool    // by an auto-encoder of the section vae
 	Promised  float64 // false-alarm rate of the threshold; 0: none
 	Threshold float64
-	ByClass   bool // each predicted class has a threshold, and the promise
-	Bounded   bool // of each predicted class a share is promised
+	ByClass   bool    // each predicted class has a threshold, and the promise
+	Bound     float64 // share of each predicted class that is promised to be flagged at most; 0: none
 
 	// Parts are the scores of a fusion one by one, by name; nil: one score.
 	Parts     [][]float64

@@ -325,3 +325,21 @@ func TestAtLeast(t *testing.T) {
 		}
 	}
 }
+
+// A class with a bound of its own is held to that, and not to the promise of all rows.
+func TestClassesAreHeldToTheirBound(t *testing.T) {
+	m := sound(1, 1200, .05, []float64{.92, .05, .03}...)
+	seen := 0
+	for i, y := range m.Labels {
+		if y == 1 {
+			m.Flagged[i] = seen%6 == 0
+			seen++
+		}
+	}
+	for bound, want := range map[float64]Severity{0: Warning, 0.15: Note} {
+		m.Bound = bound
+		if f, _ := Judge(m).Finding(FalseAlarms); f.Severity != want {
+			t.Errorf("bound %g: %+v, want %s", bound, f, want)
+		}
+	}
+}
