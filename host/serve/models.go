@@ -67,35 +67,54 @@ func newModels(src source, o ModelOptions) *Models {
 // entryOf is a model's place, made if the source has it.
 func (m *Models) entryOf(name string) (*entry, error) {
 	m.mu.Lock()
+	e := m.entries[name]
+	m.mu.Unlock()
+	if e != nil {
+		return e, nil
+	}
+	if !slices.Contains(m.source.names(), name) { // which reads folders: not while requests wait
+		return nil, &judge.NotFoundError{Name: name}
+	}
+	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e := m.entries[name]; e != nil {
 		return e, nil
 	}
-	if !slices.Contains(m.source.names(), name) {
-		return nil, &judge.NotFoundError{Name: name}
-	}
-	e := &entry{name: name, loading: make(chan struct{}, 1), gone: make(chan struct{}), reason: "it is being opened"}
+	e = &entry{name: name, loading: make(chan struct{}, 1), gone: make(chan struct{}), reason: "it is being opened"}
 	m.entries[name] = e
 	return e, nil
 }
 
 // Lease implements judge.Models.
 func (m *Models) Lease(name, want string) (judge.Model, func(), error) {
+	v, reason, err := m.take(name, want)
+	switch {
+	case v != nil:
+		var once sync.Once
+		return v, func() { once.Do(func() { m.release(v) }) }, nil
+	case err != nil:
+		return nil, nil, err
+	case want != "" && !m.source.has(name, want): // which reads folders: not while other requests wait
+		return nil, nil, &judge.NotFoundError{Name: name, Version: want}
+	}
+	return nil, nil, &judge.UnavailableError{Reason: "model " + name + " is not ready", Err: errors.New(reason), After: time.Second}
+}
+
+// take leases the version in use. Where there is none, reason says why.
+func (m *Models) take(name, want string) (v *version, reason string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.entries[name]
 	switch {
 	case e == nil:
-		return nil, nil, &judge.NotFoundError{Name: name}
-	case e.current == nil && (want == "" || m.source.has(name, want)):
-		return nil, nil, &judge.UnavailableError{Reason: "model " + name + " is not ready", Err: errors.New(e.reason), After: time.Second}
-	case e.current == nil || want != "" && want != e.current.Version():
-		return nil, nil, &judge.NotFoundError{Name: name, Version: want}
+		return nil, "", &judge.NotFoundError{Name: name}
+	case e.current == nil:
+		return nil, e.reason, nil
+	case want != "" && want != e.current.Version():
+		return nil, "", &judge.NotFoundError{Name: name, Version: want}
 	}
-	v := e.current
-	v.leases++
-	var once sync.Once
-	return v, func() { once.Do(func() { m.release(v) }) }, nil
+	e.current.leases++
+	return e.current, "", nil
 }
 
 func (m *Models) release(v *version) {
@@ -103,92 +122,6 @@ func (m *Models) release(v *version) {
 	defer m.mu.Unlock()
 	v.leases--
 	v.settle()
-}
-
-// List implements judge.Models.
-func (m *Models) List() []judge.Status {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []judge.Status
-	for name, e := range m.entries {
-		used := ""
-		if v := e.current; v != nil {
-			used = v.Version()
-			why := v.why()
-			out = append(out, judge.Status{Name: name, Version: used, Ready: why == "", Reason: why})
-		}
-		others := 0
-		for _, other := range m.source.versions(name) {
-			if other == used {
-				continue
-			}
-			others++
-			reason := "another version is in use"
-			if e.current == nil || other == e.refused && e.reason != "" {
-				reason = e.reason
-			}
-			out = append(out, judge.Status{Name: name, Version: other, Reason: reason})
-		}
-		if used == "" && others == 0 {
-			out = append(out, judge.Status{Name: name, Reason: e.reason})
-		}
-	}
-	slices.SortFunc(out, func(a, b judge.Status) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
-	})
-	return out
-}
-
-// Ready reports whether every model has a version that answers, but for those that
-// were unloaded; why names those that do not.
-func (m *Models) Ready() (ok bool, why []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for name, e := range m.entries {
-		switch {
-		case e.unloaded:
-		case e.current == nil:
-			why = append(why, name+": "+e.reason)
-		case e.current.why() != "":
-			why = append(why, name+": "+e.current.why())
-		}
-	}
-	slices.Sort(why)
-	return len(why) == 0 && len(m.entries) > 0, why
-}
-
-// pulse takes the locks that a request takes.
-func (m *Models) pulse() {
-	m.mu.Lock()
-	var used []*version
-	for _, e := range m.entries {
-		if e.current != nil {
-			used = append(used, e.current)
-		}
-	}
-	m.mu.Unlock()
-	for _, v := range used {
-		v.Counters()
-	}
-}
-
-// Reloads are those so far, of the models that there are.
-func (m *Models) Reloads() Reloads {
-	var all Reloads
-	m.EachReloads(func(_ string, done, refused int64) {
-		all.Done += done
-		all.Refused += refused
-	})
-	return all
-}
-
-// EachReloads calls f with the reloads of each model so far, for the metrics.
-func (m *Models) EachReloads(f func(model string, done, refused int64)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for name, e := range m.entries {
-		f(name, e.reloads.Done, e.reloads.Refused)
-	}
 }
 
 // errStopping is of what is asked for while the server stops.

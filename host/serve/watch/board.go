@@ -254,9 +254,18 @@ func (b *Board) Admit(m judge.Model, r judge.Request) error {
 // take counts the rows of a request, and gives the sightings of its client, and of its flagged rows one that is to be
 // reconstructed; nil: none is.
 func (s *state) take(e judge.Event) (all Sightings, similar int, seen *Flagged) {
+	r, x := e.Result, e.Request.Rows.X
+	if e.Request.Client != "" {
+		for i := range x.N() {
+			var near bool
+			if near, all = s.clients.See(e.Request.Client, x.Row(i)); near {
+				similar++
+			}
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, x := e.Result, e.Request.Rows.X
+	s.similarRows += int64(similar)
 	if e.Request.Samples == 0 { // fewer samples are another statistic
 		s.martingale.Add(r.Score...)
 		s.note(e.Start)
@@ -273,13 +282,6 @@ func (s *state) take(e judge.Event) (all Sightings, similar int, seen *Flagged) 
 		}
 		if r.PValue != nil {
 			s.p[min(pBuckets-1, int(r.PValue[i]*pBuckets))]++
-		}
-		if e.Request.Client != "" {
-			var near bool
-			if near, all = s.clients.See(e.Request.Client, x.Row(i)); near {
-				s.similarRows++
-				similar++
-			}
 		}
 	}
 	if len(s.times) < keptTimes {

@@ -20,12 +20,12 @@ type client struct {
 }
 
 // keep remembers a row, in the place of the oldest if there is no room for more.
-func (c *client) keep(print []uint64, whole uint64) {
+func (c *client) keep(hashes []uint64, whole uint64) {
 	if c.room == 0 {
 		return
 	}
-	if c.wide < len(print) { // the first row, or one of another shape
-		c.widen(len(print))
+	if c.wide < len(hashes) { // the first row, or one of another shape
+		c.widen(len(hashes))
 	}
 	at := c.next
 	if at == len(c.exact) {
@@ -33,8 +33,8 @@ func (c *client) keep(print []uint64, whole uint64) {
 	} else {
 		c.forget(at)
 	}
-	c.exact[at], c.count[at] = whole, int32(len(print))
-	for k, h := range print {
+	c.exact[at], c.count[at] = whole, int32(len(hashes))
+	for k, h := range hashes {
 		c.hash[at*c.wide+k] = uint32(h)
 		c.link(at*c.wide + k)
 	}
@@ -91,13 +91,13 @@ func (c *client) resize(room, wide int) {
 }
 
 // matches is the largest number of hashes that one remembered row shares.
-func (c *client) matches(print []uint64) int {
+func (c *client) matches(hashes []uint64) int {
 	if len(c.exact) == 0 {
 		return 0
 	}
 	clear(c.rows)
 	most := int32(0)
-	for _, h := range print {
+	for _, h := range hashes {
 		for place := c.heads[c.bucket(uint32(h))]; place != 0; place = c.links[place-1] {
 			if c.hash[place-1] == uint32(h) {
 				at := int(place-1) / c.wide

@@ -2,7 +2,6 @@ package watch
 
 import (
 	"container/list"
-	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"net/netip"
@@ -78,9 +77,7 @@ type Similar struct {
 	clients map[string]*list.Element // of *client
 	recent  list.List                // the most recent first
 	rows    int                      // that there is room for, of all clients
-	levels  []byte                   // scratch
-	bits    []byte
-	hashes  []uint64
+	prints  sync.Pool                // of *fingerprint, scratch
 }
 
 // Sightings of one client since it is remembered.
@@ -101,21 +98,25 @@ func NewSimilar(o SimilarOptions) *Similar {
 // near-duplicate of an earlier one; all is what there is of the client, with it.
 func (s *Similar) See(name string, row []float32) (similar bool, all Sightings) {
 	name = network(name)
+	p, _ := s.prints.Get().(*fingerprint)
+	if p == nil {
+		p = new(fingerprint)
+	}
+	defer s.prints.Put(p)
+	p.take(row, s.o) // before others have to wait
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.client(name)
-	whole := s.quantise(row)
 	c.seen.Rows++
-	if slices.Contains(c.exact, whole) {
+	if slices.Contains(c.exact, p.whole) {
 		c.seen.Equal++
 		return false, c.seen
 	}
-	print := s.fingerprint()
-	if similar = c.matches(print) >= max(1, int(math.Ceil(s.o.Share*float64(len(print))))); similar {
+	if similar = c.matches(p.hashes) >= max(1, int(math.Ceil(s.o.Share*float64(len(p.hashes))))); similar {
 		c.seen.Similar++
 	}
 	s.room(c)
-	c.keep(print, whole)
+	c.keep(p.hashes, p.whole)
 	return similar, c.seen
 }
 
@@ -189,36 +190,4 @@ func (s *Similar) room(c *client) {
 		s.rows += more
 		c.grow(c.room + more)
 	}
-}
-
-// quantise writes the levels of a row, and gives the hash of the row itself.
-func (s *Similar) quantise(row []float32) uint64 {
-	s.levels, s.bits = s.levels[:0], s.bits[:0]
-	scale := float64(s.o.Levels-1) / (s.o.High - s.o.Low)
-	for _, v := range row {
-		l := math.Round((float64(v) - s.o.Low) * scale)
-		if !(l > 0) { // NaN too
-			l = 0
-		}
-		s.levels = append(s.levels, byte(min(l, float64(s.o.Levels-1))))
-		s.bits = binary.LittleEndian.AppendUint32(s.bits, math.Float32bits(v))
-	}
-	return maphash.Bytes(s.o.Seed, s.bits)
-}
-
-// fingerprint are the largest hashes of windows of the levels, without repetitions, until the next one.
-func (s *Similar) fingerprint() []uint64 {
-	w := s.o.Window
-	if w == 0 {
-		w = min(20, max(1, len(s.levels)/3))
-	}
-	w = min(w, len(s.levels))
-	s.hashes = s.hashes[:0]
-	for i := 0; i+w <= len(s.levels); i++ {
-		// Wherever it stands: else all pictures with the same margin would share it.
-		s.hashes = append(s.hashes, maphash.Bytes(s.o.Seed, s.levels[i:i+w]))
-	}
-	slices.Sort(s.hashes)
-	s.hashes = slices.Compact(s.hashes)
-	return s.hashes[max(0, len(s.hashes)-s.o.Hashes):]
 }
