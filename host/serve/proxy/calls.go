@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -83,12 +84,35 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 	if method == inference.ModelInfer {
 		return p.infer(ctx, s)
 	}
-	if asks, _ := routeCall(method); asks == beside && p.closed(nil) {
+	asks, field := routeCall(method)
+	if asks == beside && p.closed(nil) {
 		p.counts.refused.Add(1)
 		return status.Error(codes.PermissionDenied, "this way of asking a model is not judged, and so refused: use ModelInfer")
 	}
 	p.counts.passed.Add(1)
-	return p.stream(ctx, s, method, p.models()[0].conn)
+	conn := p.models()[0].conn
+	var first *frame
+	if field > 0 && p.several() {
+		first = &frame{}
+		switch err := s.RecvMsg(first); {
+		case errors.Is(err, io.EOF):
+			first = nil
+		case err != nil:
+			return err
+		default:
+			if t := p.of(text(first.b, field)); t != nil {
+				conn = t.conn
+			}
+		}
+	}
+	return p.stream(ctx, s, method, conn, first)
+}
+
+// several reports whether models have more than one server over gRPC: else what a call goes to hangs on no
+// message of it.
+func (p *Proxy) several() bool {
+	all := p.models()
+	return slices.ContainsFunc(all, func(t *target) bool { return t.conn != all[0].conn })
 }
 
 // outgoing has the caller's metadata, but for what belongs to its connection.
@@ -104,8 +128,8 @@ func (p *Proxy) outgoing(ctx context.Context) context.Context {
 	return metadata.NewOutgoingContext(ctx, out)
 }
 
-// stream passes a call on, message for message, both ways.
-func (p *Proxy) stream(ctx context.Context, s grpc.ServerStream, method string, conn *grpc.ClientConn) (err error) {
+// stream passes a call on, message for message, both ways. first is one that was received already; nil: none was.
+func (p *Proxy) stream(ctx context.Context, s grpc.ServerStream, method string, conn *grpc.ClientConn, first *frame) (err error) {
 	if conn == nil {
 		return status.Error(codes.Unimplemented, "the model's server has no gRPC here")
 	}
@@ -114,6 +138,9 @@ func (p *Proxy) stream(ctx context.Context, s grpc.ServerStream, method string, 
 	c, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
 	if err != nil {
 		return err
+	}
+	if first != nil {
+		_ = c.SendMsg(first) // RecvMsg has why
 	}
 	go func() { // ends with the call
 		for {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +21,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -238,6 +241,68 @@ func TestCallsPass(t *testing.T) {
 	err = s.RecvMsg(&wrapperspb.BytesValue{})
 	if errors.Is(err, io.EOF) || status.Code(err) != codes.DataLoss || s.Trailer().Get("x-tail-bin")[0] != "\x00\xff" {
 		t.Errorf("%v %v", err, s.Trailer())
+	}
+}
+
+// Calls go to the server of the model that they name, as paths do, and others to the first model's.
+func TestCallsAreRouted(t *testing.T) {
+	var models []proxy.Model
+	for _, name := range []string{"a", "b"} {
+		up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }))
+		t.Cleanup(up.Close)
+		models = append(models, proxy.Model{Name: "guard-" + name, Model: name, URL: up.URL, GRPC: listen(t, grpc.NewServer(grpc.ForceServerCodecV2(asBytes{}), grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
+			in := &wire{}
+			for err := s.RecvMsg(in); err == nil; err = s.RecvMsg(in) {
+			}
+			return s.SendMsg(&wire{mem.BufferSlice{mem.SliceBuffer(name)}})
+		})))})
+	}
+	p, err := proxy.New(none{}, models, proxy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	c, front := connect(t, listen(t, grpc.NewServer(p.ServerOptions()...))), httptest.NewServer(p)
+	t.Cleanup(front.Close)
+	field := func(number protowire.Number, name string) []byte {
+		b := protowire.AppendBytes(protowire.AppendTag(nil, 9, protowire.BytesType), []byte("b"))
+		return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), []byte(name))
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		want := map[string]string{"b": "b"}[name]
+		if want == "" {
+			want = "a"
+		}
+		for method, in := range map[string][]byte{
+			"ModelReady": field(1, name), "ModelMetadata": field(1, name), "ModelConfig": field(1, name), "ModelStatistics": field(1, name), "ModelStreamInfer": field(1, name), "ModelInfer": field(1, name),
+			"RepositoryModelLoad": field(2, name), "RepositoryModelUnload": field(2, name), "TraceSetting": field(2, name), "ModelReadyTwice": append(field(1, name), field(1, name)...),
+		} {
+			if method == "ModelReadyTwice" {
+				method, in = "ModelReady", append(field(1, "b"), field(1, name)...) // the last one counts
+			}
+			out := &wire{}
+			if err := c.Invoke(t.Context(), "/inference.GRPCInferenceService/"+method, &wire{mem.BufferSlice{mem.SliceBuffer(in)}}, out, grpc.ForceCodecV2(asBytes{})); err != nil && method != "ModelInfer" {
+				t.Errorf("%s of %s: %v", method, name, err)
+			} else if got := string(out.b.Materialize()); err == nil && got != want {
+				t.Errorf("%s of %s went to %s, want %s", method, name, got, want)
+			}
+		}
+		for _, path := range []string{"GET /v2/models/" + name + "/config", "POST /v2/repository/models/" + name + "/load", "POST /v2/models/" + name + "/trace/setting"} {
+			method, path, _ := strings.Cut(path, " ")
+			if got, err := ask(t, front.URL, method, path, nil, nil); err != nil || !strings.HasSuffix(got, "\n"+want) {
+				t.Errorf("%s went to %q, want %s", path, got, want)
+			}
+		}
+	}
+	for _, method := range []string{"ModelReady", "ServerReady"} { // without a message, and without a name
+		s, err := c.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inference.GRPCInferenceService/"+method, grpc.ForceCodecV2(asBytes{}))
+		out := &wire{}
+		if err == nil {
+			err = errors.Join(s.CloseSend(), s.RecvMsg(out))
+		}
+		if err != nil || string(out.b.Materialize()) != "a" {
+			t.Errorf("%s: %v", method, err)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	if err := s.RecvMsg(in); err != nil {
 		return err
 	}
-	name := modelName(in.b)
+	name := text(in.b, 1)
 	if strings.ContainsRune(name, 0) {
 		p.counts.refused.Add(1)
 		return status.Error(codes.InvalidArgument, zeroByte)
@@ -170,8 +170,8 @@ func response(b []byte) (tensors.Response, error) {
 	return r, nil
 }
 
-// modelName is the first field of a request, the last of which counts.
-func modelName(b []byte) string {
+// text is a field of a message, the last of which counts.
+func text(b []byte, field int) string {
 	name := ""
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
@@ -182,7 +182,7 @@ func modelName(b []byte) string {
 		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
 			return name
 		}
-		if number == 1 && kind == protowire.BytesType {
+		if number == protowire.Number(field) && kind == protowire.BytesType {
 			v, _ := protowire.ConsumeBytes(b)
 			name = string(v)
 		}
