@@ -97,7 +97,7 @@ func (e *Experiment) benchPlugin(ctx context.Context, b bench.Options, in tensor
 	if err != nil {
 		return nil, err
 	}
-	if err := e.benchWeights(ctx, &deps.Config, p, work); err != nil {
+	if err := e.benchWeights(ctx, &deps.Config, p, work, func(sdk.FitProgress) {}); err != nil {
 		return nil, err
 	}
 	b.Classes = deps.Config.Classes
@@ -144,10 +144,13 @@ func (e *Experiment) configured(ctx context.Context, name string, config sdk.Con
 // neither the data nor itself tells one.
 const benchClasses = 10
 
+// benchRows is on how many rows it is trained.
+const benchRows = 256
+
 // benchWeights gives a classifier that is not ready some weights, and points
 // the config to them. The config gets the classifier's number of classes where
 // the data tells none.
-func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p launch.Plugin, work string) (err error) {
+func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p launch.Plugin, work string, progress func(sdk.FitProgress)) (err error) {
 	ask := func() (info sdk.Info, c sdk.Classifier, stop func() error, err error) {
 		stop = func() error { return nil }
 		if p.Shipped {
@@ -189,7 +192,7 @@ func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p lau
 	if !ok || !info.Trainable {
 		return e.Spec.Errorf("classifier", "the plugin %s is neither ready nor trainable", info.Name)
 	}
-	const rows = 256
+	const rows = benchRows
 	example := config.InputShape
 	if len(info.InputShape) > 0 {
 		example = info.InputShape
@@ -201,7 +204,7 @@ func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p lau
 	for i := range data.Labels {
 		data.Labels[i] = i % config.Classes
 	}
-	done, err := t.Fit(ctx, data, sdk.FitOptions{JSON: []byte(`{"epochs": 1}`), Seed: e.Spec.Seed, OutputDir: work, Progress: func(sdk.FitProgress) {}})
+	done, err := t.Fit(ctx, data, sdk.FitOptions{JSON: []byte(`{"epochs": 1}`), Seed: e.Spec.Seed, OutputDir: work, Progress: progress})
 	if err != nil {
 		return fmt.Errorf("train the classifier: %w", err)
 	}

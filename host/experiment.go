@@ -164,22 +164,54 @@ func (e *Experiment) Estimate(layers []nn.LayerInfo) train.Estimate {
 		return train.Estimate{}
 	}
 	streamed := e.Spec.streams(e.Spec.Document, e.c)
-	size, n, validation, held := int64(e.InputShape().Size()), 0, 0, int64(0)
+	size, n, validation := int64(e.InputShape().Size()), 0, 0
+	// Numbers of four bytes: of rows as they are kept, as numbers while the classifier is
+	// trained, while the detector is, and while a role is at work after that.
+	var kept, classifier, detector, role4 int64
 	for _, role := range dataset.Roles {
 		rows := e.Spec.count(e.Spec.Document, e.c, role, math.MaxInt)
+		numbers, bytes := int64(rows)*size, e.Spec.bytes(role, e.c)
+		if role == dataset.RoleTrain && streamed {
+			n = rows
+			continue
+		}
+		if bytes {
+			kept += numbers / 4
+		} else {
+			kept, numbers = kept+numbers, 0
+		}
 		switch role {
 		case dataset.RoleTrain:
 			n = rows
+			classifier += numbers
 		case dataset.RoleValidation:
 			validation = rows
-		}
-		if role != dataset.RoleTrain || !streamed {
-			held += int64(rows) * size
+			classifier += numbers
+			detector += numbers
+		default:
+			role4 = max(role4, numbers)
 		}
 	}
-	out := t.Estimate(layers, n, validation, held)
+	out := t.Estimate(layers, n, validation, kept+max(detector, role4))
+	if e.Spec.Classifier.Model.Train != nil {
+		out.MemoryMiB = max(out.MemoryMiB, t.Estimate(nil, n, validation, kept+classifier).MemoryMiB)
+	}
 	out.Streamed = streamed
 	return out
+}
+
+// bytes reports whether rows of a role are likely kept as bytes: images, unless a step
+// learns from rows.
+func (s *Spec) bytes(role dataset.Role, c Components) bool {
+	src := s.Data.Of(role)
+	if src == nil {
+		return false
+	}
+	door, h, err := s.door(s.Document, *src, c)
+	if err != nil || door.Learns() {
+		return false
+	}
+	return h.About.White != 0 || src.Dataset != "" && len(h.Example) == 3
 }
 
 // InputShape is the shape of a row as guard and classifier take it, as the headers

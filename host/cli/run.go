@@ -90,7 +90,7 @@ func (a *app) runCommand() *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, e.Close()) }()
 			if dry {
-				return a.printSummary(e, func() ([]price, error) { return a.prices(e, args[0], s.set, 0) })
+				return a.printSummary(cmd.Context(), e, func() ([]price, error) { return a.prices(e, args[0], s.set, 0) })
 			}
 			if o.Out == "" {
 				o.Out = rundir.Next(e.Spec.Name)

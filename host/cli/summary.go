@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,12 +20,12 @@ func (a *app) summaryCommand() *cobra.Command {
 		Use:   "summary SPEC",
 		Short: "Print layers, output shapes, parameters and FLOPs",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			e, err := host.Load(args[0], s.set, a.c, a.options())
 			if err != nil {
 				return err
 			}
-			return a.printSummary(e, nil)
+			return a.printSummary(c.Context(), e, nil)
 		},
 	}
 	s.add(c, "set")
@@ -31,13 +34,17 @@ func (a *app) summaryCommand() *cobra.Command {
 
 // printSummary prints the detector's layers, and for a dry run an estimate of its cost
 // and what pricesOf says of other presets; nil: it is no dry run.
-func (a *app) printSummary(e *host.Experiment, pricesOf func() ([]price, error)) error {
+func (a *app) printSummary(ctx context.Context, e *host.Experiment, pricesOf func() ([]price, error)) error {
 	layers, err := e.Describe()
 	if err != nil {
 		return err
 	}
 	var prices []price
+	var whole *host.Price
 	if pricesOf != nil {
+		if whole, err = e.Price(ctx, true); err != nil {
+			a.options().Logger.Debug("the time of a run could not be measured", "error", err)
+		}
 		if prices, err = pricesOf(); err != nil {
 			return err
 		}
@@ -50,6 +57,9 @@ func (a *app) printSummary(e *host.Experiment, pricesOf func() ([]price, error))
 		}
 		if prices != nil {
 			out["presets"] = prices
+		}
+		if whole != nil {
+			out["run"] = whole
 		}
 		return json.NewEncoder(a.stdout).Encode(out)
 	}
@@ -68,6 +78,9 @@ func (a *app) printSummary(e *host.Experiment, pricesOf func() ([]price, error))
 		if prices != nil {
 			fmt.Fprintf(a.stdout, "%s\n", priceLine(prices))
 		}
+		if whole != nil {
+			fmt.Fprintln(a.stdout, wholeLine(whole))
+		}
 		if t.Streamed {
 			fmt.Fprintln(a.stdout, "rows: they stay in their file, which is read once to check it, once for each look that a step of data takes, once for the classifier's predictions, and once an epoch")
 		}
@@ -75,6 +88,30 @@ func (a *app) printSummary(e *host.Experiment, pricesOf func() ([]price, error))
 		fmt.Fprintln(a.stdout, "nothing was written")
 	}
 	return nil
+}
+
+// wholeLine is what a run takes, part by part.
+func wholeLine(p *host.Price) string {
+	parts := make([]string, len(p.Phases))
+	for i, phase := range p.Phases {
+		parts[i] = fmt.Sprintf("%s %s", phase.Name, rounded(phase.Time))
+	}
+	line := fmt.Sprintf("run: about %s by what this machine does just now (%s)", rounded(p.Total), strings.Join(parts, ", "))
+	if p.Left != nil {
+		line += "; not counted: " + strings.Join(p.Left, ", ")
+	}
+	return line
+}
+
+// rounded is a time as it is worth saying.
+func rounded(d time.Duration) time.Duration {
+	switch {
+	case d > time.Minute:
+		return d.Round(5 * time.Second)
+	case d > 10*time.Second:
+		return d.Round(time.Second)
+	}
+	return d.Round(100 * time.Millisecond)
 }
 
 type layerRow struct {

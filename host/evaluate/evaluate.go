@@ -184,7 +184,7 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 		o.CurveRows = 200
 	}
 	if o.CurveFactors == nil {
-		o.CurveFactors = []float64{.25, .5, 1, 1.5, 2}
+		o.CurveFactors = curveFactors()
 	}
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
