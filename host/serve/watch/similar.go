@@ -76,17 +76,16 @@ type Similar struct {
 	levels  []byte                   // scratch
 	bits    []byte
 	hashes  []uint64
+	largest []uint64
 }
 
 // client is what is remembered of one.
 type client struct {
-	name   string
-	rows   [][]uint64          // fingerprints, a ring
-	exact  []uint64            // hashes of whole rows, likewise
-	next   int                 // place in the ring
-	places map[uint64][]int32  // rows that have a hash
-	equal  map[uint64]struct{} // exact, as a set
-	seen   Sightings
+	name  string
+	rows  prints
+	exact []uint64            // hashes of whole rows, by their places in the ring
+	equal map[uint64]struct{} // exact, as a set
+	seen  Sightings
 }
 
 // Sightings of one client since it is remembered.
@@ -109,17 +108,17 @@ func (s *Similar) See(name string, row []float32) (similar bool, all Sightings) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.client(name)
-	whole := s.quantise(row)
+	whole := s.whole(row)
 	c.seen.Rows++
 	if _, equal := c.equal[whole]; equal {
 		c.seen.Equal++
 		return false, c.seen
 	}
-	print := s.fingerprint()
-	if similar = c.matches(print) >= max(1, int(math.Ceil(s.o.Share*float64(len(print))))); similar {
+	print := s.fingerprint(row)
+	if similar = c.rows.shares(print) >= max(1, int(math.Ceil(s.o.Share*float64(len(print))))); similar {
 		c.seen.Similar++
 	}
-	c.keep(print, whole, s.o.Rows)
+	c.keep(print, whole)
 	return similar, c.seen
 }
 
@@ -144,28 +143,36 @@ func (s *Similar) client(name string) *client {
 		delete(s.clients, last.Value.(*client).name)
 		s.recent.Remove(last)
 	}
-	c := &client{name: name, places: make(map[uint64][]int32), equal: make(map[uint64]struct{})}
+	c := &client{name: name, rows: prints{each: s.o.Hashes, most: s.o.Rows}, equal: make(map[uint64]struct{})}
 	s.clients[name] = s.recent.PushFront(c)
 	return c
 }
 
-// quantise writes the levels of a row, and gives the hash of the row itself.
-func (s *Similar) quantise(row []float32) uint64 {
-	s.levels, s.bits = s.levels[:0], s.bits[:0]
-	scale := float64(s.o.Levels-1) / (s.o.High - s.o.Low)
+// whole is the hash of a row itself.
+func (s *Similar) whole(row []float32) uint64 {
+	s.bits = s.bits[:0]
 	for _, v := range row {
-		l := math.Round((float64(v) - s.o.Low) * scale)
-		if !(l > 0) { // NaN too
-			l = 0
-		}
-		s.levels = append(s.levels, byte(min(l, float64(s.o.Levels-1))))
 		s.bits = binary.LittleEndian.AppendUint32(s.bits, math.Float32bits(v))
 	}
 	return maphash.Bytes(s.o.Seed, s.bits)
 }
 
-// fingerprint are the largest hashes of windows of the levels, without repetitions.
-func (s *Similar) fingerprint() []uint64 {
+// quantise writes the levels of a row.
+func (s *Similar) quantise(row []float32) {
+	s.levels = s.levels[:0]
+	scale, most := float64(s.o.Levels-1)/(s.o.High-s.o.Low), float64(s.o.Levels-1)
+	for _, v := range row {
+		l := (float64(v)-s.o.Low)*scale + 0.5
+		if !(l > 0) { // NaN too
+			l = 0
+		}
+		s.levels = append(s.levels, byte(min(l, most)))
+	}
+}
+
+// fingerprint are the largest hashes of windows of a row's levels, without repetitions. It holds until the next one.
+func (s *Similar) fingerprint(row []float32) []uint64 {
+	s.quantise(row)
 	w := s.o.Window
 	if w == 0 {
 		w = min(20, max(1, len(s.levels)/3))
@@ -176,47 +183,40 @@ func (s *Similar) fingerprint() []uint64 {
 		// Wherever it stands: else all pictures with the same margin would share it.
 		s.hashes = append(s.hashes, maphash.Bytes(s.o.Seed, s.levels[i:i+w]))
 	}
-	slices.Sort(s.hashes)
-	s.hashes = slices.Compact(s.hashes)
-	return slices.Clone(s.hashes[max(0, len(s.hashes)-s.o.Hashes):])
+	return s.top()
 }
 
-// matches is the largest number of hashes that one remembered row shares.
-func (c *client) matches(print []uint64) int {
-	shared, most := make(map[int32]int), 0
-	for _, h := range print {
-		for _, at := range c.places[h] {
-			shared[at]++
-			most = max(most, shared[at])
+// top are the largest hashes, without repetitions. Hashes are spread evenly, so those above a bound that leaves twice
+// as many as are wanted hold them, unless many are equal: then the bound was too high.
+func (s *Similar) top() []uint64 {
+	for share := 2 * s.o.Hashes; ; share *= 4 {
+		all := share >= len(s.hashes)
+		bound := uint64(0)
+		if !all {
+			bound = math.MaxUint64 - uint64(share)*(math.MaxUint64/uint64(len(s.hashes)))
+		}
+		s.largest = s.largest[:0]
+		for _, h := range s.hashes {
+			if h >= bound {
+				s.largest = append(s.largest, h)
+			}
+		}
+		slices.Sort(s.largest)
+		s.largest = slices.Compact(s.largest)
+		if all || len(s.largest) >= s.o.Hashes {
+			return s.largest[max(0, len(s.largest)-s.o.Hashes):]
 		}
 	}
-	return most
 }
 
 // keep remembers a row, in the place of the oldest if there are enough.
-func (c *client) keep(print []uint64, whole uint64, most int) {
-	if len(c.rows) < most {
-		c.rows, c.exact = append(c.rows, nil), append(c.exact, 0)
+func (c *client) keep(print []uint64, whole uint64) {
+	at := c.rows.keep(print)
+	if at == len(c.exact) {
+		c.exact = append(c.exact, whole)
 	} else {
-		c.forget(c.next)
+		delete(c.equal, c.exact[at])
+		c.exact[at] = whole
 	}
-	at := c.next
-	c.rows[at], c.exact[at] = print, whole
 	c.equal[whole] = struct{}{}
-	for _, h := range print {
-		c.places[h] = append(c.places[h], int32(at))
-	}
-	c.next = (c.next + 1) % most
-}
-
-func (c *client) forget(at int) {
-	for _, h := range c.rows[at] {
-		kept := slices.DeleteFunc(c.places[h], func(i int32) bool { return int(i) == at })
-		if len(kept) == 0 {
-			delete(c.places, h)
-			continue
-		}
-		c.places[h] = kept
-	}
-	delete(c.equal, c.exact[at])
 }
