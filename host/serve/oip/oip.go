@@ -99,6 +99,32 @@ func (s *service) known(name, version string) error {
 	return err
 }
 
+// admit fails early for a model that cannot answer, or has no room for another request.
+func (s *service) admit(ctx context.Context, way, peer, name, version string) error {
+	m, done, err := s.models.Lease(name, version)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return judge.Admit(ctx, m, way, s.client(ctx, peer))
+}
+
+// full fails early if the bodies that are held have all the memory that they may have.
+func (s *service) full() error {
+	if s.held.Load() >= s.memory() {
+		return &judge.OverloadedError{Reason: "the server holds as many requests as it has memory for", After: time.Second}
+	}
+	return nil
+}
+
+// client is who asks.
+func (s *service) client(ctx context.Context, peer string) string {
+	if s.Client != nil {
+		return s.Client(ctx, peer)
+	}
+	return peer
+}
+
 // ready reports whether each model has a version that is.
 func (s *service) ready() bool {
 	ready := map[string]bool{}
@@ -183,11 +209,7 @@ func (s *service) infer(ctx context.Context, way, peer string, r tensors.Request
 	if err != nil {
 		return tensors.Response{}, err
 	}
-	client := peer
-	if s.Client != nil {
-		client = s.Client(ctx, peer)
-	}
-	verdict, err := m.Judge(ctx, judge.Request{Rows: rows, Given: given, Samples: int(samples), Include: include(wanted), Way: way, Client: client, ID: r.ID})
+	verdict, err := m.Judge(ctx, judge.Request{Rows: rows, Given: given, Samples: int(samples), Include: include(wanted), Way: way, Client: s.client(ctx, peer), ID: r.ID})
 	if err != nil {
 		return tensors.Response{}, err
 	}

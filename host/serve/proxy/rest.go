@@ -112,6 +112,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t, infer, beside := p.route(r.URL.Path)
 	x := &exchange{to: t, header: w.Header(), peer: hostOf(r.RemoteAddr), v1: infer && isV1(r.URL.Path)}
 	switch {
+	case infer && r.Method == http.MethodPost && t.Policy == Observe && p.full():
+		p.counts.dropped.Add(1) // it would be, once it was copied
 	case infer && r.Method == http.MethodPost && t.Policy == Observe:
 		x.request = p.tap(r.Body, r.ContentLength)
 		x.coding, x.length = only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)
@@ -119,6 +121,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.span = trace.SpanContextFromContext(r.Context())
 		defer x.cut()
 	case infer && r.Method == http.MethodPost:
+		if err := p.admit(r.Context(), t, x.peer); err != nil {
+			if x.note, err = p.unjudged(t, err); err != nil {
+				oip.TurnAway(w, r, func() { p.refuse(w, err) })
+				return
+			}
+			break
+		}
 		release, err := p.take(x, r)
 		defer release()
 		if err != nil {
@@ -393,9 +402,14 @@ func (p *Proxy) refuse(w http.ResponseWriter, err error) {
 	if own.status == http.StatusServiceUnavailable || own.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
+	text, err := json.Marshal(map[string]string{"error": own.message})
+	if err != nil {
+		panic("proxy: a message is not JSON: " + err.Error())
+	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // so that it ends with the message
 	w.WriteHeader(own.status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": own.message}) // who has gone needs no answer
+	_, _ = w.Write(text) // who has gone needs no answer
 }
 
 // hostOf is an address without its port.
