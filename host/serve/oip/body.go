@@ -36,12 +36,19 @@ func (s *service) receive(w http.ResponseWriter, r *http.Request, name, version 
 	if body, release, err = s.read(w, r); err != nil {
 		return nil, release, err
 	}
-	yield()
+	s.yield()
 	return body, release, s.admit(r.Context(), wayHTTP, peer, name, version) // others came while it did
 }
 
+// refusing is for how long after a refusal others are expected.
+const refusing = time.Second
+
 // yield lets others go first who have less to do: what is to be refused is not to wait for what is to be decoded.
-func yield() { runtime.Gosched() }
+func (s *service) yield() {
+	if at := s.refused.Load(); at != 0 && time.Since(time.Unix(0, at)) < refusing {
+		runtime.Gosched()
+	}
+}
 
 // The most of a body that was refused is read, so that its client reads the answer and keeps its connection. net/http
 // ends the connection of one that goes on.

@@ -103,7 +103,7 @@ func (s *service) admitCall(ctx context.Context, model, version string) error {
 	if err := s.admit(ctx, wayGRPC, caller(ctx), model, version); errors.As(err, &over) { // other faults are told after those of the message
 		return faultOf(err).grpc()
 	}
-	yield()
+	s.yield()
 	return nil
 }
 

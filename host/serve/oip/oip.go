@@ -78,8 +78,9 @@ func (o Options) memory() int64 {
 // service is what both protocols share.
 type service struct {
 	Options
-	models judge.Models
-	held   atomic.Int64 // bytes of bodies
+	models  judge.Models
+	held    atomic.Int64 // bytes of bodies
+	refused atomic.Int64 // when a request last found no room, in nanoseconds of Unix time; 0: never
 }
 
 // admin refuses what only administrators may.
@@ -106,7 +107,10 @@ func (s *service) admit(ctx context.Context, way, peer, name, version string) er
 		return err
 	}
 	defer done()
-	return judge.Admit(ctx, m, way, s.client(ctx, peer))
+	if err = judge.Admit(ctx, m, way, s.client(ctx, peer)); err != nil {
+		s.refused.Store(time.Now().UnixNano())
+	}
+	return err
 }
 
 // full fails early if the bodies that are held have all the memory that they may have.
