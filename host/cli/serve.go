@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -48,6 +49,21 @@ func (a *app) serveCommand() *cobra.Command {
 	return c
 }
 
+// processors is how many threads the arithmetic is to have. The server gets more than these to run on, so that who waits
+// for a refusal or a health check does not wait for the arithmetic too: between threads the system decides, which
+// wakes those that have little to do first. GOMAXPROCS in the environment is left as it is.
+func (a *app) processors() int {
+	const beside = 2 // to read, to refuse and to answer on
+	threads := a.threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), threads+beside))
+	}
+	return threads
+}
+
 // serve runs a server, whose file again reads anew, until its command is to end, and beside it, unless nil, what
 // asks it, which ends the server if it fails.
 func (a *app) serve(cmd *cobra.Command, s *serve.Spec, again func() (*serve.Spec, error), beside func(context.Context, *serve.Server, hclog.Logger) error, listening func(string, net.Addr)) error {
@@ -55,8 +71,9 @@ func (a *app) serve(cmd *cobra.Command, s *serve.Spec, again func() (*serve.Spec
 		return err
 	}
 	log := a.serverLogger(cmd.Flags().Changed("log-level"))
+	threads := a.processors()
 	server := serve.New(s, serve.Options{
-		Components: a.c, Host: host.Options{Threads: a.threads, Logger: log}, Logger: log, Access: a.stderr, Listening: listening, Reread: again,
+		Components: a.c, Host: host.Options{Threads: threads, Logger: log}, Logger: log, Access: a.stderr, Listening: listening, Reread: again,
 	})
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()

@@ -57,6 +57,20 @@ type written struct {
 	status   int
 	bytes    int64
 	patience time.Duration // that its client may take for what is written at once; 0: any
+	start    time.Time
+	after    time.Duration // from start, when a refusal for want of room or of a model was on its way; 0: it is none
+}
+
+// refused sends a refusal, if it is one and was not sent already, and notes when.
+func (w *written) refused() {
+	if full(w.status) && w.after == 0 {
+		_ = w.FlushError() // who has gone needs no answer
+	}
+}
+
+// full reports whether a status is that of a refusal for want of room, or of a model.
+func full(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -83,7 +97,11 @@ func (w *written) Write(b []byte) (int, error) {
 func (w *written) FlushError() error {
 	w.within(w.patience)
 	defer w.within(0)
-	return http.NewResponseController(w.ResponseWriter).Flush()
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if err == nil && w.after == 0 && full(w.status) {
+		w.after = time.Since(w.start)
+	}
+	return err
 }
 
 // within gives its client d to take what is written from now on; 0: any time.
@@ -135,7 +153,7 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 		if listener == "http" {
 			r, span = s.traces.request(r)
 		}
-		w, body := &written{ResponseWriter: rw, patience: time.Duration(s.spec.Limits.Read)}, &counted{ReadCloser: r.Body}
+		w, body := &written{ResponseWriter: rw, patience: time.Duration(s.spec.Limits.Read), start: start}, &counted{ReadCloser: r.Body}
 		r.Body = bounded{http.MaxBytesReader(w, body, int64(s.spec.Limits.Body)), body}
 		w.Header().Set(idHeader, id)
 		defer func() {
@@ -148,6 +166,9 @@ func (s *Server) around(listener string, h http.Handler) http.Handler {
 				if w.status == 0 {
 					refuse(w, http.StatusInternalServerError, "the server failed")
 				}
+			}
+			if w.refused(); listener == "http" && w.after > 0 {
+				s.refused("http", w.after)
 			}
 			w.within(w.patience) // what is left of the answer goes now
 			answered(span, w.status)
@@ -192,9 +213,17 @@ func (s *Server) aroundCall(ctx context.Context, method string, call func(contex
 			err = status.Error(codes.Internal, "the server failed")
 		}
 		traced(err)
+		s.refusedCall(start, err)
 		s.logCall(ctx, id, method, start, err)
 	}()
 	return call(ctx)
+}
+
+// refusedCall notes a refusal for want of room, or of a model.
+func (s *Server) refusedCall(start time.Time, err error) {
+	if code := status.Code(err); code == codes.ResourceExhausted || code == codes.Unavailable {
+		s.refused("grpc", time.Since(start))
+	}
 }
 
 // logCall writes a line of the log for a call over gRPC.

@@ -9,8 +9,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/tap"
+
+	"github.com/vaeguard/vaeguard/host/serve/inference"
+	"github.com/vaeguard/vaeguard/host/serve/oip"
 )
 
 // What one connection may have at once.
@@ -94,6 +98,9 @@ func (g *gate) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 		g.s.logCall(ctx, requestID(""), info.FullMethodName, time.Now(), err)
 		return ctx, err
 	}
+	if err := g.admit(ctx, info.FullMethodName); err != nil {
+		return ctx, err
+	}
 	a := &arrival{method: info.FullMethodName}
 	if a.line, _ = ctx.Value(lineKey{}).(*line); a.line != nil {
 		a.line.begin()
@@ -106,6 +113,32 @@ func (g *gate) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 		ctx = lateContext{late}
 	}
 	return ctx, nil
+}
+
+// admit refuses an inference before its message is read where there is no room for any. The message has the name of its
+// model: of several the call itself finds out.
+func (g *gate) admit(ctx context.Context, method string) error {
+	if method != inference.ModelInfer || g.s.proxy != nil {
+		return nil
+	}
+	start := time.Now()
+	m, done := g.s.models.only()
+	if m == nil {
+		return nil
+	}
+	defer done()
+	from := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		from = hostOf(p.Addr.String())
+	}
+	err := m.Admit(ctx, "grpc", Client(ctx, from))
+	if err == nil {
+		return nil
+	}
+	err = oip.Refuse(err)
+	g.s.refusedCall(start, err)
+	g.s.logCall(ctx, requestID(""), method, start, err)
+	return err
 }
 
 // TagRPC implements stats.Handler.
@@ -123,6 +156,7 @@ func (g *gate) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	case *stats.End:
 		if a := arrivalOf(ctx); a != nil && !a.logged.Load() { // its message was none
 			a.arrived(0)
+			g.s.refusedCall(s.BeginTime, s.Error)
 			g.s.logCall(ctx, requestID(""), a.method, s.BeginTime, s.Error)
 		}
 	}

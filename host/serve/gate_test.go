@@ -75,7 +75,7 @@ func TestGate(t *testing.T) {
 }
 
 func testGate(t *testing.T) {
-	s := &Server{}
+	s := &Server{models: &Models{}, refused: func(string, time.Duration) {}}
 	s.bearer.set("secret-of-clients")
 	g := &gate{s: s, patience: 500 * time.Millisecond}
 	ask := func(md ...string) (context.Context, error) {

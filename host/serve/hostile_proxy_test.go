@@ -44,7 +44,7 @@ func runProxy(t *testing.T, detector string) (*running, *theirs) {
 	t.Helper()
 	u := &theirs{}
 	g := grpc.NewServer()
-	inference.Register(g, inference.Infer(1<<20, u.infer))
+	inference.Register(g, inference.Infer(1<<20, nil, u.infer))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

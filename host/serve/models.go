@@ -117,6 +117,22 @@ func (m *Models) take(name, want string) (v *version, reason string, err error) 
 	return e.current, "", nil
 }
 
+// only is the model of a server that has one, leased as by Lease; nil: it is not ready, or there are others.
+func (m *Models) only() (judge.Bounded, func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.entries) != 1 {
+		return nil, nil
+	}
+	for _, e := range m.entries {
+		if v := e.current; v != nil {
+			v.leases++
+			return v, func() { m.release(v) }
+		}
+	}
+	return nil, nil
+}
+
 func (m *Models) release(v *version) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -73,6 +73,7 @@ type Server struct {
 	work     sync.WaitGroup
 	reload   sync.Mutex
 	traces   *tracing
+	refused  func(way string, took time.Duration) // told of each refusal for want of room or of a model
 }
 
 // mount is a handler and where it stands, as http.ServeMux has it.

@@ -15,6 +15,7 @@ func (s *Server) mountWatch() {
 	s.board = board
 	board.Follow(s.models)
 	s.Watch(board)
+	s.refused = board.Refused
 	if s.proxy != nil {
 		board.Count("proxy_inferences_total", "Inferences before a model server, by what came of them.", func() map[string]int64 {
 			c := s.proxy.Counters()

@@ -91,6 +91,23 @@ func read(h http.Header, body []byte) ([]event, error) {
 	if v := h.Get("Ce-Specversion"); v != "1.0" {
 		return nil, fmt.Errorf("ce-specversion is %.20q, want 1.0", v)
 	}
+	e := attributes(h)
+	e.data = body
+	return []event{e}, e.valid()
+}
+
+// unread is an event in binary mode before its data is read; false: it is in another mode, or none.
+func unread(h http.Header) (event, bool) {
+	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	if strings.HasPrefix(media, "application/cloudevents") || h.Get("Ce-Specversion") != "1.0" {
+		return event{}, false
+	}
+	e := attributes(h)
+	return e, e.valid() == nil
+}
+
+// attributes are those of an event in binary mode.
+func attributes(h http.Header) event {
 	attribute := func(name string) string {
 		v := h.Get("Ce-" + name)
 		if plain, err := url.PathUnescape(v); err == nil { // of the HTTP binding, 3.1.3.2
@@ -98,9 +115,8 @@ func read(h http.Header, body []byte) ([]event, error) {
 		}
 		return v
 	}
-	e := event{id: attribute("Id"), kind: attribute("Type"), source: attribute("Source"), service: attribute("Inferenceservicename"), space: attribute("Namespace"),
-		endpoint: attribute("Endpoint"), traceParent: attribute("Traceparent"), traceState: attribute("Tracestate"), length: h.Get("Inference-Header-Content-Length"), data: body}
-	return []event{e}, e.valid()
+	return event{id: attribute("Id"), kind: attribute("Type"), source: attribute("Source"), service: attribute("Inferenceservicename"), space: attribute("Namespace"),
+		endpoint: attribute("Endpoint"), traceParent: attribute("Traceparent"), traceState: attribute("Tracestate"), length: h.Get("Inference-Header-Content-Length")}
 }
 
 // batch reads a list of events, one by one: a list of what is none would take many times its length.

@@ -62,6 +62,18 @@ func (j *joiner) put(e event) (other event, ok bool) {
 	return event{}, false
 }
 
+// drop lets go of the half that waits for an event, and reports whether there is one.
+func (j *joiner) drop(e event) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	at := j.known[e.key()]
+	if at == nil || at.Value.(*half).event.kind == e.kind {
+		return false
+	}
+	j.remove(at).finish()
+	return true
+}
+
 // expire lets go of what has waited for too long; mu is locked.
 func (j *joiner) expire() {
 	for at := j.order.Front(); at != nil && j.now().Sub(at.Value.(*half).came) > j.wait; at = j.order.Front() {

@@ -159,6 +159,9 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
+	if s.shed(r) {
+		return
+	}
 	in := &tensors.Meter{Reader: http.MaxBytesReader(w, r.Body, s.o.MaxBody), Held: &s.reading, Most: s.o.Memory, Full: errFull}
 	defer in.Release()
 	body, err := io.ReadAll(in)
@@ -184,6 +187,25 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, e := range list {
 		s.take(r.Context(), e)
 	}
+}
+
+// shed drops an event before it is read that would be dropped after: there is no memory for it, or it is the answer of
+// an inference, and there is no room in the queue.
+func (s *Sink) shed(r *http.Request) bool {
+	if s.reading.Load() >= s.o.Memory {
+		s.counts.dropped.Add(1)
+		return true
+	}
+	if len(s.queue) < cap(s.queue) {
+		return false
+	}
+	e, ok := unread(r.Header)
+	if !ok || e.kind != TypeResponse || !s.join.drop(e) {
+		return false // a request may find room by the time that its answer comes
+	}
+	s.counts.events.Add(1)
+	s.counts.dropped.Add(1)
+	return true
 }
 
 // errFull says that events have all the memory that they may have.

@@ -15,18 +15,23 @@ import (
 // MaxTensors is the most inputs, and the most outputs, of one message.
 const MaxTensors = 1 << 14
 
-// Infer is the call ModelInfer, which f answers. A message of more than parts
-// tensors, parameters and texts together is refused before memory is claimed for
-// them: an empty tensor has two bytes on the wire, and a hundred times as many
-// here.
-func Infer(parts int, f func(context.Context, *ModelInferRequest) (*ModelInferResponse, error)) grpc.MethodDesc {
+// Infer is the call ModelInfer, which f answers, unless admit fails, which is asked before the message is decoded; nil:
+// nobody is asked. A message of more than parts tensors, parameters and texts together is refused before memory is
+// claimed for them: an empty tensor has two bytes on the wire, and a hundred times as many here.
+func Infer(parts int, admit func(ctx context.Context, model, version string) error, f func(context.Context, *ModelInferRequest) (*ModelInferResponse, error)) grpc.MethodDesc {
 	return grpc.MethodDesc{MethodName: path.Base(ModelInfer), Handler: func(_ any, ctx context.Context, decode func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
 		var raw emptypb.Empty // to which all fields are unknown: it keeps their bytes
 		if err := decode(&raw); err != nil {
 			return nil, err
 		}
+		b := raw.ProtoReflect().GetUnknown()
+		if admit != nil {
+			if err := admit(ctx, Text(b, 1), Text(b, 2)); err != nil {
+				return nil, err
+			}
+		}
 		in := &ModelInferRequest{}
-		if err := Unmarshal(raw.ProtoReflect().GetUnknown(), in, parts); err != nil {
+		if err := Unmarshal(b, in, parts); err != nil {
 			return nil, err
 		}
 		h := func(ctx context.Context, in any) (any, error) { return f(ctx, in.(*ModelInferRequest)) }
@@ -35,6 +40,28 @@ func Infer(parts int, f func(context.Context, *ModelInferRequest) (*ModelInferRe
 		}
 		return i(ctx, in, &grpc.UnaryServerInfo{FullMethod: ModelInfer}, h)
 	}}
+}
+
+// Text is a field of a message that has a text, the last of which counts: of a request 1 is the model's name and 2 its
+// version. "": there is none, or the message ends before it.
+func Text(b []byte, field protowire.Number) string {
+	text := ""
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return text
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return text
+		}
+		if number == field && kind == protowire.BytesType {
+			v, _ := protowire.ConsumeBytes(b)
+			text = string(v)
+		}
+		b = b[n:]
+	}
+	return text
 }
 
 // Unmarshal reads a request or a response of ModelInfer that has at most parts

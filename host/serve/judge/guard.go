@@ -23,7 +23,7 @@ type Options struct {
 	Name, Version string
 	MaxRows       int           // judged together at most; 0: 64
 	MaxDelay      time.Duration // that a request waits for others to be judged with, while another batch is judged; 0: none
-	Concurrency   int           // batches at once, and so calls of the classifier; 0: 2
+	Concurrency   int           // batches at once, and so calls of the classifier, where that is quicker than one after the other; 0: 2
 	Queue         int           // rows that wait, but for a request that alone has more; 0: 1024
 	Deadline      time.Duration // of a request, also where its context has none; 0: none
 	ClientRows    float64       // rows a second of one client; 0: any number
@@ -48,7 +48,10 @@ type Guard struct {
 	now     func() time.Time // of the limits
 }
 
-var _ Model = (*Guard)(nil)
+var (
+	_ Model   = (*Guard)(nil)
+	_ Bounded = (*Guard)(nil)
+)
 
 // New starts a guard. The caller must Close it.
 func New(d *host.Detector, o Options) *Guard {
@@ -80,6 +83,36 @@ func (g *Guard) Version() string { return g.o.Version }
 // Detector implements Model.
 func (g *Guard) Detector() *host.Detector { return g.d }
 
+// Admit implements Bounded.
+func (g *Guard) Admit(ctx context.Context, way, client string) error {
+	now := time.Now()
+	end, limited := ctx.Deadline()
+	if own := now.Add(g.o.Deadline); g.o.Deadline > 0 && (!limited || own.Before(end)) {
+		end, limited = own, true
+	}
+	var left time.Duration
+	if limited {
+		left = end.Sub(now)
+	}
+	err := g.queue.admits(left, limited)
+	if err == nil {
+		err = g.clients.empty(g.now(), client)
+	}
+	if err == nil {
+		return nil
+	}
+	g.tell(&Event{Model: g, Request: Request{Way: way, Client: client}, Err: err, Start: now, Took: time.Since(now)})
+	return err
+}
+
+// tell counts what became of a request.
+func (g *Guard) tell(e *Event) {
+	g.counts.add(e)
+	for _, w := range g.o.Watchers {
+		w.Judged(*e)
+	}
+}
+
 // Judge implements Model.
 func (g *Guard) Judge(ctx context.Context, r Request) (*detect.Result, error) {
 	e := Event{Model: g, Request: r, Start: time.Now()}
@@ -87,10 +120,7 @@ func (g *Guard) Judge(ctx context.Context, r Request) (*detect.Result, error) {
 	e.Result, e.Err = g.judge(ctx, r, &e)
 	e.Took = time.Since(e.Start)
 	g.spanned(ctx, span, &e)
-	g.counts.add(&e)
-	for _, w := range g.o.Watchers {
-		w.Judged(e)
-	}
+	g.tell(&e)
 	return e.Result, e.Err
 }
 

@@ -51,6 +51,22 @@ type Model interface {
 	Judge(ctx context.Context, r Request) (*detect.Result, error)
 }
 
+// Bounded is a Model that knows before it has a request whether there is room for one: a *Guard. Ways in ask before
+// they read a body and before they decode it, so that refusing costs next to nothing when there is much to refuse.
+type Bounded interface {
+	// Admit fails as Judge would, for want of room or time or for the client's share, whatever the rows of a request
+	// are; watchers hear of it. way and client are as in Request. That it does not fail promises nothing.
+	Admit(ctx context.Context, way, client string) error
+}
+
+// Admit asks a model that is Bounded. Others have room.
+func Admit(ctx context.Context, m Model, way, client string) error {
+	if b, ok := m.(Bounded); ok {
+		return b.Admit(ctx, way, client)
+	}
+	return nil
+}
+
 // Models are the models of a server, by name and version.
 type Models interface {
 	// Lease is a model that stays open until done is called, even if another
@@ -99,7 +115,7 @@ type Opener interface {
 // Event is one request, after it.
 type Event struct {
 	Model   Model
-	Request Request
+	Request Request        // its Rows are nil if it was refused before it was read
 	Result  *detect.Result // nil after an error
 	Err     error
 	Start   time.Time

@@ -45,9 +45,26 @@ func (c *clients) take(now time.Time, name string, rows int) error {
 	r := share.ReserveN(now, rows)
 	if after := r.DelayFrom(now); after > 0 {
 		r.CancelAt(now)
-		return &OverloadedError{Reason: fmt.Sprintf("a client may ask for %g rows a second", c.rate), Client: true, After: after}
+		return c.used(after)
 	}
 	return nil
+}
+
+// empty refuses a client whose share is used up, whatever it asks, and takes nothing.
+func (c *clients) empty(now time.Time, name string) error {
+	if c.rate <= 0 {
+		return nil
+	}
+	missing := 1 - c.of(name).TokensAt(now)
+	if missing <= 0 {
+		return nil
+	}
+	return c.used(time.Duration(missing / c.rate * float64(time.Second)))
+}
+
+// used is the refusal of a client that may come again after a while.
+func (c *clients) used(after time.Duration) error {
+	return &OverloadedError{Reason: fmt.Sprintf("a client may ask for %g rows a second", c.rate), Client: true, After: after}
 }
 
 func (c *clients) of(name string) *rate.Limiter {

@@ -13,13 +13,18 @@ type pace [32]float64 // seconds, a moving average; 0: none was seen
 const memory = 0.8
 
 func (p *pace) learn(rows int, took time.Duration) {
-	at := bits.Len(uint(rows)) % len(p)
+	at := p.at(rows)
 	if s := took.Seconds(); p[at] == 0 {
 		p[at] = s
 	} else {
 		p[at] = memory*p[at] + (1-memory)*s
 	}
 }
+
+func (p *pace) at(rows int) int { return bits.Len(uint(rows)) % len(p) }
+
+// seen is how long batches of about as many rows take, in seconds; 0: there were none.
+func (p *pace) seen(rows int) float64 { return p[p.at(rows)] }
 
 // of is about how long rows take in batches of at most most, one after the other;
 // 0: nothing is known.
@@ -41,7 +46,7 @@ func (p *pace) one(rows int) float64 {
 	if rows <= 0 {
 		return 0
 	}
-	at := bits.Len(uint(rows)) % len(p)
+	at := p.at(rows)
 	for d := 0; d < len(p); d++ {
 		if i := at - d; i >= 0 && p[i] > 0 {
 			return p[i] * float64(uint64(1)<<d)

@@ -47,6 +47,11 @@ type batch struct {
 	ctx  context.Context
 	end  context.CancelFunc
 	left atomic.Int32 // callers that still wait
+
+	// Guarded by the queue.
+	began  time.Time
+	shared time.Duration // while others were under way
+	others float64       // seconds that others were under way meanwhile, all together
 }
 
 // queue is what waits for one of a number of workers.
@@ -65,7 +70,8 @@ type queue struct {
 	gathers  bool // a worker waits for company for the first
 	closed   bool
 	running  map[*batch]struct{}
-	pace     pace
+	changed  time.Time // when a batch last began or ended
+	beside   beside
 }
 
 func newQueue(o Options, run func(*batch)) *queue {
@@ -86,11 +92,11 @@ func (q *queue) put(j *job) error {
 	case q.closed:
 		return &UnavailableError{Reason: "the model is being closed", After: awayAfter}
 	case q.rows > 0 && (q.rows+n > q.o.Queue || q.bytes+j.bytes() > maxWaiting):
-		return &OverloadedError{Reason: "too many rows wait already", After: q.wait(q.rows)}
+		return q.full()
 	}
 	if end, ok := j.ctx.Deadline(); ok && q.rows+q.batching > 0 { // else its turn is now, and tells how long it takes
-		if wait := q.wait(q.rows) + q.pace.of(n, q.o.MaxRows); time.Until(end) < wait {
-			return &OverloadedError{Reason: "its time would pass before its turn", After: wait}
+		if err := q.inTime(n, time.Until(end)); err != nil {
+			return err
 		}
 	}
 	q.waiting = append(q.waiting, j)
@@ -100,9 +106,35 @@ func (q *queue) put(j *job) error {
 	return nil
 }
 
+// admits fails as put would for one row that has left to be judged in, if its time is limited.
+func (q *queue) admits(left time.Duration, limited bool) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.rows > 0 && q.rows >= q.o.Queue:
+		return q.full()
+	case limited && q.rows+q.batching > 0:
+		return q.inTime(1, left)
+	}
+	return nil
+}
+
+// full refuses for want of room; q is locked.
+func (q *queue) full() error {
+	return &OverloadedError{Reason: "too many rows wait already", After: q.wait(q.rows)}
+}
+
+// inTime refuses rows whose time would pass before they are judged; q is locked.
+func (q *queue) inTime(rows int, left time.Duration) error {
+	if wait := q.wait(q.rows) + q.beside.of(rows, q.o.MaxRows); left < wait {
+		return &OverloadedError{Reason: "its time would pass before its turn", After: wait}
+	}
+	return nil
+}
+
 // wait is about how long rows take that come before; q is locked.
 func (q *queue) wait(rows int) time.Duration {
-	return q.pace.of(rows+q.batching/2, q.o.MaxRows) / time.Duration(q.o.Concurrency)
+	return q.beside.of(rows+q.batching/2, q.o.MaxRows)
 }
 
 // leave takes a job out whose caller has left.
@@ -138,19 +170,31 @@ func (q *queue) state() (waiting, batching int) {
 // loop is one worker.
 func (q *queue) loop() {
 	for b := q.next(); b != nil; b = q.next() {
-		began := time.Now()
 		q.run(b)
 		b.end()
 		q.mu.Lock()
+		q.pass(time.Now())
 		q.busy--
 		q.batching -= b.rows
 		delete(q.running, b)
 		if b.left.Load() > 0 { // it was judged, and not given up
-			q.pace.learn(b.rows, time.Since(began))
+			took := q.changed.Sub(b.began)
+			q.beside.learn(b.rows, took, b.shared, 1+b.others/max(took.Seconds(), 1e-9))
 		}
 		q.news.Broadcast()
 		q.mu.Unlock()
 	}
+}
+
+// pass notes the time until now, before a batch begins or ends; q is locked.
+func (q *queue) pass(now time.Time) {
+	if d := now.Sub(q.changed); q.busy > 1 {
+		for b := range q.running {
+			b.shared += d
+			b.others += float64(q.busy-1) * d.Seconds()
+		}
+	}
+	q.changed = now
 }
 
 // next waits for a batch; nil: there will be no more.
@@ -166,8 +210,11 @@ func (q *queue) next() *batch {
 			continue
 		}
 		first := q.waiting[0]
-		delay := q.o.MaxDelay - time.Since(first.came)
-		if q.closed || q.busy == 0 || delay <= 0 || q.company(first) >= q.o.MaxRows {
+		rows, delay := q.company(first), q.o.MaxDelay-time.Since(first.came)
+		if delay <= 0 || rows >= q.o.MaxRows {
+			delay = q.patience(min(rows, q.o.MaxRows))
+		}
+		if q.closed || q.busy == 0 || delay <= 0 {
 			return q.take(first)
 		}
 		q.gathers = true
@@ -180,6 +227,20 @@ func (q *queue) next() *batch {
 		late.Stop()
 		q.gathers = false
 	}
+}
+
+// patience is how long a batch of some rows waits for those under way to end; q is locked. It has an end: one that
+// takes much longer than it should may wait for what is elsewhere.
+func (q *queue) patience(rows int) time.Duration {
+	if q.beside.pays(rows) {
+		return 0
+	}
+	const late = 2
+	longest := time.Duration(0)
+	for b := range q.running {
+		longest = max(longest, late*q.beside.one(b.rows)-time.Since(b.began))
+	}
+	return longest
 }
 
 // company is how many rows could be judged with a job, its own among them; q is locked.
@@ -212,6 +273,9 @@ func (q *queue) take(first *job) *batch {
 	q.waiting = rest
 	b.left.Store(int32(len(b.jobs)))
 	b.ctx, b.end = b.context()
+	b.began = time.Now()
+	q.pass(b.began)
+	q.beside.began(q.busy)
 	q.running[b] = struct{}{}
 	q.busy++
 	q.batching += b.rows

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,52 @@ import (
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
+
+// receive reads the body of an inference, unless there is no room for one: it would be refused later, and have cost what
+// others could have been judged with. release is as that of read.
+func (s *service) receive(w http.ResponseWriter, r *http.Request, name, version string) (body []byte, release func(), err error) {
+	none := func() {}
+	peer := peerOf(r.RemoteAddr)
+	if err = s.admit(r.Context(), wayHTTP, peer, name, version); err == nil {
+		err = s.full()
+	}
+	if err != nil {
+		return nil, none, err
+	}
+	if body, release, err = s.read(w, r); err != nil {
+		return nil, release, err
+	}
+	s.yield()
+	return body, release, s.admit(r.Context(), wayHTTP, peer, name, version) // others came while it did
+}
+
+// refusing is for how long after a refusal others are expected.
+const refusing = time.Second
+
+// yield lets others go first who have less to do: what is to be refused is not to wait for what is to be decoded.
+func (s *service) yield() {
+	if at := s.refused.Load(); at != 0 && time.Since(time.Unix(0, at)) < refusing {
+		runtime.Gosched()
+	}
+}
+
+// The most of a body that was refused is read, so that its client reads the answer and keeps its connection. net/http
+// ends the connection of one that goes on.
+const mostDrained = 8 << 20
+
+// TurnAway answers a request whose body was not read to its end: at once, though net/http has the body come first, and
+// then lets go of what comes of it. The answer says how long it is.
+func TurnAway(w http.ResponseWriter, r *http.Request, answer func()) {
+	c := http.NewResponseController(w)
+	if r.ProtoMajor != 1 || r.ContentLength == 0 || c.EnableFullDuplex() != nil {
+		answer()
+		return
+	}
+	answer()
+	if c.Flush() == nil && r.Header.Get("Expect") == "" { // who waits for leave to send sends nothing now
+		_, _ = io.CopyN(io.Discard, r.Body, mostDrained) // if it ends early, so be it
+	}
+}
 
 // read reads a body, undoing its compression: neither what comes nor what it becomes
 // may have more than MaxBody bytes. release is called once the body is no longer

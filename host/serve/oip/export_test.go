@@ -9,5 +9,5 @@ import (
 
 // ModelInfer is that call alone, without a server.
 func ModelInfer(models judge.Models, o Options) grpc.MethodDesc {
-	return inference.Infer(maxParts, (&service{Options: o, models: models}).modelInfer)
+	return inference.Infer(maxParts, (&service{Options: o, models: models}).admitCall, (&service{Options: o, models: models}).modelInfer)
 }

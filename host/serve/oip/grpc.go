@@ -2,6 +2,7 @@ package oip
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net"
 
@@ -40,7 +41,7 @@ func Register(server *grpc.Server, models judge.Models, o Options) error {
 		inference.Method(inference.ServerMetadata, s.serverMetadata),
 		inference.Method(inference.ModelReady, s.modelReadyCall),
 		inference.Method(inference.ModelMetadata, s.modelMetadata),
-		inference.Infer(maxParts, s.modelInfer),
+		inference.Infer(maxParts, s.admitCall, s.modelInfer),
 		inference.Method(inference.RepositoryIndex, s.repositoryIndex),
 		inference.Method(inference.RepositoryModelLoad, s.repositoryLoad),
 		inference.Method(inference.RepositoryModelUnload, s.repositoryUnload),
@@ -90,12 +91,31 @@ func (s *service) modelMetadata(_ context.Context, r *inference.ModelMetadataReq
 	return reply(&inference.ModelMetadataResponse{Name: m.Name, Versions: m.Versions, Platform: m.Platform, Inputs: ports(m.Inputs), Outputs: ports(m.Outputs)}, err)
 }
 
+// The ways that requests come.
+const (
+	wayHTTP = "http"
+	wayGRPC = "grpc"
+)
+
+// admitCall fails before a message is decoded whose model has no room for it.
+func (s *service) admitCall(ctx context.Context, model, version string) error {
+	var over *judge.OverloadedError
+	if err := s.admit(ctx, wayGRPC, caller(ctx), model, version); errors.As(err, &over) { // other faults are told after those of the message
+		return faultOf(err).grpc()
+	}
+	s.yield()
+	return nil
+}
+
+// Refuse is what an error of package judge is over gRPC.
+func Refuse(err error) error { return faultOf(err).grpc() }
+
 func (s *service) modelInfer(ctx context.Context, m *inference.ModelInferRequest) (*inference.ModelInferResponse, error) {
 	q, err := tensors.FromRequest(m, tensors.Limits{})
 	if err != nil {
 		return reply[inference.ModelInferResponse](nil, malformed(err))
 	}
-	out, err := s.infer(ctx, "grpc", caller(ctx), q)
+	out, err := s.infer(ctx, wayGRPC, caller(ctx), q)
 	if err != nil {
 		return reply[inference.ModelInferResponse](nil, err)
 	}

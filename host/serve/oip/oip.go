@@ -83,8 +83,9 @@ func (o Options) memory() int64 {
 // service is what both protocols share.
 type service struct {
 	Options
-	models judge.Models
-	held   atomic.Int64 // bytes of bodies
+	models  judge.Models
+	held    atomic.Int64 // bytes of bodies
+	refused atomic.Int64 // when a request last found no room, in nanoseconds of Unix time; 0: never
 }
 
 // admin refuses what only administrators may.
@@ -112,6 +113,35 @@ func (s *service) leaving() bool {
 	default:
 		return false // also of a nil channel
 	}
+}
+
+// admit fails early for a model that cannot answer, or has no room for another request.
+func (s *service) admit(ctx context.Context, way, peer, name, version string) error {
+	m, done, err := s.models.Lease(name, version)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err = judge.Admit(ctx, m, way, s.client(ctx, peer)); err != nil {
+		s.refused.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+// full fails early if the bodies that are held have all the memory that they may have.
+func (s *service) full() error {
+	if s.held.Load() >= s.memory() {
+		return &judge.OverloadedError{Reason: "the server holds as many requests as it has memory for", After: time.Second}
+	}
+	return nil
+}
+
+// client is who asks.
+func (s *service) client(ctx context.Context, peer string) string {
+	if s.Client != nil {
+		return s.Client(ctx, peer)
+	}
+	return peer
 }
 
 // ready reports whether each model has a version that is.
@@ -201,11 +231,7 @@ func (s *service) infer(ctx context.Context, way, peer string, r tensors.Request
 	if err != nil {
 		return tensors.Response{}, err
 	}
-	client := peer
-	if s.Client != nil {
-		client = s.Client(ctx, peer)
-	}
-	verdict, err := m.Judge(ctx, judge.Request{Rows: rows, Given: given, Samples: int(samples), Include: include(wanted), Way: way, Client: client, ID: r.ID})
+	verdict, err := m.Judge(ctx, judge.Request{Rows: rows, Given: given, Samples: int(samples), Include: include(wanted), Way: way, Client: s.client(ctx, peer), ID: r.ID})
 	if err != nil {
 		return tensors.Response{}, err
 	}

@@ -41,10 +41,13 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := faultOf(err)
-	if f.retry {
-		w.Header().Set("Retry-After", f.retryAfter())
+	answer := func() { writeJSON(w, f.status, map[string]string{"error": f.message}) }
+	if !f.retry {
+		answer()
+		return
 	}
-	writeJSON(w, f.status, map[string]string{"error": f.message})
+	w.Header().Set("Retry-After", f.retryAfter())
+	TurnAway(w, r, answer)
 }
 
 // route is who answers a path, and by which method.
@@ -198,10 +201,7 @@ func (s *service) postRepository(name string, load bool) answer {
 
 func (s *service) postInfer(name, version string) answer {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := s.known(name, version); err != nil {
-			return err
-		}
-		body, release, err := s.read(w, r)
+		body, release, err := s.receive(w, r, name, version)
 		defer release()
 		if err != nil {
 			return err
@@ -224,7 +224,7 @@ func (s *service) postInfer(name, version string) answer {
 			return malformed(err)
 		}
 		q.Model, q.Version = name, version
-		out, err := s.infer(r.Context(), "http", peerOf(r.RemoteAddr), q)
+		out, err := s.infer(r.Context(), wayHTTP, peerOf(r.RemoteAddr), q)
 		if err != nil {
 			return err
 		}

@@ -185,13 +185,12 @@ func (a *array) Next(dst []float32) error {
 	}
 	start := a.at * len(dst)
 	a.at++
-	for i := range dst {
-		v := float32(a.t.Float64(start + i))
+	a.t.CopyFloat32s(dst, start)
+	for i, v := range dst {
 		if v-v != 0 && (v == v || len(a.missing) != len(dst) || !a.missing[i]) {
 			err := dataset.BadNumber([]float32{v}, func(int) string { return dataset.Numbered(i) })
 			return &dataset.RowError{Source: a.t.Name, Row: a.at - 1, Err: err}
 		}
-		dst[i] = v
 	}
 	return nil
 }

@@ -54,10 +54,7 @@ func (s *service) getModelV1(name string) answer {
 // Protocol that are there without being asked for.
 func (s *service) postPredict(name string) answer {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := s.known(name, ""); err != nil {
-			return err
-		}
-		body, release, err := s.read(w, r)
+		body, release, err := s.receive(w, r, name, "")
 		defer release()
 		if err != nil {
 			return err
@@ -67,7 +64,7 @@ func (s *service) postPredict(name string) answer {
 			return malformed(err)
 		}
 		q.Model = name
-		out, err := s.infer(r.Context(), "http", peerOf(r.RemoteAddr), q)
+		out, err := s.infer(r.Context(), wayHTTP, peerOf(r.RemoteAddr), q)
 		if err != nil {
 			return err
 		}

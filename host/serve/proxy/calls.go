@@ -100,7 +100,7 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 		case err != nil:
 			return err
 		default:
-			if t := p.of(text(first.b, field)); t != nil {
+			if t := p.of(inference.Text(first.b, field)); t != nil {
 				conn = t.conn
 			}
 		}

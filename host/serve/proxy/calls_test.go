@@ -61,7 +61,7 @@ func (u *upstream) calls() *grpc.Server {
 			}
 		}
 	}))
-	inference.Register(s, inference.Infer(1<<20, func(_ context.Context, m *inference.ModelInferRequest) (*inference.ModelInferResponse, error) {
+	inference.Register(s, inference.Infer(1<<20, nil, func(_ context.Context, m *inference.ModelInferRequest) (*inference.ModelInferResponse, error) {
 		q, err := tensors.FromRequest(m, tensors.Limits{})
 		if err != nil {
 			return nil, err

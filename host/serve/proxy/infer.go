@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -30,7 +29,7 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	if err := s.RecvMsg(in); err != nil {
 		return err
 	}
-	name := text(in.b, 1)
+	name := inference.Text(in.b, 1)
 	if strings.ContainsRune(name, 0) {
 		p.counts.refused.Add(1)
 		return status.Error(codes.InvalidArgument, zeroByte)
@@ -48,7 +47,11 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	var a *asked
 	var note string
 	if t != nil && t.Policy != Observe {
-		q, err := request(in.b)
+		err := p.admit(ctx, t, caller(ctx))
+		var q tensors.Request
+		if err == nil {
+			q, err = request(in.b)
+		}
 		if err == nil {
 			a, err = p.read(t, q)
 		}
@@ -168,27 +171,6 @@ func response(b []byte) (tensors.Response, error) {
 		return r, errors.New("the model server's answer is none of the protocol: " + err.Error())
 	}
 	return r, nil
-}
-
-// text is a field of a message, the last of which counts.
-func text(b []byte, field int) string {
-	name := ""
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return name
-		}
-		b = b[n:]
-		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
-			return name
-		}
-		if number == protowire.Number(field) && kind == protowire.BytesType {
-			v, _ := protowire.ConsumeBytes(b)
-			name = string(v)
-		}
-		b = b[n:]
-	}
-	return name
 }
 
 // call is a refusal as gRPC has it.

@@ -136,6 +136,9 @@ func (p *Proxy) sweep() int {
 	}
 }
 
+// full reports whether an inference would be dropped now.
+func (p *Proxy) full() bool { return len(p.queue) == cap(p.queue) || p.held.Load() > 16*p.o.MaxBody }
+
 // observe hands an exchange to the observers.
 func (p *Proxy) observe(x *exchange) {
 	_, request := x.request.take()

@@ -116,6 +116,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := &exchange{to: t, header: w.Header(), peer: hostOf(r.RemoteAddr), v1: asks == judged && isV1(r.URL.Path)}
 	switch {
+	case asks == judged && t.Policy == Observe && p.full():
+		p.counts.dropped.Add(1) // it would be, once it was copied
 	case asks == judged && t.Policy == Observe:
 		x.request = p.tap(r.Body, r.ContentLength)
 		x.coding, x.length = only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)
@@ -123,6 +125,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.span = trace.SpanContextFromContext(r.Context())
 		defer x.cut()
 	case asks == judged:
+		if err := p.admit(r.Context(), t, x.peer); err != nil {
+			if x.note, err = p.unjudged(t, err); err != nil {
+				oip.TurnAway(w, r, func() { p.refuse(w, err) })
+				return
+			}
+			break
+		}
 		release, err := p.take(x, r)
 		defer release()
 		if err != nil {
@@ -398,9 +407,14 @@ func (p *Proxy) refuse(w http.ResponseWriter, err error) {
 	if own.status == http.StatusServiceUnavailable || own.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
+	text, err := json.Marshal(map[string]string{"error": own.message})
+	if err != nil {
+		panic("proxy: a message is not JSON: " + err.Error())
+	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // so that it ends with the message
 	w.WriteHeader(own.status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": own.message}) // who has gone needs no answer
+	_, _ = w.Write(text) // who has gone needs no answer
 }
 
 // hostOf is an address without its port.

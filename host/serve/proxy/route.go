@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/vaeguard/vaeguard/host/serve/inference"
 )
 
@@ -81,7 +83,7 @@ func (p *Proxy) closed(t *target) bool {
 }
 
 // calls that are no inference, and in which field each names its model; 0: it names none. Others may be one.
-var calls = map[string]int{
+var calls = map[string]protowire.Number{
 	"ServerLive": 0, "ServerReady": 0, "ServerMetadata": 0, "RepositoryIndex": 0, "LogSettings": 0,
 	"ModelReady": 1, "ModelMetadata": 1, "ModelConfig": 1, "ModelStatistics": 1,
 	"RepositoryModelLoad": 2, "RepositoryModelUnload": 2, "TraceSetting": 2,
@@ -94,7 +96,7 @@ var others = []string{"/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerRefl
 
 // routeCall is what a call asks, but for ModelInfer, and the field of its first message that names the
 // model; 0: none does.
-func routeCall(method string) (way, int) {
+func routeCall(method string) (way, protowire.Number) {
 	name, ours := strings.CutPrefix(method, "/"+inference.Service+"/")
 	if field, ok := calls[name]; ours && ok {
 		return passes, field

@@ -26,6 +26,27 @@ type asked struct {
 	request tensors.Request
 }
 
+// admit fails before an inference is read that would find no room to be judged.
+func (p *Proxy) admit(ctx context.Context, t *target, peer string) error {
+	m, done, err := p.guards.Lease(t.Name, "")
+	if err != nil {
+		return nil // which is told after what is wrong with the request
+	}
+	defer done()
+	return judge.Admit(ctx, m, wayProxy, p.client(ctx, peer))
+}
+
+// wayProxy is how requests come here.
+const wayProxy = "proxy"
+
+// client is who asks.
+func (p *Proxy) client(ctx context.Context, peer string) string {
+	if p.o.Client != nil {
+		return p.o.Client(ctx, peer)
+	}
+	return peer
+}
+
 // read reads the rows of an inference.
 func (p *Proxy) read(t *target, q tensors.Request) (_ *asked, err error) {
 	for _, o := range q.Outputs {
@@ -124,11 +145,8 @@ func (t *target) answered(d *host.Detector, rows *dataset.Data, r tensors.Respon
 func (p *Proxy) judge(ctx context.Context, t *target, a *asked, r tensors.Response, peer string) (*detect.Result, error) {
 	q := t.answered(a.model.Detector(), a.rows, r)
 	q.Include.ProbabilitiesReconstructed = t.Policy == Correct
-	q.Way, q.Client, q.ID = "proxy", peer, a.request.ID
+	q.Way, q.Client, q.ID = wayProxy, p.client(ctx, peer), a.request.ID
 	q.Optional = t.Policy == Observe || t.Policy == Annotate
-	if p.o.Client != nil {
-		q.Client = p.o.Client(ctx, peer)
-	}
 	v, err := a.model.Judge(ctx, q)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 )
 
 // AppendRequest is the body of an inference request over REST, and the length of
@@ -64,7 +65,7 @@ func (m *message) key(name string) {
 		m.b = append(m.b, ',')
 	}
 	m.first = false
-	m.b = append(append(m.b, quoted(name)...), ':')
+	m.b = append(appendText(m.b, name), ':')
 }
 
 // between begins a list, or the next of its elements.
@@ -77,7 +78,7 @@ func (m *message) between(i int, open byte) {
 
 func (m *message) always(key, value string) {
 	m.key(key)
-	m.b = append(m.b, quoted(value)...)
+	m.b = appendText(m.b, value)
 }
 
 // text is a string that is left out if it is empty.
@@ -103,12 +104,18 @@ func (p Parameters) append(b []byte) []byte {
 		if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 			v = nil
 		}
-		text, err := json.Marshal(v)
+		var text []byte
+		var err error
+		if n, ok := v.(int64); ok {
+			text = strconv.AppendInt(nil, n, 10)
+		} else {
+			text, err = json.Marshal(v)
+		}
 		if err != nil {
 			panic("tensors: a parameter is neither bool, number nor string")
 		}
 		b = append(b, open)
-		b = append(append(b, quoted(name)...), ':')
+		b = append(appendText(b, name), ':')
 		b = append(b, text...)
 		open = ','
 	}
@@ -129,7 +136,7 @@ func (m *message) tensors(key string, list []Tensor, binary func(Tensor) bool) {
 		m.always("name", t.Name)
 		m.always("datatype", string(t.Datatype))
 		m.key("shape")
-		m.b = append(m.b, quoted(append([]int64{}, t.Shape...))...)
+		m.b = appendShape(m.b, t.Shape)
 		p := t.Parameters
 		raw := binary != nil && binary(t)
 		if raw {
@@ -164,4 +171,26 @@ func (m *message) end(list []Tensor, binary func(Tensor) bool) ([]byte, int64) {
 		}
 	}
 	return m.b, header
+}
+
+// appendShape writes a list of numbers.
+func appendShape(b []byte, shape []int64) []byte {
+	b = append(b, '[')
+	for i, n := range shape {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return append(b, ']')
+}
+
+// appendText writes a string.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return append(b, quoted(s)...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }

@@ -334,7 +334,7 @@ func (t Tensor) AppendData(b []byte) []byte {
 		}
 		switch {
 		case t.Datatype == Bytes:
-			b = append(b, quoted(string(t.Texts[i]))...)
+			b = appendText(b, string(t.Texts[i]))
 		case t.Datatype == Bool:
 			b = strconv.AppendBool(b, t.Raw[i] != 0)
 		case t.Datatype.Float():
@@ -353,11 +353,11 @@ func (t Tensor) AppendData(b []byte) []byte {
 	return append(b, ']')
 }
 
-// quoted is a value as JSON: a string, or a list of numbers.
-func quoted(v any) []byte {
-	b, err := json.Marshal(v)
+// quoted is a string as JSON.
+func quoted(s string) []byte {
+	b, err := json.Marshal(s)
 	if err != nil {
-		panic("tensors: a string or a list of numbers is not JSON")
+		panic("tensors: a string is not JSON")
 	}
 	return b
 }

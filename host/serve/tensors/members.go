@@ -45,8 +45,8 @@ func CheckMembers(text []byte) error {
 			if len(open) == 0 || !open[len(open)-1].object || next == len(text) || text[next] != ':' {
 				continue
 			}
-			var name string
-			if json.Unmarshal(text[start:end], &name) != nil {
+			name, ok := plainText(text[start:end])
+			if !ok && json.Unmarshal(text[start:end], &name) != nil {
 				return nil
 			}
 			at := &open[len(open)-1]
@@ -61,4 +61,18 @@ func CheckMembers(text []byte) error {
 		}
 	}
 	return nil
+}
+
+// plainText is what is between the quotes of a string of JSON, if that is what it stands for.
+func plainText(quoted []byte) (string, bool) {
+	if len(quoted) < 2 || quoted[len(quoted)-1] != '"' {
+		return "", false
+	}
+	inner := quoted[1 : len(quoted)-1]
+	for _, c := range inner {
+		if c < ' ' || c >= 0x7f || c == '\\' {
+			return "", false
+		}
+	}
+	return string(inner), true
 }

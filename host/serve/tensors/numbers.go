@@ -31,10 +31,23 @@ func (t Tensor) Float64(i int) float64 {
 // Float32s are the elements as float32, rounded to nearest. Of BYTES it panics.
 func (t Tensor) Float32s() []float32 {
 	out := make([]float32, t.N())
-	for i := range out {
-		out[i] = float32(t.Float64(i))
-	}
+	t.CopyFloat32s(out, 0)
 	return out
+}
+
+// CopyFloat32s writes the elements from start on into dst, as Float32s has them. Of BYTES, or of fewer elements, it
+// panics.
+func (t Tensor) CopyFloat32s(dst []float32, start int) {
+	if t.Datatype == FP32 {
+		raw := t.Raw[4*start : 4*(start+len(dst))]
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+		}
+		return
+	}
+	for i := range dst {
+		dst[i] = float32(t.Float64(start + i))
+	}
 }
 
 // int is element i of a signed type.

@@ -160,7 +160,7 @@ func AppendPredictionsV1(b []byte, outputs []Tensor) []byte {
 			if j > 0 {
 				b = append(b, ',')
 			}
-			b = append(append(b, quoted(t.Name)...), ':')
+			b = append(appendText(b, t.Name), ':')
 			b = t.appendRowV1(b, int(i))
 		}
 		b = append(b, '}')

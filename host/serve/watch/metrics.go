@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -30,6 +31,7 @@ type metrics struct {
 	score    *prometheus.HistogramVec // model
 	similar  *prometheus.CounterVec   // model
 	alarms   *prometheus.CounterVec   // model, kind
+	refusals *prometheus.HistogramVec // way
 	info     *prometheus.GaugeVec
 }
 
@@ -56,12 +58,13 @@ func newMetrics(b *Board) *metrics {
 		p:        histogram("p_value", "Conformal p-values: flat while inputs are like the calibration rows.", prometheus.LinearBuckets(1./pBuckets, 1./pBuckets, pBuckets), "model"),
 		score:    histogram("score_ratio", "Scores divided by the threshold.", []float64{0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 30, 100}, "model"),
 		similar:  counter("similar_rows_total", "Rows that are near-duplicates of earlier ones of the same client.", "model"),
+		refusals: histogram("refusal_seconds", "From the headers of a request that found no room or no model to its refusal, written: 429 and 503, RESOURCE_EXHAUSTED and UNAVAILABLE.", []float64{0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1}, "way"),
 		alarms:   counter("alarms_total", "Alarms: drift of the inputs, similar rows of a client, and clients who are refused for them.", "model", "kind"),
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "vaeguard", Name: "detector_info", Help: "1 for the detector that a model is."},
 			[]string{"model", "version", "detector", "classifier", "vaeguard"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.queue, m.batch, m.rows, m.classes, m.extra, m.p, m.score, m.similar, m.alarms, m.info,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), gauges{b}} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.queue, m.batch, m.rows, m.classes, m.extra, m.p, m.score, m.similar, m.alarms, m.refusals, m.info,
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsScheduler)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), gauges{b}} {
 		m.registry.MustRegister(c)
 	}
 	return m
@@ -94,6 +97,11 @@ func (m *metrics) observe(s *state, e judge.Event) {
 			m.score.WithLabelValues(s.name).Observe(r.Score[i] / s.threshold)
 		}
 	}
+}
+
+// Refused notes how long a refusal took, of a request that came by http or grpc.
+func (b *Board) Refused(way string, took time.Duration) {
+	b.metrics.refusals.WithLabelValues(way).Observe(took.Seconds())
 }
 
 // Metrics answers Prometheus.

@@ -1,91 +1,97 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 // result is what came of a load.
 type result struct {
 	sent, failed, unsent int
-	took, refused        []time.Duration // of answers, and of refusals; took is sorted
+	took, refused        []time.Duration // of answers, and of refusals
+	late                 []time.Duration // that the generator itself was behind when it sent
 	rate                 float64         // rows answered a second
 	batch                float64         // rows of the batch that a request was judged in, in the mean
 	processor            float64         // seconds a row
 }
 
-// at is a quantile of the answers' times; 0: there are none.
-func (r *result) at(q float64) time.Duration {
-	if len(r.took) == 0 {
+// quantile of some times; 0: there are none.
+func quantile(times []time.Duration, q float64) time.Duration {
+	if len(times) == 0 {
 		return 0
 	}
-	slices.Sort(r.took)
-	return r.took[min(len(r.took)-1, int(q*float64(len(r.took))))]
+	sorted := slices.Sorted(slices.Values(times))
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
-// asker asks with one body.
+// at is a quantile of the answers' times.
+func (r *result) at(q float64) time.Duration { return quantile(r.took, q) }
+
+// asker asks with bodies of its own, one after the other, so that rows are not those that were asked about just before.
 type asker struct {
-	s      *server
-	body   []byte
-	header int
+	lines  *lines
+	bodies [][]byte // requests as they are on the wire
+	at     atomic.Int64
 	mu     sync.Mutex
 	result
 }
 
+// keptNumbers is about how many numbers the bodies of an asker have together.
+const keptNumbers = 1 << 22
+
 func (s *server) asker(rows int, timeout time.Duration) *asker {
-	shape := strconv.Itoa(rows)
+	shape, size := strconv.Itoa(rows), int64(rows)
 	for _, d := range s.row {
 		shape += "," + strconv.FormatInt(d, 10)
+		size *= d
 	}
-	data := numbers(rows, s.row)
 	parameters := ""
 	if timeout > 0 {
 		parameters = fmt.Sprintf(`"parameters":{"timeout":%d},`, timeout.Microseconds())
 	}
-	head := fmt.Sprintf(`{%s"inputs":[{"name":"x","datatype":"FP32","shape":[%s],"parameters":{"binary_data_size":%d}}]}`, parameters, shape, len(data))
-	return &asker{s: s, body: append([]byte(head), data...), header: len(head)}
+	head := fmt.Sprintf(`{%s"inputs":[{"name":"x","datatype":"FP32","shape":[%s],"parameters":{"binary_data_size":%d}}]}`, parameters, shape, 4*size)
+	a := &asker{lines: &lines{at: s.http}}
+	n := int(max(1, min(4096, keptNumbers/size)))
+	data := numbers(n*rows, s.row)
+	for i := range n {
+		body := append([]byte(head), data[i*len(data)/n:(i+1)*len(data)/n]...)
+		a.bodies = append(a.bodies, post(s.http, "/v2/models/"+s.model+"/infer", body, len(head)))
+	}
+	return a
 }
 
-// ask sends one request and notes what comes of it.
-func (a *asker) ask(ctx context.Context) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.s.http+"/v2/models/"+a.s.model+"/infer", bytes.NewReader(a.body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/octet-stream")
-	r.Header.Set("Inference-Header-Content-Length", strconv.Itoa(a.header))
-	began := time.Now()
-	resp, err := a.s.client.Do(r)
-	var text []byte
-	if err == nil {
-		text, err = io.ReadAll(resp.Body)
-		_ = resp.Body.Close() // it was read to its end
-	}
-	took := time.Since(began)
+// ask sends one request, which was due at a time, and notes what comes of it.
+func (a *asker) ask(ctx context.Context, due time.Time) error {
+	body := a.bodies[int(a.at.Add(1))%len(a.bodies)]
+	late := time.Since(due)
+	status, text, err := a.lines.ask(ctx, body)
+	took := time.Since(due)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sent++
+	a.late = append(a.late, late)
 	switch {
 	case err != nil:
 		if ctx.Err() == nil {
 			a.failed++
 		}
-	case resp.StatusCode == http.StatusOK:
+	case status == http.StatusOK:
 		a.took = append(a.took, took)
-	case resp.StatusCode == http.StatusTooManyRequests:
+	case status == http.StatusTooManyRequests:
 		a.refused = append(a.refused, took)
 	default:
-		if a.failed++; resp.StatusCode != http.StatusGatewayTimeout {
-			return fmt.Errorf("%s: %s", resp.Status, strings.TrimSpace(string(text)))
+		if a.failed++; status != http.StatusGatewayTimeout {
+			return fmt.Errorf("%d: %s", status, strings.TrimSpace(text))
 		}
 	}
 	return nil
@@ -94,8 +100,9 @@ func (a *asker) ask(ctx context.Context) error {
 // closed has clients that ask one after the other.
 func (s *server) closed(ctx context.Context, clients, rows int, d time.Duration) (result, error) {
 	a := s.asker(rows, 0)
+	defer a.lines.close()
 	for range 20 { // warm
-		if err := a.ask(ctx); err != nil {
+		if err := a.ask(ctx, time.Now()); err != nil {
 			return result{}, err
 		}
 	}
@@ -114,7 +121,7 @@ func (s *server) closed(ctx context.Context, clients, rows int, d time.Duration)
 	for c := range clients {
 		wg.Go(func() {
 			for time.Since(began) < d && errs[c] == nil && ctx.Err() == nil {
-				errs[c] = a.ask(ctx)
+				errs[c] = a.ask(ctx, time.Now())
 			}
 		})
 	}
@@ -136,15 +143,24 @@ func (s *server) closed(ctx context.Context, clients, rows int, d time.Duration)
 // mostOpen is how many requests may be under way at once.
 const mostOpen = 4000
 
-// open sends requests of one row at a rate, whether or not those before were answered.
+// open sends requests of one row at a rate, evenly, whether or not those before were answered. Times are from when
+// each was due.
 func (s *server) open(ctx context.Context, rate float64, d, timeout time.Duration) (result, error) {
 	a := s.asker(1, timeout)
+	defer a.lines.close()
 	room := make(chan struct{}, mostOpen)
 	var wg sync.WaitGroup
 	began := time.Now()
-	for i := 0; time.Since(began) < d && ctx.Err() == nil; i++ {
-		if wait := time.Until(began.Add(time.Duration(float64(i) / rate * float64(time.Second)))); wait > 0 {
-			time.Sleep(wait)
+	runtime.LockOSThread() // whose sleep is finer than that of the scheduler
+	defer runtime.UnlockOSThread()
+	for i := 0; ctx.Err() == nil; i++ {
+		due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+		if due.Sub(began) >= d {
+			break
+		}
+		if wait := time.Until(due); wait > 0 {
+			pause := syscall.NsecToTimespec(int64(wait))
+			_ = syscall.Nanosleep(&pause, nil) // if it ends early, so be it
 		}
 		select {
 		case room <- struct{}{}:
@@ -153,7 +169,7 @@ func (s *server) open(ctx context.Context, rate float64, d, timeout time.Duratio
 			continue
 		}
 		wg.Go(func() {
-			_ = a.ask(ctx) // it is counted
+			_ = a.ask(ctx, due) // it is counted
 			<-room
 		})
 	}

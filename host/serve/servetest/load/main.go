@@ -29,6 +29,8 @@ func main() {
 	flag.DurationVar(&o.phase, "phase", 20*time.Second, "of each throughput and of the overload")
 	flag.DurationVar(&o.steady, "steady", 10*time.Minute, "of the steady load; 0s: none")
 	flag.Float64Var(&o.share, "share", 0.7, "of the throughput that the steady load is")
+	flag.StringVar(&o.with, "with", "", "what the program is started with, as 'taskset -c 1' where the generator has core 0")
+	flag.Float64Var(&o.times, "times", 10, "of the throughput that the overload is; 0: there is none")
 	flag.IntVar(&o.clients, "clients", 64, "that ask at once")
 	flag.Parse()
 	if o.detector == "" || flag.NArg() > 0 {
@@ -46,10 +48,10 @@ func main() {
 }
 
 type options struct {
-	program, detector string
-	phase, steady     time.Duration
-	share             float64
-	clients           int
+	program, detector, with string
+	phase, steady           time.Duration
+	share, times            float64
+	clients                 int
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -98,17 +100,29 @@ func run(ctx context.Context, o options) (err error) {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("\n%v at %.0f %%, %.0f rows/s: p50 %s, p99 %s ms, %.1f times that of one client; %d of %d refused, %d failed.\n", o.steady, 100*o.share, o.share*most.rate, ms(r.at(.5)), ms(r.at(.99)),
-			r.at(.99).Seconds()/quiet.at(.99).Seconds(), len(r.refused), r.sent, r.failed)
+		fmt.Printf("\n%v at %.0f %%, %.0f rows/s: p50 %s, p99 %s, p99.9 %s ms, %.1f times that of one client; %d of %d refused, %d failed; the generator was late by p50 %s, p99 %s ms.\n", o.steady, 100*o.share, o.share*most.rate,
+			ms(r.at(.5)), ms(r.at(.99)), ms(r.at(.999)), r.at(.99).Seconds()/quiet.at(.99).Seconds(), len(r.refused), r.sent, r.failed, ms(quantile(r.late, .5)), ms(quantile(r.late, .99)))
 		fmt.Printf("Memory %.0f MiB before, %.0f after; goroutines %.0f, %.0f; descriptors %.0f, %.0f.\n", before.memory/(1<<20), after.memory/(1<<20), before.goroutines, after.goroutines, before.files, after.files)
 	}
-	r, err := s.open(ctx, 10*most.rate, o.phase, time.Second)
+	if o.times > 0 {
+		return s.overload(ctx, o.times*most.rate, o.phase)
+	}
+	return nil
+}
+
+// overload sends more than the server can do, and prints what became of it.
+func (s *server) overload(ctx context.Context, rate float64, d time.Duration) error {
+	r, err := s.open(ctx, rate, d, time.Second)
 	if err != nil {
 		return err
 	}
-	refused := result{took: r.refused}
-	fmt.Printf("\nTen times that for %v, with a second's time each: %d accepted, p99 %s ms; %d refused, p50 %s, p99 %s ms; %d out of time; the generator had no room for %d.\n",
-		o.phase, len(r.took), ms(r.at(.99)), len(r.refused), ms(refused.at(.5)), ms(refused.at(.99)), r.failed, r.unsent)
+	quick, all, err := s.refusals(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\n%.0f rows/s for %v, with a second's time each: %d sent, %d accepted, p99 %s ms; %d refused, p50 %s, p90 %s, p99 %s ms; %d out of time; the generator had no room for %d, and was late by p50 %s, p99 %s ms.\n",
+		rate, d, r.sent, len(r.took), ms(r.at(.99)), len(r.refused), ms(quantile(r.refused, .5)), ms(quantile(r.refused, .9)), ms(quantile(r.refused, .99)), r.failed, r.unsent, ms(quantile(r.late, .5)), ms(quantile(r.late, .99)))
+	fmt.Printf("By the server's own clock %.0f were refused, %.2f %% of them within 5 ms of their headers.\n", all, 100*quick/max(1, all))
 	after, err := s.closed(ctx, 1, 1, time.Second)
 	if err != nil {
 		return err

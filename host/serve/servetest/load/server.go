@@ -22,16 +22,22 @@ import (
 // server is one that was started, with one model.
 type server struct {
 	cmd         *exec.Cmd
-	http, admin string
+	http, admin string // where it listens; admin is a URL
 	model       string
 	row         []int64 // shape
 	client      *http.Client
 }
 
+// command is one of the program, on the cores that it is to have.
+func (o options) command(ctx context.Context, args ...string) *exec.Cmd {
+	words := append(append(strings.Fields(o.with), o.program), args...)
+	return exec.CommandContext(ctx, words[0], words[1:]...)
+}
+
 // serve starts the program's server.
 func serve(ctx context.Context, o options) (*server, error) {
-	s := &server{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4096, MaxConnsPerHost: 4096}}}
-	s.cmd = exec.CommandContext(ctx, o.program, "serve", o.detector, "--http", "127.0.0.1:0", "--grpc", "off", "--admin", "127.0.0.1:0", "--set", "log.access=false", "--log-level", "error")
+	s := &server{client: &http.Client{}}
+	s.cmd = o.command(ctx, "serve", o.detector, "--http", "127.0.0.1:0", "--grpc", "off", "--admin", "127.0.0.1:0", "--set", "log.access=false", "--log-level", "error")
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()
@@ -45,7 +51,7 @@ func serve(ctx context.Context, o options) (*server, error) {
 	for (s.http == "" || s.admin == "") && lines.Scan() {
 		switch name, at, _ := strings.Cut(lines.Text(), " "); name {
 		case "http":
-			s.http = "http://" + at
+			s.http = at
 		case "admin":
 			s.admin = "http://" + at
 		}
@@ -66,7 +72,7 @@ func (s *server) describe(ctx context.Context) error {
 	var list struct {
 		Models []string `json:"models"`
 	}
-	if err := s.get(ctx, s.http+"/v1/models", &list); err != nil {
+	if err := s.get(ctx, "http://"+s.http+"/v1/models", &list); err != nil {
 		return err
 	}
 	if len(list.Models) != 1 {
@@ -79,7 +85,7 @@ func (s *server) describe(ctx context.Context) error {
 			Shape []int64 `json:"shape"`
 		} `json:"inputs"`
 	}
-	if err := s.get(ctx, s.http+"/v2/models/"+s.model, &about); err != nil {
+	if err := s.get(ctx, "http://"+s.http+"/v2/models/"+s.model, &about); err != nil {
 		return err
 	}
 	for _, in := range about.Inputs {
@@ -143,6 +149,19 @@ func (s *server) gauges(ctx context.Context) (gauges, error) {
 	return gauges{metric(text, "process_resident_memory_bytes"), metric(text, "go_goroutines"), metric(text, "process_open_fds")}, err
 }
 
+// refusals are how many requests the server refused within 5 ms of having read their headers, and how many in all; and
+// the most that it measured, a bound of its histogram.
+func (s *server) refusals(ctx context.Context) (quick, all float64, err error) {
+	var text string
+	err = s.get(ctx, s.admin+"/metrics", &text)
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "vaeguard_refusal_seconds_bucket{") && strings.Contains(line, `le="0.005"`) {
+			quick += metric(line, "vaeguard_refusal_seconds_bucket")
+		}
+	}
+	return quick, metric(text, "vaeguard_refusal_seconds_count"), err
+}
+
 // batches are the rows of the batches that requests were judged in, and those requests.
 func (s *server) batches(ctx context.Context) (sum, count float64, err error) {
 	var text string
@@ -201,7 +220,7 @@ func engine(ctx context.Context, o options, row []int64) (float64, error) {
 		if err := os.WriteFile(file, npy(n, row), 0o600); err != nil {
 			return 0, err
 		}
-		cmd := exec.CommandContext(ctx, o.program, "detect", o.detector, "--data", file, "--out", filepath.Join(dir, "out.json"))
+		cmd := o.command(ctx, "detect", o.detector, "--data", file, "--out", filepath.Join(dir, "out.json"))
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
 			return 0, fmt.Errorf("detect: %w", err)
