@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/attack/attacktest"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 const eps = .25
@@ -152,6 +154,54 @@ func TestMultiTargetedIsStrongest(t *testing.T) {
 			if n > rows["multi_targeted"] {
 				t.Errorf("%s %v: multi_targeted evades on %d of 60 rows, %s on %d", c.norm, c.eps, rows["multi_targeted"], name, n)
 			}
+		}
+	}
+}
+
+// rescaled is a guard whose score is in another unit.
+type rescaled struct {
+	*attacktest.Guard
+	by float32
+}
+
+func (g rescaled) Forward(ctx context.Context, x *tensor.Tensor, names ...string) (map[string]*tensor.Tensor, sdk.Pullback, error) {
+	outs, pull, err := g.Guard.Forward(ctx, x, names...)
+	if err != nil {
+		return nil, nil, err
+	}
+	scale := func(m map[string]*tensor.Tensor) map[string]*tensor.Tensor {
+		m = maps.Clone(m)
+		if score := m[detect.OutputScore]; score != nil {
+			score = score.Clone()
+			for i := range score.Data {
+				score.Data[i] *= g.by
+			}
+			m[detect.OutputScore] = score
+		}
+		return m
+	}
+	return scale(outs), func(ctx context.Context, cot map[string]*tensor.Tensor) (*tensor.Tensor, error) {
+		return pull(ctx, scale(cot))
+	}, nil
+}
+
+// TestMultiTargetedInAnyUnit: the unit in which a detector scores changes no bit of the attack.
+func TestMultiTargetedInAnyUnit(t *testing.T) {
+	g, x, y := attacktest.NewGuard(20, 8, 4, 30, 2)
+	a, err := Table().Lookup("multi_targeted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []float32
+	for _, by := range []float32{1, 1024, 1. / 16} { // powers of two round nothing
+		adv, err := attack.Run(t.Context(), rescaled{g, by}, x, y, a, attack.Options{Eps: .1, Seed: 2, Threshold: g.Threshold * float64(by)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = adv.XAdv.Data
+		} else if !slices.Equal(adv.XAdv.Data, want) {
+			t.Errorf("scores times %v: other rows", by)
 		}
 	}
 }
