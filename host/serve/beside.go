@@ -27,6 +27,7 @@ type Events struct {
 	Type     string   `yaml:"type" default:"org.kubeflow.serving.inference.outlier" doc:"type of those"`
 	Input    string   `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
 	Output   string   `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
+	Token    string   `yaml:"token" enum:"clients|none" default:"clients" doc:"what events over HTTP need: the token of clients, where there is one, or none, for KServe's logger, which sends no token and whose queue a refusal holds up"`
 	Wait     Duration `yaml:"wait" default:"1m" doc:"that a request waits for its response, or a response for its request"`
 	Kafka    *Kafka   `yaml:"kafka" doc:"a topic that events come from too"`
 }

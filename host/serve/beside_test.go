@@ -70,6 +70,32 @@ func TestProxies(t *testing.T) {
 	}
 }
 
+// Events need the token of clients, unless the file says that they need none; others need it in any case.
+func TestEventsAndTokens(t *testing.T) {
+	t.Setenv("VG_TEST_BEARER", "much-of-a-token")
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	event := []string{"Ce-Specversion", "1.0", "Ce-Id", strings.Repeat("i", 2000), "Ce-Source", "s", "Ce-Type", "org.kubeflow.serving.inference.request"}
+	for token, want := range map[string]int{"clients": http.StatusUnauthorized, "none": http.StatusOK} {
+		s := run(t, dir, listens+"models: [{name: small, detector: guard}]\nevents: {token: "+token+"}\nauth: {bearer: '${VG_TEST_BEARER}'}\n")
+		if code, text, _ := s.post("/events", "{}", event...); code != want {
+			t.Errorf("%s: %d %s, want %d", token, code, text, want)
+		}
+		if code, text, _ := s.post("/events", "{}", append(event, "Authorization", "Bearer much-of-a-token")...); code != http.StatusOK {
+			t.Errorf("%s, with the token: %d %s", token, code, text)
+		}
+		for _, path := range []string{"/events/", "/events/..", "//events", "/v2/models/small/infer"} {
+			if code, text, _ := s.post(path, "{}", event...); code != http.StatusUnauthorized {
+				t.Errorf("%s, %s: %d %s", token, path, code, text)
+			}
+		}
+		if told := strings.Contains(s.log.String(), "events.token none"); told != (token == "clients") {
+			t.Errorf("%s: told %v", token, told)
+		}
+		_ = s.stop()
+	}
+}
+
 // Headers and metadata pass a server with a proxy as they are, both ways, whatever the server itself reads of them.
 func TestProxiesHeaders(t *testing.T) {
 	dir := t.TempDir()

@@ -214,7 +214,7 @@ func (s *Server) listen(ctx context.Context) error {
 			}
 			continue
 		}
-		handler := s.bearer.guard(s.publicHandler())
+		handler := s.withoutToken(s.bearer.guard(s.publicHandler()))
 		secure := s.certs != nil
 		if p.name == "admin" {
 			handler, secure = s.adminHandler(), s.certs != nil && s.spec.Listen.TLS.Admin
