@@ -57,8 +57,14 @@ func TestProxies(t *testing.T) {
 	if code, text, h = s.post("/v2/models/theirs/infer", strings.Repeat("x", 1<<20), token...); code != http.StatusOK || h.Get("X-Vaeguard-Verdict") != "unjudged: too-large" || !strings.HasSuffix(text, " 1048576") {
 		t.Errorf("%d %s %v", code, text, h)
 	}
-	if _, text = s.get("admin", "/metrics"); !strings.Contains(text, `vaeguard_proxy_inferences_total{outcome="unread"} 1`) {
-		t.Error("the metrics have no count of what passed unjudged")
+	_, text = s.get("admin", "/metrics")
+	for _, line := range []string{`vaeguard_proxy_inferences_total{outcome="unread"} 1`, `vaeguard_proxy_verdicts_total{outcome="blocked"} 0`, `vaeguard_proxy_verdicts_total{outcome="corrected"} 0`, `vaeguard_proxy_passed_total{outcome="passed"} 1`} {
+		if !strings.Contains(text, line) {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	if strings.Contains(text, `vaeguard_proxy_inferences_total{outcome="blocked"}`) {
+		t.Error("what is blocked is counted twice among inferences")
 	}
 	c, err := grpc.NewClient(s.Address("grpc").String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -189,6 +195,9 @@ func TestTakesEvents(t *testing.T) {
 	}
 	if c := s.Events().Counters(); c.Events != 1 || c.Waiting != 1 {
 		t.Errorf("%+v", c)
+	}
+	if _, text := s.get("admin", "/metrics"); !strings.Contains(text, `vaeguard_events_total{outcome="came"} 1`) {
+		t.Error("the metrics have no events")
 	}
 	if code, _ := s.get("http", "/v2"); code != http.StatusOK {
 		t.Errorf("/v2: %d", code)
