@@ -76,6 +76,35 @@ func TestProxies(t *testing.T) {
 	}
 }
 
+// A proxy takes events beside, of inferences that went another way; and calls are refused where the model's server
+// has no gRPC.
+func TestProxyAndEvents(t *testing.T) {
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI) }))
+	t.Cleanup(up.Close)
+	s := run(t, dir, "listen: {http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'}\nmodels: [{name: small, detector: guard, upstream: {url: '"+up.URL+"'}}]\nevents: {}\n")
+	if code, text, _ := s.post("/events", "{}", "Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "s", "Ce-Type", "org.kubeflow.serving.inference.request"); code != http.StatusOK || text != "" {
+		t.Errorf("%d %s", code, text)
+	}
+	if c := s.Events().Counters(); c.Events != 1 || c.Waiting != 1 {
+		t.Errorf("%+v", c)
+	}
+	if code, text, _ := s.post("/events/", "{}"); code != http.StatusOK || text != "/events/" {
+		t.Errorf("another path: %d %s", code, text)
+	}
+	c, err := grpc.NewClient(s.Address("grpc").String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	for _, method := range []string{"/inference.GRPCInferenceService/ModelInfer", "/inference.GRPCInferenceService/ServerReady"} {
+		if err := c.Invoke(t.Context(), method, &emptypb.Empty{}, &emptypb.Empty{}); status.Code(err) != codes.Unimplemented {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
 // Events need the token of clients, unless the file says that they need none; others need it in any case.
 func TestEventsAndTokens(t *testing.T) {
 	t.Setenv("VG_TEST_BEARER", "much-of-a-token")
@@ -252,11 +281,9 @@ func TestFaultsBeside(t *testing.T) {
 	file := filepath.Join(dir, "server.yaml")
 	for name, test := range map[string]struct{ text, want string }{
 		"no URL":        {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'host:80'}}]\n", "want http://"},
-		"no gRPC":       {"listen: {grpc: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}]\n", "listen.grpc is there"},
 		"both":          {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d}]\n", "and not both"},
 		"twice":         {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d, upstream: {url: 'http://h', model: a}}]\n", "guarded twice"},
 		"a policy":      {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, policy: pray}]\n", "observe"},
-		"events, proxy": {"listen: {http: ':0'}\nevents: {}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}]\n", "not for a proxy"},
 		"events, path":  {"listen: {http: ':0'}\nevents: {path: /v2/x}\nmodels: [{name: a, detector: d}]\n", "outside /v2"},
 		"events, reply": {"listen: {http: ':0'}\nevents: {reply_url: 'ftp://h'}\nmodels: [{name: a, detector: d}]\n", "want http://"},
 	} {

@@ -229,10 +229,20 @@ func (s *Server) publicHandler() http.Handler {
 	for _, m := range s.public {
 		mux.Handle(m.pattern, m.handler)
 	}
-	if s.front != nil {
+	if s.front == nil {
+		return mux
+	}
+	e := s.spec.Events
+	if e == nil {
 		return s.front
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == e.Path { // the one path that does not pass
+			s.sink.ServeHTTP(w, r)
+			return
+		}
+		s.front.ServeHTTP(w, r)
+	})
 }
 
 // Times that keep connections that do nothing from piling up.
