@@ -14,7 +14,7 @@ import (
 // Upstream is the server of a model that the guard stands before.
 type Upstream struct {
 	URL    string `yaml:"url" required:"true" doc:"of the server over HTTP: http://HOST:PORT, or https"`
-	GRPC   string `yaml:"grpc" doc:"of the server over gRPC: HOST:PORT, unix:PATH, or grpcs://HOST:PORT for TLS"`
+	GRPC   string `yaml:"grpc" doc:"of the server over gRPC: HOST:PORT, unix:PATH, or grpcs://HOST:PORT for TLS; absent: calls are refused as UNIMPLEMENTED"`
 	Model  string `yaml:"model" doc:"the model's name there; absent: the name here"`
 	Input  string `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
 	Output string `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
@@ -27,6 +27,7 @@ type Events struct {
 	Type     string   `yaml:"type" default:"org.kubeflow.serving.inference.outlier" doc:"type of those"`
 	Input    string   `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
 	Output   string   `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
+	Token    string   `yaml:"token" enum:"clients|none" default:"clients" doc:"what events over HTTP need: the token of clients, where there is one, or none, for KServe's logger, which sends no token and whose queue a refusal holds up"`
 	Wait     Duration `yaml:"wait" default:"1m" doc:"that a request waits for its response, or a response for its request"`
 	Kafka    *Kafka   `yaml:"kafka" doc:"a topic that events come from too"`
 }
@@ -59,9 +60,6 @@ func (s *Spec) upstreamFaults(errs *registry.FieldErrors) {
 		if _, err := proxy.ParseURL(m.Upstream.URL); err != nil && m.Upstream.URL != "" {
 			errs.Add(at+".upstream.url", "%v", err)
 		}
-		if s.Listen.GRPC != "" && m.Upstream.GRPC == "" {
-			errs.Add(at+".upstream.grpc", "is missing, and listen.grpc is there")
-		}
 		name := cmp.Or(m.Upstream.Model, m.Name)
 		if names[name] {
 			errs.Add(at+".upstream.model", "%q is guarded twice: requests for it could go to either", name)
@@ -90,12 +88,6 @@ func (s *Spec) eventFaults(errs *registry.FieldErrors) {
 		}
 		if k.Topic != "" && k.Topic == k.Reply {
 			errs.Add("events.kafka.reply_topic", "is the topic of the events")
-		}
-	}
-	for _, m := range s.Models {
-		if m.Upstream != nil {
-			errs.Add("events", "are not for a proxy, which sees the inferences themselves")
-			break
 		}
 	}
 	if !strings.HasPrefix(e.Path, "/") || strings.HasPrefix(e.Path, "/v2") || strings.ContainsAny(e.Path, "{} ") {

@@ -57,8 +57,14 @@ func TestProxies(t *testing.T) {
 	if code, text, h = s.post("/v2/models/theirs/infer", strings.Repeat("x", 1<<20), token...); code != http.StatusOK || h.Get("X-Vaeguard-Verdict") != "unjudged: too-large" || !strings.HasSuffix(text, " 1048576") {
 		t.Errorf("%d %s %v", code, text, h)
 	}
-	if _, text = s.get("admin", "/metrics"); !strings.Contains(text, `vaeguard_proxy_inferences_total{outcome="unread"} 1`) {
-		t.Error("the metrics have no count of what passed unjudged")
+	_, text = s.get("admin", "/metrics")
+	for _, line := range []string{`vaeguard_proxy_inferences_total{outcome="unread"} 1`, `vaeguard_proxy_verdicts_total{outcome="blocked"} 0`, `vaeguard_proxy_verdicts_total{outcome="corrected"} 0`, `vaeguard_proxy_passed_total{outcome="passed"} 1`} {
+		if !strings.Contains(text, line) {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	if strings.Contains(text, `vaeguard_proxy_inferences_total{outcome="blocked"}`) {
+		t.Error("what is blocked is counted twice among inferences")
 	}
 	c, err := grpc.NewClient(s.Address("grpc").String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -67,6 +73,61 @@ func TestProxies(t *testing.T) {
 	t.Cleanup(func() { _ = c.Close() })
 	if err := c.Invoke(t.Context(), "/a.B/C", &emptypb.Empty{}, &emptypb.Empty{}); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a call without a token: %v", err)
+	}
+}
+
+// A proxy takes events beside, of inferences that went another way; and calls are refused where the model's server
+// has no gRPC.
+func TestProxyAndEvents(t *testing.T) {
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI) }))
+	t.Cleanup(up.Close)
+	s := run(t, dir, "listen: {http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'}\nmodels: [{name: small, detector: guard, upstream: {url: '"+up.URL+"'}}]\nevents: {}\n")
+	if code, text, _ := s.post("/events", "{}", "Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "s", "Ce-Type", "org.kubeflow.serving.inference.request"); code != http.StatusOK || text != "" {
+		t.Errorf("%d %s", code, text)
+	}
+	if c := s.Events().Counters(); c.Events != 1 || c.Waiting != 1 {
+		t.Errorf("%+v", c)
+	}
+	if code, text, _ := s.post("/events/", "{}"); code != http.StatusOK || text != "/events/" {
+		t.Errorf("another path: %d %s", code, text)
+	}
+	c, err := grpc.NewClient(s.Address("grpc").String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	for _, method := range []string{"/inference.GRPCInferenceService/ModelInfer", "/inference.GRPCInferenceService/ServerReady"} {
+		if err := c.Invoke(t.Context(), method, &emptypb.Empty{}, &emptypb.Empty{}); status.Code(err) != codes.Unimplemented {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
+// Events need the token of clients, unless the file says that they need none; others need it in any case.
+func TestEventsAndTokens(t *testing.T) {
+	t.Setenv("VG_TEST_BEARER", "much-of-a-token")
+	dir := t.TempDir()
+	servetest.Train(t, components(), filepath.Join(dir, "guard"), 0)
+	event := []string{"Ce-Specversion", "1.0", "Ce-Id", strings.Repeat("i", 2000), "Ce-Source", "s", "Ce-Type", "org.kubeflow.serving.inference.request"}
+	for token, want := range map[string]int{"clients": http.StatusUnauthorized, "none": http.StatusOK} {
+		s := run(t, dir, listens+"models: [{name: small, detector: guard}]\nevents: {token: "+token+"}\nauth: {bearer: '${VG_TEST_BEARER}'}\n")
+		if code, text, _ := s.post("/events", "{}", event...); code != want {
+			t.Errorf("%s: %d %s, want %d", token, code, text, want)
+		}
+		if code, text, _ := s.post("/events", "{}", append(event, "Authorization", "Bearer much-of-a-token")...); code != http.StatusOK {
+			t.Errorf("%s, with the token: %d %s", token, code, text)
+		}
+		for _, path := range []string{"/events/", "/events/..", "//events", "/v2/models/small/infer"} {
+			if code, text, _ := s.post(path, "{}", event...); code != http.StatusUnauthorized {
+				t.Errorf("%s, %s: %d %s", token, path, code, text)
+			}
+		}
+		if told := strings.Contains(s.log.String(), "events.token none"); told != (token == "clients") {
+			t.Errorf("%s: told %v", token, told)
+		}
+		_ = s.stop()
 	}
 }
 
@@ -164,6 +225,9 @@ func TestTakesEvents(t *testing.T) {
 	if c := s.Events().Counters(); c.Events != 1 || c.Waiting != 1 {
 		t.Errorf("%+v", c)
 	}
+	if _, text := s.get("admin", "/metrics"); !strings.Contains(text, `vaeguard_events_total{outcome="came"} 1`) {
+		t.Error("the metrics have no events")
+	}
 	if code, _ := s.get("http", "/v2"); code != http.StatusOK {
 		t.Errorf("/v2: %d", code)
 	}
@@ -217,11 +281,9 @@ func TestFaultsBeside(t *testing.T) {
 	file := filepath.Join(dir, "server.yaml")
 	for name, test := range map[string]struct{ text, want string }{
 		"no URL":        {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'host:80'}}]\n", "want http://"},
-		"no gRPC":       {"listen: {grpc: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}]\n", "listen.grpc is there"},
 		"both":          {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d}]\n", "and not both"},
 		"twice":         {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d, upstream: {url: 'http://h', model: a}}]\n", "guarded twice"},
 		"a policy":      {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, policy: pray}]\n", "observe"},
-		"events, proxy": {"listen: {http: ':0'}\nevents: {}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}]\n", "not for a proxy"},
 		"events, path":  {"listen: {http: ':0'}\nevents: {path: /v2/x}\nmodels: [{name: a, detector: d}]\n", "outside /v2"},
 		"events, reply": {"listen: {http: ':0'}\nevents: {reply_url: 'ftp://h'}\nmodels: [{name: a, detector: d}]\n", "want http://"},
 	} {

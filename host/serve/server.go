@@ -225,7 +225,7 @@ func (s *Server) listen(ctx context.Context) error {
 			}
 			continue
 		}
-		handler := s.bearer.guard(asBearer, s.publicHandler())
+		handler := s.withoutToken(s.bearer.guard(asBearer, s.publicHandler()))
 		secure := s.certs != nil
 		if p.name == "admin" {
 			handler, secure = s.adminHandler(), s.certs != nil && s.spec.Listen.TLS.Admin
@@ -240,10 +240,20 @@ func (s *Server) publicHandler() http.Handler {
 	for _, m := range s.public {
 		mux.Handle(m.pattern, m.handler)
 	}
-	if s.front != nil {
+	if s.front == nil {
+		return mux
+	}
+	e := s.spec.Events
+	if e == nil {
 		return s.front
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == e.Path { // the one path that does not pass
+			s.sink.ServeHTTP(w, r)
+			return
+		}
+		s.front.ServeHTTP(w, r)
+	})
 }
 
 // Times that keep connections that do nothing from piling up.

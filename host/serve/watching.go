@@ -19,7 +19,11 @@ func (s *Server) mountWatch() {
 	if s.proxy != nil {
 		board.Count("proxy_inferences_total", "Inferences before a model server, by what came of them.", func() map[string]int64 {
 			c := s.proxy.Counters()
-			return map[string]int64{"judged": c.Judged, "blocked": c.Blocked, "unread": c.Unread, "failed": c.Failed, "skipped": c.Skipped, "dropped": c.Dropped, "refused": c.Refused}
+			return map[string]int64{"judged": c.Judged, "unread": c.Unread, "failed": c.Failed, "skipped": c.Skipped, "dropped": c.Dropped, "refused": c.Refused}
+		})
+		board.Count("proxy_verdicts_total", "What came of verdicts before a model server: inferences that were blocked, rows that were corrected.", func() map[string]int64 {
+			c := s.proxy.Counters()
+			return map[string]int64{"blocked": c.Blocked, "corrected": c.Corrected}
 		})
 		board.Count("proxy_passed_total", "Requests that are no inference of a guarded model.", func() map[string]int64 {
 			return map[string]int64{"passed": s.proxy.Counters().Passed}

@@ -333,7 +333,7 @@ func TestNeverWaits(t *testing.T) {
 		"no id":      {"Ce-Specversion": {"1.0"}, "Ce-Type": {"t"}, "Ce-Source": {"s"}},
 		"no event":   {"Content-Type": {"application/cloudevents+json"}},
 	} {
-		if code, text := b.post(t, h, []byte("{}")); code != http.StatusBadRequest {
+		if code, text := b.post(t, h, []byte("{}")); code != http.StatusOK || text == "" {
 			t.Errorf("%s: %d %s", name, code, text)
 		}
 	}
@@ -353,7 +353,7 @@ func FuzzEvents(f *testing.F) {
 			r.Header = http.Header{"Content-Type": {media}, "Ce-Specversion": {version}, "Ce-Id": {id}, "Ce-Type": {kind}, "Ce-Source": {"s"}}
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, r)
-			if w.Code != http.StatusOK && w.Code != http.StatusBadRequest {
+			if w.Code != http.StatusOK {
 				t.Errorf("%d", w.Code)
 			}
 		}

@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/vaeguard/vaeguard/host/serve/events"
 )
 
 // TestForeignAttributes: attributes with what a line or a terminal would obey, or that readers may see differently,
-// are refused in each mode; what escapes may stand for is not.
+// are taken in no mode; what escapes may stand for is not.
 func TestForeignAttributes(t *testing.T) {
 	b := stand(t, nil)
 	structured := func(more string) string {
@@ -48,9 +51,13 @@ func TestForeignAttributes(t *testing.T) {
 		"an empty batch":              {many, " [ ] ", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			before := b.Counters().Failed
 			code, text := b.post(t, c.header.Clone(), []byte(c.body))
-			if c.want == "" && code != http.StatusOK || c.want != "" && (code != http.StatusBadRequest || !strings.Contains(text, c.want)) {
+			if code != http.StatusOK || !strings.Contains(text, c.want) || c.want == "" && text != "" {
 				t.Errorf("%d %s, want %q", code, text, c.want)
+			}
+			if n := b.Counters().Failed - before; (n == 1) != (c.want != "") {
+				t.Errorf("%d are counted as failed", n)
 			}
 			if strings.ContainsAny(strings.TrimSpace(text), "\x1b\r\n\u009b") {
 				t.Errorf("%q", text)
@@ -110,5 +117,30 @@ func TestReadingIsBounded(t *testing.T) {
 	dropped := b.Counters().Dropped
 	if code, _ := b.post(t, header.Clone(), large); code != http.StatusOK || b.Counters().Dropped != dropped {
 		t.Errorf("afterwards %d, %+v", code, b.Counters())
+	}
+}
+
+// TestNoPayloadInLog: a log has nothing of an event's data, nor of what is no event.
+func TestNoPayloadInLog(t *testing.T) {
+	const secret = "4711secret"
+	var log bytes.Buffer
+	b := stand(t, func(o *events.Options) {
+		o.Logger = hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Trace})
+	})
+	_, response := b.bodies(t, false)
+	bad := []string{`{"inputs":[{"name":"in","shape":[1],"datatype":"FP32","data":["` + secret + `"]}]}`, `{"inputs":"` + secret + `"}`, secret}
+	for i, body := range bad {
+		b.send(t, fmt.Sprint(i), events.TypeRequest, []byte(body))
+		b.send(t, fmt.Sprint(i), events.TypeResponse, response)
+	}
+	b.post(t, http.Header{"Content-Type": {"application/cloudevents+json"}}, []byte(`{"specversion":"`+secret+`"}`))
+	for end := time.Now().Add(time.Minute); b.Counters().Failed < int64(len(bad))+1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%+v", b.Counters())
+		}
+	}
+	b.Close()
+	if text := log.String(); strings.Contains(text, secret) || !strings.Contains(text, "was not judged") {
+		t.Errorf("the log:\n%s", text)
 	}
 }

@@ -50,7 +50,7 @@ func (s *Sink) handle(ctx context.Context, p pair) {
 		s.counts.dropped.Add(1)
 	case err != nil:
 		s.counts.failed.Add(1)
-		s.o.Logger.Debug("an inference was not judged", "error", err)
+		s.o.Logger.Debug("an inference was not judged", "error", proxy.Told(err))
 	}
 }
 

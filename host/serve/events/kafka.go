@@ -48,8 +48,9 @@ type taken struct {
 }
 
 // Kafka takes events from a topic too, until the sink is closed. They are joined as those that
-// come over HTTP, and in one memory with them, but none is dropped for want of room: fetching
-// waits. A record is committed once the inference that it is of was judged and its reply was taken,
+// come over HTTP, and in one memory with them. No inference is dropped for want of room: fetching
+// waits. A half whose other is further behind than there is room for halves gives way as one that
+// came over HTTP does, and is counted as lost: to wait would keep the other from coming. A record is committed once the inference that it is of was judged and its reply was taken,
 // or was given up: after a restart the others come again, and a verdict may be told twice, with the
 // same id. A request and its response must be of one consumer: producers give both the same
 // key. Once, before any event.
@@ -127,7 +128,7 @@ func (s *Sink) fetch(ctx context.Context) {
 			if err != nil {
 				s.counts.events.Add(1)
 				s.counts.failed.Add(1)
-				s.o.Logger.Debug("a record is no event", "partition", r.Partition, "offset", r.Offset, "error", err)
+				s.o.Logger.Debug("a record is no event", "partition", r.Partition, "offset", r.Offset)
 				done()
 				return
 			}

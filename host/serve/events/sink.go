@@ -6,12 +6,14 @@
 // org.kubeflow.serving.inference.request and .response; their data are bodies of the
 // Open Inference Protocol, in JSON or with binary tensors after it, whose length need
 // not be told. An event is answered with 200 before anything is judged, also one that is
-// then dropped: the logger takes any other answer for a failure and holds up the model.
+// then dropped and what is no event, which the body says and the counters: the logger takes any
+// other answer for a failure and holds up the model.
 package events
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -180,8 +182,13 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	list, err := read(r.Header, body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+	if err != nil { // 200 too: its sender would try it again, and hold up the model
+		s.counts.events.Add(1)
+		s.counts.failed.Add(1)
+		s.o.Logger.Debug("what came is no event")
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = fmt.Fprintln(w, err) // for who looks; the logger does not
 		return
 	}
 	for _, e := range list {
@@ -288,7 +295,7 @@ type Counters struct {
 	Flagged   int64 // rows
 	Skipped   int64 // inferences that the sample or the budget left out
 	Dropped   int64 // inferences that found no room, and events that were too long
-	Failed    int64 // inferences that could not be read or judged
+	Failed    int64 // inferences that could not be read or judged, and what was no event
 	Replied   int64
 	Unreplied int64 // replies that were not taken
 	Waiting   int   // halves

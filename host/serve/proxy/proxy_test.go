@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -520,6 +522,32 @@ func TestUnaskedBinary(t *testing.T) {
 				corrected(t, got, x, want)
 			}
 		})
+	}
+}
+
+// A log has no payload, at any level.
+func TestNoPayloadInLog(t *testing.T) {
+	const secret = "4711secret"
+	var log bytes.Buffer
+	b := stand(t, proxy.Annotate, func(_ *proxy.Model, o *proxy.Options) {
+		o.Logger = hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Trace})
+	})
+	for _, in := range []string{
+		`{"name":"pixels","shape":[1],"datatype":"FP32","data":["` + secret + `"]}`,
+		`{"name":"pixels","shape":[1,64],"datatype":"FP32","data":["` + secret + `"]}`,
+		`{"name":"pixels","shape":[1],"datatype":"BYTES","data":["` + secret + `"]}`,
+		`{"name":"pixels","shape":[1],"datatype":"INT8","data":[` + strings.Repeat("9", 30) + secret + `]}`,
+		`{"name":"pixels","shape":[1],"datatype":"` + secret + `","data":[1]}`,
+		`"` + secret + `"`,
+	} {
+		before := b.Counters().Unread
+		b.post(t, []byte(`{"inputs":[`+in+`]}`))
+		if b.Counters().Unread != before+1 {
+			t.Errorf("%s was read", in)
+		}
+	}
+	if text := log.String(); strings.Contains(text, secret) || !strings.Contains(text, "passes unjudged") || !strings.Contains(text, "pixels") {
+		t.Errorf("the log:\n%s", text)
 	}
 }
 

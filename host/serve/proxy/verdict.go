@@ -206,8 +206,42 @@ func (p *Proxy) unjudged(t *target, err error) (note string, _ error) {
 		return "", out
 	}
 	count.Add(1)
-	p.o.Logger.Debug("an inference passes unjudged", "model", t.Name, "why", note, "error", err)
+	p.o.Logger.Debug("an inference passes unjudged", "model", t.Name, "why", note, "error", Told(err))
 	return "unjudged: " + note, nil
+}
+
+// Told is what is wrong with an inference, for a log: without what an error quotes of the payload.
+func Told(err error) string {
+	var input *judge.InputError
+	var form *tensors.Error
+	var long *overError
+	var over *judge.OverloadedError
+	var away *judge.UnavailableError
+	var missing *judge.NotFoundError
+	var failed *judge.FailedError
+	switch {
+	case errors.As(err, &input) && input.Input != "":
+		return "input " + tensors.Quote(input.Input) + " cannot be read"
+	case errors.As(err, &input):
+		return "the request cannot be read"
+	case errors.As(err, &form):
+		return "tensor " + tensors.Quote(form.Tensor) + " cannot be read"
+	case errors.As(err, &long):
+		return long.Error()
+	case errors.As(err, &over):
+		return over.Error()
+	case errors.As(err, &away):
+		return away.Error()
+	case errors.As(err, &missing):
+		return missing.Error()
+	case errors.As(err, &failed):
+		return failed.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it took too long"
+	case errors.Is(err, context.Canceled):
+		return "it was cut off"
+	}
+	return "it cannot be read"
 }
 
 // overError is of a body that is too long to judge.
