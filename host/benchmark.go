@@ -54,13 +54,7 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	section.EarlyStopping = nil // there are no validation rows, and no end
 	b := bench.Options{
 		Threads: e.o.Threads, Classes: classes, StepsOnly: o.StepsOnly, Budget: o.Budget, Progress: o.Progress,
-		Model: func() (*vae.Model, error) {
-			m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Coding: method.Coding()}, s.Seed)
-			if err != nil {
-				return nil, placeError(s.Document, "vae", err)
-			}
-			return m, nil
-		},
+		Model:  func() (*vae.Model, error) { return s.coder(method, in) },
 		Train:  train.Options{Section: section, Setup: s.setup(), Seed: s.Seed},
 		Detect: s.Detector.Options(),
 	}
@@ -84,6 +78,15 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	}
 	defer remove()
 	return e.benchPlugin(ctx, b, in, classes, work)
+}
+
+// coder is a new auto-encoder of the spec.
+func (s *Spec) coder(method detect.Coded, in tensor.Shape) (*vae.Model, error) {
+	m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Coding: method.Coding()}, s.Seed)
+	if err != nil {
+		return nil, placeError(s.Document, "vae", err)
+	}
+	return m, nil
 }
 
 // benchPlugin measures with the classifier: on both sides of the process

@@ -13,7 +13,6 @@ import (
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/nn"
 	"github.com/vaeguard/vaeguard/host/registry"
-	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -172,9 +171,9 @@ func noiseRows(n int, in tensor.Shape) *tensor.Tensor {
 
 func (e *Experiment) measureCoder(r *rates, method detect.Coded, in tensor.Shape, classes, batch int) error {
 	s := e.Spec
-	m, err := vae.Build(vae.Options{Section: *s.VAE, Input: in, Coding: method.Coding()}, s.Seed)
+	m, err := s.coder(method, in)
 	if err != nil {
-		return placeError(s.Document, "vae", err)
+		return err
 	}
 	k, err := kernel.New(kernel.Options{Threads: e.o.Threads, Precision: s.Train.Precision})
 	if err != nil {
