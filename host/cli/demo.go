@@ -14,13 +14,15 @@ func (a *app) demoCommand() *cobra.Command {
 		Long: "demo trains a small CNN as a plugin, trains a detector for it, calibrates the detector's threshold, attacks the\n" +
 			"classifier, and reports what is detected and corrected, on images embedded in this program.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := host.Load("demo", nil, a.c, a.options())
 			if err != nil {
 				return err
 			}
-			o.Reproduce = "vaeguard demo --out " + quote(o.Out)
-			o.Command = o.Reproduce + " --resume"
+			if err := cmd.Flags().Set("out", o.Out); err != nil {
+				return err
+			}
+			o.Command, o.Reproduce = commandLine(cmd, args, notAgain, "--resume"), commandLine(cmd, args, reported)
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err

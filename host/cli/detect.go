@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/atomicfile"
@@ -93,7 +92,7 @@ func (a *app) detectCommand() *cobra.Command {
 				return a.answerRequests(cmd.Context(), d, &f, format, include, a.stdout)
 			}
 			if f.shard != "" {
-				return a.detectShard(cmd.Context(), d, &f, include, f.again(args[0], cmd))
+				return a.detectShard(cmd.Context(), d, &f, include, commandLine(cmd, args, notAgain, "--resume"))
 			}
 			if f.out == "" {
 				return a.detect(cmd.Context(), d, &f, format, include, a.stdout)
@@ -136,25 +135,6 @@ func (f *detectFlags) sharded() error {
 	}
 	f.format = results.PartFormat
 	return nil
-}
-
-// again is the command that goes on with a shard.
-func (f *detectFlags) again(detector string, c *cobra.Command) string {
-	text := "vaeguard detect " + quote(detector)
-	c.Flags().Visit(func(g *pflag.Flag) {
-		switch g.Name {
-		case "resume":
-		default:
-			if list, ok := g.Value.(pflag.SliceValue); ok {
-				for _, one := range list.GetSlice() {
-					text += " --" + g.Name + " " + quote(one)
-				}
-			} else {
-				text += " --" + g.Name + "=" + quote(g.Value.String())
-			}
-		}
-	})
-	return text + " --resume"
 }
 
 // scored are the flags as package scoring has them.

@@ -110,7 +110,7 @@ var interrupts = map[string]interrupted{
 	"runs compare":   {args: "run run", why: noWork},
 	"schema":         {why: noWork},
 	"serve":          {args: "guard --http 127.0.0.1:0 --grpc off --admin off", await: "ready", broken: "--set models[0].classifier=[config.fail_after=-1]", clean: true},
-	"serve demo":     {args: "--cache cache --http off --grpc 127.0.0.1:0 --admin 127.0.0.1:0", await: "detector ", resume: "--cache cache", why: "its model is its own; serve has the case"},
+	"serve demo":     {args: "--cache cache --http off --grpc 127.0.0.1:0 --admin 127.0.0.1:0", await: "detector ", resume: "--cache cache --grpc 127.0.0.1:0 --http off", why: "its model is its own; serve has the case"},
 	"summary":        {args: "slow.yaml", why: noWork},
 	"train":          {args: "slow.yaml --out other " + pauseSpec, await: "detector ", resume: "--out other --resume", writes: "other", broken: failSpec},
 	"version":        {why: noWork},
