@@ -8,6 +8,7 @@ import (
 
 func (a *app) demoCommand() *cobra.Command {
 	o := host.RunOptions{Out: "vaeguard-demo"}
+	var strict bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole experiment on embedded data, in under a minute",
@@ -30,11 +31,12 @@ func (a *app) demoCommand() *cobra.Command {
 			if err := a.printReport(report, o.Out); err != nil {
 				return err
 			}
-			return a.alarm(report.Health, false)
+			return a.alarm(report.Health, unlooked, strict)
 		},
 	}
 	c.Flags().StringVar(&o.Out, "out", o.Out, "run directory")
 	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted demo")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
+	addStrict(c, &strict)
 	return c
 }

@@ -81,6 +81,9 @@ func (a *app) evaluateCommand() *cobra.Command {
 			if err := a.printReport(report, out); err != nil {
 				return err
 			}
+			if err := a.alarm(report.Health, unjudged(d.Saved.Meta.Threshold), false); err != nil {
+				return err
+			}
 			failed, err := report.Check(parsed)
 			if err != nil {
 				return UsageError{err}

@@ -78,7 +78,7 @@ func (a *app) runCommand() *cobra.Command {
 			if err := a.printReport(report, o.Out); err != nil {
 				return err
 			}
-			return a.alarm(report.Health, strict)
+			return a.alarm(report.Health, unlooked, strict)
 		},
 	}
 	s.add(c, "set")
@@ -123,7 +123,7 @@ func (a *app) printReport(r *evaluate.Report, dir string) error {
 	if u := r.AdaptiveUnion; u != nil {
 		fmt.Fprintf(a.stdout, "evaded by at least one adaptive attack: %s of %d rows\n", strings.TrimSpace(percent(float64(u.Evaded))), u.N)
 	}
-	a.printHealth(r.Health, "health: %s\n")
+	a.printHealth(r.Health, unlooked, "health: %s\n")
 	for _, w := range r.Warnings {
 		fmt.Fprintf(a.stdout, "warning: %s\n", w)
 	}

@@ -41,7 +41,7 @@ func (a *app) trainCommand() *cobra.Command {
 			if err := a.printDetector(cmd.Context(), d); err != nil {
 				return err
 			}
-			return a.alarm(d.Saved.Meta.Health, strict)
+			return a.alarm(d.Saved.Meta.Health, unjudged(d.Saved.Meta.Threshold), strict)
 		},
 	}
 	s.add(c, "set")
