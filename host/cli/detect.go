@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -97,7 +98,16 @@ func (a *app) detectCommand() *cobra.Command {
 			if f.out == "" {
 				return a.detect(cmd.Context(), d, &f, format, include, a.stdout)
 			}
-			return atomicfile.Write(f.out, func(w *os.File) error { return a.detect(cmd.Context(), d, &f, format, include, w) })
+			var failed error
+			err = atomicfile.Write(f.out, func(w *os.File) error {
+				failed = a.detect(cmd.Context(), d, &f, format, include, w)
+				return failed
+			})
+			var file *fs.PathError
+			if failed != nil && !(errors.As(failed, &file) && file.Op == "write") { // of the rows or the classifier: --out is not at fault
+				return failed
+			}
+			return err
 		},
 	}
 	f.rows.add(c.Flags(), a.c.Formats, "rows to score", "")
