@@ -86,10 +86,10 @@ const noWork = "it asks no model for anything"
 var interrupts = map[string]interrupted{
 	"attack":         {args: "guard --attack pgd --out out.npz " + pause, await: "attack pgd", writes: "out.npz", broken: fail},
 	"bench":          {args: "slow.yaml --seconds 1 " + pauseSpec, await: "bench: ", broken: failSpec},
-	"calibrate":      {args: "guard --data - --out other " + pause, await: asking, writes: "other", why: "it waits for rows"},
+	"calibrate":      {args: "guard --data - --out other " + pause, await: asking, writes: "other", broken: "--data rows.npz " + fail},
 	"certify":        {args: "votes --out certified.json " + pause, await: "certificates", writes: "certified.json", broken: fail},
 	"demo":           {args: "--out demo", await: "detector ", resume: "--out demo --resume", why: "its model is its own; run has the case"},
-	"detect":         {args: "guard --data - --out out.jsonl " + pause, await: asking, writes: "out.jsonl", why: "it waits for rows"},
+	"detect":         {args: "guard --data - --out out.jsonl " + pause, await: asking, writes: "out.jsonl", broken: "--data rows.npz " + fail},
 	"evaluate":       {args: "guard --out report " + pause, await: "attack pgd", writes: "report", broken: fail},
 	"explain":        {args: "pgd", why: noWork},
 	"export":         {args: "guard --out guard.onnx", writes: "guard.before.onnx", why: noWork},
