@@ -19,6 +19,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 	var minRows int
 	var fpr, classFPR, confidence, percentile, value float64
 	var open openFlags
+	var strict bool
 	c := &cobra.Command{
 		Use:   "calibrate DETECTOR --data X",
 		Short: "Set a new threshold from clean rows",
@@ -59,6 +60,9 @@ func (a *app) calibrateCommand() *cobra.Command {
 			if rows.data == "" && rule.Value == nil {
 				return usagef("calibrate needs --data, rows to score")
 			}
+			if rows.data == "" && rows.labels != "" {
+				return usagef("--labels needs --data")
+			}
 			if _, err := os.Lstat(out); out != "" && err == nil {
 				return fmt.Errorf("%s exists: choose another --out", out)
 			}
@@ -89,10 +93,14 @@ func (a *app) calibrateCommand() *cobra.Command {
 			if err := a.printDetector(cmd.Context(), d); err != nil {
 				return err
 			}
-			return a.alarm(d.Saved.Meta.Health, false)
+			if c := d.Saved.Meta.Correction; c != nil && !c.Labelled && x != nil {
+				a.progress().Note("warning: these rows have no labels, so that correction was learnt anew with each answer that it would change counted as harm: it may nearly stop; --labels or --label names them")
+			}
+			return a.alarm(d.Saved.Meta.Health, unjudged(d.Saved.Meta.Threshold), strict)
 		},
 	}
-	rows.add(c.Flags(), a.c.Formats, "rows to score", "")
+	rows.add(c.Flags(), a.c.Formats, "rows to score", "labels of --data, where it has none itself: a file; correction and health are judged by them")
+	addStrict(c, &strict)
 	c.Flags().Float64Var(&fpr, "fpr", 0.05, "false-alarm rate")
 	c.Flags().Float64Var(&classFPR, "class-fpr", 0.15, "with --fpr: a class of which more than this would be flagged has a higher threshold of its own (default: as before)")
 	c.Flags().Float64Var(&confidence, "confidence", 0.95, "with --fpr: probability with which the rate holds")

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/atomicfile"
@@ -93,12 +93,21 @@ func (a *app) detectCommand() *cobra.Command {
 				return a.answerRequests(cmd.Context(), d, &f, format, include, a.stdout)
 			}
 			if f.shard != "" {
-				return a.detectShard(cmd.Context(), d, &f, include, f.again(args[0], cmd))
+				return a.detectShard(cmd.Context(), d, &f, include, commandLine(cmd, args, notAgain, "--resume"))
 			}
 			if f.out == "" {
 				return a.detect(cmd.Context(), d, &f, format, include, a.stdout)
 			}
-			return atomicfile.Write(f.out, func(w *os.File) error { return a.detect(cmd.Context(), d, &f, format, include, w) })
+			var failed error
+			err = atomicfile.Write(f.out, func(w *os.File) error {
+				failed = a.detect(cmd.Context(), d, &f, format, include, w)
+				return failed
+			})
+			var file *fs.PathError
+			if failed != nil && !(errors.As(failed, &file) && file.Op == "write") { // of the rows or the classifier: --out is not at fault
+				return failed
+			}
+			return err
 		},
 	}
 	f.rows.add(c.Flags(), a.c.Formats, "rows to score", "")
@@ -136,25 +145,6 @@ func (f *detectFlags) sharded() error {
 	}
 	f.format = results.PartFormat
 	return nil
-}
-
-// again is the command that goes on with a shard.
-func (f *detectFlags) again(detector string, c *cobra.Command) string {
-	text := "vaeguard detect " + quote(detector)
-	c.Flags().Visit(func(g *pflag.Flag) {
-		switch g.Name {
-		case "resume":
-		default:
-			if list, ok := g.Value.(pflag.SliceValue); ok {
-				for _, one := range list.GetSlice() {
-					text += " --" + g.Name + " " + quote(one)
-				}
-			} else {
-				text += " --" + g.Name + "=" + quote(g.Value.String())
-			}
-		}
-	})
-	return text + " --resume"
 }
 
 // scored are the flags as package scoring has them.

@@ -2,9 +2,6 @@ package cli
 
 import (
 	"errors"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -77,12 +74,14 @@ func (a *app) evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			command := evaluateLine(args[0], map[string]bool{"any-classifier": anyClassifier, "unconstrained": unconstrained}, flags, [2]string{"attacks", attacks}, [2]string{"data", rows.data}, [2]string{"labels", rows.labels}, [2]string{"label", rows.label}, [2]string{"input-format", rows.format}, [2]string{"header", rows.header},
-				[2]string{"limit", count(limit)}, [2]string{"transfer-from", transfer}, [2]string{"out", out})
+			command := commandLine(cmd, args, reported)
 			if err := d.WriteReport(out, report, details, host.ReportOptions{Command: command, Data: rows.data}); err != nil {
 				return err
 			}
 			if err := a.printReport(report, out); err != nil {
+				return err
+			}
+			if err := a.alarm(report.Health, unjudged(d.Saved.Meta.Threshold), false); err != nil {
 				return err
 			}
 			failed, err := report.Check(parsed)
@@ -109,30 +108,4 @@ func (a *app) evaluateCommand() *cobra.Command {
 	c.Flags().BoolVar(&anyClassifier, "any-classifier", false, "accept a classifier other than the one that the detector was made for")
 	flags.add(c)
 	return c
-}
-
-// count is a number as a flag has it, "" for 0.
-func count(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n)
-}
-
-// evaluateLine is the shell command of an evaluation. flags are the names and
-// values of those that decide what the report says; empty ones are left out, and
-// so are switches that are off.
-func evaluateLine(detector string, switches map[string]bool, open openFlags, flags ...[2]string) string {
-	text := "vaeguard evaluate " + quote(detector)
-	for _, f := range flags {
-		if f[1] != "" {
-			text += " --" + f[0] + " " + quote(f[1])
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(switches)) {
-		if switches[name] {
-			text += " --" + name
-		}
-	}
-	return text + open.line()
 }

@@ -40,7 +40,7 @@ func (a *app) gridCommand() *cobra.Command {
 			if err != nil {
 				return usagef("--only %w", err)
 			}
-			o := grid.Options{Out: out, Only: filter, Components: a.c, Host: a.options(), Command: gridCommand(args[0], set), Track: track.To}
+			o := grid.Options{Out: out, Only: filter, Components: a.c, Host: a.options(), Command: commandLine(cmd, args, append([]string{"only", "out", "shard"}, reported...)), Track: track.To}
 			if shard != "" {
 				if o.Shard, o.Shards, err = parseShard(shard); err != nil {
 					return err
@@ -66,11 +66,10 @@ func (a *app) gridCommand() *cobra.Command {
 				r, err = b.Results(cmd.Context())
 			}
 			if cmd.Context().Err() != nil && err != nil {
-				again := resumeGrid(args[0], set, only, out) + trackLine(track)
-				if shard != "" {
-					again += " --shard " + shard
+				if set := cmd.Flags().Set("out", out); set != nil {
+					return set
 				}
-				return &host.InterruptedError{Command: again, Err: err}
+				return &host.InterruptedError{Command: commandLine(cmd, args, notAgain), Err: err}
 			}
 			if err != nil {
 				return err
@@ -97,24 +96,6 @@ func (a *app) gridCommand() *cobra.Command {
 	c.Flags().BoolVar(&dry, "dry-run", false, "list the cells and whether they are done; run nothing")
 	a.trackFlag(c, &track)
 	return c
-}
-
-// gridCommand is the shell command that makes the results from scratch.
-func gridCommand(file string, set []string) string {
-	text := "vaeguard grid " + quote(file)
-	for _, s := range set {
-		text += " --set " + quote(s)
-	}
-	return text
-}
-
-// resumeGrid is the shell command that makes the cells that are left.
-func resumeGrid(file string, set, only []string, out string) string {
-	text := gridCommand(file, set)
-	for _, s := range only {
-		text += " --only " + quote(s)
-	}
-	return text + " --out " + quote(out)
 }
 
 func (a *app) printCells(b *grid.Bench) error {

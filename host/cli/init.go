@@ -59,6 +59,13 @@ func (a *app) initCommand() *cobra.Command {
 // initSpec looks, asks, writes, and holds what it wrote against lint.
 func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 	f.interactive = terminal(a.stdin) && terminal(a.stderr)
+	answers := bufio.NewReader(a.stdin)
+	if f.data == "" && f.interactive {
+		asked := &draft{app: a, answers: answers}
+		if f.data, err = asked.ask("rows with their classes (a file, a folder or a named set):"); err != nil {
+			return err
+		}
+	}
 	if f.data == "" {
 		return usagef("--data is missing: a file or folder of rows with their classes")
 	}
@@ -74,7 +81,7 @@ func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 	if !plainName.MatchString(f.name) {
 		return usagef("name %q: want letters, digits, - and _", f.name)
 	}
-	d := &draft{app: a, initFlags: f, dir: filepath.Dir(f.out)}
+	d := &draft{app: a, initFlags: f, dir: filepath.Dir(f.out), answers: answers}
 	if err := d.parseSize(); err != nil {
 		return err
 	}

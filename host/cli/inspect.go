@@ -17,7 +17,8 @@ import (
 )
 
 func (a *app) inspectCommand() *cobra.Command {
-	return &cobra.Command{
+	var strict bool
+	c := &cobra.Command{
 		Use:   "inspect DETECTOR",
 		Short: "Verify a detector and describe it",
 		Args:  cobra.ExactArgs(1),
@@ -35,9 +36,11 @@ func (a *app) inspectCommand() *cobra.Command {
 			if s.Pack != nil && !a.json {
 				printNeeds(a.stdout, s.Pack)
 			}
-			return a.alarm(s.Saved.Meta.Health, false)
+			return a.alarm(s.Saved.Meta.Health, unjudged(s.Saved.Meta.Threshold), strict)
 		},
 	}
+	addStrict(c, &strict)
+	return c
 }
 
 // printDetector prints what a detector is, after training or calibration.
@@ -96,7 +99,7 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 	if m.Correction != nil {
 		fmt.Fprintf(a.stdout, "correction  %s\n", correctionText(m.Correction, m.Classifier.Labels))
 	}
-	a.printHealth(m.Health, "health      %s\n")
+	a.printHealth(m.Health, unjudged(m.Threshold), "health      %s\n")
 	if len(layers) > 0 {
 		return vae.WriteTable(a.stdout, layers)
 	}
@@ -176,10 +179,14 @@ func correctionText(c *artifact.Correction, names []string) string {
 		}
 		kept = append(kept, fmt.Sprintf("%s %.3g", name, *margin))
 	}
-	if len(kept) == 0 {
-		return fmt.Sprintf("of each flagged row: it did no harm on %d calibration rows", c.N)
+	blind := ""
+	if !c.Labelled {
+		blind = "; learnt without labels: each answer that it would have changed counted as harm"
 	}
-	return fmt.Sprintf("of flagged rows whose second opinion has log-odds above (by predicted class): %s; expected to put at most %.2g %% of clean rows wrong, %.2g %% of a class (%d calibration rows)", strings.Join(kept, ", "), 100*c.Loss, 100*c.ClassLoss, c.N)
+	if len(kept) == 0 {
+		return fmt.Sprintf("of each flagged row: it did no harm on %d calibration rows%s", c.N, blind)
+	}
+	return fmt.Sprintf("of flagged rows whose second opinion has log-odds above (by predicted class): %s; expected to put at most %.2g %% of clean rows wrong, %.2g %% of a class (%d calibration rows)%s", strings.Join(kept, ", "), 100*c.Loss, 100*c.ClassLoss, c.N, blind)
 }
 
 func thresholdText(t *artifact.Threshold) string {

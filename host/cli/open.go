@@ -25,21 +25,3 @@ func (f *openFlags) add(c *cobra.Command) {
 func (f *openFlags) options(a *app) host.OpenOptions {
 	return host.OpenOptions{Options: a.options(), Base: f.base, Classifier: f.classifier, AllowCommand: f.allow, AllowLock: f.lock}
 }
-
-// line is how the flags stand on a command line, with a space before.
-func (f *openFlags) line() string {
-	text := ""
-	if f.base != "" {
-		text += " --base " + quote(f.base)
-	}
-	for _, one := range f.classifier {
-		text += " --classifier " + quote(one)
-	}
-	for _, one := range f.allow {
-		text += " --allow-command " + quote(one)
-	}
-	if f.lock != "" {
-		text += " --lock " + quote(f.lock)
-	}
-	return text
-}

@@ -23,20 +23,6 @@ func (f *specFlags) add(c *cobra.Command, name string) {
 	c.Flags().StringArrayVar(&f.set, name, nil, "override a value of the spec: train.epochs=3")
 }
 
-// command is the shell command of a verb with its spec and its target.
-func (f *specFlags) command(verb, spec, out string) string {
-	text := "vaeguard " + verb + " " + quote(spec)
-	for _, s := range f.set {
-		text += " --set " + quote(s)
-	}
-	return text + " --out " + quote(out)
-}
-
-// resume is the command that resumes an interrupted verb.
-func (f *specFlags) resume(verb, spec, out string) string {
-	return f.command(verb, spec, out) + " --resume"
-}
-
 // trackFlag adds --track to a verb.
 func (a *app) trackFlag(c *cobra.Command, o *host.TrackOptions) {
 	c.Flags().StringArrayVar(&o.To, "track", nil, "also tell the figures to "+strings.Join(a.c.Trackers.Names(), " or ")+", NAME or NAME:WHERE (explain NAME); repeatable")
@@ -48,20 +34,6 @@ func (a *app) checkTrack(o host.TrackOptions) error {
 		return usagef("--track %w", err)
 	}
 	return nil
-}
-
-// trackLine are the flags --track of a command that resumes, without what a URL
-// says of a user.
-func trackLine(o host.TrackOptions) string {
-	text := ""
-	for _, to := range o.To {
-		name, target, _ := strings.Cut(to, ":")
-		if target != "" {
-			name += ":" + track.Shown(target)
-		}
-		text += " --track " + quote(name)
-	}
-	return text
 }
 
 // quote makes one word of a shell.
@@ -95,7 +67,10 @@ func (a *app) runCommand() *cobra.Command {
 			if o.Out == "" {
 				o.Out = rundir.Next(e.Spec.Name)
 			}
-			o.Command, o.Reproduce = s.resume("run", args[0], o.Out)+trackLine(o.Track), s.command("run", args[0], o.Out)
+			if err := cmd.Flags().Set("out", o.Out); err != nil {
+				return err
+			}
+			o.Command, o.Reproduce = commandLine(cmd, args, notAgain, "--resume"), commandLine(cmd, args, reported)
 			report, err := e.Run(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -103,7 +78,7 @@ func (a *app) runCommand() *cobra.Command {
 			if err := a.printReport(report, o.Out); err != nil {
 				return err
 			}
-			return a.alarm(report.Health, strict)
+			return a.alarm(report.Health, unlooked, strict)
 		},
 	}
 	s.add(c, "set")
@@ -148,7 +123,7 @@ func (a *app) printReport(r *evaluate.Report, dir string) error {
 	if u := r.AdaptiveUnion; u != nil {
 		fmt.Fprintf(a.stdout, "evaded by at least one adaptive attack: %s of %d rows\n", strings.TrimSpace(percent(float64(u.Evaded))), u.N)
 	}
-	a.printHealth(r.Health, "health: %s\n")
+	a.printHealth(r.Health, unlooked, "health: %s\n")
 	for _, w := range r.Warnings {
 		fmt.Fprintf(a.stdout, "warning: %s\n", w)
 	}

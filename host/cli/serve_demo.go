@@ -52,7 +52,7 @@ func (a *app) serveDemoCommand() *cobra.Command {
 			"that asks the server again and again, and drift, in a loop. Its page shows what the server makes of them. The detector is\n" +
 			"trained the first time, in under a minute, and kept in the user's cache. A detector of this name is served by: serve ./demo",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if cache == "" {
 				user, err := os.UserCacheDir()
 				if err != nil {
@@ -70,7 +70,7 @@ func (a *app) serveDemoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := trainDemo(cmd.Context(), e, cache, retrain); err != nil {
+			if err := trainDemo(cmd.Context(), e, cache, retrain, commandLine(cmd, args, notAgain)); err != nil {
 				return err
 			}
 			return a.serve(cmd, s, nil, func(ctx context.Context, server *serve.Server, log hclog.Logger) error {
@@ -90,8 +90,8 @@ func demoFolder(e *host.Experiment, cache string) string {
 	return filepath.Join(cache, "serve-demo", hex.EncodeToString(key[:8]), demoModel)
 }
 
-// trainDemo trains the demo's detector, unless it is there.
-func trainDemo(ctx context.Context, e *host.Experiment, cache string, again bool) error {
+// trainDemo trains the demo's detector, unless it is there. command goes on with it.
+func trainDemo(ctx context.Context, e *host.Experiment, cache string, again bool, command string) error {
 	dir := demoFolder(e, cache)
 	if _, err := os.Stat(dir); err == nil && !again {
 		return nil
@@ -100,7 +100,7 @@ func trainDemo(ctx context.Context, e *host.Experiment, cache string, again bool
 		return err
 	}
 	_, err := os.Stat(dir + ".partial") // what an interrupted one has left
-	d, err := e.TrainTo(ctx, host.TrainOptions{Out: dir, Resume: err == nil && !again, Force: again, Command: "vaeguard serve demo --cache " + quote(cache)})
+	d, err := e.TrainTo(ctx, host.TrainOptions{Out: dir, Resume: err == nil && !again, Force: again, Command: command})
 	if err != nil {
 		return err
 	}

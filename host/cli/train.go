@@ -32,7 +32,7 @@ func (a *app) trainCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, e.Close()) }()
-			o.Command = s.resume("train", args[0], o.Out) + trackLine(o.Track)
+			o.Command = commandLine(cmd, args, notAgain, "--resume")
 			d, err := e.TrainTo(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -41,7 +41,7 @@ func (a *app) trainCommand() *cobra.Command {
 			if err := a.printDetector(cmd.Context(), d); err != nil {
 				return err
 			}
-			return a.alarm(d.Saved.Meta.Health, strict)
+			return a.alarm(d.Saved.Meta.Health, unjudged(d.Saved.Meta.Threshold), strict)
 		},
 	}
 	s.add(c, "set")

@@ -143,6 +143,13 @@ func TestJSON(t *testing.T) {
 	if texts[0] != texts[1] {
 		t.Error("two evaluations with one seed differ")
 	}
+	var whole map[string]any
+	if err := json.Unmarshal([]byte(texts[0]), &whole); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := whole["health"]; !ok || v != nil {
+		t.Errorf("health that is not known is %v, %v; want null", v, ok)
+	}
 	var tree struct {
 		Attacks  []map[string]any
 		Adaptive []map[string]any

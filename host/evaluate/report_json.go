@@ -61,8 +61,8 @@ type Report struct {
 	// votes, or no rows were certified.
 	Certified *CertifiedReport `json:"certified,omitempty"`
 	// Health is what the detector did with clean rows when it was calibrated;
-	// absent: not known.
-	Health     *health.Report `json:"health,omitempty"`
+	// null: not known.
+	Health     *health.Report `json:"health"`
 	Seed       uint64         `json:"seed"`
 	SpecSHA256 string         `json:"spec_sha256"`
 	Version    string         `json:"version"`

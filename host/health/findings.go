@@ -29,10 +29,13 @@ func (j *judge) kept() {
 	if r.Kept == nil {
 		return
 	}
-	predicted, several, covered, lost := 0, 0, 0, []int(nil)
+	predicted, reached, several, covered, lost := 0, 0, 0, 0, []int(nil)
 	for _, c := range r.Classes {
 		if c.Predicted > 0 {
 			predicted++
+			if c.Reconstructed > 0 {
+				reached++
+			}
 		}
 		if c.Predicted >= fewest {
 			several++
@@ -58,7 +61,10 @@ func (j *judge) kept() {
 	default:
 		j.add(Kept, Note, nil, "%s", text)
 	}
-	text = fmt.Sprintf("reconstructions reach %d of the %d classes that the classifier predicts", min(*r.Reached, predicted), predicted)
+	text = fmt.Sprintf("reconstructions reach %d of the %d classes that the classifier predicts", reached, predicted)
+	if beyond := *r.Reached - reached; beyond > 0 {
+		text += fmt.Sprintf(", and %d that it never predicts", beyond)
+	}
 	switch {
 	case *r.Reached == 1 && len(lost) > 0:
 		j.add(Reached, Severe, j.rebuild(), "%s: whatever the row, the guard's second opinion is the same", text)

@@ -343,3 +343,16 @@ func TestClassesAreHeldToTheirBound(t *testing.T) {
 		}
 	}
 }
+
+// TestReachedBeyond: classes that reconstructions reach and the classifier never
+// predicts are counted by themselves, not in the place of those that it predicts.
+func TestReachedBeyond(t *testing.T) {
+	m := sound(1, 600, .05, .5, .3, .2)
+	for i, p := range m.Predicted {
+		m.Predicted[i] = min(p, 1)
+		m.Reconstructed[i] = 2 * m.Predicted[i] // 0 stays, 1 becomes 2
+	}
+	if f, ok := Judge(m).Finding(Reached); !ok || f.Severity != Warning || !strings.Contains(f.Message, "reach 1 of the 2 classes that the classifier predicts, and 1 that it never predicts, never 1") {
+		t.Errorf("%+v", f)
+	}
+}

@@ -36,7 +36,7 @@ func pseudoTerminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
-// TestInitAsks: on a terminal init asks for the label and the classifier, and not
+// TestInitAsks: on a terminal init asks for the data, the label and the classifier, and not
 // where one of its ends is none.
 func TestInitAsks(t *testing.T) {
 	dir := t.TempDir()
@@ -50,11 +50,11 @@ func TestInitAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	master, tty := pseudoTerminal(t)
-	if _, err := master.WriteString("kind\n\n"); err != nil { // and no classifier
+	if _, err := master.WriteString(data + "\nkind\n\n"); err != nil { // and no classifier
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "fruit.yaml")
-	args := []string{"init", "--data", data, "--out", out, "--quiet"}
+	args := []string{"init", "--out", out, "--quiet"}
 	if code := cli.Run(t.Context(), builtin.Components(), args, tty, &bytes.Buffer{}, tty); code != cli.ExitDone {
 		t.Fatalf("exit code %d", code)
 	}
@@ -64,11 +64,11 @@ func TestInitAsks(t *testing.T) {
 	}
 	seen := make([]byte, 4096)
 	n, err := master.Read(seen)
-	if err != nil || !bytes.Contains(seen[:n], []byte("column of the classes (size, weight, kind):")) {
+	if err != nil || !bytes.Contains(seen[:n], []byte("column of the classes (size, weight, kind):")) || !bytes.Contains(seen[:n], []byte("rows with their classes (a file, a folder or a named set):")) {
 		t.Errorf("asked %q, %v", seen[:n], err)
 	}
 	var stderr bytes.Buffer
-	args[4] = filepath.Join(dir, "other.yaml")
+	args = []string{"init", "--data", data, "--out", filepath.Join(dir, "other.yaml"), "--quiet"}
 	if code := cli.Run(t.Context(), builtin.Components(), args, tty, &bytes.Buffer{}, &stderr); code != cli.ExitUsage || !strings.Contains(stderr.String(), "--label is missing") {
 		t.Errorf("without a terminal to ask on: exit code %d, %s", code, &stderr)
 	}
