@@ -53,7 +53,7 @@ func (a *app) serveCommand() *cobra.Command {
 // for a refusal or a health check does not wait for the arithmetic too: between threads the system decides, which
 // wakes those that have little to do first. GOMAXPROCS in the environment is left as it is.
 func (a *app) processors() int {
-	const beside = 2 // to read, to refuse and to answer on
+	const beside = 1 // to read, to refuse and to answer on
 	threads := a.threads
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
