@@ -430,7 +430,7 @@ func TestCorrect(t *testing.T) {
 // back, and where a score is no number. What is counted are rows that got another class.
 func TestCorrectHoldsBack(t *testing.T) {
 	b := stand(t, proxy.Correct, nil, "detector.correct={loss: 0, class_loss: 0}", "threshold.fpr=0.4", "data.calibration.limit=300")
-	x, want := b.rows(t, 64)
+	x, _ := b.rows(t, 64)
 	for i := range 8 { // for which no score is a number
 		x.Row(i)[0] = math.MaxFloat32
 	}
