@@ -438,7 +438,8 @@ func TestCorrectHoldsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want, err = b.d.DetectRows(t.Context(), data, detect.Include{}); err != nil {
+	want, err := b.d.DetectRows(t.Context(), data, detect.Include{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	held, done := 0, 0

@@ -28,7 +28,8 @@ Prediction = Dict[str, Dict[str, Any]]
 
 _CLIP = 1e-7  # Keras's, in kullback_leibler_divergence
 _ROWS = 16  # of a detector that is built and not trained: they tell the shape
-SPEC, START, TRAIN, VALIDATION, CALIBRATION, DETECTOR = "spec.yaml", "start.safetensors", "train.npy", "validation.npy", "calibration.npy", "detector"
+SPEC, START, DETECTOR = "spec.yaml", "start.safetensors", "detector"
+TRAIN, VALIDATION, CALIBRATION = "train.npy", "validation.npy", "calibration.npy"
 
 
 class Parts(NamedTuple):
@@ -105,7 +106,9 @@ class AdversarialDetector:
 
     # Training
 
-    def _train(self, x: Any, section: Optional[Mapping[str, Any]], verbose: bool, calibration: Any = None, validation: Any = None, **more: Any) -> None:
+    def _train(
+        self, x: Any, section: Optional[Mapping[str, Any]], verbose: bool, calibration: Any = None, validation: Any = None, **more: Any
+    ) -> None:
         """Makes the detector of rows: trains it, or with no section train takes its networks as they are. more: further
         sections of the spec."""
         rows = _rows(x)
