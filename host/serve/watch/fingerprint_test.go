@@ -47,3 +47,19 @@ func BenchmarkSee(b *testing.B) {
 		s.See("a", row)
 	}
 }
+
+// BenchmarkSeeSmall is a row of 784 numbers, of a client who asks about other things each time.
+func BenchmarkSeeSmall(b *testing.B) {
+	r := rand.New(rand.NewPCG(6, 7))
+	rows := make([][]float32, 2500)
+	for i := range rows {
+		rows[i] = make([]float32, 784)
+		for j := range rows[i] {
+			rows[i][j] = r.Float32()
+		}
+	}
+	s := NewSimilar(SimilarOptions{})
+	for i := 0; b.Loop(); i++ {
+		s.See("them", rows[i%len(rows)])
+	}
+}
