@@ -135,6 +135,9 @@ func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 	if prices != nil {
 		fmt.Fprintf(a.stderr, "%s\n", priceLine(prices))
 	}
+	for _, f := range d.failed {
+		fmt.Fprintf(a.stderr, "the classifier fails a check, at which a run ends: %s\n", f)
+	}
 	fmt.Fprintf(a.stderr, "Look it through, then\n  vaeguard run %s\n", quote(f.out))
 	return nil
 }

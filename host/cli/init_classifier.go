@@ -20,6 +20,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/check"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -177,6 +178,9 @@ func (d *draft) start(ctx context.Context, s launch.Section) error {
 		if err == nil && info.Ready && info.Gradient != sdk.NoGradient {
 			d.asked = gradientTime(ctx, cl, info)
 		}
+		if err == nil && info.Ready {
+			d.failed, err = failedChecks(ctx, cl)
+		}
 		if err = errors.Join(err, cl.Close()); err != nil {
 			return err
 		}
@@ -195,6 +199,21 @@ func (d *draft) start(ctx context.Context, s launch.Section) error {
 		return fmt.Errorf("%w\nthe images have several sizes: if the model takes any, --size 224x224 says to which they are brought", failed)
 	}
 	return failed
+}
+
+// failedChecks are the checks of a plugin, on rows at random, that a run would end at. What
+// keeps it from being asked is told when it is.
+func failedChecks(ctx context.Context, cl *launch.Classifier) (failed []string, err error) {
+	found, err := cl.Check(ctx, nil)
+	if err != nil {
+		return nil, ctx.Err()
+	}
+	for _, f := range found {
+		if f.Severity == check.Fail {
+			failed = append(failed, f.String())
+		}
+	}
+	return failed, nil
 }
 
 // gradientTime is what a classifier's gradient takes, a row, of rows in the middle of

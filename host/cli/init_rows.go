@@ -57,7 +57,8 @@ type draft struct {
 	unsure    string    // why it is none, where it may have to be one
 	normalize string    // vae.normalize; "": none
 
-	asked time.Duration // what the classifier's gradient of a row takes; 0: not known
+	asked  time.Duration // what the classifier's gradient of a row takes; 0: not known
+	failed []string      // checks of the classifier
 }
 
 // commented is a line of YAML with what is to be said of it.
