@@ -2,25 +2,17 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
-	"github.com/vaeguard/vaeguard/host/train"
-	"github.com/vaeguard/vaeguard/sdk"
-	"github.com/vaeguard/vaeguard/sdk/check"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -144,108 +136,6 @@ func (d *draft) trainHere() error {
 	return usagef("--classifier is missing: no plugin here is trained on rows of %v", in)
 }
 
-// start starts the plugin as the section says and asks it what it is: first as it
-// is by itself, then for the rows at hand.
-func (d *draft) start(ctx context.Context, s launch.Section) error {
-	p, err := s.Find(host.Plugins(), d.dir)
-	if err != nil {
-		return err
-	}
-	config, err := json.Marshal(s.Config)
-	if err != nil {
-		return err
-	}
-	if s.Config == nil {
-		config = []byte("{}")
-	}
-	base, err := filepath.Abs(d.dir)
-	if err != nil {
-		return err
-	}
-	shapes := []tensor.Shape{nil, d.raw()}
-	if d.table { // the number of columns is known
-		shapes = shapes[1:]
-	}
-	var failed error
-	for _, in := range shapes {
-		cl, err := launch.Start(ctx, launch.Options{Command: p.Command, Threads: d.app.threads, Logger: d.app.logger().Named("plugin"), Checks: launch.ChecksOff,
-			Config: sdk.Config{JSON: config, InputShape: in, Classes: len(d.classes), BaseDir: base}})
-		if err != nil {
-			failed = err
-			continue
-		}
-		info, err := cl.Info(ctx)
-		if err == nil && info.Ready && info.Gradient != sdk.NoGradient {
-			d.asked = gradientTime(ctx, cl, info)
-		}
-		if err == nil && info.Ready {
-			d.failed, err = failedChecks(ctx, cl)
-		}
-		if err = errors.Join(err, cl.Close()); err != nil {
-			return err
-		}
-		d.info = &info
-		if info.Ready && info.Gradient == sdk.NoGradient {
-			d.model.why = strings.TrimPrefix(d.model.why+"; it has no gradients: a surrogate is distilled from its answers", "; ")
-		}
-		if !info.Ready && info.Trainable {
-			d.train, d.info = fmt.Sprintf("{epochs: %d}", min(40, d.epochs())), nil
-		} else if !info.Ready {
-			return fmt.Errorf("--classifier %s: the plugin is not trained, and cannot be: its config names no weights", d.classifier)
-		}
-		return nil
-	}
-	if d.varied && d.sides[0] == 0 {
-		return fmt.Errorf("%w\nthe images have several sizes: if the model takes any, --size 224x224 says to which they are brought", failed)
-	}
-	return failed
-}
-
-// failedChecks are the checks of a plugin, on rows at random, that a run would end at. What
-// keeps it from being asked is told when it is.
-func failedChecks(ctx context.Context, cl *launch.Classifier) (failed []string, err error) {
-	found, err := cl.Check(ctx, nil)
-	if err != nil {
-		return nil, ctx.Err()
-	}
-	for _, f := range found {
-		if f.Severity == check.Fail {
-			failed = append(failed, f.String())
-		}
-	}
-	return failed, nil
-}
-
-// gradientTime is what a classifier's gradient takes, a row, of rows in the middle of
-// its range; 0 if it does not answer, which lint tells more of.
-func gradientTime(ctx context.Context, cl *launch.Classifier, info sdk.Info) time.Duration {
-	rows := max(1, min(initBatch, 1<<22/info.InputShape.Size())) // as many as a step of the training has, if they are small
-	x, dy := tensor.New(append([]int{rows}, info.InputShape...)...), tensor.New(rows, info.NumClasses)
-	for i := range x.Data {
-		if n := len(info.Lo); n > 0 && len(info.Hi) == n {
-			at := i % x.Stride() % n // a range for all numbers, or one for each
-			x.Data[i] = (info.Lo[at] + info.Hi[at]) / 2
-		}
-	}
-	for i := range rows {
-		dy.Row(i)[0] = 1
-	}
-	least := time.Duration(math.MaxInt64)
-	for range 3 { // the first warms it up
-		began := time.Now()
-		if _, err := cl.Gradient(ctx, x, dy); err != nil {
-			return 0
-		}
-		least = min(least, time.Since(began))
-	}
-	return least / time.Duration(rows)
-}
-
-// asking is what the classifier's gradients take in a training, one taking row.
-func asking(t train.Estimate, row time.Duration) time.Duration {
-	return time.Duration(t.GradientRows) * row
-}
-
 // parseSize takes --size.
 func (d *draft) parseSize() error {
 	if d.size == "" {
@@ -344,15 +234,6 @@ func (d *draft) reconcileImages() error {
 	return nil
 }
 
-// bytes brings bytes to intensities.
-func (d *draft) bytes() error {
-	if d.whole && d.least >= 0 && d.most > 1 && d.most <= 255 {
-		d.prepare = append(d.prepare, commented{"rescale: {scale: 0.00392156862745098}", "bytes, 1/255: intensities from 0 to 1"})
-		d.unit = true
-	}
-	return nil
-}
-
 func (d *draft) reconcileRows() error {
 	if d.columns == nil && d.whole && d.least >= 0 && d.most == 255 && d.example.Size() >= 16 {
 		if err := d.bytes(); err != nil {
@@ -378,85 +259,4 @@ func (d *draft) reconcileRows() error {
 		d.order = fmt.Sprintf("reshape: rows are taken as height × width × channels; where they hold channel by channel: reshape: %s, layout: nchw", ints(tensor.Shape{want[2], want[0], want[1]}))
 	}
 	return nil
-}
-
-// reconcileUnits brings intensities to the units that the classifier says it wants:
-// (x·scale − mean)/std is from lo to hi for x from 0 to 1.
-func (d *draft) reconcileUnits() {
-	switch {
-	case !d.unit:
-		return
-	case len(d.info.Hi) == 0 && d.legal != "":
-		d.config = append(d.config, d.legal+": [0, 1]")
-		return
-	case len(d.info.Hi) == 0:
-		return
-	}
-	lo, hi, ok := channelRange(d.info)
-	if !ok {
-		d.unsure = "the model says another legal range of each number: preprocess, which has one scale for all or one a channel, is left out"
-		return
-	}
-	var scale, mean []string
-	for c := range lo {
-		scale = append(scale, strconv.FormatFloat(float64(hi[c])-float64(lo[c]), 'g', 7, 64))
-		mean = append(mean, strconv.FormatFloat(0-float64(lo[c]), 'g', 7, 64))
-	}
-	keys := []string{}
-	for _, k := range []struct {
-		key, usual string
-		values     []string
-	}{{"scale", "1", scale}, {"mean", "0", mean}} {
-		switch all := slices.Compact(slices.Clone(k.values)); {
-		case len(all) > 1:
-			keys = append(keys, k.key+": ["+strings.Join(k.values, ", ")+"]")
-		case all[0] != k.usual:
-			keys = append(keys, k.key+": "+all[0])
-		}
-	}
-	if len(keys) > 0 {
-		d.pre = "{" + strings.Join(keys, ", ") + "}"
-	}
-}
-
-// channelRange is the legal range of each channel of images, the last dimension, or of
-// all numbers; false where the numbers of a channel have several, or none that is
-// finite. Rows of one dimension have one range or none.
-func channelRange(info *sdk.Info) (lo, hi []float32, ok bool) {
-	if len(info.Lo) != len(info.Hi) {
-		return nil, nil, false
-	}
-	channels := 1
-	if n := len(info.InputShape); n == 3 && len(info.Lo) > 1 {
-		channels = info.InputShape[n-1]
-	}
-	for i := range info.Lo {
-		a, b := info.Lo[i], info.Hi[i]
-		if math.IsInf(float64(b-a), 0) || !(a < b) {
-			return nil, nil, false
-		}
-		if i < channels {
-			lo, hi = append(lo, a), append(hi, b)
-		} else if lo[i%channels] != a || hi[i%channels] != b {
-			return nil, nil, false
-		}
-	}
-	return lo, hi, true
-}
-
-// ints is a shape as YAML.
-func ints(s tensor.Shape) string {
-	words := make([]string, len(s))
-	for i, n := range s {
-		words[i] = fmt.Sprint(n)
-	}
-	return "[" + strings.Join(words, ", ") + "]"
-}
-
-// target is the base name of the classifier, for the summary.
-func (d *draft) target() string {
-	if d.classifier == "" {
-		return "a classifier trained here"
-	}
-	return path.Base(filepath.ToSlash(d.classifier))
 }
