@@ -10,7 +10,12 @@ import (
 // model.
 func (s *Server) mountWatch() {
 	w := s.spec.Watch
-	board := watch.NewBoard(watch.Options{Alpha: w.Alpha, Notice: w.Notice, Refuse: w.Refuse, RefuseFor: time.Duration(w.RefuseFor), Logger: s.log,
+	told := func(a watch.Alarm) {
+		if s.sink != nil {
+			s.sink.Alarm(a.Model, a.Kind, a)
+		}
+	}
+	board := watch.NewBoard(watch.Options{Told: told, Alpha: w.Alpha, Notice: w.Notice, Refuse: w.Refuse, RefuseFor: time.Duration(w.RefuseFor), Logger: s.log,
 		Similar: watch.SimilarOptions{Share: w.Share, Rows: w.Rows, Clients: w.Clients, Total: w.Total}})
 	s.board = board
 	board.Follow(s.models)

@@ -415,3 +415,24 @@ func TestDrain(t *testing.T) {
 		t.Errorf("%+v, want %d dropped, and one half lost", c, n)
 	}
 }
+
+// TestAlarm: an alarm goes where verdicts go, as an event of its own type; without a place nowhere.
+func TestAlarm(t *testing.T) {
+	b := stand(t, nil)
+	b.Alarm("small", "drift", map[string]any{"model_name": "small", "rows": 530})
+	got := <-b.replies
+	for name, want := range map[string]string{"Ce-Type": events.TypeAlarm, "Ce-Source": "/vaeguard/small", "Ce-Alarm": "drift", "Ce-Specversion": "1.0", "Content-Type": "application/json"} {
+		if got.header.Get(name) != want {
+			t.Errorf("%s is %q, want %q", name, got.header.Get(name), want)
+		}
+	}
+	if got.header.Get("Ce-Id") == "" || got.Model != "small" {
+		t.Errorf("%+v", got)
+	}
+	quiet := events.New(b.models, events.Options{})
+	defer quiet.Close()
+	quiet.Alarm("small", "drift", nil)
+	for b.Counters().Replied != 1 { // once the answer is read
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -60,9 +60,11 @@ type Sink struct {
 	drain   chan struct{} // closed when nothing more comes
 	idle    chan struct{} // closed when nobody judges any more
 	fetched sync.WaitGroup
-	unfetch context.CancelFunc // nil: nothing is fetched
-	room    chan struct{}      // told when an inference has left the queue
-	topic   *topic             // nil: there is none
+	unfetch context.CancelFunc                           // nil: nothing is fetched
+	room    chan struct{}                                // told when an inference has left the queue
+	topic   *topic                                       // nil: there is none
+	alarms  chan struct{}                                // that are being told
+	limited func() (context.Context, context.CancelFunc) // of a reply, which Close ends
 	counts  struct{ events, ignored, judged, flagged, skipped, dropped, failed, replied, unreplied atomic.Int64 }
 }
 
@@ -113,7 +115,8 @@ func New(models judge.Models, o Options) *Sink {
 		o.Logger = hclog.NewNullLogger()
 	}
 	ctx, end := context.WithCancel(context.Background())
-	s := &Sink{o: o, models: models, join: newJoiner(o.Wait, o.Pairs, o.Memory), queue: make(chan pair, o.Queue), room: make(chan struct{}, 1), end: end, drain: make(chan struct{}), idle: make(chan struct{}),
+	s := &Sink{o: o, models: models, join: newJoiner(o.Wait, o.Pairs, o.Memory), queue: make(chan pair, o.Queue), room: make(chan struct{}, 1), alarms: make(chan struct{}, mostAlarms), end: end,
+		limited: func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, replyTime) }, drain: make(chan struct{}), idle: make(chan struct{}),
 		client: &http.Client{Timeout: replyTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	var judges sync.WaitGroup
 	for range workers {

@@ -30,6 +30,8 @@ type Options struct {
 	// Similar says how near-duplicates are found; the range is that of each model.
 	Similar SimilarOptions
 	Logger  hclog.Logger // nil: none
+	// Told is told of each alarm, by whoever judged the row: it must not wait. nil: nobody is.
+	Told func(Alarm)
 }
 
 // Board watches the requests of a server and keeps what metrics and the page show, version
@@ -307,27 +309,6 @@ func (s *state) note(now time.Time) {
 
 // class names a class.
 func (s *state) class(c int) string { return className(s.names, c) }
-
-// alarm says once what a person should know.
-func (b *Board) alarm(s *state, e judge.Event, near Sightings) {
-	s.mu.Lock()
-	peak, rows := s.martingale.Peak()
-	drift := !s.alarmed && peak >= -math.Log10(b.o.Alpha)
-	s.alarmed = s.alarmed || drift
-	s.mu.Unlock()
-	if drift {
-		b.metrics.alarms.WithLabelValues(s.name, "drift").Inc()
-		b.o.Logger.Warn("inputs are no longer like the calibration rows", "model", s.name, "version", s.version, "martingale_log10", peak, "rows", rows, "alpha", b.o.Alpha)
-	}
-	if client := e.Request.Client; s.clients.notice(client, near, b.o.Notice) {
-		b.metrics.alarms.WithLabelValues(s.name, "similar").Inc()
-		b.o.Logger.Warn("a client asks about nearly the same input again and again", "model", s.name, "client", network(client), "near_duplicates", near.Similar, "rows", near.Rows)
-	}
-	if b.o.Refuse > 0 && near.Similar >= b.o.Refuse && s.clients.refuse(e.Request.Client, b.now(), b.o.RefuseFor) {
-		b.metrics.alarms.WithLabelValues(s.name, "refused").Inc()
-		b.o.Logger.Warn("a client is refused for a while", "model", s.name, "client", network(e.Request.Client), "near_duplicates", near.Similar, "for", b.o.RefuseFor)
-	}
-}
 
 // Reset starts the martingale of a model anew, as after an alarm that was looked into.
 // false: there is no such model.

@@ -18,7 +18,8 @@ import (
 func TestRefuses(t *testing.T) {
 	d := servetest.Train(t, components(), filepath.Join(t.TempDir(), "d"), 0).Open(t)
 	now := time.Now()
-	b := NewBoard(Options{Refuse: 5, RefuseFor: time.Minute})
+	var told []Alarm
+	b := NewBoard(Options{Refuse: 5, RefuseFor: time.Minute, Told: func(a Alarm) { told = append(told, a) }})
 	b.now = func() time.Time { return now }
 	one, two := &version{"m", "1", d}, &version{"m", "2", d}
 	x := tensor.New(1, 64)
@@ -41,6 +42,9 @@ func TestRefuses(t *testing.T) {
 		if err := ask(b, one, mine); err != nil {
 			t.Fatalf("query %d: %v", i, err)
 		}
+	}
+	if want := (Alarm{Kind: "refused", Model: "m", Version: "1", Client: "2001:db8::/64", Near: 5, Rows: 6}); len(told) != 2 || told[0].Kind != "similar" || told[1] != want {
+		t.Errorf("told %+v, want the last to be %+v", told, want)
 	}
 	var over *judge.OverloadedError
 	for _, name := range []string{mine, neighbour} {
