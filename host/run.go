@@ -228,11 +228,11 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 	if exists(filepath.Join(out, artifact.MetaFile)) && !unfinished {
 		return OpenContext(ctx, out, e.c, e.reopenOptions())
 	}
-	read := e.rows // ctx is for this training alone
+	whole, read := e, e.rows // ctx is for this training alone
 	read.temp, read.cancelled, read.glance = filepath.Dir(filepath.Clean(run.Path)), ctx.Err, true
 	defer func() {
 		if read.cancelled, read.glance = nil, false; err != nil {
-			err = errors.Join(err, e.unsettled())
+			err = errors.Join(err, whole.unsettled())
 		}
 	}()
 	if err := e.readAll(); err != nil {

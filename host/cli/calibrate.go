@@ -55,7 +55,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 				rule.ClassFPR = &classFPR
 			}
 			if rule.By, rule.MinRows = by, minRows; by != "" && by != detect.ByPredictedClass || rule.Validate() != nil {
-				return usagef("--by takes %s, --class-fpr at least --fpr; one of the two goes with --fpr, and --min-rows with them", detect.ByPredictedClass)
+				return usagef("--by takes %s, --class-fpr at least --fpr; one of the two goes with --fpr, and --min-rows with one of them", detect.ByPredictedClass)
 			}
 			if rows.data == "" && rule.Value == nil {
 				return usagef("calibrate needs --data, rows to score")
