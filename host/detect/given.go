@@ -2,13 +2,10 @@ package detect
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host/oracle"
-	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -22,7 +19,7 @@ type GivenOptions struct {
 }
 
 // DetectGiven is Detect where the classifier's answer p on x, (n, classes) of the
-// kind that its Info says (one that is clearly not is an error), is known: it is asked about reconstructions alone, and
+// kind that its Info says, is known: it is asked about reconstructions alone, and
 // where there are heads on hidden layers about x too, for those. The result has the
 // bits of Detect where p has those of the classifier. nil: it is asked.
 func (d *Detector) DetectGiven(ctx context.Context, x, p *tensor.Tensor, o GivenOptions) (*Result, error) {
@@ -36,9 +33,6 @@ func (d *Detector) DetectGiven(ctx context.Context, x, p *tensor.Tensor, o Given
 	}
 	if p != nil {
 		if err := oracle.Check(p, x.N(), d.info.NumClasses); err != nil {
-			return nil, fmt.Errorf("the given answer: %w", err)
-		}
-		if err := ofKind(p, d.info.Output); err != nil {
 			return nil, fmt.Errorf("the given answer: %w", err)
 		}
 	}
@@ -63,41 +57,6 @@ func (d *Detector) DetectGiven(ctx context.Context, x, p *tensor.Tensor, o Given
 		return r, d.certify(ctx, x, r)
 	}
 	return r, nil
-}
-
-// How far the sum of a row is from 1. What is rounded to 16 bits still is a row of probabilities; one of logits
-// is not taken for one by chance.
-const (
-	farFromOne = 0.05
-	exactlyOne = 4e-6
-)
-
-// ofKind reports an answer that is not of a kind: one that is no probabilities, or
-// one of probabilities where logits are wanted. Somebody else gives it, and the other
-// kind makes scores that look like scores. Rows that are not finite are of any kind.
-func ofKind(p *tensor.Tensor, want sdk.OutputKind) error {
-	alike := p.N() > 0
-	for i := range p.N() {
-		sum, within := 0.0, true
-		for _, v := range p.Row(i) {
-			sum += float64(v)
-			within = within && v >= 0 && v <= 1
-		}
-		off := math.Abs(sum - 1)
-		if want == sdk.Probabilities && !math.IsNaN(off) && !math.IsInf(off, 0) {
-			if least := slices.Min(p.Row(i)); least < -farFromOne {
-				return fmt.Errorf("row %d has %.4g: want probabilities, which the detector's classifier gives, not logits", i, least)
-			}
-			if off > farFromOne {
-				return fmt.Errorf("row %d sums up to %.4g: want probabilities, which the detector's classifier gives, not logits", i, sum)
-			}
-		}
-		alike = alike && within && off <= exactlyOne
-	}
-	if alike && want == sdk.Logits {
-		return errors.New("its rows are probabilities: want logits, which the detector's classifier gives")
-	}
-	return nil
 }
 
 // certify fills in the certified radii of a result.

@@ -2,8 +2,6 @@ package detect
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -146,52 +144,5 @@ func TestOtherClassifierForRebuilt(t *testing.T) {
 	o.Rebuilt = &sdktest.Fake{Shape: testShape, Classes: testClasses + 1, Seed: 1}
 	if _, err := New(t.Context(), o); err == nil || !strings.Contains(err.Error(), "the classifier for reconstructions") {
 		t.Errorf("%v", err)
-	}
-}
-
-// An answer of the other kind is refused, whatever its rows: its scores would look like scores.
-func TestGivenOfAnotherKind(t *testing.T) {
-	logits := tensor.New(4, 3)
-	copy(logits.Data, []float32{2, -1, 0, .5, .25, .3, 9, 9, 9, -40, 3, 0.1})
-	probabilities := tensor.New(4, 3)
-	for i := range 4 {
-		sum := 0.0
-		for j, v := range logits.Row(i) {
-			probabilities.Row(i)[j] = float32(math.Exp(float64(v)))
-			sum += math.Exp(float64(v))
-		}
-		for j := range 3 {
-			probabilities.Row(i)[j] /= float32(sum)
-		}
-	}
-	rounded, strange := probabilities.Clone(), probabilities.Clone()
-	for i := range rounded.Data {
-		rounded.Data[i] = float32(math.Round(float64(rounded.Data[i])*256) / 256)
-	}
-	strange.Data[4] = float32(math.NaN())
-	one := tensor.New(4, 3) // of them one row happens to be like probabilities
-	copy(one.Data, logits.Data)
-	copy(one.Row(2), []float32{.5, .25, .25})
-	for name, c := range map[string]struct {
-		p    *tensor.Tensor
-		want sdk.OutputKind
-		says string
-	}{
-		"logits":                       {logits, sdk.Logits, ""},
-		"probabilities":                {probabilities, sdk.Probabilities, ""},
-		"of 8 bits":                    {rounded, sdk.Probabilities, ""},
-		"with NaN":                     {strange, sdk.Probabilities, ""},
-		"one row that is like them":    {one, sdk.Logits, ""},
-		"probabilities for logits":     {probabilities, sdk.Logits, "its rows are probabilities: want logits"},
-		"logits for probabilities":     {logits, sdk.Probabilities, "row 0 has -1: want probabilities"},
-		"negative ones":                {tensor.New(1, 3), sdk.Probabilities, "row 0 sums up to 0"},
-		"no rows":                      {tensor.New(0, 3), sdk.Logits, ""},
-		"one row like probabilities":   {one.Rows(2, 3), sdk.Logits, "its rows are probabilities"},
-		"one that is none, for logits": {one.Rows(1, 2), sdk.Logits, ""},
-	} {
-		err := ofKind(c.p, c.want)
-		if got := fmt.Sprint(err); (err == nil) != (c.says == "") || !strings.Contains(got, c.says) && c.says != "" {
-			t.Errorf("%s: %v, want %q", name, err, c.says)
-		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -159,8 +158,7 @@ func (s *server) open(ctx context.Context, rate float64, d, timeout time.Duratio
 			break
 		}
 		if wait := time.Until(due); wait > 0 {
-			pause := syscall.NsecToTimespec(int64(wait))
-			_ = syscall.Nanosleep(&pause, nil) // if it ends early, so be it
+			pause(wait) // if it ends early, so be it
 		}
 		select {
 		case room <- struct{}{}:
