@@ -137,7 +137,7 @@ func (s *Spec) streams(d *spec.Document, c Components) bool {
 	if src.Stream {
 		return true
 	}
-	src.Split, src.Range, src.Limit = "", nil, 0 // which are picked once all are read
+	src.Split, src.Shuffle, src.Range, src.Limit = "", false, nil, 0 // which are picked once all are read
 	h, err := dataset.ReadHeader(src, d.Abs("."), c.Datasets, c.Formats)
 	return err == nil && h.Rows > 0 && src.Dataset == "" && h.Rows > dataset.MaxElements/max(1, h.Example.Size())
 }

@@ -369,7 +369,11 @@ func (d *Detector) Save(ctx context.Context, dir string) error {
 	changed := *d.Saved
 	changed.State, changed.Meta.Base = d.State(), relativeBase(dir, d.Experiment.Spec.Abs("."))
 	if d.calibrated != nil {
-		changed.Meta.Health = d.health(ctx, d.calibrated, d.Experiment.rows.of[dataset.RoleCalibration], string(dataset.RoleCalibration))
+		judged, err := d.health(ctx, d.calibrated, d.Experiment.rows.of[dataset.RoleCalibration], dataset.RoleCalibration, d.Classifier.Answered())
+		if err != nil {
+			return err
+		}
+		changed.Meta.Health = judged
 	}
 	if err := artifact.Save(dir, &changed, false); err != nil {
 		return err

@@ -268,6 +268,9 @@ func (e *Experiment) count(ctx context.Context, r rates, in tensor.Shape, classe
 	}
 	judge := r.score + (1+r.samples)*r.predict
 	add("calibration", rows[dataset.RoleCalibration]*judge)
+	if s.Threshold != nil {
+		add("health", validation*judge+e.unpreparedRows(int(rows[dataset.RoleCalibration]))*r.predict)
+	}
 	if !whole {
 		return p
 	}

@@ -35,7 +35,9 @@ func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule det
 	}
 	var judged *health.Report
 	if seen != nil && rule.Percentile == nil { // whose rows may be a mixture
-		judged = d.health(ctx, seen, rows, string(dataset.RoleCalibration))
+		if judged, err = d.health(ctx, seen, rows, dataset.RoleCalibration, d.Classifier.Answered()); err != nil {
+			return err
+		}
 	}
 	if packed {
 		return d.repack(out, judged)

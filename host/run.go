@@ -305,7 +305,11 @@ func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classi
 		err = &UncalibratedError{Detector: out, Err: calibration}
 		return nil, errors.Join(err, d.Detector.Close(), run.Event("uncalibrated", map[string]any{"detector": d.Digest(), "error": e.Spec.Unexpand(calibration.Error())}))
 	}
-	return d, run.Event("saved", map[string]any{"detector": d.Digest(), "threshold": d.Threshold().Value})
+	fields := map[string]any{"detector": d.Digest(), "threshold": d.Threshold().Value}
+	if h := d.Saved.Meta.Health; h != nil {
+		fields["queries_for_health"] = h.Queries
+	}
+	return d, run.Event("saved", fields)
 }
 
 // checkStarted is checkModel for a classifier that has been started.

@@ -348,6 +348,10 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 	if meta.Health, err = d.trainedHealth(ctx); err != nil {
 		return err
 	}
+	if d.Gradient != nil && meta.Health != nil {
+		d.Gradient.Judged(meta.Health.Queries)
+		meta.Gradient = d.gradientReport()
+	}
 	if g.noise != nil {
 		meta.Samples = g.noise.N()
 	}

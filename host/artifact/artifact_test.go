@@ -2,9 +2,11 @@ package artifact
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -376,4 +378,46 @@ func TestCheckNames(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.names, err, c.want)
 		}
 	}
+}
+
+// A meta.json says null of a health that is not known; one of an earlier version, which
+// lacks the key, and others that came later, reads as it is; an edited one does not.
+func TestMetaOfEarlierVersions(t *testing.T) {
+	m := Meta{FormatVersion: FormatVersion, Name: "a", Files: map[string]string{}, Classifier: Classifier{Name: "c"}}
+	b, err := m.encode()
+	if err != nil || !strings.Contains(string(b), `"health": null`) || !strings.Contains(string(b), `"hardened": null`) {
+		t.Fatalf("%s (%v)", b, err)
+	}
+	if _, err := parseMeta(b); err != nil {
+		t.Error(err)
+	}
+	old := regexp.MustCompile(`  "(health|hardened)": null,\n`).ReplaceAll(b, nil)
+	old = regexp.MustCompile(`"sha256": "\w*"\n}`).ReplaceAll(old, []byte("\"sha256\": \"\"\n}"))
+	old = []byte(strings.Replace(string(old), `"sha256": ""`+"\n}", fmt.Sprintf("%q: %q\n}", "sha256", digest(old)), 1))
+	got, err := parseMeta(old)
+	if err != nil || got.Health != nil || got.Name != "a" || strings.Contains(string(old), "health") {
+		t.Errorf("%+v (%v) of\n%s", got, err, old)
+	}
+	for name, edited := range map[string]string{
+		"a key":             strings.Replace(string(b), `"name": "a"`, `"name": "b"`, 1),
+		"white space":       strings.Replace(string(b), "\n", " \n", 1),
+		"more at the end":   string(b) + " ",
+		"less at the end":   strings.TrimSuffix(string(b), "\n"),
+		"no digest":         strings.Replace(string(b), digestIn(b), "", 1),
+		"another's digest":  strings.Replace(string(b), digestIn(b), digestIn(old), 1),
+		"a digest of blank": strings.Replace(string(b), digestIn(b), digest(nil), 1),
+	} {
+		if edited == string(b) {
+			t.Fatalf("%s changes nothing", name)
+		}
+		if _, err := parseMeta([]byte(edited)); err == nil || !strings.Contains(err.Error(), "was edited") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// digestIn is the digest that a meta.json ends with.
+func digestIn(b []byte) string {
+	parts := strings.Split(string(b), `"`)
+	return parts[len(parts)-2]
 }

@@ -162,7 +162,7 @@ func (d *draft) dataText(line func(string, ...any)) {
 		case d.ranged > 0:
 			at := d.parts()
 			i := map[dataset.Role]int{dataset.RoleTrain: 0, dataset.RoleValidation: 1, dataset.RoleCalibration: 2}[role]
-			keys = append(append([]string{}, whole...), "split: train", fmt.Sprintf("range: [%d, %d]", at[i], at[i+1]))
+			keys = append(append([]string{}, whole...), "split: train", "shuffle: true", fmt.Sprintf("range: [%d, %d]", at[i], at[i+1]))
 		case split:
 			keys = append(append([]string{}, whole...), "split: "+string(role))
 			if most := d.inMemory(); most > 0 && role != dataset.RoleTrain {
@@ -173,6 +173,9 @@ func (d *draft) dataText(line func(string, ...any)) {
 	}
 	if (split || d.ranged > 0) && d.validates() {
 		line("  # validation: rows by which train.harden.keep chooses the epoch whose guard stands most attacks")
+	}
+	if d.ranged > 0 {
+		line("  # shuffle: the ranges are of a fixed permutation of the split train: whatever it is sorted by, rows of all roles are alike")
 	}
 	if split {
 		line("  # split: a stratified partition, 60 %% train, 10 %% validation, 15 %% calibration, 15 %% test")
@@ -204,8 +207,8 @@ func (d *draft) dataText(line func(string, ...any)) {
 // validates reports whether there are rows enough for validation: ten, of a tenth.
 func (d *draft) validates() bool { return d.rows <= 0 || d.rows >= 100 }
 
-// parts are where train, validation and calibration begin in the official split train
-// of a named set, which are 75, 10 and 15 % of it, and where the last ends.
+// parts are where train, validation and calibration begin in the shuffled official split
+// train of a named set, which are 75, 10 and 15 % of it, and where the last ends.
 func (d *draft) parts() [4]int {
 	n := d.rows
 	if !d.validates() {

@@ -135,8 +135,12 @@ func gradientLines(r gradient.Report) []string {
 	default:
 		first = string(r.Kind)
 	}
-	lines := []string{first, fmt.Sprintf("%d rows were sent to the classifier in training: %d for predictions, %d only for gradients",
-		r.Queries.Total(), r.Queries.Predictions, r.Queries.Gradients)}
+	asked := fmt.Sprintf("%d rows were sent to the classifier in training: %d for predictions, %d only for gradients",
+		r.Queries.Total(), r.Queries.Predictions, r.Queries.Gradients)
+	if n := r.Queries.Health; n > 0 {
+		asked += fmt.Sprintf("; %d more to judge the guard's health", n)
+	}
+	lines := []string{first, asked}
 	for _, reason := range r.PassedOver {
 		lines = append(lines, "not used: "+reason)
 	}

@@ -32,7 +32,7 @@ const spareNumbers = 1 << 22
 // again, from what again opens.
 func (o *opened) cut(src Source, again func() (*opened, error)) (*Data, error) {
 	parted := src.Split != "" && !o.official
-	if !parted && src.Range == nil && src.Limit == 0 {
+	if !parted && src.Range == nil && src.Limit == 0 && !src.Shuffle {
 		d, err := o.collect()
 		if err == nil {
 			d.nameClasses()
@@ -62,7 +62,7 @@ func (o *opened) cut(src Source, again func() (*opened, error)) (*Data, error) {
 			return true
 		}
 		most = MaxElements
-	case !parted && src.Limit == 0:
+	case !parted && src.Limit == 0 && !src.Shuffle:
 		keep = func(n int) bool { return n >= src.Range[0] && n < src.Range[1] }
 		most = MaxElements
 	}

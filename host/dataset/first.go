@@ -126,7 +126,7 @@ func (f *First) see(name string) {
 
 // ranged reports whether row i of the file may be one of those that Open gives.
 func (s *Source) ranged(i int) bool {
-	return s.Split != "" || s.Range == nil || len(s.Range) == 2 && s.Range[0] <= i && i < s.Range[1]
+	return s.Split != "" || s.Shuffle || s.Range == nil || len(s.Range) == 2 && s.Range[0] <= i && i < s.Range[1]
 }
 
 // read reads at most so many rows.

@@ -156,7 +156,7 @@ func (s *Stored) Holds(src Source) bool {
 		return false
 	}
 	bare := func(s Source) Source {
-		s.Split, s.SplitSeed, s.Range, s.Limit, s.Stream = "", 0, nil, 0, false
+		s.Split, s.SplitSeed, s.Shuffle, s.Range, s.Limit, s.Stream = "", 0, false, nil, 0, false
 		return s
 	}
 	return reflect.DeepEqual(bare(src), bare(s.file.glanced.source))

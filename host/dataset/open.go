@@ -213,6 +213,9 @@ func pick(src Source, labels []int, n int, official bool) ([]int, error) {
 	if err := checkRange(src.Range, n); err != nil {
 		return nil, err
 	}
+	if rows == nil && src.Shuffle {
+		rows = permutation(n, src.SplitSeed)
+	}
 	if rows == nil && (src.Range != nil || src.Limit > 0) {
 		rows = make([]int, n)
 		for i := range rows {

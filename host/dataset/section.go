@@ -86,7 +86,8 @@ type Source struct {
 	ID        string   `yaml:"id" doc:"column of a table that names a row: no feature, and told beside its verdict"`
 	Header    *bool    `yaml:"header" doc:"whether the first line of a table of text is a header; absent: known names tell"`
 	Split     string   `yaml:"split" enum:"|train|validation|calibration|test" doc:"official split, or part of a stratified 60/10/15/15 partition; absent: all rows in file order"`
-	SplitSeed uint64   `yaml:"split_seed" doc:"seed of the partition's permutation"`
+	SplitSeed uint64   `yaml:"split_seed" doc:"seed of the permutation of the partition, or of shuffle"`
+	Shuffle   bool     `yaml:"shuffle" doc:"take the rows of an official split, or of a file, in the order of a permutation that split_seed fixes: ranges of them are then alike, whatever the file is sorted by. A partition has one anyway"`
 	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of those that split selects"`
 	Limit     int      `yaml:"limit" check:">= 0" doc:"a class-balanced number of rows; 0: all"`
 	Stream    bool     `yaml:"stream" doc:"data.train: leave rows in the file and read each batch when it is due, for data larger than memory; the weights have the same bits. Without it, so are rows of more than 2^30 numbers. .npy, IDX and images are read where they are, others are copied to a temporary file; what the classifier says of each row stays in memory, 4 bytes a class"`
@@ -192,9 +193,15 @@ func (s *Source) overlap(e *Source) string {
 	if s.Split != "" {
 		name += " " + s.Split
 	}
+	if s.Split == e.Split && (s.Shuffle != e.Shuffle || s.Shuffle && s.SplitSeed != e.SplitSeed) {
+		if s.Range != nil && e.Range != nil {
+			return "" // of two orders: only the rows tell
+		}
+		return "rows of " + name
+	}
 	if s.Split != e.Split || s.SplitSeed != e.SplitSeed {
-		if s.Split != "" && e.Split != "" && s.SplitSeed == e.SplitSeed {
-			return "" // parts of one partition
+		if s.Split != "" && e.Split != "" && (s.SplitSeed == e.SplitSeed || s.Shuffle || e.Shuffle) {
+			return "" // parts of one partition, or official splits
 		}
 		return "rows of " + name // another order: a common row is all but certain
 	}

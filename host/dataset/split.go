@@ -17,6 +17,11 @@ var (
 // partStream tells the partition's random stream from others of the same seed.
 const partStream = 0x73706c6974 // "split"
 
+// permutation is the order of n rows that a seed fixes.
+func permutation(n int, seed uint64) []int {
+	return rand.New(rand.NewPCG(seed, partStream)).Perm(n)
+}
+
 // partition is the rows of one part: stratified by label, 60/10/15/15, in the
 // order of a permutation that seed fixes. labels may be nil. The four parts
 // are disjoint and together all rows; the number of rows of each depends on n
@@ -26,7 +31,7 @@ func partition(n int, labels []int, part string, seed uint64) ([]int, error) {
 	if want < 0 {
 		return nil, fmt.Errorf("unknown split %q; known: train, validation, calibration, test", part)
 	}
-	perm := rand.New(rand.NewPCG(seed, partStream)).Perm(n)
+	perm := permutation(n, seed)
 	rank := make([]int, n)
 	for i, r := range perm {
 		rank[r] = i

@@ -286,7 +286,7 @@ func TestStreamedSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, src := range []Source{
-		{File: file}, {File: file, Range: []int{3, 17}}, {File: file, Limit: 5}, {File: file, Split: "test", SplitSeed: 3, Limit: 4},
+		{File: file}, {File: file, Range: []int{3, 17}}, {File: file, Shuffle: true}, {File: file, Shuffle: true, SplitSeed: 2, Range: []int{3, 17}, Limit: 9}, {File: file, Limit: 5}, {File: file, Split: "test", SplitSeed: 3, Limit: 4},
 	} {
 		want, err := Open(src, "", registry.Table[Set]{}, formats)
 		if err != nil {

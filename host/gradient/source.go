@@ -102,9 +102,13 @@ type Queries struct {
 	Predictions int64 `json:"predictions"`
 	// Gradients are those that were sent for the gradient alone.
 	Gradients int64 `json:"gradients"`
+	// Health are those that the health of the trained guard asked for: rows of
+	// data.validation, and rows as files have them. They come after training: neither Total
+	// nor classifier.surrogate.max_queries has them.
+	Health int64 `json:"health"`
 }
 
-// Total is the sum.
+// Total is what training took.
 func (q Queries) Total() int64 { return q.Predictions + q.Gradients }
 
 // Report says where gradients come from, how good they are and what they
@@ -123,7 +127,7 @@ type Report struct {
 	Step    float64   `json:"step,omitempty"`  // of differences and NES, in shares of a feature's range
 	Pairs   int       `json:"pairs,omitempty"` // of NES
 	Cosine  float64   `json:"cosine,omitempty"`
-	Queries Queries   `json:"queries"` // until training was done
+	Queries Queries   `json:"queries"` // of training and of the guard's health, not of calibration
 }
 
 // Source is a classifier with gradients of another origin. Its methods may be
@@ -342,6 +346,14 @@ func (s *Source) ask(ctx context.Context, x *tensor.Tensor, count *int64) (*tens
 		*count += n
 	}
 	return y, nil
+}
+
+// Judged takes note that the health of the trained guard asked the classifier about n
+// rows, past the source.
+func (s *Source) Judged(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Queries.Health = n
 }
 
 // Freeze ends training: nothing more is counted, kept or learnt.

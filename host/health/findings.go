@@ -76,20 +76,21 @@ func (j *judge) kept() {
 }
 
 // falseAlarms holds the share of flagged rows against the promise, by exact
-// binomial tests. Over all rows the threshold comes from these very rows, mostly,
-// so what tells is how classes share the alarms.
+// binomial tests, over all and by class. The promise itself counts: few calibration
+// rows that set an unlucky threshold are a finding on others. Of the rows that the
+// threshold was learnt from only what classes share of the alarms can tell.
 func (j *judge) falseAlarms() {
 	r := j.r
 	if r.FalseAlarms == nil {
 		return
 	}
-	text := fmt.Sprintf("%s of %d rows are flagged", percent(*r.FalseAlarms), r.Rows)
+	text := fmt.Sprintf("%s of %d rows of data.%s are flagged", percent(*r.FalseAlarms), r.Rows, r.Source)
 	if r.Promised == nil {
 		j.add(FalseAlarms, Note, nil, "%s; no rate was promised", text)
 		return
 	}
 	alpha := *r.Promised
-	text += fmt.Sprintf(", promised %s", percent(alpha))
+	text += fmt.Sprintf(", promised %s", percent(alpha)) + j.learnt("the threshold was", "be flagged more often")
 	over, total := 0, 0
 	var worst *Class
 	severity := Note
@@ -150,7 +151,7 @@ func (j *judge) correction() {
 			worst, fell = c, f
 		}
 	}
-	text := fmt.Sprintf("correction changes the accuracy on clean rows from %.3f to %.3f (%d answers put right, %d put wrong)", *r.Accuracy, *r.AccuracyCorrected, won, lost)
+	text := fmt.Sprintf("correction changes the accuracy on %d rows of data.%s from %.3f to %.3f (%d answers put right, %d put wrong)", r.Rows, r.Source, *r.Accuracy, *r.AccuracyCorrected, won, lost) + j.learnt("threshold and correction were", "lose more")
 	cures := j.rebuild()
 	if !j.ByClass {
 		cures = slices.Insert(cures, 0, "threshold.by: predicted_class flags fewer rows of hard classes")
@@ -250,16 +251,17 @@ func (j *judge) surrogate() {
 	if s == nil || s.Balanced == 0 {
 		return
 	}
+	const held = "held-out"
 	text := fmt.Sprintf("the surrogate agrees with the classifier on %s of %d held-out rows (mean over classes %s); a constant would on %s",
 		percent(s.Plain), s.N, percent(s.Balanced), percent(s.Majority))
 	cures := []string{"classifier.surrogate.epochs: more", "classifier.surrogate.layers: a larger network", "classifier.surrogate.noise: queries nearer to the rows", "data.train: more rows of the rare classes"}
 	switch byMajority := gain(s.Plain, s.Majority); {
 	case s.N >= enough && s.Majority < 1 && byMajority <= 0.1 && s.Balanced < 0.6:
-		j.add(Surrogate, Severe, cures, "%s: its gradients say nothing of the rarer classes", text)
+		j.addOf(held, s.N, Surrogate, Severe, cures, "%s: its gradients say nothing of the rarer classes", text)
 	case s.N >= enough && s.Majority < 1 && (byMajority < 0.4 || s.Balanced < 0.6):
-		j.add(Surrogate, Warning, cures, "%s", text)
+		j.addOf(held, s.N, Surrogate, Warning, cures, "%s", text)
 	default:
-		j.add(Surrogate, Note, nil, "%s", text)
+		j.addOf(held, s.N, Surrogate, Note, nil, "%s", text)
 	}
 }
 

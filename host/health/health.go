@@ -3,12 +3,23 @@
 // classes share the false alarms, what correction costs, whether the score
 // tells rows apart at all. It is pure: numbers in, a Report out.
 //
+// Figures look better than they are on rows that something was chosen by. False alarms
+// and correction follow from the threshold and from what correction abstains from, which
+// calibration rows taught: so they are judged on other rows where there are any,
+// those of data.validation, and say of which they are. By those in turn training may
+// have stopped early, and a hardened one may have kept its best epoch: that moves scores
+// little, and says nothing of where the threshold stands. The rest is judged on
+// calibration rows, by which nothing of it was chosen.
+//
 // A guard can be useless in silence: its reconstructions may all say the class
 // that nine rows of ten have, and accuracy, loss and false-alarm rate look well.
 // So what counts here is counted by class.
 package health
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Severity is how bad a finding is.
 type Severity string
@@ -37,11 +48,23 @@ const (
 	Surrogate   = "surrogate"    // agreement by class, where gradients come from one
 )
 
+// severities are all, from the least.
+var severities = []Severity{Note, Warning, Severe}
+
+// milder reports whether s is less than another.
+func (s Severity) milder(than Severity) bool {
+	return slices.Index(severities, s) < slices.Index(severities, than)
+}
+
 // Finding is one thing that was looked at, in one sentence.
 type Finding struct {
 	Name     string   `json:"name"` // Classifier, Kept, …
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
+	// Source is the role of the rows that it is of, Rows their number. A surrogate's are
+	// held-out: of no role, rows that it did not learn from.
+	Source string `json:"source"`
+	Rows   int    `json:"rows"`
 	// Cures are the likeliest remedies, best first, each a key of the spec and
 	// what to do with it; none for notes.
 	Cures []string `json:"cures,omitempty"`
@@ -65,6 +88,20 @@ type Class struct {
 	Reconstructed     int      `json:"reconstructed"`
 	Accuracy          *float64 `json:"accuracy"`           // of the classifier; nil without labels
 	AccuracyCorrected *float64 `json:"accuracy_corrected"` // with the guard's correction
+}
+
+// HeldOut are figures on rows from which neither the threshold nor what correction
+// abstains from was learnt. What rows do not define is nil, in JSON null.
+type HeldOut struct {
+	Source   string `json:"source"` // the role of the rows: validation
+	Rows     int    `json:"rows"`
+	Labelled bool   `json:"labelled"`
+
+	FalseAlarms       *float64 `json:"false_alarms"`
+	Accuracy          *float64 `json:"accuracy"`
+	AccuracyCorrected *float64 `json:"accuracy_corrected"`
+
+	Classes []Class `json:"classes"`
 }
 
 // Report is the health of a guard on Rows rows. Figures that the rows or the
@@ -92,6 +129,16 @@ type Report struct {
 	AccuracyUnprepared *float64 `json:"accuracy_unprepared"`
 
 	Distinct int `json:"distinct_scores"`
+
+	// Learnt says that the threshold, or what correction abstains from, was learnt from
+	// these Rows, on which FalseAlarms and AccuracyCorrected are then better than on others.
+	Learnt bool `json:"learnt"`
+	// HeldOut are others, by which the findings FalseAlarms and Correction go; nil: there
+	// are none, or it takes none.
+	HeldOut *HeldOut `json:"held_out"`
+	// Queries are the rows that the classifier was asked about for this report alone, its
+	// answers for calibration not among them.
+	Queries int64 `json:"queries"`
 
 	Classes  []Class   `json:"classes"`
 	Findings []Finding `json:"findings"`

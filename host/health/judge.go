@@ -24,6 +24,14 @@ type Measured struct {
 	Corrected []int
 	Abstains  bool // from correction where it did harm: detector.correct
 
+	// Learnt says that the threshold, or what correction abstains from, was learnt from
+	// these very rows.
+	Learnt bool
+	// HeldOut are rows that nothing of it was learnt from; nil: there are none. Only what
+	// has one entry a row counts of them, and Source.
+	HeldOut *Measured
+	Queries int64 // rows that the classifier was asked about for all this alone
+
 	// Votes is how many votes a row's score counts, and Quorum the fewest with which one
 	// passes; 0: scores are no counts.
 	Votes, Quorum int
@@ -74,12 +82,21 @@ const (
 
 // Judge looks at a guard. It does not keep m.
 func Judge(m Measured) *Report {
-	j := &judge{Measured: m, r: &Report{Rows: len(m.Predicted), Source: m.Source, Labelled: m.Labels != nil}}
-	j.figures()
+	j := judgeOf(m)
+	j.r.Learnt, j.r.Queries = m.Learnt, m.Queries
+	var held *judge
+	if h := m.HeldOut; h != nil && len(h.Predicted) > 0 {
+		of := m
+		of.Learnt, of.HeldOut = false, nil
+		of.Source, of.Labels, of.Predicted, of.Reconstructed, of.Score, of.Flagged, of.Corrected = h.Source, h.Labels, h.Predicted, h.Reconstructed, h.Score, h.Flagged, h.Corrected
+		held = judgeOf(of)
+		r := held.r
+		j.r.HeldOut = &HeldOut{Source: r.Source, Rows: r.Rows, Labelled: r.Labelled, FalseAlarms: r.FalseAlarms, Accuracy: r.Accuracy, AccuracyCorrected: r.AccuracyCorrected, Classes: r.Classes}
+	}
 	j.classifier()
 	j.kept()
-	j.falseAlarms()
-	j.correction()
+	j.onHeldOut(held, (*judge).falseAlarms)
+	j.onHeldOut(held, (*judge).correction)
 	j.score()
 	j.units()
 	j.surrogate()
@@ -93,11 +110,53 @@ type judge struct {
 	r *Report
 }
 
+func judgeOf(m Measured) *judge {
+	j := &judge{Measured: m, r: &Report{Rows: len(m.Predicted), Source: m.Source, Labelled: m.Labels != nil}}
+	j.figures()
+	return j
+}
+
+// onHeldOut adds the finding of look on held-out rows, nil: on those at hand. Where those
+// at hand show worse, although the threshold was learnt from them, theirs counts: there may be
+// more of them.
+func (j *judge) onHeldOut(held *judge, look func(*judge)) {
+	look(j)
+	if held == nil {
+		return
+	}
+	n := len(held.r.Findings)
+	look(held)
+	if len(held.r.Findings) == n {
+		return
+	}
+	found, last := held.r.Findings[n], len(j.r.Findings)-1
+	if last < 0 || j.r.Findings[last].Name != found.Name {
+		j.r.Findings = append(j.r.Findings, found)
+	} else if !found.Severity.milder(j.r.Findings[last].Severity) {
+		j.r.Findings[last] = found
+	}
+}
+
+// add is a finding of the rows at hand.
 func (j *judge) add(name string, s Severity, cures []string, format string, args ...any) {
+	j.addOf(j.r.Source, j.r.Rows, name, s, cures, format, args...)
+}
+
+// addOf is a finding of other rows.
+func (j *judge) addOf(source string, rows int, name string, s Severity, cures []string, format string, args ...any) {
 	if s == Note {
 		cures = nil
 	}
-	j.r.Findings = append(j.r.Findings, Finding{Name: name, Severity: s, Message: fmt.Sprintf(format, args...), Cures: cures})
+	j.r.Findings = append(j.r.Findings, Finding{Name: name, Severity: s, Message: fmt.Sprintf(format, args...), Cures: cures, Source: source, Rows: rows})
+}
+
+// learnt is what a figure says that looks better on these rows than on others: what was
+// learnt from them, and what others may do.
+func (j *judge) learnt(what, others string) string {
+	if !j.Learnt {
+		return ""
+	}
+	return fmt.Sprintf("; %s learnt from these rows, others may %s", what, others)
 }
 
 // name is how a class is called.

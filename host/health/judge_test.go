@@ -356,3 +356,75 @@ func TestReachedBeyond(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// False alarms and correction are judged on held-out rows, where the threshold was
+// learnt from those at hand: nothing is seen on these, and all on the others. Without
+// others they say that they look better than they are.
+func TestHeldOut(t *testing.T) {
+	alarms := func(m *Measured) {
+		for i := range m.Flagged {
+			m.Flagged[i] = i%7 == 0
+		}
+	}
+	harm := func(m *Measured) {
+		for i, y := range m.Labels {
+			if i%6 == 0 {
+				m.Predicted[i], m.Reconstructed[i], m.Flagged[i] = y, (y+1)%3, true
+			}
+		}
+	}
+	for _, c := range []struct {
+		finding string
+		spoil   func(*Measured)
+		want    Severity
+	}{{FalseAlarms, alarms, Warning}, {Correction, harm, Severe}} {
+		m, held := sound(1, 1200, .05, .5, .3, .2), sound(2, 900, .05, .5, .3, .2)
+		held.Source, m.Learnt, m.Queries = "validation", true, 900
+		learnt, _ := Judge(m).Finding(c.finding)
+		if learnt.Severity != Note || learnt.Source != "calibration" || learnt.Rows != 1200 || !strings.Contains(learnt.Message, "learnt from these rows, others may ") {
+			t.Errorf("%s without held-out rows: %+v", c.finding, learnt)
+		}
+		m.HeldOut = &held
+		r := Judge(m)
+		f, _ := r.Finding(c.finding)
+		if f.Severity != Note || f.Source != "validation" || f.Rows != 900 || !strings.Contains(f.Message, "900 rows of data.validation") || strings.Contains(f.Message, "learnt") {
+			t.Errorf("%s on sound held-out rows: %+v", c.finding, f)
+		}
+		if h := r.HeldOut; h == nil || h.Rows != 900 || !h.Labelled || h.Source != "validation" || *h.FalseAlarms > .08 || *h.Accuracy < .9 || len(h.Classes) != 3 || r.Rows != 1200 || !r.Learnt || r.Queries != 900 {
+			t.Errorf("%s: %+v of %+v", c.finding, r.HeldOut, r)
+		}
+		for _, other := range []string{Classifier, Kept, Reached, Score, DeadUnits} {
+			if f, _ := r.Finding(other); f.Source != "calibration" || f.Rows != 1200 {
+				t.Errorf("%s: %s is of %s", c.finding, other, f.Source)
+			}
+		}
+		c.spoil(&held)
+		if f, _ := Judge(m).Finding(c.finding); f.Severity != c.want || f.Source != "validation" || len(f.Cures) == 0 {
+			t.Errorf("%s on spoilt held-out rows: %+v", c.finding, f)
+		}
+		// What the rows at hand show, held-out ones do not hide: there may be few of them.
+		few := sound(3, 12, .05, .5, .3, .2)
+		few.Source = "validation"
+		m.HeldOut = &few
+		c.spoil(&m)
+		if f, _ := Judge(m).Finding(c.finding); f.Severity != c.want || f.Source != "calibration" {
+			t.Errorf("%s on few held-out rows: %+v", c.finding, f)
+		}
+	}
+	m := sound(1, 100, .05, .5, .5)
+	m.HeldOut = &Measured{Source: "validation"} // no rows
+	b, err := json.Marshal(Judge(m))
+	if err != nil || !strings.Contains(string(b), `"held_out":null`) || !strings.Contains(string(b), `"source":"calibration"`) || !strings.Contains(string(b), `"learnt":false`) {
+		t.Errorf("%s (%v)", b, err)
+	}
+	// Held-out rows without labels say nothing of correction: those at hand do.
+	held := sound(2, 400, .05, .5, .5)
+	held.Source, held.Labels = "validation", nil
+	m.HeldOut = &held
+	if f, _ := Judge(m).Finding(Correction); f.Source != "calibration" {
+		t.Errorf("%+v", f)
+	}
+	if f, _ := Judge(m).Finding(FalseAlarms); f.Source != "validation" {
+		t.Errorf("%+v", f)
+	}
+}

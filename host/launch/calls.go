@@ -50,6 +50,9 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 	if n := x.N(); info.Differentiate && n > 0 && n <= c.limit(x, info.Info) {
 		outs, pull, err := c.tape(ctx, info.toPlugin(x), names, info)
 		if !errors.Is(err, sdk.ResourceExhausted) || n == 1 {
+			if err == nil {
+				c.asked.Add(int64(n))
+			}
 			return outs, pull, err
 		}
 		c.shrink(n)
@@ -155,8 +158,13 @@ func (c *Classifier) outputs(ctx context.Context, op string, x *tensor.Tensor, n
 	if err != nil {
 		return nil, err
 	}
+	c.asked.Add(int64(x.N()))
 	return all, nil
 }
+
+// Answered is how many rows the classifier has answered since it was started, for
+// predictions or with a way back; gradients without one do not count.
+func (c *Classifier) Answered() int64 { return c.asked.Load() }
 
 // pull pulls cotangents of named outputs back without a tape; x is NHWC.
 func (c *Classifier) pull(ctx context.Context, x *tensor.Tensor, cots map[string]*tensor.Tensor) (*tensor.Tensor, error) {

@@ -129,6 +129,7 @@ type Classifier struct {
 	next     atomic.Uint64 // round robin
 	restarts atomic.Int64
 	rows     atomic.Int64 // most rows per call, smaller after the plugin ran out of memory; 0: no limit yet
+	asked    atomic.Int64 // rows, gradients not among them
 
 	hide hider // the config's secrets
 

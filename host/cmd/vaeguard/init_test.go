@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"image/color"
@@ -11,9 +12,14 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/vaeguard/vaeguard/builtin"
+	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/cli"
 	"github.com/vaeguard/vaeguard/host/cli/clitest"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/graph"
+	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // TestInitScripts runs host/cli/testdata/init/*.txtar: init with images, arrays and
@@ -131,4 +137,55 @@ func writePhoto(file string, tone uint8, noise, side int, grey bool) error {
 		return err
 	}
 	return f.Close()
+}
+
+// sortedSet is a set of somebody's own with official splits, whose rows are sorted by
+// class: 30 of each of ten.
+type sortedSet struct{}
+
+func (sortedSet) Splits() []string { return []string{"train", "test"} }
+
+func (sortedSet) Header(string) (dataset.Header, error) {
+	return dataset.Header{Rows: 300, Example: tensor.Shape{4}, Classes: 10, Labelled: true}, nil
+}
+
+func (sortedSet) Load(split string) (*dataset.Data, error) {
+	d := &dataset.Data{X: tensor.New(300, 4), Source: "sorted " + split}
+	for i := range 300 {
+		for j := range d.X.Row(i) {
+			d.X.Row(i)[j] = float32((i*(j+3)*7919)%1000)/1000 + float32(i/30)
+		}
+		d.Labels, d.Index = append(d.Labels, i/30), append(d.Index, i)
+	}
+	return d, nil
+}
+
+// TestInitOfASortedSet: of a named set that is sorted by class, calibration and
+// validation rows are of all classes, and no row serves two roles.
+func TestInitOfASortedSet(t *testing.T) {
+	c := builtin.Components()
+	c.Datasets = c.Datasets.With(registry.Entry[dataset.Set]{Name: "sorted", Default: sortedSet{}, Doc: "rows sorted by class"})
+	out := filepath.Join(t.TempDir(), "sorted.yaml")
+	var log bytes.Buffer
+	if code := cli.Run(t.Context(), c, []string{"init", "--data", "sorted", "--classifier", "mlp", "--out", out, "--quiet"}, nil, &log, &log); code != 0 {
+		t.Fatalf("exit code %d: %s", code, log.String())
+	}
+	e, err := host.Load(out, nil, c, host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for role, n := range map[dataset.Role]int{dataset.RoleTrain: 225, dataset.RoleValidation: 30, dataset.RoleCalibration: 45, dataset.RoleTest: 300} {
+		rows, err := e.Rows(role) // which refuses rows that another role has
+		if err != nil {
+			t.Fatal(err)
+		}
+		classes := map[int]int{}
+		for _, y := range rows.Labels {
+			classes[y]++
+		}
+		if rows.N() != n || len(classes) < 8 {
+			t.Errorf("%s: %d rows of the classes %v, want %d of nearly all", role, rows.N(), classes, n)
+		}
+	}
 }

@@ -72,8 +72,11 @@ type interrupted struct {
 	clean  bool   // an interrupt is how it is meant to end
 }
 
-// pause and fail make the plugin of a detector slow, or break it.
+// pause and fail make the plugin of a detector slow, or break it; late is one that never
+// comes to its handshake.
 const (
+	lateInit  = "--classifier ./late"
+	lateSpec  = "--set classifier.path=./late"
 	pause     = "--classifier config.pause_ms=100"
 	fail      = "--classifier config.fail_after=3"
 	pauseSpec = "--set classifier.config.pause_ms=50"
@@ -94,9 +97,9 @@ var interrupts = map[string]interrupted{
 	"explain":        {args: "pgd", why: noWork},
 	"export":         {args: "guard --out guard.onnx", writes: "guard.before.onnx", why: noWork},
 	"grid":           {args: "grid.yaml --out cells", await: "detector digits seed 1", resume: "grid.yaml --out cells", broken: "--set sets[0].set={\"classifier.config.fail_after\":40}"},
-	"init":           {args: "--data rows.npz --out made.yaml", writes: "made.yaml", why: noWork},
+	"init":           {args: "--data rows.npz --out made.yaml " + lateInit, await: asking, writes: "made.yaml", broken: "--classifier ./broken"},
 	"inspect":        {args: "guard", why: noWork},
-	"lint":           {args: "slow.yaml --plugins", why: noWork},
+	"lint":           {args: "slow.yaml --plugins " + lateSpec, await: asking, broken: "--set classifier.path=./broken"},
 	"list":           {why: noWork},
 	"merge":          {args: "parts --out all.parquet", writes: "all.parquet", why: noWork},
 	"new":            {args: "spec", why: noWork},
@@ -131,8 +134,10 @@ func slowWorld(t *testing.T) *world {
 	w := newWorld(t, map[string]string{"slow.yaml": slowSpec, "grid.yaml": slowGrid,
 		"pause.json": `{"pause_ms": 500}`, "fail.json": `{"fail_after": -1}`})
 	exe, err := os.Executable()
-	if err == nil {
-		err = os.Symlink(exe, w.path("slow"))
+	for _, name := range []string{"slow", "late", "broken"} {
+		if err == nil {
+			err = os.Symlink(exe, w.path(name))
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +194,11 @@ func TestVerbsOnTerminal(t *testing.T) {
 					t.Fatalf("exit code %d, want %d:\n%s", code, cli.ExitInterrupted, p.text())
 				}
 				checkInterrupted(t, p.text(), name, c.resume)
+				for path := range w.files() {
+					if !before[path] && c.resume == "" {
+						t.Errorf("%s is left", path)
+					}
+				}
 				w.forget(before)
 			})
 		}
@@ -200,7 +210,7 @@ func TestVerbsOnTerminal(t *testing.T) {
 				return
 			}
 			before := w.files()
-			args := strings.NewReplacer(pause, "", pauseSpec, "", "--config pause.json", "").Replace(c.args)
+			args := strings.NewReplacer(pause, "", pauseSpec, "", lateInit, "", lateSpec, "", "--config pause.json", "").Replace(c.args)
 			p := w.onTerminal(t, append(strings.Fields(name), strings.Fields(args+" "+c.broken)...)...)
 			code, _ := p.end()
 			if code != cli.ExitFailed && code != cli.ExitPlugin {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -13,6 +14,8 @@ import (
 func rogues() map[string]func() {
 	return map[string]func(){"chatterbox": chatterbox, "stranger": stranger, "liar": liar,
 		"blind":  func() { sdk.Serve(&blind{of: flat{output: sdk.Logits, scale: 4}}) },
+		"late":   func() { time.Sleep(time.Hour); sdk.Serve(flat{output: sdk.Logits, scale: 1}) },
+		"broken": func() { fmt.Fprintln(os.Stderr, errBroken); os.Exit(1) },
 		"slow":   func() { sdk.Serve(&slow{flat: flat{output: sdk.Logits, scale: 1}}) },
 		"keeper": func() { sdk.Serve(&keeper{flat: flat{output: sdk.Logits, scale: 1}}) }, "picky": func() { sdk.Serve(picky{flat{output: sdk.Logits, scale: 1}}) }}
 }

@@ -40,5 +40,10 @@ func healthData(p *Page) (any, bool) {
 	shown := *r
 	rest := max(0, len(r.Classes)-mostClasses)
 	shown.Classes = r.Classes[:len(r.Classes)-rest]
+	if h := r.HeldOut; h != nil {
+		held := *h
+		held.Classes = h.Classes[:len(h.Classes)-rest]
+		shown.HeldOut = &held
+	}
 	return healthPage{&shown, r.Worst() == health.Severe, rest}, true
 }

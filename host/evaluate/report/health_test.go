@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +52,22 @@ func TestHealth(t *testing.T) {
 	if strings.Contains(text, "Do not rely") || strings.Contains(text, "Likeliest cures") {
 		t.Error("the page warns of a sound guard")
 	}
+	if strings.Contains(text, "from which neither threshold nor correction was learnt") {
+		t.Error("the page has held-out rows that there are not")
+	}
+	held := m
+	held.Source, held.Flagged = "validation", slices.Clone(m.Flagged)
+	held.Flagged[0] = true
+	m.Learnt, m.HeldOut, m.Promised = true, &held, 0.05
+	r.Health = health.Judge(m)
+	text = render(t, r, d)
+	for _, want := range []string{"Rows of data.calibration by class; from them the threshold was learnt", "100 rows of data.validation by class, from which neither threshold nor correction was learnt",
+		`<th scope="row">all</th><td>100</td><td>1.0 %</td><td>100 %</td><td>100 %</td></tr>`, "1.0 % of 100 rows of data.validation are flagged, promised 5.0 %"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	m.HeldOut = nil
 	clear(m.Reconstructed)
 	r.Health = health.Judge(m)
 	text = render(t, r, d)
