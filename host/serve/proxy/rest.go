@@ -241,6 +241,9 @@ func (p *Proxy) away(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil:
 		own = &refusal{499, "the client left"}
 	default:
+		if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+			p.o.Kinds.Doubt(x.to.URL)
+		}
 		p.o.Logger.Warn("a model server does not answer", "error", err)
 		own = &refusal{http.StatusBadGateway, "the model's server does not answer"}
 	}
