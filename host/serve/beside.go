@@ -17,7 +17,7 @@ type Upstream struct {
 	GRPC   string `yaml:"grpc" doc:"of the server over gRPC: HOST:PORT, unix:PATH, or grpcs://HOST:PORT for TLS; absent: calls are refused as UNIMPLEMENTED"`
 	Model  string `yaml:"model" doc:"the model's name there; absent: the name here"`
 	Input  string `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
-	Output string `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
+	Output string `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes), logits or probabilities, which is found out: until then, and where it is another model's, rows are judged by what the detector's classifier answers about them; absent: the only floats of that shape"`
 }
 
 // Events are a sink of CloudEvents.

@@ -58,7 +58,7 @@ func TestProxies(t *testing.T) {
 		t.Errorf("%d %s %v", code, text, h)
 	}
 	_, text = s.get("admin", "/metrics")
-	for _, line := range []string{`vaeguard_proxy_inferences_total{outcome="unread"} 1`, `vaeguard_proxy_verdicts_total{outcome="blocked"} 0`, `vaeguard_proxy_verdicts_total{outcome="corrected"} 0`, `vaeguard_proxy_passed_total{outcome="passed"} 1`} {
+	for _, line := range []string{`vaeguard_proxy_inferences_total{outcome="unread"} 1`, `vaeguard_proxy_verdicts_total{outcome="blocked"} 0`, `vaeguard_proxy_verdicts_total{outcome="corrected"} 0`, `vaeguard_proxy_passed_total{outcome="passed"} 1`, `vaeguard_answers_total{outcome="foreign"} 0`} {
 		if !strings.Contains(text, line) {
 			t.Errorf("the metrics lack %s", line)
 		}

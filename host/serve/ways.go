@@ -25,7 +25,7 @@ func (s *Server) mountProxy() bool {
 	if len(models) == 0 {
 		return false
 	}
-	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.clients(), Logger: s.log})
+	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.clients(), Kinds: s.kinds, Logger: s.log})
 	if err != nil {
 		s.broken = cmp.Or(s.broken, err)
 		return true
@@ -72,7 +72,7 @@ func (s *Server) mountEvents() {
 		return
 	}
 	body := int64(s.spec.Limits.Body)
-	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Logger: s.log})
+	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Kinds: s.kinds, Logger: s.log})
 	s.closers = append(s.closers, func(ctx context.Context) {
 		s.sink.Drain(ctx)
 		s.sink.Close()
