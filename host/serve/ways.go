@@ -19,13 +19,14 @@ import (
 )
 
 // mountProxy puts the proxy before the servers of models, where the spec names them, and
-// reports whether it does.
-func (s *Server) mountProxy() bool {
+// reports whether it does. Models without one are served beside them.
+func (s *Server) mountProxy(o oip.Options) bool {
 	models := proxied(s.spec)
 	if len(models) == 0 {
 		return false
 	}
-	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.clients(), Kinds: s.kinds, Logger: s.log})
+	own := &proxy.Own{Has: s.models.own, Handler: oip.Handler(s.models, o), Calls: oip.ModelCalls(s.models, o)}
+	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.clients(), Own: own, Kinds: s.kinds, Logger: s.log})
 	if err != nil {
 		s.broken = cmp.Or(s.broken, err)
 		return true
@@ -56,7 +57,7 @@ func (s *Server) Proxy() *proxy.Proxy { return s.proxy }
 // mountWays puts the protocols on the listeners: each way in is a line here.
 func (s *Server) mountWays() {
 	o := oip.Options{MaxBody: int64(s.spec.Limits.Body), Version: host.Version(), Client: Client, Leaving: s.leaving, Draining: s.draining}
-	if !s.mountProxy() {
+	if !s.mountProxy(o) {
 		s.mountModels(o)
 	}
 	s.mountEvents()

@@ -33,6 +33,9 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 		p.counts.refused.Add(1)
 		return status.Error(codes.InvalidArgument, zeroByte)
 	}
+	if p.has(name) {
+		return p.ownCall(s, inference.ModelInfer, in)
+	}
 	t := p.of(name)
 	to := p.models()[0]
 	if t != nil {

@@ -79,6 +79,7 @@ type Options struct {
 	// StripAuthorization keeps the token of the guard's own clients from the model
 	// server; else what they send passes.
 	StripAuthorization bool
+	Own                *Own         // models that are served here; nil: none are
 	Kinds              *judge.Kinds // of what model servers answer; nil: one of its own
 	Logger             hclog.Logger // nil: none
 	Tracer             trace.Tracer // of the span P, the model server's answer; nil: none

@@ -100,6 +100,10 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p.ours(r) {
+		p.o.Own.Handler.ServeHTTP(w, r)
+		return
+	}
 	if whole, ok := r.Body.(interface{ Unbounded() io.ReadCloser }); ok {
 		r.Body = whole.Unbounded() // what passes has no bound
 	}
