@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/registry"
@@ -17,7 +18,7 @@ type Upstream struct {
 	GRPC   string `yaml:"grpc" doc:"of the server over gRPC: HOST:PORT, unix:PATH, or grpcs://HOST:PORT for TLS; absent: calls are refused as UNIMPLEMENTED"`
 	Model  string `yaml:"model" doc:"the model's name there; absent: the name here"`
 	Input  string `yaml:"input" doc:"the tensor with the rows; absent: the only one, or one for each column"`
-	Output string `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes); absent: the only floats of that shape"`
+	Output string `yaml:"output" doc:"the tensor with the classifier's answer, (rows, classes), logits or probabilities, which is found out: until then, and where it is another model's, rows are judged by what the detector's classifier answers about them; absent: the only floats of that shape"`
 }
 
 // Events are a sink of CloudEvents.
@@ -46,29 +47,29 @@ type Kafka struct {
 
 // upstreamFaults are what is wrong with a proxy.
 func (s *Spec) upstreamFaults(errs *registry.FieldErrors) {
-	with := 0
-	names := map[string]bool{}
+	names := map[string]bool{} // by which clients ask for models
 	for i, m := range s.Models {
 		at := fmt.Sprintf("models[%d]", i)
 		if m.Block == "row" && m.Policy != "block" {
 			errs.Add(at+".block", "is of policy block, and the policy is %s", m.Policy)
 		}
-		if m.Upstream == nil {
-			continue
+		name, key := m.Name, ".name"
+		if u := m.Upstream; u != nil {
+			if _, err := proxy.ParseURL(u.URL); err != nil && u.URL != "" {
+				errs.Add(at+".upstream.url", "%v", err)
+			}
+			name, key = cmp.Or(u.Model, m.Name), ".upstream.model"
 		}
-		with++
-		if _, err := proxy.ParseURL(m.Upstream.URL); err != nil && m.Upstream.URL != "" {
-			errs.Add(at+".upstream.url", "%v", err)
-		}
-		name := cmp.Or(m.Upstream.Model, m.Name)
-		if names[name] {
-			errs.Add(at+".upstream.model", "%q is guarded twice: requests for it could go to either", name)
+		if names[name] && (m.Upstream != nil || !s.twice(i)) {
+			errs.Add(at+key, "%q is guarded twice: requests for it could go to either", name)
 		}
 		names[name] = true
 	}
-	if with > 0 && (with < len(s.Models) || s.Repository != "") {
-		errs.Add("models", "some have an upstream and others have none: a server is a proxy or a server of models, and not both")
-	}
+}
+
+// twice reports whether a model's name is that of one before it, which is told by itself.
+func (s *Spec) twice(i int) bool {
+	return slices.ContainsFunc(s.Models[:i], func(m Model) bool { return m.Name == s.Models[i].Name })
 }
 
 // eventFaults are what is wrong with the sink.

@@ -58,7 +58,7 @@ func TestProxies(t *testing.T) {
 		t.Errorf("%d %s %v", code, text, h)
 	}
 	_, text = s.get("admin", "/metrics")
-	for _, line := range []string{`vaeguard_proxy_inferences_total{outcome="unread"} 1`, `vaeguard_proxy_verdicts_total{outcome="blocked"} 0`, `vaeguard_proxy_verdicts_total{outcome="corrected"} 0`, `vaeguard_proxy_passed_total{outcome="passed"} 1`} {
+	for _, line := range []string{`vaeguard_proxy_inferences_total{outcome="unread"} 1`, `vaeguard_proxy_verdicts_total{outcome="blocked"} 0`, `vaeguard_proxy_verdicts_total{outcome="corrected"} 0`, `vaeguard_proxy_passed_total{outcome="passed"} 1`, `vaeguard_answers_total{outcome="foreign"} 0`} {
 		if !strings.Contains(text, line) {
 			t.Errorf("the metrics lack %s", line)
 		}
@@ -281,7 +281,7 @@ func TestFaultsBeside(t *testing.T) {
 	file := filepath.Join(dir, "server.yaml")
 	for name, test := range map[string]struct{ text, want string }{
 		"no URL":        {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'host:80'}}]\n", "want http://"},
-		"both":          {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d}]\n", "and not both"},
+		"one name":      {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h', model: b}}, {name: b, detector: d}]\n", "guarded twice"},
 		"twice":         {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d, upstream: {url: 'http://h', model: a}}]\n", "guarded twice"},
 		"a policy":      {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, policy: pray}]\n", "observe"},
 		"events, path":  {"listen: {http: ':0'}\nevents: {path: /v2/x}\nmodels: [{name: a, detector: d}]\n", "outside /v2"},

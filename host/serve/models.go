@@ -85,6 +85,18 @@ func (m *Models) entryOf(name string) (*entry, error) {
 	return e, nil
 }
 
+// own reports whether a model is served by that name to clients, and not by a server before which the guard stands.
+func (m *Models) own(name string) bool {
+	m.mu.Lock()
+	e := m.entries[name]
+	m.mu.Unlock()
+	if e == nil {
+		return false
+	}
+	listed, ok := m.source.listed(name)
+	return !ok || listed.Upstream == nil
+}
+
 // Lease implements judge.Models.
 func (m *Models) Lease(name, want string) (judge.Model, func(), error) {
 	v, reason, err := m.take(name, want)

@@ -54,6 +54,7 @@ type Server struct {
 	front               http.Handler            // before all of public; nil: none
 	proxy               *proxy.Proxy            // nil: none
 	sink                *events.Sink            // nil: none
+	kinds               *judge.Kinds            // of what model servers answer
 	closers             []func(context.Context) // until which what they hold may be judged
 	broken              error                   // what New found, for Start
 	calls               []func(*grpc.Server) error
@@ -100,6 +101,7 @@ func New(s *Spec, o Options) *Server {
 		out.traces = &tracing{Tracer: noop.Tracer{}}
 	}
 	out.models = newModels(newSource(s), ModelOptions{Components: o.Components, Host: o.Host, Logger: o.Logger, Tracer: out.traces})
+	out.kinds = judge.NewKinds(judge.KindsOptions{Logger: o.Logger})
 	out.mountWays()
 	out.mountWatch()
 	return out

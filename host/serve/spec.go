@@ -22,7 +22,7 @@ type Spec struct {
 	APIVersion string  `yaml:"api_version" enum:"vaeguard/v1" required:"true" doc:"format of this file"`
 	Kind       string  `yaml:"kind" enum:"Server" required:"true" doc:"what the file declares"`
 	Listen     Listen  `yaml:"listen" doc:"where it listens: HOST:PORT, or unix:PATH"`
-	Repository string  `yaml:"repository" format:"path" doc:"folder of NAME/VERSION/, a detector each; the highest version of each name is served"`
+	Repository string  `yaml:"repository" format:"path" doc:"folder of NAME/VERSION/, a detector each; the highest version of each name is served, beside models, whose names come first"`
 	Models     []Model `yaml:"models" doc:"models one by one"`
 	Events     *Events `yaml:"events" doc:"a sink of CloudEvents, for KServe's payload logger: inferences that others answered are judged beside; absent: none"`
 	Limits     Limits  `yaml:"limits" doc:"what one request may take"`
@@ -60,7 +60,7 @@ type Model struct {
 	Classifier      []string      `yaml:"classifier" doc:"values of the detector's section classifier to replace, KEY=VALUE"`
 	AllowCommand    []string      `yaml:"allow_command" doc:"digests, sha256:…, of commands that the detector may start besides shipped plugins"`
 	Lock            string        `yaml:"lock" format:"path" doc:"file of 'vaeguard plugin lock' with plugins that the detector may start"`
-	Upstream        *Upstream     `yaml:"upstream" doc:"server of the model, before which the guard stands as a proxy: all passes, and inferences are judged by its answer; absent: the guard itself is the model"`
+	Upstream        *Upstream     `yaml:"upstream" doc:"server of the model, before which the guard stands as a proxy: all passes, and inferences are judged by its answer; absent: the guard itself is the model, which beside others with an upstream is asked by its name alone"`
 	Policy          string        `yaml:"policy" enum:"observe|annotate|block|correct" default:"annotate" doc:"what comes of a verdict, with upstream: observe judges beside, annotate adds it to the answer, block refuses requests with a flagged row, correct replaces the class of flagged rows"`
 	Block           string        `yaml:"block" enum:"request|row" default:"request" doc:"what policy block refuses: a request with a flagged row, or flagged rows alone, whose numbers in the answer become NaN (null in JSON), −1 or the highest that is no class, and whose texts become empty"`
 	OnFailure       string        `yaml:"on_failure" enum:"open|closed" default:"open" doc:"what comes of an inference that cannot be judged, with upstream: open lets it pass and counts it, closed refuses it"`

@@ -41,6 +41,12 @@ func (s *Server) mountWatch() {
 				"replied": c.Replied, "unreplied": c.Unreplied}
 		})
 	}
+	if s.proxy != nil || s.sink != nil {
+		board.Count("answers_total", "Answers of model servers that were judged by, as they were (given) or turned into the other kind (converted), or compared with the detector's classifier's; foreign are those of the latter that are another model's.", func() map[string]int64 {
+			c := s.kinds.Counters()
+			return map[string]int64{"given": c.Given, "converted": c.Converted, "compared": c.Compared - c.Foreign, "foreign": c.Foreign}
+		})
+	}
 	s.HandleOpen("GET /metrics", board.Metrics())
 	s.HandleAdmin("/", board.Page())
 }

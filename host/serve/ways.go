@@ -19,13 +19,14 @@ import (
 )
 
 // mountProxy puts the proxy before the servers of models, where the spec names them, and
-// reports whether it does.
-func (s *Server) mountProxy() bool {
+// reports whether it does. Models without one are served beside them.
+func (s *Server) mountProxy(o oip.Options) bool {
 	models := proxied(s.spec)
 	if len(models) == 0 {
 		return false
 	}
-	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.clients(), Logger: s.log})
+	own := &proxy.Own{Has: s.models.own, Handler: oip.Handler(s.models, o), Calls: oip.ModelCalls(s.models, o)}
+	p, err := proxy.New(s.models, models, proxy.Options{MaxBody: int64(s.spec.Limits.Body), Client: Client, Tracer: s.traces, StripAuthorization: s.spec.Auth.clients(), Own: own, Kinds: s.kinds, Logger: s.log})
 	if err != nil {
 		s.broken = cmp.Or(s.broken, err)
 		return true
@@ -56,7 +57,7 @@ func (s *Server) Proxy() *proxy.Proxy { return s.proxy }
 // mountWays puts the protocols on the listeners: each way in is a line here.
 func (s *Server) mountWays() {
 	o := oip.Options{MaxBody: int64(s.spec.Limits.Body), Version: host.Version(), Client: Client, Leaving: s.leaving, Draining: s.draining}
-	if !s.mountProxy() {
+	if !s.mountProxy(o) {
 		s.mountModels(o)
 	}
 	s.mountEvents()
@@ -72,7 +73,7 @@ func (s *Server) mountEvents() {
 		return
 	}
 	body := int64(s.spec.Limits.Body)
-	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Logger: s.log})
+	s.sink = events.New(s.models, events.Options{ReplyURL: e.ReplyURL, Type: e.Type, Input: e.Input, Output: e.Output, Wait: time.Duration(e.Wait), MaxBody: body, Kinds: s.kinds, Logger: s.log})
 	s.closers = append(s.closers, func(ctx context.Context) {
 		s.sink.Drain(ctx)
 		s.sink.Close()

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/serve"
 	"github.com/vaeguard/vaeguard/host/serve/events"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
@@ -48,6 +50,7 @@ type bench struct {
 	*events.Sink
 	trained servetest.Trained
 	guard   *judge.Guard
+	kinds   *judge.Kinds
 	models  judge.Models
 	url     string
 	replies chan told
@@ -71,11 +74,11 @@ func stand(t *testing.T, change func(*events.Options)) *bench {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	t.Cleanup(to.Close)
-	o := events.Options{ReplyURL: to.URL}
+	o := events.Options{ReplyURL: to.URL, Kinds: judge.NewKinds(judge.KindsOptions{})}
 	if change != nil {
 		change(&o)
 	}
-	b.Sink = events.New(s, o)
+	b.Sink, b.kinds = events.New(s, o), o.Kinds
 	t.Cleanup(b.Close)
 	front := httptest.NewServer(b.Sink)
 	t.Cleanup(front.Close)
@@ -178,6 +181,7 @@ func (b *bench) hear(t *testing.T, id string) {
 // alone.
 func TestJoins(t *testing.T) {
 	b := stand(t, nil)
+	servetest.Settle(t, b.kinds, b.guard, judge.Source{Server: "events", Output: "out"})
 	for _, binary := range []bool{false, true} {
 		request, response := b.bodies(t, binary)
 		before := b.guard.Counters().Extra
@@ -282,10 +286,12 @@ func TestV1(t *testing.T) {
 		}
 		return text
 	}
+	servetest.Settle(t, b.kinds, b.guard, judge.Source{Server: "events", Output: "predictions"})
+	before := b.guard.Counters().Extra
 	b.send(t, "v1", events.TypeResponse, list("predictions", p))
 	b.send(t, "v1", events.TypeRequest, list("instances", b.x))
 	b.hear(t, "v1")
-	if extra := b.guard.Counters().Extra; extra != 2*8 {
+	if extra := b.guard.Counters().Extra - before; extra != 2*8 {
 		t.Errorf("%d rows were asked for, want 2 samples of 8 rows", extra)
 	}
 }
@@ -434,5 +440,59 @@ func TestAlarm(t *testing.T) {
 	quiet.Alarm("small", "drift", nil)
 	for b.Counters().Replied != 1 { // once the answer is read
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// Answers that are another model's are told from those of the detector's classifier, and of whatever kind these are,
+// verdicts are those of detect.
+func TestKinds(t *testing.T) {
+	for name, test := range map[string]struct {
+		instead func(logits *tensor.Tensor)
+		foreign bool
+	}{
+		"logits": {func(*tensor.Tensor) {}, false},
+		"probabilities": {func(z *tensor.Tensor) {
+			p := make([]float64, z.Stride())
+			for i := range z.N() {
+				oracle.Softmax(p, z.Row(i))
+				for c, v := range p {
+					z.Row(i)[c] = float32(v)
+				}
+			}
+		}, false},
+		"classes in another order": {func(z *tensor.Tensor) {
+			for i := range z.N() {
+				slices.Reverse(z.Row(i))
+			}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := stand(t, nil)
+			request, _ := b.bodies(t, false)
+			p, err := (&sdktest.Fake{Shape: tensor.Shape{64}, Classes: 10, Seed: 3}).Predict(t.Context(), b.x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p = p.Clone()
+			test.instead(p)
+			response, _ := tensors.AppendResponse(nil, tensors.Response{Model: "m", Outputs: []tensors.Tensor{tensors.FromFloat32s("out", []int64{8, 10}, p.Data)}}, nil)
+			for i := range 8 {
+				id := strconv.Itoa(i)
+				b.send(t, id, events.TypeRequest, request)
+				b.send(t, id, events.TypeResponse, response)
+				v := (<-b.replies).Verdict
+				if test.foreign != (v.PredictedBy == "detector") || !slices.Equal(v.Predicted, b.want.Predicted) {
+					t.Errorf("%d: %+v", i, v)
+				}
+				for j, s := range v.Score {
+					if d := *s - b.want.Score[j]; d > 1e-4 || d < -1e-4 {
+						t.Errorf("%d: row %d has score %g, want %g", i, j, *s, b.want.Score[j])
+					}
+				}
+			}
+			if c := b.kinds.Counters(); test.foreign && (c.Foreign != 8 || c.Compared != 8) || !test.foreign && (c.Foreign != 0 || c.Given+c.Converted == 0) {
+				t.Errorf("%+v", c)
+			}
+		})
 	}
 }

@@ -135,7 +135,7 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 		return err
 	}
 	defer done()
-	asked, err := proxy.Answered(m.Detector(), s.o.Input, s.o.Output, q, r)
+	asked, from, err := proxy.Answered(m.Detector(), s.o.Input, s.o.Output, q, r)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,8 @@ func (s *Sink) judge(ctx context.Context, p pair) error {
 	ctx = p.within(ctx)
 	within, cancel := context.WithTimeout(ctx, judgeTime)
 	defer cancel()
-	v, err := m.Judge(within, asked)
+	from.Server = "events"
+	v, err := s.o.Kinds.Judge(within, m, asked, from)
 	if err != nil {
 		return err
 	}

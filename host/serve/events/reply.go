@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
@@ -27,11 +26,16 @@ type Verdict struct {
 	Predicted     []int      `json:"predicted"`
 	Reconstructed []int      `json:"reconstructed"`
 	Corrected     []int      `json:"corrected"`
+	// PredictedBy is detector where the answer was not that of the detector's classifier, whose classes these then are.
+	PredictedBy string `json:"predicted_by,omitempty"`
 }
 
 // verdict is the reply to an event: its attributes, and its data.
-func (s *Sink) verdict(e event, m judge.Model, v *detect.Result) (map[string]string, []byte, error) {
+func (s *Sink) verdict(e event, m judge.Model, v *judge.Opinion) (map[string]string, []byte, error) {
 	out := Verdict{ID: e.id, Model: m.Name(), Version: m.Version(), PValue: v.PValue, Predicted: v.Predicted, Reconstructed: v.Reconstructed, Corrected: v.Corrected}
+	if v.Foreign {
+		out.PredictedBy = "detector"
+	}
 	for i, f := range v.Adversarial {
 		flag, score := 0, &v.Score[i]
 		if f {

@@ -43,6 +43,7 @@ type Options struct {
 	MaxBody       int64         // bytes of an event; 0: 64 MiB
 	Memory        int64         // bytes of all that waits, and again of all that is read; 0: four times MaxBody
 	Queue         int           // inferences that wait to be judged; 0: 256
+	Kinds         *judge.Kinds  // of what model servers answered; nil: one of its own
 	Logger        hclog.Logger  // nil: none
 }
 
@@ -113,6 +114,9 @@ func New(models judge.Models, o Options) *Sink {
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Kinds == nil {
+		o.Kinds = judge.NewKinds(judge.KindsOptions{Logger: o.Logger})
 	}
 	ctx, end := context.WithCancel(context.Background())
 	s := &Sink{o: o, models: models, join: newJoiner(o.Wait, o.Pairs, o.Memory), queue: make(chan pair, o.Queue), room: make(chan struct{}, 1), alarms: make(chan struct{}, mostAlarms), end: end,

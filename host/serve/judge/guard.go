@@ -169,7 +169,7 @@ func (g *Guard) judge(ctx context.Context, r Request, e *Event) (*detect.Result,
 // own, for each row.
 func (g *Guard) extra(r Request) int {
 	n := g.d.Asked(r.Samples, r.Given != nil)
-	if r.Given == nil {
+	if r.Given == nil && !r.Again {
 		n-- // the row itself, for the user
 	}
 	return n

@@ -22,6 +22,9 @@ type Request struct {
 	// Given is the classifier's answer on Rows, (n, classes), of the kind that
 	// its Info says; nil: the classifier is asked.
 	Given *tensor.Tensor
+	// Again says that somebody has answered about the rows already, so that what the classifier is asked about them
+	// counts as extra.
+	Again bool
 	// Samples is how many draws of noise are used for a row, at most the
 	// detector's; 0: the detector's. Fewer cost less and are another statistic
 	// than the one that was calibrated: answers say so.

@@ -53,6 +53,13 @@ func Register(server *grpc.Server, models judge.Models, o Options) error {
 	return nil
 }
 
+// ModelCalls are the calls of the protocol that name a model, for a server that takes them for some models and passes them on
+// for others.
+func ModelCalls(models judge.Models, o Options) []grpc.MethodDesc {
+	s := &service{Options: o, models: models}
+	return []grpc.MethodDesc{inference.Method(inference.ModelReady, s.modelReadyCall), inference.Method(inference.ModelMetadata, s.modelMetadata), inference.Infer(maxParts, s.admitCall, s.modelInfer)}
+}
+
 // reply is an answer, or the error as gRPC has it.
 func reply[T any](v *T, err error) (*T, error) {
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/oip"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
@@ -91,7 +91,7 @@ func (p *Proxy) verdict(x *exchange, r *http.Response) error {
 
 // write judges an answer, and gives what the client gets, and the length of its JSON where
 // binary data follows.
-func (p *Proxy) write(x *exchange, r *http.Response, body []byte) (v *detect.Result, _ []byte, header int64, err error) {
+func (p *Proxy) write(x *exchange, r *http.Response, body []byte) (v *judge.Opinion, _ []byte, header int64, err error) {
 	plain, err := oip.Plain(r.Header.Get("Content-Encoding"), body, p.o.MaxBody)
 	if err != nil {
 		return nil, nil, 0, err

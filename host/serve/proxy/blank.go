@@ -5,14 +5,14 @@ import (
 	"math"
 	"slices"
 
-	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 )
 
 // blank takes what an answer says of flagged rows out of it: floats become NaN, whole numbers −1
 // or the highest that there is, truth values false, and texts empty. false: an output has no
 // row for each row, so that it cannot be told what it says of which.
-func blank(r *tensors.Response, v *detect.Result) bool {
+func blank(r *tensors.Response, v *judge.Opinion) bool {
 	n := int64(len(v.Adversarial))
 	for _, o := range r.Outputs {
 		if len(o.Shape) == 0 || o.Shape[0] != n {

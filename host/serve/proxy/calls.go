@@ -92,7 +92,7 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 	p.counts.passed.Add(1)
 	conn := p.models()[0].conn
 	var first *frame
-	if field > 0 && p.several() {
+	if field > 0 && (p.several() || p.o.Own != nil) {
 		first = &frame{}
 		switch err := s.RecvMsg(first); {
 		case errors.Is(err, io.EOF):
@@ -100,7 +100,11 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 		case err != nil:
 			return err
 		default:
-			if t := p.of(inference.Text(first.b, field)); t != nil {
+			name := inference.Text(first.b, field)
+			if p.has(name) {
+				return p.ownCall(s, method, first)
+			}
+			if t := p.of(name); t != nil {
 				conn = t.conn
 			}
 		}

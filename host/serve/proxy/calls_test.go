@@ -103,6 +103,7 @@ func ask1(t *testing.T, c *grpc.ClientConn, q tensors.Request) (*inference.Model
 func TestCallsAreJudged(t *testing.T) {
 	t.Run("annotate", func(t *testing.T) {
 		b, c := called(t, proxy.Annotate, nil)
+		b.settle(t, b.behind, "logits", "7")
 		x, want := b.rows(t, 12)
 		before := b.guard.Counters()
 		m, tail, err := ask1(t, c, request(x))

@@ -8,19 +8,19 @@ import (
 	"slices"
 
 	"github.com/vaeguard/vaeguard/host"
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/oracle"
+	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
 	"github.com/vaeguard/vaeguard/sdk"
 )
 
 // correct replaces the class of rows that detect gives another one than the predicted, and
 // counts them. The classifier's answer becomes the one on the reconstruction:
-// probabilities, or their logarithms where the classifier has logits. An output of one
+// probabilities, or their logarithms where the server answers in logits. An output of one
 // whole number a row, or of one text, that has the predicted class of every row, or its
 // name, has the corrected one's. Other outputs stay, and so do other rows, flagged or
 // not. Rows whose class is nowhere are an error.
-func (t *target) correct(d *host.Detector, r *tensors.Response, v *detect.Result) (int, error) {
+func (t *target) correct(d *host.Detector, r *tensors.Response, v *judge.Opinion) (int, error) {
 	changed := 0
 	for j, c := range v.Corrected {
 		if c != v.Predicted[j] {
@@ -41,7 +41,7 @@ func (t *target) correct(d *host.Detector, r *tensors.Response, v *detect.Result
 				continue
 			}
 			copy(row, v.ProbabilitiesReconstructed.Row(j))
-			if d.Info().Output == sdk.Logits {
+			if v.Kind == sdk.Logits {
 				for c, p := range row {
 					row[c] = float32(math.Log(max(float64(p), math.SmallestNonzeroFloat32)))
 				}
@@ -111,7 +111,7 @@ func labels(o tensors.Tensor, predicted []int, names []string) bool {
 }
 
 // relabel writes the class of rows that have another one than the predicted.
-func relabel(o *tensors.Tensor, v *detect.Result, names []string) {
+func relabel(o *tensors.Tensor, v *judge.Opinion, names []string) {
 	o.Raw, o.Texts = slices.Clone(o.Raw), slices.Clone(o.Texts)
 	for i, c := range v.Corrected {
 		if c == v.Predicted[i] {

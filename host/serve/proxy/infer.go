@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/serve/inference"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
@@ -33,6 +32,9 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	if strings.ContainsRune(name, 0) {
 		p.counts.refused.Add(1)
 		return status.Error(codes.InvalidArgument, zeroByte)
+	}
+	if p.has(name) {
+		return p.ownCall(s, inference.ModelInfer, in)
 	}
 	t := p.of(name)
 	to := p.models()[0]
@@ -68,6 +70,9 @@ func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	asked, answered := p.tracedCall(ctx)
 	err := to.conn.Invoke(asked, inference.ModelInfer, in, out, grpc.Header(&head), grpc.Trailer(&trail))
 	answered(err)
+	if c := status.Code(err); t != nil && (c == codes.Unavailable || c == codes.DeadlineExceeded) {
+		p.o.Kinds.Doubt(t.URL)
+	}
 	if len(head) > 0 {
 		_ = s.SetHeader(ofCall(head)) // fails where the caller is gone
 	}
@@ -105,7 +110,7 @@ func (p *Proxy) verdictCall(ctx context.Context, s grpc.ServerStream, t *target,
 
 // writeCall judges an answer, and gives what the caller gets: the model server's bytes, and
 // the parameters after them, which a reader adds to those before.
-func (p *Proxy) writeCall(ctx context.Context, t *target, a *asked, out *frame) (*detect.Result, *frame, error) {
+func (p *Proxy) writeCall(ctx context.Context, t *target, a *asked, out *frame) (*judge.Opinion, *frame, error) {
 	r, err := response(out.b)
 	if err != nil {
 		return nil, nil, err

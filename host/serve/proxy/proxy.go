@@ -79,6 +79,8 @@ type Options struct {
 	// StripAuthorization keeps the token of the guard's own clients from the model
 	// server; else what they send passes.
 	StripAuthorization bool
+	Own                *Own         // models that are served here; nil: none are
+	Kinds              *judge.Kinds // of what model servers answer; nil: one of its own
 	Logger             hclog.Logger // nil: none
 	Tracer             trace.Tracer // of the span P, the model server's answer; nil: none
 }
@@ -123,6 +125,9 @@ func New(guards judge.Models, models []Model, o Options) (*Proxy, error) {
 	}
 	if o.Tracer == nil {
 		o.Tracer = noop.Tracer{}
+	}
+	if o.Kinds == nil {
+		o.Kinds = judge.NewKinds(judge.KindsOptions{Logger: o.Logger})
 	}
 	p := &Proxy{o: o, guards: guards, queue: make(chan observed, o.Queue), drain: make(chan struct{}), workers: make(chan struct{})}
 	if err := p.Update(models); err != nil {

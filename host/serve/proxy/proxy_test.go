@@ -51,6 +51,14 @@ type upstream struct {
 	labels     bool // it answers these alone
 	zips       bool // where it may
 	binary     bool // it answers in binary, whoever asks
+	as         atomic.Pointer[as]
+	away       atomic.Bool // it breaks connections
+}
+
+// as is another model of an upstream: its version, and what it answers in the place of logits.
+type as struct {
+	version string
+	answer  func(x, logits *tensor.Tensor) *tensor.Tensor
 }
 
 func newUpstream() *upstream {
@@ -79,14 +87,21 @@ func (u *upstream) infer(q tensors.Request) (tensors.Response, error) {
 	}
 	d := []int64{int64(n)}
 	all := []tensors.Tensor{tensors.FromInt64s("label", d, label), tensors.FromFloat32s("else", d, make([]float32, n))}
+	version := "7"
+	if as := u.as.Load(); as != nil {
+		version, logits = as.version, as.answer(tensor.From(in.Float32s(), n, features), logits)
+	}
 	if !u.labels {
 		all = append(all, tensors.FromFloat32s("logits", []int64{int64(n), classes}, logits.Data))
 	}
-	return tensors.Response{Model: "m", Version: "7", ID: q.ID, Parameters: tensors.Parameters{"theirs": "yes"}, Outputs: all}, nil
+	return tensors.Response{Model: "m", Version: version, ID: q.ID, Parameters: tensors.Parameters{"theirs": "yes"}, Outputs: all}, nil
 }
 
 // ServeHTTP implements http.Handler.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if u.away.Load() {
+		panic(http.ErrAbortHandler)
+	}
 	body, err := io.ReadAll(r.Body)
 	if err == nil && r.Header.Get("Content-Encoding") == "gzip" {
 		var z *gzip.Reader
@@ -131,11 +146,19 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type bench struct {
 	*proxy.Proxy
 	*upstream
+	rest    *upstream // of called: who is asked over REST
 	trained servetest.Trained
 	d       *host.Detector
 	guard   *judge.Guard
+	kinds   *judge.Kinds
 	url     string
 	behind  string // where the model server is
+}
+
+// settle lets the proxy know what the model server's answers are, in the output of a name and a version.
+func (b *bench) settle(t testing.TB, server, output, version string) {
+	t.Helper()
+	servetest.Settle(t, b.kinds, b.guard, judge.Source{Server: server, Output: output, Version: version})
 }
 
 // stand makes a bench; change may alter the model and the options.
@@ -148,7 +171,7 @@ func stand(t testing.TB, policy proxy.Policy, change func(*proxy.Model, *proxy.O
 	u := newUpstream()
 	up := httptest.NewServer(u)
 	t.Cleanup(up.Close)
-	m, o := proxy.Model{Name: "guard", URL: up.URL, Model: "m", Policy: policy}, proxy.Options{}
+	m, o := proxy.Model{Name: "guard", URL: up.URL, Model: "m", Policy: policy}, proxy.Options{Kinds: judge.NewKinds(judge.KindsOptions{})}
 	if change != nil {
 		change(&m, &o)
 	}
@@ -159,7 +182,7 @@ func stand(t testing.TB, policy proxy.Policy, change func(*proxy.Model, *proxy.O
 	t.Cleanup(p.Close)
 	front := httptest.NewServer(p)
 	t.Cleanup(front.Close)
-	return &bench{p, u, trained, d, s.Guard(), front.URL, up.URL}
+	return &bench{p, u, u, trained, d, s.Guard(), o.Kinds, front.URL, up.URL}
 }
 
 // rows are n of noise, and what detect says of them: some are flagged, some are not.
@@ -232,6 +255,7 @@ func flags(v *detect.Result) string {
 // reconstructions.
 func TestAnnotate(t *testing.T) {
 	b := stand(t, proxy.Annotate, nil)
+	b.settle(t, b.behind, "logits", "7")
 	x, want := b.rows(t, 12)
 	for _, test := range []struct {
 		name   string
@@ -313,13 +337,14 @@ func TestReplica(t *testing.T) {
 	t.Cleanup(func() { s.Close(context.Background()) })
 	up := httptest.NewServer(b.upstream)
 	t.Cleanup(up.Close)
-	p, err := proxy.New(s, []proxy.Model{{Name: "guard", URL: up.URL, Model: "m"}}, proxy.Options{})
+	p, err := proxy.New(s, []proxy.Model{{Name: "guard", URL: up.URL, Model: "m"}}, proxy.Options{Kinds: b.kinds})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
 	front := httptest.NewServer(p)
 	t.Cleanup(front.Close)
+	b.settle(t, up.URL, "logits", "7")
 	b.url = front.URL
 	body, _ := tensors.AppendRequest(nil, request(x), nil)
 	if code, text, h := b.post(t, body); code != http.StatusOK || h.Get("X-Vaeguard-Instance-Score") != scores(want) {

@@ -100,6 +100,10 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p.ours(r) {
+		p.o.Own.Handler.ServeHTTP(w, r)
+		return
+	}
 	if whole, ok := r.Body.(interface{ Unbounded() io.ReadCloser }); ok {
 		r.Body = whole.Unbounded() // what passes has no bound
 	}
@@ -241,6 +245,9 @@ func (p *Proxy) away(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil:
 		own = &refusal{499, "the client left"}
 	default:
+		if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+			p.o.Kinds.Doubt(x.to.URL)
+		}
 		p.o.Logger.Warn("a model server does not answer", "error", err)
 		own = &refusal{http.StatusBadGateway, "the model's server does not answer"}
 	}

@@ -64,6 +64,7 @@ func TestV1(t *testing.T) {
 						m.Policy, m.Rows = proxy.Block, true
 					}
 				})
+				b.settle(t, up.URL, map[bool]string{false: "predictions", true: "logits"}[objects], "")
 				x, want := b.rows(t, 8)
 				var rows [][]float32
 				for i := range x.N() {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/dataset"
-	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/host/serve/oip"
 	"github.com/vaeguard/vaeguard/host/serve/tensors"
@@ -120,43 +119,50 @@ func (t *target) class(r tensors.Response, n, classes int) int {
 
 // Answered is what a guard is asked about an inference that a model server answered, for
 // those who see both: the rows of the tensor input, and the classifier's answer in the
-// tensor output, if it is there. "" for a name is as in Model.
-func Answered(d *host.Detector, input, output string, q tensors.Request, r tensors.Response) (judge.Request, error) {
+// tensor output, if it is there, with its source but for the server. "" for a name is as in Model.
+func Answered(d *host.Detector, input, output string, q tensors.Request, r tensors.Response) (judge.Request, judge.Source, error) {
 	t := &target{Model: &Model{Input: input, Output: output}}
 	rows, err := t.rows(d, q.Inputs)
 	if err != nil {
-		return judge.Request{}, err
+		return judge.Request{}, judge.Source{}, err
 	}
-	return t.answered(d, rows, r), nil
+	asked, from := t.answered(d, rows, r)
+	return asked, from, nil
 }
 
-// answered is the request for rows and an answer on them.
-func (t *target) answered(d *host.Detector, rows *dataset.Data, r tensors.Response) judge.Request {
-	q := judge.Request{Rows: rows}
+// answered is the request for rows and an answer on them, and who has given it.
+func (t *target) answered(d *host.Detector, rows *dataset.Data, r tensors.Response) (judge.Request, judge.Source) {
+	q, from := judge.Request{Rows: rows, Again: true}, judge.Source{Server: t.URL, Version: r.Version}
 	n, classes := rows.X.N(), d.Info().NumClasses
 	if i := t.class(r, n, classes); i >= 0 {
-		q.Given = tensor.From(r.Outputs[i].Float32s(), n, classes)
+		q.Given, from.Output = tensor.From(r.Outputs[i].Float32s(), n, classes), r.Outputs[i].Name
 	}
-	return q
+	return q, from
 }
 
+// errForeign is of an answer that cannot be corrected: what its classes are is not known.
+var errForeign = errors.New("the model server's answer is not that of the detector's classifier")
+
 // judge judges an inference by the answer of the model server. Where that holds no
-// answer of the classifier, such as labels alone, the detector's own is asked.
-func (p *Proxy) judge(ctx context.Context, t *target, a *asked, r tensors.Response, peer string) (*detect.Result, error) {
-	q := t.answered(a.model.Detector(), a.rows, r)
+// answer of the classifier, such as labels alone, or one of another model, the detector's own is asked.
+func (p *Proxy) judge(ctx context.Context, t *target, a *asked, r tensors.Response, peer string) (*judge.Opinion, error) {
+	q, from := t.answered(a.model.Detector(), a.rows, r)
 	q.Include.ProbabilitiesReconstructed = t.Policy == Correct
 	q.Way, q.Client, q.ID = wayProxy, p.client(ctx, peer), a.request.ID
 	q.Optional = t.Policy == Observe || t.Policy == Annotate
-	v, err := a.model.Judge(ctx, q)
+	v, err := p.o.Kinds.Judge(ctx, a.model, q, from)
 	if err != nil {
 		return nil, err
+	}
+	if v.Foreign && t.Policy == Correct {
+		return nil, errForeign
 	}
 	p.counts.judged.Add(1)
 	p.counts.flagged.Add(int64(flagged(v)))
 	return v, nil
 }
 
-func flagged(v *detect.Result) int {
+func flagged(v *judge.Opinion) int {
 	n := 0
 	for _, f := range v.Adversarial {
 		if f {
@@ -197,6 +203,8 @@ func (p *Proxy) unjudged(t *target, err error) (note string, _ error) {
 	case errors.As(err, &over):
 		count, note = &p.counts.unread, "too-large"
 		*out = refusal{http.StatusRequestEntityTooLarge, over.Error()}
+	case errors.Is(err, errForeign):
+		note = "another-model"
 	case errors.As(err, &input), errors.As(err, &form):
 		count, note = &p.counts.unread, "unreadable"
 		*out = refusal{http.StatusBadRequest, "the guard cannot read the rows: " + err.Error()}
@@ -236,6 +244,8 @@ func Told(err error) string {
 		return missing.Error()
 	case errors.As(err, &failed):
 		return failed.Error()
+	case errors.Is(err, errForeign):
+		return errForeign.Error()
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it took too long"
 	case errors.Is(err, context.Canceled):
@@ -255,16 +265,22 @@ const mostListed = 64
 
 // parameters of an answer that was judged. What is of each row is a list with commas: the
 // protocol has no lists.
-func parameters(v *detect.Result) tensors.Parameters {
+func parameters(v *judge.Opinion) tensors.Parameters {
 	out := tensors.Parameters{"vaeguard_verdict": "judged", "vaeguard_rows": int64(len(v.Adversarial)), "vaeguard_flagged": int64(flagged(v))}
 	for name, list := range lists(v) {
 		out["vaeguard_"+name] = list
 	}
+	if v.Foreign {
+		out["vaeguard_predicted_by"] = byDetector
+	}
 	return out
 }
 
-// lists are what is told of each row.
-func lists(v *detect.Result) map[string]string {
+// byDetector says whose classes those of a verdict are, where the model server's answer is another model's.
+const byDetector = "detector"
+
+// lists are what are told of each row.
+func lists(v *judge.Opinion) map[string]string {
 	flags := make([]int, len(v.Adversarial))
 	for i, f := range v.Adversarial {
 		if f {
@@ -290,12 +306,15 @@ func join[T any](list []T, text func(T) string) string {
 }
 
 // headers of an answer that was judged, by their names in small letters.
-func headers(v *detect.Result) map[string]string {
+func headers(v *judge.Opinion) map[string]string {
 	out := map[string]string{"x-vaeguard-verdict": "judged", "x-vaeguard-rows": strconv.Itoa(len(v.Adversarial)), "x-vaeguard-flagged": strconv.Itoa(flagged(v))}
 	if len(v.Adversarial) <= mostListed {
 		for name, list := range lists(v) {
 			out["x-vaeguard-"+strings.ReplaceAll(name, "_", "-")] = list
 		}
+	}
+	if v.Foreign {
+		out["x-vaeguard-predicted-by"] = byDetector
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -228,4 +230,32 @@ func (d Trained) Open(tb testing.TB) *host.Detector {
 		}
 	})
 	return opened
+}
+
+// Settle lets k find out that a source's answers are those of the classifier, in logits, by rows that m judges.
+func Settle(tb testing.TB, k *judge.Kinds, m judge.Model, from judge.Source) {
+	tb.Helper()
+	r := rand.New(rand.NewPCG(7, 7))
+	for range 100 {
+		x := tensor.New(16, 64)
+		for i := range x.Data {
+			x.Data[i] = r.Float32()
+		}
+		rows, err := m.Detector().Prepare(x)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		q := judge.Request{Rows: rows}
+		if q.Given, err = newControlled().Fake.Predict(tb.Context(), x); err != nil {
+			tb.Fatal(err)
+		}
+		before := k.Counters().Given
+		if _, err := k.Judge(tb.Context(), m, q, from); err != nil {
+			tb.Fatal(err)
+		}
+		if k.Counters().Given > before {
+			return
+		}
+	}
+	tb.Fatal("the answers of the classifier are not known for what they are")
 }

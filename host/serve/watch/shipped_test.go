@@ -39,7 +39,7 @@ func described(t *testing.T) []string {
 		}
 	}
 	// What is counted elsewhere, which the tests of package serve look for.
-	return append(out, "vaeguard_proxy_inferences_total", "vaeguard_proxy_verdicts_total", "vaeguard_proxy_passed_total", "vaeguard_events_total")
+	return append(out, "vaeguard_proxy_inferences_total", "vaeguard_proxy_verdicts_total", "vaeguard_proxy_passed_total", "vaeguard_answers_total", "vaeguard_events_total")
 }
 
 // TestShipped: the board and the alerts that ship know only metrics that there are, and
