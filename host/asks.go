@@ -306,16 +306,20 @@ func (e *Experiment) packable(ctx context.Context, p launch.Plugin, parts []part
 	asked, started := false, false
 	for _, part := range parts {
 		config := within("config", part.key)
+		file := part.file
+		if real, err := resolved(file); err == nil {
+			file = real
+		}
 		switch {
 		case part.private, e.open.given(part.key), e.ownFile(part.file, e.Spec.Abs(".")):
 		case config:
 			if ok, err := c.Permits(asks); !ok || err != nil {
-				outside, asked = append(outside, fmt.Sprintf("classifier.%s %q", part.key, part.file)), true
+				outside, asked = append(outside, fmt.Sprintf("classifier.%s %q", part.key, file)), true
 			}
 		case part.key == "path" && e.Spec.Classifier.Model.Plugin != "": // one of the user's own folders of plugins
 		default:
 			if ok, err := c.Starts(ctx, p); !ok || err != nil {
-				outside, started = append(outside, fmt.Sprintf("classifier.%s %q", part.key, part.file)), true
+				outside, started = append(outside, fmt.Sprintf("classifier.%s %q", part.key, file)), true
 			}
 		}
 	}
