@@ -9,7 +9,7 @@ import (
 
 // A spec that is given to a verb, or to Load, is consent to run what it names. A
 // detector is data: what its spec names is started only if it is shipped, or if
-// the caller allows it.
+// the caller allows it; for what it asks besides see asks.go.
 
 // consent is who may be started for the experiment; nil: whatever its spec names.
 func (e *Experiment) consent() *launch.Consent {
@@ -20,7 +20,7 @@ func (e *Experiment) consent() *launch.Consent {
 		key, _, _ := strings.Cut(one, "=")
 		return slices.Contains([]string{"plugin", "path", "command"}, strings.TrimSpace(key))
 	})
-	return &launch.Consent{Allow: e.open.AllowCommand, Lock: e.open.AllowLock, User: launch.UserList(), Named: named, Root: e.root}
+	return &launch.Consent{Allow: e.open.AllowCommand, Lock: e.open.AllowLock, User: launch.UserList(), Named: named, Own: e.open.own, Root: e.root, Asks: e.asks, Given: e.open.given}
 }
 
 // finder finds the experiment's plugin.
@@ -30,29 +30,42 @@ func (e *Experiment) finder() launch.Finder {
 	return f
 }
 
-// CommandDigest is what OpenOptions.AllowCommand takes for the classifier that the
-// spec names, "sha256:…", and "" for a shipped one, which needs no leave. Nothing is
-// started.
+// CommandDigest is what OpenOptions.AllowCommand takes for what the spec's classifier runs
+// and, of a detector, for what it asks for besides: "sha256:…", of both with a comma between
+// them, and "" for a shipped one that asks for nothing. Nothing is started.
 func (e *Experiment) CommandDigest() (string, error) {
 	p, err := e.Spec.Classifier.Model.Find(e.finder(), e.Spec.Abs("."))
-	if err != nil || p.Shipped {
+	if err != nil {
 		return "", err
 	}
 	c := e.consent()
 	if c == nil {
 		c = &launch.Consent{}
 	}
-	d, err := c.Digest(p)
-	if err != nil {
-		return "", err
+	var sums []string
+	if !p.Shipped {
+		d, err := c.Digest(p)
+		if err != nil {
+			return "", err
+		}
+		sums = append(sums, "sha256:"+d.SHA256)
 	}
-	return "sha256:" + d.SHA256, nil
+	if e.stored != nil {
+		asks, _, err := e.asksOf(e.stored)
+		if err != nil {
+			return "", err
+		}
+		if len(asks.What) > 0 {
+			sums = append(sums, "sha256:"+asks.SHA256())
+		}
+	}
+	return strings.Join(sums, ","), nil
 }
 
-// reopenOptions open a detector that was made from the experiment's own spec, which
+// ReopenOptions open a detector that was made from the experiment's own spec, which
 // is consent for what that names.
-func (e *Experiment) reopenOptions() OpenOptions {
-	o := OpenOptions{Options: e.o, Base: e.Spec.Abs(".")}
+func (e *Experiment) ReopenOptions() OpenOptions {
+	o := OpenOptions{Options: e.o, Base: e.Spec.Abs("."), own: true}
 	if sum, err := e.CommandDigest(); err == nil && sum != "" {
 		o.AllowCommand = []string{sum}
 	}

@@ -68,14 +68,17 @@ type OpenOptions struct {
 	// made for, unless AnyClassifier is set.
 	Classifier []string
 	// AllowCommand are digests, "sha256:…", of commands that may be started
-	// besides shipped plugins: the detector's spec names them, and its author is
-	// not its user. The error of a detector that is refused says which; see also
-	// Experiment.CommandDigest. What the caller names in Classifier, and what this
-	// user has trained with, needs none.
+	// besides shipped plugins, and of what a detector asks for besides: the servers that rows
+	// are sent to, variables of the environment, files that are not its own. The detector's
+	// spec names them, and its author is not its user. The error of a detector that is
+	// refused says which; see also Experiment.CommandDigest. What the caller names in
+	// Classifier, and what this user has trained with, needs none.
 	AllowCommand []string
 	// AllowLock is a file as `vaeguard plugin lock` writes it: all that it pins on
 	// this platform may be started; "": none.
 	AllowLock string
+
+	own bool // the detector was made from the caller's own spec
 }
 
 // Open reads a detector's folder, a run's or a pack, verifies it and starts its
@@ -110,21 +113,9 @@ func (s *stored) open(ctx context.Context, c Components, o OpenOptions) (*Detect
 	if err != nil {
 		return nil, err
 	}
-	deps, err := e.deps(sdk.Config{InputShape: s.Meta.InputShape, Classes: s.Meta.Classifier.Classes})
+	deps, trained, err := e.storedDeps(s)
 	if err != nil {
 		return nil, err
-	}
-	trained := false
-	if s.ClassifierDir != "" {
-		var config []byte
-		if config, trained = launch.ReadFit(s.ClassifierDir, e.Spec.Classifier.Model.Config); trained {
-			if deps.Config.BaseDir, err = filepath.Abs(s.ClassifierDir); err != nil {
-				return nil, err
-			}
-			if deps.Config.JSON, err = e.overTrained(config, o.Classifier); err != nil {
-				return nil, err
-			}
-		}
 	}
 	cl, err := e.launch(ctx, deps)
 	if err != nil {
@@ -136,6 +127,23 @@ func (s *stored) open(ctx context.Context, c Components, o OpenOptions) (*Detect
 	}
 	d.stored, d.config = s, deps.Config
 	return d, nil
+}
+
+// storedDeps are what starts the classifier of a saved detector. trained says that its
+// config and files are those that a Fit left.
+func (e *Experiment) storedDeps(s *stored) (deps launch.Deps, trained bool, err error) {
+	if deps, err = e.deps(sdk.Config{InputShape: s.Meta.InputShape, Classes: s.Meta.Classifier.Classes}); err != nil || s.ClassifierDir == "" {
+		return deps, false, err
+	}
+	config, trained := launch.ReadFit(s.ClassifierDir, e.Spec.Classifier.Model.Config)
+	if !trained {
+		return deps, false, nil
+	}
+	if deps.Config.BaseDir, err = filepath.Abs(s.ClassifierDir); err != nil {
+		return deps, true, err
+	}
+	deps.Config.JSON, err = e.overTrained(config, e.open.Classifier)
+	return deps, true, err
 }
 
 // overTrained is the config that a Fit ended with, and in it what the caller

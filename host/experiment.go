@@ -63,12 +63,13 @@ func (o Options) progress(p Progress) {
 type Experiment struct {
 	Spec *Spec
 
-	c    Components
-	o    Options
-	rows *rows
-	open *OpenOptions   // of the detector that it is the spec of; nil: the spec is the caller's own
-	root string         // what the detector's pack was extracted to, or ""
-	lent sdk.Classifier // a model of this program in the place of the spec's classifier; nil: none
+	c      Components
+	o      Options
+	rows   *rows
+	open   *OpenOptions   // of the detector that it is the spec of; nil: the spec is the caller's own
+	stored *stored        // the detector, if open is not nil
+	root   string         // what the detector's pack was extracted to, or ""
+	lent   sdk.Classifier // a model of this program in the place of the spec's classifier; nil: none
 }
 
 // Load reads a spec file with overrides (path=value) and checks it, shapes
@@ -102,7 +103,7 @@ func newExperiment(s *Spec, c Components, o Options) *Experiment {
 func (e *Experiment) With(change func(*Spec)) *Experiment {
 	s := *e.Spec
 	change(&s)
-	return &Experiment{Spec: &s, c: e.c, o: e.o, rows: e.rows, open: e.open, root: e.root, lent: e.lent}
+	return &Experiment{Spec: &s, c: e.c, o: e.o, rows: e.rows, open: e.open, stored: e.stored, root: e.root, lent: e.lent}
 }
 
 // Describe lists the layers of the spec's opinion, if it has any. Without

@@ -31,9 +31,12 @@ type Packed struct {
 	// unless that named absolute paths, which a pack does not, or the caller gave
 	// other values than places for its classifier.
 	Digest, Was string
-	// Allow is what OpenOptions.AllowCommand needs to open the pack, "sha256:…"; "" for
-	// a shipped classifier, or if the pack does not open here.
+	// Allow is what OpenOptions.AllowCommand needs to open the pack, "sha256:…", or two with a
+	// comma between them; "" for a shipped classifier that asks for nothing, or if the pack does not open here.
 	Allow string
+	// Asks are what the pack asks for besides its classifier being started, in words: servers that
+	// rows are sent to, variables of the environment, files that are not its own.
+	Asks []string
 	// LeftOut are files and folders of a plugin's folder that were not packed.
 	LeftOut []string
 }
@@ -74,6 +77,9 @@ func Pack(ctx context.Context, detector, out string, c Components, o OpenOptions
 	if err != nil {
 		return nil, err
 	}
+	if err := e.packable(ctx, plugin, parts); err != nil {
+		return nil, e.Spec.Unexpanded(err)
+	}
 	b := &bundle{e: e, s: s, plugin: plugin, out: out}
 	for _, p := range parts {
 		if err := b.add(p); err != nil {
@@ -101,29 +107,40 @@ func Pack(ctx context.Context, detector, out string, c Components, o OpenOptions
 		return nil, err
 	}
 	packed := &Packed{Manifest: m, Digest: digest, Was: s.Digest, LeftOut: b.leftOut}
-	if !plugin.Shipped {
-		packed.Allow = allowOf(out, c)
-	}
+	packed.Allow, packed.Asks = e.allowOf(out)
 	return packed, nil
 }
 
-// allowOf is the digest of what a pack runs, as it is once it is extracted; "" if
-// that cannot be told here.
-func allowOf(path string, c Components) string {
+// allowOf is the digest of what a pack runs and asks for, as it is once it is extracted, and
+// what it asks for; nothing if that cannot be told here. If the user allows what the detector
+// asks for that was packed, the pack may have it too.
+func (e *Experiment) allowOf(path string) (sum string, what []string) {
 	s, err := findDetector(path)
 	if err != nil {
-		return ""
+		return "", nil
 	}
 	defer s.remove()
-	e, err := reopen(s, c, OpenOptions{})
+	packed, err := reopen(s, e.c, OpenOptions{})
 	if err != nil {
-		return ""
+		return "", nil
 	}
-	sum, err := e.CommandDigest()
+	if sum, err = packed.CommandDigest(); err != nil {
+		return "", nil
+	}
+	asks, more, err := packed.asksOf(s)
+	if err != nil || !more {
+		return sum, nil
+	}
+	was, _, err := e.asksOf(e.stored)
 	if err != nil {
-		return ""
+		return sum, asks.What
 	}
-	return sum
+	if ok, err := e.consent().Permits(was); ok && err == nil {
+		if err := asks.Remember(launch.UserList()); err != nil {
+			e.o.logger().Warn("what the pack asks for cannot be noted as allowed: opening it will need --allow-command", "cause", err)
+		}
+	}
+	return sum, asks.What
 }
 
 // askSchema starts the detector's classifier and asks for its schema.
@@ -178,6 +195,9 @@ func (b *bundle) add(p part) error {
 	info, err := os.Stat(p.file)
 	if err != nil {
 		return fmt.Errorf("%s is not there (--base DIR and --classifier KEY=VALUE name other places): %w", p.value, err)
+	}
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return fmt.Errorf("%q is neither a file nor a folder", p.file)
 	}
 	dir := packedFiles + "/" + flat(p.key)
 	switch {

@@ -123,7 +123,7 @@ func (e *Experiment) Sharing(from *Experiment) *Experiment {
 	if errA != nil || errB != nil || a != b || !reflect.DeepEqual(e.Spec.Data, from.Spec.Data) {
 		return e
 	}
-	return &Experiment{Spec: e.Spec, c: e.c, o: e.o, rows: from.rows, open: e.open, root: e.root, lent: e.lent}
+	return &Experiment{Spec: e.Spec, c: e.c, o: e.o, rows: from.rows, open: e.open, stored: e.stored, root: e.root, lent: e.lent}
 }
 
 // readAll reads the rows of every role that the spec has, so that overlaps

@@ -226,7 +226,7 @@ func (e *Experiment) openRun(o RunOptions) (*rundir.Dir, error) {
 func (e *Experiment) trainInto(ctx context.Context, run *rundir.Dir, out, classifier string) (_ *Detector, err error) {
 	unfinished := e.unfinished(out)
 	if exists(filepath.Join(out, artifact.MetaFile)) && !unfinished {
-		return OpenContext(ctx, out, e.c, e.reopenOptions())
+		return OpenContext(ctx, out, e.c, e.ReopenOptions())
 	}
 	whole, read := e, e.rows // ctx is for this training alone
 	read.temp, read.cancelled, read.glance = filepath.Dir(filepath.Clean(run.Path)), ctx.Err, true

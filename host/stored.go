@@ -204,7 +204,7 @@ func reopen(s *stored, c Components, o OpenOptions) (*Experiment, error) {
 		}
 	}
 	e := newExperiment(sp, c, o.Options)
-	e.open, e.root, e.lent = &o, s.root, o.Model
+	e.open, e.stored, e.root, e.lent = &o, s, s.root, o.Model
 	if s.Meta.Signature == nil && len(s.Meta.InputShape) == 1 {
 		e.o.logger().Warn("the detector was saved by an earlier version, which kept no names: columns go by position, so give them in the order of data.train; training it again keeps the names", "detector", s.Dir)
 	}

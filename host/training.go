@@ -371,6 +371,11 @@ func (d *Detector) save(ctx context.Context, dir, classifierDir string, g *guard
 	if err := artifact.Save(dir, saved, false); err != nil {
 		return err
 	}
-	d.Saved, err = artifact.Load(dir)
-	return err
+	if d.Saved, err = artifact.Load(dir); err != nil {
+		return err
+	}
+	if e.open == nil {
+		e.rememberAsks(storedIn(d.Saved, dir))
+	}
+	return nil
 }

@@ -59,7 +59,10 @@ type Configurable interface {
 	// Schema is the JSON Schema (draft-07) of Config.JSON. Strings with
 	// "format": "path" are relative to Config.BaseDir; "secret": true marks
 	// values that must not be written anywhere, "private": true paths of files
-	// that belong to the machine, such as keys: they are not packed.
+	// that belong to the machine, such as keys: they are not packed. "peer": true marks
+	// what decides with whom it speaks, such as an address: a detector's user is asked
+	// first; "allowance": true what it may take beyond its own limits, such as memory:
+	// a detector's is left out.
 	Schema() []byte
 	// Configure is called once, before Info is asked in full. An error that
 	// wraps or is a Diagnostics names the fields at fault.

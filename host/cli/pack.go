@@ -46,16 +46,26 @@ func (a *app) printPacked(p *host.Packed, out string) error {
 		size += f.Size
 	}
 	if a.json {
-		leftOut := p.LeftOut
+		leftOut, asks := p.LeftOut, p.Asks
 		if leftOut == nil {
 			leftOut = []string{}
 		}
+		if asks == nil {
+			asks = []string{}
+		}
 		return json.NewEncoder(a.stdout).Encode(map[string]any{"out": out, "detector": p.Digest, "files": len(p.Manifest.Files), "bytes": size,
-			"needs": p.Manifest.Needs, "left_out": leftOut, "allow_command": p.Allow})
+			"needs": p.Manifest.Needs, "left_out": leftOut, "allow_command": p.Allow, "asks": asks})
 	}
 	fmt.Fprintf(a.stdout, "%s  %d files, %d bytes, detector %s\n", out, len(p.Manifest.Files), size, p.Digest)
 	printNeeds(a.stdout, &p.Manifest)
-	if p.Allow != "" {
+	for _, what := range p.Asks {
+		fmt.Fprintf(a.stdout, "asks        %s\n", wire.Text(what, wire.MaxText))
+	}
+	switch {
+	case p.Allow == "":
+	case len(p.Asks) > 0:
+		fmt.Fprintf(a.stdout, "allow       where its user has not allowed that: open it with --allow-command %s\n", p.Allow)
+	default:
 		fmt.Fprintf(a.stdout, "allow       it runs a program of its own: open it with --allow-command %s\n", p.Allow)
 	}
 	for _, name := range p.LeftOut {

@@ -201,10 +201,8 @@ func (b *Bench) guard(ctx context.Context, c *Cell) (*host.Detector, error) {
 	if err != nil {
 		return nil, err
 	}
-	open := host.OpenOptions{Options: b.o.Host, Base: e.Spec.Abs(".")}
-	if sum, err := e.CommandDigest(); err == nil && sum != "" {
-		open.AllowCommand = []string{sum}
-	}
+	open := e.ReopenOptions()
+	open.Options = b.o.Host
 	d, err := host.OpenContext(ctx, filepath.Join(b.dir(c), detectorDir), b.o.Components, open)
 	if err != nil {
 		return nil, err

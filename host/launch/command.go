@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -58,7 +59,7 @@ type Digest struct {
 
 // Digest resolves the command, reads its files and runs nothing.
 func (c Command) Digest() (Digest, error) {
-	v, err := c.verify("")
+	v, err := c.verify(context.Background(), "")
 	if err != nil {
 		return Digest{}, err
 	}
@@ -99,11 +100,14 @@ type verified struct {
 	sum    string   // lower-case hex
 	covers string   // what sum is taken over, unless it is one file's
 	script bool     // the executable begins with #!
+	beside bool     // it is no script, and loads what lies beside it, as far as its file says
 	opened *os.File // the verified executable, to be run by descriptor; nil: by path
 	run    string   // what is run in the place of file, a copy of it; "": file
 	argv   []string // Args, with copies in the place of files; nil: Args
 	env    []string // what else the process is given
 	shadow *shadow  // private copies; nil: none
+	size   int64    // of opened
+	read   *covering
 }
 
 func (v *verified) close() {
@@ -121,7 +125,7 @@ func (v *verified) digest() Digest {
 	if abs, err := filepath.Abs(folder); err == nil {
 		folder = abs
 	}
-	return Digest{SHA256: v.sum, Path: v.file, Covers: v.covers, Folder: folder, Alone: !v.script && v.own()}
+	return Digest{SHA256: v.sum, Path: v.file, Covers: v.covers, Folder: folder, Alone: !v.script && !v.beside && v.own()}
 }
 
 // own reports whether the program is the plugin's, not an interpreter or another
@@ -133,8 +137,8 @@ func (v *verified) own() bool {
 // verify resolves c, hashes what its pin covers and compares. With a pin and
 // private, a folder that nobody else may enter, what was hashed is what runs: a
 // sealed copy. The caller closes the result.
-func (c Command) verify(private string) (_ *verified, err error) {
-	v := &verified{Command: c}
+func (c Command) verify(ctx context.Context, private string) (_ *verified, err error) {
+	v := &verified{Command: c, read: newCovering(ctx)}
 	if v.Name == "" {
 		v.Name = filepath.Base(c.Path)
 	}
@@ -153,6 +157,9 @@ func (c Command) verify(private string) (_ *verified, err error) {
 		private = ""
 	}
 	if err := v.hash(private); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, v.fault("start", nil, err)
 	}
 	if pin == "" {
@@ -174,7 +181,7 @@ func (v *verified) resolve() error {
 	case !strings.ContainsAny(v.Path, `/\`):
 		found, err := exec.LookPath(v.Path)
 		if err != nil {
-			return fmt.Errorf("%s is not in PATH", v.Path)
+			return fmt.Errorf("%q is not in PATH", v.Path)
 		}
 		v.file = found
 	case !filepath.IsAbs(v.Path):
@@ -194,18 +201,16 @@ func (v *verified) resolve() error {
 	if v.self && runtime.GOOS == "linux" {
 		open = "/proc/self/exe" // right even if the file was replaced since
 	}
-	v.opened, err = os.Open(open)
+	if info, err := os.Stat(open); err == nil && info.IsDir() {
+		return fmt.Errorf("%q is a folder; a plugin folder is named through its plugin.yaml", v.file)
+	}
+	f, info, err := openRegular(open)
 	if err != nil {
 		return err
 	}
-	info, err := v.opened.Stat()
-	switch {
-	case err != nil:
-		return err
-	case info.IsDir():
-		return fmt.Errorf("%s is a folder; a plugin folder is named through its plugin.yaml", v.file)
-	case runtime.GOOS != "windows" && info.Mode()&0o111 == 0:
-		return fmt.Errorf("%s is not executable (mode %v)", v.file, info.Mode().Perm())
+	v.opened, v.size = f, info.Size()
+	if runtime.GOOS != "windows" && info.Mode()&0o111 == 0 {
+		return fmt.Errorf("%q is not executable (mode %v)", v.file, info.Mode().Perm())
 	}
 	return nil
 }

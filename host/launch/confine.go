@@ -248,9 +248,7 @@ func prefix(at string) []string {
 // begins with the file's name without extension.
 func beside(file string) []string {
 	dir := filepath.Dir(file)
-	home, _ := os.UserHomeDir()
-	wide := dir == filepath.Clean(os.TempDir()) || dir == "/tmp" || home != "" && (dir == home || within(dir, home))
-	if !wide {
+	if !Wide(dir) {
 		return []string{file, dir}
 	}
 	found := []string{file}
@@ -262,6 +260,31 @@ func beside(file string) []string {
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), stem) && e.Type().IsRegular() {
 			found = append(found, filepath.Join(dir, e.Name()))
+		}
+	}
+	return found
+}
+
+// Wide reports whether a folder holds more than a model or a program: the user's home, that
+// of all temporary files, and those above them.
+func Wide(dir string) bool {
+	home, _ := os.UserHomeDir()
+	return dir == filepath.Clean(os.TempDir()) || dir == "/tmp" || filepath.Dir(dir) == dir || home != "" && (dir == home || within(dir, home))
+}
+
+// Named are the files and folders that a config names: by the plugin's schema or, where none
+// is known before the start, every string that is the name of one.
+func Named(schema []byte, conf sdk.Config) []secret.Path {
+	if schema != nil {
+		return secret.Paths(schema, conf.JSON)
+	}
+	var found []secret.Path
+	for _, p := range secret.Strings(conf.JSON) {
+		if len(p.Value) >= maxPath || strings.ContainsRune(p.Value, 0) {
+			continue
+		}
+		if _, err := os.Stat(conf.Path(p.Value)); err == nil {
+			found = append(found, p)
 		}
 	}
 	return found

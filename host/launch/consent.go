@@ -1,6 +1,9 @@
 package launch
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +11,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // OpAllow is the Op of an Error about a command that nobody has allowed.
@@ -20,18 +26,58 @@ const AllowedName = "vaeguard/allowed.lock"
 // maxAllowed is the most bytes of that list.
 const maxAllowed = 16 << 20
 
-// Consent says which plugins may be started for a detector, which is data: its
-// spec names them, and whoever wrote it is not the one who runs it. Shipped
-// ones always may. No file beside the detector or inside a pack can give consent.
+// Consent says what a detector may start, and what it may have for that. A detector is
+// data: its spec names them, and whoever wrote it is not the one who runs it. Shipped
+// plugins may always be started. No file beside the detector or inside a pack can give
+// consent.
 type Consent struct {
-	Allow []string // digests, with or without "sha256:"
+	Allow []string // digests, with or without "sha256:", or several with commas between them
 	Lock  string   // a file as plugin lock writes it, for any plugin of this platform; "": none
 	User  string   // the user's own list, which Remember writes; "": none
-	// Named says that the caller has named the plugin, which is consent.
+	// Named says that the caller has named the plugin, which is consent to start it.
 	Named bool
+	// Own says that the detector was made from the caller's own spec, which is consent for
+	// what it asks for.
+	Own bool
 	// Root is a folder that came with the detector. What lies in its folder of
 	// plugins is covered as a whole; "": none did.
 	Root string
+	// Asks says what the detector asks for besides its plugin, which is to be configured
+	// with c; nil: nothing.
+	Asks func(p Plugin, c sdk.Config) (Asks, error)
+	// Given reports whether the caller, and not the detector, gives a key of the section
+	// classifier, such as replicas or config.memory; nil: none.
+	Given func(key string) bool
+}
+
+// Asks is what a detector asks for besides its plugin being started: to send rows to a
+// server, to be given variables of the environment, to read files that are not its own.
+type Asks struct {
+	What []string // in words, each one thing; none: it asks for nothing
+	Text string   // that stands for all that is allowed with it, what its limits are included
+}
+
+// SHA256 is what Consent.Allow has for them, without "sha256:".
+func (a Asks) SHA256() string {
+	sum := sha256.Sum256([]byte(a.Text))
+	return hex.EncodeToString(sum[:])
+}
+
+// digest is theirs as that of a program is one: it counts wherever it lies.
+func (a Asks) digest() Digest { return Digest{SHA256: a.SHA256(), Alone: true} }
+
+// words are What as they may stand in a line.
+func (a Asks) words() string {
+	const most = 20
+	shown := make([]string, 0, most+1)
+	for i, w := range a.What {
+		if i == most {
+			shown = append(shown, fmt.Sprintf("%d things more", len(a.What)-most))
+			break
+		}
+		shown = append(shown, wire.Text(w, wire.MaxText))
+	}
+	return strings.Join(shown, "; ")
 }
 
 // UserList is the file of the user's own list: AllowedName below $XDG_STATE_HOME
@@ -89,27 +135,73 @@ func (c Consent) cover(p *Plugin) error {
 	})
 }
 
-// admit pins p to what the caller allows, or refuses it.
-func (c Consent) admit(p *Plugin) error {
+// Permits reports whether the caller allows what a detector asks for.
+func (c Consent) Permits(a Asks) (bool, error) {
+	if c.Own {
+		return true, nil
+	}
+	return c.allows(a.digest())
+}
+
+// admit pins p to what the caller allows, or refuses it. all reports whether the caller
+// allows what the detector asks for, and with it its limits: it is the caller's own.
+func (c Consent) admit(ctx context.Context, p *Plugin, conf sdk.Config) (all bool, err error) {
+	var asks Asks
+	if c.Asks != nil {
+		if asks, err = c.Asks(*p, conf); err != nil {
+			return false, err
+		}
+	}
+	all, unread := c.Permits(asks)
+	refused, err := c.refuse(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	if len(asks.What) == 0 || all {
+		if refused == nil {
+			return all, nil
+		}
+		return false, refused
+	}
+	text := fmt.Sprintf("the detector asks for what you have not allowed: %s; if you trust it, allow that with --allow-command sha256:%s, or name others with --classifier KEY=VALUE", asks.words(), asks.SHA256())
+	if unread != nil && refused == nil {
+		text += "; " + unread.Error()
+	}
+	if refused != nil {
+		refused.Err = fmt.Errorf("%w. And %s", refused.Err, text)
+		return false, refused
+	}
+	return false, &Error{Op: OpAllow, Plugin: p.Name, Err: errors.New(text)}
+}
+
+// Starts reports whether p's program may be started.
+func (c Consent) Starts(ctx context.Context, p Plugin) (bool, error) {
+	refused, err := c.refuse(ctx, &p)
+	return refused == nil && err == nil, err
+}
+
+// refuse pins p's program to what the caller allows; refused is why it is not to be
+// started, nil if it may be.
+func (c Consent) refuse(ctx context.Context, p *Plugin) (refused *Error, err error) {
 	if p.Shipped {
-		return nil
+		return nil, nil
 	}
 	if err := c.cover(p); err != nil {
-		return err
+		return nil, err
 	}
 	if c.Named {
-		return nil
+		return nil, nil
 	}
-	v, err := p.Command.verify("")
+	v, err := p.Command.verify(ctx, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v.close()
 	d := v.digest()
 	ok, err := c.allows(d)
 	if err == nil && ok {
 		p.Command.SHA256 = d.SHA256
-		return nil
+		return nil, nil
 	}
 	text := fmt.Sprintf("the detector would start what you have not allowed: %s in %s; if you trust it, allow it with --allow-command sha256:%s, which is", p.Command.Line(), strconv.Quote(d.Folder), d.SHA256)
 	join := " "
@@ -120,15 +212,17 @@ func (c Consent) admit(p *Plugin) error {
 		}
 	}
 	if err != nil {
-		return v.fault(OpAllow, nil, fmt.Errorf("%s; %w", text, err))
+		text += "; " + err.Error()
 	}
-	return v.fault(OpAllow, nil, errors.New(text))
+	return &Error{Op: OpAllow, Plugin: v.Name, Path: v.file, SHA256: v.sum, Err: errors.New(text)}, nil
 }
 
 func (c Consent) allows(d Digest) (bool, error) {
-	for _, a := range c.Allow {
-		if strings.ToLower(strings.TrimPrefix(strings.TrimSpace(a), "sha256:")) == d.SHA256 {
-			return true, nil
+	for _, some := range c.Allow {
+		for a := range strings.SplitSeq(some, ",") {
+			if strings.ToLower(strings.TrimPrefix(strings.TrimSpace(a), "sha256:")) == d.SHA256 {
+				return true, nil
+			}
 		}
 	}
 	if c.Lock != "" {
@@ -170,7 +264,19 @@ func (c *Classifier) Remember(list string) error {
 	if d.Alone {
 		folder = ""
 	}
-	line := allowedLine(d, folder)
+	return note(list, allowedLine(d, folder), c.cmd.Line())
+}
+
+// Remember adds what a detector asks for to the user's own list.
+func (a Asks) Remember(list string) error {
+	if list == "" {
+		return nil
+	}
+	return note(list, allowedLine(a.digest(), ""), strconv.Quote(a.words()))
+}
+
+// note adds a line to a list, unless it is there; what follows it is for people.
+func note(list, line, comment string) error {
 	lines, err := readAllowed(list)
 	if err != nil || lines[line] {
 		return err
@@ -182,7 +288,7 @@ func (c *Classifier) Remember(list string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(line + " " + c.cmd.Line() + "\n") // one write: others may append too
+	_, err = f.WriteString(line + " " + comment + "\n") // one write: others may append too
 	return errors.Join(err, f.Close())
 }
 

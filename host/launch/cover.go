@@ -39,14 +39,15 @@ func (v *verified) hash(private string) error {
 		return err
 	}
 	v.script = strings.HasPrefix(line, "#!")
+	v.beside = !v.script && needsItsFolder(v.opened)
 	if private != "" {
 		v.shadow = newShadow(private)
 	}
 	var sum string
 	switch {
 	case v.shadow == nil || v.self || !v.own():
-		sum, err = digest(v.opened)
-	case v.script || needsItsFolder(v.opened):
+		sum, err = v.read.digest(v.opened, v.size)
+	case v.script || v.beside || v.size > maxSealed:
 		sum, err = v.copyProgram()
 	default:
 		sum, err = v.sealProgram()
@@ -83,7 +84,7 @@ func (v *verified) list(program, line string) error {
 		if err != nil {
 			return err
 		}
-		sum, err := digestFile(interpreter)
+		sum, err := v.read.digestFile(interpreter)
 		if err != nil {
 			return err
 		}
@@ -99,9 +100,9 @@ func (v *verified) list(program, line string) error {
 		path := v.at(name)
 		var sum, copied string
 		if v.shadow != nil {
-			copied, sum, err = v.shadow.copy(path)
+			copied, sum, err = v.shadow.copy(v.read, path)
 		} else {
-			sum, err = digestFile(path)
+			sum, err = v.read.digestFile(path)
 		}
 		if err != nil {
 			return err
@@ -206,7 +207,7 @@ func (v *verified) modules(folder string) ([]string, error) {
 				found = append(found, inner)
 			}
 			if len(found) > maxCode {
-				return fmt.Errorf("more than %d modules of Python lie beside the plugin, in %s: put it into a folder of its own", maxCode, v.at(folder))
+				return fmt.Errorf("more than %d modules of Python lie beside the plugin, in %q: put it into a folder of its own", maxCode, v.at(folder))
 			}
 		}
 		return nil
@@ -218,7 +219,7 @@ func (v *verified) modules(folder string) ([]string, error) {
 func (v *verified) coversProgram() error {
 	base := strings.TrimSuffix(filepath.Base(v.file), ".exe")
 	if !v.own() && slices.Contains(launchers, base) {
-		return fmt.Errorf("the pin covers no program: %s starts another one; name that one as the command", base)
+		return fmt.Errorf("the pin covers no program: %q starts another one; name that one as the command", base)
 	}
 	if !pythonName.MatchString(filepath.Base(v.file)) {
 		return nil
@@ -291,13 +292,4 @@ func quoteWords(words []string) string {
 		quoted[i] = strconv.Quote(w)
 	}
 	return strings.Join(quoted, " ")
-}
-
-func digestFile(name string) (_ string, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return digest(f)
 }

@@ -108,7 +108,7 @@ func TestPathStaysAPath(t *testing.T) {
 	for _, base := range []string{".", "", here} {
 		for _, word := range []string{"./prog", "prog"} {
 			c := Argv([]string{word}, base)
-			v, err := c.verify("")
+			v, err := c.verify(t.Context(), "")
 			if err != nil {
 				t.Errorf("%s in %q: %v", word, base, err)
 				continue
@@ -118,7 +118,7 @@ func TestPathStaysAPath(t *testing.T) {
 				t.Errorf("%s in %q is %s, want %s", word, base, v.file, mine)
 			}
 		}
-		if _, err := Argv([]string{"./other"}, base).verify(""); err == nil {
+		if _, err := Argv([]string{"./other"}, base).verify(t.Context(), ""); err == nil {
 			t.Errorf("./other in %q was found", base)
 		}
 	}
@@ -170,7 +170,7 @@ func TestSealed(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.cmd.SHA256 = d.SHA256
-			v, err := c.cmd.verify(t.TempDir())
+			v, err := c.cmd.verify(t.Context(), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,6 +28,9 @@ type Plugin struct {
 	Command  Command
 }
 
+// Network reports whether the plugin says that it speaks with other machines.
+func (p Plugin) Network() bool { return p.Command.needs != nil && p.Command.needs.Network }
+
 // Finder finds plugins by name.
 type Finder struct {
 	Dirs         []string // searched in this order: each has a folder per plugin
@@ -199,7 +202,7 @@ func readSmall(name string) ([]byte, error) { return readWhole(name, maxManifest
 
 // readWhole reads a file of at most most bytes.
 func readWhole(name string, most int64) (text []byte, err error) {
-	f, err := os.Open(name)
+	f, _, err := openRegular(name)
 	if err != nil {
 		return nil, err
 	}

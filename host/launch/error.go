@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/sdk"
@@ -13,6 +14,9 @@ import (
 // OpPreprocess is the Op of an Error whose cause are the registry.FieldErrors of
 // Options.Preprocess: keys that do not go with the model.
 const OpPreprocess = "preprocess"
+
+// maxCause is the most bytes of an Error's cause: consent names each file that would run.
+const maxCause = 1 << 20
 
 // Error is a fault of a plugin: it could not be found, verified or started, it
 // does not keep to the protocol, it failed a check, it hung, or it crashed more
@@ -42,7 +46,11 @@ func (e *Error) Error() string {
 	if len(where) > 0 {
 		b.WriteString(" (" + strings.Join(where, ", ") + ")")
 	}
-	fmt.Fprintf(&b, ": %s: %v", e.Op, e.Err)
+	cause := fmt.Sprint(e.Err)
+	if slices.Contains([]string{"start", "pin", OpAllow}, e.Op) { // of what was not asked yet: names of files, and no text of several lines
+		cause = wire.Text(cause, maxCause)
+	}
+	fmt.Fprintf(&b, ": %s: %s", e.Op, cause)
 	if e.Exit != "" {
 		b.WriteString("; it ended with " + e.Exit)
 	}

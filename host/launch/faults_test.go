@@ -39,7 +39,7 @@ func TestStartFaults(t *testing.T) {
 		{"no address", act("elsewhere", "ELSEWHERE=udp|x"), "handshake", []string{`an address of "udp"`}},
 		{"silence", act("silent"), "start", []string{"no handshake within 300ms"}},
 		{"not there", Command{Name: "gone", Path: "/nowhere/gone"}, "start", []string{"plugin gone (/nowhere/gone)", "no such file"}},
-		{"not in PATH", Command{Path: "no-such-program-anywhere"}, "start", []string{"no-such-program-anywhere is not in PATH"}},
+		{"not in PATH", Command{Path: "no-such-program-anywhere"}, "start", []string{"\"no-such-program-anywhere\" is not in PATH"}},
 		{"a folder", Command{Path: t.TempDir()}, "start", []string{"is a folder"}},
 		{"not executable", Command{Path: script}, "start", []string{"is not executable"}},
 	}

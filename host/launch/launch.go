@@ -160,7 +160,7 @@ func Start(ctx context.Context, o Options) (*Classifier, error) {
 	if err := o.Limits.check(); err != nil {
 		return nil, &Error{Op: "start", Plugin: o.Command.Name, Path: o.Command.Path, Err: err}
 	}
-	v, err := o.Command.verify("")
+	v, err := o.Command.verify(ctx, "")
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func spawn(ctx context.Context, v *verified, o *Options, b *box, sockets string,
 		run.release()
 		return nil, v.fault("start", nil, err)
 	}
-	p.client = plugin.NewClient(&plugin.ClientConfig{
+	config := &plugin.ClientConfig{
 		HandshakeConfig:  wire.Handshake(),
 		Plugins:          plugin.PluginSet{wire.PluginName: remote.Plugin{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
@@ -78,7 +78,9 @@ func spawn(ctx context.Context, v *verified, o *Options, b *box, sockets string,
 			run.cmd.Env = append(environment(os.Environ(), extra, spec.Env, o.Threads), clientCertEnv+"="+certificate, wire.DeathWatchEnv+"=stdin")
 			return run, nil
 		},
-	})
+	}
+	config.GRPCDialOptions = append(config.GRPCDialOptions, grpc.WithContextDialer(run.dial))
+	p.client = plugin.NewClient(config)
 	type started struct {
 		client plugin.ClientProtocol
 		err    error

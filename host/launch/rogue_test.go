@@ -61,6 +61,13 @@ func TestMain(m *testing.M) {
 	case "wrongpath":
 		fmt.Println("1|1|unix|" + os.Getenv(socketDirEnv) + "/no/such/socket|grpc|")
 		time.Sleep(time.Minute)
+	case "link": // its socket is another's
+		link := os.Getenv(socketDirEnv) + "/s"
+		if err := os.Symlink(os.Getenv("ELSEWHERE"), link); err != nil {
+			panic(err)
+		}
+		fmt.Println("1|1|unix|" + link + os.Getenv("BELOW") + "|grpc|")
+		time.Sleep(time.Minute)
 	case "elsewhere":
 		fmt.Println("1|1|" + os.ExpandEnv(os.Getenv("ELSEWHERE")) + "|grpc|")
 		time.Sleep(time.Minute)

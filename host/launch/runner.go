@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -51,9 +52,10 @@ type osRunner struct {
 	theirs         []*os.File
 
 	limits  Limits
-	box     *box                   // what it may do; nil: whatever its user may
-	self    bool                   // it is this program
-	sockets string                 // the folder of its socket; "": anywhere
+	box     *box   // what it may do; nil: whatever its user may
+	self    bool   // it is this program
+	sockets string // the folder of its socket; "": anywhere
+	address atomic.Pointer[address]
 	excess  atomic.Pointer[string] // what it was killed for; nil: nothing
 
 	tail    tail
@@ -271,21 +273,30 @@ func (r *osRunner) Diagnose(context.Context) string { return "" }
 
 // PluginToHost leaves addresses as they are, since both live on one machine, and refuses
 // those elsewhere: a plugin does not choose whom the host calls.
-func (r *osRunner) PluginToHost(network, address string) (string, string, error) {
+func (r *osRunner) PluginToHost(network, where string) (string, string, error) {
 	switch network {
 	case "tcp":
-		at, err := netip.ParseAddrPort(address)
+		at, err := netip.ParseAddrPort(where)
 		if err != nil || !at.Addr().IsLoopback() {
-			return "", "", fmt.Errorf("it names the address %q, want a port of 127.0.0.1", clip(address))
+			return "", "", fmt.Errorf("it names the address %q, want a port of 127.0.0.1", clip(where))
+		}
+		if r.box != nil && !r.box.Network { // it has none: this is another's
+			return "", "", fmt.Errorf("it names the address %q, and runs confined without a network: want a socket in the folder of "+socketDirEnv, clip(where))
 		}
 	case "unix":
-		if r.sockets != "" && !within(r.sockets, address) {
-			return "", "", fmt.Errorf("it names the socket %q, want one in the folder of "+socketDirEnv, clip(address))
+		if r.sockets != "" && !within(r.sockets, where) {
+			return "", "", fmt.Errorf("it names the socket %q, want one in the folder of "+socketDirEnv, clip(where))
+		}
+		if r.sockets != "" {
+			if err := plainSocket(r.sockets, where); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return "", "", err
+			}
 		}
 	default:
 		return "", "", fmt.Errorf("it names an address of %q, want unix or tcp", clip(network))
 	}
-	return network, address, nil
+	r.address.Store(&address{network, where})
+	return network, where, nil
 }
 
 // HostToPlugin leaves addresses as they are.

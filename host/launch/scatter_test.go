@@ -51,7 +51,7 @@ func actScatterHost() {
 		linked.Store(nil)
 		c = act("deaf")
 	}
-	v, err := c.verify("")
+	v, err := c.verify(context.Background(), "")
 	if err != nil {
 		panic(err)
 	}

@@ -20,7 +20,7 @@ func (v *verified) sealProgram() (string, error) {
 		return v.copyProgram()
 	}
 	sealed := os.NewFile(uintptr(fd), v.file)
-	sum, err := copyDigest(sealed, v.opened)
+	sum, err := v.read.copyDigest(sealed, v.opened, v.size)
 	if err == nil {
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
 	}

@@ -139,8 +139,14 @@ func New(ctx context.Context, s Section, p Process, d Deps) (*Classifier, error)
 		return nil, err
 	}
 	if d.Consent != nil {
-		if err := d.Consent.admit(&found); err != nil {
+		all, err := d.Consent.admit(ctx, &found, d.Config)
+		if err != nil {
 			return nil, err
+		}
+		if !all {
+			if p, d.Config.JSON, err = d.Consent.hold(p, found, d.Config.JSON, d.Logger); err != nil {
+				return nil, err
+			}
 		}
 	}
 	checks, err := ParseChecks(p.Checks)

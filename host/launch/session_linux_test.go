@@ -16,7 +16,7 @@ import (
 // bare starts a command without a handshake.
 func bare(t *testing.T, c Command) *osRunner {
 	t.Helper()
-	v, err := c.verify("")
+	v, err := c.verify(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,8 @@
 package launch
 
 import (
-	"crypto/sha256"
 	"debug/elf"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +12,9 @@ import (
 // maxCopy is the largest file that is copied before it runs. Larger ones are
 // models and other data: they are hashed where they lie.
 const maxCopy = 64 << 20
+
+// maxSealed is the largest program that is copied into memory.
+const maxSealed = 1 << 30
 
 // shadow is a private folder with copies of files under their whole paths. What
 // lies beside them, and beside the folders above them, is there as links: a
@@ -46,22 +45,18 @@ func (s *shadow) remove() {
 
 // copy copies a file while it hashes it, and gives where the copy is: "" if
 // the file is too large for one.
-func (s *shadow) copy(name string) (copied, sum string, err error) {
+func (s *shadow) copy(c *covering, name string) (copied, sum string, err error) {
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		return "", "", err
 	}
-	f, err := os.Open(abs)
+	f, info, err := openRegular(abs)
 	if err != nil {
 		return "", "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return "", "", err
-	}
 	if info.Size() > maxCopy {
-		sum, err = digest(f)
+		sum, err = c.digest(f, info.Size())
 		return "", sum, err
 	}
 	if err := s.folder(filepath.Dir(abs)); err != nil {
@@ -75,7 +70,7 @@ func (s *shadow) copy(name string) (copied, sum string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	sum, err = copyDigest(out, f)
+	sum, err = c.copyDigest(out, f, info.Size())
 	return to, sum, errors.Join(err, out.Close())
 }
 
@@ -107,38 +102,59 @@ func (s *shadow) folder(abs string) error {
 	return nil
 }
 
-// copyDigest copies from its start and gives the sha256 of what it copied.
-func copyDigest(to io.Writer, from *os.File) (string, error) {
-	h := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(to, h), io.NewSectionReader(from, 0, 1<<62)); err != nil {
-		return "", fmt.Errorf("copying %s: %w", from.Name(), err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // copyProgram makes the copy of v's program that runs in its place. A very large
 // one is run as it is.
 func (v *verified) copyProgram() (sum string, err error) {
-	v.run, sum, err = v.shadow.copy(v.file)
+	v.run, sum, err = v.shadow.copy(v.read, v.file)
 	return sum, err
 }
 
-// needsItsFolder reports whether a program looks for its libraries beside
-// itself: in memory it would have no place.
+// needsItsFolder reports whether a program looks for libraries, or for what loads them,
+// in a place that depends on its own or on its working folder: in memory it would have
+// none, and elsewhere it would load other files. So may what is no program of this
+// system's own format, and what does not say how it is linked.
 func needsItsFolder(f *os.File) bool {
 	e, err := elf.NewFile(f)
 	if err != nil {
-		return runtime.GOOS != "linux"
+		return true
 	}
-	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
-		paths, err := e.DynString(tag)
-		if err != nil {
-			continue
-		}
-		for _, p := range paths {
-			if strings.Contains(p, "ORIGIN") {
+	dynamic := false
+	for _, p := range e.Progs {
+		switch p.Type {
+		case elf.PT_DYNAMIC:
+			dynamic = true
+		case elf.PT_INTERP:
+			name := make([]byte, min(p.Filesz, maxPath))
+			if _, err := p.ReadAt(name, 0); err != nil || len(name) == 0 || name[0] != '/' {
 				return true
 			}
+		}
+	}
+	if dynamic && e.SectionByType(elf.SHT_DYNAMIC) == nil {
+		return true // the loader reads it, and package elf does not
+	}
+	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH, elf.DT_NEEDED} {
+		entries, err := e.DynString(tag)
+		if err != nil {
+			return true
+		}
+		for _, entry := range entries {
+			if tag == elf.DT_NEEDED {
+				if strings.Contains(entry, "/") && !strings.HasPrefix(entry, "/") {
+					return true
+				}
+				continue
+			}
+			for path := range strings.SplitSeq(entry, ":") { // an empty one is the working folder
+				if !strings.HasPrefix(path, "/") || strings.Contains(path, "ORIGIN") {
+					return true
+				}
+			}
+		}
+	}
+	for _, tag := range []elf.DynTag{elf.DT_AUDIT, elf.DT_DEPAUDIT, elf.DT_AUXILIARY, elf.DT_FILTER, elf.DT_CONFIG} {
+		if values, err := e.DynValue(tag); err != nil || len(values) > 0 {
+			return true
 		}
 	}
 	return false

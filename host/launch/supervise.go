@@ -227,7 +227,7 @@ func (c *Classifier) launch(ctx context.Context) (*process, error) {
 		p, err := borrow(c.lent, c.o.Logger)
 		return c.configured(ctx, p, err)
 	}
-	v, err := c.o.Command.verify(c.sockets.path) // also at a restart: the file may have changed
+	v, err := c.o.Command.verify(ctx, c.sockets.path) // also at a restart: the file may have changed
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ type Model struct {
 	ReconstructWith *host.Replica `yaml:"reconstruct_with" doc:"who answers for reconstructions: a local copy of the classifier, another replica; absent: the detector's own classifier"`
 	Base            string        `yaml:"base" format:"path" doc:"folder that relative paths of the detector's spec start from; absent: as when it was made"`
 	Classifier      []string      `yaml:"classifier" doc:"values of the detector's section classifier to replace, KEY=VALUE"`
-	AllowCommand    []string      `yaml:"allow_command" doc:"digests, sha256:…, of commands that the detector may start besides shipped plugins"`
+	AllowCommand    []string      `yaml:"allow_command" doc:"digests, sha256:…, of commands that the detector may start besides shipped plugins, and of what else it asks for: servers, variables, files"`
 	Lock            string        `yaml:"lock" format:"path" doc:"file of 'vaeguard plugin lock' with plugins that the detector may start"`
 	Upstream        *Upstream     `yaml:"upstream" doc:"server of the model, before which the guard stands as a proxy: all passes, and inferences are judged by its answer; absent: the guard itself is the model, which beside others with an upstream is asked by its name alone"`
 	Policy          string        `yaml:"policy" enum:"observe|annotate|block|correct" default:"annotate" doc:"what comes of a verdict, with upstream: observe judges beside, annotate adds it to the answer, block refuses requests with a flagged row, correct replaces the class of flagged rows"`

@@ -152,8 +152,11 @@ func resolve(at any, pointer string) any {
 	return at
 }
 
-func (s schemas) secret() bool {
-	return slices.ContainsFunc(s.alike, func(m map[string]any) bool { return m["secret"] == true })
+func (s schemas) secret() bool { return s.marks("secret", true) }
+
+// marks reports whether one of the subschemas has a value under a keyword.
+func (s schemas) marks(key string, value any) bool {
+	return slices.ContainsFunc(s.alike, func(m map[string]any) bool { return m[key] == value })
 }
 
 // at is the schema of the value under a key, or of an item.

@@ -50,8 +50,8 @@ const schema = `{
     "layout": {"enum": ["auto", "nchw", "nhwc", "flat"], "default": "auto", "description": "order of the dimensions of the model's input"},
     "input_range": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "legal inputs: [lowest, highest]"},
     "max_batch": {"type": "integer", "minimum": 0, "description": "rows per call; default: as many as need 64 MiB"},
-    "memory": {"type": "string", "pattern": "^[1-9][0-9]{0,5}(KiB|MiB|GiB|TiB)$", "examples": ["2GiB"], "description": "what loading, or the evaluation of a batch with its backward pass, may take; default: 256 MiB, 32 times the file and 768 times a row of the input, that at most 2 GiB; for max_batch four times its results, at most 4 GiB"},
-    "work": {"type": "number", "exclusiveMinimum": 0, "examples": [1e12], "description": "multiply-adds that a row may take, other operations counted as up to 8; default: 2^31, 2^11 for each byte of the file and 2^17 for each number of a row of the input"},
+    "memory": {"type": "string", "allowance": true, "pattern": "^[1-9][0-9]{0,5}(KiB|MiB|GiB|TiB)$", "examples": ["2GiB"], "description": "what loading, or the evaluation of a batch with its backward pass, may take; default: 256 MiB, 32 times the file and 768 times a row of the input, that at most 2 GiB; for max_batch four times its results, at most 4 GiB"},
+    "work": {"type": "number", "allowance": true, "exclusiveMinimum": 0, "examples": [1e12], "description": "multiply-adds that a row may take, other operations counted as up to 8; default: 2^31, 2^11 for each byte of the file and 2^17 for each number of a row of the input"},
     "hidden": {"type": "array", "items": {"type": "string", "minLength": 1}, "uniqueItems": true, "description": "names of tensors to offer as hidden layers"}
   }
 }`

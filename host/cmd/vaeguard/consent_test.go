@@ -85,7 +85,7 @@ func TestDetectorNamesCode(t *testing.T) {
 	vaeguard(t, 0, "plugin", "lock", filepath.Join(dir, "model"), "--file", lock)
 	locked := forge(t, guard, "path: ./model", dir)
 	packed := filepath.Join(t.TempDir(), "locked.vg")
-	said, _ := vaeguard(t, 0, "pack", locked, "--out", packed)
+	said, _ := vaeguard(t, 0, "pack", locked, "--base", dir, "--out", packed)
 	if !strings.Contains(said, "--allow-command sha256:") {
 		t.Errorf("packed, it says %s", said)
 	}
