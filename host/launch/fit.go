@@ -44,7 +44,7 @@ func (c *Classifier) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOp
 	}
 	c.mu.Lock()
 	c.config.JSON, c.config.BaseDir, c.fitted = done.ConfigJSON, o.OutputDir, true
-	c.wire.Digest = done.Digest // a restart must come back as this
+	c.identity.info.Digest, c.identity.learnt = done.Digest, true // a restart must come back as this
 	c.mu.Unlock()
 	if err := c.refresh(ctx, first, done.Digest); err != nil {
 		return sdk.FitDone{}, err
@@ -123,10 +123,16 @@ func (c *Classifier) refresh(ctx context.Context, r *replica, digest string) err
 	case info.Digest != digest:
 		return c.fault("describe", p, fmt.Errorf("it describes itself as %s after a training that ended with %s", info.Digest, digest))
 	}
+	c.mu.RLock()
+	before := c.identity
+	c.mu.RUnlock()
+	if what := before.changed(info); what != "" {
+		return c.fault("describe", p, fmt.Errorf("its training made another plugin of it: %s", what))
+	}
 	if err := info.Validate(); err != nil {
 		return c.fault("describe", p, err)
 	}
-	if err := c.describe(info); err != nil {
+	if err := c.describe(before.schema, info); err != nil {
 		return c.fault(OpPreprocess, p, err)
 	}
 	return nil

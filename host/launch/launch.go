@@ -140,6 +140,8 @@ type Classifier struct {
 	wire   face       // in the plugin's layout and units
 	info   sdk.Info   // in NHWC, before preprocessing
 
+	identity identity // what a restart must come back as
+
 	closing sync.RWMutex // calls share it, Close has it alone
 	closed  atomic.Bool
 	life    context.Context // ends when calls must give up

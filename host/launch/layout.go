@@ -88,14 +88,14 @@ func faceOf(s *preprocess.Section, wire sdk.Info) (face, sdk.Info, error) {
 	return f, f.pre.Info(info), nil
 }
 
-// describe takes over what the plugin says about itself.
-func (c *Classifier) describe(wire sdk.Info) error {
+// describe takes over what the plugin says about itself, whose config has the given schema.
+func (c *Classifier) describe(schema []byte, wire sdk.Info) error {
 	f, info, err := faceOf(c.o.Preprocess, wire)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	c.wire, c.info = f, info
+	c.wire, c.info, c.identity = f, info, identity{known: true, schema: schema, info: wire}
 	c.mu.Unlock()
 	return nil
 }

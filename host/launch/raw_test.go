@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,10 +82,63 @@ func (r *raw) Describe(context.Context, *proto.DescribeRequest) (*proto.Describe
 	}
 	digest := "raw"
 	conformRaw(&digest, nil, 0)
-	return &proto.DescribeResponse{
+	d := &proto.DescribeResponse{
 		Digest: digest, Name: "raw", InputShape: []int64{features}, Layout: proto.Layout_FLAT, NumClasses: classes,
 		Output: proto.OutputKind_LOGITS, Gradient: proto.GradientKind_NONE, Ready: true, Trainable: true,
-	}, nil
+	}
+	if rawAgain {
+		otherwise[os.Getenv("RAW_OTHERWISE")](d)
+	}
+	return d, nil
+}
+
+// otherwise is what a raw plugin says of itself when it is started again.
+var otherwise = map[string]func(*proto.DescribeResponse){
+	"":            func(*proto.DescribeResponse) {},
+	"max_batch":   func(d *proto.DescribeResponse) { d.MaxBatch = 7 },
+	"digest":      func(d *proto.DescribeResponse) { d.Digest = "cooked" },
+	"digest gone": func(d *proto.DescribeResponse) { d.Digest = "" },
+	"name":        func(d *proto.DescribeResponse) { d.Name = "cooked" },
+	"version":     func(d *proto.DescribeResponse) { d.Version = "2" },
+	"schema":      func(d *proto.DescribeResponse) { d.ConfigSchema = []byte(`{"type": "object"}`) },
+	"input":       func(d *proto.DescribeResponse) { d.InputShape = []int64{2} },
+	"layout":      func(d *proto.DescribeResponse) { d.InputShape, d.Layout = []int64{1, 1, 1}, proto.Layout_NCHW },
+	"range":       func(d *proto.DescribeResponse) { d.Lo, d.Hi = []float32{0}, []float32{1} },
+	"classes":     func(d *proto.DescribeResponse) { d.NumClasses = 3 },
+	"names":       func(d *proto.DescribeResponse) { d.Classes = []string{"good", "bad"} },
+	"output":      func(d *proto.DescribeResponse) { d.Output = proto.OutputKind_PROBABILITIES },
+	"gradient":    func(d *proto.DescribeResponse) { d.Gradient = proto.GradientKind_EXACT },
+	"tapes":       func(d *proto.DescribeResponse) { d.Differentiate = true },
+	"hidden": func(d *proto.DescribeResponse) {
+		d.Hidden = []*proto.HiddenLayer{{Name: "h", Shape: []int64{1}}}
+	},
+	"untrainable": func(d *proto.DescribeResponse) { d.Trainable = false },
+	"unready":     func(d *proto.DescribeResponse) { d.Ready = false },
+	"invariant":   func(d *proto.DescribeResponse) { d.BatchInvariant = true },
+}
+
+// TestRestartsAsTheSame: what a plugin says of itself after a crash is what it said before,
+// all of it: answers that are read otherwise would mean something else.
+func TestRestartsAsTheSame(t *testing.T) {
+	for name, change := range otherwise {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := act("raw", "RAW_WEIGHTS="+filepath.Join(t.TempDir(), "w"), "RAW_OTHERWISE="+name)
+			c, err := Start(t.Context(), Options{Command: cmd, Checks: ChecksOff, RestartBudget: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			x := random(1, 1, 1)
+			x.Data[0] = -1 // it crashes, once
+			_, err = c.Predict(t.Context(), x)
+			m := &proto.DescribeResponse{}
+			change(m)
+			if same := name == "" || m.MaxBatch > 0; same != (err == nil) || err != nil && !strings.Contains(err.Error(), "it came back as another model: ") {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // Fit never ends: it reports progress or is silent.
@@ -113,7 +167,9 @@ func (r *raw) Predict(_ context.Context, m *proto.PredictRequest) (*proto.Predic
 	case 0x41: // 8
 		y.Data = y.Data[:7]
 	case 0xbf: // -1
-		panic("nobody recovers this")
+		if !rawAgain {
+			panic("nobody recovers this")
+		}
 	default:
 		return &proto.PredictResponse{}, nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -267,14 +266,18 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 	call, cancel := patient(ctx, c.o.StartTimeout)
 	defer cancel()
 	c.mu.RLock()
-	conf, before := c.config, c.wire
+	conf, before := c.config, c.identity
 	c.mu.RUnlock()
 	op := "describe"
 	info, err := p.rpc.Info(call)
-	if err == nil && before.Name == "" && c.o.CheckSchema != nil {
-		if err := c.o.CheckSchema(info.Schema); err != nil {
+	first := info.Schema
+	if err == nil && !before.known && c.o.CheckSchema != nil {
+		if err := c.o.CheckSchema(first); err != nil {
 			return err
 		}
+	}
+	if err == nil && before.known && !sameJSON(before.schema, first) { // it says which settings are secret
+		return c.fault(op, p, errors.New("it came back as another model: the schema of its config has changed"))
 	}
 	if err == nil {
 		c.hide.add(secret.Values(info.Schema, conf.JSON))
@@ -308,10 +311,12 @@ func (c *Classifier) configure(ctx context.Context, p *process) error {
 			return c.fault("describe", p, err)
 		}
 	}
-	if before.Name != "" && (before.Digest != info.Digest || !slices.Equal(before.InputShape, info.InputShape) || before.NumClasses != info.NumClasses) {
-		return c.fault("describe", p, fmt.Errorf("it came back as another model: %s %v, was %s %v", info.Digest, info.InputShape, before.Digest, before.InputShape))
+	if before.known {
+		if what := before.changed(info); what != "" {
+			return c.fault("describe", p, fmt.Errorf("it came back as another model: %s", what))
+		}
 	}
-	if err := c.describe(info); err != nil {
+	if err := c.describe(first, info); err != nil {
 		return c.fault(OpPreprocess, p, err)
 	}
 	return nil

@@ -108,7 +108,7 @@ func (l *lanes) lose(c *lane) {
 func (l *lanes) forward(ctx context.Context, x *tensor.Tensor, outputs []string) (*lane, uint64, map[string]*tensor.Tensor, error) {
 	c, id := l.take()
 	defer c.mu.Unlock()
-	if c.stream != nil && !c.stream.Holds(x.N()) {
+	if c.stream != nil && !c.stream.Holds(x.N(), outputs...) {
 		l.lose(c)
 	}
 	if c.stream == nil {
@@ -116,7 +116,7 @@ func (l *lanes) forward(ctx context.Context, x *tensor.Tensor, outputs []string)
 		for rows < x.N() {
 			rows *= 2 // so that growing batches open few
 		}
-		s, err := l.rpc.StreamRows(l.ctx, rows)
+		s, err := l.rpc.StreamRows(l.ctx, rows, outputs...)
 		if err != nil {
 			l.lose(c)
 			return nil, 0, nil, err

@@ -63,9 +63,9 @@ func session(t *testing.T, record, out string) string {
 		Config: sdk.Config{JSON: []byte(`{"gain": 2}`), BaseDir: "/specs", InputShape: tensor.Shape{2}, Classes: 2, Seed: 7},
 	})
 	check(err)
-	for start := time.Now(); !strings.Contains(read(t, record), "GRPCBroker"); time.Sleep(5 * time.Millisecond) {
+	for start := time.Now(); !strings.Contains(read(t, record), "GRPCStdio"); time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > time.Minute {
-			t.Fatal("go-plugin opened no stream of its broker")
+			t.Fatal("go-plugin opened no stream of standard output")
 		}
 	}
 	p := c.replicas[0].p

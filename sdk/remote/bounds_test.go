@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"runtime"
@@ -24,6 +25,9 @@ type greedy struct {
 	configure *proto.ConfigureResponse
 	output    *proto.Tensor
 	event     *proto.FitEvent
+	name      string             // of the output that it answers; "": output
+	fault     error              // of Predict
+	unknown   grpc.StreamHandler // of what it does not serve; nil: refused
 }
 
 func (g *greedy) Describe(context.Context, *proto.DescribeRequest) (*proto.DescribeResponse, error) {
@@ -35,7 +39,10 @@ func (g *greedy) Configure(context.Context, *proto.ConfigureRequest) (*proto.Con
 }
 
 func (g *greedy) Predict(context.Context, *proto.PredictRequest) (*proto.PredictResponse, error) {
-	return &proto.PredictResponse{Outputs: map[string]*proto.Tensor{sdk.Output: g.output}}, nil
+	if g.fault != nil {
+		return nil, g.fault
+	}
+	return &proto.PredictResponse{Outputs: map[string]*proto.Tensor{cmp.Or(g.name, sdk.Output): g.output}}, nil
 }
 
 func (g *greedy) Gradient(context.Context, *proto.GradientRequest) (*proto.GradientResponse, error) {
@@ -60,8 +67,17 @@ func plain() *proto.DescribeResponse {
 // host is the host's end of a connection to g.
 func (g *greedy) host(t *testing.T) *Client {
 	t.Helper()
+	return NewClient(g.dial(t))
+}
+
+func (g *greedy) dial(t *testing.T) *grpc.ClientConn {
+	t.Helper()
 	l := bufconn.Listen(1 << 20)
-	s := grpc.NewServer(grpc.MaxSendMsgSize(1 << 30))
+	o := []grpc.ServerOption{grpc.MaxSendMsgSize(1 << 30)}
+	if g.unknown != nil {
+		o = append(o, grpc.UnknownServiceHandler(g.unknown))
+	}
+	s := grpc.NewServer(o...)
 	proto.RegisterClassifierServer(s, g)
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)
@@ -72,7 +88,7 @@ func (g *greedy) host(t *testing.T) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return NewClient(conn)
+	return conn
 }
 
 // TestClaims: a description that claims more than anybody has is refused before

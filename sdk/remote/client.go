@@ -5,7 +5,9 @@ package remote
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -21,8 +23,8 @@ import (
 // sdk. It neither cuts batches nor tries again; the host's launcher does.
 // Its methods may be called concurrently.
 //
-// What the plugin may answer is bounded by what it was asked and by what it
-// said of itself when Info was last called: more is an error, and no memory.
+// What the plugin may answer is bounded by what it was asked for, in the sizes that it
+// gave when Info was last called: more is an error, and no memory.
 type Client struct {
 	rpc   proto.ClassifierClient
 	known atomic.Pointer[sdk.Info]
@@ -51,25 +53,32 @@ func (c *Client) Info(ctx context.Context) (sdk.Info, error) {
 	return i, err
 }
 
-// room is the most bytes that an answer about n rows may have: all outputs that
-// were declared, and a gradient.
-func (c *Client) room(n int) int {
+// room is the most bytes that an answer about n rows may have that holds the named
+// outputs, none meaning Output, and with dx a gradient too.
+func (c *Client) room(n int, outputs []string, dx bool) int {
 	const slack = 1 << 16 // names, shapes, tags
 	i := c.known.Load()
 	if i == nil || i.NumClasses == 0 {
 		return wire.MaxAnswer
 	}
-	row := int64(i.NumClasses) + int64(i.InputShape.Size())
-	for _, h := range i.Hidden {
-		row += int64(h.Shape.Size()) + 256
+	if len(outputs) == 0 {
+		outputs = []string{sdk.Output}
+	}
+	row, names := int64(0), int64(0)
+	if dx {
+		row = int64(i.InputShape.Size())
+	}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(outputs))) {
+		names += int64(len(name)) + 256
+		if shape, err := i.OutputShape(name); err == nil { // of another the plugin says that it has none
+			row += int64(shape.Size())
+		}
 	}
 	if row > math.MaxInt32 { // no message has so many bytes
 		return math.MaxInt32
 	}
-	return int(min(4*row*int64(n)+slack, math.MaxInt32))
+	return int(min(4*row*int64(n)+names+slack, math.MaxInt32))
 }
-
-func (c *Client) roomFor(n int) grpc.CallOption { return grpc.MaxCallRecvMsgSize(c.room(n)) }
 
 // Configure hands over the settings. What the plugin refuses comes back as
 // Diagnostics.
@@ -105,7 +114,7 @@ func (c *Client) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor,
 
 // Outputs asks for named outputs; no name means Output.
 func (c *Client) Outputs(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error) {
-	m, err := c.rpc.Predict(ctx, &proto.PredictRequest{X: wire.Encode(x), Outputs: outputs}, c.roomFor(x.N()))
+	m, err := c.rpc.Predict(ctx, &proto.PredictRequest{X: wire.Encode(x), Outputs: outputs}, grpc.MaxCallRecvMsgSize(c.room(x.N(), outputs, false)))
 	if err != nil {
 		return nil, fromStatus(err)
 	}
@@ -119,7 +128,9 @@ func (c *Client) Gradient(ctx context.Context, x, dy *tensor.Tensor) (*tensor.Te
 
 // Pull pulls cotangents of named outputs back in one call without a tape.
 func (c *Client) Pull(ctx context.Context, x *tensor.Tensor, cotangents map[string]*tensor.Tensor) (*tensor.Tensor, error) {
-	m, err := c.rpc.Gradient(ctx, &proto.GradientRequest{X: wire.Encode(x), Cotangents: wire.EncodeMap(cotangents)}, c.roomFor(x.N()))
+	outputs := append(slices.Collect(maps.Keys(cotangents)), sdk.Output) // which had to be computed anyway
+	room := grpc.MaxCallRecvMsgSize(c.room(x.N(), outputs, true))
+	m, err := c.rpc.Gradient(ctx, &proto.GradientRequest{X: wire.Encode(x), Cotangents: wire.EncodeMap(cotangents)}, room)
 	if err != nil {
 		return nil, fromStatus(err)
 	}

@@ -17,10 +17,11 @@ import (
 // It is to be used by one goroutine at a time and ends with ctx or Close.
 func (c *Client) Stream(ctx context.Context) (*Stream, error) { return c.StreamRows(ctx, 0) }
 
-// StreamRows is Stream for steps of up to n rows, whatever their answers need.
-func (c *Client) StreamRows(ctx context.Context, n int) (*Stream, error) {
+// StreamRows is Stream for steps of up to n rows that ask for the named outputs, none
+// meaning Output, whatever their answers need.
+func (c *Client) StreamRows(ctx context.Context, n int, outputs ...string) (*Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	room := max(wire.MaxAnswer, c.room(n))
+	room := max(wire.MaxAnswer, c.step(n, outputs))
 	s, err := c.rpc.Differentiate(ctx, grpc.MaxCallRecvMsgSize(room))
 	if err != nil {
 		cancel()
@@ -38,8 +39,14 @@ type Stream struct {
 	cancel context.CancelFunc
 }
 
-// Holds reports whether the answers to n rows may come over the stream.
-func (s *Stream) Holds(n int) bool { return s.c.room(n) <= s.room }
+// step is the most bytes of an answer to a step: outputs, or a gradient.
+func (c *Client) step(n int, outputs []string) int {
+	return max(c.room(n, outputs, false), c.room(n, []string{sdk.Output}, true))
+}
+
+// Holds reports whether the answers to n rows that ask for the named outputs, none meaning
+// Output, may come over the stream.
+func (s *Stream) Holds(n int, outputs ...string) bool { return s.c.step(n, outputs) <= s.room }
 
 // Forward frees the last tape and makes a new one.
 func (s *Stream) Forward(x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error) {

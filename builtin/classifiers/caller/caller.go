@@ -147,7 +147,7 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 			return client.Pull(ctx, x, cotangents)
 		}, err
 	}
-	s, err := c.lane(ctx, client, x.N())
+	s, err := c.lane(ctx, client, x.N(), outputs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -171,15 +171,15 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 
 // lane is the stream of the calls with one context, which ends with it: a host's
 // stream has one, and so does a call alone.
-func (c *Classifier) lane(ctx context.Context, client *remote.Client, rows int) (*remote.Stream, error) {
+func (c *Classifier) lane(ctx context.Context, client *remote.Client, rows int, outputs []string) (*remote.Stream, error) {
 	c.mu.Lock()
 	s := c.lanes[ctx]
 	c.mu.Unlock()
-	if s != nil && s.Holds(rows) {
+	if s != nil && s.Holds(rows, outputs...) {
 		return s, nil
 	}
 	c.drop(ctx)
-	s, err := client.StreamRows(ctx, rows)
+	s, err := client.StreamRows(ctx, rows, outputs...)
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,21 @@ func hugeBeasts() []*beast {
 			}
 			return nil
 		}},
+		{kind: kind, what: "outputs that it has, and nobody asked for", want: "larger than max", describe: func(_ int, d *proto.DescribeResponse) {
+			for i := range 128 {
+				d.Hidden = append(d.Hidden, &proto.HiddenLayer{Name: strconv.Itoa(i), Shape: []int64{1 << 24}})
+			}
+		}, predict: func(_ int, _ *proto.Tensor, m *proto.PredictResponse) error {
+			m.Outputs["hidden/0"] = &proto.Tensor{Dtype: proto.DType_F32, Shape: []int64{zooRows, 1 << 22}, Data: make([]byte, 4*zooRows<<22)}
+			return nil
+		}},
+		{kind: kind, what: "a million layers of two bytes", want: "has so many parts that they would take more than 64 MiB", describe: func(_ int, d *proto.DescribeResponse) {
+			d.Hidden = make([]*proto.HiddenLayer, 1<<20)
+			for i := range d.Hidden {
+				d.Hidden[i] = &proto.HiddenLayer{}
+			}
+		}},
+		{kind: kind, what: "2 GiB of connections announced to go-plugin's broker", want: "", broker: true},
 		{kind: kind, what: "200 MB of log", want: "", predict: func(int, *proto.Tensor, *proto.PredictResponse) error {
 			block := []byte(strings.Repeat(strings.Repeat("all is well ", 100)+"\n", 1000))
 			for range 60 { // of 1.2 MB, three times

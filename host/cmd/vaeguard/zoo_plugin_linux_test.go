@@ -7,11 +7,14 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host/launch"
@@ -67,6 +70,7 @@ type beast struct {
 	mib        int      // budget of the host's memory; 0: 160
 	seconds    int      // and of its time; 0: 60
 	memory     int      // limit of the plugin, MiB; 0: none
+	broker     bool     // it floods a host that opens go-plugin's broker
 
 	first         func() // before it serves
 	describe      func(call int, d *proto.DescribeResponse)
@@ -86,9 +90,36 @@ func (b *beast) serve() {
 		HandshakeConfig: wire.Handshake(), Plugins: plugin.PluginSet{wire.PluginName: b},
 		Logger: hclog.NewNullLogger(),
 		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(o, grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32))...)
+			o = append(o, grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32))
+			if b.broker {
+				o = append(o, grpc.ChainStreamInterceptor(flood))
+			}
+			return grpc.NewServer(o...)
 		},
 	})
+}
+
+// flood announces connections of 15 MiB each to a host that opens go-plugin's broker.
+func flood(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	if info.FullMethod != "/plugin.GRPCBroker/StartStream" {
+		return h(srv, s)
+	}
+	kind, err := protoregistry.GlobalTypes.FindMessageByName("plugin.ConnInfo")
+	if err != nil {
+		return err
+	}
+	fields := kind.Descriptor().Fields()
+	address := protoreflect.ValueOfString(strings.Repeat("x", 15<<20))
+	for i := range uint32(140) {
+		m := kind.New()
+		m.Set(fields.ByName("service_id"), protoreflect.ValueOfUint32(i))
+		m.Set(fields.ByName("address"), address)
+		m.Mutable(fields.ByName("knock")).Message().Set(fields.ByName("knock").Message().Fields().ByName("knock"), protoreflect.ValueOfBool(true))
+		if err := s.SendMsg(m.Interface()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *beast) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
@@ -131,6 +162,9 @@ func (b *beast) Predict(_ context.Context, r *proto.PredictRequest) (*proto.Pred
 	}
 	m := &proto.PredictResponse{Outputs: map[string]*proto.Tensor{sdk.Output: y}}
 	b.predicted++
+	if b.broker {
+		time.Sleep(time.Second) // in which a host would have read it
+	}
 	if b.predict != nil {
 		return m, b.predict(b.predicted, y, m)
 	}
