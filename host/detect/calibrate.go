@@ -44,12 +44,11 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, labels
 			}
 			st.Reference, raw = st.fusion.Reference, rest
 		}
-		if st.Scores = slices.Clone(st.fuse(raw)); rule.Splits() {
+		st.Scores, st.First = slices.Clone(st.fuse(raw)), slices.Clone(r.first)
+		if rule.Splits() {
 			st.Classes = predicted
-			sortWith(st.Scores, st.Classes)
-		} else {
-			slices.Sort(st.Scores)
 		}
+		sortWith(st.Scores, st.Classes, st.First)
 	} else if d.o.Fusion != NoFusion {
 		return t, nil, fmt.Errorf("calibrate: fusion %s needs calibration data", d.o.Fusion)
 	}

@@ -115,14 +115,18 @@ func leastMargin(harmful []float64, n int, loss float64) float64 {
 	return harmful[len(harmful)-1-may]
 }
 
-// logOdds is ln Q(a)/Q(b) of the mean over samples of instance i's second opinion.
+// logOdds is ln Q(a)/Q(b) of the mean over samples of instance i's second opinion, but for
+// void copies.
 func (d *Detector) logOdds(v *view, i, a, b int) float64 {
 	samples := v.outR.N() / v.x.N()
 	row := make([]float64, d.info.NumClasses)
-	la, lb := make([]float64, samples), make([]float64, samples)
+	var la, lb []float64
 	for s := range samples {
+		if v.void(i*samples + s) {
+			continue
+		}
 		d.read.LogP(row, v.outR.Row(i*samples+s))
-		la[s], lb[s] = row[a], row[b]
+		la, lb = append(la, row[a]), append(lb, row[b])
 	}
 	return logSum(la) - logSum(lb)
 }
