@@ -103,8 +103,8 @@ type Result struct {
 	Latent                     *tensor.Tensor // mean, (n, latent_dim)
 	Scores                     [][]float64    // each score before any fusion: [score][instance]
 	// CertifiedRadius is the Radius of a row's Certificate for the class Corrected: if
-	// that is the row's class, nothing nearer is both misclassified and unflagged,
-	// up to Proof.Alpha. It wants a detector that flags by votes.
+	// that is the row's class, any single row nearer is both misclassified and unflagged
+	// with a chance of at most Proof.Alpha. It wants a detector that flags by votes.
 	CertifiedRadius []float64
 
 	margin []float64 // log-odds of Reconstructed against Predicted in the second opinion; 0 where they are one
