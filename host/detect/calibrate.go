@@ -67,7 +67,7 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, labels
 	case r == nil:
 		return t, nil, fmt.Errorf("calibrate: detector.correct needs calibration data")
 	default:
-		st.Correction = d.learnCorrection(r, labels, order[len(order)/2:])
+		st.Correction = st.learnCorrection(*d.o.Correct, d.info.NumClasses, r, labels, order[len(order)/2:])
 		st.correct(r)
 	}
 	st.quorum = d.quorums(st)
