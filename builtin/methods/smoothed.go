@@ -21,7 +21,8 @@ import (
 // what it says of the input without noise (denoised smoothing: Salman et al. 2020,
 // arXiv:2003.01908), and flags an input for which too few say what is said of it. For
 // that, and for no other method here, it can be proved within which distance of a row
-// nothing is both misclassified and unflagged: see detect.Detector.Certify.
+// any single input is misclassified and unflagged with a chance of at most Alpha: see
+// detect.Detector.Certify.
 //
 // It has train.input_noise at sigma unless the spec gives another; with train.harden the
 // inner attack goes through the noise (SmoothAdv).

@@ -4,6 +4,7 @@
 //	weights.safetensors   every tensor, the stored noise among them
 //	calibration.npy       sorted clean scores, float64; absent without calibration
 //	calibration_classes.npy  the class predicted for each; absent unless thresholds are by class
+//	calibration_first.npy  the score of its first votes for each; absent unless votes end early
 //	fusion.npy            each score's reference values, float64; absent without fusion
 //	canaries.json         rows with their known answers; absent in detectors of earlier versions
 //	classifier/           the weights of a classifier that was trained here, if any
@@ -31,6 +32,7 @@ const (
 	WeightsFile     = "weights.safetensors"
 	CalibrationFile = "calibration.npy"
 	ClassesFile     = "calibration_classes.npy"
+	FirstFile       = "calibration_first.npy"
 	FusionFile      = "fusion.npy"
 	MetaFile        = "meta.json"
 	ClassifierDir   = "classifier"

@@ -41,7 +41,7 @@ func Recalibrate(path string, s detect.State, data map[string]string, h *health.
 	if data != nil {
 		m.Data = data
 	}
-	for _, name := range []string{CalibrationFile, ClassesFile, FusionFile} {
+	for _, name := range calibrationFiles {
 		delete(m.Files, name)
 		delete(m.Sizes, name)
 	}
@@ -77,7 +77,7 @@ func Recalibrate(path string, s detect.State, data map[string]string, h *health.
 // finishPending moves pending files that meta.json wants to their places,
 // and removes what it does not list.
 func finishPending(dir string, m Meta) error {
-	for _, name := range []string{CalibrationFile, ClassesFile, FusionFile} {
+	for _, name := range calibrationFiles {
 		path := filepath.Join(dir, name)
 		b, err := os.ReadFile(path + pendingSuffix)
 		switch {

@@ -205,6 +205,15 @@ func readState(m Meta, content map[string][]byte) (detect.State, error) {
 			return s, fmt.Errorf("%s: want a sorted vector of scores", CalibrationFile)
 		}
 	}
+	if b, ok := content[FirstFile]; ok {
+		rows, err := decodeNPY(b)
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", FirstFile, err)
+		}
+		if s.First = rows[0]; len(rows) != 1 || len(s.First) != len(s.Scores) || slices.ContainsFunc(s.First, math.IsNaN) {
+			return s, fmt.Errorf("%s: want a vector of as many scores as are in %s", FirstFile, CalibrationFile)
+		}
+	}
 	if b, ok := content[FusionFile]; ok {
 		rows, err := decodeNPY(b)
 		if err != nil {

@@ -150,6 +150,9 @@ func (d *Detector) fill(dir string) error {
 	return syncDir(dir)
 }
 
+// calibrationFiles are the names of those that a calibration may leave.
+var calibrationFiles = []string{CalibrationFile, ClassesFile, FirstFile, FusionFile}
+
 // stateFiles are the files that a calibration leaves.
 func stateFiles(s detect.State) (map[string][]byte, error) {
 	files := map[string][]byte{}
@@ -162,6 +165,9 @@ func stateFiles(s detect.State) (map[string][]byte, error) {
 			classes[i] = float64(c)
 		}
 		files[ClassesFile] = encodeNPY(classes)
+	}
+	if s.First != nil {
+		files[FirstFile] = encodeNPY(s.First)
 	}
 	if s.Reference != nil {
 		for _, r := range s.Reference {

@@ -24,12 +24,12 @@ func (a *app) certifyCommand() *cobra.Command {
 	var flags openFlags
 	c := &cobra.Command{
 		Use:   "certify DETECTOR [--data X --labels Y]",
-		Short: "Prove within which distance of clean rows nothing passes that is misclassified",
-		Long: "certify asks for noisy copies of each row and proves, whatever an attacker does, within which L2 distance no row is both\n" +
-			"misclassified and unflagged, and within which the corrected answer stays right. It is for detectors that flag by votes\n" +
-			"(detector.method: smoothed). Each certificate fails to hold with a chance of at most --alpha, over the noise; what is\n" +
-			"proved stands beside the false alarms and the clean accuracy that it costs. The statement and all that it rests on:\n" +
-			"host/detect/CERTIFICATES.md.",
+		Short: "Prove within which distance of clean rows any single misclassified row is flagged, but for a chance of alpha",
+		Long: "certify asks for noisy copies of each row and proves within which L2 distance any single row, whoever makes it, is both\n" +
+			"misclassified and unflagged with a chance of at most --alpha, over the noise, and within which the corrected answer is wrong\n" +
+			"with no more than that. Who tries t rows has up to t times the chance that one passes. It is for detectors that flag by votes\n" +
+			"(detector.method: smoothed). What is proved stands beside the false alarms and the clean accuracy that it costs. The statement\n" +
+			"and all that it rests on: host/detect/CERTIFICATES.md.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if rows.data == "" && rows.labels != "" {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -250,26 +251,33 @@ func (s *state) pValue(score float64, class int) float64 {
 	return p
 }
 
-// sortWith sorts scores ascending, equal ones by class, and the classes along.
-func sortWith(scores []float64, classes []int) {
+// sortWith sorts scores ascending, equal ones by class, then by first, and along with
+// them the classes and first, each of which may be nil.
+func sortWith(scores []float64, classes []int, first []float64) {
 	type one struct {
-		score float64
-		class int
+		score, first float64
+		class        int
 	}
 	all := make([]one, len(scores))
 	for i := range all {
-		all[i] = one{scores[i], classes[i]}
+		all[i].score = scores[i]
+		if classes != nil {
+			all[i].class = classes[i]
+		}
+		if first != nil {
+			all[i].first = first[i]
+		}
 	}
 	slices.SortFunc(all, func(a, b one) int {
-		switch {
-		case a.score < b.score:
-			return -1
-		case a.score > b.score:
-			return 1
-		}
-		return a.class - b.class
+		return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.class, b.class), cmp.Compare(a.first, b.first))
 	})
 	for i, o := range all {
-		scores[i], classes[i] = o.score, o.class
+		scores[i] = o.score
+		if classes != nil {
+			classes[i] = o.class
+		}
+		if first != nil {
+			first[i] = o.first
+		}
 	}
 }

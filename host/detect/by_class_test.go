@@ -26,7 +26,7 @@ func drawClasses(r *rand.Rand, n int, shares []float64) (scores []float64, class
 		}
 		scores, classes = append(scores, drawOf(r, c)), append(classes, c)
 	}
-	sortWith(scores, classes)
+	sortWith(scores, classes, nil)
 	return scores, classes
 }
 
@@ -158,7 +158,7 @@ func TestClassFallback(t *testing.T) {
 			scores, classes = append(scores, drawOf(r, c)), append(classes, c)
 		}
 	}
-	sortWith(scores, classes)
+	sortWith(scores, classes, nil)
 	type of = string // a: alone, s: shared, p: of all
 	for _, c := range []struct {
 		rule Rule
@@ -326,7 +326,7 @@ func TestAlignedScoresFlagAlike(t *testing.T) {
 			for i := range scores {
 				scores[i] = math.Exp(math.Round(4*scores[i])) / 3 // ties, of very different size
 			}
-			sortWith(scores, classes)
+			sortWith(scores, classes, nil)
 		}
 		alpha := 0.02 + 0.3*r.Float64()
 		rule := Rule{FPR: ptr(alpha), By: ByPredictedClass, MinRows: 40 * (trial % 3)}
@@ -366,7 +366,7 @@ func TestAlignedScoresFlagAlike(t *testing.T) {
 // Sorting keeps scores and classes together, in one order for equal scores.
 func TestSortWith(t *testing.T) {
 	s, c := []float64{3, 1, 2, 1}, []int{0, 2, 1, 1}
-	sortWith(s, c)
+	sortWith(s, c, nil)
 	if !slices.Equal(s, []float64{1, 1, 2, 3}) || !slices.Equal(c, []int{1, 2, 1, 0}) {
 		t.Errorf("%v %v", s, c)
 	}

@@ -44,12 +44,11 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, labels
 			}
 			st.Reference, raw = st.fusion.Reference, rest
 		}
-		if st.Scores = slices.Clone(st.fuse(raw)); rule.Splits() {
+		st.Scores, st.First = slices.Clone(st.fuse(raw)), slices.Clone(r.first)
+		if rule.Splits() {
 			st.Classes = predicted
-			sortWith(st.Scores, st.Classes)
-		} else {
-			slices.Sort(st.Scores)
 		}
+		sortWith(st.Scores, st.Classes, st.First)
 	} else if d.o.Fusion != NoFusion {
 		return t, nil, fmt.Errorf("calibrate: fusion %s needs calibration data", d.o.Fusion)
 	}
@@ -68,7 +67,7 @@ func (d *Detector) CalibrateDetect(ctx context.Context, x *tensor.Tensor, labels
 	case r == nil:
 		return t, nil, fmt.Errorf("calibrate: detector.correct needs calibration data")
 	default:
-		st.Correction = d.learnCorrection(r, labels, order[len(order)/2:])
+		st.Correction = st.learnCorrection(*d.o.Correct, d.info.NumClasses, r, labels, order[len(order)/2:])
 		st.correct(r)
 	}
 	st.quorum = d.quorums(st)

@@ -33,10 +33,12 @@ type Certificate struct {
 	Class int     // y
 	Votes int     // of the proof's noisy copies, for y
 	Share float64 // lower bound of y's share of all votes, with confidence 1 − α/2
-	// Radius: no x′ nearer to x is both misclassified, M(x′) ≠ y, and unflagged.
+	// Radius: any single x′ nearer to x is both misclassified, M(x′) ≠ y, and unflagged
+	// with a chance of at most α.
 	Radius float64
-	// Corrected: for every x′ nearer to x the most votes are for y, and with them the
-	// corrected answer is y, unless Options.Correct keeps it from being taken.
+	// Corrected: of any single x′ nearer to x the most votes are for y, and with them the
+	// corrected answer is y, but for a chance of at most α, and unless Options.Correct
+	// keeps it from being taken.
 	Corrected float64
 	// Smoothed is the usual certificate of Cohen et al.: for every x′ nearer to x,
 	// y has the majority of infinitely many votes. Alone is that of the classifier
@@ -59,7 +61,7 @@ type Certificates struct {
 }
 
 // Certify proves, for each row x of n and a class of each, within which distance
-// nothing is both misclassified and unflagged.
+// any single row is both misclassified and unflagged with a chance of at most α.
 //
 // The statement. Let p_c(x) be the probability that G(x + σ·n), n ~ N(0, I), is
 // classified as c, and y the class of a row x. A row x′ that the classifier gives a

@@ -88,7 +88,8 @@ const (
 // Result is the result of Detect for n instances.
 type Result struct {
 	Score         []float64 // aligned where thresholds are by class; nil if not asked for
-	PValue        []float64 // nil without calibration scores
+	PValue        []float64 // nil without calibration scores; of a row whose votes ended early at least that of all its votes
+	Statistic     []float64 // what to compare with Detector.Statistics, for drift; +Inf where not finite; nil if not asked for
 	Adversarial   []bool    // score > threshold
 	NotFinite     []bool    // score is +Inf: the reconstruction, or what is read of it, is not finite; nil: none
 	Predicted     []int     // argmax M(x)
@@ -102,11 +103,14 @@ type Result struct {
 	Latent                     *tensor.Tensor // mean, (n, latent_dim)
 	Scores                     [][]float64    // each score before any fusion: [score][instance]
 	// CertifiedRadius is the Radius of a row's Certificate for the class Corrected: if
-	// that is the row's class, nothing nearer is both misclassified and unflagged,
-	// up to Proof.Alpha. It wants a detector that flags by votes.
+	// that is the row's class, any single row nearer is both misclassified and unflagged
+	// with a chance of at most Proof.Alpha. It wants a detector that flags by votes.
 	CertifiedRadius []float64
 
 	margin []float64 // log-odds of Reconstructed against Predicted in the second opinion; 0 where they are one
+	first  []float64 // the scores of the votes counted first; nil: votes do not end early
+	bound  []float64 // where votes ended early, the least score that all could give; nil: they did not
+	passed []bool    // by votes that ended early, of a result that has all; nil: none
 }
 
 // Include names the optional parts of a Result.
@@ -114,4 +118,9 @@ type Include struct {
 	Probabilities, ProbabilitiesReconstructed, Reconstruction, Latent bool
 	Scores                                                            bool // each by itself
 	CertifiedRadius                                                   bool
+	// AllVotes counts all votes of rows that pass early as well: Score is theirs, as of
+	// Scores and of calibration, and so are PValue and the second opinion. Verdicts stay
+	// what they are without, so that a row that passed may have a score above the
+	// threshold, with a chance of at most Votes.Stop. It is for ranking rows by score.
+	AllVotes bool
 }

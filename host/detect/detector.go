@@ -53,9 +53,12 @@ type Options struct {
 
 // State is the result of a calibration.
 type State struct {
-	Threshold *Threshold  // nil: none, and Detect refuses
-	Scores    []float64   // calibration scores, ascending, before Align; nil: no p-values
-	Classes   []int       // class predicted for each of them; nil: thresholds are not by class
+	Threshold *Threshold // nil: none, and Detect refuses
+	Scores    []float64  // calibration scores, ascending, before Align; nil: no p-values
+	Classes   []int      // class predicted for each of them; nil: thresholds are not by class
+	// First is, for each of them, the score by the votes that Detect counts first; nil: votes
+	// do not end early, or the calibration is older than this.
+	First     []float64
 	Reference [][]float64 // a fusion's, per score, ascending
 	// Correction says which flagged rows are corrected; nil: all. Detect goes by it
 	// whatever Options.Correct is.
@@ -129,6 +132,9 @@ func New(ctx context.Context, o Options) (*Detector, error) {
 	}
 	if err := st.splitScores(info.NumClasses); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)
+	}
+	if n := len(st.First); n > 0 && n != len(st.Scores) {
+		return nil, fmt.Errorf("detector: %d scores of first votes for %d calibration rows", n, len(st.Scores))
 	}
 	if err := st.Correction.check(info.NumClasses); err != nil {
 		return nil, fmt.Errorf("detector: %w", err)

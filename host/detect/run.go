@@ -171,13 +171,16 @@ func (s *state) fuse(raw [][]float64) []float64 {
 
 // Detect scores, flags and corrects n instances. One whose reconstruction or
 // score is not finite is the strangest there is: its score is +Inf, it is flagged, and
-// Result.NotFinite has it. A fault of one row is a *RowError.
+// Result.NotFinite has it. Where copies vote, those that are not finite vote for no class:
+// such a row has the answer of the others. A fault of one row is a *RowError.
 //
 // Where a detector flags by votes alone, it counts them as they come and ends those
 // of a row that passes: a row that all votes would flag passes with a chance of at most
 // Votes.Stop, whatever the row, and the verdict on all others is that of all votes.
 // The score of a row whose votes ended early is one less the share of those it had, or
-// the threshold if that is less; Scores, Survey and calibration count all votes.
+// the threshold if that is less; Scores, Survey, calibration and Include.AllVotes count all
+// votes. Its p-value is that of the least score that all votes could give it, so that it is
+// one of the score of all votes, or more.
 func (d *Detector) Detect(ctx context.Context, x *tensor.Tensor, include Include) (*Result, error) {
 	return d.DetectGiven(ctx, x, nil, GivenOptions{Include: include})
 }
@@ -193,10 +196,14 @@ func (d *Detector) survey(ctx context.Context, x, given, noise *tensor.Tensor, l
 		}
 		for i := lo; i < hi; i++ {
 			out := v.outP.Row(i - lo)
-			mean := d.secondOpinion(v, i-lo)
-			r.Predicted[i], r.Reconstructed[i] = oracle.Argmax(out), oracle.Argmax(mean)
-			if !d.rebuilds() || lost != nil && lost[i] {
+			r.Predicted[i] = oracle.Argmax(out)
+			mean := d.secondOpinion(v, i-lo, r.Predicted[i])
+			r.Reconstructed[i] = oracle.Argmax(mean)
+			if !d.rebuilds() || d.voting == nil && lost != nil && lost[i] {
 				r.Reconstructed[i] = r.Predicted[i]
+			}
+			if r.first != nil {
+				r.first[i] = d.first(v, i-lo, r.Predicted[i])
 			}
 			if r.Reconstructed[i] != r.Predicted[i] {
 				r.margin[i] = d.logOdds(v, i-lo, r.Reconstructed[i], r.Predicted[i])
@@ -225,6 +232,9 @@ func (d *Detector) survey(ctx context.Context, x, given, noise *tensor.Tensor, l
 func (d *Detector) newResult(n int, include Include) *Result {
 	k := d.info.NumClasses
 	r := &Result{Adversarial: make([]bool, n), Predicted: make([]int, n), Reconstructed: make([]int, n), Corrected: make([]int, n), margin: make([]float64, n)}
+	if d.voting != nil && d.voting.early {
+		r.first = make([]float64, n)
+	}
 	if include.Probabilities {
 		r.Probabilities = tensor.New(n, k)
 	}
@@ -276,13 +286,19 @@ func (s *state) conclude(r *Result, raw [][]float64, lost []bool, include Includ
 			r.NotFinite[i] = true
 		}
 	}
+	r.settle(fused)
 	if s.Scores != nil {
 		r.PValue = make([]float64, len(fused))
 	}
 	for i, score := range r.Score {
-		r.Adversarial[i] = score > s.Threshold.Value || lost != nil && lost[i]
+		passed := r.passed != nil && r.passed[i]
+		r.Adversarial[i] = score > s.Threshold.Value && !passed || lost != nil && lost[i]
 		if s.Scores != nil {
-			r.PValue[i] = s.pValue(fused[i], r.Predicted[i])
+			least := fused[i]
+			if r.bound != nil {
+				least = min(least, r.bound[i])
+			}
+			r.PValue[i] = s.pValue(least, r.Predicted[i])
 		}
 	}
 	s.correct(r)
@@ -300,9 +316,9 @@ func (s *state) correct(r *Result) {
 
 // secondOpinion is what a result tells of the classes of row i: the shares of the
 // votes, or the mean probability.
-func (d *Detector) secondOpinion(v *view, i int) []float64 {
+func (d *Detector) secondOpinion(v *view, i, predicted int) []float64 {
 	if d.voting != nil {
-		return d.shares(v, i)
+		return d.tally(v, i).shares(v.samples, predicted)
 	}
 	return d.meanProbability(v, i)
 }

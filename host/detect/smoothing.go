@@ -174,14 +174,10 @@ const looksAt = 7
 // c of m votes where that number reaches c with a chance of at most stop, shared by
 // the looks, even from the most votes that are flagged, quorum − 1.
 func newStops(n, quorum int, stop float64) stops {
-	var s stops
-	for j := 1; j <= looksAt; j++ {
-		if m := (n*j + looksAt) / (looksAt + 1); m < n && (len(s.looks) == 0 || m > s.looks[len(s.looks)-1]) {
-			s.looks = append(s.looks, m)
-		}
-	}
-	each := stop / float64(max(1, len(s.looks)))
-	for _, m := range s.looks {
+	s := stops{looks: looksOf(n)}
+	early := s.looks[:len(s.looks)-1]
+	each := stop / float64(max(1, len(early)))
+	for _, m := range early {
 		tail, c := 0.0, min(m, quorum-1)+1 // more than that is impossible
 		for c > 0 {
 			if tail += hypergeometric(n, quorum-1, m, c-1); tail > each {
@@ -191,8 +187,19 @@ func newStops(n, quorum int, stop float64) stops {
 		}
 		s.least = append(s.least, max(0, c))
 	}
-	s.looks, s.least = append(s.looks, n), append(s.least, quorum)
+	s.least = append(s.least, quorum)
 	return s
+}
+
+// looksOf is after how many of n votes they are counted, ascending; the last is all.
+func looksOf(n int) []int {
+	var looks []int
+	for j := 1; j <= looksAt; j++ {
+		if m := (n*j + looksAt) / (looksAt + 1); m < n && (len(looks) == 0 || m > looks[len(looks)-1]) {
+			looks = append(looks, m)
+		}
+	}
+	return append(looks, n)
 }
 
 // hypergeometric is the chance that of m draws without replacement from n, of which

@@ -20,6 +20,8 @@ type view struct {
 	answer     oracle.Answer  // of the classifier on x, then x': n + n·S rows
 	outP, outR *tensor.Tensor // its outputs on x and x'; outR is outP if x' is x
 	lost       []bool         // instances whose x' is not finite, with x in its place; nil: none, and one is an error
+	votes      bool           // x' are copies that vote, each by itself
+	voids      []bool         // those of them that are not finite, and vote for no class; nil: none
 	gradients  bool           // the way back was asked for
 
 	evidence Evidence
@@ -29,7 +31,7 @@ type view struct {
 // asked. An instance whose reconstruction is not finite is an error of its row,
 // unless lost has a place to mark it.
 func (d *Detector) second(ctx context.Context, p *pass, x, noise *tensor.Tensor, gradients bool, lost []bool) (*view, error) {
-	v := &view{x: x, noise: noise, samples: d.samples, gradients: gradients, lost: lost}
+	v := &view{x: x, noise: noise, samples: d.samples, gradients: gradients, lost: lost, votes: d.voting != nil}
 	n := x.N()
 	v.all = x
 	if d.rebuilds() {
@@ -78,6 +80,7 @@ func (d *Detector) opine(ctx context.Context, p *pass, v *view) {
 // checkRebuilt finds reconstructions that are not finite, as of an input far
 // outside of what the auto-encoder was trained on. The classifier would refuse
 // them, and with them the whole batch: the input takes their place, or it is an error.
+// Of copies that vote only those that are not finite are replaced, and are void.
 func (v *view) checkRebuilt() error {
 	if v.second.Rebuilt == nil {
 		return nil
@@ -86,6 +89,12 @@ func (v *view) checkRebuilt() error {
 	for i, f := range v.second.Rebuilt.Data {
 		if f-f != 0 { // NaN or an infinity
 			if at := i / stride / v.samples; v.lost != nil {
+				if v.votes {
+					v.spoil(i / stride)
+					copy(v.second.Rebuilt.Row(i/stride), v.x.Row(at))
+					v.lost[at] = true
+					continue
+				}
 				if v.lost[at] {
 					continue
 				}
@@ -99,6 +108,17 @@ func (v *view) checkRebuilt() error {
 		}
 	}
 	return nil
+}
+
+// void reports whether copy r of all is, and so votes for no class.
+func (v *view) void(r int) bool { return v.voids != nil && v.voids[r] }
+
+// spoil makes copy r of all void.
+func (v *view) spoil(r int) {
+	if v.voids == nil {
+		v.voids = make([]bool, v.x.N()*v.samples)
+	}
+	v.voids[r] = true
 }
 
 // ask sends all rows to the classifier in one call.

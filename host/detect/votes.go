@@ -11,26 +11,27 @@ import (
 // tally counts votes for classes.
 type tally []int
 
-// first is the class with most votes, the lowest of equal ones.
-func (t tally) first() int {
-	best := 0
+// shares are those of so many votes, as probabilities of a row's second opinion. Where
+// all of them are void it is the classifier's, of the class predicted.
+func (t tally) shares(of, predicted int) []float64 {
+	out, valid := make([]float64, len(t)), 0
 	for c, n := range t {
-		if n > t[best] {
-			best = c
-		}
+		out[c] = float64(n) / float64(of)
+		valid += n
 	}
-	return best
+	if valid == 0 {
+		out[predicted] = 1
+	}
+	return out
 }
 
-// shares are those of the votes of row i of a view, as probabilities of its second
-// opinion.
-func (d *Detector) shares(v *view, i int) []float64 {
-	out := make([]float64, d.info.NumClasses)
+// tally counts the votes of row i of a view.
+func (d *Detector) tally(v *view, i int) tally {
+	out := make(tally, d.info.NumClasses)
 	for s := range v.samples {
-		out[oracle.Argmax(v.outR.Row(i*v.samples+s))]++
-	}
-	for c := range out {
-		out[c] /= float64(v.samples)
+		if at := i*v.samples + s; !v.void(at) {
+			out[oracle.Argmax(v.outR.Row(at))]++
+		}
 	}
 	return out
 }
@@ -48,7 +49,12 @@ func (d *Detector) surveyVotes(ctx context.Context, x, given *tensor.Tensor, los
 		return nil, nil, err
 	}
 	defer d.pool.put(p)
-	e := &election{d: d, draw: p.second.(Drawer), st: st, raw: d.columns(x.N()), lost: lost, r: d.newResult(x.N(), include)}
+	e := &election{d: d, draw: p.second.(Drawer), st: st, raw: d.columns(x.N()), lost: lost, r: d.newResult(x.N(), include), all: include.AllVotes}
+	if e.all {
+		e.r.passed = make([]bool, x.N())
+	} else {
+		e.r.bound = make([]float64, x.N())
+	}
 	for lo := 0; lo < x.N(); lo += d.chunk() {
 		hi := min(lo+d.chunk(), x.N())
 		if err := ctx.Err(); err != nil {
@@ -73,6 +79,7 @@ type election struct {
 	raw  [][]float64
 	lost []bool
 	r    *Result
+	all  bool // votes are counted to the end, also of rows that pass before
 }
 
 // candidate is a row whose votes are counted.
@@ -116,7 +123,11 @@ func (e *election) hold(ctx context.Context, x, outP *tensor.Tensor, lo int) err
 		}
 		still := open[:0]
 		for _, c := range open {
-			if !e.lost[lo+c.at] && c.votes[e.r.Predicted[lo+c.at]] < c.stops.least[look] {
+			passes := !e.lost[lo+c.at] && c.votes[e.r.Predicted[lo+c.at]] >= c.stops.least[look]
+			if passes && e.all {
+				e.r.passed[lo+c.at] = true
+			}
+			if !passes || e.all {
 				still = append(still, c)
 			}
 		}
@@ -138,10 +149,13 @@ func (e *election) ask(ctx context.Context, v *view, open []*candidate, from, to
 	rebuilt := tensor.Batch(len(open)*k, d.input)
 	e.draw.Draw(rebuilt, x, Draws{Use: ForVotes, From: from, To: to})
 	for i, c := range open {
-		if part := rebuilt.Rows(i*k, (i+1)*k); !finite(part.Data) { // as checkRebuilt
-			e.lost[lo+c.at] = true
-			for j := range k {
-				copy(part.Row(j), x.Row(i))
+		for j := range k { // as checkRebuilt
+			if part := rebuilt.Row(i*k + j); !finite(part) {
+				v.spoil(c.at*d.voting.N + from + j)
+				copy(part, x.Row(i))
+				if !e.all || !e.r.passed[lo+c.at] {
+					e.lost[lo+c.at] = true
+				}
 			}
 		}
 	}
@@ -151,9 +165,10 @@ func (e *election) ask(ctx context.Context, v *view, open []*candidate, from, to
 	}
 	for i, c := range open {
 		for j := range k {
-			row := a.Output.Row(i*k + j)
-			copy(v.outR.Row(c.at*d.voting.N+from+j), row)
-			c.votes[oracle.Argmax(row)]++
+			row, at := a.Output.Row(i*k+j), c.at*d.voting.N+from+j
+			if copy(v.outR.Row(at), row); !v.void(at) {
+				c.votes[oracle.Argmax(row)]++
+			}
 		}
 		c.count = to
 	}
@@ -167,17 +182,19 @@ func (e *election) declare(v *view, c *candidate, at int) {
 	if r.Probabilities != nil {
 		d.read.P(r.Probabilities.Row(at), v.outP.Row(c.at))
 	}
-	r.Reconstructed[at] = c.votes.first()
-	if e.lost[at] {
-		r.Reconstructed[at] = predicted
-	}
+	shares := c.votes.shares(c.count, predicted)
+	r.Reconstructed[at] = oracle.Argmax(shares)
 	if r.ProbabilitiesReconstructed != nil {
-		for class, n := range c.votes {
-			r.ProbabilitiesReconstructed.Row(at)[class] = float32(float64(n) / float64(c.count))
+		for class, share := range shares {
+			r.ProbabilitiesReconstructed.Row(at)[class] = float32(share)
 		}
 	}
 	score := d.o.Scores[0].Score.(VoteScore)
+	r.first[at] = d.first(v, c.at, predicted)
 	e.raw[0][at] = score.OfVotes(c.votes[predicted], c.count)
+	if r.bound != nil {
+		r.bound[at] = score.OfVotes(c.votes[predicted]+d.voting.N-c.count, d.voting.N)
+	}
 	if c.count < d.voting.N {
 		e.raw[0][at] = min(e.raw[0][at], score.OfVotes(e.st.quorum[predicted], d.voting.N))
 		return

@@ -45,7 +45,7 @@ type CertifiedReport struct {
 }
 
 // CertifiedPoint are the shares of rows of which something is proved within an L2
-// radius: that no row x′ that is no further away …
+// radius: that any single row x′ that is no further away, with a chance of at most alpha, …
 type CertifiedPoint struct {
 	Radius float64 `json:"radius"`
 	// … is both misclassified and unflagged: of all rows, and of those that the

@@ -74,7 +74,7 @@ func (e *evaluation) examples(ctx context.Context) error {
 		for j, k := range picked {
 			rows[j] = a.Rows[k]
 		}
-		include := detect.Include{Reconstruction: true}
+		include := detect.Include{Reconstruction: true, AllVotes: true}
 		clean, err := e.o.Guard.Detect(ctx, e.o.X.Gather(rows), include)
 		if err != nil {
 			return err

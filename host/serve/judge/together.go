@@ -38,7 +38,7 @@ func part(r *detect.Result, lo, hi int) *detect.Result {
 		return r
 	}
 	out := &detect.Result{
-		Score: cut(r.Score, lo, hi), PValue: cut(r.PValue, lo, hi), Adversarial: cut(r.Adversarial, lo, hi), NotFinite: cut(r.NotFinite, lo, hi), CertifiedRadius: cut(r.CertifiedRadius, lo, hi),
+		Score: cut(r.Score, lo, hi), PValue: cut(r.PValue, lo, hi), Statistic: cut(r.Statistic, lo, hi), Adversarial: cut(r.Adversarial, lo, hi), NotFinite: cut(r.NotFinite, lo, hi), CertifiedRadius: cut(r.CertifiedRadius, lo, hi),
 		Predicted: cut(r.Predicted, lo, hi), Reconstructed: cut(r.Reconstructed, lo, hi), Corrected: cut(r.Corrected, lo, hi),
 		Probabilities:              rows(r.Probabilities, lo, hi),
 		ProbabilitiesReconstructed: rows(r.ProbabilitiesReconstructed, lo, hi),

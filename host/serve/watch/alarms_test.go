@@ -152,10 +152,10 @@ func TestAlarms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return r.Score
+		return r.Statistic
 	}
 	const streams = 100
-	calibration, clean := d.State().Scores, scores(rows.X)
+	calibration, clean := d.Statistics(), scores(rows.X)
 	var table strings.Builder
 	line := func(name string, bad []float64, share float64) {
 		median, fired := until(calibration, clean, bad, share, streams, len(clean))

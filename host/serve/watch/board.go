@@ -206,8 +206,11 @@ func (b *Board) newState(m judge.Model, before *state) *state {
 	o.Low, o.High = float64(lo), float64(hi)
 	s := &state{
 		name: m.Name(), version: m.Version(), digest: d.Digest(), promised: math.NaN(), threshold: t.Value,
-		martingale: NewMartingale(d.State().Scores, h.Sum64()), clients: clientsAfter(before, o, d.Info().InputShape),
+		martingale: MartingaleOf(d.Detector, h.Sum64()), clients: clientsAfter(before, o, d.Info().InputShape),
 		names: d.ClassNames(), classes: make([]int64, d.Info().NumClasses), classFlagged: make([]int64, d.Info().NumClasses),
+	}
+	if d.Statistics() == nil && d.State().Scores != nil {
+		b.o.Logger.Warn("the detector was calibrated by an earlier version, which kept no statistic of votes that end early: until it is calibrated anew, the stream is compared with itself alone, and drift from before its start is not seen", "model", s.name, "version", s.version)
 	}
 	if t.Rule.FPR != nil {
 		s.promised = *t.Rule.FPR
@@ -269,7 +272,7 @@ func (s *state) take(e judge.Event) (all Sightings, similar int, seen *Flagged) 
 	defer s.mu.Unlock()
 	s.similarRows += int64(similar)
 	if e.Request.Samples == 0 { // fewer samples are another statistic
-		s.martingale.Add(r.Score...)
+		s.martingale.Judged(r)
 		s.note(e.Start)
 	}
 	for i := range x.N() {

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/vaeguard/vaeguard/host/detect"
 )
 
 // Martingale bets against the scores of a stream being like the calibration scores: it
@@ -115,6 +117,17 @@ func NewMartingale(calibration []float64, seed uint64) *Martingale {
 	m.Reset()
 	return m
 }
+
+// MartingaleOf starts a bet on what a detector says of rows being like what it said of its
+// calibration rows: see Judged.
+func MartingaleOf(d *detect.Detector, seed uint64) *Martingale {
+	return NewMartingale(d.Statistics(), seed)
+}
+
+// Judged takes the next rows of the stream, by the statistic that is exchangeable with
+// that of calibration rows, which their scores may not be: detect.Result.Statistic. The
+// verdict must rest on all of the detector's samples.
+func (m *Martingale) Judged(r *detect.Result) { m.Add(r.Statistic...) }
 
 // tailBets are those on scores with 0, 1, 3, 7, … calibration scores above.
 func tailBets(calibration []float64) []tailBet {

@@ -42,7 +42,7 @@ func (v *version) Judge(context.Context, judge.Request) (*detect.Result, error) 
 // event is one row with the highest score that there is.
 func (v *version) event() judge.Event {
 	return judge.Event{Model: v, Start: time.Now(), Batch: 1, Request: judge.Request{Rows: &dataset.Data{X: tensor.New(1, 64)}, Way: "http", Client: "a"},
-		Result: &detect.Result{Score: []float64{1e9}, PValue: []float64{0.01}, Adversarial: []bool{true}, Predicted: []int{1}, Reconstructed: []int{2}, Corrected: []int{2}}}
+		Result: &detect.Result{Score: []float64{1e9}, Statistic: []float64{1e9}, PValue: []float64{0.01}, Adversarial: []bool{true}, Predicted: []int{1}, Reconstructed: []int{2}, Corrected: []int{2}}}
 }
 
 // TestVersionsBesideEachOther: while an old version still answers beside a new one, each
