@@ -39,15 +39,15 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 		if e.o.Guarded == nil {
 			return nil, fmt.Errorf("it is adaptive, and this detector gives no gradients")
 		}
-		guarded := e.o.Guarded
-		if attack.IsTransferred(a) {
-			guarded = e.o.Transfer
+		seed := e.o.Seed + 0x5ec2e7
+		if o.Threshold = e.o.Threshold; attack.IsTransferred(a) {
+			model, o.Threshold = e.o.Transfer(ad.FreshNoise(), seed)
+		} else {
+			model = e.o.Guarded(ad.FreshNoise(), seed)
 		}
-		model = guarded(ad.FreshNoise(), e.o.Seed+0x5ec2e7)
 		if err := e.pool(ctx, &o); err != nil {
 			return nil, err
 		}
-		o.Threshold = e.o.Threshold
 		o.Judge = e.judge(ad, labels)
 	}
 	start := time.Now()
@@ -148,7 +148,7 @@ func (e *evaluation) attack(ctx context.Context, n NamedAttack, id string) error
 	out := AdaptiveReport{AttackReport: rep, FreshNoise: ad.FreshNoise()}
 	evaded, norms := t.evaded(ad.WantsFlag())
 	set.Evaded = evaded
-	out.Evaded, out.MedianEvasionNorm = ratio(count(evaded), len(t.rows)), Number(median(norms))
+	out.Evaded, out.MedianEvasionNorm, out.MedianEvasionN = ratio(count(evaded), len(t.rows)), Number(median(norms)), len(norms)
 	out.CI95["evaded"] = ClopperPearson(count(evaded), len(t.rows))
 	if ad.WantsFlag() {
 		alarms := out.Evaded
