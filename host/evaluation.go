@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -101,6 +102,16 @@ func (d *Detector) sameClassifier(ctx context.Context, other *Detector) error {
 	return nil
 }
 
+// Surrogate is the guarded classifier as an attacker has it who attacks another detector through this one, with its
+// threshold; +Inf without one. fresh and seed are GuardOptions'.
+func (d *Detector) Surrogate(fresh bool, seed uint64) (m sdk.Forwarder, threshold float64) {
+	threshold = math.Inf(1)
+	if t := d.State().Threshold; t != nil {
+		threshold = t.Value
+	}
+	return d.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed}), threshold
+}
+
 // Judging returns the options of an evaluation of the detector.
 func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Options, error) {
 	s := d.Experiment.Spec
@@ -177,9 +188,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		eo.Health = d.Saved.Meta.Health
 	}
 	if o.Transfer != nil {
-		eo.Transfer = func(fresh bool, seed uint64) sdk.Forwarder {
-			return o.Transfer.Guard(detect.GuardOptions{Fresh: fresh, Seed: seed})
-		}
+		eo.Transfer = o.Transfer.Surrogate
 	}
 	for _, c := range o.Attacks {
 		eo.Attacks = append(eo.Attacks, evaluate.NamedAttack{Name: c.Name, Attack: registry.As[attack.Attack](c)})

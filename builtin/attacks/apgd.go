@@ -78,16 +78,31 @@ func (c *checkpoints) next() (check bool, taken int) {
 	return check, taken
 }
 
+// value is how good an iterate is: where the loss is one function up to a goal and another from there
+// on, an iterate that reached the goal is better than any that did not, whatever their losses are.
+type value struct {
+	reached bool
+	loss    float64
+}
+
+// below reports whether v is better than w.
+func (v value) below(w value) bool {
+	if v.reached != w.reached {
+		return v.reached
+	}
+	return v.loss < w.loss
+}
+
 // apgdRow is the state of one row between checkpoints.
 type apgdRow struct {
 	step      float64
-	best      float64 // lowest loss so far
+	best      value // the best so far
 	bestX     []float32
 	bestGrad  []float32
-	improved  int     // steps since the checkpoint that lowered the loss
-	last      float64 // loss of the previous iterate
-	lastBest  float64 // best at the previous checkpoint
-	shortened bool    // the step was halved there
+	improved  int   // steps since the checkpoint that got better
+	last      value // of the previous iterate
+	lastBest  value // best at the previous checkpoint
+	shortened bool  // the step was halved there
 }
 
 // Perturb implements attack.Attack.
@@ -113,7 +128,7 @@ func (a *APGD) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o
 		}
 		for i := range rows {
 			best.offer(i, y.Row(i), s.Loss[i], s.Done[i])
-			state[i].see(y.Row(i), s.Grad.Row(i), s.Loss[i])
+			state[i].see(y.Row(i), s.Grad.Row(i), value{loss: s.Loss[i]})
 		}
 		check, taken := marks.next()
 		for i := range rows {
@@ -129,28 +144,28 @@ func (a *APGD) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.Tensor, o
 
 // newAPGDRow is the state, before its first step, of a row of so many features.
 func newAPGDRow(step float64, features int) apgdRow {
-	inf := math.Inf(1)
+	inf := value{loss: math.Inf(1)}
 	return apgdRow{step: step, best: inf, last: inf, lastBest: inf, bestX: make([]float32, features), bestGrad: make([]float32, features), shortened: true}
 }
 
-// see notes the loss at an iterate.
-func (r *apgdRow) see(y, g []float32, loss float64) {
-	if loss < r.last {
+// see notes how good an iterate is.
+func (r *apgdRow) see(y, g []float32, now value) {
+	if now.below(r.last) {
 		r.improved++
 	}
-	r.last = loss
-	if loss < r.best {
-		r.best = loss
+	r.last = now
+	if now.below(r.best) {
+		r.best = now
 		copy(r.bestX, y)
 		copy(r.bestGrad, g)
 	}
 }
 
-// slow is the checkpoint: too few steps improved the loss, or nothing was
+// slow is the checkpoint: too few steps got better, or nothing was
 // gained with a step that was not halved last time. The step is then halved.
 func (r *apgdRow) slow(rho float64, steps int) bool {
 	few := float64(r.improved) < rho*float64(steps)
-	stuck := !r.shortened && r.best >= r.lastBest
+	stuck := !r.shortened && !r.best.below(r.lastBest)
 	r.lastBest, r.improved = r.best, 0
 	r.shortened = few || stuck
 	if r.shortened {

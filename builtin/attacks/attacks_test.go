@@ -130,3 +130,26 @@ func TestTargeted(t *testing.T) {
 		t.Errorf("targeted success %g, want at least 0.6", r)
 	}
 }
+
+// Auto-PGD's schedule goes back to the best iterate, and one that has reached the goal is better than all that
+// have not, though its loss, which there is of another function, be higher.
+func TestScheduleKeepsTheGoal(t *testing.T) {
+	r := newAPGDRow(2, 1)
+	for k, v := range []value{{false, 5}, {false, 1}, {true, 40}, {false, .5}, {true, 39}, {true, 39.5}, {false, .1}} {
+		r.see([]float32{float32(k)}, []float32{float32(-k)}, v)
+	}
+	if r.improved != 4 { // the first, and those with 1, 40 and 39
+		t.Errorf("%d steps got better, want 4", r.improved)
+	}
+	y, g := []float32{9}, []float32{9}
+	if r.back(y, g); y[0] != 4 || g[0] != -4 {
+		t.Errorf("back to iterate %v with gradient %v, want 4 with −4", y, g)
+	}
+	r.shortened = false
+	if r.slow(.1, 7) {
+		t.Error("the step was halved, though the goal was reached since the last checkpoint")
+	}
+	if r.see(y, g, value{false, 0}); !r.slow(.01, 7) {
+		t.Error("the step was kept, though nothing was better than the best")
+	}
+}

@@ -113,9 +113,10 @@ func (o *guardLoss) Loss(dst []float64, outputs, grad map[string]*tensor.Tensor)
 			weight = o.weights[i]
 		}
 		if o.targets != nil {
-			if y = o.targets[i]; oracle.Argmax(zi) != y {
-				weight = 0
-			}
+			y = o.targets[i]
+		}
+		if !o.scored(zi, i) {
+			weight = 0
 		}
 		loss := 0.0
 		if o.margin != 0 {
@@ -162,6 +163,11 @@ func (o *guardLoss) distance(z, g, target []float32, weight float64) float64 {
 		}
 	}
 	return s
+}
+
+// scored reports whether the score counts in row i's loss, where the classifier says z.
+func (o *guardLoss) scored(z []float32, i int) bool {
+	return o.targets == nil || oracle.Argmax(z) == o.targets[i]
 }
 
 // wrong reports whether the class is one that the attacker wants.

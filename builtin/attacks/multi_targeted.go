@@ -17,7 +17,8 @@ import (
 // Gowal et al. 2019, arXiv:1910.09338, for a guarded classifier): it raises the
 // target's margin on the input and on the reconstructions, and, where the input
 // already has the target's class, lowers the score. Its steps are those of Auto-PGD
-// (Croce and Hein 2020, arXiv:2003.01690, section 3).
+// (Croce and Hein 2020, arXiv:2003.01690, section 3), where any iterate of the target's class
+// is better than those of another.
 //
 // A score follows the predicted class, so until that flips its gradient pulls back to
 // the right one. Joint has this fault, and here the top class is the target from the
@@ -94,7 +95,7 @@ func (a *MultiTargeted) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.
 				}
 			}
 			p := attack.NewProbe(m, x.N(), &loss, b)
-			if err := q.halve(ctx, p, q.open(), a.Steps, a.Step, a.Rho, uint64(start*len(near[0])+k), q.downhill(&loss)); err != nil {
+			if err := q.halve(ctx, p, &loss, q.open(), a.Steps, a.Step, a.Rho, uint64(start*len(near[0])+k)); err != nil {
 				return nil, err
 			}
 		}

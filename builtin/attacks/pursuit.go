@@ -116,17 +116,20 @@ func (q *pursuit) start(y []float32, i int, eps float64, stage uint64) {
 	randomStart(y, q.x.Row(i), eps, b, i)
 }
 
-// halve makes steps steps on the given rows, whose length halves, from the best point
+// halve makes steps steps on the given rows down loss, whose length halves, from the best point
 // on, where they gain too little: the schedule of Auto-PGD with its rho, from a first length of
 // step·eps. Stage keys the start, at random in the whole ball.
-func (q *pursuit) halve(ctx context.Context, p *attack.Probe, rows []int, steps int, step, rho float64, stage uint64, toward compass) error {
+//
+// The loss jumps where a row gets its target's class, since from there on it has the score too. So
+// the iterates beyond are the better ones whatever their loss, or the schedule would go back before the jump.
+func (q *pursuit) halve(ctx context.Context, p *attack.Probe, loss *guardLoss, rows []int, steps int, step, rho float64, stage uint64) error {
 	rows = affordable(p, rows)
 	y, state := q.x.Clone(), make([]apgdRow, q.x.N())
 	for _, i := range rows {
 		q.start(y.Row(i), i, q.b.Eps, stage)
 		state[i] = newAPGDRow(step*q.b.Eps, q.x.Stride())
 	}
-	before, marks := y.Clone(), newCheckpoints(steps)
+	before, marks, toward := y.Clone(), newCheckpoints(steps), q.downhill(loss)
 	for k := 0; k <= steps && len(rows) > 0; k++ {
 		s, err := p.Loss(ctx, rows, y.Gather(rows))
 		if err != nil {
@@ -146,7 +149,7 @@ func (q *pursuit) halve(ctx context.Context, p *attack.Probe, rows []int, steps 
 		var left []int
 		for j, i := range rows {
 			r := &state[i]
-			r.see(y.Row(i), g.Row(j), s.Loss[j])
+			r.see(y.Row(i), g.Row(j), value{loss.scored(s.Outputs[sdk.Output].Row(j), i), s.Loss[j]})
 			if check && r.slow(rho, taken) {
 				r.back(y.Row(i), g.Row(j))
 			}

@@ -39,15 +39,15 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 		if e.o.Guarded == nil {
 			return nil, fmt.Errorf("it is adaptive, and this detector gives no gradients")
 		}
-		guarded := e.o.Guarded
-		if attack.IsTransferred(a) {
-			guarded = e.o.Transfer
+		seed := e.o.Seed + 0x5ec2e7
+		if o.Threshold = e.o.Threshold; attack.IsTransferred(a) {
+			model, o.Threshold = e.o.Transfer(ad.FreshNoise(), seed)
+		} else {
+			model = e.o.Guarded(ad.FreshNoise(), seed)
 		}
-		model = guarded(ad.FreshNoise(), e.o.Seed+0x5ec2e7)
 		if err := e.pool(ctx, &o); err != nil {
 			return nil, err
 		}
-		o.Threshold = e.o.Threshold
 		o.Judge = e.judge(ad, labels)
 	}
 	start := time.Now()
@@ -148,7 +148,7 @@ func (e *evaluation) attack(ctx context.Context, n NamedAttack, id string) error
 	out := AdaptiveReport{AttackReport: rep, FreshNoise: ad.FreshNoise()}
 	evaded, norms := t.evaded(ad.WantsFlag())
 	set.Evaded = evaded
-	out.Evaded, out.MedianEvasionNorm = ratio(count(evaded), len(t.rows)), Number(median(norms))
+	out.Evaded, out.MedianEvasionNorm, out.MedianEvasionN = ratio(count(evaded), len(t.rows)), Number(median(norms)), len(norms)
 	out.CI95["evaded"] = ClopperPearson(count(evaded), len(t.rows))
 	if ad.WantsFlag() {
 		alarms := out.Evaded
@@ -212,6 +212,7 @@ func (e *evaluation) summarise(t *attacked) AttackReport {
 	r.AccuracyReconstructed = accuracy("accuracy_reconstructed", t.result.Reconstructed)
 	r.AccuracyCorrected = accuracy("accuracy_corrected", t.result.Corrected)
 	var norms, won, all []float64
+	var source []int // of those that won
 	var flaggedWon, flaggedAll int
 	for k := range t.rows {
 		all = append(all, t.result.Score[k])
@@ -219,7 +220,7 @@ func (e *evaluation) summarise(t *attacked) AttackReport {
 			flaggedAll++
 		}
 		if t.success[k] {
-			won, norms = append(won, t.result.Score[k]), append(norms, t.adv.Norm[k])
+			won, norms, source = append(won, t.result.Score[k]), append(norms, t.adv.Norm[k]), append(source, t.rows[k])
 			if t.result.Adversarial[k] {
 				flaggedWon++
 			}
@@ -230,14 +231,14 @@ func (e *evaluation) summarise(t *attacked) AttackReport {
 	}
 	r.MedianNorm = Number(median(norms))
 	r.ZeroShare = Number(float64(zero) / (r.Gradients * float64(n))) // NaN if none was asked for
-	r.Detection = e.detection(won, flaggedWon, r.CI95)
+	r.Detection = e.detection(won, source, flaggedWon, r.CI95)
 	r.All = AllReport{N: n, CI95: make(map[string]Interval)}
-	r.All.Detection = e.detection(all, flaggedAll, r.All.CI95)
+	r.All.Detection = e.detection(all, t.rows, flaggedAll, r.All.CI95)
 	return r
 }
 
-// detection judges positives against all clean rows.
-func (e *evaluation) detection(pos []float64, flagged int, ci map[string]Interval) Detection {
+// detection judges positives, made from the clean rows source, against all clean rows.
+func (e *evaluation) detection(pos []float64, source []int, flagged int, ci map[string]Interval) Detection {
 	neg := e.result.Score
 	f := Judge(neg, pos)
 	d := Detection{
@@ -247,7 +248,7 @@ func (e *evaluation) detection(pos []float64, flagged int, ci map[string]Interva
 	for k, key := range rateKeys {
 		d.TPRAtFPR[key] = Number(f.TPR[k])
 	}
-	Bootstrap(neg, pos, e.o.Bootstrap, e.o.Seed).ci(ci)
+	Bootstrap(neg, pos, source, e.o.Bootstrap, e.o.Seed).ci(ci)
 	ci["detected"] = ClopperPearson(flagged, len(pos))
 	return d
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -58,8 +59,9 @@ func (s *RowScore) UnmarshalJSON(b []byte) error {
 type AttackScores struct {
 	ID string `json:"id"`
 	RowScores
-	Success   []bool `json:"success"`   // right before, wrong after
-	Corrected []bool `json:"corrected"` // the corrected answer is right
+	Rows      []int  `json:"rows,omitempty"` // the clean row that each was made from; nil, as older releases wrote: not known
+	Success   []bool `json:"success"`        // right before, wrong after
+	Corrected []bool `json:"corrected"`      // the corrected answer is right
 }
 
 // Scores are the scores of clean rows and of attacks on the classifier
@@ -73,13 +75,43 @@ func (d *Details) Scores() *Scores {
 		if a.Adaptive {
 			continue
 		}
-		t := AttackScores{ID: a.ID, RowScores: RowScores{digest(a.Adversarial.XAdv), a.Result.Score, a.Result.Adversarial}, Success: a.Success}
+		t := AttackScores{ID: a.ID, RowScores: RowScores{digest(a.Adversarial.XAdv), a.Result.Score, a.Result.Adversarial}, Rows: a.Rows, Success: a.Success}
 		for k, c := range a.Result.Corrected {
 			t.Corrected = append(t.Corrected, c == a.Adversarial.Y[k])
 		}
 		s.Attacks = append(s.Attacks, t)
 	}
 	return s
+}
+
+// UnmarshalJSON implements json.Unmarshaler: columns of unequal lengths, and rows that are not
+// there, are errors.
+func (s *Scores) UnmarshalJSON(b []byte) error {
+	type plain Scores
+	if err := json.Unmarshal(b, (*plain)(s)); err != nil {
+		return err
+	}
+	n := len(s.Clean.Score)
+	if len(s.Clean.Flagged) != n {
+		return fmt.Errorf("clean: %d scores and %d verdicts", n, len(s.Clean.Flagged))
+	}
+	for _, a := range s.Attacks {
+		m := len(a.Score)
+		for _, k := range []int{len(a.Flagged), len(a.Success), len(a.Corrected)} {
+			if k != m {
+				return fmt.Errorf("attack %s: a column of %d rows beside one of %d", a.ID, k, m)
+			}
+		}
+		if len(a.Rows) != m && a.Rows != nil {
+			return fmt.Errorf("attack %s: a column of %d rows beside one of %d", a.ID, len(a.Rows), m)
+		}
+		for k, i := range a.Rows {
+			if i < 0 || i >= n {
+				return fmt.Errorf("attack %s: rows[%d] is %d, of %d clean rows", a.ID, k, i, n)
+			}
+		}
+	}
+	return nil
 }
 
 // WriteJSON writes scores.json.
@@ -117,7 +149,8 @@ type Comparison struct {
 }
 
 // Compare tests two detectors on the attacks that both have on the very same
-// rows: DeLong's test of the AUCs, McNemar's of the successful attacks
+// rows: DeLong's test of the AUCs, where an attacked row and the clean one that it was made
+// from are one cluster, McNemar's of the successful attacks
 // detected at each one's threshold, both adjusted by Holm over the attacks. skipped are
 // the attacks whose rows differ; ok is false if the clean rows do.
 func Compare(a, b *Scores) (out []Comparison, skipped []string, ok bool) {
@@ -150,17 +183,24 @@ func Compare(a, b *Scores) (out []Comparison, skipped []string, ok bool) {
 func compare(a, b *Scores, s, t AttackScores) Comparison {
 	var posA, posB []float64
 	var detectedA, detectedB []bool
+	rows, source := s.Rows, []int(nil)
+	if rows == nil {
+		rows = t.Rows
+	}
 	for k, won := range s.Success {
 		if won {
 			posA, posB = append(posA, s.Score[k]), append(posB, t.Score[k])
 			detectedA, detectedB = append(detectedA, s.Flagged[k]), append(detectedB, t.Flagged[k])
+			if rows != nil {
+				source = append(source, rows[k])
+			}
 		}
 	}
 	c := Comparison{
 		ID: s.ID, NSuccess: len(posA), AUCA: Number(Judge(a.Clean.Score, posA).AUC), AUCB: Number(Judge(b.Clean.Score, posB).AUC),
 		CorrectedA: share(count(s.Corrected), len(s.Corrected)), CorrectedB: share(count(t.Corrected), len(t.Corrected)),
 	}
-	difference, p := DeLong(a.Clean.Score, posA, b.Clean.Score, posB)
+	difference, p := DeLong(a.Clean.Score, posA, b.Clean.Score, posB, source)
 	c.AUCDifference, c.DeLongP = Number(difference), Number(p)
 	c.CaughtOnlyA, c.CaughtOnlyB, p = McNemar(detectedA, detectedB)
 	c.McNemarP = Number(p)

@@ -111,19 +111,41 @@ func (e *evaluation) point(t *attacked, eps float64, wantsFlag bool) CurvePoint 
 	return p
 }
 
-// smallest improves an adaptive attack's median evasion norm with what the
-// curve found at other radii.
+// smallest makes an adaptive attack's median evasion norm that of the rows that its curve
+// attacked too, each with the smallest norm of all runs. The rows of the attack's own run alone are left
+// out: they were tried at one radius, so their smallest norm would be too large.
 func (e *evaluation) smallest(id string, rows []int, norms []float64) {
 	for i := range e.report.Adaptive {
 		if e.report.Adaptive[i].ID != id {
 			continue
 		}
+		own := e.evasions(id)
 		var list []float64
 		for k, r := range rows {
-			if e.result.Predicted[r] == e.o.Labels[r] {
-				list = append(list, norms[k])
+			if e.result.Predicted[r] != e.o.Labels[r] {
+				continue
+			}
+			norm := norms[k]
+			if v, ok := own[r]; ok {
+				norm = min(norm, v)
+			}
+			list = append(list, norm)
+		}
+		e.report.Adaptive[i].MedianEvasionNorm, e.report.Adaptive[i].MedianEvasionN = Number(median(list)), len(list)
+	}
+}
+
+// evasions are the norms with which an attack's own run evaded, by row.
+func (e *evaluation) evasions(id string) map[int]float64 {
+	out := make(map[int]float64)
+	for _, a := range e.details.Attacks {
+		if a.ID == id {
+			for k, r := range a.Rows {
+				if a.Evaded[k] {
+					out[r] = a.Adversarial.Norm[k]
+				}
 			}
 		}
-		e.report.Adaptive[i].MedianEvasionNorm = Number(median(list))
 	}
+	return out
 }

@@ -57,8 +57,10 @@ type Options struct {
 	// need it.
 	Guarded func(fresh bool, seed uint64) sdk.Forwarder
 	// Transfer is the guarded classifier of another seed's detector, on which
-	// transfer attacks are made. Without it they are left out, with a warning.
-	Transfer func(fresh bool, seed uint64) sdk.Forwarder
+	// transfer attacks are made, and that detector's threshold, in the unit of its scores: there the attacker
+	// sees whether a row passes. What the attack made is judged by Guard. Without Transfer such attacks are left
+	// out, with a warning.
+	Transfer func(fresh bool, seed uint64) (m sdk.Forwarder, threshold float64)
 	// Certify proves what no attack can do; nil: the detector has no votes to prove
 	// it of.
 	Certify   Certify

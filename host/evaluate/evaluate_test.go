@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -226,5 +227,80 @@ func TestErrors(t *testing.T) {
 	o.Guarded = nil
 	if _, _, err := evaluate.Run(context.Background(), o); err == nil {
 		t.Error("no error for an adaptive attack on a guard without gradients")
+	}
+}
+
+// transferring is an attack through another detector, which notes what it was told of it.
+type transferring struct {
+	adaptive
+	threshold *float64
+}
+
+func (transferring) Transferred() bool { return true }
+
+func (a transferring) Objective(g attack.Goal) (attack.Objective, error) {
+	*a.threshold = g.Threshold
+	return g.CrossEntropy(), nil
+}
+
+// An attack through another detector follows that one's threshold, whatever the unit of its scores, and is
+// judged by the detector at hand.
+func TestTransferThreshold(t *testing.T) {
+	for _, other := range []float64{1e-3, 1e3} {
+		var got float64
+		o := options()
+		o.CurveRows = -1
+		o.Attacks = []evaluate.NamedAttack{{"transfer", transferring{adaptive{step{10, .15}}, &got}}}
+		o.Transfer = func(bool, uint64) (sdk.Forwarder, float64) { return o.Guarded(false, 0), other }
+		r, d := run(t, o)
+		if got != other {
+			t.Errorf("the attacker was given the threshold %g, want the other detector's, %g", got, other)
+		}
+		evaded := 0
+		for k, y := range d.Attacks[0].Adversarial.Y {
+			if d.Attacks[0].Result.Predicted[k] != y && d.Attacks[0].Result.Score[k] <= o.Threshold {
+				evaded++
+			}
+		}
+		if a := r.Adaptive[0]; float64(a.Evaded) != float64(evaded)/50 {
+			t.Errorf("evaded %v, want %d of 50 by this detector's threshold", a.Evaded, evaded)
+		}
+	}
+}
+
+// The median evasion norm says over how many rows it is, and a curve never takes an evasion of the attack's own run away.
+func TestMedianEvasion(t *testing.T) {
+	o := options()
+	o.Attacks = []evaluate.NamedAttack{{"joint", adaptive{step{10, .3}}}}
+	o.Guard.(*attacktest.Guard).Threshold = 1e9 // whatever is misclassified evades
+	median := func(rows int, factors ...float64) (evaluate.AdaptiveReport, *evaluate.Details) {
+		o := o
+		o.CurveRows, o.CurveFactors = rows, factors
+		r, d := run(t, o)
+		return r.Adaptive[0], d
+	}
+	own, d := median(-1)
+	if own.MedianEvasionN != 50 {
+		t.Errorf("without a curve over %d rows, want all 50", own.MedianEvasionN)
+	}
+	tiny, _ := median(40, .001) // a radius at which nothing evades
+	if tiny.MedianEvasionN != 20 {
+		t.Errorf("with a curve over %d rows, want its 20", tiny.MedianEvasionN)
+	}
+	var norms []float64
+	for k := range d.Attacks[0].Rows {
+		if d.Attacks[0].Evaded[k] {
+			norms = append(norms, d.Attacks[0].Adversarial.Norm[k])
+		}
+	}
+	if len(norms) <= 30 {
+		t.Fatalf("%d of 50 evade: too few to tell", len(norms))
+	}
+	if v := float64(tiny.MedianEvasionNorm); !(v >= slices.Min(norms) && v <= slices.Max(norms)) {
+		t.Errorf("median norm %v with a curve that finds nothing, want one of the attack's own, %v to %v", v, slices.Min(norms), slices.Max(norms))
+	}
+	fine, _ := median(40, .25, .5, .75)
+	if fine.MedianEvasionNorm > tiny.MedianEvasionNorm {
+		t.Errorf("median norm %v with smaller radii, %v without", fine.MedianEvasionNorm, tiny.MedianEvasionNorm)
 	}
 }

@@ -46,7 +46,7 @@ func ExampleClopperPearson() {
 
 // The interval of an AUROC, by resampling clean and attacked rows.
 func ExampleBootstrap() {
-	i := evaluate.Bootstrap(clean, attacked, 500, 1).AUC
+	i := evaluate.Bootstrap(clean, attacked, nil, 500, 1).AUC
 	auc := evaluate.Judge(clean, attacked).AUC
 	fmt.Println("the interval holds the AUROC:", i.Lo <= auc && auc <= i.Hi)
 	// Output: the interval holds the AUROC: true

@@ -3,7 +3,6 @@ package evaluate
 import (
 	"encoding/json"
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"gonum.org/v1/gonum/mathext"
@@ -58,30 +57,25 @@ type Intervals struct {
 
 // Bootstrap is the stratified percentile bootstrap: positives and negatives
 // are each resampled with replacement, because a rate at a fixed
-// false-positive rate depends on both.
-func Bootstrap(neg, pos []float64, resamples int, seed uint64) Intervals {
+// false-positive rate depends on both. source[k] is the negative that positive k was
+// made from, and drawn with it, as Draws says; nil: they are independent.
+func Bootstrap(neg, pos []float64, source []int, resamples int, seed uint64) Intervals {
 	nan := Interval{math.NaN(), math.NaN()}
 	out := Intervals{nan, nan, nan, [3]Interval{nan, nan, nan}}
 	if len(neg) == 0 || len(pos) == 0 || resamples < 2 {
 		return out
 	}
 	s := newSweep(neg, pos)
-	r := rand.New(rand.NewPCG(seed, 0xb007))
 	cols := make([][]float64, 6)
 	weight := make([]int32, s.n+s.p)
-	for range resamples {
-		clear(weight)
-		for range s.n {
-			weight[r.IntN(s.n)]++
-		}
-		for range s.p {
-			weight[s.n+r.IntN(s.p)]++
-		}
+	Draws(s.n, s.p, source, resamples, seed, func(_ int, clean, attacked []int32) {
+		copy(weight, clean)
+		copy(weight[s.n:], attacked)
 		f := s.figures(weight)
 		for c, v := range [6]float64{f.AUC, f.PRAUC, f.FPR95, f.TPR[0], f.TPR[1], f.TPR[2]} {
 			cols[c] = append(cols[c], v)
 		}
-	}
+	})
 	return Intervals{
 		percentiles(cols[0]), percentiles(cols[1]), percentiles(cols[2]),
 		[3]Interval{percentiles(cols[3]), percentiles(cols[4]), percentiles(cols[5])},

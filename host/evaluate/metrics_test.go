@@ -65,7 +65,7 @@ func TestBootstrapCovers(t *testing.T) {
 		for i := range pos {
 			pos[i] = 1 + r.NormFloat64()
 		}
-		b := Bootstrap(neg, pos, 200, uint64(trial))
+		b := Bootstrap(neg, pos, nil, 200, uint64(trial))
 		if b.AUC.Lo <= truth && truth <= b.AUC.Hi {
 			hit++
 		}
@@ -110,7 +110,7 @@ func TestDeLong(t *testing.T) {
 	for range 400 {
 		na, nb := sample(0, 60)
 		pa, pb := sample(1, 60)
-		if _, p := DeLong(na, pa, nb, pb); p <= .05 {
+		if _, p := DeLong(na, pa, nb, pb, nil); p <= .05 {
 			low++
 		}
 	}
@@ -120,7 +120,7 @@ func TestDeLong(t *testing.T) {
 	na, nb := sample(0, 300)
 	pa, _ := sample(1.5, 300)
 	_, pb := sample(.5, 300)
-	d, p := DeLong(na, pa, nb, pb)
+	d, p := DeLong(na, pa, nb, pb, nil)
 	near(t, "difference", d, Judge(na, pa).AUC-Judge(nb, pb).AUC, 1e-12)
 	if p > 1e-4 {
 		t.Errorf("p = %g for a large difference", p)

@@ -164,6 +164,9 @@ type AdaptiveReport struct {
 	// MedianEvasionNorm is the median, over rows that were right before, of
 	// the smallest perturbation norm seen that evades; null if most never do.
 	MedianEvasionNorm Number `json:"median_evasion_norm"`
+	// MedianEvasionN is over how many rows that is: those of the security curve where the attack has
+	// one, for only they were tried at several radii, else all of N that were right before.
+	MedianEvasionN int `json:"median_evasion_n"`
 }
 
 // UnionReport is an attacker who tries every adaptive attack.

@@ -90,7 +90,7 @@ func (r rate) into(e *Entry, resamples int) {
 		return
 	}
 	values := make([]float64, resamples)
-	evaluate.Draws(0, len(r.num[0]), resamples, drawSeed, func(b int, _, rows []int32) { values[b] = r.mean(rows) })
+	evaluate.Draws(0, len(r.num[0]), nil, resamples, drawSeed, func(b int, _, rows []int32) { values[b] = r.mean(rows) })
 	e.CI95[r.name] = evaluate.Percentiles(values)
 }
 
@@ -114,7 +114,7 @@ func named(f evaluate.Figures) map[string]float64 {
 func trials(clean, attacked []*scored) []evaluate.Trial {
 	var out []evaluate.Trial
 	for i, s := range attacked {
-		out = append(out, evaluate.Trial{Clean: clean[i].score, Scores: s.score, Success: s.success})
+		out = append(out, evaluate.Trial{Clean: clean[i].score, Scores: s.score, Success: s.success, Source: s.rows})
 	}
 	return out
 }
@@ -201,7 +201,7 @@ func cleanEntry(clean []*scored, resamples int) Entry {
 	}
 	e.Mean["clean_cost"] = e.Mean["accuracy"] - e.Mean["accuracy_corrected"]
 	values := make([]float64, resamples)
-	evaluate.Draws(0, e.N, resamples, drawSeed, func(b int, _, rows []int32) {
+	evaluate.Draws(0, e.N, nil, resamples, drawSeed, func(b int, _, rows []int32) {
 		for _, s := range clean {
 			for k, w := range rows {
 				d := 0

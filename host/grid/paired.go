@@ -124,7 +124,7 @@ func paired(clean, hit [2][]*scored, resamples int) AttackTest {
 	ca, cb := shares("accuracy_corrected", hit[0], corrected, nil), shares("accuracy_corrected", hit[1], corrected, nil)
 	t.Difference[ca.name] = evaluate.Number(ca.mean(nil) - cb.mean(nil))
 	values := make([]float64, resamples)
-	evaluate.Draws(0, len(ca.num[0]), resamples, drawSeed, func(i int, _, rows []int32) { values[i] = ca.mean(rows) - cb.mean(rows) })
+	evaluate.Draws(0, len(ca.num[0]), nil, resamples, drawSeed, func(i int, _, rows []int32) { values[i] = ca.mean(rows) - cb.mean(rows) })
 	t.CI95[ca.name] = evaluate.Percentiles(values)
 
 	_, p := evaluate.DeLongTrials(a, b)

@@ -316,7 +316,7 @@ func kept[T any](b *Bench, what string, keys []string, compute func() T) (T, err
 }
 
 // figuresFormat counts changes of how figures are computed.
-const figuresFormat = 1
+const figuresFormat = 2
 
 // WriteJSON writes results.json.
 func (r *Results) WriteJSON(w io.Writer) error {

@@ -180,7 +180,7 @@ def judge(name, method, threshold, calibration, seconds, ask, x, y, attacks, out
     arrays that a grid takes over; the report."""
     clean = judged(*ask(x), x)
     columns = {k: {**judged(*ask(a["x_adv"]), a["x_adv"]), "y": a["y"], "before": a["predicted"], "success": a["success"]} for k, a in attacks.items()}
-    report, scores = figures.report(name, method, threshold, calibration, seconds, y, clean, columns)
+    report, scores = figures.report(name, method, threshold, calibration, seconds, y, clean, {k: {**c, "rows": attacks[k]["rows"]} for k, c in columns.items()})
     for file, what in (("report.json", report), ("scores.json", scores)):
         with open(os.path.join(out, name, file), "w", encoding="utf-8") as f:
             json.dump(what, f, indent=None if file == "scores.json" else 2)

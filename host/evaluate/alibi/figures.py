@@ -29,7 +29,8 @@ def report(name, method, threshold, calibration, seconds, y, clean, attacks):
 
     clean and the values of attacks are dicts of arrays: digest, score,
     flagged, predicted, reconstructed, corrected; attacks also y, before (the
-    classifier on the clean row) and success.
+    classifier on the clean row), success and rows (the clean row that each was
+    made from; None: not known).
     """
     accuracy = float((clean["predicted"] == y).mean())
     out = {
@@ -56,6 +57,7 @@ def report(name, method, threshold, calibration, seconds, y, clean, attacks):
             "accuracy_corrected": float((a["corrected"] == a["y"]).mean()),
             **group, "all": everything, "ci95": {}})
         scores["attacks"].append({"id": key, "digest": a["digest"], "score": a["score"].tolist(), "flagged": a["flagged"].tolist(),
+                                  **({} if a["rows"] is None else {"rows": a["rows"].tolist()}),
                                   "success": won.tolist(), "corrected": (a["corrected"] == a["y"]).tolist()})
     return out, scores
 
