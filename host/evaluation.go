@@ -102,9 +102,9 @@ func (d *Detector) sameClassifier(ctx context.Context, other *Detector) error {
 	return nil
 }
 
-// Surrogate is the guarded classifier as an attacker has it who attacks another detector through this one, with its
+// Target is the guarded classifier as an attacker aims at it who attacks another detector through this one, with its
 // threshold; +Inf without one. fresh and seed are GuardOptions'.
-func (d *Detector) Surrogate(fresh bool, seed uint64) (m sdk.Forwarder, threshold float64) {
+func (d *Detector) Target(fresh bool, seed uint64) (m sdk.Forwarder, threshold float64) {
 	threshold = math.Inf(1)
 	if t := d.State().Threshold; t != nil {
 		threshold = t.Value
@@ -188,7 +188,7 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 		eo.Health = d.Saved.Meta.Health
 	}
 	if o.Transfer != nil {
-		eo.Transfer = o.Transfer.Surrogate
+		eo.Transfer = o.Transfer.Target
 	}
 	for _, c := range o.Attacks {
 		eo.Attacks = append(eo.Attacks, evaluate.NamedAttack{Name: c.Name, Attack: registry.As[attack.Attack](c)})

@@ -34,7 +34,7 @@ type MultiTargeted struct {
 	Targets int     `yaml:"targets" check:">= 1" doc:"wrong classes tried, the nearest first"`
 	Starts  int     `yaml:"starts" check:">= 1" doc:"random starts for each target, on the rows where no earlier run evaded the detector"`
 	Rebuilt float64 `yaml:"rebuilt" check:">= 0" doc:"weight of the margin on the reconstructions"`
-	Score   float64 `yaml:"score" check:">= 0" doc:"weight of the score, where the input has the target's class, in units of the way from the clean score to the threshold; every second start weighs it a thirtieth"`
+	Score   float64 `yaml:"score" check:">= 0" doc:"weight of the score, where the input has the target's class, in units of the way from the clean score to the threshold; every second start weighs it a hundredth"`
 	Fresh   bool    `yaml:"fresh_noise" doc:"the attacker does not know the detector's noise and draws its own at each step (EOT)"`
 }
 
@@ -91,7 +91,7 @@ func (a *MultiTargeted) Perturb(ctx context.Context, m sdk.Forwarder, x *tensor.
 			for i := range loss.targets {
 				loss.targets[i] = near[i][k]
 				if start%2 == 1 {
-					loss.weights[i] /= 30
+					loss.weights[i] /= 100
 				}
 			}
 			p := attack.NewProbe(m, x.N(), &loss, b)

@@ -229,7 +229,7 @@ func (b *Bench) judge(ctx context.Context, c *Cell, clean *detect.Result) error 
 		return err
 	}
 	o.Seed = c.Seed
-	o.Transfer = func(fresh bool, seed uint64) (sdk.Forwarder, float64) { return b.open.transfer.Surrogate(fresh, seed) }
+	o.Transfer = func(fresh bool, seed uint64) (sdk.Forwarder, float64) { return b.open.transfer.Target(fresh, seed) }
 	b.open.session, err = evaluate.NewSession(ctx, o, clean)
 	return err
 }
