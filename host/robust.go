@@ -12,8 +12,8 @@ import (
 )
 
 // judge is how the guard will flag rows, for a hardened training that measures how
-// robust it is; nil where the training has its own way: for votes over noisy copies, and for
-// a network of a grid, which has no scores until detectors are made of it.
+// robust it is; nil where the training has its own way: for votes over noisy copies, which it
+// counts, and for a network of a grid, which has no scores until detectors are made of it.
 func (s *Spec) judge(ctx context.Context, cl sdk.Classifier, g *guard) (train.Judge, error) {
 	if _, votes := g.opinion.(detect.Smoothing); votes || s.Train == nil || s.Train.Harden == nil || g.opinion.Form().Rebuilt == 0 {
 		return nil, nil

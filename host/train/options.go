@@ -48,7 +48,7 @@ type Options struct {
 	// trains on.
 	Smooth bool
 	// Judge is how the guard will flag rows, by which hardened training measures how
-	// robust it is; nil: by KL(P ‖ Q), at 5 % false alarms.
+	// robust it is; nil: by KL(P ‖ Q) or, with Smooth, by votes, at 5 % false alarms.
 	Judge Judge
 	// Hidden are the heads on hidden layers that the loss compares.
 	Hidden []oracle.Head

@@ -21,6 +21,10 @@ const NameRobust = "val_robust"
 // reconstruction, and a row counts as lost if it was at any step. The random numbers
 // are its own and the same in each epoch, so that no weight depends on it.
 //
+// Of a guard that votes over noisy copies each step of the attack goes through another
+// copy, and where it ends the row's votes decide, eight of them and no more: that costs
+// as much again.
+//
 // With Rows and Every 0 it may take a twentieth of the training's arithmetic, and so about
 // a twelfth of the rows that the classifier is asked about: each epoch 100 to 500 rows, or
 // 100 rows at least five times, or five times fewer rows, or 20 rows at least twice. A
@@ -139,7 +143,8 @@ type prover interface {
 // proof attacks validation rows.
 type proof struct {
 	g     *guard
-	judge Judge
+	judge Judge // nil: votes does
+	votes *ballot
 	plan  robustPlan
 	rows  []int // of the validation rows
 	asked bool  // the judge looks at the clean rows of this epoch
@@ -169,12 +174,16 @@ func newProof(g *guard) *proof {
 		return nil
 	}
 	p := &proof{g: g, judge: g.o.Judge, plan: plan, rows: plan.among(g.o.Validation.N()), asked: true}
-	if p.judge == nil {
-		p.judge = &klJudge{setup: g.o.Setup}
-	}
 	p.size = min(g.o.BatchSize, g.o.Train.N(), g.valPass.Batch(), len(p.rows))
 	if balls := len(h.balls()); p.size > balls {
 		p.size -= p.size % balls // so that rows take the balls in turn throughout
+	}
+	switch {
+	case p.judge != nil:
+	case g.attack.smooth():
+		p.votes = newBallot(g, p.size)
+	default:
+		p.judge = &klJudge{setup: g.o.Setup}
 	}
 	p.clean, p.seen = newView(p.size, g.m.Input), newView(p.size, g.m.Input)
 	p.target, p.flagged, p.evaded = make([]int, p.size), make([]bool, p.size), make([]bool, p.size)
@@ -199,6 +208,11 @@ func (g *guard) prepare(due bool) {
 
 func (g *guard) robust(ctx context.Context) (float64, error) {
 	p := g.proof
+	if p.votes != nil {
+		if err := p.votes.settle(ctx, p); err != nil {
+			return 0, err
+		}
+	}
 	lost := 0
 	for lo := 0; lo < len(p.rows); lo += p.size {
 		n, err := p.attack(ctx, p.rows[lo:min(lo+p.size, len(p.rows))])
@@ -233,7 +247,11 @@ func (p *proof) attack(ctx context.Context, rows []int) (int, error) {
 	for step := 0; ; step++ {
 		seen := x
 		if a.smooth() {
-			seen = g.noisy(p.seen.of(n), x, streamSmooth, 0, p.b.examples)
+			draw := 0
+			if p.votes != nil {
+				draw = 1 + step
+			}
+			seen = g.noisy(p.seen.of(n), x, streamSmooth, draw, p.b.examples)
 		}
 		out, _, _ := g.valPass.Forward(seen, noise)
 		if sum := g.k.SumSquares(out.Data); math.IsNaN(sum) || math.IsInf(sum, 0) {
@@ -251,9 +269,13 @@ func (p *proof) attack(ctx context.Context, rows []int) (int, error) {
 		if step == 0 {
 			p.aim(ans.Output, n)
 		}
-		lost := p.look(x, rebuilt, ans, n)
-		if step == steps || lost == n {
-			return lost, nil
+		switch {
+		case p.votes == nil:
+			if lost := p.look(x, rebuilt, ans, n); step == steps || lost == n {
+				return lost, nil
+			}
+		case step == steps:
+			return p.votes.lost(ctx, p, x, ans.Output)
 		}
 		back, err := p.climb(ctx, ans, n)
 		if err != nil {

@@ -140,6 +140,71 @@ func TestRobustAttackClimbs(t *testing.T) {
 	}
 }
 
+// TestRobustByVotes: a guard that votes is judged by votes: a row is lost if and only if
+// its class changes and it has the quorum of votes, which is that of the clean rows.
+func TestRobustByVotes(t *testing.T) {
+	for _, sigma := range []float64{.02, .3} {
+		g := testGuard(t, func(o *Options) {
+			o.Harden = &Harden{Norm: "linf", Eps: 1, Steps: 1, Through: "guard", Weight: .5, Robust: Robust{Rows: 12, Steps: 12}}
+			o.InputNoise, o.Smooth = sigma, true
+		})
+		if g.proof.votes == nil || g.proof.judge != nil {
+			t.Fatal("one copy judges")
+		}
+		if err := g.validate(t.Context(), make([]float64, 1+len(g.reports()))); err != nil {
+			t.Fatal(err)
+		}
+		first, err := g.robust(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := g.robust(t.Context()); err != nil || again != first {
+			t.Errorf("%v stand, then %v (%v)", first, again, err)
+		}
+		b, n := g.proof.votes, len(g.proof.b.rows)
+		x := g.attack.both.of(2*n).Rows(0, n).Clone() // the last rows that were attacked
+		said, err := g.o.Classifier.Predict(t.Context(), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := 0
+		for _, quorum := range []int{0, b.quorum, ballotVotes + 1} {
+			b.quorum = quorum
+			got, err := b.lost(t.Context(), g.proof, x, said)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := 0
+			for i, r := range g.proof.b.rows {
+				class, votes, key := oracle.Argmax(said.Row(i)), 0, []uint64{uint64(r)}
+				for c := range ballotVotes { // by hand, a row at a time
+					noise := tensor.New(1, 3)
+					normal(g.k, noise, g.o.Seed, streamVal, 0, key)
+					rebuilt, _, _ := g.valPass.Forward(g.noisy(tensor.New(1, 5), x.Rows(i, i+1), streamSmooth, ballotFrom+c, key), noise)
+					out, err := g.o.Classifier.Predict(t.Context(), rebuilt.Clone())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if oracle.Argmax(out.Row(0)) == class {
+						votes++
+					}
+				}
+				if class != oracle.Argmax(g.valP.Row(r)) {
+					if changed++; votes >= quorum {
+						want++
+					}
+				}
+			}
+			if got != want || quorum > ballotVotes && got != 0 {
+				t.Errorf("σ %g, quorum %d: %d rows are lost, want %d", sigma, quorum, got, want)
+			}
+		}
+		if changed == 0 {
+			t.Errorf("σ %g: no row changes its class: the test shows nothing", sigma)
+		}
+	}
+}
+
 // TestRobustPlan: what is measured costs at most a twentieth of the training, at the first
 // and the last epoch and at even distances between them, of evenly spaced rows.
 func TestRobustPlan(t *testing.T) {

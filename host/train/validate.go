@@ -125,7 +125,7 @@ func (c *chunk) Inquire(ctx context.Context) (err error) {
 func (c *chunk) count(values []float64) {
 	g, n := c.g, c.hi-c.lo
 	share := float64(n) / float64(g.o.Validation.N())
-	if g.proof != nil && g.proof.asked {
+	if g.proof != nil && g.proof.asked && g.proof.judge != nil {
 		g.proof.judge.Clean(&c.s)
 	}
 	loss := g.obj.Loss(&c.s)
