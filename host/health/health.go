@@ -62,7 +62,7 @@ type Finding struct {
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
 	// Source is the role of the rows that it is of, Rows their number. A surrogate's are
-	// held-out: of no role, rows that it did not learn from.
+	// "held-out": those of data.validation, or rows of data.train that it did not learn from.
 	Source string `json:"source"`
 	Rows   int    `json:"rows"`
 	// Cures are the likeliest remedies, best first, each a key of the spec and
