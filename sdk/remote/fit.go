@@ -48,6 +48,9 @@ func (c *Client) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOption
 			if len(m.Files) > wire.MaxFiles || len(m.Digest) > wire.MaxName || !wire.Plain(m.Digest) {
 				return sdk.FitDone{}, sdk.Errorf(sdk.Internal, "fit: %d files, want at most %d, and the digest %q", len(m.Files), wire.MaxFiles, wire.Text(c.shown(m.Digest), wire.MaxName))
 			}
+			if values(m.ConfigJson) > maxValues {
+				return sdk.FitDone{}, sdk.Errorf(sdk.Internal, "fit: the config that it ends with has more than %d values", maxValues)
+			}
 			done := sdk.FitDone{ConfigJSON: m.ConfigJson, Digest: m.Digest}
 			for _, f := range m.Files {
 				done.Files = append(done.Files, sdk.FitFile{Name: f.Name, SHA256: f.Sha256})
