@@ -38,6 +38,8 @@ func Serve(c Classifier) {
 		Plugins:         plugin.PluginSet{wire.PluginName: served{}},
 		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: stderr, JSONFormat: true}),
 		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
+			// go-plugin has seen the cookie by now. What the classifier starts was started by no host.
+			_ = os.Unsetenv(handshake.MagicCookieKey)
 			o = append(o,
 				grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 					direct()

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"cmp"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,8 @@ type supervised struct {
 	left       chan struct{} // closed when the supervisor is gone, and so everything
 }
 
-// job is what a supervisor is asked to do, over its orders.
+// job is what a supervisor is asked to do, over its orders: as gob, which leaves names that
+// are not UTF-8 as they are.
 type job struct {
 	Path     string
 	Args     []string
@@ -35,7 +37,7 @@ type job struct {
 	Env      []string
 	Limits   Limits
 	Inherits bool // the program is descriptor 5
-	Box      *box `json:",omitempty"` // nil: it is not confined
+	Box      *box // nil: it is not confined
 }
 
 // report is what a supervisor tells, over its reports: first a number or an error, then
@@ -99,7 +101,7 @@ func supervise(cmd *exec.Cmd, l Limits, b *box) (_ child, err error) {
 	var first report
 	err = errors.Join(reports.SetReadDeadline(time.Now().Add(startPatience)), orders.SetWriteDeadline(time.Now().Add(startPatience)))
 	if err == nil {
-		err = json.NewEncoder(orders).Encode(j)
+		err = gob.NewEncoder(orders).Encode(j)
 	}
 	if err == nil {
 		// Its own end of the reports must be closed here for their end to be seen.

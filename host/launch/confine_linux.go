@@ -181,6 +181,29 @@ func rule(number int, then ...unix.SockFilter) []unix.SockFilter {
 	return append([]unix.SockFilter{jump(unix.BPF_JEQ, uint32(number), len(then))}, then...)
 }
 
+// own lets a call pass whose argument is 0, which is the caller itself, and else answers otherwise.
+func own(argument uint32, otherwise unix.SockFilter) []unix.SockFilter {
+	return []unix.SockFilter{load(argument), jump(unix.BPF_JEQ, 0, 1), answer(unix.SECCOMP_RET_ALLOW), otherwise}
+}
+
+// ofArch are calls that not every architecture has, by their numbers, and what they are refused with.
+var ofArch = map[string][]struct {
+	number int
+	errno  unix.Errno
+}{
+	"amd64": {
+		{65, unix.EACCES}, {220, unix.EACCES}, // semop, semtimedop
+		{90, 0},                            // chmod
+		{92, unix.EPERM}, {94, unix.EPERM}, // chown, lchown
+		{320, unix.EPERM},                    // kexec_file_load
+		{172, unix.EPERM}, {173, unix.EPERM}, // iopl, ioperm
+	},
+	"arm64": {
+		{193, unix.EACCES}, {192, unix.EACCES}, // semop, semtimedop
+		{294, unix.EPERM}, // kexec_file_load
+	},
+}
+
 // calls is the filter: sockets of the network, connections to others, and what reaches into other processes,
 // namespaces or the kernel are refused.
 func (b *box) calls() []unix.SockFilter {
@@ -226,11 +249,54 @@ func (b *box) calls() []unix.SockFilter {
 	for _, call := range []int{
 		unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_PERF_EVENT_OPEN, unix.SYS_BPF, unix.SYS_USERFAULTFD,
 		unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN, unix.SYS_FSMOUNT,
+		unix.SYS_FSCONFIG, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR, unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD,
 		unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL,
 		unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_KEXEC_LOAD, unix.SYS_REBOOT, unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_SYSLOG, unix.SYS_ACCT,
+		unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME, unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME,
+		// Owners and attributes of files, which Landlock leaves to whoever has them.
+		unix.SYS_FCHOWN, unix.SYS_FCHOWNAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_FSETXATTR, unix.SYS_SETXATTRAT,
+		unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR, unix.SYS_FREMOVEXATTR, unix.SYS_REMOVEXATTRAT,
 	} {
 		add(call, refuse(unix.EPERM))
 	}
+	// Memory, messages and semaphores that have numbers or names of their own, and are shared by all processes of a
+	// user; and what happens in folders, which may be watched without being read.
+	for _, call := range []int{
+		unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL, unix.SYS_SEMGET, unix.SYS_SEMCTL,
+		unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
+		unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_FANOTIFY_INIT,
+	} {
+		add(call, refuse(unix.EACCES))
+	}
+	for _, call := range ofArch[runtime.GOARCH] {
+		add(call.number, refuse(call.errno))
+	}
+	// Programs set the mode of what they write as a matter of course: they are told that it is done.
+	for _, call := range []int{unix.SYS_FCHMOD, unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2} {
+		add(call, refuse(0))
+	}
+	// Limits and priorities are its own to change, where 0 is the caller, and nobody else's. Where threads run is left to it:
+	// libraries pin theirs, by numbers of which a filter cannot tell whose they are.
+	for _, call := range []int{unix.SYS_PRLIMIT64, unix.SYS_SCHED_SETSCHEDULER, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETATTR} {
+		add(call, own(dataArgs, refuse(unix.EPERM))...)
+	}
+	for _, call := range []struct {
+		number  int
+		process uint32 // says that the second argument is a process
+	}{{unix.SYS_SETPRIORITY, 0}, {unix.SYS_IOPRIO_SET, 1}} {
+		add(call.number, append([]unix.SockFilter{
+			load(dataArgs),
+			{Code: unix.BPF_JMP | unix.BPF_K | unix.BPF_JEQ, K: call.process, Jt: 1},
+			refuse(unix.EPERM),
+		}, own(dataArgs+argSize, refuse(unix.EPERM))...)...)
+	}
+	// A file in memory has no place at which Landlock could keep it from being executed: it must be one that never is.
+	add(unix.SYS_MEMFD_CREATE,
+		load(dataArgs+argSize),
+		jump(unix.BPF_JSET, unix.MFD_NOEXEC_SEAL, 1),
+		answer(unix.SECCOMP_RET_ALLOW),
+		refuse(unix.EACCES),
+	)
 	return append(code, answer(unix.SECCOMP_RET_ALLOW))
 }
 

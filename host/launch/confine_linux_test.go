@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -126,6 +129,92 @@ func (h *hermit) tries() error {
 			return err
 		}
 		return exec.Command(name).Run()
+	case "memfd": // a program in memory that it wrote itself
+		return inMemory(0)
+	case "memfd that is never executed":
+		return inMemory(unix.MFD_NOEXEC_SEAL)
+	case "limits":
+		return unix.Prlimit(h.pid(), unix.RLIMIT_NOFILE, nil, &unix.Rlimit{})
+	case "scheduler":
+		var param int32
+		_, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, uintptr(h.pid()), 0, uintptr(unsafe.Pointer(&param)))
+		return failed(errno)
+	case "priority":
+		is, err := unix.Getpriority(unix.PRIO_PROCESS, h.pid())
+		if err != nil {
+			return err
+		}
+		return unix.Setpriority(unix.PRIO_PROCESS, h.pid(), 20-is) // the kernel counts down from 20
+	case "priority of all":
+		_, _, errno := unix.Syscall(unix.SYS_SETPRIORITY, unix.PRIO_USER, 1<<30, 0) // whom nobody is
+		if errno == unix.ESRCH {
+			return nil
+		}
+		return failed(errno)
+	case "input and output":
+		_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, 1, uintptr(h.pid()), 0)
+		return failed(errno)
+	case "affinity": // it may
+		var set unix.CPUSet
+		if err := unix.SchedGetaffinity(unix.Gettid(), &set); err != nil {
+			return err
+		}
+		return unix.SchedSetaffinity(unix.Gettid(), &set)
+	case "shared memory":
+		at, err := unix.SysvShmAttach(h.pid(), 0, unix.SHM_RDONLY)
+		if err == nil {
+			err = unix.SysvShmDetach(at)
+		}
+		return err
+	case "messages", "semaphores":
+		get, control, size := uintptr(unix.SYS_MSGGET), uintptr(unix.SYS_MSGCTL), uintptr(0o600)
+		if h.Try == "semaphores" {
+			get, control, size = unix.SYS_SEMGET, unix.SYS_SEMCTL, 1
+		}
+		id, _, errno := unix.Syscall(get, unix.IPC_PRIVATE, size, 0o600)
+		if errno == 0 {
+			first, second := uintptr(unix.IPC_RMID), uintptr(0)
+			if h.Try == "semaphores" {
+				first, second = second, first
+			}
+			_, _, errno = unix.Syscall6(control, id, first, second, 0, 0, 0)
+		}
+		return failed(errno)
+	case "queue":
+		name, err := unix.BytePtrFromString("vaeguard-test-" + strconv.Itoa(os.Getpid()))
+		if err != nil {
+			return err
+		}
+		fd, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(name)), unix.O_CREAT|unix.O_RDWR, 0o600, 0, 0, 0)
+		if errno == 0 {
+			_ = unix.Close(int(fd))
+			_, _, errno = unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(name)), 0, 0)
+		}
+		return failed(errno)
+	case "watch":
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+		if err == nil {
+			_, err = unix.InotifyAddWatch(fd, h.At, unix.IN_CREATE)
+		}
+		return err
+	case "mode":
+		if err := os.Chmod(h.At, 0o777); err != nil {
+			return err
+		}
+		if info, err := os.Stat(h.At); err != nil || info.Mode().Perm() != 0o777 {
+			return errors.Join(err, unix.EPERM) // it was told otherwise
+		}
+		return nil
+	case "owner":
+		return os.Lchown(h.At, os.Getuid(), os.Getgid())
+	case "attribute":
+		return unix.Setxattr(h.At, "user.vaeguard", []byte("x"), 0)
+	case "copy": // as Python's shutil, with mode and times
+		f, err := os.CreateTemp("", "")
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Chmod(0o644), os.Chtimes(f.Name(), time.Unix(1, 0), time.Unix(1, 0)), f.Close(), os.Remove(f.Name()))
 	case "environ":
 		_, err := os.ReadFile("/proc/" + h.At + "/environ")
 		return err
@@ -142,6 +231,42 @@ func (h *hermit) tries() error {
 		return err
 	}
 	return nil
+}
+
+// pid is the number that it tries something at.
+func (h *hermit) pid() int {
+	n, _ := strconv.Atoi(h.At) // 0 is itself
+	return n
+}
+
+func failed(errno unix.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return errno
+}
+
+// inMemory executes this program from a file in memory.
+func inMemory(flags int) error {
+	fd, err := unix.MemfdCreate("dropped", flags)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), "dropped")
+	defer f.Close()
+	own, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	if _, err := io.Copy(f, own); err != nil {
+		return err
+	}
+	cmd := exec.Command("/proc/self/fd/" + strconv.Itoa(fd))
+	cmd.Env = append(os.Environ(), actEnv+"=say")
+	cmd.ExtraFiles = []*os.File{f}
+	cmd.Path = "/proc/self/fd/3"
+	return cmd.Run()
 }
 
 // needConfiners skips where the kernel confines nothing, which other tests cover.
@@ -204,7 +329,7 @@ func TestConfined(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	host := strconv.Itoa(os.Getpid())
+	host, memory := strconv.Itoa(os.Getpid()), sharedMemory(t)
 	for _, c := range []struct{ try, at string }{
 		{"dial", listener.Addr().String()},
 		{"dial unix", socket.Addr().String()},
@@ -224,7 +349,22 @@ func TestConfined(t *testing.T) {
 		{"truncate", model},
 		{"remove", there("needed")},
 		{"drop", ""},
+		{"memfd", ""},
+		{"memfd that is never executed", ""},
 		{"environ", host},
+		{"limits", host},
+		{"scheduler", host},
+		{"priority", host},
+		{"priority of all", ""},
+		{"input and output", host},
+		{"shared memory", memory},
+		{"messages", ""},
+		{"semaphores", ""},
+		{"queue", ""},
+		{"watch", folder},
+		{"mode", there("moded")},
+		{"owner", there("owned")},
+		{"attribute", there("attributed")},
 		{"signal", host},
 		{"supervisor", ""},
 	} {
@@ -257,6 +397,7 @@ func TestUnconfined(t *testing.T) {
 	if err := os.WriteFile(model, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	host, memory := strconv.Itoa(os.Getpid()), sharedMemory(t)
 	for _, c := range []struct {
 		confine Confine
 		try, at string
@@ -267,8 +408,24 @@ func TestUnconfined(t *testing.T) {
 		{ConfineOff, "read", "/etc/passwd"},
 		{ConfineOff, "write", filepath.Join(folder, "new")},
 		{ConfineOff, "drop", ""},
-		{ConfineOff, "environ", strconv.Itoa(os.Getpid())},
-		{ConfineOff, "signal", strconv.Itoa(os.Getpid())},
+		{ConfineOff, "memfd", ""},
+		{ConfineOff, "limits", host},
+		{ConfineOff, "scheduler", host},
+		{ConfineOff, "priority", host},
+		{ConfineOff, "priority of all", ""},
+		{ConfineOff, "shared memory", memory},
+		{ConfineOff, "semaphores", ""},
+		{ConfineOff, "watch", folder},
+		{ConfineOff, "mode", model},
+		{ConfineOff, "owner", model},
+		{ConfineAuto, "limits", ""},
+		{ConfineAuto, "scheduler", ""},
+		{ConfineAuto, "priority", ""},
+		{ConfineAuto, "input and output", ""},
+		{ConfineAuto, "affinity", ""},
+		{ConfineAuto, "copy", ""},
+		{ConfineOff, "environ", host},
+		{ConfineOff, "signal", host},
 		{ConfineAuto, "model", ""},
 		{ConfineAuto, "read", filepath.Join(folder, "m.bin")},
 		{ConfineAuto, "temporary", ""},
@@ -284,6 +441,21 @@ func TestUnconfined(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sharedMemory is the number of a piece of memory of this process that others of its user can find.
+func sharedMemory(t *testing.T) string {
+	t.Helper()
+	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, 4096, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := unix.SysvShmCtl(id, unix.IPC_RMID, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	return strconv.Itoa(id)
 }
 
 // TestConfinedTraining: a confined plugin trains into the folder of the Fit, which it may

@@ -115,7 +115,7 @@ func TestSelfNeedsItsHook(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	linked.Store(old)
-	if _, err := Self("cnm"); err == nil || !strings.Contains(err.Error(), "there are colours, colours-declared, fake, hermit, lossy, nchw, pupil, rogue, student") {
+	if _, err := Self("cnm"); err == nil || !strings.Contains(err.Error(), "there are colours, colours-declared, fake, hermit, lossy, nchw, pupil, rogue, student, tattler") {
 		t.Errorf("%v", err)
 	}
 }

@@ -95,16 +95,17 @@ func (c *Classifier) fit(ctx context.Context, p *process, data sdk.TrainingData,
 		}
 	}
 	done, err := p.rpc.Fit(ctx, data, o)
+	if err == nil {
+		watch.stop() // nothing more is reported
+		err = accept(ctx, o.OutputDir, done)
+	}
 	if cause := context.Cause(ctx); err != nil && (errors.Is(cause, silent) || errors.Is(cause, long)) {
 		if p.run != nil {
 			_ = p.run.Kill(ctx)
 		}
 		return done, sdk.Errorf(sdk.FailedPrecondition, "%w", cause)
 	}
-	if err != nil {
-		return done, err
-	}
-	return done, accept(o.OutputDir, done)
+	return done, err
 }
 
 // refresh asks a trained plugin for its new description. One that dies before

@@ -1,12 +1,17 @@
 package launch
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // TestFitFiles: what a Fit lists is there as it says, and what it leaves is plain and not
@@ -26,6 +31,15 @@ func TestFitFiles(t *testing.T) {
 		{"a folder", nil, sdk.FitDone{Files: []sdk.FitFile{{Name: "a"}}}, `it lists "a", which is not a regular file`},
 		{"outside", nil, sdk.FitDone{Files: []sdk.FitFile{{Name: "../x"}}}, "which is not in its folder"},
 		{"absolute", nil, sdk.FitDone{Files: []sdk.FitFile{{Name: "/etc/passwd"}}}, "which is not in its folder"},
+		{"twice", nil, sdk.FitDone{Files: []sdk.FitFile{{Name: "a/w"}, {Name: "a/./w"}}}, `it lists "a/./w" twice`},
+		{"too many folders", func(dir string) error {
+			for i := range wire.MaxFiles {
+				if err := os.Mkdir(filepath.Join(dir, strconv.Itoa(i)), 0o700); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, sdk.FitDone{}, "more than 10000 files and folders"},
 		{"no object", nil, sdk.FitDone{ConfigJSON: []byte(`[1]`)}, "not a JSON object"},
 		{"no JSON", nil, sdk.FitDone{ConfigJSON: []byte("\x1b[2J")}, "not a JSON object"},
 		{"a link", func(dir string) error { return os.Symlink("/etc/passwd", filepath.Join(dir, "l")) }, sdk.FitDone{}, `it left "l", which is not a regular file`},
@@ -64,10 +78,35 @@ func TestFitFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = accept(dir, c.done)
+			err = accept(t.Context(), dir, c.done)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestFitFilesEnd: a file that is changed while it is read, and a caller who has gone, end the look.
+func TestFitFilesEnd(t *testing.T) {
+	dir := t.TempDir()
+	huge, err := os.Create(filepath.Join(dir, "huge"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer huge.Close()
+	if err := huge.Truncate(maxFitted); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- accept(ctx, dir, sdk.FitDone{Files: []sdk.FitFile{{Name: "huge"}}}) }()
+	cancel() // hashing it takes half a minute
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it reads on")
 	}
 }

@@ -9,11 +9,12 @@ import (
 
 // Limits bound what a plugin's process may take. The zero value bounds nothing.
 type Limits struct {
-	// MemoryMB is a limit, in MiB, of the memory that the process may write to
-	// (RLIMIT_DATA) and of what it has resident, which is looked at ten times a
-	// second. A Go plugin is told by GOMEMLIMIT to collect in time.
+	// MemoryMB is a limit, in MiB, of the memory that each process of the plugin may write to
+	// (RLIMIT_DATA), of what each has resident, and of what they have together, where memory that several
+	// share counts once. That is looked at ten times a second. A Go plugin is told by GOMEMLIMIT to
+	// collect in time.
 	MemoryMB int
-	// OpenFiles is the limit of open files (RLIMIT_NOFILE).
+	// OpenFiles is the limit of open files of each process (RLIMIT_NOFILE).
 	OpenFiles int
 	// NoNewPrivileges keeps the process and its children from gaining
 	// privileges by executing a set-user-ID program, such as sudo.
@@ -34,12 +35,15 @@ func (l Limits) env() []string {
 	return []string{"GOMEMLIMIT=" + strconv.Itoa(max(1, l.MemoryMB*3/4)) + "MiB"}
 }
 
-// watch kills the process when it has more resident than it may.
+// watch kills the process when it, or what it has started with it, has more resident than it may.
 func (r *osRunner) watch() {
 	limit := int64(r.limits.MemoryMB) * mib
 	for !r.dead(watchEvery) {
-		if n := resident(r.proc.pid()); n > limit {
+		if n, processes := used(r.proc, limit); n > limit {
 			text := fmt.Sprintf("it used %d MiB, more than its memory limit of %d (classifier.memory_limit_mb), and was killed", n/mib, r.limits.MemoryMB)
+			if processes > 1 {
+				text = fmt.Sprintf("its %d processes used %d MiB, more than its memory limit of %d (classifier.memory_limit_mb), and were killed", processes, n/mib, r.limits.MemoryMB)
+			}
 			r.excess.Store(&text)
 			r.proc.kill()
 			return

@@ -21,6 +21,9 @@ func TestLimits(t *testing.T) {
 		want   string // of the error; "": none
 	}{
 		{"hog", Limits{MemoryMB: 400}, "memory limit of 400"},
+		{"hogs", Limits{MemoryMB: 300}, "processes used"},
+		{"inherited", Limits{MemoryMB: 400}, ""},
+		{"inherited", Limits{}, "its parent is not bounded"},
 		{"files", Limits{OpenFiles: 64}, "it reached its limit of 64 open files"},
 		{"files", Limits{}, ""},
 		{"privileges", Limits{}, "privileges can be gained"},

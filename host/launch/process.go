@@ -59,14 +59,14 @@ func spawn(ctx context.Context, v *verified, o *Options, b *box, sockets string,
 	}
 	config := &plugin.ClientConfig{
 		HandshakeConfig:  wire.Handshake(),
-		Plugins:          plugin.PluginSet{wire.PluginName: remote.Plugin{}},
+		Plugins:          plugin.PluginSet{wire.PluginName: remote.Plugin{Hide: hide.cut}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		TLSConfig:        tlsConfig,
 		SkipHostEnv:      true,
 		StartTimeout:     o.StartTimeout + time.Minute, // ours ends first, and says so
 		Logger:           quiet{log},
-		SyncStdout:       logWriter{log: log, tail: &run.tail},
-		SyncStderr:       logWriter{log: log, tail: &run.tail},
+		SyncStdout:       printed(log, &run.tail),
+		SyncStderr:       printed(log, &run.tail),
 		GRPCDialOptions:  remote.DialOptions(),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, own string) (runner.Runner, error) {

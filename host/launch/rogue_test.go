@@ -18,6 +18,7 @@ import (
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // The test binary is also the plugins that the tests start, well-behaved and
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 		registry.Entry[Shipped]{Name: "colours-declared", Default: Shipped{New: func() sdk.Classifier { return newColours(sdk.NCHW) }}},
 		registry.Entry[Shipped]{Name: "student", Default: Shipped{New: func() sdk.Classifier { return &student{} }}},
 		registry.Entry[Shipped]{Name: "hermit", Default: Shipped{New: newHermit, Needs: &Needs{}}},
+		registry.Entry[Shipped]{Name: "tattler", Default: Shipped{New: func() sdk.Classifier { return &tattler{Fake: fake()} }}},
 		registry.Entry[Shipped]{Name: "pupil", Default: Shipped{New: func() sdk.Classifier { return &pupil{} }}},
 	))
 	switch os.Getenv(actEnv) {
@@ -90,6 +92,9 @@ func TestMain(m *testing.M) {
 		serveRaw()
 	case "record":
 		serveRecorded()
+	case "hold":
+		hoard = append(hoard, bytes.Repeat([]byte{1}, 80*mib))
+		time.Sleep(time.Minute)
 	case "deaf": // neither the SDK nor its watch of stdin
 		time.Sleep(time.Hour)
 	case "scatter":
@@ -229,6 +234,34 @@ func (r *rogue) misbehave() error {
 	case "hog":
 		for range 2048 {
 			hoard = append(hoard, bytes.Repeat([]byte{1}, mib))
+		}
+	case "hogs": // each in its limit
+		for range 5 {
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Env = append(os.Environ(), actEnv+"=hold")
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+		}
+		time.Sleep(time.Minute)
+	case "inherited": // the limit of memory, by whatever it starts
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(os.Getppid()) + "/limits")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(text)) {
+			if f := strings.Fields(line); strings.HasPrefix(line, "Max data size") && f[3] == strconv.Itoa(400*mib) && f[4] == f[3] {
+				return nil
+			}
+		}
+		return sdk.Errorf(sdk.Internal, "its parent is not bounded")
+	case "cookie":
+		if os.Getenv(wire.Handshake().MagicCookieKey) != "" {
+			return sdk.Errorf(sdk.Internal, "what it starts would believe that a host did")
+		}
+	case "named":
+		if os.Getenv("NAMED") != "jos\xe9" || !strings.Contains(os.Args[0], "jos\xe9") {
+			return sdk.Errorf(sdk.Internal, "it is %q, with %q", os.Args[0], os.Getenv("NAMED"))
 		}
 	case "files":
 		for range 2048 {

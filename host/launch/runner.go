@@ -250,9 +250,10 @@ func (f *greeting) write(b []byte) {
 	}
 }
 
-// Stderr is read by go-plugin until its end; the last lines are kept.
+// Stderr is read by go-plugin until its end; the last lines are kept. Of a line it gets the
+// first maxLine bytes: it would log a longer one in pieces, and a secret might lie across them.
 func (r *osRunner) Stderr() io.ReadCloser {
-	return pipeEnd{File: r.stderr, tee: &r.tail, ended: sync.OnceFunc(func() { close(r.drained) })}
+	return pipeEnd{File: r.stderr, tee: &r.tail, short: &shortener{}, ended: sync.OnceFunc(func() { close(r.drained) })}
 }
 
 // Name is what the spec calls the plugin.
@@ -308,13 +309,19 @@ func (r *osRunner) HostToPlugin(network, address string) (string, string, error)
 type pipeEnd struct {
 	*os.File
 	tee   interface{ write([]byte) } // nil: nobody
+	short *shortener                 // nil: lines stay as long as they are
 	ended func()
 }
 
-func (p pipeEnd) Read(b []byte) (int, error) {
-	n, err := p.File.Read(b)
-	if p.tee != nil {
-		p.tee.write(b[:n])
+func (p pipeEnd) Read(b []byte) (n int, err error) {
+	for n == 0 && err == nil && len(b) > 0 { // of a long line nothing may be left
+		n, err = p.File.Read(b)
+		if p.tee != nil {
+			p.tee.write(b[:n])
+		}
+		if p.short != nil {
+			n = p.short.keep(b[:n])
+		}
 	}
 	if errors.Is(err, os.ErrClosed) {
 		err = io.EOF
@@ -325,49 +332,84 @@ func (p pipeEnd) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// tail keeps the last lines of a stream, and above them the one by which a Go
+// maxLine is how many bytes of a line on stderr go on to go-plugin, which takes 64 KiB at a time.
+const maxLine = 32 << 10
+
+// shortener takes the ends of long lines out of a stream.
+type shortener struct{ n int } // bytes of the open line so far
+
+// keep moves what stays of b to its beginning, and returns how much that is.
+func (s *shortener) keep(b []byte) int {
+	kept := 0
+	for _, c := range b {
+		if s.n++; c == '\n' {
+			s.n = 0
+		} else if s.n > maxLine {
+			continue
+		}
+		b[kept] = c
+		kept++
+	}
+	return kept
+}
+
+// tail keeps the last lines of what a process prints, and above them the one by which a Go
 // program says why it dies, which it follows with all of its stacks.
 type tail struct {
 	hide  *hider // nil: nothing
 	mu    sync.Mutex
 	cause string
 	lines []string
-	open  []byte // the line that is not finished
+	from  []*lines // the streams whose lines these are
+	main  *lines   // of write
 }
 
+// write takes a piece of the stream that the plugin has from the start.
 func (t *tail) write(b []byte) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	for len(b) > 0 {
-		line, rest, whole := bytes.Cut(b, []byte{'\n'})
-		if room := tailRead - len(t.open); room > 0 {
-			t.open = append(t.open, line[:min(room, len(line))]...)
-		}
-		if whole {
-			t.push()
-		}
-		b = rest
+	if t.main == nil {
+		t.main = &lines{line: t.push}
+		t.from = append(t.from, t.main)
 	}
+	main := t.main
+	t.mu.Unlock()
+	_, _ = main.Write(b) // it never fails
 }
 
-func (t *tail) push() {
-	if line := bytes.TrimRight(t.open, "\r "); len(line) > 0 {
-		text := wire.Text(t.hide.text(string(line)), tailWidth)
-		for _, start := range []string{"panic: ", "fatal error: ", "runtime/cgo: "} {
-			if strings.HasPrefix(text, start) {
-				t.cause = text
-			}
+// also is one more stream, whose lines are given to f too. Lines of streams do not mix.
+func (t *tail) also(f func(text []byte)) *lines {
+	l := &lines{line: func(text []byte) {
+		t.push(text)
+		f(text)
+	}}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.from = append(t.from, l)
+	return l
+}
+
+func (t *tail) push(line []byte) {
+	text := wire.Text(t.hide.line(string(line)), tailWidth)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, start := range []string{"panic: ", "fatal error: ", "runtime/cgo: "} {
+		if strings.HasPrefix(text, start) {
+			t.cause = text
 		}
-		t.lines = append(t.lines, text)
-		t.lines = t.lines[max(0, len(t.lines)-tailLines):]
 	}
-	t.open = t.open[:0]
+	t.lines = append(t.lines, text)
+	t.lines = t.lines[max(0, len(t.lines)-tailLines):]
 }
 
 func (t *tail) last() []string {
 	t.mu.Lock()
+	from := slices.Clone(t.from)
+	t.mu.Unlock()
+	for _, l := range from {
+		l.flush()
+	}
+	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.push()
 	if t.cause != "" && !slices.Contains(t.lines, t.cause) {
 		return append([]string{t.cause}, t.lines...)
 	}

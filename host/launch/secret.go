@@ -3,6 +3,7 @@ package launch
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -22,10 +23,11 @@ const minSecret = 4
 // hider keeps the secrets of a config out of what a plugin prints and answers.
 // The zero value, and nil, hide nothing.
 type hider struct {
-	r atomic.Pointer[strings.Replacer]
+	r   atomic.Pointer[strings.Replacer]
+	all atomic.Pointer[[]string] // what is hidden, the longest first
 }
 
-// add hides secrets from now on, as they are, as JSON writes them, and line by
+// add hides secrets from now on, as they are, as JSON and JSON pointers write them, and line by
 // line. It replaces what was hidden before; none leave it.
 func (h *hider) add(secrets []string) {
 	var all []string
@@ -39,6 +41,7 @@ func (h *hider) add(secrets []string) {
 		if text, err := json.Marshal(s); err == nil {
 			take(string(text[1 : len(text)-1]))
 		}
+		take(strings.NewReplacer("~", "~0", "/", "~1").Replace(s))
 		for line := range strings.Lines(s) {
 			take(strings.TrimRight(line, "\r\n"))
 		}
@@ -53,11 +56,46 @@ func (h *hider) add(secrets []string) {
 		}
 		return strings.Compare(a, b)
 	})
+	all = slices.Compact(all)
 	var pairs []string
-	for _, s := range slices.Compact(all) {
+	for _, s := range all {
 		pairs = append(pairs, s, secret.Redacted)
 	}
+	h.all.Store(&all)
 	h.r.Store(strings.NewReplacer(pairs...))
+}
+
+// line is text of a line, of which the end may have been cut.
+func (h *hider) line(s string) string {
+	if len(s) >= tailRead {
+		return h.cut(s)
+	}
+	return h.text(s)
+}
+
+// cut is text that may have been cut before it came here: its end may be the
+// beginning of a secret.
+func (h *hider) cut(s string) string {
+	s = h.text(s)
+	if h == nil {
+		return s
+	}
+	all := h.all.Load()
+	if all == nil {
+		return s
+	}
+	begun := 0 // bytes at the end of s with which a secret begins
+	for _, text := range *all {
+		for n := min(len(text)-1, len(s)); n >= max(minSecret, begun+1); n-- {
+			if strings.HasSuffix(s, text[:n]) {
+				begun = n
+			}
+		}
+	}
+	if begun == 0 {
+		return s
+	}
+	return s[:len(s)-begun] + secret.Redacted
 }
 
 // text is s without the secrets.
@@ -82,7 +120,7 @@ func (h *hider) err(err error) error {
 	if errors.As(err, &d) {
 		clean := slices.Clone(d)
 		for i := range clean {
-			clean[i].Message = h.text(clean[i].Message)
+			clean[i].Pointer, clean[i].Message = h.text(clean[i].Pointer), h.text(clean[i].Message)
 		}
 		if !slices.Equal(clean, d) {
 			return clean
@@ -118,6 +156,9 @@ func (d discreet) args(list []any) []any {
 			out[i] = wire.Text(d.hide.text(a), wire.MaxText)
 		case error:
 			out[i] = d.hide.err(a)
+		case nil, bool, int, int64, uint64, float64, time.Duration, time.Time:
+		default: // a list or an object of a line of JSON
+			out[i] = wire.Text(d.hide.text(fmt.Sprint(a)), wire.MaxText)
 		}
 	}
 	return out
@@ -135,7 +176,7 @@ func (d discreet) Log(level hclog.Level, msg string, args ...any) {
 	if before != "" {
 		d.Logger.Log(level, before)
 	}
-	d.Logger.Log(level, wire.Text(d.hide.text(msg), wire.MaxText), d.args(args)...)
+	d.Logger.Log(level, wire.Text(d.hide.line(msg), wire.MaxText), d.args(args)...)
 }
 
 func (d discreet) Trace(msg string, args ...any) { d.Log(hclog.Trace, msg, args...) }

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -43,7 +44,7 @@ func superviseIfAsked() {
 	orders, reports := os.NewFile(ordersFD, "orders"), os.NewFile(reportsFD, "reports")
 	said := json.NewEncoder(reports)
 	var j job
-	if err := json.NewDecoder(orders).Decode(&j); err != nil {
+	if err := gob.NewDecoder(orders).Decode(&j); err != nil {
 		os.Exit(1) // the host is gone, or there is none
 	}
 	s := &supervisor{}
@@ -68,6 +69,9 @@ func (s *supervisor) start(j job) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
+	if j.Env == nil {
+		j.Env = []string{} // none, and not this process's
+	}
 	cmd := &exec.Cmd{Path: j.Path, Args: j.Args, Dir: j.Dir, Env: j.Env, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if j.Inherits {
 		program := os.NewFile(programFD, "program")
@@ -75,6 +79,9 @@ func (s *supervisor) start(j job) error {
 		cmd.ExtraFiles = []*os.File{program}
 	}
 	ownSession(cmd)
+	if err := j.Limits.enter(); err != nil {
+		return err
+	}
 	if err := j.Limits.start(cmd, j.Box, nil); err != nil { // by a thread that lives as long as this process
 		return err
 	}

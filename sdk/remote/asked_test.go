@@ -148,3 +148,27 @@ func TestNoBroker(t *testing.T) {
 		t.Errorf("%d streams were opened", n)
 	}
 }
+
+// TestManyValues: documents of JSON have bounds besides their bytes, and what stands in strings is not counted.
+func TestManyValues(t *testing.T) {
+	many := []byte(`{"enum": [` + strings.Repeat("0,", 1<<20) + `0]}`)
+	g := &greedy{info: plain(), event: &proto.FitEvent{Event: &proto.FitEvent_Done{Done: &proto.FitDone{ConfigJson: many}}}}
+	g.info.ConfigSchema = []byte(`{"description": "` + strings.Repeat(`,{[\"`, 1<<20) + `"}`)
+	c := g.host(t)
+	if _, err := c.Info(t.Context()); err != nil {
+		t.Error(err)
+	}
+	g.info.ConfigSchema = many
+	if _, err := c.Info(t.Context()); err == nil || !strings.Contains(err.Error(), "config_schema has more than 262144 values") {
+		t.Error(err)
+	}
+	x := tensor.Batch(1, tensor.Shape{2})
+	if _, err := c.Fit(t.Context(), sdk.TrainingData{X: x, Labels: make([]int, 1)}, sdk.FitOptions{}); err == nil || !strings.Contains(err.Error(), "more than 262144 values") {
+		t.Error(err)
+	}
+	for text, want := range map[string]int{``: 1, `1`: 1, `[]`: 2, `{"a": 1, "b": [1, 2]}`: 5, `"\`: 1, `"a`: 1, `["\\", 1]`: 3} {
+		if n := values([]byte(text)); n != want {
+			t.Errorf("%s: %d values, want %d", text, n, want)
+		}
+	}
+}

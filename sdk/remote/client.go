@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 
@@ -28,6 +29,7 @@ import (
 type Client struct {
 	rpc   proto.ClassifierClient
 	known atomic.Pointer[sdk.Info]
+	hide  func(string) string // nil: nothing
 }
 
 var (
@@ -40,11 +42,19 @@ func NewClient(conn grpc.ClientConnInterface) *Client {
 	return &Client{rpc: proto.NewClassifierClient(conn)}
 }
 
+// shown is text of the plugin without what is to be hidden.
+func (c *Client) shown(text string) string {
+	if c.hide == nil {
+		return text
+	}
+	return c.hide(text)
+}
+
 // Info asks for the description.
 func (c *Client) Info(ctx context.Context) (sdk.Info, error) {
 	m, err := c.rpc.Describe(ctx, &proto.DescribeRequest{})
 	if err != nil {
-		return sdk.Info{}, fromStatus(err)
+		return sdk.Info{}, c.fromStatus(err)
 	}
 	i, err := info(m)
 	if err == nil {
@@ -83,11 +93,14 @@ func (c *Client) room(n int, outputs []string, dx bool) int {
 // Configure hands over the settings. What the plugin refuses comes back as
 // Diagnostics.
 func (c *Client) Configure(ctx context.Context, conf sdk.Config) error {
+	if err := sendable("the folder of its files", conf.BaseDir); err != nil {
+		return err
+	}
 	m, err := c.rpc.Configure(ctx, &proto.ConfigureRequest{
 		ConfigJson: conf.JSON, BaseDir: conf.BaseDir, InputShape: wire.Dims(conf.InputShape), Classes: int64(conf.Classes), Seed: conf.Seed,
 	})
 	if err != nil {
-		return fromStatus(err)
+		return c.fromStatus(err)
 	}
 	if len(m.Diagnostics) == 0 {
 		return nil
@@ -98,9 +111,17 @@ func (c *Client) Configure(ctx context.Context, conf sdk.Config) error {
 			d = append(d, sdk.Diagnostic{Message: fmt.Sprintf("and %d more", len(m.Diagnostics)-i)})
 			break
 		}
-		d = append(d, sdk.Diagnostic{Pointer: wire.Text(x.GetPointer(), wire.MaxName), Message: wire.Text(x.GetMessage(), wire.MaxText)})
+		d = append(d, sdk.Diagnostic{Pointer: wire.Text(c.shown(x.GetPointer()), wire.MaxName), Message: wire.Text(c.shown(x.GetMessage()), wire.MaxText)})
 	}
 	return d
+}
+
+// sendable says that a name cannot be sent: those of the protocol are UTF-8.
+func sendable(what, name string) error {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return sdk.Errorf(sdk.InvalidArgument, "%s is %+q, which is not UTF-8, and a plugin cannot be told any other name: work in a folder that has one", what, name)
 }
 
 // Predict asks for the output alone.
@@ -116,7 +137,7 @@ func (c *Client) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor,
 func (c *Client) Outputs(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error) {
 	m, err := c.rpc.Predict(ctx, &proto.PredictRequest{X: wire.Encode(x), Outputs: outputs}, grpc.MaxCallRecvMsgSize(c.room(x.N(), outputs, false)))
 	if err != nil {
-		return nil, fromStatus(err)
+		return nil, c.fromStatus(err)
 	}
 	return named(m, x.N(), outputs)
 }
@@ -132,7 +153,7 @@ func (c *Client) Pull(ctx context.Context, x *tensor.Tensor, cotangents map[stri
 	room := grpc.MaxCallRecvMsgSize(c.room(x.N(), outputs, true))
 	m, err := c.rpc.Gradient(ctx, &proto.GradientRequest{X: wire.Encode(x), Cotangents: wire.EncodeMap(cotangents)}, room)
 	if err != nil {
-		return nil, fromStatus(err)
+		return nil, c.fromStatus(err)
 	}
 	return answered("dx", m.Dx, x.Shape)
 }

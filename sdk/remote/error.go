@@ -11,8 +11,9 @@ import (
 	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
-// fromStatus is the error of package sdk that went on the wire as err. Codes that no SDK sends are Internal.
-func fromStatus(err error) error {
+// fromStatus is the error of package sdk that went on the wire as err, as far as it may be
+// shown. Codes that no SDK sends are Internal.
+func (c *Client) fromStatus(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -20,7 +21,7 @@ func fromStatus(err error) error {
 	if !ok {
 		return err
 	}
-	e := &sdk.Error{Kind: sdk.Internal, Message: wire.Text(s.Message(), wire.MaxText)}
+	e := &sdk.Error{Kind: sdk.Internal, Message: wire.Text(c.shown(s.Message()), wire.MaxText)}
 	switch s.Code() {
 	case codes.OK:
 		return nil

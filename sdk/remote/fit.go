@@ -15,11 +15,14 @@ import (
 
 // Fit sends the rows and reports progress until the plugin is done.
 func (c *Client) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOptions) (sdk.FitDone, error) {
+	if err := sendable("the folder of its training", o.OutputDir); err != nil {
+		return sdk.FitDone{}, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.rpc.Fit(ctx)
 	if err != nil {
-		return sdk.FitDone{}, fromStatus(err)
+		return sdk.FitDone{}, c.fromStatus(err)
 	}
 	sent := make(chan error, 1)
 	go func() { sent <- sendFit(stream, data, o) }()
@@ -29,21 +32,24 @@ func (c *Client) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOption
 			select {
 			case failed := <-sent: // an EOF of Send: Recv has the cause
 				if failed != nil && !errors.Is(failed, io.EOF) {
-					return sdk.FitDone{}, fromStatus(failed)
+					return sdk.FitDone{}, c.fromStatus(failed)
 				}
 			default:
 			}
 			if errors.Is(err, io.EOF) {
 				return sdk.FitDone{}, sdk.Errorf(sdk.Internal, "fit: the plugin ended the stream before it was done")
 			}
-			return sdk.FitDone{}, fromStatus(err)
+			return sdk.FitDone{}, c.fromStatus(err)
 		}
 		if p := e.GetProgress(); p != nil && o.Progress != nil {
-			o.Progress(sdk.FitProgress{Epoch: int(p.Epoch), Step: int(p.Step), Steps: int(p.Steps), Metrics: metrics(p.Metrics)})
+			o.Progress(sdk.FitProgress{Epoch: int(p.Epoch), Step: int(p.Step), Steps: int(p.Steps), Metrics: c.metrics(p.Metrics)})
 		}
 		if m := e.GetDone(); m != nil {
 			if len(m.Files) > wire.MaxFiles || len(m.Digest) > wire.MaxName || !wire.Plain(m.Digest) {
-				return sdk.FitDone{}, sdk.Errorf(sdk.Internal, "fit: %d files, want at most %d, and the digest %q", len(m.Files), wire.MaxFiles, wire.Text(m.Digest, wire.MaxName))
+				return sdk.FitDone{}, sdk.Errorf(sdk.Internal, "fit: %d files, want at most %d, and the digest %q", len(m.Files), wire.MaxFiles, wire.Text(c.shown(m.Digest), wire.MaxName))
+			}
+			if values(m.ConfigJson) > maxValues {
+				return sdk.FitDone{}, sdk.Errorf(sdk.Internal, "fit: the config that it ends with has more than %d values", maxValues)
 			}
 			done := sdk.FitDone{ConfigJSON: m.ConfigJson, Digest: m.Digest}
 			for _, f := range m.Files {
@@ -56,13 +62,13 @@ func (c *Client) Fit(ctx context.Context, data sdk.TrainingData, o sdk.FitOption
 
 // metrics are those of an event by names that may stand in a line, the first of
 // too many.
-func metrics(m map[string]float64) map[string]float64 {
+func (c *Client) metrics(m map[string]float64) map[string]float64 {
 	out := make(map[string]float64, min(len(m), wire.MaxMetrics))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if len(out) == wire.MaxMetrics {
 			break
 		}
-		out[wire.Text(name, wire.MaxName)] = m[name]
+		out[wire.Text(c.shown(name), wire.MaxName)] = m[name]
 	}
 	return out
 }

@@ -58,6 +58,8 @@ func bounded(m *proto.DescribeResponse) error {
 		return fmt.Errorf("%d names of classes, want at most %d", len(m.Classes), wire.MaxClasses)
 	case m.MaxBatch < 0 || m.MaxBatch > wire.MaxElements:
 		return fmt.Errorf("max_batch is %d, want 0 to %d", m.MaxBatch, wire.MaxElements)
+	case values(m.ConfigSchema) > maxValues:
+		return fmt.Errorf("config_schema has more than %d values", maxValues)
 	case len(m.Hidden) > wire.MaxHidden:
 		return fmt.Errorf("%d hidden layers, want at most %d", len(m.Hidden), wire.MaxHidden)
 	}

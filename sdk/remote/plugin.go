@@ -59,13 +59,19 @@ func withoutBroker(ctx context.Context, d *grpc.StreamDesc, conn *grpc.ClientCon
 // wire.PluginName. What it dispenses is a *Client.
 type Plugin struct {
 	plugin.NetRPCUnsupportedPlugin
+
+	// Hide is text of the plugin without what nobody is to see, such as the secrets of its
+	// config: messages are cut afterwards. It may be called concurrently. nil: all is seen.
+	Hide func(text string) string
 }
 
 var _ plugin.GRPCPlugin = Plugin{}
 
 // GRPCClient returns a *Client that speaks over c.
-func (Plugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
-	return NewClient(c), nil
+func (p Plugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
+	client := NewClient(c)
+	client.hide = p.Hide
+	return client, nil
 }
 
 // GRPCServer fails: a plugin is served by sdk.Serve.

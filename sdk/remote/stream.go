@@ -25,7 +25,7 @@ func (c *Client) StreamRows(ctx context.Context, n int, outputs ...string) (*Str
 	s, err := c.rpc.Differentiate(ctx, grpc.MaxCallRecvMsgSize(room))
 	if err != nil {
 		cancel()
-		return nil, fromStatus(err)
+		return nil, c.fromStatus(err)
 	}
 	return &Stream{c: c, rpc: s, cancel: cancel, room: room}, nil
 }
@@ -70,13 +70,13 @@ func (s *Stream) Backward(cotangents map[string]*tensor.Tensor, shape tensor.Sha
 
 func (s *Stream) step(r *proto.DifferentiateRequest) (*proto.DifferentiateResponse, error) {
 	if err := s.rpc.Send(r); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fromStatus(err)
+		return nil, s.c.fromStatus(err)
 	}
 	m, err := s.rpc.Recv() // after an EOF of Send this has the cause
 	if errors.Is(err, io.EOF) {
 		return nil, sdk.Errorf(sdk.Unavailable, "the plugin ended the stream")
 	}
-	return m, fromStatus(err)
+	return m, s.c.fromStatus(err)
 }
 
 // Close ends the stream and frees its tape. It may be called during a step,
