@@ -70,8 +70,8 @@ class Detector:
 
     model: the model that it guards, for a detector that was made around one of the user's process: it answers from this one.
     include: further arrays that `arrays` gives, as detect --include names them. lender: who lends the model, closed by its owner.
-    allow_command: digest, sha256:…, of a command that the detector may start, or several. Shipped plugins, and what this user has
-    trained with, need none; the error of a detector that is refused says which.
+    allow_command: digest, sha256:…, of a command that the detector may start, or of what else it asks for (servers, variables, files),
+    or several. Shipped plugins, and what this user has trained with, need none; the error of a detector that is refused says which.
 
     The process starts with the first rows. One that ended, or was cut short by an exception, starts again with the next.
     """
