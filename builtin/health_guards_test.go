@@ -222,10 +222,6 @@ var badGuards = []struct {
 	{"most of the code is the same of every row", []string{"vae.latent_dim=9", "vae.encoder[0].dense.units=9", "vae.weights=wide.safetensors"}, health.DeadUnits, health.Warning, "7 of 9 dimensions"},
 
 	{"hardened without validation rows", []string{"data.validation=null", "train={epochs: 1, batch_size: 64, harden: {norm: linf, eps: 0.05, steps: 1}}"}, health.Hardening, health.Note, "was not measured: there are no validation rows"},
-	{"PA", []string{"train={epochs: 10, batch_size: 16, optimizer: {adam: {learning_rate: 0.5}}, harden: {norm: linf, eps: 0.1, steps: 1, keep: last, robust: {rows: 200}}}"}, health.Hardening, health.Warning, "parted ways"},
-	{"PB", []string{"train={epochs: 10, batch_size: 16, optimizer: {adam: {learning_rate: 0.5}}, harden: {norm: linf, eps: 0.1, steps: 1, keep: robust, robust: {rows: 200}}}"}, health.Hardening, health.Warning, "parted ways"},
-	{"PC", []string{"train={epochs: 10, batch_size: 16, optimizer: {adam: {learning_rate: 0.05}}, harden: {norm: linf, eps: 0.1, steps: 1, keep: last, robust: {rows: 200}}}"}, health.Hardening, health.Warning, "parted ways"},
-	{"PD", []string{"train={epochs: 10, batch_size: 16, optimizer: {adam: {learning_rate: 2}}, harden: {norm: linf, eps: 0.1, steps: 1, keep: last, robust: {rows: 200}}}"}, health.Hardening, health.Warning, "parted ways"},
 
 	{"a surrogate of one short pass", []string{"data.allow_overlap=true", files("train", "rarer.csv"), "classifier.gradient=surrogate", "classifier.surrogate={layers: [{dense: {units: 1, activation: relu}}], epochs: 1, noise: 0, min_agreement: 0}"}, health.Surrogate, health.Severe, "say nothing of the rarer classes"},
 	{"a surrogate of one unit", []string{files("validation", "few-b.csv"), "classifier.gradient=surrogate", "classifier.surrogate={layers: [{dense: {units: 1, activation: relu}}], epochs: 20, noise: 0, min_agreement: 0}"}, health.Surrogate, health.Warning, "the surrogate agrees with the classifier on"},
