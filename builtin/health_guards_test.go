@@ -294,6 +294,47 @@ func TestEachWarningHasItsGuard(t *testing.T) {
 	}
 }
 
+// TestHealthOfHeldOutRows: validation rows are what false alarms and correction are judged on,
+// unless they are calibration rows too, and what the classifier is asked about for that, and
+// for rows as files have them, is counted.
+func TestHealthOfHeldOutRows(t *testing.T) {
+	spec := guardWorld(t)
+	surrogate := []string{"classifier.gradient=surrogate", "classifier.surrogate={layers: [{dense: {units: 4, activation: relu}}], min_agreement: 0}"}
+	for name, c := range map[string]struct {
+		set     []string
+		source  string
+		queries int64 // of each of 600 rows its answer and that of its reconstruction
+	}{
+		"validation rows":      {nil, "validation", 1200},
+		"none":                 {[]string{"data.validation=null"}, "calibration", 0},
+		"calibration rows too": {[]string{"data.allow_overlap=true", files("validation", "calibration.csv")}, "calibration", 0},
+		"a surrogate":          {surrogate, "validation", 1200},
+		"rows in other units":  {[]string{"data.train.scale=standard", "data.validation.scale=standard", "data.calibration.scale=standard"}, "validation", 1800},
+		"a given threshold":    {[]string{"threshold={value: 1}", "data.calibration=null"}, "validation", 1200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := trainedMeta(t, spec, c.set...)
+			r := m.Health
+			if r == nil || r.Queries != c.queries {
+				t.Fatalf("%+v, want %d queries", r, c.queries)
+			}
+			learnt := c.source == "calibration"
+			for _, name := range []string{health.FalseAlarms, health.Correction} {
+				f, _ := r.Finding(name)
+				if f.Source != c.source || f.Rows != 600 || !strings.Contains(f.Message, "600 rows of data."+c.source) || strings.Contains(f.Message, "learnt from these rows") != learnt {
+					t.Errorf("%+v", f)
+				}
+			}
+			if held := r.Source == "calibration" && !learnt; (r.HeldOut != nil) != held || r.Learnt != (r.Source == "calibration") {
+				t.Errorf("held out: %+v of %s, learnt %v", r.HeldOut, r.Source, r.Learnt)
+			}
+			if g := m.Gradient; (g != nil) != (name == "a surrogate") || g != nil && (g.Queries.Health != c.queries || g.Queries.Total() == 0) {
+				t.Errorf("gradient %+v", g)
+			}
+		})
+	}
+}
+
 // notBuilt are findings that no guard of a test provokes, and why.
 var notBuilt = map[string]string{
 	health.Hardening: "catastrophic overfitting takes a training of minutes; what is measured of hardening has TestHardeningIsMeasured, and what follows from it host/health's own test",
