@@ -356,7 +356,14 @@ func (w warning) is(f health.Finding) bool {
 // adds to its own.
 func reasons(t *testing.T, f *ast.FuncDecl) (out []warning) {
 	t.Helper()
-	if f.Recv == nil || f.Name.Name == "name" || f.Name.Name == "names" || f.Name.Name == "learnt" || f.Type.Results == nil {
+	if f.Recv == nil || slices.Contains([]string{"name", "names", "learnt"}, f.Name.Name) || f.Type.Results == nil {
+		return nil
+	}
+	of, ok := f.Recv.List[0].Type.(*ast.StarExpr)
+	if !ok {
+		return nil
+	}
+	if kind, ok := of.X.(*ast.Ident); !ok || kind.Name != "judge" {
 		return nil
 	}
 	if first, ok := f.Type.Results.List[0].Type.(*ast.Ident); !ok || first.Name != "string" {
