@@ -222,10 +222,6 @@ var badGuards = []struct {
 	{"most of the code is the same of every row", []string{"vae.latent_dim=9", "vae.encoder[0].dense.units=9", "vae.weights=wide.safetensors"}, health.DeadUnits, health.Warning, "7 of 9 dimensions"},
 
 	{"hardened without validation rows", []string{"data.validation=null", "train={epochs: 1, batch_size: 64, harden: {norm: linf, eps: 0.05, steps: 1}}"}, health.Hardening, health.Note, "was not measured: there are no validation rows"},
-	{"PA", []string{"train={epochs: 10, batch_size: 16, optimizer: {adam: {learning_rate: 0.5}}, harden: {norm: linf, eps: 0.1, steps: 1, keep: last, robust: {rows: 200}}}"}, health.Hardening, health.Warning, "parted ways"},
-	{"PB", []string{"train={epochs: 10, batch_size: 16, optimizer: {adam: {learning_rate: 0.5}}, harden: {norm: linf, eps: 0.1, steps: 1, keep: robust, robust: {rows: 200}}}"}, health.Hardening, health.Warning, "parted ways"},
-	{"PC", []string{"train={epochs: 10, batch_size: 16, optimizer: {adam: {learning_rate: 0.05}}, harden: {norm: linf, eps: 0.1, steps: 1, keep: last, robust: {rows: 200}}}"}, health.Hardening, health.Warning, "parted ways"},
-	{"PD", []string{"train={epochs: 10, batch_size: 16, optimizer: {adam: {learning_rate: 2}}, harden: {norm: linf, eps: 0.1, steps: 1, keep: last, robust: {rows: 200}}}"}, health.Hardening, health.Warning, "parted ways"},
 
 	{"a surrogate of one short pass", []string{"data.allow_overlap=true", files("train", "rarer.csv"), "classifier.gradient=surrogate", "classifier.surrogate={layers: [{dense: {units: 1, activation: relu}}], epochs: 1, noise: 0, min_agreement: 0}"}, health.Surrogate, health.Severe, "say nothing of the rarer classes"},
 	{"a surrogate of one unit", []string{files("validation", "few-b.csv"), "classifier.gradient=surrogate", "classifier.surrogate={layers: [{dense: {units: 1, activation: relu}}], epochs: 20, noise: 0, min_agreement: 0}"}, health.Surrogate, health.Warning, "the surrogate agrees with the classifier on"},
@@ -298,6 +294,47 @@ func TestEachWarningHasItsGuard(t *testing.T) {
 	}
 }
 
+// TestHealthOfHeldOutRows: validation rows are what false alarms and correction are judged on,
+// unless they are calibration rows too, and what the classifier is asked about for that, and
+// for rows as files have them, is counted.
+func TestHealthOfHeldOutRows(t *testing.T) {
+	spec := guardWorld(t)
+	surrogate := []string{"classifier.gradient=surrogate", "classifier.surrogate={layers: [{dense: {units: 4, activation: relu}}], min_agreement: 0}"}
+	for name, c := range map[string]struct {
+		set     []string
+		source  string
+		queries int64 // of each of 600 rows its answer and that of its reconstruction
+	}{
+		"validation rows":      {nil, "validation", 1200},
+		"none":                 {[]string{"data.validation=null"}, "calibration", 0},
+		"calibration rows too": {[]string{"data.allow_overlap=true", files("validation", "calibration.csv")}, "calibration", 0},
+		"a surrogate":          {surrogate, "validation", 1200},
+		"rows in other units":  {[]string{"data.train.scale=standard", "data.validation.scale=standard", "data.calibration.scale=standard"}, "validation", 1800},
+		"a given threshold":    {[]string{"threshold={value: 1}", "data.calibration=null"}, "validation", 1200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := trainedMeta(t, spec, c.set...)
+			r := m.Health
+			if r == nil || r.Queries != c.queries {
+				t.Fatalf("%+v, want %d queries", r, c.queries)
+			}
+			learnt := c.source == "calibration"
+			for _, name := range []string{health.FalseAlarms, health.Correction} {
+				f, _ := r.Finding(name)
+				if f.Source != c.source || f.Rows != 600 || !strings.Contains(f.Message, "600 rows of data."+c.source) || strings.Contains(f.Message, "learnt from these rows") != learnt {
+					t.Errorf("%+v", f)
+				}
+			}
+			if held := r.Source == "calibration" && !learnt; (r.HeldOut != nil) != held || r.Learnt != (r.Source == "calibration") {
+				t.Errorf("held out: %+v of %s, learnt %v", r.HeldOut, r.Source, r.Learnt)
+			}
+			if g := m.Gradient; (g != nil) != (name == "a surrogate") || g != nil && (g.Queries.Health != c.queries || g.Queries.Total() == 0) {
+				t.Errorf("gradient %+v", g)
+			}
+		})
+	}
+}
+
 // notBuilt are findings that no guard of a test provokes, and why.
 var notBuilt = map[string]string{
 	health.Hardening: "catastrophic overfitting takes a training of minutes; what is measured of hardening has TestHardeningIsMeasured, and what follows from it host/health's own test",
@@ -319,7 +356,14 @@ func (w warning) is(f health.Finding) bool {
 // adds to its own.
 func reasons(t *testing.T, f *ast.FuncDecl) (out []warning) {
 	t.Helper()
-	if f.Recv == nil || f.Name.Name == "name" || f.Name.Name == "names" || f.Name.Name == "learnt" || f.Type.Results == nil {
+	if f.Recv == nil || slices.Contains([]string{"name", "names", "learnt"}, f.Name.Name) || f.Type.Results == nil {
+		return nil
+	}
+	of, ok := f.Recv.List[0].Type.(*ast.StarExpr)
+	if !ok {
+		return nil
+	}
+	if kind, ok := of.X.(*ast.Ident); !ok || kind.Name != "judge" {
 		return nil
 	}
 	if first, ok := f.Type.Results.List[0].Type.(*ast.Ident); !ok || first.Name != "string" {

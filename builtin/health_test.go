@@ -14,6 +14,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/builtin"
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/health"
 	"github.com/vaeguard/vaeguard/specs"
 )
@@ -21,6 +22,16 @@ import (
 // trained is the health of a shipped spec's guard, with overrides, trained
 // briefly.
 func trained(t *testing.T, spec string, set ...string) *health.Report {
+	t.Helper()
+	m := trainedMeta(t, spec, set...)
+	if m.Health == nil {
+		t.Fatal("the detector has no health")
+	}
+	return m.Health
+}
+
+// trainedMeta is the meta.json of a spec's guard, with overrides.
+func trainedMeta(t *testing.T, spec string, set ...string) artifact.Meta {
 	t.Helper()
 	e, err := host.Load(spec, set, builtin.Components(), host.Options{})
 	if err != nil {
@@ -32,10 +43,7 @@ func trained(t *testing.T, spec string, set ...string) *health.Report {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if d.Saved.Meta.Health == nil {
-		t.Fatal("the detector has no health")
-	}
-	return d.Saved.Meta.Health
+	return d.Saved.Meta
 }
 
 // shipped are the specs and templates that make a guard. Those with a few keys for a
