@@ -24,6 +24,9 @@ const maxFitted = 16 << 30
 // memory holds.
 const maxListed = 1000
 
+// maxNested is how deep folders may lie in each other.
+const maxNested = 64
+
 // accept holds what a Fit has left in dir against what a detector can hold and against what
 // the plugin lists: plain files, not too many or too large, and each that it
 // lists there, once, with the digest that it gives. Sizes come first: a file of 200 GiB is not read.
@@ -39,7 +42,7 @@ func accept(ctx context.Context, dir string, done sdk.FitDone) (err error) {
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	w := &fitted{ctx: ctx, root: root}
-	if err := w.walk("."); err != nil {
+	if err := w.walk(".", 0); err != nil {
 		return err
 	}
 	listed := make(map[string]bool, len(done.Files))
@@ -74,42 +77,52 @@ type fitted struct {
 }
 
 // walk looks at the entries of a folder, and of those in it.
-func (w *fitted) walk(name string) (err error) {
-	dir, err := openFitted(w.root, name)
+func (w *fitted) walk(name string, depth int) error {
+	if depth > maxNested {
+		return sdk.Errorf(sdk.Internal, "it left folders nested more than %d deep", maxNested)
+	}
+	folders, err := w.list(name)
 	if err != nil {
 		return err
 	}
+	for _, at := range folders {
+		if err := w.walk(at, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list looks at the entries of a folder, and returns the folders among them.
+func (w *fitted) list(name string) (folders []string, err error) {
+	dir, err := openFitted(w.root, name)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	var folders []string
 	for {
 		if err := w.ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
 		entries, err := dir.ReadDir(maxListed)
 		for _, e := range entries {
 			at := filepath.Join(name, e.Name())
 			if w.entries++; w.entries > wire.MaxFiles {
-				return sdk.Errorf(sdk.Internal, "it left more than %d files and folders", wire.MaxFiles)
+				return nil, sdk.Errorf(sdk.Internal, "it left more than %d files and folders", wire.MaxFiles)
 			}
 			if e.IsDir() {
 				folders = append(folders, at)
 			} else if err := w.count(at); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			break
+			return folders, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, at := range folders {
-		if err := w.walk(at); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // count looks at a file without opening it.

@@ -40,6 +40,9 @@ func TestFitFiles(t *testing.T) {
 			}
 			return nil
 		}, sdk.FitDone{}, "more than 10000 files and folders"},
+		{"too deep", func(dir string) error {
+			return os.MkdirAll(filepath.Join(dir, strings.Repeat("a/", maxNested+1)), 0o700)
+		}, sdk.FitDone{}, "folders nested more than 64 deep"},
 		{"no object", nil, sdk.FitDone{ConfigJSON: []byte(`[1]`)}, "not a JSON object"},
 		{"no JSON", nil, sdk.FitDone{ConfigJSON: []byte("\x1b[2J")}, "not a JSON object"},
 		{"a link", func(dir string) error { return os.Symlink("/etc/passwd", filepath.Join(dir, "l")) }, sdk.FitDone{}, `it left "l", which is not a regular file`},
