@@ -55,6 +55,7 @@ type Server struct {
 	proxy               *proxy.Proxy            // nil: none
 	sink                *events.Sink            // nil: none
 	kinds               *judge.Kinds            // of what model servers answer
+	cut                 atomic.Bool             // Stop has cut off what was under way
 	closers             []func(context.Context) // until which what they hold may be judged
 	broken              error                   // what New found, for Start
 	calls               []func(*grpc.Server) error
@@ -351,12 +352,11 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.cancel != nil {
 		s.cancel()
 	}
-	var cut atomic.Bool
 	var wg sync.WaitGroup
 	for _, h := range s.https {
 		wg.Go(func() {
 			if h.Shutdown(ctx) != nil {
-				cut.Store(true)
+				s.cut.Store(true)
 				_ = h.Close()
 			}
 		})
@@ -364,7 +364,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.grpc != nil {
 		wg.Go(func() {
 			done := context.AfterFunc(ctx, func() {
-				cut.Store(true)
+				s.cut.Store(true)
 				s.grpc.Stop()
 			})
 			defer done()
@@ -379,7 +379,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.models.Close(ctx)
 	s.work.Wait()
 	s.traces.close()
-	if cut.Load() {
+	if s.cut.Load() {
 		return errors.New("requests that were under way were cut off: they took longer than limits.drain")
 	}
 	return nil

@@ -89,7 +89,7 @@ type Limits struct {
 	Read       Duration `yaml:"read" default:"60s" doc:"that a request may take to arrive, and what is answered to be taken; 0s: any time"`
 	Linger     Duration `yaml:"linger" default:"0s" doc:"from SIGTERM, from which on the server is not ready, until it takes nothing new: for as long as others take to send elsewhere"`
 	Drain      Duration `yaml:"drain" default:"25s" doc:"from then on, until what is still under way is cut off"`
-	ClientRows float64  `yaml:"per_client_rows_per_second" check:">= 0" doc:"rows a second of one client; 0: any number"`
+	ClientRows float64  `yaml:"per_client_rows_per_second" check:">= 0" doc:"rows a second of one client, which the network of 64 bits of an address of IPv6 is; 0: any number"`
 }
 
 // ofModels are those that each model has for itself.

@@ -33,7 +33,9 @@ func (s *Server) mountProxy(o oip.Options) bool {
 	}
 	s.proxy, s.front = p, p
 	s.closers = append(s.closers, func(ctx context.Context) {
-		p.Drain(ctx)
+		if p.Drain(ctx) {
+			s.cut.Store(true)
+		}
 		p.Close()
 	})
 	s.callOptions = append(s.callOptions, p.ServerOptions()...)

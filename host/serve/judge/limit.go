@@ -67,7 +67,9 @@ func (c *clients) used(after time.Duration) error {
 	return &OverloadedError{Reason: fmt.Sprintf("a client may ask for %g rows a second", c.rate), Client: true, After: after}
 }
 
+// of is the share of a client's network.
 func (c *clients) of(name string) *rate.Limiter {
+	name = Network(name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.known[name]; ok {

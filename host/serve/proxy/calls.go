@@ -92,7 +92,7 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 	p.counts.passed.Add(1)
 	conn := p.models()[0].conn
 	var first *frame
-	if field > 0 && (p.several() || p.o.Own != nil) {
+	if field > 0 && (p.several() || asks == passes && p.o.Own != nil) { // nobody waits for the first message of a stream without need
 		first = &frame{}
 		switch err := s.RecvMsg(first); {
 		case errors.Is(err, io.EOF):

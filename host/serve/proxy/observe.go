@@ -200,6 +200,7 @@ const workers = 4
 func (p *Proxy) observers() {
 	var ctx context.Context
 	ctx, p.end = context.WithCancel(context.Background())
+	p.life = ctx
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {

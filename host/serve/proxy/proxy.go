@@ -99,6 +99,8 @@ type Proxy struct {
 	drain   chan struct{} // closed when nothing more comes
 	end     context.CancelFunc
 	workers chan struct{} // closed when all have ended
+	life    context.Context
+	others  sync.WaitGroup // connections that speak another protocol, which their server knows nothing of any more
 	rest    httputil.ReverseProxy
 
 	transport *http.Transport
@@ -201,19 +203,37 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Drain lets what waits to be observed be judged until ctx is done. Of what comes after it nothing is. Once,
-// before Close.
-func (p *Proxy) Drain(ctx context.Context) {
+// Drain lets what waits to be observed be judged until ctx is done, and connections that speak another protocol by then, such
+// as WebSocket, end by themselves; cut reports whether one has not, which Close cuts off. Of what comes after it nothing is
+// judged. Once, before Close.
+func (p *Proxy) Drain(ctx context.Context) (cut bool) {
 	close(p.drain)
 	select {
 	case <-p.workers:
 	case <-ctx.Done():
+	}
+	ended := make(chan struct{})
+	go func() { // until Close at the latest
+		p.others.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return false
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended: // both
+		return false
+	default:
+		return true
 	}
 }
 
 // Close ends the observers, and the connections. What waits to be observed is dropped, and counted.
 func (p *Proxy) Close() {
 	p.end()
+	p.others.Wait()
 	<-p.workers
 	if n := p.sweep(); n > 0 {
 		p.o.Logger.Warn("the end came before inferences were judged that were to be observed", "inferences", n)

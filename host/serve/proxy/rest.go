@@ -148,7 +148,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.counts.passed.Add(1)
 	}
-	p.rest.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
+	if r.Header.Get("Upgrade") != "" {
+		p.others.Add(1)
+		defer p.others.Done()
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(p.life, cancel)()
+	}
+	p.rest.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // take reads an inference that is judged before it is answered. release is called after

@@ -33,7 +33,7 @@ func (b *Board) alarm(s *state, e judge.Event, near Sightings) {
 		b.tell(s, Alarm{Kind: "drift", Martingale: peak, Alpha: b.o.Alpha, Rows: rows})
 	}
 	client := e.Request.Client
-	about := Alarm{Kind: "similar", Client: network(client), Near: near.Similar, Rows: int64(near.Rows)}
+	about := Alarm{Kind: "similar", Client: judge.Network(client), Near: near.Similar, Rows: int64(near.Rows)}
 	if s.clients.notice(client, near, b.o.Notice) {
 		b.o.Logger.Warn("a client asks about nearly the same input again and again", "model", s.name, "client", about.Client, "near_duplicates", near.Similar, "rows", near.Rows)
 		b.tell(s, about)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vaeguard/vaeguard/host/serve/judge"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -37,7 +38,7 @@ func (c *clients) notice(name string, seen Sightings, most int) bool {
 	if name == "" || seen.Similar < most {
 		return false
 	}
-	name = network(name)
+	name = judge.Network(name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.noticed[name] {
@@ -56,7 +57,7 @@ func (c *clients) most() int { return max(c.o.Clients, 1000) }
 // refuse refuses a client from now on, and forgets what it has asked. first says that it was not refused already.
 func (c *clients) refuse(name string, now time.Time, long time.Duration) (first bool) {
 	c.Forget(name)
-	name = network(name)
+	name = judge.Network(name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first = !c.until[name].After(now)
@@ -77,7 +78,7 @@ func (c *clients) refused(name string, now time.Time) time.Duration {
 	if len(c.until) == 0 {
 		return 0
 	}
-	name = network(name)
+	name = judge.Network(name)
 	left := c.until[name].Sub(now)
 	if left <= 0 {
 		delete(c.until, name)

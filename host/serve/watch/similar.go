@@ -4,9 +4,10 @@ import (
 	"container/list"
 	"hash/maphash"
 	"math"
-	"net/netip"
 	"slices"
 	"sync"
+
+	"github.com/vaeguard/vaeguard/host/serve/judge"
 )
 
 // SimilarOptions of NewSimilar. The zero value of a field stands for its default.
@@ -97,7 +98,7 @@ func NewSimilar(o SimilarOptions) *Similar {
 // See looks at a row of a client and remembers it. similar says that it is a
 // near-duplicate of an earlier one; all is what there is of the client, with it.
 func (s *Similar) See(name string, row []float32) (similar bool, all Sightings) {
-	name = network(name)
+	name = judge.Network(name)
 	p, _ := s.prints.Get().(*fingerprint)
 	if p == nil {
 		p = new(fingerprint)
@@ -120,27 +121,11 @@ func (s *Similar) See(name string, row []float32) (similar bool, all Sightings) 
 	return similar, c.seen
 }
 
-// network is a name by which clients are told apart: of an address of IPv6 its network, whose addresses one customer has all of.
-func network(name string) string {
-	a, err := netip.ParseAddr(name)
-	if err != nil {
-		return name
-	}
-	if a = a.Unmap().WithZone(""); a.Is4() {
-		return a.String()
-	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return name
-	}
-	return p.String()
-}
-
 // Of is what there is of a client; the zero value if it is not remembered.
 func (s *Similar) Of(name string) Sightings {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.clients[network(name)]; e != nil {
+	if e := s.clients[judge.Network(name)]; e != nil {
 		return e.Value.(*client).seen
 	}
 	return Sightings{}
@@ -150,7 +135,7 @@ func (s *Similar) Of(name string) Sightings {
 func (s *Similar) Forget(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.clients[network(name)]; e != nil {
+	if e := s.clients[judge.Network(name)]; e != nil {
 		s.forget(e)
 	}
 }
