@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -23,7 +24,7 @@ import (
 
 // A detector is data, and its section classifier says more than what is started: where a
 // plugin that speaks with other machines sends the rows, which variables of its user's
-// environment are put into the config, which files the plugin is given. That is its author's
+// environment are put into the config or are told to others, which files the plugin is given. That is its author's
 // word. It counts where its user has trained with it, or says so by a digest of the section.
 
 // maxPeerFile is the most bytes of a file that says whom to trust.
@@ -44,15 +45,20 @@ func within(name, key string) bool {
 	return ok && name != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// asks is what the saved detector asks for besides its plugin p being started and
-// configured with conf.
+// asks is what the saved detector asks for here besides its plugin p being started and
+// configured with conf: of variables, those that are set.
 func (e *Experiment) asks(p launch.Plugin, conf sdk.Config) (launch.Asks, error) {
+	return e.asksWhere(p, conf, func(name string) bool { _, ok := os.LookupEnv(name); return ok })
+}
+
+// asksWhere is asks where some variables are set.
+func (e *Experiment) asksWhere(p launch.Plugin, conf sdk.Config, set func(name string) bool) (launch.Asks, error) {
 	s := e.stored
 	section, err := spec.ReadRaw(e.Spec.File(), s.Spec, "classifier")
 	if err != nil {
 		return launch.Asks{}, err
 	}
-	a := &asked{e: e, plugin: p, conf: conf, section: section, schema: schemaOf(p, e.c)}
+	a := &asked{e: e, plugin: p, conf: conf, section: section, schema: schemaOf(p, e.c), set: set}
 	a.line("vaeguard detector 1")
 	if p.Shipped {
 		a.line("shipped %q", p.Name)
@@ -69,6 +75,9 @@ func (e *Experiment) asks(p launch.Plugin, conf sdk.Config) (launch.Asks, error)
 	}
 	a.peers()
 	a.variables()
+	if err := a.told(); err != nil {
+		return launch.Asks{}, err
+	}
 	a.files()
 	return launch.Asks{What: a.what, Text: a.text.String()}, nil
 }
@@ -80,6 +89,7 @@ type asked struct {
 	conf    sdk.Config
 	section spec.Raw
 	schema  []byte
+	set     func(variable string) bool
 	trained bool // the config is the one that a Fit left, and takes nothing from the detector's
 
 	what []string
@@ -148,10 +158,37 @@ func (a *asked) variables() {
 		if config && a.trained && !a.overlaid(t.Path) {
 			continue
 		}
-		for _, name := range spec.Variables(t.Text) {
-			a.what = append(a.what, fmt.Sprintf("that classifier.%s is given the variable %s of your environment", t.Path, name))
+		a.variable("classifier."+t.Path, t.Text)
+	}
+}
+
+// variable asks for those in a text.
+func (a *asked) variable(path, text string) {
+	for _, name := range spec.Variables(text) {
+		if a.set(name) {
+			a.what = append(a.what, fmt.Sprintf("that %s is given the variable %s of your environment", path, name))
 		}
 	}
+}
+
+// told are the variables in what a detector may tell others: what its spec says of classes and
+// columns, which a server may give to its clients, and its own name.
+func (a *asked) told() error {
+	for _, part := range []string{"data", "name"} {
+		raw, err := spec.ReadRaw(a.e.Spec.File(), a.e.stored.Spec, part)
+		if err != nil {
+			return err
+		}
+		for _, t := range raw.Texts {
+			if len(spec.Variables(t.Text)) == 0 || slices.ContainsFunc(dataset.Roles[:], func(r dataset.Role) bool { return within(string(r), t.Path) }) {
+				continue // of its rows, which stay here
+			}
+			path := strings.TrimSuffix(part+"."+t.Path, ".")
+			a.line("told %s %q", path, t.Text)
+			a.variable(path, t.Text)
+		}
+	}
+	return nil
 }
 
 // overlaid reports whether the caller gives a part of the same key of the config: then all of
@@ -262,7 +299,7 @@ func fileSum(name string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// asksOf is what a saved detector asks for, and whether it or its limits are more than any
+// asksOf is what a saved detector asks for wherever its variables are set, and whether it or its limits are more than any
 // detector may have.
 func (e *Experiment) asksOf(s *stored) (asks launch.Asks, more bool, err error) {
 	p, err := e.Spec.Classifier.Model.Find(e.finder(), e.Spec.Abs("."))
@@ -273,7 +310,7 @@ func (e *Experiment) asksOf(s *stored) (asks launch.Asks, more bool, err error) 
 	if err != nil {
 		return asks, false, err
 	}
-	if asks, err = e.asks(p, deps.Config); err != nil {
+	if asks, err = e.asksWhere(p, deps.Config, func(string) bool { return true }); err != nil {
 		return asks, false, err
 	}
 	return asks, len(asks.What) > 0 || launch.Beyond(e.Spec.Classifier.Process, p, deps.Config.JSON), nil

@@ -13,6 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/builtin/classifiers/mlp"
 	"github.com/vaeguard/vaeguard/builtin/classifiers/oip/oiptest"
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/artifact/pack"
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -123,6 +124,19 @@ func TestDetectorNamesServer(t *testing.T) {
 		}
 	}
 	vaeguard(t, 4, "detect", packed, "--data", rows)
+	// Nor what a server would tell its clients: names of classes.
+	saved, err := artifact.Load(guard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved.Spec = []byte(strings.Replace(string(saved.Spec), "\ndata:\n", "\ndata:\n  classes: [\"${CLOUD_KEY}\", b, c, d, e, f, g, h, i, j]\n", 1))
+	teller := filepath.Join(t.TempDir(), "teller")
+	if err := artifact.Save(teller, saved, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := vaeguard(t, 4, "detect", teller, "--data", rows); !strings.Contains(errs, "that data.classes[0] is given the variable CLOUD_KEY") {
+		t.Errorf("names of classes: %s", errs)
+	}
 	if sent.Load() != 0 {
 		t.Fatalf("the other server was called %d times", sent.Load())
 	}
