@@ -179,6 +179,30 @@ func (s Section) Overlaps(sound func(Role) bool) error {
 	return faults.Err()
 }
 
+// Unlike finds roles whose source says scale: standard where that of the role which
+// says what a row is does not, or the other way round: their rows would be prepared
+// otherwise. Roles whose source is not sound are left out.
+func (s Section) Unlike(sound func(Role) bool) error {
+	var faults registry.FieldErrors
+	first := s.Describing()
+	if first == "" || !sound(first) {
+		return nil
+	}
+	standard := s.Of(first).Standard()
+	for _, role := range Roles {
+		src := s.Of(role)
+		if src == nil || !sound(role) || src.Standard() == standard {
+			continue
+		}
+		if standard {
+			faults.Add(string(role), "lacks the scale: standard of data.%s, whose rows the guard would know standardised and these not; say it here too, or for all rows as the last step of data.prepare", first)
+			continue
+		}
+		faults.Add(string(role)+".scale", "is standard, and data.%s has no scale: the rows of both have to be prepared alike; say it there too, or for all rows as the last step of data.prepare", first)
+	}
+	return faults.Err()
+}
+
 // overlap says which rows two sources share, or nothing.
 func (s *Source) overlap(e *Source) string {
 	kind, name := s.Where()

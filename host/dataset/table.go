@@ -120,10 +120,16 @@ type Schema struct {
 	// known a file may lack them.
 	Label string
 	ID    string
+	// AskedLabel and AskedID say that a user named the label, or the id, of this very file: one that
+	// lacks the column is then an error.
+	AskedLabel, AskedID bool
 	// Features are those of every row, in order, matched by name whatever the
 	// order of the file, by position where the file has no names; nil: each column
 	// of the file that is nothing else, in its order.
 	Features []Feature
+	// Arrays says that rows may be arrays nevertheless, by position: a column of lists
+	// called x, which is no feature.
+	Arrays bool
 	// Rules are those of columns by name, by number where the file has no names;
 	// for where Features are not known yet.
 	Rules map[string]ColumnRule

@@ -31,6 +31,7 @@ func (t *table) match(o ReadOptions) error {
 		label = t.schema.Label
 	}
 	t.required = label != "" && (t.schema.Features == nil || label != t.schema.Label)
+	t.asked = t.required || label != "" && t.schema.AskedLabel
 	match := t.byPosition
 	if t.Header() {
 		match = t.byName
@@ -196,7 +197,7 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 		return -1
 	}
 	t.label, t.id = place(label), place(t.schema.ID)
-	if t.label >= 0 && !t.required && t.width == known { // new rows, of which nobody knows the label
+	if t.label >= 0 && !t.asked && t.width == known { // new rows, of which nobody knows the label
 		t.label, label = -1, ""
 	}
 	if known > 0 {
@@ -207,10 +208,10 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 			}
 		}
 	}
-	if label != "" && (t.label >= t.width || t.label < 0 && t.required) {
+	if label != "" && (t.label >= t.width || t.label < 0 && t.asked) {
 		return fmt.Errorf("has no header: want the label column's number, 0 to %d, got %q", t.width-1, label)
 	}
-	if id := t.schema.ID; id != "" && (t.id >= t.width || t.id < 0 && features == nil) {
+	if id := t.schema.ID; id != "" && (t.id >= t.width || t.id < 0 && (features == nil || t.schema.AskedID)) {
 		return fmt.Errorf("has no header: want the id column's number, 0 to %d, got %q", t.width-1, id)
 	}
 	for _, k := range t.schema.Keep {

@@ -67,6 +67,7 @@ type table struct {
 	fields   []field
 	label    int  // cell of the label; -1: none
 	required bool // every row has a label
+	asked    bool // there is a column of labels
 	id       int  // cell; -1: none
 	keep     []int
 	array    int // column of lists that is the row; -1: none

@@ -25,6 +25,7 @@ type Door struct {
 	extent   *extent // raw rows, watched while the door learns; nil: not
 	prepared *extent // likewise those that come out
 	later    *later  // of a door that still learns from rows that were glanced at; else nil
+	origin   *Door   // of a door of rows with a rescaling of their own: the one that it is For; else nil
 }
 
 // link is a step and the key of what it learnt.
@@ -66,6 +67,9 @@ func New(section dataset.Section, src dataset.Source, example tensor.Shape, abou
 		return nil, err
 	}
 	d.build()
+	if about.Prepared && len(d.chain) > 0 {
+		return nil, fmt.Errorf("its rows are prepared already, as an attack wrote them (space: guard), and the preparation is learnt from these, which would prepare them twice: want raw rows")
+	}
 	if d.White == 1 && d.forBytes() {
 		d.White = 255
 	}
@@ -107,6 +111,7 @@ func (d *Door) For(src dataset.Source) *Door {
 	}
 	if !sameRescale(src.Rescale, d.src.Rescale) {
 		other.White, other.Signature.Raw = 0, nil // the source brings its own units to the others'
+		other.extent, other.prepared, other.origin = &extent{}, &extent{}, d
 	}
 	other.build()
 	return &other
@@ -314,6 +319,24 @@ func (d *Door) Columns() []string {
 		return nil
 	}
 	return d.columns().names()
+}
+
+// PreparedFeatures are the columns of prepared rows of a table, numbers all of them,
+// as readers of tables match them; their names are empty where the files have none.
+// nil of what is no table.
+func (d *Door) PreparedFeatures() []dataset.Feature {
+	if d.Features == nil || len(d.out) != 1 {
+		return nil
+	}
+	names := d.Columns()
+	if len(names) != d.out[0] { // a step makes others of them
+		names = make([]string, d.out[0])
+	}
+	out := make([]dataset.Feature, len(names))
+	for i, n := range names {
+		out[i] = dataset.Feature{Name: n, Kind: dataset.KindNumber}
+	}
+	return out
 }
 
 // Prepare is x, raw rows (N, example…), as the guard takes them. Rows of another

@@ -177,10 +177,10 @@ func (e *entered) Next(dst []float32) error {
 	if err != nil {
 		return err
 	}
+	e.factor.apply(raw)
 	if e.learns {
 		e.extent.add(raw)
 	}
-	e.factor.apply(raw)
 	if err := e.units(raw); err != nil {
 		return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
 	}

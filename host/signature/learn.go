@@ -125,6 +125,7 @@ type later struct {
 	raw, prepared *extent
 	rows, others  *dataset.Stored // of data.train, and of its file without being among them
 	waiting       []waiting
+	unlike        []unlike
 }
 
 // waiting is a row of another role, whose units are compared once those of data.train are known.
@@ -164,6 +165,11 @@ func (d *Door) Settle() error {
 		}
 		if err := of.unitsOf(&w.extent); err != nil {
 			return &dataset.RowError{Source: w.source, Row: w.row, Err: err}
+		}
+	}
+	for _, u := range l.unlike {
+		if err := u.door.agrees(u.rows, u.own); err != nil {
+			return err
 		}
 	}
 	d.later = nil
