@@ -73,6 +73,7 @@ func (e *Experiment) learnFrom(src dataset.Source) (*signature.Door, *dataset.Da
 		return nil, nil, err
 	}
 	schema := door.Schema()
+	schema.Classes = e.Spec.Data.ClassNames()
 	learns := door.Learns()
 	d, err := door.Learn(func(through dataset.Door) (*dataset.Data, error) {
 		o := e.reading(schema, through)
@@ -105,7 +106,7 @@ func (s *Spec) door(d *spec.Document, src dataset.Source, c Components) (*signat
 
 // schemaOf is what the spec says of the columns of a source, before one is known.
 func (s *Spec) schemaOf(src dataset.Source) *dataset.Schema {
-	return &dataset.Schema{Label: src.Label, ID: src.ID, Rules: s.Data.Rules()}
+	return &dataset.Schema{Label: src.Label, ID: src.ID, Rules: s.Data.Rules(), Classes: s.Data.ClassNames()}
 }
 
 // schemaFor is what readers of a source are told that is not the one the door learnt

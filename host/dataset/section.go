@@ -84,7 +84,7 @@ type Source struct {
 	Y         string   `yaml:"y" doc:"key of the labels in the same .npz"`
 	Label     string   `yaml:"label" doc:"column of the labels in a table"`
 	ID        string   `yaml:"id" doc:"column of a table that names a row: no feature, and told beside its verdict"`
-	Header    *bool    `yaml:"header" doc:"whether the first line of a table of text is a header; absent: known names tell"`
+	Header    *bool    `yaml:"header" doc:"whether the first line of a table of text, or of labels as text, is a header; absent: known names tell"`
 	Split     string   `yaml:"split" enum:"|train|validation|calibration|test" doc:"official split, or part of a stratified 60/10/15/15 partition; absent: all rows in file order"`
 	SplitSeed uint64   `yaml:"split_seed" doc:"seed of the partition's permutation"`
 	Range     []int    `yaml:"range" doc:"[a, b]: rows a ≤ i < b of those that split selects"`

@@ -18,6 +18,9 @@ const (
 	CellMissing CellKind = iota // no value: empty, null
 	CellNumber
 	CellText
+	// Kinds of columns alone, whose cells are CellNumber: whole numbers of 64 bits.
+	CellInteger
+	CellUnsigned
 )
 
 // Column is one column of a file's table.
@@ -26,11 +29,12 @@ type Column struct {
 	// Kind is CellText for text alone, CellNumber for numbers alone, and
 	// CellMissing where the cells tell: text files.
 	Kind   CellKind
-	Size   int    // of a column of lists: their length; 0: single values
-	Shape  []int  // of a column of lists: the shape that they are in C order; nil: flat
-	Bytes  bool   // its numbers are bytes, 0 to 255, and not what happens to be so small
-	Index  bool   // is an index by the file's own word, such as pandas' metadata
-	Reject string // why its values can be neither number nor text: "is of type MAP"; its cells are then missing. Empty: they can
+	Whole  CellKind // CellInteger or CellUnsigned of whole numbers of 64 bits, by its type; else 0
+	Size   int      // of a column of lists: their length; 0: single values
+	Shape  []int    // of a column of lists: the shape that they are in C order; nil: flat
+	Bytes  bool     // its numbers are bytes, 0 to 255, and not what happens to be so small
+	Index  bool     // is an index by the file's own word, such as pandas' metadata
+	Reject string   // why its values can be neither number nor text: "is of type MAP"; its cells are then missing. Empty: they can
 }
 
 // Records reads a table record by record, whatever its columns mean: what
@@ -130,6 +134,9 @@ type Schema struct {
 	// Arrays says that rows may be arrays nevertheless, by position: a column of lists
 	// called x, which is no feature.
 	Arrays bool
+	// Classes are names of classes, as far as they are known: a label that would stand
+	// for none otherwise, such as NA, is one of these.
+	Classes []string
 	// Rules are those of columns by name, by number where the file has no names;
 	// for where Features are not known yet.
 	Rules map[string]ColumnRule

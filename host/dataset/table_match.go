@@ -231,7 +231,7 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 			continue
 		}
 		if features != nil {
-			t.fields = append(t.fields, newField(cell, features[len(t.fields)]))
+			t.place(cell, features[len(t.fields)])
 			continue
 		}
 		rule := t.schema.Rules[strconv.Itoa(cell)]
@@ -244,7 +244,17 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 		}
 		f := rule.feature(name)
 		t.schema.Features = append(t.schema.Features, f)
-		t.fields = append(t.fields, newField(cell, f))
+		t.place(cell, f)
 	}
 	return nil
+}
+
+// place makes a feature of a cell of rows that have no names: as in arrays a number may
+// then be the code of a word.
+func (t *table) place(cell int, f Feature) {
+	of := newField(cell, f)
+	if of.of != nil {
+		of.of.places = true
+	}
+	t.fields = append(t.fields, of)
 }
