@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -64,6 +65,9 @@ func (d *Domains) Take(row []float32) error {
 			column := Numbered(i)
 			if f.of.Name != "" {
 				column = fmt.Sprintf("column %q", f.of.Name)
+			}
+			if errors.Is(err, errMissing) {
+				return fmt.Errorf("%s has no value", column)
 			}
 			return fmt.Errorf("%s: %w", column, err)
 		}
