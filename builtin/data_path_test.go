@@ -243,3 +243,32 @@ func TestPreparedTables(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardSpaceTrains: rows that an attack wrote as the guard takes them teach no
+// preparation.
+func TestGuardSpaceTrains(t *testing.T) {
+	p := newDataPath(t)
+	n := 40
+	data, y := make([]float32, 2*n), make([]int64, n)
+	for i := range data {
+		data[i], y[i/2] = float32(i%7)-3, int64(i/2%2)
+	}
+	var b bytes.Buffer
+	if err := dataset.WriteNPZ(&b, []dataset.Array{
+		{Name: "x_adv", Shape: tensor.Shape{n, 2}, Data: data}, {Name: "y", Shape: tensor.Shape{n}, Data: y}, {Name: "meta", Data: `{"attack": "pgd", "space": "guard"}`},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, "adv.npz", b.String())
+	const want = "data.train: its rows are prepared already"
+	train := "  train: {file: 'adv.npz:x_adv', y: y}"
+	if got := p.lint(t, train+"\n  prepare: [standard]"); !strings.Contains(got, want) {
+		t.Errorf("lint says %q, want %q", got, want)
+	}
+	if _, err := p.load(t, train+"\n  prepare: [standard]").Rows(dataset.RoleTrain); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a run says %v, want %q", err, want)
+	}
+	if got := p.lint(t, train); got != "" {
+		t.Errorf("without a preparation lint says %q", got)
+	}
+}
