@@ -49,6 +49,14 @@ func (c doorColumn) cell(i int) string {
 	}
 }
 
+// number is a value as an array of numbers has it: that of a category where it is one.
+func (c doorColumn) number(i int) float32 {
+	if v, err := strconv.ParseFloat(c.cell(i), 32); err == nil && c.categories != nil {
+		return float32(v)
+	}
+	return float32(c.values[i])
+}
+
 // doorTable is a random table: its columns, classes and what is no feature.
 type doorTable struct {
 	columns []doorColumn
@@ -75,6 +83,10 @@ func newTableCase(r *rand.Rand) *doorCase {
 		col := doorColumn{name: fmt.Sprintf("f%d", j)}
 		rule := ""
 		switch kind := r.IntN(4); {
+		case kind == 2: // numbers, which their values say and not their places
+			col.categories = [][]string{{"1", "2", "3"}, {"0.1", "-4", "30"}}[r.IntN(2)][:2+r.IntN(2)]
+			rule = "categories: [" + strings.Join(col.categories, ", ") + "]"
+			note("categories")
 		case kind == 0 && t.named:
 			col.categories = []string{"red", "green", "blue"}[:2+r.IntN(2)]
 			rule = "categories: [" + strings.Join(col.categories, ", ") + "]"
@@ -86,7 +98,7 @@ func newTableCase(r *rand.Rand) *doorCase {
 		if gaps {
 			fills := []string{"median", "mean", "most_frequent", "3"}
 			if col.categories != nil {
-				fills = []string{"most_frequent", "red"}
+				fills = []string{"most_frequent", col.categories[0]}
 			}
 			if col.integer {
 				fills = []string{"most_frequent", "3"}
@@ -190,7 +202,7 @@ func (t *doorTable) raw(s signature.Signature, from, to int) *tensor.Tensor {
 			if t.named && s.Named() { // in the order of train's file
 				c = t.columns[slices.IndexFunc(t.columns, func(c doorColumn) bool { return c.name == s.Features[j].Name })]
 			}
-			x.Row(i - from)[j] = float32(c.values[i])
+			x.Row(i - from)[j] = c.number(i)
 		}
 	}
 	return x

@@ -155,6 +155,12 @@ func (s *Spec) checkOverlap(d *spec.Document, found spec.Errors) spec.Errors {
 	return d.Faults("data", s.Data.Overlaps(func(role dataset.Role) bool { return !found.Below("data." + string(role)) }))
 }
 
+// checkAlike finds roles whose rows are prepared otherwise than others. (Detectors that
+// were saved with such stay as they are.)
+func (s *Spec) checkAlike(d *spec.Document, found spec.Errors) spec.Errors {
+	return d.Faults("data", s.Data.Unlike(func(role dataset.Role) bool { return !found.Below("data." + string(role)) }))
+}
+
 // checkMethod finds sections that the detection method lacks or has no use for.
 func (s *Spec) checkMethod(d *spec.Document, found spec.Errors) spec.Errors {
 	m := s.Detector.Chosen()
@@ -215,6 +221,7 @@ func (s *Spec) checkRows(d *spec.Document, _ spec.Errors) spec.Errors {
 func headerChecks(s *Spec, c Components, lint bool) []spec.Check {
 	sound := []string{"data", "classifier", "vae", "detector"}
 	return []spec.Check{
+		{Find: s.checkAlike},
 		{Sound: sound[:2], Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkPreprocess(d, c) }},
 		{Sound: sound, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkShapes(d, c) }},
 		{Sound: []string{"data", "classifier"}, Find: func(d *spec.Document, _ spec.Errors) spec.Errors { return s.checkTooLarge(d, c) }},

@@ -12,6 +12,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/evaluate"
 	"github.com/vaeguard/vaeguard/host/registry"
+	"github.com/vaeguard/vaeguard/host/signature"
 	"github.com/vaeguard/vaeguard/host/spec"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -31,6 +32,7 @@ type known struct {
 func (s *Spec) checkData(d *spec.Document, c Components, found spec.Errors, lint bool) spec.Errors {
 	var errs spec.Errors
 	of := map[dataset.Role]known{}
+	read := map[dataset.Role]*dataset.First{}
 	in, _ := s.inputShape(d, c)
 	classes := 0
 	for _, role := range dataset.Roles {
@@ -40,13 +42,16 @@ func (s *Spec) checkData(d *spec.Document, c Components, found spec.Errors, lint
 			errs = append(errs, d.Errorf("data."+string(role), "%v", err))
 		case err != nil: // the run says so
 		case f != nil:
-			of[role] = knownOf(f)
+			of[role], read[role] = knownOf(f), f
 			if role == dataset.RoleTrain {
 				classes = f.Classes
 			}
 		}
 	}
 	errs = append(errs, roomFaults(d, of, in)...)
+	if lint {
+		errs = append(errs, s.agreeFaults(d, c, read)...)
+	}
 	if !found.Touch("classifier", "threshold", "detector") {
 		errs = append(errs, s.rowFaults(d, of)...)
 	}
@@ -54,6 +59,62 @@ func (s *Spec) checkData(d *spec.Document, c Components, found spec.Errors, lint
 		errs = append(errs, s.fitFaults(d, in, classes)...)
 	}
 	return errs
+}
+
+// agreeFaults are roles whose rows become something else than those of the role that
+// says what a row is, as far as headers and first rows tell. A run finds them when it
+// has read all.
+func (s *Spec) agreeFaults(d *spec.Document, c Components, read map[dataset.Role]*dataset.First) spec.Errors {
+	first := s.Data.Describing()
+	own := read[first]
+	if own == nil {
+		return nil
+	}
+	door, _, err := s.door(d, *s.Data.Of(first), c)
+	if err != nil {
+		return d.Faults("data", faultsBelow(string(first), err))
+	}
+	var errs spec.Errors
+	for _, role := range dataset.Roles {
+		f, src := read[role], s.Data.Of(role)
+		if f == nil || role == first || f.About.Prepared {
+			continue
+		}
+		if err := s.agrees(d, c, door, *src, f, own, string(first)); err != nil {
+			errs = append(errs, d.Errorf("data."+string(role), "%v", err))
+		}
+	}
+	return errs
+}
+
+// faultsBelow are faults of the section data with their keys, others those of a role.
+func faultsBelow(role string, err error) error {
+	var faults registry.FieldErrors
+	if errors.As(err, &faults) {
+		return faults
+	}
+	return registry.FieldErrors{{Key: role, Message: err.Error()}}
+}
+
+// agrees is agreeFaults of one source, whose first rows are f.
+func (s *Spec) agrees(d *spec.Document, c Components, door *signature.Door, src dataset.Source, f, own *dataset.First, name string) error {
+	if door.Kind == signature.KindTable && src.Dataset == "" {
+		if _, err := dataset.ReadHeader(src, d.Abs("."), c.Datasets, c.Formats, dataset.OpenOptions{Schema: schemaFor(door, src)}); err != nil {
+			return err
+		}
+	} else {
+		other, err := signature.New(s.Data, src, f.Example, f.About)
+		if err != nil {
+			return err
+		}
+		if out, want := other.Out(), door.Out(); len(out) > 0 && len(want) > 0 && !out.Equal(want) {
+			return fmt.Errorf("rows become %v, those of data.%s %v", out, name, want)
+		}
+	}
+	if f.Low > f.High || own.Low > own.High {
+		return nil
+	}
+	return door.AgreesFirst("data."+name, src, signature.Range{Low: f.Low, High: f.High}, signature.Range{Low: own.Low, High: own.High}, own.About.White)
 }
 
 // first reads the first rows of a role. It is nil if there is none, or nothing

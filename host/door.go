@@ -73,6 +73,7 @@ func (e *Experiment) learnFrom(src dataset.Source) (*signature.Door, *dataset.Da
 		return nil, nil, err
 	}
 	schema := door.Schema()
+	schema.Classes = e.Spec.Data.ClassNames()
 	learns := door.Learns()
 	d, err := door.Learn(func(through dataset.Door) (*dataset.Data, error) {
 		o := e.reading(schema, through)
@@ -105,7 +106,20 @@ func (s *Spec) door(d *spec.Document, src dataset.Source, c Components) (*signat
 
 // schemaOf is what the spec says of the columns of a source, before one is known.
 func (s *Spec) schemaOf(src dataset.Source) *dataset.Schema {
-	return &dataset.Schema{Label: src.Label, ID: src.ID, Rules: s.Data.Rules()}
+	return &dataset.Schema{Label: src.Label, ID: src.ID, Rules: s.Data.Rules(), Classes: s.Data.ClassNames()}
+}
+
+// schemaFor is what readers of a source are told that is not the one the door learnt
+// from: what it says of its label and id holds.
+func schemaFor(door *signature.Door, src dataset.Source) *dataset.Schema {
+	schema := door.Schema()
+	if src.Label != "" {
+		schema.Label, schema.AskedLabel = src.Label, true
+	}
+	if src.ID != "" {
+		schema.ID, schema.AskedID = src.ID, true
+	}
+	return schema
 }
 
 // tableOf are the columns of a named set that is a table; nil if it is none.
@@ -178,12 +192,12 @@ type ReadOptions struct {
 func (o ReadOptions) stream(door *signature.Door) dataset.StreamOptions {
 	schema := door.Schema()
 	if o.Label != "" {
-		schema.Label = o.Label
+		schema.Label, schema.AskedLabel = o.Label, true
 	}
 	s := dataset.StreamOptions{Format: o.Format, Header: o.Header, Schema: schema, Keep: o.Keep, Batches: o.Batches, Door: door, Stdin: o.Stdin, Batch: 1}
 	if o.Prepared {
 		s.Door = signature.Prepared{Door: door}
-		s.Schema = &dataset.Schema{Label: schema.Label, ID: schema.ID}
+		schema.Features, schema.Arrays = door.PreparedFeatures(), true
 	}
 	return s
 }

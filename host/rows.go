@@ -84,13 +84,7 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 	src.Stream = src.Stream && role == dataset.RoleTrain
 	at := "data." + string(role)
 	door := e.rows.door.For(src)
-	schema := door.Schema()
-	if src.Label != "" {
-		schema.Label = src.Label
-	}
-	if src.ID != "" {
-		schema.ID = src.ID
-	}
+	schema := schemaFor(door, src)
 	var d *dataset.Data
 	var err error
 	if train := e.rows.of[dataset.RoleTrain]; train != nil && train.Stored != nil && train.Stored.Holds(src) {
@@ -104,6 +98,9 @@ func (e *Experiment) read(role dataset.Role) (*dataset.Data, error) {
 	}
 	if err != nil {
 		return nil, e.Spec.faultsAt(at, err)
+	}
+	if err := door.Agrees(at, "data."+string(e.Spec.Data.Describing())); err != nil {
+		return nil, e.Spec.Errorf(at, "%v", err)
 	}
 	e.tell(at, d)
 	if door.Classes != nil && d.Labels != nil {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -104,7 +105,7 @@ func (t *Target) ToRaw(ctx context.Context, adv *attack.Adversarial, targets []i
 		}
 		rows, err := door.Prepare(raw)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, &refusedError{err}
 		}
 		z, err := t.Classifier.Predict(ctx, rows)
 		if err != nil {
@@ -116,12 +117,20 @@ func (t *Target) ToRaw(ctx context.Context, adv *attack.Adversarial, targets []i
 		}
 		return raw, classes, nil
 	}
-	if adv.X, adv.Predicted, err = again(adv.X); err != nil {
+	x, predicted, err := again(adv.X)
+	var advX *tensor.Tensor
+	var predictedAdv []int
+	if err == nil {
+		advX, predictedAdv, err = again(adv.XAdv)
+	}
+	var refused *refusedError
+	if errors.As(err, &refused) { // by the door, as they would be when they are read
+		return SpaceGuard, nil
+	}
+	if err != nil {
 		return "", err
 	}
-	if adv.XAdv, adv.PredictedAdv, err = again(adv.XAdv); err != nil {
-		return "", err
-	}
+	adv.X, adv.Predicted, adv.XAdv, adv.PredictedAdv = x, predicted, advX, predictedAdv
 	for i, ok := range adv.Success {
 		reached := adv.PredictedAdv[i] != adv.Y[i]
 		if targets != nil {
@@ -131,6 +140,9 @@ func (t *Target) ToRaw(ctx context.Context, adv *attack.Adversarial, targets []i
 	}
 	return SpaceRaw, nil
 }
+
+// refusedError is the door's refusal of rows that were brought back to raw ones.
+type refusedError struct{ error }
 
 // Close ends the classifier.
 func (t *Target) Close() error { return t.close() }

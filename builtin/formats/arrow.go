@@ -91,7 +91,7 @@ func newArrowRecords(c *dataset.Content, o dataset.ReadOptions) (*arrowRecords, 
 		if c.Text {
 			kind = dataset.CellText
 		}
-		column := dataset.Column{Name: c.Name, Kind: kind, Size: c.Size, Shape: c.Shape, Bytes: c.Bytes, Index: slices.Contains(index, c.Name), Reject: c.Reject}
+		column := dataset.Column{Name: c.Name, Kind: kind, Whole: wholeKind(c.Whole, c.Unsigned), Size: c.Size, Shape: c.Shape, Bytes: c.Bytes, Index: slices.Contains(index, c.Name), Reject: c.Reject}
 		if c.List && c.Reject == "" {
 			column.Size = o.ListSize(c.Name)
 			lists = lists || column.Size == 0

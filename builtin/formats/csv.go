@@ -17,7 +17,7 @@ type CSV struct{}
 
 var (
 	_ dataset.StreamFormat = CSV{}
-	_ dataset.LabelFormat  = CSV{}
+	_ dataset.HeadedLabels = CSV{}
 )
 
 // Traits implements dataset.Format.
@@ -39,10 +39,15 @@ func (CSV) Stream(c *dataset.Content, o dataset.ReadOptions) (dataset.Reader, er
 	return dataset.NewTable(r, c.Name, o)
 }
 
-// ReadLabels implements dataset.LabelFormat: one label per line. A first line
-// that is one more than the n wanted, or where n is unknown the only one that
-// is not a number, is a header.
-func (CSV) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
+// ReadLabels implements dataset.LabelFormat: one label per line. Of n + 1 lines where n
+// are wanted the first is a header if no other line says the same, or if it is 0, as
+// pandas writes one; where n is unknown if it is the only one that is not a number.
+func (f CSV) ReadLabels(path, key string, n int) (dataset.Array, error) {
+	return f.ReadLabelsBelow(path, key, n, nil)
+}
+
+// ReadLabelsBelow implements dataset.HeadedLabels.
+func (CSV) ReadLabelsBelow(path, _ string, n int, header *bool) (a dataset.Array, err error) {
 	c, err := dataset.OpenContent(path)
 	if err != nil {
 		return dataset.Array{}, err
@@ -52,7 +57,7 @@ func (CSV) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
 	if err != nil {
 		return dataset.Array{}, err
 	}
-	r := csv.NewReader(&recordLimit{r: text, left: 1 << 30})
+	r := csv.NewReader(io.LimitReader(text, 1<<30))
 	r.FieldsPerRecord = 1
 	r.TrimLeadingSpace = true
 	var out []string
@@ -71,7 +76,17 @@ func (CSV) ReadLabels(path, _ string, n int) (a dataset.Array, err error) {
 		}
 		out = append(out, label)
 	}
-	if len(out) > 1 && (len(out) == n+1 || n < 0 && numbers == len(out)-1 && !isNumber(out[0])) {
+	switch {
+	case len(out) == 0:
+	case header != nil && *header:
+		out = out[1:]
+	case header != nil || len(out) == 1:
+	case n < 0 && numbers == len(out)-1 && !isNumber(out[0]):
+		out = out[1:]
+	case len(out) != n+1:
+	case out[0] != "0" && slices.Contains(out[1:], out[0]):
+		return dataset.Array{}, fmt.Errorf("%s: %d labels for %d rows: the first line, %.40q, is a label as others are; say header: true of the source if it is a header", path, len(out), n, out[0])
+	default:
 		out = out[1:]
 	}
 	return dataset.Array{Shape: []int{len(out)}, Data: out}, nil
@@ -90,7 +105,7 @@ const maxColumns = 1 << 20
 type csvRecords struct {
 	*dataset.Content
 	csv     *csv.Reader
-	limit   *recordLimit
+	lines   *csvLines
 	spaced  bool     // separated by spaces
 	first   []string // the first record, if it is data
 	broken  error    // the first record, if it cannot be read
@@ -108,21 +123,6 @@ var (
 	_ dataset.Noticing = (*csvRecords)(nil)
 )
 
-// recordLimit fails a read once the record at hand exceeds maxRecord.
-type recordLimit struct {
-	r    io.Reader
-	left int
-}
-
-func (l *recordLimit) Read(b []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, fmt.Errorf("a record exceeds %d bytes", maxRecord)
-	}
-	n, err := l.r.Read(b[:min(len(b), l.left)])
-	l.left -= n
-	return n, err
-}
-
 // newCSVRecords reads what stands above the rows, or the first of them.
 func newCSVRecords(c *dataset.Content, o dataset.ReadOptions) (*csvRecords, error) {
 	text, err := newCSVText(c)
@@ -138,8 +138,8 @@ func newCSVRecords(c *dataset.Content, o dataset.ReadOptions) (*csvRecords, erro
 	sep := separator(line, known)
 	r.spaced = sep == ' '
 	r.decimal.on = sep == ';'
-	r.limit = &recordLimit{r: text, left: maxRecord}
-	r.csv = csv.NewReader(r.limit)
+	r.lines = &csvLines{r: text}
+	r.csv = csv.NewReader(r.lines)
 	r.csv.Comma = sep
 	r.csv.TrimLeadingSpace = sep != '\t' // which is white space too
 	r.csv.FieldsPerRecord = -1
@@ -191,26 +191,38 @@ func (r *csvRecords) Notices() []string {
 	return r.notices
 }
 
-// read is the next record of the text, its cells trimmed.
+// read is the next record of the text, its cells trimmed. A quote that opens in a line
+// and makes no record of it and those after it is that line's fault alone: these are
+// read again.
 func (r *csvRecords) read() ([]string, error) {
-	r.limit.left = maxRecord
+	r.lines.begin()
 	record, err := r.csv.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, io.EOF
 	}
 	r.Row++
+	from, lines := r.lines.from(), r.lines.count()
+	r.line = r.lines.line - lines + from + r.skipped
 	var parse *csv.ParseError
-	if errors.As(err, &parse) {
-		r.line = parse.Line + r.skipped
-		return nil, r.bad(parse.Err)
-	}
-	if err != nil {
+	switch {
+	case errors.As(err, &parse):
+		if err = parse.Err; lines > from {
+			r.lines.again(from)
+			err = fmt.Errorf("%w: it opens in this line and does not end there", err)
+		}
+		return nil, r.bad(err)
+	case errors.Is(err, errLong):
+		r.lines.again(from)
+		return nil, r.bad(err)
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", r.Name, err)
 	}
-	r.line, _ = r.csv.FieldPos(0)
-	r.line += r.skipped
 	if r.spaced && len(record) > 1 && record[len(record)-1] == "" {
 		record = record[:len(record)-1]
+	}
+	if want := len(r.columns); lines > from && want > 0 && len(record) != want {
+		r.lines.again(from)
+		return nil, r.bad(fmt.Errorf("a quote opens in this line, and the %d lines to where it ends have %d columns, want %d", lines-from+1, len(record), want))
 	}
 	if len(record) > maxColumns {
 		return nil, r.bad(fmt.Errorf("%d columns, want at most %d", len(record), maxColumns))

@@ -170,3 +170,78 @@ func TestCSVLabels(t *testing.T) {
 		}
 	}
 }
+
+// TestStrayQuotes: a quote that opens and does not close is its line's fault alone.
+func TestStrayQuotes(t *testing.T) {
+	known := dataset.ReadOptions{Schema: &dataset.Schema{Features: flowers, Label: "y"}}
+	const unclosed = `extraneous or missing " in quoted-field: it opens in this line and does not end there`
+	long := strings.Repeat("7", maxRecord+1)
+	for name, c := range map[string]struct{ text, want string }{
+		"to the end":            {"sl,sw\n1,2\n3,\"4\n5,6\n7,8\n", "1 2/bad: line 3: " + unclosed + "/5 6/7 8"},
+		"without a last end":    {"sl,sw\n3,\"4\n\n5,6", "bad: line 2: " + unclosed + "/5 6"},
+		"to another":            {"sl,sw\n1,\"2\n3,4\n5,\"6\n7,8\n", "bad: line 2: " + unclosed + "/3 4/bad: line 4: " + unclosed + "/7 8"},
+		"closed by another":     {"sl,sw\n1,\"2\n3,4\n\"\n5,6\n", "1 2"},
+		"closed in another row": {"sl,sw\n1,\"2\n3,\",4\n5,6\n", "bad: line 2: a quote opens in this line, and the 2 lines to where it ends have 3 columns, want 2/bad: line 3: " + unclosed + "/5 6"},
+		"after empty lines":     {"sl,sw\n\n\n1,\"2\n5,6\n", "bad: line 4: " + unclosed + "/5 6"},
+		"a quote within":        {"sl,sw\n1\",2\n5,6\n", `bad: line 2: bare " in non-quoted-field/5 6`},
+		"several lines in one":  {"sl,y,sw\n1,\"a\nb\",2\n3,c,4\n", "1 2 a\nb/3 4 c"},
+		"a line too long":       {"sl,sw\n1,2\n3," + long + "\n5,6\n", "1 2/bad: line 3: the row exceeds 16777216 bytes/5 6"},
+		"a line too long quoted": {"sl,sw\n1,\"2\n3," + long + "\n5,6\n",
+			"bad: line 2: the row exceeds 16777216 bytes/bad: line 3: the row exceeds 16777216 bytes/5 6"},
+	} {
+		if name == "closed by another" {
+			c.want = `bad: line 2: column "sw": "2\n3,4" is not a number` // which NewTable tells: its width is right
+		}
+		rows, _, err := readText(CSV{}, "t.csv", c.text, known)
+		got := strings.Join(rows, "/")
+		if err != nil || got != c.want && (name != "closed by another" || !strings.HasPrefix(got, c.want)) {
+			t.Errorf("%s: %.400q, %v; want %q", name, got, err, c.want)
+		}
+	}
+}
+
+// TestLabelsBelowHeader: a line that is one too many is a header only where it is like no
+// label, or as the source says.
+func TestLabelsBelowHeader(t *testing.T) {
+	for name, c := range map[string]struct {
+		text   string
+		n      int
+		header *bool
+		want   string // of labels; or of the error
+	}{
+		"none":                 {"1\n2\n1\n", 3, nil, "1 2 1"},
+		"a word":               {"kind\n1\n2\n1\n", 3, nil, "1 2 1"},
+		"a word over words":    {"kind\na\nb\na\n", 3, nil, "a b a"},
+		"as pandas writes it":  {"0\n1\n0\n1\n", 3, nil, "1 0 1"},
+		"one label too many":   {"1\n2\n1\n2\n", 3, nil, "4 labels for 3 rows: the first line, \"1\", is a label as others are"},
+		"a word too many":      {"a\nb\na\nb\n", 3, nil, "the first line, \"a\", is a label as others are"},
+		"said to be one":       {"1\n2\n1\n2\n", 3, &yes, "2 1 2"},
+		"said to be none":      {"kind\n1\n2\n", 3, &no, "kind 1 2"},
+		"of unknown number":    {"kind\n1\n2\n", -1, nil, "1 2"},
+		"words without number": {"kind\na\nb\n", -1, &yes, "a b"},
+	} {
+		a, err := CSV{}.ReadLabelsBelow(write(t, "y.csv", []byte(c.text)), "", c.n, c.header)
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = strings.Join(a.Data.([]string), " ")
+		}
+		if !strings.Contains(got, c.want) || err == nil && got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestMissingLabels: words that stand for no value are no labels, unless they are classes.
+func TestMissingLabels(t *testing.T) {
+	for _, word := range []string{"NA", "?", "nan", "null"} {
+		text := "a,y\n1,p\n2," + word + "\n3,q\n"
+		rows, _, err := readText(CSV{}, "t.csv", text, dataset.ReadOptions{Label: "y"})
+		if want := `bad: line 3: column "y": ` + word + `: no label; data.classes lists it if it is a class`; err != nil || len(rows) != 3 || strings.ReplaceAll(rows[1], `"`+word+`"`, word) != want {
+			t.Errorf("%q, %v; want %s", rows, err, want)
+		}
+		rows, _, err = readText(CSV{}, "t.csv", text, dataset.ReadOptions{Label: "y", Schema: &dataset.Schema{Label: "y", Classes: []string{"p", word, "q"}}})
+		if err != nil || len(rows) != 3 || rows[1] != "2 "+word {
+			t.Errorf("a class %s: %q, %v", word, rows, err)
+		}
+	}
+}

@@ -56,7 +56,14 @@ func newJSONRecords(src *jsonSource, o dataset.ReadOptions) (*jsonRecords, error
 		r.add(c)
 	}
 	if s := o.Schema; s != nil && r.known != nil {
-		for _, name := range append([]string{o.Label, s.Label, s.ID}, s.Keep...) {
+		others := slices.Clone(s.Keep)
+		if !s.AskedLabel { // else the first object has it
+			others = append(others, o.Label, s.Label)
+		}
+		if !s.AskedID {
+			others = append(others, s.ID)
+		}
+		for _, name := range others {
 			if name != "" {
 				r.add(dataset.Column{Name: name})
 			}

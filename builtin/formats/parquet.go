@@ -99,7 +99,7 @@ func newParquetRecords(file io.ReaderAt, size int64, name string, o dataset.Read
 		if c.Text {
 			kind = dataset.CellText
 		}
-		column := dataset.Column{Name: c.Name, Kind: kind, Bytes: c.Bytes, Index: slices.Contains(index, c.Name), Reject: c.Reject}
+		column := dataset.Column{Name: c.Name, Kind: kind, Whole: wholeKind(c.Whole, c.Unsigned), Bytes: c.Bytes, Index: slices.Contains(index, c.Name), Reject: c.Reject}
 		if c.List {
 			column.Size = o.ListSize(c.Name)
 			lists = lists || column.Size == 0
@@ -112,6 +112,17 @@ func newParquetRecords(file io.ReaderAt, size int64, name string, o dataset.Read
 		}
 	}
 	return r, nil
+}
+
+// wholeKind is that of a column of whole numbers of 64 bits, 0 of others.
+func wholeKind(whole, unsigned bool) dataset.CellKind {
+	switch {
+	case !whole:
+		return 0
+	case unsigned:
+		return dataset.CellUnsigned
+	}
+	return dataset.CellInteger
 }
 
 // sizes finds how long lists are of which the options do not tell it: as in the

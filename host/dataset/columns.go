@@ -14,7 +14,7 @@ import (
 type ColumnSpec struct {
 	Integer    bool     `yaml:"integer" doc:"whole numbers: others are an error, and attacks keep to them"`
 	Categories []any    `yaml:"categories" doc:"the legal values: each becomes a column of 0 and 1, one-hot, in this order"`
-	Missing    any      `yaml:"missing" doc:"what stands in for no value: median, mean or most_frequent of data.train, a number, or a category; absent: a row without is an error"`
+	Missing    any      `yaml:"missing" doc:"what stands in for no value: median, mean (both rounded in an integer column) or most_frequent of data.train, a number, or a category; absent: a row without is an error"`
 	Min        *float64 `yaml:"min" doc:"least value that attacks may give it"`
 	Max        *float64 `yaml:"max" doc:"largest value that attacks may give it"`
 	Immutable  bool     `yaml:"immutable" doc:"attacks leave it as it is"`
@@ -66,6 +66,8 @@ func (c ColumnSpec) Validate() error {
 	default:
 		if v, err := strconv.ParseFloat(Canonical(m), 64); c.Categories == nil && (err != nil || math.IsInf(v, 0) || math.IsNaN(v)) {
 			faults.Add("missing", "want a finite number, got %v", m)
+		} else if c.Integer && v != math.Trunc(v) {
+			faults.Add("missing", "%v is no whole number, and the column is integer", m)
 		} else if c.Categories != nil && !slices.Contains(names, Canonical(m)) {
 			faults.Add("missing", "%v is none of the categories", m)
 		}

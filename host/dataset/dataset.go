@@ -91,6 +91,8 @@ type About struct {
 	Varied  bool     // images may have their own sizes
 	White   float64  // value of full intensity, 0 if unknown
 	Notices []string // what a user should hear
+
+	Prepared bool // rows are as a guard takes them, by the file's own word
 }
 
 // AboutReader is what a reader tells without reading rows.
@@ -106,6 +108,9 @@ func AboutReader(r Reader) About {
 	_, a.Varied = r.(Varied)
 	if w, ok := r.(Imaged); ok {
 		a.White = w.White()
+	}
+	if p, ok := r.(interface{ Prepared() bool }); ok {
+		a.Prepared = p.Prepared()
 	}
 	return a
 }

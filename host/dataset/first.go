@@ -20,6 +20,9 @@ type First struct {
 	Seen []string
 	// Whole says that no other class can occur.
 	Whole bool
+	// Low and High are the least and the largest number of the first FirstRows rows,
+	// as the source has them; Low > High: none was read.
+	Low, High float32
 }
 
 // Enough is what ReadFirst is to find out. The zero value wants no more than
@@ -51,7 +54,7 @@ func ReadFirst(src Source, baseDir string, named registry.Table[Set], formats re
 	if err != nil {
 		return First{}, err
 	}
-	f.Header = h
+	f.Header, f.Low = h, 1
 	if src.Dataset != "" {
 		for c := range h.Classes {
 			f.Seen = append(f.Seen, strconv.Itoa(c))
@@ -140,7 +143,7 @@ func (f *First) read(src Source, o *opened, most int, want Enough) error {
 		if n >= FirstRows && (with == nil || !f.Labelled || len(f.Seen) >= want.Classes) && f.counted(src, o, n, want) {
 			return nil
 		}
-		err := o.next(row)
+		numbers, err := o.next(row)
 		if isEOF(err) {
 			if n == 0 {
 				return errors.New("no rows")
@@ -157,6 +160,9 @@ func (f *First) read(src Source, o *opened, most int, want Enough) error {
 		if err != nil {
 			return err
 		}
+		if n < FirstRows {
+			f.widen(numbers)
+		}
 		if with != nil && src.ranged(n) {
 			f.see(with.Label())
 			f.Labelled = f.Labelled || with.Label() != ""
@@ -165,13 +171,26 @@ func (f *First) read(src Source, o *opened, most int, want Enough) error {
 	return nil
 }
 
-// next is Next, whatever the size of an image.
-func (o *opened) next(row []float32) error {
-	if v, ok := o.Reader.(Varied); ok {
-		_, _, err := v.NextImage()
-		return err
+// widen adds the numbers of a row to the range.
+func (f *First) widen(row []float32) {
+	for _, v := range row {
+		switch {
+		case v != v: // missing
+		case f.Low > f.High:
+			f.Low, f.High = v, v
+		default:
+			f.Low, f.High = min(f.Low, v), max(f.High, v)
+		}
 	}
-	return o.Next(row)
+}
+
+// next is Next, whatever the size of an image. row has room for one of Example.
+func (o *opened) next(row []float32) ([]float32, error) {
+	if v, ok := o.Reader.(Varied); ok {
+		image, _, err := v.NextImage()
+		return image, err
+	}
+	return row, o.Next(row)
 }
 
 // counted reports whether it is enough to know that there are n rows.

@@ -43,6 +43,14 @@ type LabelFormat interface {
 	ReadLabels(path, key string, n int) (Array, error)
 }
 
+// HeadedLabels is a LabelFormat of text, whose first line may be a header.
+type HeadedLabels interface {
+	LabelFormat
+	// ReadLabelsBelow is ReadLabels where header says whether there is one; nil: the
+	// lines tell.
+	ReadLabelsBelow(path, key string, n int, header *bool) (Array, error)
+}
+
 // Traits are what the host knows of a format. The zero value is a format of
 // files that cannot be recognised and are read only where it is named.
 type Traits struct {

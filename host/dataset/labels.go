@@ -18,6 +18,12 @@ const maxClass = 1 << 16
 // class indices, called "0", "1", … up to the largest, whether each occurs or
 // not; other numbers and text are classes by name, in order.
 func ReadLabels(path string, n int, formats registry.Table[Format]) (labels []int, classes []string, err error) {
+	return readLabels(path, n, nil, formats)
+}
+
+// readLabels is ReadLabels; header says whether a text begins with one, nil: the lines
+// tell.
+func readLabels(path string, n int, header *bool, formats registry.Table[Format]) (labels []int, classes []string, err error) {
 	file, key := splitKey(path, formats)
 	f, err := recognise(file, formats)
 	if err != nil {
@@ -27,7 +33,12 @@ func ReadLabels(path string, n int, formats registry.Table[Format]) (labels []in
 	if !ok {
 		return nil, nil, fmt.Errorf("%s: want labels as %s", file, Words(formats, func(f Format) bool { _, ok := f.(LabelFormat); return ok }))
 	}
-	a, err := with.ReadLabels(file, key, n)
+	var a Array
+	if headed, ok := with.(HeadedLabels); ok {
+		a, err = headed.ReadLabelsBelow(file, key, n, header)
+	} else {
+		a, err = with.ReadLabels(file, key, n)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -48,7 +59,11 @@ func (a Array) labels(name string, n int) ([]int, []string, error) {
 		return nil, nil, fmt.Errorf("%s: labels of shape %v, want a vector of whole numbers or names", name, a.Shape)
 	}
 	if n >= 0 && a.Shape[0] != n {
-		return nil, nil, fmt.Errorf("%s: %d labels for %d rows", name, a.Shape[0], n)
+		hint := ""
+		if texts, ok := a.Data.([]string); ok && a.Shape[0] == n+1 && !slices.Contains(texts[1:], texts[0]) {
+			hint = fmt.Sprintf("; if the first, %.40q, is a header, say header: true of the source", texts[0])
+		}
+		return nil, nil, fmt.Errorf("%s: %d labels for %d rows%s", name, a.Shape[0], n, hint)
 	}
 	texts, ok := a.Data.([]string)
 	if !ok {

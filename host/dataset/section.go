@@ -84,7 +84,7 @@ type Source struct {
 	Y         string   `yaml:"y" doc:"key of the labels in the same .npz"`
 	Label     string   `yaml:"label" doc:"column of the labels in a table"`
 	ID        string   `yaml:"id" doc:"column of a table that names a row: no feature, and told beside its verdict"`
-	Header    *bool    `yaml:"header" doc:"whether the first line of a table of text is a header; absent: known names tell"`
+	Header    *bool    `yaml:"header" doc:"whether the first line of a table of text, or of labels as text, is a header; absent: known names tell"`
 	Split     string   `yaml:"split" enum:"|train|validation|calibration|test" doc:"official split, or part of a stratified 60/10/15/15 partition; absent: all rows in file order"`
 	SplitSeed uint64   `yaml:"split_seed" doc:"seed of the permutation of the partition, or of shuffle"`
 	Shuffle   bool     `yaml:"shuffle" doc:"take the rows of an official split, or of a file, in the order of a permutation that split_seed fixes: ranges of them are then alike, whatever the file is sorted by. A partition has one anyway"`
@@ -176,6 +176,30 @@ func (s Section) Overlaps(sound func(Role) bool) error {
 			}
 		}
 		before = append(before, role)
+	}
+	return faults.Err()
+}
+
+// Unlike finds roles whose source says scale: standard where that of the role which
+// says what a row is does not, or the other way round: their rows would be prepared
+// otherwise. Roles whose source is not sound are left out.
+func (s Section) Unlike(sound func(Role) bool) error {
+	var faults registry.FieldErrors
+	first := s.Describing()
+	if first == "" || !sound(first) {
+		return nil
+	}
+	standard := s.Of(first).Standard()
+	for _, role := range Roles {
+		src := s.Of(role)
+		if src == nil || !sound(role) || src.Standard() == standard {
+			continue
+		}
+		if standard {
+			faults.Add(string(role), "lacks the scale: standard of data.%s, whose rows the guard would know standardised and these not; say it here too, or for all rows as the last step of data.prepare", first)
+			continue
+		}
+		faults.Add(string(role)+".scale", "is standard, and data.%s has no scale: the rows of both have to be prepared alike; say it there too, or for all rows as the last step of data.prepare", first)
 	}
 	return faults.Err()
 }

@@ -2,8 +2,11 @@ package dataset
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/registry"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -105,12 +108,30 @@ func openSource(src Source, baseDir string, formats registry.Table[Format], sche
 		return out, nil
 	}
 	at := below(baseDir, src.Labels)
-	labels, classes, err := ReadLabels(at, out.Count(), formats)
+	labels, classes, err := readLabels(at, out.Count(), src.Header, formats)
+	if err == nil {
+		err = schema.labelled(at, labels, classes)
+	}
 	if err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
 	out.setLabels(at, labels, classes)
 	return out, nil
+}
+
+// labelled refuses labels of a file that stand for none.
+func (s *Schema) labelled(path string, labels []int, classes []string) error {
+	for i, y := range labels {
+		if classes != nil && s.isNone(classes[y]) {
+			return fmt.Errorf("%s: row %d: %.40q: no label; data.classes lists it if it is a class", path, i, classes[y])
+		}
+	}
+	return nil
+}
+
+// isNone reports whether a text stands for no label.
+func (s *Schema) isNone(text string) bool {
+	return IsMissing(text) && !slices.Contains(s.Classes, strings.TrimSpace(text))
 }
 
 // below is a path of a source, relative ones below baseDir.

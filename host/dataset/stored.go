@@ -175,6 +175,12 @@ func (p proxy) Prepared() bool {
 	return ok && s.Prepared()
 }
 
+// Coded implements Coded.
+func (p proxy) Coded() bool {
+	c, ok := p.Reader.(Coded)
+	return ok && c.Coded()
+}
+
 // SourceName is the reader's, for errors.
 func (p proxy) SourceName() string {
 	if n, ok := p.Reader.(interface{ SourceName() string }); ok {

@@ -18,6 +18,9 @@ const (
 	CellMissing CellKind = iota // no value: empty, null
 	CellNumber
 	CellText
+	// Kinds of columns alone, whose cells are CellNumber: whole numbers of 64 bits.
+	CellInteger
+	CellUnsigned
 )
 
 // Column is one column of a file's table.
@@ -26,11 +29,12 @@ type Column struct {
 	// Kind is CellText for text alone, CellNumber for numbers alone, and
 	// CellMissing where the cells tell: text files.
 	Kind   CellKind
-	Size   int    // of a column of lists: their length; 0: single values
-	Shape  []int  // of a column of lists: the shape that they are in C order; nil: flat
-	Bytes  bool   // its numbers are bytes, 0 to 255, and not what happens to be so small
-	Index  bool   // is an index by the file's own word, such as pandas' metadata
-	Reject string // why its values can be neither number nor text: "is of type MAP"; its cells are then missing. Empty: they can
+	Whole  CellKind // CellInteger or CellUnsigned of whole numbers of 64 bits, by its type; else 0
+	Size   int      // of a column of lists: their length; 0: single values
+	Shape  []int    // of a column of lists: the shape that they are in C order; nil: flat
+	Bytes  bool     // its numbers are bytes, 0 to 255, and not what happens to be so small
+	Index  bool     // is an index by the file's own word, such as pandas' metadata
+	Reject string   // why its values can be neither number nor text: "is of type MAP"; its cells are then missing. Empty: they can
 }
 
 // Records reads a table record by record, whatever its columns mean: what
@@ -120,10 +124,19 @@ type Schema struct {
 	// known a file may lack them.
 	Label string
 	ID    string
+	// AskedLabel and AskedID say that a user named the label, or the id, of this very file: one that
+	// lacks the column is then an error.
+	AskedLabel, AskedID bool
 	// Features are those of every row, in order, matched by name whatever the
 	// order of the file, by position where the file has no names; nil: each column
 	// of the file that is nothing else, in its order.
 	Features []Feature
+	// Arrays says that rows may be arrays nevertheless, by position: a column of lists
+	// called x, which is no feature.
+	Arrays bool
+	// Classes are names of classes, as far as they are known: a label that would stand
+	// for none otherwise, such as NA, is one of these.
+	Classes []string
 	// Rules are those of columns by name, by number where the file has no names;
 	// for where Features are not known yet.
 	Rules map[string]ColumnRule

@@ -18,7 +18,9 @@ type field struct {
 // domain is what the values of a feature may be.
 type domain struct {
 	Feature
-	codes map[string]int // of categories
+	codes  map[string]int  // of categories
+	values map[float32]int // of categories that are numbers; -1: of several, which float32 does not tell apart
+	places bool            // a number may be a code where no category is a number
 }
 
 func newField(cell int, f Feature) field {
@@ -27,10 +29,16 @@ func newField(cell int, f Feature) field {
 	}
 	d := &domain{Feature: f}
 	if f.Kind == KindCategory {
-		d.codes = make(map[string]int, len(f.Categories))
+		d.codes, d.values = make(map[string]int, len(f.Categories)), map[float32]int{}
 		for i, c := range f.Categories {
 			if _, ok := d.codes[canonical(c)]; !ok {
 				d.codes[canonical(c)] = i
+			}
+			if v, ok := valueOf(strings.TrimSpace(c)); ok {
+				if _, twice := d.values[v]; twice {
+					i = -1
+				}
+				d.values[v] = i
 			}
 		}
 	}
@@ -81,6 +89,13 @@ func (d *domain) code(c *Cell) (int, bool) {
 	code, ok := d.codes[canonical(c.name())]
 	if !ok && c.Kind == CellNumber && c.Text != "" { // a truth value written out
 		code, ok = d.codes[numeral(c.Number)]
+	}
+	switch v := float32(c.Number); {
+	case ok || c.Kind != CellNumber:
+	case len(d.values) > 0 && float64(v) == c.Number: // of a column of float32, perhaps
+		code, ok = d.codeOf(v)
+	case len(d.values) == 0 && d.places && (c.Text == "" || decimal.MatchString(c.Text)):
+		code, ok = d.codeOf(v)
 	}
 	return code, ok
 }

@@ -31,6 +31,7 @@ func (t *table) match(o ReadOptions) error {
 		label = t.schema.Label
 	}
 	t.required = label != "" && (t.schema.Features == nil || label != t.schema.Label)
+	t.asked = t.required || label != "" && t.schema.AskedLabel
 	match := t.byPosition
 	if t.Header() {
 		match = t.byName
@@ -196,7 +197,7 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 		return -1
 	}
 	t.label, t.id = place(label), place(t.schema.ID)
-	if t.label >= 0 && !t.required && t.width == known { // new rows, of which nobody knows the label
+	if t.label >= 0 && !t.asked && t.width == known { // new rows, of which nobody knows the label
 		t.label, label = -1, ""
 	}
 	if known > 0 {
@@ -207,10 +208,10 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 			}
 		}
 	}
-	if label != "" && (t.label >= t.width || t.label < 0 && t.required) {
+	if label != "" && (t.label >= t.width || t.label < 0 && t.asked) {
 		return fmt.Errorf("has no header: want the label column's number, 0 to %d, got %q", t.width-1, label)
 	}
-	if id := t.schema.ID; id != "" && (t.id >= t.width || t.id < 0 && features == nil) {
+	if id := t.schema.ID; id != "" && (t.id >= t.width || t.id < 0 && (features == nil || t.schema.AskedID)) {
 		return fmt.Errorf("has no header: want the id column's number, 0 to %d, got %q", t.width-1, id)
 	}
 	for _, k := range t.schema.Keep {
@@ -230,7 +231,7 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 			continue
 		}
 		if features != nil {
-			t.fields = append(t.fields, newField(cell, features[len(t.fields)]))
+			t.place(cell, features[len(t.fields)])
 			continue
 		}
 		rule := t.schema.Rules[strconv.Itoa(cell)]
@@ -243,7 +244,17 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 		}
 		f := rule.feature(name)
 		t.schema.Features = append(t.schema.Features, f)
-		t.fields = append(t.fields, newField(cell, f))
+		t.place(cell, f)
 	}
 	return nil
+}
+
+// place makes a feature of a cell of rows that have no names: as in arrays a number may
+// then be the code of a word.
+func (t *table) place(cell int, f Feature) {
+	of := newField(cell, f)
+	if of.of != nil {
+		of.of.places = true
+	}
+	t.fields = append(t.fields, of)
 }

@@ -28,7 +28,7 @@ func (t *table) byName(label string, o ReadOptions) error {
 		if t.label, err = t.single(label, "labels"); err != nil {
 			return err
 		}
-		if t.label < 0 && t.required {
+		if t.label < 0 && t.asked {
 			return t.lacks(label)
 		}
 		mark(t.label)
@@ -46,7 +46,7 @@ func (t *table) byName(label string, o ReadOptions) error {
 		if t.id, err = t.single(id, "id"); err != nil {
 			return err
 		}
-		if t.id < 0 && t.schema.Features == nil {
+		if t.id < 0 && (t.schema.Features == nil || t.schema.AskedID) {
 			return t.lacks(id)
 		}
 		mark(t.id)
@@ -81,7 +81,7 @@ const ArrayColumn = "x"
 
 // array reports whether a table may be one of arrays.
 func (o ReadOptions) array() bool {
-	return o.Example != nil && (o.Schema == nil || o.Schema.Features == nil && o.Schema.Rules == nil)
+	return o.Example != nil && (o.Schema == nil || o.Schema.Arrays || o.Schema.Features == nil && o.Schema.Rules == nil)
 }
 
 // ListSize is the length of the lists of a column where the options tell it: of
@@ -106,7 +106,7 @@ func (t *table) asArray(i int, used []bool) error {
 	if used[i] {
 		return fmt.Errorf("column %q is the row, and no label, id or column to keep", ArrayColumn)
 	}
-	t.array = i
+	t.array, t.schema.Features = i, nil
 	for k := range t.columns[i].Size {
 		f := Feature{Kind: KindNumber}
 		t.schema.Features = append(t.schema.Features, f)

@@ -67,6 +67,7 @@ type table struct {
 	fields   []field
 	label    int  // cell of the label; -1: none
 	required bool // every row has a label
+	asked    bool // there is a column of labels
 	id       int  // cell; -1: none
 	keep     []int
 	array    int // column of lists that is the row; -1: none
@@ -84,6 +85,7 @@ var (
 	_ Imaged    = (*table)(nil)
 	_ Batched   = (*table)(nil)
 	_ Divided   = (*table)(nil)
+	_ Coded     = (*table)(nil)
 )
 
 // Example implements Reader.
@@ -102,6 +104,9 @@ func (t *table) White() float64 {
 	return 0
 }
 
+// Coded implements Coded.
+func (t *table) Coded() bool { return true }
+
 // MarkBatches implements Batched.
 func (t *table) MarkBatches() bool {
 	b, ok := t.Records.(interface{ MarkBatches() bool })
@@ -109,12 +114,15 @@ func (t *table) MarkBatches() bool {
 }
 
 // Kept are the kinds of the columns of Schema.Keep, CellMissing where the cells
-// tell.
+// tell; CellInteger and CellUnsigned are of columns of whole numbers of 64 bits.
 func (t *table) Kept() []CellKind {
 	out := make([]CellKind, len(t.keep))
 	for i, cell := range t.keep {
 		if t.Header() {
-			out[i] = t.columns[sort.SearchInts(t.start, cell+1)-1].Kind
+			c := t.columns[sort.SearchInts(t.start, cell+1)-1]
+			if out[i] = c.Kind; c.Whole != 0 {
+				out[i] = c.Whole
+			}
 		}
 	}
 	return out
@@ -189,8 +197,15 @@ func (t *table) Next(dst []float32) error {
 		t.trace.Kept = append(t.trace.Kept, cells[i])
 	}
 	if t.label >= 0 {
-		t.text = cells[t.label].name()
-		if t.text == "" && t.required {
+		text := cells[t.label].name()
+		if t.text = text; t.schema.isNone(text) {
+			t.text = ""
+		}
+		switch {
+		case t.text != "" || !t.required:
+		case text != "":
+			return t.bad(fmt.Errorf("%s: %.40q: no label; data.classes lists it if it is a class", t.column(t.label), text))
+		default:
 			return t.bad(fmt.Errorf("%s: no label", t.column(t.label)))
 		}
 	}

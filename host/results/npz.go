@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
@@ -14,9 +15,10 @@ import (
 )
 
 // npzResults gathers columns as NumPy arrays; a row that could not be scored
-// has is_adversarial −1, classes −1, NaN scores and empty names. Names are
-// arrays of text, there where any row has one. A kept column is float64, NaN
-// where there is none, or text if any row has text.
+// has is_adversarial −1, classes −1, NaN scores and empty names, and error says why.
+// Names, notes and errors are arrays of text, there where any row has one. A kept column
+// is float64, NaN where there is none; text if any row has text; and int64, or text where
+// that does not do, if float64 does not hold some whole number of it.
 type npzResults struct {
 	o Options
 	w io.Writer
@@ -24,6 +26,7 @@ type npzResults struct {
 	flag, predicted, reconstructed, corrected                    []int64
 	score, p, radius                                             []float64
 	id, file, predictedLabel, reconstructedLabel, correctedLabel []string
+	note, failure                                                []string
 	kept                                                         [][]dataset.Cell // by column
 	parts                                                        map[string]*partColumn
 	order                                                        []string
@@ -80,6 +83,7 @@ func (z *npzResults) add(r *row) {
 	z.predictedLabel = append(z.predictedLabel, r.PredictedLabel)
 	z.reconstructedLabel = append(z.reconstructedLabel, r.ReconstructedLabel)
 	z.correctedLabel = append(z.correctedLabel, r.CorrectedLabel)
+	z.note, z.failure = append(z.note, r.Note), append(z.failure, r.Error)
 	for j := range z.kept {
 		z.kept[j] = append(z.kept[j], r.cell(j))
 	}
@@ -138,6 +142,7 @@ func (z *npzResults) Close() error {
 	for _, a := range []dataset.Array{
 		{Name: "id", Data: z.id}, {Name: "file", Data: z.file}, {Name: "predicted_label", Data: z.predictedLabel},
 		{Name: "reconstructed_label", Data: z.reconstructedLabel}, {Name: "corrected_label", Data: z.correctedLabel},
+		{Name: "note", Data: z.note}, {Name: "error", Data: z.failure},
 	} {
 		if slices.ContainsFunc(a.Data.([]string), func(s string) bool { return s != "" }) {
 			a.Shape = n
@@ -156,17 +161,23 @@ func (z *npzResults) Close() error {
 
 // keptArray is a kept column as numbers, or as text if any cell is.
 func keptArray(cells []dataset.Cell) any {
-	numbers, texts := make([]float64, len(cells)), make([]string, len(cells))
-	isText := false
+	numbers, integers, texts := make([]float64, len(cells)), make([]int64, len(cells)), make([]string, len(cells))
+	isText, isWhole, isLong := false, true, false
 	for i, c := range cells {
 		numbers[i], texts[i] = math.NaN(), cellText(c)
 		if c.Kind == dataset.CellNumber {
 			numbers[i] = c.Number
 		}
 		isText = isText || c.Kind == dataset.CellText
+		isLong = isLong || isLonger(c)
+		v, err := strconv.ParseInt(strings.TrimSpace(texts[i]), 10, 64)
+		integers[i], isWhole = v, isWhole && err == nil
 	}
-	if isText {
+	switch {
+	case isText || isLong && !isWhole:
 		return texts
+	case isLong:
+		return integers
 	}
 	return numbers
 }

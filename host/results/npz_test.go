@@ -30,6 +30,7 @@ func TestNPZ(t *testing.T) {
 		"reconstructed_label": []string{"", "spam", "ham", "ham", ""},
 		"corrected_label":     []string{"", "spam", "ham", "ham", ""},
 		"town":                []string{"", "Zürich, 1", "", "Zürich, 3", ""},
+		"error":               []string{"line 1: no, \"number\"", "", "", "", "too far"},
 	} {
 		if a, err := z.Array(name); err != nil || !reflect.DeepEqual(a.Data, want) {
 			t.Errorf("%s: %v, %v, want %v", name, a.Data, err, want)
@@ -42,7 +43,7 @@ func TestNPZ(t *testing.T) {
 	if a, err := z.Array("latent"); err != nil || len(a.Shape) != 2 || a.Shape[0] != 5 {
 		t.Errorf("latent: %v, %v", a.Shape, err)
 	}
-	if z.Has("file") || z.Has("error") {
+	if z.Has("file") || z.Has("note") {
 		t.Errorf("arrays %v", z.Keys())
 	}
 }

@@ -83,6 +83,8 @@ func appendCells(to []parquet.Value, a arrow.Array, at, i int, nullable bool) []
 	switch a := a.(type) {
 	case *array.Int64:
 		return append(to, parquet.Int64Value(a.Value(at)).Level(0, there, i))
+	case *array.Uint64:
+		return append(to, parquet.Int64Value(int64(a.Value(at))).Level(0, there, i)) // its bits
 	case *array.Float64:
 		return append(to, parquet.DoubleValue(a.Value(at)).Level(0, there, i))
 	case *array.String:
@@ -131,6 +133,8 @@ func parquetColumn(f arrow.Field) parquet.Node {
 		if f.Nullable {
 			n = parquet.Encoded(n, &parquet.RLEDictionary)
 		}
+	case arrow.UINT64:
+		n = parquet.Uint(64)
 	case arrow.FLOAT64:
 		n = parquet.Leaf(parquet.DoubleType)
 	case arrow.STRING:

@@ -7,8 +7,10 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -59,9 +61,19 @@ func OpenPart(r io.ReaderAt, size int64) (p *Part, err error) {
 		}
 	}
 	for _, name := range p.meta.Keep {
+		fields := f.Schema().Fields()
+		typ := fields[slices.IndexFunc(fields, func(c parquet.Field) bool { return c.Name() == name })].Type()
 		kind := dataset.CellNumber
-		if f.Schema().Fields()[slices.IndexFunc(f.Schema().Fields(), func(c parquet.Field) bool { return c.Name() == name })].Type().Kind() == parquet.ByteArray {
+		switch typ.Kind() {
+		case parquet.ByteArray:
 			kind = dataset.CellText
+		case parquet.Int64:
+			kind = dataset.CellInteger
+			if l := typ.LogicalType(); l != nil {
+				if i, ok := l.Value.(*format.IntType); ok && !i.IsSigned {
+					kind = dataset.CellUnsigned
+				}
+			}
 		}
 		p.kinds = append(p.kinds, kind)
 	}
@@ -193,11 +205,24 @@ func (p *Part) trace(row parquet.Row) dataset.Trace {
 		case v.IsNull():
 		case p.kinds[j] == dataset.CellText:
 			t.Kept[j] = dataset.Cell{Kind: dataset.CellText, Text: string(v.ByteArray())}
+		case p.kinds[j] == dataset.CellInteger:
+			t.Kept[j] = wholeCell(float64(v.Int64()), strconv.FormatInt(v.Int64(), 10))
+		case p.kinds[j] == dataset.CellUnsigned:
+			t.Kept[j] = wholeCell(float64(v.Uint64()), strconv.FormatUint(v.Uint64(), 10))
 		default:
 			t.Kept[j] = dataset.Cell{Kind: dataset.CellNumber, Number: v.Double()}
 		}
 	}
 	return t
+}
+
+// wholeCell is a whole number, with its digits where float64 does not hold it.
+func wholeCell(v float64, digits string) dataset.Cell {
+	c := dataset.Cell{Kind: dataset.CellNumber, Number: v, Text: digits}
+	if !isLonger(c) {
+		c.Text = ""
+	}
+	return c
 }
 
 // result is what a detector said of the rows.

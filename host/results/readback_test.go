@@ -145,6 +145,8 @@ func parquetKind(c *parquet.Column) (string, error) {
 	switch kind := c.Type().String(); kind {
 	case "INT(64,true)":
 		return "int64", nil
+	case "INT(64,false)":
+		return "uint64", nil
 	case "DOUBLE":
 		return "float64", nil
 	case "FLOAT":
@@ -162,6 +164,9 @@ func parquetLine(columns []*parquet.Column, row parquet.Row) ([]byte, error) {
 		c := columns[i] // each has one leaf
 		if c.Leaf() {
 			line[c.Name()] = parquetValue(values[0])
+			if v, ok := line[c.Name()].(int64); ok && c.Type().String() == "INT(64,false)" {
+				line[c.Name()] = uint64(v)
+			}
 			continue
 		}
 		list := []any{}

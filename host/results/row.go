@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -177,6 +178,16 @@ func jsonCell(c dataset.Cell) any {
 		return json.Number(c.Text)
 	}
 	return c.Number
+}
+
+// isLonger reports whether a cell is a whole number that float64 does not hold.
+func isLonger(c dataset.Cell) bool {
+	const held = 15 // digits
+	text := strings.TrimSpace(c.Text)
+	if c.Kind != dataset.CellNumber || len(text) <= held || strings.Trim(text, "-0123456789") != "" {
+		return false
+	}
+	return strconv.FormatFloat(c.Number, 'f', -1, 64) != text
 }
 
 // cellText is a cell as text, "" for none: what the file has where it is text,

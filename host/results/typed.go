@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -114,8 +115,12 @@ func (t *typedResults) kind(j int) dataset.CellKind {
 		return t.o.Kinds[j]
 	}
 	for i := range t.waiting {
-		if k := t.waiting[i].cell(j).Kind; k != dataset.CellMissing {
-			return k
+		c := t.waiting[i].cell(j)
+		if isLonger(c) { // a name in digits
+			return dataset.CellText
+		}
+		if c.Kind != dataset.CellMissing {
+			return c.Kind
 		}
 	}
 	return dataset.CellMissing
@@ -289,26 +294,58 @@ func lists(name string, value func(*row) *part) typedField {
 }
 
 // cells is kept column j. Numbers in a column of text are written out; text in
-// one of numbers is an error.
+// one of numbers is an error, and so is what does not fit into its numbers.
 func cells(name string, j int, kind dataset.CellKind) typedField {
-	isText := kind != dataset.CellNumber
-	f := typedField{Field: arrow.Field{Name: name, Type: arrow.PrimitiveTypes.Float64, Nullable: true}}
-	if isText {
-		f.Type = arrow.BinaryTypes.String
+	f := typedField{Field: arrow.Field{Name: name, Type: arrow.BinaryTypes.String, Nullable: true}}
+	switch kind {
+	case dataset.CellNumber:
+		f.Type = arrow.PrimitiveTypes.Float64
+	case dataset.CellInteger:
+		f.Type = arrow.PrimitiveTypes.Int64
+	case dataset.CellUnsigned:
+		f.Type = arrow.PrimitiveTypes.Uint64
 	}
 	f.add = func(b array.Builder, r *row) error {
 		c := r.cell(j)
-		switch {
-		case c.Kind == dataset.CellMissing:
+		if c.Kind == dataset.CellMissing {
 			b.AppendNull()
-		case isText:
-			appendText(b, cellText(c))
-		case c.Kind == dataset.CellText:
+			return nil
+		}
+		if text, ok := b.(*array.StringBuilder); ok {
+			appendText(text, cellText(c))
+			return nil
+		}
+		if c.Kind == dataset.CellText {
 			return fmt.Errorf("kept column %q has the text %.40q after numbers: use %s", name, c.Text, Default(true))
-		default:
-			b.(*array.Float64Builder).Append(c.Number)
+		}
+		switch b := b.(type) {
+		case *array.Int64Builder:
+			v, err := strconv.ParseInt(cellDigits(c), 10, 64)
+			if err != nil {
+				return fmt.Errorf("kept column %q has %.40q after whole numbers: use %s", name, cellText(c), Default(true))
+			}
+			b.Append(v)
+		case *array.Uint64Builder:
+			v, err := strconv.ParseUint(cellDigits(c), 10, 64)
+			if err != nil {
+				return fmt.Errorf("kept column %q has %.40q after whole numbers: use %s", name, cellText(c), Default(true))
+			}
+			b.Append(v)
+		case *array.Float64Builder:
+			if isLonger(c) {
+				return fmt.Errorf("kept column %q has %.40q after numbers of fewer digits, and no number of 64 bits is that: use %s", name, c.Text, Default(true))
+			}
+			b.Append(c.Number)
 		}
 		return nil
 	}
 	return f
+}
+
+// cellDigits is a whole number without exponent.
+func cellDigits(c dataset.Cell) string {
+	if c.Text != "" {
+		return c.Text
+	}
+	return strconv.FormatFloat(c.Number, 'f', -1, 64)
 }

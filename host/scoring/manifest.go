@@ -35,7 +35,8 @@ type Manifest struct {
 	Included   Included     `json:"included"`
 	Input      InputDigest  `json:"input"`
 	ID         bool         `json:"id"` // rows have ids
-	// Kinds are those of the columns of Meta.Keep: 1 numbers, 2 text, 0 no value.
+	// Kinds are those of the columns of Meta.Keep: 1 numbers, 2 text, 3 and 4 whole numbers
+	// of 64 bits with and without a sign, 0 no value.
 	Kinds  []dataset.CellKind `json:"kinds,omitempty"`
 	Total  int                `json:"total"` // units of all shards
 	Units  []Unit             `json:"units"` // of this one, in order

@@ -17,6 +17,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/results"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
+	"github.com/vaeguard/vaeguard/sdk/wire"
 )
 
 // Source gives rows one by one, as a dataset.Stream does. It is used by one
@@ -98,27 +99,53 @@ func (s *pass) run(ctx context.Context, from Source) error {
 	}
 }
 
-// score writes the results of one batch. A row that the detector cannot score
-// is reported by its index and the others are scored without it.
+// score writes the results of one batch. With SkipBad rows that are no numbers, which no
+// detector can score, are told one by one, and the runs between them are scored together.
 func (s *pass) score(ctx context.Context, data []float32, traces []dataset.Trace, first int) error {
+	if !s.o.SkipBad {
+		return s.scoreRun(ctx, data, traces, first)
+	}
+	n, size := len(traces), s.example.Size()
+	for from := 0; from < n; {
+		to := from
+		for to < n && wire.NotFinite(data[to*size:(to+1)*size]) < 0 {
+			to++
+		}
+		if from == to { // the detector says what is wrong with it
+			to++
+		}
+		run := data[from*size : to*size]
+		if from > 0 {
+			run = slices.Clone(run)
+		}
+		if err := s.scoreRun(ctx, run, traces[from:to], first+from); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
+}
+
+// scoreRun writes the results of some rows of a batch. Where the detector or the
+// classifier cannot take one of them, halves are tried, down to that row, which is
+// reported by its index.
+func (s *pass) scoreRun(ctx context.Context, data []float32, traces []dataset.Trace, first int) error {
 	n, size := len(traces), s.example.Size()
 	rows := &dataset.Data{X: tensor.From(data, append([]int{n}, s.example...)...)}
+	halves := func() error {
+		half := n / 2
+		if err := s.scoreRun(ctx, data[:half*size], traces[:half], first); err != nil {
+			return err
+		}
+		return s.scoreRun(ctx, slices.Clone(data[half*size:]), traces[half:], first+half)
+	}
 	r, err := s.d.DetectRows(ctx, rows, s.o.Include)
 	var bad *detect.RowError
 	if errors.As(err, &bad) && s.o.SkipBad {
-		at := bad.Row
-		if at > 0 {
-			if err := s.score(ctx, data[:at*size], traces[:at], first); err != nil {
-				return err
-			}
+		if n > 1 {
+			return halves()
 		}
-		if err := s.results.Bad(first+at, traces[at], errors.New(bad.Message)); err != nil {
-			return err
-		}
-		if at+1 < n {
-			return s.score(ctx, slices.Clone(data[(at+1)*size:]), traces[at+1:], first+at+1)
-		}
-		return nil
+		return s.results.Bad(first, traces[0], errors.New(bad.Message))
 	}
 	if errors.As(err, &bad) {
 		return fmt.Errorf("%s: %s", s.place(first+bad.Row, traces[bad.Row], bad.Message), bad.Message)
@@ -128,11 +155,7 @@ func (s *pass) score(ctx context.Context, data []float32, traces []dataset.Trace
 		if n == 1 {
 			return s.results.Bad(first, traces[0], err)
 		}
-		half := n / 2
-		if err := s.score(ctx, data[:half*size], traces[:half], first); err != nil {
-			return err
-		}
-		return s.score(ctx, slices.Clone(data[half*size:]), traces[half:], first+half)
+		return halves()
 	}
 	if err != nil && s.o.SkipBad && s.o.Live && ctx.Err() == nil {
 		// A live stream outlasts its classifier, which comes back by itself.

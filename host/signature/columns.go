@@ -2,6 +2,7 @@ package signature
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -16,6 +17,7 @@ import (
 type columns struct {
 	features []dataset.Feature
 	specs    []dataset.ColumnSpec // of each feature; the zero value: nothing is said
+	byValue  bool                 // an exported graph is given values of categories, as arrays are
 }
 
 // needed reports whether the step does anything.
@@ -111,15 +113,23 @@ func (c columns) fill(i int, rows Rows) (float32, error) {
 	switch text {
 	case dataset.FillMedian:
 		n := len(values)
-		return float32((float64(values[(n-1)/2]) + float64(values[n/2])) / 2), nil
+		return c.filling(i, (float64(values[(n-1)/2])+float64(values[n/2]))/2), nil
 	case dataset.FillMean:
 		sum := 0.0
 		for _, v := range values {
 			sum += float64(v)
 		}
-		return float32(sum / float64(len(values))), nil
+		return c.filling(i, sum/float64(len(values))), nil
 	}
 	return mostFrequent(values), nil
+}
+
+// filling is what stands in for a value of feature i: a whole number of an integer.
+func (c columns) filling(i int, v float64) float32 {
+	if c.features[i].Kind == dataset.KindInteger {
+		v = math.RoundToEven(v)
+	}
+	return float32(v)
 }
 
 // mostFrequent is the least of the values that come most often, of sorted ones.
@@ -193,11 +203,22 @@ func (b encoding) Graph(g *graph.Builder, x graph.Value, _ tensor.Shape) graph.V
 			v = g.Where(g.Op("IsNaN", []graph.Value{v}), g.Floats([]float32{b.filling[i]}), v)
 		}
 		if n := len(f.Categories); n > 0 {
-			codes := make([]float32, n)
-			for c := range codes {
-				codes[c] = float32(c)
+			given := make([]float32, n)
+			for c := range given {
+				given[c] = float32(c)
 			}
-			v = g.Cast(g.Op("Equal", []graph.Value{v, g.Floats(codes, n)}), graph.Float)
+			if b.byValue && f.ByValue() {
+				given = f.Values()
+				for c, w := range given {
+					if w != w { // a word, which no number of an array says
+						given[c] = -math.MaxFloat32 / float32(c+2)
+					}
+				}
+				if f.Missing && b.filling[i] >= 0 { // a code so far
+					v = g.Where(g.Op("IsNaN", []graph.Value{g.Slice(x, 1, i, i+1)}), g.Floats([]float32{given[int(b.filling[i])]}), g.Slice(x, 1, i, i+1))
+				}
+			}
+			v = g.Cast(g.Op("Equal", []graph.Value{v, g.Floats(given, n)}), graph.Float)
 		}
 		out = append(out, v)
 	}

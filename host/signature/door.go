@@ -25,6 +25,7 @@ type Door struct {
 	extent   *extent // raw rows, watched while the door learns; nil: not
 	prepared *extent // likewise those that come out
 	later    *later  // of a door that still learns from rows that were glanced at; else nil
+	origin   *Door   // of a door of rows with a rescaling of their own: the one that it is For; else nil
 }
 
 // link is a step and the key of what it learnt.
@@ -65,7 +66,11 @@ func New(section dataset.Section, src dataset.Source, example tensor.Shape, abou
 	if err := d.checkColumns(); err != nil {
 		return nil, err
 	}
+	d.ByValue = slices.ContainsFunc(d.Features, dataset.Feature.ByValue)
 	d.build()
+	if about.Prepared && len(d.chain) > 0 {
+		return nil, fmt.Errorf("its rows are prepared already, as an attack wrote them (space: guard), and the preparation is learnt from these, which would prepare them twice: want raw rows")
+	}
 	if d.White == 1 && d.forBytes() {
 		d.White = 255
 	}
@@ -107,6 +112,7 @@ func (d *Door) For(src dataset.Source) *Door {
 	}
 	if !sameRescale(src.Rescale, d.src.Rescale) {
 		other.White, other.Signature.Raw = 0, nil // the source brings its own units to the others'
+		other.extent, other.prepared, other.origin = &extent{}, &extent{}, d
 	}
 	other.build()
 	return &other
@@ -176,7 +182,7 @@ func (d *Door) build() {
 }
 
 func (d *Door) columns() columns {
-	c := columns{features: d.Features}
+	c := columns{features: d.Features, byValue: d.ByValue}
 	for _, f := range d.Features {
 		c.specs = append(c.specs, d.spec.Columns[f.Name])
 	}
@@ -316,8 +322,27 @@ func (d *Door) Columns() []string {
 	return d.columns().names()
 }
 
-// Prepare is x, raw rows (N, example…), as the guard takes them. Rows of another
-// shape than the signature's are an error.
+// PreparedFeatures are the columns of prepared rows of a table, numbers all of them,
+// as readers of tables match them; their names are empty where the files have none.
+// nil of what is no table.
+func (d *Door) PreparedFeatures() []dataset.Feature {
+	if d.Features == nil || len(d.out) != 1 {
+		return nil
+	}
+	names := d.Columns()
+	if len(names) != d.out[0] { // a step makes others of them
+		names = make([]string, d.out[0])
+	}
+	out := make([]dataset.Feature, len(names))
+	for i, n := range names {
+		out[i] = dataset.Feature{Name: n, Kind: dataset.KindNumber}
+	}
+	return out
+}
+
+// Prepare is x, raw rows (N, example…), as the guard takes them, which are held to what
+// the signature says as those of a file of float32 are. Rows of another shape than the
+// signature's are an error.
 func (d *Door) Prepare(x *tensor.Tensor) (*tensor.Tensor, error) {
 	in, err := d.admit(x.Example(), false, false)
 	if err != nil {
@@ -327,15 +352,27 @@ func (d *Door) Prepare(x *tensor.Tensor) (*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(g.steps) == 0 {
-		if x.Example().Equal(g.out) {
-			return x, nil
-		}
-		return x.Reshape(append([]int{x.N()}, g.out...)...), nil
+	out := x
+	switch {
+	case len(g.steps) > 0:
+		out = tensor.Batch(x.N(), g.out)
+	case !x.Example().Equal(g.out):
+		out = x.Reshape(append([]int{x.N()}, g.out...)...)
 	}
-	out := tensor.Batch(x.N(), g.out)
+	domains, raw := d.domains(), make([]float32, in.Size())
 	for i := range x.N() {
-		if err := g.row(out.Row(i), x.Row(i), in); err != nil {
+		row := x.Row(i)
+		if domains != nil {
+			copy(raw, row)
+			row, err = raw, domains.Take(raw)
+		}
+		if err == nil {
+			err = d.units(row)
+		}
+		if err == nil && len(g.steps) > 0 {
+			err = g.row(out.Row(i), row, in)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("row %d: %w", i, err)
 		}
 	}

@@ -32,6 +32,9 @@ func (d *Door) Enter(r dataset.Reader) (dataset.Entered, error) {
 		return nil, err
 	}
 	e := &entered{gate: g, in: in, from: r, factor: d.factor(r), extent: d.extent, prepared: d.prepared, learns: d.extent != nil, units: d.units}
+	if c, ok := r.(dataset.Coded); !ok || !c.Coded() {
+		e.domains = d.domains()
+	}
 	if d.later != nil && d.Signature.Raw == nil && d.extent == nil {
 		e.units = func(row []float32) error {
 			n := e.row - 1
@@ -159,6 +162,7 @@ type entered struct {
 	extent, prepared *extent // of raw rows and of those that come out; nil: not watched
 	learns           bool    // from rows that are watched
 	units            func([]float32) error
+	domains          *dataset.Domains // of rows that are no table's; nil: any numbers
 	raw              []float32
 	row              int
 }
@@ -177,10 +181,18 @@ func (e *entered) Next(dst []float32) error {
 	if err != nil {
 		return err
 	}
+	if err := e.factor.dim(raw); err != nil {
+		return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
+	}
+	e.factor.apply(raw)
+	if e.domains != nil {
+		if err := e.domains.Take(raw); err != nil {
+			return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
+		}
+	}
 	if e.learns {
 		e.extent.add(raw)
 	}
-	e.factor.apply(raw)
 	if err := e.units(raw); err != nil {
 		return &dataset.RowError{Source: e.name(), Row: e.row - 1, Err: err}
 	}

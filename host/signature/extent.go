@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // factor is what a reader's intensities are multiplied with to be in the
@@ -105,18 +106,57 @@ func (e *extent) seen() *Range {
 	return &r
 }
 
-// white is the value of full intensity of images in that range: 1 of what is
-// from 0 to 1, 255 of whole numbers up to it; 0: it is not known.
+// white is the value of full intensity of images in that range: 1 of fractions from 0
+// to 1, 255 of whole numbers up to it; 0: it is not known. Zeros and ones alone may be
+// anything, one-hot sequences too.
 func (e *extent) white() float64 {
 	switch {
 	case !e.any || e.Low < 0 || e.High == 0:
 		return 0
-	case e.High <= 1:
+	case e.High <= 1 && !e.Whole:
 		return 1
-	case e.High <= 255 && e.Whole:
+	case e.High > 1 && e.High <= 255 && e.Whole:
 		return 255
 	}
 	return 0
+}
+
+// pictured reports whether raw rows may be images as arrays hold them: height × width,
+// alone or with 1 or 3 channels.
+func (d *Door) pictured() bool {
+	shape := tensor.Shape(d.src.Reshape)
+	if shape == nil {
+		shape = d.Shape
+	}
+	if len(shape) != 3 {
+		return len(shape) == 2
+	}
+	n := shape[2]
+	if d.src.Layout == "nchw" {
+		n = shape[0]
+	}
+	return n == 1 || n == 3
+}
+
+// dim refuses a row of a reader with whole numbers whose largest is white by their type,
+// where none is even the white of the next smaller type: bytes of 0 and 1, 16 bits of 0
+// to 255. They were scaled by what is probably no white of theirs.
+func (f factor) dim(row []float32) error {
+	if f.to == f.from || f.from != math.MaxUint8 && f.from != math.MaxUint16 {
+		return nil
+	}
+	var most float32
+	for _, v := range row {
+		most = max(most, v)
+	}
+	kind, less := "8", float32(1)
+	if f.from == math.MaxUint16 {
+		kind, less = "16", math.MaxUint8
+	}
+	if most == 0 || most > less {
+		return nil
+	}
+	return fmt.Errorf("numbers of %s bits up to %v, of which %v is white in their type and %v in raw rows: are they in other units? give numbers of the type that was trained on", kind, most, f.from, f.to)
 }
 
 // units refuses a row that is in other units than data.train beyond doubt: one

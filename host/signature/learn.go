@@ -3,6 +3,7 @@ package signature
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -52,8 +53,10 @@ func (d *Door) Learn(open func(dataset.Door) (*dataset.Data, error)) (*dataset.D
 	if d.Kind == KindArray && len(d.out) == 3 {
 		d.Kind = KindImage
 	}
-	if d.Kind == KindImage && d.White == 0 {
-		d.White = part.extent.white()
+	if e := part.extent; d.Kind == KindImage && d.White == 0 && d.pictured() {
+		d.White = e.white()
+	} else if e.any && e.Whole && (d.White == math.MaxUint8 && e.High <= 1 || d.White == math.MaxUint16 && e.High <= math.MaxUint8) {
+		d.White = 0 // the white of their type is none of theirs: see dim
 	}
 	d.Signature.Raw, d.Signature.Prepared = part.extent.seen(), prepared.seen()
 	return data, nil
@@ -125,6 +128,7 @@ type later struct {
 	raw, prepared *extent
 	rows, others  *dataset.Stored // of data.train, and of its file without being among them
 	waiting       []waiting
+	unlike        []unlike
 }
 
 // waiting is a row of another role, whose units are compared once those of data.train are known.
@@ -164,6 +168,11 @@ func (d *Door) Settle() error {
 		}
 		if err := of.unitsOf(&w.extent); err != nil {
 			return &dataset.RowError{Source: w.source, Row: w.row, Err: err}
+		}
+	}
+	for _, u := range l.unlike {
+		if err := u.door.agrees(u.rows, u.own); err != nil {
+			return err
 		}
 	}
 	d.later = nil

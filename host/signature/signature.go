@@ -26,6 +26,10 @@ type Signature struct {
 	// Features are those of a table, in order; their names are empty where the
 	// files have none. nil for what is no table.
 	Features []dataset.Feature `json:"features,omitempty"`
+	// ByValue says that in arrays of numbers a category is its value, where some category
+	// of the feature is a number, and not its place among them: so in all but detectors of
+	// a while ago.
+	ByValue bool `json:"by_value,omitempty"`
 	// White is the raw value of full intensity of images, 0 if it is not known.
 	White float64 `json:"white,omitempty"`
 	// Raw and Prepared are what the numbers of data.train ranged over before and
@@ -64,11 +68,26 @@ func (s Signature) Named() bool { return len(s.Features) > 0 && s.Features[0].Na
 
 // Schema is what readers of tables are told: that columns go by name.
 func (s Signature) Schema() *dataset.Schema {
-	out := &dataset.Schema{Label: s.Label, ID: s.ID}
+	out := &dataset.Schema{Label: s.Label, ID: s.ID, Classes: s.Classes}
 	if s.Kind == KindTable {
 		out.Features = s.Features
 	}
 	return out
+}
+
+// domains are what the numbers of rows may be that no table's reader has held to the
+// features; nil: any.
+func (s Signature) domains() *dataset.Domains {
+	features := s.Features
+	if !s.ByValue && slices.ContainsFunc(features, dataset.Feature.ByValue) {
+		features = slices.Clone(features)
+		for i, f := range features {
+			if f.ByValue() { // a code
+				features[i] = dataset.Feature{Name: f.Name, Kind: dataset.KindNumber}
+			}
+		}
+	}
+	return dataset.NewDomains(features)
 }
 
 // maxFeatures bounds the features of a signature that is read.

@@ -389,7 +389,7 @@ func TestColumns(t *testing.T) {
 		t.Error("categories can be undone?")
 	}
 	for _, bad := range [][]float32{{20, 3, 1}, {20, .5, 1}} {
-		if _, err := door.Prepare(tensor.From(bad, 1, 3)); err == nil || !strings.Contains(err.Error(), `column "colour" is`) {
+		if _, err := door.Prepare(tensor.From(bad, 1, 3)); err == nil || !strings.Contains(err.Error(), `column "colour": `) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}

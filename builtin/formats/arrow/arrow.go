@@ -36,14 +36,16 @@ const (
 
 // Column is one column of the table.
 type Column struct {
-	Name   string
-	Text   bool   // holds strings
-	Binary bool   // holds strings of bytes: Text that AsBytes makes lists of numbers
-	List   bool   // holds any number of values a row
-	Size   int    // of lists of one length: that
-	Shape  []int  // of lists of one length in such, and of tensors; nil: flat
-	Bytes  bool   // its numbers are bytes without a sign
-	Reject string // why its values are neither numbers nor text, or empty
+	Name     string
+	Text     bool   // holds strings
+	Binary   bool   // holds strings of bytes: Text that AsBytes makes lists of numbers
+	List     bool   // holds any number of values a row
+	Size     int    // of lists of one length: that
+	Shape    []int  // of lists of one length in such, and of tensors; nil: flat
+	Bytes    bool   // its numbers are bytes without a sign
+	Whole    bool   // its numbers are whole ones of 64 bits
+	Unsigned bool   // they have no sign
+	Reject   string // why its values are neither numbers nor text, or empty
 }
 
 // ErrBatchEnd is what Next gives after the last row of a batch, also of one

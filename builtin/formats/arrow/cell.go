@@ -92,7 +92,8 @@ func (c *Column) take(t arrow.DataType) string {
 		}
 		return ""
 	}
-	c.Bytes = t.ID() == arrow.UINT8
+	c.Bytes, c.Unsigned = t.ID() == arrow.UINT8, t.ID() == arrow.UINT64
+	c.Whole = c.Unsigned || t.ID() == arrow.INT64
 	switch t.ID() {
 	case arrow.BINARY, arrow.LARGE_BINARY, arrow.BINARY_VIEW:
 		c.Text, c.Binary = true, !c.List && c.Size == 0

@@ -28,14 +28,16 @@ const (
 
 // Column is one leaf of the table's schema.
 type Column struct {
-	Name    string // dotted where the schema is nested
-	List    bool   // holds any number of values a row
-	Text    bool   // holds strings
-	Binary  bool   // holds strings of bytes: Text that AsBytes makes lists of numbers
-	Bytes   bool   // its numbers are bytes without a sign
-	Reject  string // why its values are neither numbers nor text, or empty
-	decoder func(pq.Value) float64
-	exact   func(pq.Value) string // of decimals: all digits; else nil
+	Name     string // dotted where the schema is nested
+	List     bool   // holds any number of values a row
+	Text     bool   // holds strings
+	Binary   bool   // holds strings of bytes: Text that AsBytes makes lists of numbers
+	Bytes    bool   // its numbers are bytes without a sign
+	Whole    bool   // its numbers are whole ones of 64 bits
+	Unsigned bool   // they have no sign
+	Reject   string // why its values are neither numbers nor text, or empty
+	decoder  func(pq.Value) float64
+	exact    func(pq.Value) string // of decimals: all digits; else nil
 }
 
 // Cell is one value of a row.
@@ -240,6 +242,7 @@ func describe(path []string, leaf pq.LeafColumn) Column {
 			c.decoder = func(v pq.Value) float64 { return float64(v.Uint32()) }
 		}
 	case pq.Int64:
+		c.Whole, c.Unsigned = true, unsigned
 		c.decoder = func(v pq.Value) float64 { return float64(v.Int64()) }
 		c.exact = func(v pq.Value) string {
 			if i := v.Int64(); i > 1<<53 || i < -1<<53 {

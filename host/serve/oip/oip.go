@@ -5,7 +5,8 @@
 // # Inputs
 //
 // x has raw rows, (n, row…) as files hold them, of any datatype of numbers: it
-// means what a .npy file of that dtype means. A table whose columns have names
+// means what a .npy file of that dtype means, and a category its value, or its place, from
+// 0, where all are words. A table whose columns have names
 // takes one tensor a column instead, (n) or (n, 1), in any order: numbers, or BYTES
 // for categories; NaN, and null in JSON, where a value is missing. Text by position is
 // x of BYTES. p, optional, is the classifier's own answer, (n, classes): it is then
