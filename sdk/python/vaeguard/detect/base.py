@@ -7,16 +7,17 @@ import os
 import shutil
 import subprocess
 import tempfile
-import weakref
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _models, _program
+from .._here import finalize
 from .._lend import Lender
+from .._rows import Rows, columns, numbers
 from ..classifier import Floats
-from ..detector import Detector
+from ..detector import Detector, overrides
 from .nets import Shape, Weights
 from .spec import Spec, dump, load_tensors, save_tensors
 from .training import History, train
@@ -50,7 +51,8 @@ class AdversarialDetector:
     ) -> None:
         if model is None:
             raise TypeError("model is missing: the classifier to guard")
-        self.model, self.threshold, self.seed, self.binary, self.threads = model, threshold, seed, binary, threads
+        self.model, self.seed, self.binary, self.threads = model, seed, binary, threads
+        self._threshold = threshold
         self.history: History = {}
         """What the last fit measured: for each metric a list with a number for each epoch."""
         self.meta: Dict[str, Any] = {
@@ -71,9 +73,21 @@ class AdversarialDetector:
         self._source: Optional[_models.Source] = None
         self._lender: Optional[Lender] = None
         self._scoring: Optional[Detector] = None
+        self._columns: Optional[List[str]] = None  # of the table that it was fitted to
+        self._saved: Optional[_models.Known] = None  # of a detector that was loaded
+        self._allow: Sequence[str] = ()  # digests of commands that it may start
 
     def __repr__(self) -> str:
         return type(self).__name__
+
+    @property
+    def threshold(self) -> Optional[float]:
+        """A score above it is adversarial; None: not known yet."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: Optional[float]) -> None:
+        self._threshold = value
 
     # What a detector is
 
@@ -94,9 +108,10 @@ class AdversarialDetector:
 
     def save_spec(self, folder: Union[str, os.PathLike[str]]) -> None:
         """Writes spec.yaml and the files that it names into a folder: `vaeguard train spec.yaml --out DETECTOR` gives the
-        same bits, where the model is one that vaeguard reaches by itself."""
+        same bits, where the model is one that vaeguard reaches by itself. Raises RuntimeError for a detector that was loaded."""
         text = self.spec
-        assert self._work is not None
+        if self._work is None:
+            raise RuntimeError(f"{self} was loaded: the rows and the first weights that its spec names are not in its folder")
         os.makedirs(folder, exist_ok=True)
         for name in (START, TRAIN, VALIDATION, CALIBRATION):
             if os.path.isfile(os.path.join(self._work, name)):
@@ -111,7 +126,10 @@ class AdversarialDetector:
     ) -> None:
         """Makes the detector of rows: trains it, or with no section train takes its networks as they are. more: further
         sections of the spec."""
-        rows = _rows(x)
+        if self._saved is not None:
+            raise RuntimeError(f"{self} was loaded, and cannot be trained further: its rows and first weights stayed with their maker")
+        names = columns(x)
+        rows = numbers(x, names)
         source = self._found(rows)
         example, layout = self._example(rows)
         parts = self._parts(example)
@@ -120,7 +138,7 @@ class AdversarialDetector:
         np.save(os.path.join(work, TRAIN), rows if section is not None else rows[:_ROWS])
         for role, file, held in (("validation", VALIDATION, validation), ("calibration", CALIBRATION, calibration)):
             if held is not None:
-                np.save(os.path.join(work, file), _rows(held))
+                np.save(os.path.join(work, file), numbers(held, names))
                 data[role] = {"file": file, "layout": layout}
         weights = parts.weights
         if self._path is not None and _layers(parts.vae):  # a further fit goes on
@@ -162,18 +180,18 @@ class AdversarialDetector:
         path = os.path.join(work, DETECTOR)
         shutil.rmtree(path, ignore_errors=True)
         os.rename(out, path)
-        self._path, self._text, self.history = path, text, history
+        self._path, self._text, self.history, self._columns = path, text, history, names
 
-    def _found(self, rows: Floats) -> _models.Source:
-        """Where the model is, asked once."""
+    def _found(self, rows: Optional[Rows] = None) -> _models.Source:
+        """Where the model is, asked once: of rows, or of a detector that was loaded."""
         if self._source is None:
-            self._source = _models.source(self.model, rows)
+            self._source = _models.source(self.model, rows if self._saved is None else None, self._saved)
             if self._source.classifier is not None:
                 self._lender = Lender(self._source.classifier)
-                weakref.finalize(self, self._lender.close)
+                finalize(self, self._lender.close)
         return self._source
 
-    def _example(self, rows: Floats) -> Tuple[Shape, Optional[str]]:
+    def _example(self, rows: Rows) -> Tuple[Shape, Optional[str]]:
         """The shape of a row as vaeguard has it, images NHWC, and the layout of the user's images."""
         shape = tuple(int(d) for d in rows.shape[1:])
         classifier = self._found(rows).classifier
@@ -185,7 +203,7 @@ class AdversarialDetector:
         """A folder of this detector's own, which goes with it."""
         if self._work is None:
             self._work = tempfile.mkdtemp(prefix="vaeguard")
-            weakref.finalize(self, shutil.rmtree, self._work, True)
+            finalize(self, shutil.rmtree, self._work, True)
         return self._work
 
     def _stop(self) -> None:
@@ -196,15 +214,16 @@ class AdversarialDetector:
     # Scoring
 
     def _arrays(self, x: Any) -> Dict[str, npt.NDArray[Any]]:
-        rows = _rows(x)
+        rows = numbers(x, None if columns(x) is None else self._columns)
         if self._path is None:
-            self._train(rows, None, verbose=False)
+            self._train(x, None, verbose=False)
         if self._scoring is None:
             assert self._path is not None
-            self._found(rows)
             parts = ("probabilities", "probabilities_reconstructed")
-            self._scoring = Detector(self._path, self.binary, include=parts, lender=self._lender)
-            weakref.finalize(self, self._scoring.close)
+            found = self._found(rows)
+            # A detector that was loaded may be asked with another form of its model.
+            other = found.section if self._saved is not None and found.classifier is None and found.section else None
+            self._scoring = Detector(self._path, self.binary, self._allow, other, include=parts, lender=self._lender)
         return self._scoring.arrays(rows)
 
     def score(self, X: Any, batch_size: int = int(1e10), return_predictions: bool = False) -> Any:  # noqa: N803
@@ -255,12 +274,24 @@ class AdversarialDetector:
     # Saving
 
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
-        """Writes a detector folder, which the program, Go and load_detector open."""
+        """Writes a detector folder, which must not be there, and which the program, Go and load_detector open. With the threshold
+        that the detector was made or loaded with it is a copy."""
         if self._path is None:
             raise RuntimeError(f"{self} is not trained: call fit")
         if self.threshold is None:
             raise ValueError("there is no threshold to save: call infer_threshold, or set it")
-        self._run("calibrate", self._path, "--value", repr(float(self.threshold)), "--out", os.fspath(path))
+        out = os.fspath(path)
+        if os.path.lexists(out):
+            raise FileExistsError(f"{out} exists: choose another folder")
+        if self._saved is not None:
+            self._found()
+        self._run("calibrate", self._path, "--value", repr(float(self.threshold)), "--out", out, *self._opened())
+
+    def _opened(self) -> List[str]:
+        """The flags with which the detector opens: another form of its model, and commands that it may start."""
+        found = self._source
+        flags = overrides(found.section) if self._saved is not None and found and found.classifier is None else []
+        return [*flags, *(part for digest in self._allow for part in ("--allow-command", digest))]
 
     def _run(self, *arguments: str) -> None:
         environment = {**os.environ, **(self._lender.environment if self._lender else {})}
@@ -278,13 +309,6 @@ class AdversarialDetector:
 def _layers(vae: Union[Dict[str, Any], str, None]) -> bool:
     """Whether a section vae has its layers itself."""
     return vae != "auto" and not (isinstance(vae, dict) and "layers" in vae)
-
-
-def _rows(x: Any) -> Floats:
-    rows: Floats = np.ascontiguousarray(x, np.float32)
-    if rows.ndim < 2:
-        raise ValueError(f"X has shape {rows.shape}, want (N, …): a row for each instance")
-    return rows
 
 
 def _version() -> str:
