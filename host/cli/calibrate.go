@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 func (a *app) calibrateCommand() *cobra.Command {
@@ -56,6 +58,12 @@ func (a *app) calibrateCommand() *cobra.Command {
 			}
 			if rule.By, rule.MinRows = by, minRows; by != "" && by != detect.ByPredictedClass || rule.Validate() != nil {
 				return usagef("--by takes %s, --class-fpr at least --fpr; one of the two goes with --fpr, and --min-rows with one of them", detect.ByPredictedClass)
+			}
+			if err := spec.Bounds(&rule); err != nil {
+				return usagef("--%v", err)
+			}
+			if rule.Value != nil && (math.IsNaN(value) || math.IsInf(value, 0)) {
+				return usagef("--value %v: want a finite number", value)
 			}
 			if rows.data == "" && rule.Value == nil {
 				return usagef("calibrate needs --data, rows to score")

@@ -66,7 +66,7 @@ def _column(x: Any, i: int, name: str) -> Rows:
                 raise ValueError(f"row {n} has no {name!r}")
         v: Any = [row[key] for row in x]
     elif isinstance(x, np.ndarray):
-        v = np.ma.filled(x[name].astype(np.float64), np.nan) if isinstance(x, np.ma.MaskedArray) else x[name]
+        v = _unmasked(x[name])
     elif _arrow(x):
         v = x.column(i).to_pylist()
     elif hasattr(x, "iloc"):
@@ -103,10 +103,14 @@ def _known(x: Any) -> Rows:
         x = x.detach().cpu()
     if hasattr(x, "toarray") and hasattr(x, "nnz"):  # a sparse matrix of scipy
         x = x.toarray()
-    if isinstance(x, np.ma.MaskedArray):
-        if not np.ma.is_masked(x):
-            return np.asarray(x.data)
-        return np.asarray(x.astype(np.float64 if x.dtype.kind in "biuf" else object).filled(np.nan))
+    return _unmasked(x)
+
+
+def _unmasked(x: Any) -> Rows:
+    """x, with NaN for what is masked in it."""
+    if isinstance(x, np.ma.MaskedArray) and np.any(x.mask):
+        kind: Any = np.float64 if x.dtype.kind in "biuf" else object
+        x = np.where(np.asarray(x.mask), np.array(np.nan, kind), np.asarray(x.data).astype(kind))
     return np.asarray(x)
 
 
