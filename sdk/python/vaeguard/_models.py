@@ -117,6 +117,8 @@ def _named(text: str) -> Dict[str, Any]:
         if not os.path.isfile(text):
             raise FileNotFoundError(f"there is no file {text}")
         return {"plugin": "onnx", "config": {"model": os.path.abspath(text)}}
+    if os.path.dirname(text):
+        return {"path": os.path.abspath(text)}
     return {"plugin": text}
 
 

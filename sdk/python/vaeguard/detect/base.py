@@ -167,13 +167,18 @@ class AdversarialDetector:
             "threshold": {"value": 0},
             **more,
         }
-        text = dump(spec)
+        text, base = dump(spec), None
+        if isinstance(self.model, dict):  # its relative paths start here, and not where the rows are
+            base = os.getcwd()
+            given = _absolute(spec, work)
+        else:
+            given = spec
         with open(os.path.join(work, SPEC), "w", encoding="utf-8") as f:
-            f.write(text)
+            f.write(dump(given))
         out = os.path.join(work, DETECTOR + ".new")
         shutil.rmtree(out, ignore_errors=True)
         try:
-            history = train(os.path.join(work, SPEC), out, self._lender, verbose, self.binary, self.threads)
+            history = train(os.path.join(work, SPEC), out, self._lender, verbose, self.binary, self.threads, base)
         finally:
             shutil.rmtree(out + ".partial", ignore_errors=True)
         self._stop()
@@ -309,6 +314,19 @@ class AdversarialDetector:
 def _layers(vae: Union[Dict[str, Any], str, None]) -> bool:
     """Whether a section vae has its layers itself."""
     return vae != "auto" and not (isinstance(vae, dict) and "layers" in vae)
+
+
+def _absolute(spec: Spec, folder: str) -> Spec:
+    """A spec with absolute paths of what a detector has written into its folder."""
+
+    def weighted(section: Any) -> Any:
+        if not isinstance(section, dict) or "weights" not in section:
+            return section
+        return {**section, "weights": os.path.join(folder, section["weights"])}
+
+    data = {role: {**source, "file": os.path.join(folder, source["file"])} for role, source in spec["data"].items()}
+    found = {**spec["detector"], "student": weighted(spec["detector"].get("student"))}
+    return {**spec, "data": data, "vae": weighted(spec["vae"]), "detector": found}
 
 
 def _version() -> str:
