@@ -95,10 +95,10 @@ class ArrowDetector(unittest.TestCase):
 
         from vaeguard import _arrow
 
-        x = digits(16000)
+        x = digits(64000)
         guard = _arrow.ArrowDetector(GUARD, BINARY)
         column = [r.tobytes() for r in x]
-        batches = [pa.RecordBatch.from_arrays([pa.array(column[i : i + 4000], pa.binary())], ["x"]) for i in range(0, len(x), 4000)]
+        batches = [pa.RecordBatch.from_arrays([pa.array(column[i : i + 16000], pa.binary())], ["x"]) for i in range(0, len(x), 16000)]
         stream = guard.stream(batches)  # more than the pipes hold, to and fro
         next(stream)
         stream.close()

@@ -96,8 +96,19 @@ class Guard(unittest.TestCase):
         np.testing.assert_array_equal(guard.predict(X)["data"]["instance_score"], want)  # by place
         rows = [dict(zip(names[::-1], row[::-1])) for row in X.tolist()]
         np.testing.assert_array_equal(guard.predict(rows)["data"]["instance_score"], want)
+        short = [{k: v for k, v in row.items() if k != "c"} for row in rows]
         with self.assertRaisesRegex(ValueError, "no column 'c'"):
-            guard.predict([{k: v for k, v in row.items() if k != "c"} for row in rows])
+            guard.predict(short)
+        with tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "guard")
+            guard.save(path)
+            again = load_detector(path, model=model())
+            self.addCleanup(again.close)
+            with vaeguard.Detector(path, model=model()) as saved:
+                for other in (saved, again):
+                    np.testing.assert_array_equal(other.predict(rows)["data"]["instance_score"], want)
+                    with self.assertRaisesRegex(ValueError, '"?c"?'):
+                        other.predict(short)
 
     def test_bytes(self):
         images = np.random.RandomState(1).randint(0, 256, (300, 5, 5, 1)).astype(np.uint8)
@@ -108,16 +119,20 @@ class Guard(unittest.TestCase):
             seen.append(float(x.max()))
             return x.reshape(len(x), -1) @ w
 
-        for given, most in ((images, 255), (images / np.float32(255), 1)):
-            seen.clear()
+        def equal(a, b):
+            for name in ("instance_score", "predicted", "corrected"):
+                np.testing.assert_allclose(a["data"][name], b["data"][name], rtol=1e-5)
+
+        dark = images % 2  # bytes still
+        for given, others in ((images / np.float32(255), [images, images.astype(np.uint16) * 257]), (dark, [dark.astype(np.float32)])):
             guard = vaeguard.Guard(vaeguard.Function(f, output="logits", gradient=lambda x, dy: (dy @ w.T).reshape(x.shape)), eps=0)
             self.addCleanup(guard.close)
             guard.fit(given, epochs=1, verbose=False)
             seen.clear()
-            a, b = guard.predict(given)["data"], guard.predict(images)["data"]
-            np.testing.assert_allclose(a["instance_score"], b["instance_score"], rtol=1e-5)
-            np.testing.assert_array_equal(a["predicted"], b["predicted"])
-            self.assertLessEqual(max(seen), most * 1.5)
+            want = guard.predict(given)
+            for other in others:
+                equal(guard.predict(other), want)
+            self.assertLess(max(seen), 20)  # in the units of fit
 
     def test_not_fitted(self):
         guard = vaeguard.Guard(model(), eps=0)

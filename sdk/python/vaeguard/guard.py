@@ -97,6 +97,7 @@ class Guard(AdversarialDetector):
         epoch whose guard stands most attacks; None: a tenth of X, of 100 rows or more. epochs, batch_size, optimizer; None: the recipe's,
         by the number and kind of the rows. train: further keys of a spec's section train, laid over the recipe's key by key.
         """
+        self._trainable()
         names = columns(X)
         rows = numbers(X, names)
         if calibration is None:
@@ -111,9 +112,8 @@ class Guard(AdversarialDetector):
         section: Dict[str, Any] = {**{k: v for k, v in own.items() if v is not None}, **train}
         if self.eps and "harden" not in train:
             section["harden"] = {"norm": "linf", "eps": self.eps, "eps_unit": "", "also": []}
-        self._train(rows, section, verbose, calibration, validation, threshold=self._rule, preset=self.preset)
+        self._train(rows, section, verbose, calibration, validation, names, threshold=self._rule, preset=self.preset)
         assert self._path is not None
-        self._columns = names
         self._threshold = detector.inspect(self._path, self.binary)["detector"]["threshold"]["value"]
 
     @staticmethod

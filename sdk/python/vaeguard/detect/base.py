@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from .. import _models, _program
 from .._here import finalize
 from .._lend import Lender
-from .._rows import Rows, columns, numbers
+from .._rows import Rows, body, columns, numbers
 from ..classifier import Floats
 from ..detector import Detector, overrides
 from .nets import Shape, Weights
@@ -29,8 +30,8 @@ Prediction = Dict[str, Dict[str, Any]]
 
 _CLIP = 1e-7  # Keras's, in kullback_leibler_divergence
 _ROWS = 16  # of a detector that is built and not trained: they tell the shape
+_SUFFIXES = (".npy", ".jsonl")
 SPEC, START, DETECTOR = "spec.yaml", "start.safetensors", "detector"
-TRAIN, VALIDATION, CALIBRATION = "train.npy", "validation.npy", "calibration.npy"
 
 
 class Parts(NamedTuple):
@@ -113,7 +114,7 @@ class AdversarialDetector:
         if self._work is None:
             raise RuntimeError(f"{self} was loaded: the rows and the first weights that its spec names are not in its folder")
         os.makedirs(folder, exist_ok=True)
-        for name in (START, TRAIN, VALIDATION, CALIBRATION):
+        for name in [START, *(role + suffix for role in ("train", "validation", "calibration") for suffix in _SUFFIXES)]:
             if os.path.isfile(os.path.join(self._work, name)):
                 shutil.copy2(os.path.join(self._work, name), folder)
         with open(os.path.join(folder, SPEC), "w", encoding="utf-8") as f:
@@ -122,24 +123,29 @@ class AdversarialDetector:
     # Training
 
     def _train(
-        self, x: Any, section: Optional[Mapping[str, Any]], verbose: bool, calibration: Any = None, validation: Any = None, **more: Any
+        self,
+        x: Any,
+        section: Optional[Mapping[str, Any]],
+        verbose: bool,
+        calibration: Any = None,
+        validation: Any = None,
+        names: Optional[List[str]] = None,
+        **more: Any,
     ) -> None:
-        """Makes the detector of rows: trains it, or with no section train takes its networks as they are. more: further
-        sections of the spec."""
-        if self._saved is not None:
-            raise RuntimeError(f"{self} was loaded, and cannot be trained further: its rows and first weights stayed with their maker")
-        names = columns(x)
-        rows = numbers(x, names)
+        """Makes the detector of rows: trains it, or with no section train takes its networks as they are. names: of the columns,
+        where x no longer tells them. more: further sections of the spec."""
+        self._trainable()
+        names = columns(x) if names is None else names
+        rows = numbers(x)
         source = self._found(rows)
         example, layout = self._example(rows)
         parts = self._parts(example)
         work = self._folder()
-        data: Dict[str, Any] = {"train": {"file": TRAIN, "layout": layout}}
-        np.save(os.path.join(work, TRAIN), rows if section is not None else rows[:_ROWS])
-        for role, file, held in (("validation", VALIDATION, validation), ("calibration", CALIBRATION, calibration)):
+        data: Dict[str, Any] = {}
+        first = rows if section is not None else rows[:_ROWS]
+        for role, held in (("train", first), ("validation", validation), ("calibration", calibration)):
             if held is not None:
-                np.save(os.path.join(work, file), numbers(held, names))
-                data[role] = {"file": file, "layout": layout}
+                data[role] = {"file": _written(work, role, numbers(held, names), names), "layout": layout}
         weights = parts.weights
         if self._path is not None and _layers(parts.vae):  # a further fit goes on
             own = load_tensors(os.path.join(self._path, "weights.safetensors"))
@@ -187,6 +193,11 @@ class AdversarialDetector:
         os.rename(out, path)
         self._path, self._text, self.history, self._columns = path, text, history, names
 
+    def _trainable(self) -> None:
+        """Refuses a detector that was loaded."""
+        if self._saved is not None:
+            raise RuntimeError(f"{self} was loaded, and cannot be trained further: its rows and first weights stayed with their maker")
+
     def _found(self, rows: Optional[Rows] = None) -> _models.Source:
         """Where the model is, asked once: of rows, or of a detector that was loaded."""
         if self._source is None:
@@ -219,13 +230,15 @@ class AdversarialDetector:
     # Scoring
 
     def _arrays(self, x: Any) -> Dict[str, npt.NDArray[Any]]:
-        rows = numbers(x, None if columns(x) is None else self._columns)
+        rows: Any = x  # a table, which may hold text, for a detector that was loaded and knows its columns
+        if self._saved is None or self._columns is None or columns(x) is None:
+            rows = numbers(x, None if columns(x) is None else self._columns)
         if self._path is None:
             self._train(x, None, verbose=False)
         if self._scoring is None:
             assert self._path is not None
             parts = ("probabilities", "probabilities_reconstructed")
-            found = self._found(rows)
+            found = self._found(None if self._saved is not None else rows)
             # A detector that was loaded may be asked with another form of its model.
             other = found.section if self._saved is not None and found.classifier is None and found.section else None
             self._scoring = Detector(self._path, self.binary, self._allow, other, include=parts, lender=self._lender)
@@ -314,6 +327,19 @@ class AdversarialDetector:
 def _layers(vae: Union[Dict[str, Any], str, None]) -> bool:
     """Whether a section vae has its layers itself."""
     return vae != "auto" and not (isinstance(vae, dict) and "layers" in vae)
+
+
+def _written(folder: str, role: str, rows: Rows, names: Optional[Sequence[str]]) -> str:
+    """The name of a new file of rows: an array, or lines of JSON by the names of columns, which the detector then knows."""
+    for suffix in _SUFFIXES:  # of a fit before
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, role + suffix))
+    if names is None:
+        np.save(os.path.join(folder, role + _SUFFIXES[0]), rows)
+        return role + _SUFFIXES[0]
+    with open(os.path.join(folder, role + _SUFFIXES[1]), "wb") as f:
+        f.write(body([dict(zip(names, row)) for row in rows.tolist()])[1])
+    return role + _SUFFIXES[1]
 
 
 def _absolute(spec: Spec, folder: str) -> Spec:

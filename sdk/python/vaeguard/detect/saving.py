@@ -61,6 +61,8 @@ def load_detector(
         "version": _version(),
         "detector_type": "adversarial",
     }
+    signature = about.get("signature") or {}
+    ad._columns = [f["name"] for f in signature.get("features") or []] if signature.get("kind") == "table" else None
     ad._path, ad._text, ad._saved = folder, text, _models.Known.of(about)
     ad._allow = [allow_command] if isinstance(allow_command, str) else list(allow_command)
     return ad
