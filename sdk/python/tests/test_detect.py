@@ -26,6 +26,15 @@ DECODER = [{"dense": {"units": 8, "activation": "relu"}}, {"dense": {"units": 6,
 W = np.random.RandomState(3).randn(6, 3).astype(np.float32)
 
 
+COMMAND = """\
+import sys
+sys.path.insert(0, {!r})
+import numpy as np, vaeguard
+w = np.load("w.npy")
+vaeguard.serve(vaeguard.Function(lambda x: x @ w, (6,), 3, output="logits", gradient=lambda x, dy: dy @ w.T, lo=0, hi=1))
+"""
+
+
 def logits(x):
     return x @ W
 
@@ -204,10 +213,7 @@ class Detect(unittest.TestCase):
         os.chdir(folder)
         np.save("w.npy", W)
         with open("model.py", "w") as f:
-            f.write(
-                f"import sys\nsys.path.insert(0, {os.path.dirname(HERE)!r})\nimport numpy as np, vaeguard\nw = np.load('w.npy')\nvaeguard.serve(vaeguard.Function(lambda x: x @ w, (6,), 3,"
-            )
-            f.write(" output='logits', gradient=lambda x, dy: dy @ w.T, lo=0, hi=1))\n")
+            f.write(COMMAND.format(os.path.dirname(HERE)))
         ad = vae(model={"command": [sys.executable, "model.py"]})
         self.addCleanup(ad.close)
         ad.fit(X, epochs=1, verbose=False)
