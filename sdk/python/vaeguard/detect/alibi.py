@@ -99,7 +99,7 @@ def _network(folder: str, name: str) -> Any:
             return tf.keras.models.load_model(path, compile=False)
     if os.path.isfile(os.path.join(folder, "model", "saved_model.pb")):
         raise ValueError(
-            f"{folder}: {name} is a SavedModel, which is a program: load it where it was made, and save it as model/{name}.keras, or give model="
+            f"{folder}: {name} is a SavedModel, which is a program: load it where it was made, and save it as model/{name}.keras"
         )
     raise FileNotFoundError(f"{folder} has no model/{name}.h5")
 
