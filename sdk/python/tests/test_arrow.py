@@ -8,6 +8,7 @@ import importlib.util
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,6 +20,19 @@ import numpy as np
 BINARY, GUARD = os.environ.get("VAEGUARD_BINARY"), os.environ.get("VAEGUARD_GUARD")
 ROWS = int(os.environ.get("VAEGUARD_ROWS", "4000"))
 COLUMNS = ("is_adversarial", "instance_score", "p_value", "predicted", "corrected")
+
+
+# Answers one batch and reads no other.
+ONE_ANSWER = """\
+#!{}
+import sys, time
+import pyarrow as pa
+batch = pa.ipc.open_stream(sys.stdin.buffer).read_next_batch()
+with pa.ipc.new_stream(sys.stdout.buffer, batch.schema) as w:
+    w.write(batch)
+    sys.stdout.buffer.flush()
+    time.sleep(600)
+"""
 
 
 def has(*modules):
@@ -95,17 +109,21 @@ class ArrowDetector(unittest.TestCase):
 
         from vaeguard import _arrow
 
-        x = digits(64000)
-        guard = _arrow.ArrowDetector(GUARD, BINARY)
-        column = [r.tobytes() for r in x]
-        batches = [pa.RecordBatch.from_arrays([pa.array(column[i : i + 16000], pa.binary())], ["x"]) for i in range(0, len(x), 16000)]
-        stream = guard.stream(batches)  # more than the pipes hold, to and fro
-        next(stream)
-        stream.close()
-        closer = threading.Thread(target=guard.close, daemon=True)
-        closer.start()
-        closer.join(60)
-        self.assertFalse(closer.is_alive())
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "vaeguard")
+            with open(program, "w") as f:
+                f.write(ONE_ANSWER.format(sys.executable))
+            os.chmod(program, 0o755)
+            guard = _arrow.ArrowDetector(GUARD, program)
+            batch = pa.RecordBatch.from_arrays([pa.array([bytes(1 << 20)], pa.binary())], ["x"])  # more than a pipe holds
+            stream = guard.stream([batch] * 3)
+            next(stream)
+            time.sleep(0.5)  # the next batch is under way, and nobody reads it
+            stream.close()
+            closer = threading.Thread(target=guard.close, daemon=True)
+            closer.start()
+            closer.join(60)
+            self.assertFalse(closer.is_alive())
 
     def test_columns_to_keep(self):
         import pyarrow as pa
