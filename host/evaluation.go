@@ -190,13 +190,33 @@ func (d *Detector) Judging(ctx context.Context, o EvaluateOptions) (evaluate.Opt
 	if o.Transfer != nil {
 		eo.Transfer = o.Transfer.Target
 	}
-	for _, c := range o.Attacks {
-		eo.Attacks = append(eo.Attacks, evaluate.NamedAttack{Name: c.Name, Attack: registry.As[attack.Attack](c)})
-	}
+	eo.Attacks = namedAttacks(o.Attacks)
 	for _, c := range o.Corruptions {
 		eo.Corruptions = append(eo.Corruptions, evaluate.NamedCorruption{Name: c.Name, Corruption: registry.As[evaluate.Corruption](c)})
 	}
 	return eo, nil
+}
+
+func namedAttacks(components []registry.Component) []evaluate.NamedAttack {
+	out := make([]evaluate.NamedAttack, len(components))
+	for i, c := range components {
+		out[i] = evaluate.NamedAttack{Name: c.Name, Attack: registry.As[attack.Attack](c)}
+	}
+	return out
+}
+
+// ExpectGates is an error where a gate asks for what the report of an evaluation with
+// these attacks, nil for the spec's, cannot have.
+func (e *Experiment) ExpectGates(gates []evaluate.Gate, attacks []registry.Component) error {
+	if attacks == nil {
+		attacks = e.Spec.Attacks
+	}
+	for _, g := range gates {
+		if err := g.Expect(namedAttacks(attacks)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sha(data []byte) string {

@@ -7,6 +7,8 @@ package host
 
 import (
 	"math"
+	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -80,6 +82,22 @@ func Load(name string, set []string, c Components, o Options) (*Experiment, erro
 	if err != nil {
 		return nil, err
 	}
+	return newExperiment(s, c, o), nil
+}
+
+// LoadAt is Load of a file whose relative paths start from the folder base.
+func LoadAt(name, base string, set []string, c Components, o Options) (*Experiment, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	s := &Spec{}
+	so := spec.Options{Tables: c.Tables(), Set: set, Checks: allChecks(s, c, false)}
+	expanded := s.extender(&so, c)
+	if s.Document, err = spec.Parse(filepath.Join(base, filepath.Base(name)), text, s, so); err != nil {
+		return nil, err
+	}
+	s.Expanded = *expanded
 	return newExperiment(s, c, o), nil
 }
 

@@ -63,6 +63,26 @@ func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule det
 	return nil
 }
 
+// Copy writes the detector into another folder, as it is: with its threshold and the
+// rule of that. Relative paths of its spec lead where they led. A pack is copied as a
+// file; this is an error.
+func (s *Stored) Copy(out string) error {
+	if s.Pack != nil {
+		return fmt.Errorf("%s is a pack: copy it as it is", s.Saved.Dir)
+	}
+	changed := *s.Saved
+	changed.Meta.Base = relativeBase(out, s.Experiment.Spec.Abs("."))
+	if err := artifact.Save(out, &changed, false); err != nil {
+		return err
+	}
+	saved, err := artifact.Load(out)
+	if err != nil {
+		return err
+	}
+	s.Saved = saved
+	return nil
+}
+
 // repack writes the pack that the detector was opened from, with its state as
 // it is now. A report is of the threshold before, and stays behind.
 func (d *Detector) repack(out string, h *health.Report) error {

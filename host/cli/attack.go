@@ -46,6 +46,9 @@ func (a *app) attackCommand() *cobra.Command {
 			if f.target < -1 {
 				return usagef("--target %d: want a class, from 0", f.target)
 			}
+			if f.limit < 0 {
+				return usagef("--limit %d: want 0 or more", f.limit)
+			}
 			if f.rows.labels != "" && f.rows.data == "" {
 				return usagef("--labels needs --data")
 			}
@@ -127,13 +130,14 @@ func (a *app) runAttack(ctx context.Context, target string, f attackFlags, chose
 			success++
 		}
 	}
-	if a.json {
-		return json.NewEncoder(a.stdout).Encode(map[string]any{"n": x.N(), "success": success, "out": f.out})
-	}
-	fmt.Fprintf(a.stdout, "attack succeeded on %d of %d rows; written to %s\n", success, x.N(), f.out)
 	for _, w := range adv.Warnings {
 		fmt.Fprintln(a.stderr, "warning: "+w)
 	}
+	if a.json {
+		warnings := append([]string{}, adv.Warnings...)
+		return json.NewEncoder(a.stdout).Encode(map[string]any{"n": x.N(), "success": success, "out": f.out, "warnings": warnings})
+	}
+	fmt.Fprintf(a.stdout, "attack succeeded on %d of %d rows; written to %s\n", success, x.N(), f.out)
 	return nil
 }
 

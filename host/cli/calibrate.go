@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/spec"
 )
 
 func (a *app) calibrateCommand() *cobra.Command {
@@ -24,7 +26,7 @@ func (a *app) calibrateCommand() *cobra.Command {
 		Use:   "calibrate DETECTOR --data X",
 		Short: "Set a new threshold from clean rows",
 		Long: "calibrate scores rows and sets the threshold: by a false-alarm rate (the default, 0.05), by a percentile of the\n" +
-			"scores, or as given. The rows should be clean, held out, and from the same distribution as the data to come;\n" +
+			"scores, or as given; --value as the detector has it, without --data and with --out, is a copy. The rows should be clean, held out, and from the same distribution as the data to come;\n" +
 			"with --percentile Q they may be a mixture of which about Q percent is clean.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -57,6 +59,12 @@ func (a *app) calibrateCommand() *cobra.Command {
 			if rule.By, rule.MinRows = by, minRows; by != "" && by != detect.ByPredictedClass || rule.Validate() != nil {
 				return usagef("--by takes %s, --class-fpr at least --fpr; one of the two goes with --fpr, and --min-rows with one of them", detect.ByPredictedClass)
 			}
+			if err := spec.Bounds(&rule); err != nil {
+				return usagef("--%v", err)
+			}
+			if rule.Value != nil && (math.IsNaN(value) || math.IsInf(value, 0)) {
+				return usagef("--value %v: want a finite number", value)
+			}
 			if rows.data == "" && rule.Value == nil {
 				return usagef("calibrate needs --data, rows to score")
 			}
@@ -65,6 +73,11 @@ func (a *app) calibrateCommand() *cobra.Command {
 			}
 			if _, err := os.Lstat(out); out != "" && err == nil {
 				return fmt.Errorf("%s exists: choose another --out", out)
+			}
+			if rows.data == "" && out != "" {
+				if done, err := a.copied(args[0], *rule.Value, out); done || err != nil {
+					return err
+				}
 			}
 			o, err := rows.options(a)
 			if err != nil {
@@ -111,4 +124,20 @@ func (a *app) calibrateCommand() *cobra.Command {
 	c.Flags().StringVar(&out, "out", "", "write a new detector instead of changing this one; of a pack, another pack: X.vg or X/")
 	open.add(c)
 	return c
+}
+
+// copied writes a copy of a detector that has this threshold already; otherwise, and of
+// a pack, it does nothing.
+func (a *app) copied(path string, value float64, out string) (bool, error) {
+	s, err := host.Inspect(path, a.c)
+	if err != nil {
+		return false, err
+	}
+	if t := s.Saved.Meta.Threshold; s.Pack != nil || t == nil || t.Value != value {
+		return false, nil
+	}
+	if err := s.Copy(out); err != nil {
+		return false, err
+	}
+	return true, a.printSaved(s.Experiment, s.Saved)
 }

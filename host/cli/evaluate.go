@@ -49,6 +49,15 @@ func (a *app) evaluateCommand() *cobra.Command {
 					return err
 				}
 			}
+			if len(parsed) > 0 { // before anything is started
+				s, err := host.Inspect(args[0], a.c)
+				if err != nil {
+					return err
+				}
+				if err := s.Experiment.ExpectGates(parsed, o.Attacks); err != nil {
+					return UsageError{err}
+				}
+			}
 			open := flags.options(a)
 			open.AnyClassifier = anyClassifier
 			d, err := host.OpenContext(cmd.Context(), args[0], a.c, open)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -23,20 +24,24 @@ func (a *app) explainCommand() *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			g := a.guide()
-			as := func(text string) string { return text }
-			if markdown {
-				as = spec.Markdown
-			}
+			text, name := "", ""
 			if all {
-				_, err := fmt.Fprint(a.stdout, as(g.Everything()))
-				return err
+				text = g.Everything()
+			} else {
+				name = args[0]
+				var err error
+				if text, err = g.Explain(name); err != nil {
+					return UsageError{err}
+				}
 			}
-			text, err := g.Explain(args[0])
-			if err != nil {
-				return UsageError{err}
+			if markdown {
+				text = spec.Markdown(text)
 			}
-			fmt.Fprint(a.stdout, as(text))
-			return nil
+			if a.json {
+				return json.NewEncoder(a.stdout).Encode(map[string]any{"name": name, "text": text})
+			}
+			_, err := fmt.Fprint(a.stdout, text)
+			return err
 		},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "as Markdown, for a page")

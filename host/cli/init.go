@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/atomicfile"
 )
 
 // initFlags are those of init.
@@ -104,7 +105,7 @@ func (a *app) initSpec(ctx context.Context, f initFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(f.out, text, 0o666); err != nil {
+	if err := atomicfile.Write(f.out, func(w *os.File) error { _, err := w.Write(text); return err }); err != nil {
 		return err
 	}
 	e, err := host.LoadForLint(f.out, nil, a.c, a.options())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/gradient"
-	"github.com/vaeguard/vaeguard/host/results"
+	"github.com/vaeguard/vaeguard/host/scoring"
 	"github.com/vaeguard/vaeguard/host/vae"
 )
 
@@ -27,13 +28,27 @@ func (a *app) inspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			held, unknown := s.Experiment.Confinement()
+			if a.json {
+				more := map[string]any{}
+				if unknown == nil {
+					more["confinement"] = held.String()
+				}
+				if s.Pack != nil {
+					more["needs"] = append([]string{}, s.Pack.Needs...)
+				}
+				if err := a.encodeSaved(s.Experiment, s.Saved, more); err != nil {
+					return err
+				}
+				return a.alarm(s.Saved.Meta.Health, unjudged(s.Saved.Meta.Threshold), strict)
+			}
 			if err := a.printSaved(s.Experiment, s.Saved); err != nil {
 				return err
 			}
-			if held, err := s.Experiment.Confinement(); err == nil && !a.json {
+			if unknown == nil {
 				fmt.Fprintf(a.stdout, "its plugin  %v\n", held)
 			}
-			if s.Pack != nil && !a.json {
+			if s.Pack != nil {
 				printNeeds(a.stdout, s.Pack)
 			}
 			return a.alarm(s.Saved.Meta.Health, unjudged(s.Saved.Meta.Threshold), strict)
@@ -50,17 +65,12 @@ func (a *app) printDetector(_ context.Context, d *host.Detector) error {
 }
 
 func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
+	if a.json {
+		return a.encodeSaved(e, saved, nil)
+	}
 	layers, err := e.DescribeSaved(saved)
 	if err != nil {
 		return err
-	}
-	if a.json {
-		meta := results.Meta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: e.Spec.Detector.DataType,
-			Version: host.Version(), Detector: saved.Digest}
-		if saved.Meta.Threshold != nil {
-			meta.Threshold = &saved.Meta.Threshold.Value
-		}
-		return json.NewEncoder(a.stdout).Encode(map[string]any{"meta": meta, "detector": saved.Meta, "layers": layerRows(layers)})
 	}
 	m := saved.Meta
 	fmt.Fprintf(a.stdout, "detector    %s  %s\n", saved.Dir, saved.Digest)
@@ -104,6 +114,17 @@ func (a *app) printSaved(e *host.Experiment, saved *artifact.Detector) error {
 		return vae.WriteTable(a.stdout, layers)
 	}
 	return nil
+}
+
+// encodeSaved is printSaved as JSON, with further keys.
+func (a *app) encodeSaved(e *host.Experiment, saved *artifact.Detector, more map[string]any) error {
+	layers, err := e.DescribeSaved(saved)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{"meta": scoring.SavedMeta(e, saved), "detector": saved.Meta, "layers": layerRows(layers)}
+	maps.Copy(out, more)
+	return json.NewEncoder(a.stdout).Encode(out)
 }
 
 // gradientLines say where gradients came from while the detector was trained:

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,21 +30,28 @@ func (a *app) newCommand() *cobra.Command {
 				if err != nil {
 					return usagef("no ready spec %q; known: %s", from, strings.Join(a.c.SpecNames(), ", "))
 				}
-				_, err = a.stdout.Write(data)
-				return err
+				return a.printSpec(data)
 			}
 			text, err := a.template(kind, name)
 			if err != nil {
 				return UsageError{err}
 			}
-			_, err = a.stdout.Write(text)
-			return err
+			return a.printSpec(text)
 		},
 	}
 	newSpec.Flags().StringVar(&kind, "kind", "image", "kind of data: image (a CNN) or tabular (an MLP)")
 	newSpec.Flags().StringVar(&from, "from", "", "name of a ready spec to start from: see vaeguard list spec")
 	c.AddCommand(newSpec, a.newPluginCommand())
 	return c
+}
+
+// printSpec prints the text of a spec, with --json as a string.
+func (a *app) printSpec(text []byte) error {
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(map[string]any{"spec": string(text)})
+	}
+	_, err := a.stdout.Write(text)
+	return err
 }
 
 // template is a spec to begin with, as commented YAML, under a name.

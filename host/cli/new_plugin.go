@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,9 @@ func (a *app) newPluginCommand() *cobra.Command {
 			}
 			if err := scaffold.Write(dir, args[0], lang); err != nil {
 				return UsageError{err}
+			}
+			if a.json {
+				return json.NewEncoder(a.stdout).Encode(map[string]any{"out": dir, "lang": lang})
 			}
 			fmt.Fprintf(a.stderr, "wrote %s; for the next steps see %s\n", dir, filepath.Join(dir, "README.md"))
 			return nil

@@ -242,6 +242,11 @@ func (a *app) pluginLockCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			type pin struct {
+				Plugin string `json:"plugin"`
+				SHA256 string `json:"sha256"`
+			}
+			var pins []pin
 			for _, name := range args {
 				p, err := host.FindPlugin(name)
 				if err != nil {
@@ -250,9 +255,18 @@ func (a *app) pluginLockCommand() *cobra.Command {
 				if err := lock.Set(name, p.Command); err != nil {
 					return err
 				}
-				fmt.Fprintf(a.stdout, "%s sha256:%s\n", name, lock.Pin(name))
+				pins = append(pins, pin{name, "sha256:" + lock.Pin(name)})
 			}
-			return lock.Write(file)
+			if err := lock.Write(file); err != nil {
+				return err
+			}
+			if a.json {
+				return json.NewEncoder(a.stdout).Encode(map[string]any{"file": file, "pins": pins})
+			}
+			for _, p := range pins {
+				fmt.Fprintf(a.stdout, "%s %s\n", p.Plugin, p.SHA256)
+			}
+			return nil
 		},
 	}
 	c.Flags().StringVar(&file, "file", file, "the lock file")
@@ -295,7 +309,14 @@ func (a *app) pluginPredictCommand() *cobra.Command {
 				}
 				arrays = append(arrays, floats("gradient", dx))
 			}
-			return atomicfile.Write(out, func(w *os.File) error { return dataset.WriteNPZ(w, arrays) })
+			if err := atomicfile.Write(out, func(w *os.File) error { return dataset.WriteNPZ(w, arrays) }); err != nil || !a.json {
+				return err
+			}
+			shapes := map[string]tensor.Shape{}
+			for _, array := range arrays {
+				shapes[array.Name] = array.Shape
+			}
+			return json.NewEncoder(a.stdout).Encode(map[string]any{"out": out, "arrays": shapes})
 		},
 	}
 	f.add(c)

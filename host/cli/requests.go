@@ -11,6 +11,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/results"
 	"github.com/vaeguard/vaeguard/sdk"
 )
@@ -18,7 +19,7 @@ import (
 // requestsHelp is what --requests says of itself.
 const requestsHelp = "answer request after request from standard input until it ends, for a program that keeps this one: each is the length " +
 	"of a format's name (1 byte) and the name, as --input-format has it, then the length (8 bytes, little-endian) and the bytes of a file " +
-	"in it; each answer is R, X for an error, or A for one of a classifier that is away and may be asked again, then the length (8 bytes) and the bytes of a file in --format, or the error's text"
+	"in it; each answer is R, X for rows that cannot be scored, A for a classifier that is away and may be asked again, or F for one that failed, then the length (8 bytes) and the bytes of a file in --format, or the error's text"
 
 // answerRequests answers files of rows that come one after the other. A file that cannot be
 // read, or whose rows cannot be scored, is an answer too; the next one may be sound.
@@ -41,10 +42,7 @@ func (a *app) answerRequests(ctx context.Context, d *host.Detector, f *detectFla
 			if ctx.Err() != nil {
 				return err
 			}
-			kind = 'X'
-			if sdk.KindOf(err) == sdk.Unavailable {
-				kind = 'A'
-			}
+			kind = faultOf(err)
 			answer.Reset()
 			answer.WriteString(err.Error())
 		}
@@ -58,6 +56,20 @@ func (a *app) answerRequests(ctx context.Context, d *host.Detector, f *detectFla
 			return err
 		}
 	}
+}
+
+// faultOf is the kind of an answer that is an error: of the classifier where it was one
+// of its own, else of the rows.
+func faultOf(err error) byte {
+	var own *sdk.Error
+	var process *launch.Error
+	switch kind := sdk.KindOf(err); {
+	case kind == sdk.Unavailable:
+		return 'A'
+	case kind != sdk.InvalidArgument && (errors.As(err, &own) || errors.As(err, &process)):
+		return 'F'
+	}
+	return 'X'
 }
 
 // readRequest reads the head of a request. It is io.EOF where the input ends between

@@ -3,7 +3,9 @@ package cli
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,13 +47,16 @@ func (a *app) runsListCommand() *cobra.Command {
 			"clean rows, the least detected fraction and AUC of its attacks, and what adaptive attacks evade.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			found, err := filepath.Glob(filepath.Join(dir, "*", rundir.SpecFile))
-			if err != nil {
+			found, err := os.ReadDir(dir)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			rows := []runRow{}
 			for _, f := range found {
-				rows = append(rows, rowOf(filepath.Dir(f)))
+				run := filepath.Join(dir, f.Name())
+				if _, err := os.Stat(filepath.Join(run, rundir.SpecFile)); err == nil {
+					rows = append(rows, rowOf(run))
+				}
 			}
 			slices.SortStableFunc(rows, func(x, y runRow) int { return cmp.Compare(text(x.Started), text(y.Started)) })
 			if a.json {

@@ -11,6 +11,7 @@ import (
 func (a *app) trainCommand() *cobra.Command {
 	var s specFlags
 	var o host.TrainOptions
+	var base string
 	var strict, lines bool
 	c := &cobra.Command{
 		Use:   "train SPEC --out DETECTOR",
@@ -27,7 +28,13 @@ func (a *app) trainCommand() *cobra.Command {
 			if lines {
 				options.Progress = a.reportJSON()
 			}
-			e, err := host.Load(args[0], s.set, a.c, options)
+			load := host.Load
+			if base != "" {
+				load = func(name string, set []string, c host.Components, o host.Options) (*host.Experiment, error) {
+					return host.LoadAt(name, base, set, c, o)
+				}
+			}
+			e, err := load(args[0], s.set, a.c, options)
 			if err != nil {
 				return err
 			}
@@ -48,6 +55,7 @@ func (a *app) trainCommand() *cobra.Command {
 	c.Flags().StringVar(&o.Out, "out", "", "directory to write the detector to")
 	c.Flags().BoolVar(&o.Resume, "resume", false, "continue an interrupted training; start one if there is none")
 	c.Flags().BoolVar(&o.Force, "force", false, "move an existing directory aside")
+	c.Flags().StringVar(&base, "base", "", "folder that relative paths of the spec start from (default: the spec's own)")
 	a.trackFlag(c, &o.Track)
 	c.Flags().BoolVar(&lines, "progress-json", false, "report progress on standard error as JSON, one object a line, for a program that shows it")
 	addStrict(c, &strict)

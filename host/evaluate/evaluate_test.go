@@ -190,6 +190,24 @@ func TestGates(t *testing.T) {
 		if err != nil || len(got) != fails {
 			t.Errorf("%s: %d failures %v, error %v; want %d", text, len(got), got, err, fails)
 		}
+		if err := g.Expect(options().Attacks); err != nil {
+			t.Error(err)
+		}
+	}
+	for text, want := range map[string]string{
+		"attacks.pgd.aux<1":      "no attacks.pgd.aux; there: id, name, ",
+		"adaptive.joint.aux<1":   "no adaptive.joint.aux; there: ",
+		"attacks.fgsm.auc<1":     "no attacks.fgsm.auc; there: attacks.pgd-linf-0.15, attacks.pgd-linf-0.05",
+		"attacks.joint.evaded<1": "no attacks.joint.evaded; there: attacks.pgd",
+		"attack.pgd.auc<1":       "no attack; there: name, classifier, ",
+	} {
+		g, err := evaluate.ParseGate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Expect(options().Attacks); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
 	}
 	for _, text := range []string{"attacks.pgd.aux<1", "attacks.fgsm.auc<1", "clean<1"} {
 		g, err := evaluate.ParseGate(text)

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vaeguard/vaeguard/host/attack"
 )
 
 // Gate is a condition on a report under which a check fails: a dotted path, a
@@ -33,6 +36,61 @@ func ParseGate(text string) (Gate, error) {
 		return Gate{}, fmt.Errorf("gate %q: %q is not a number", text, m[3])
 	}
 	return Gate{Text: strings.TrimSpace(text), path: m[1], op: m[2], bound: v}, nil
+}
+
+// Expect is an error where a gate asks for what a report of these attacks cannot have: a
+// section, an attack or a figure of an attack that there is not. What else there is, and
+// what a figure's own keys are, Check finds out.
+func (g Gate) Expect(attacks []NamedAttack) error {
+	path := strings.Split(g.path, ".")
+	none := func(what string, known []string) error {
+		return fmt.Errorf("gate %q: the report will have no %s; there: %s", g.Text, what, strings.Join(known, ", "))
+	}
+	sections := keys(reflect.TypeFor[Report]())
+	if !slices.Contains(sections, path[0]) {
+		return none(path[0], sections)
+	}
+	adaptive := path[0] == "adaptive"
+	if len(path) == 1 || !adaptive && path[0] != "attacks" {
+		return nil
+	}
+	ids := identify(attacks)
+	var known []string
+	figures := keys(reflect.TypeFor[AttackReport]())
+	if adaptive {
+		figures = keys(reflect.TypeFor[AdaptiveReport]())
+	}
+	var rest []string
+	found := false
+	for i, a := range attacks {
+		if _, is := a.Attack.(attack.Adaptive); is != adaptive {
+			continue
+		}
+		known = append(known, path[0]+"."+ids[i])
+		for k := len(path); k > 1; k-- { // ids may hold dots
+			if key := strings.Join(path[1:k], "."); key == ids[i] || key == a.Name {
+				if rest = path[k:]; len(rest) == 0 || slices.Contains(figures, rest[0]) {
+					return nil
+				}
+				found = true
+			}
+		}
+	}
+	if found {
+		return none(strings.Join(path[:len(path)-len(rest)+1], "."), figures)
+	}
+	return none(g.path, known)
+}
+
+// keys are the names of a struct's fields in JSON.
+func keys(t reflect.Type) []string {
+	var out []string
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // Failure is one value for which a gate's condition holds.

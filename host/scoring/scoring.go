@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/vaeguard/vaeguard/host"
+	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/results"
@@ -189,26 +190,42 @@ func (s *pass) place(index int, t dataset.Trace, message string) string {
 
 // Meta is what results say of a detector.
 func Meta(d *host.Detector) results.Meta {
-	dataType := d.Experiment.Spec.Detector.DataType
-	if dataType == "" {
-		dataType = "tabular"
-		if len(d.InputShape()) == 3 {
-			dataType = "image"
-		}
-	}
-	return results.Meta{Name: d.Experiment.Spec.Detector.Title(), DetectorType: "adversarial", DataType: dataType, Version: host.Version(),
-		Threshold: new(d.Threshold().Value), Detector: d.Digest(), Classes: classNames(d)}
-}
-
-// classNames are the names of a detector's classes, nil if they have none:
-// numbers that only repeat the classes' own are none.
-func classNames(d *host.Detector) []string {
 	info := d.Info() // another classifier's classes are its own
 	names := info.Classes
 	if len(names) == 0 {
 		names = d.ClassNames()
 	}
-	if len(names) != info.NumClasses {
+	m := about(d.Experiment, d.InputShape(), named(names, info.NumClasses))
+	m.Threshold, m.Detector = new(d.Threshold().Value), d.Digest()
+	return m
+}
+
+// SavedMeta is Meta of a detector on disk, whose classifier is not started. One without a
+// threshold has none.
+func SavedMeta(e *host.Experiment, saved *artifact.Detector) results.Meta {
+	c := saved.Meta.Classifier
+	m := about(e, saved.Meta.InputShape, named(c.Labels, c.Classes))
+	if m.Detector = saved.Digest; saved.Meta.Threshold != nil {
+		m.Threshold = new(saved.Meta.Threshold.Value)
+	}
+	return m
+}
+
+func about(e *host.Experiment, input tensor.Shape, classes []string) results.Meta {
+	dataType := e.Spec.Detector.DataType
+	if dataType == "" {
+		dataType = "tabular"
+		if len(input) == 3 {
+			dataType = "image"
+		}
+	}
+	return results.Meta{Name: e.Spec.Detector.Title(), DetectorType: "adversarial", DataType: dataType, Version: host.Version(), Classes: classes}
+}
+
+// named are the names of n classes, nil if they have none: numbers that only repeat the
+// classes' own are none.
+func named(names []string, n int) []string {
+	if len(names) != n {
 		return nil
 	}
 	for i, name := range names {

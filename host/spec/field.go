@@ -146,6 +146,35 @@ func (f *field) check(v float64) string {
 	return ""
 }
 
+// Bounds holds the numbers of a struct's own options, v a pointer to it, against their
+// tags check, for options that come from elsewhere than YAML. What is nil is not there. The
+// error begins with the option's name as a flag has it, and its value.
+func Bounds(v any) error {
+	of := reflect.ValueOf(v).Elem()
+	for _, f := range fieldsOf(of.Type()) {
+		at := of.FieldByIndex(f.index)
+		if at.Kind() == reflect.Pointer {
+			if at.IsNil() {
+				continue
+			}
+			at = at.Elem()
+		}
+		var n float64
+		switch {
+		case at.CanFloat():
+			n = at.Float()
+		case at.CanInt():
+			n = float64(at.Int())
+		default:
+			continue
+		}
+		if message := f.check(n); message != "" {
+			return fmt.Errorf("%s %v: %s", strings.ReplaceAll(f.name, "_", "-"), n, message)
+		}
+	}
+	return nil
+}
+
 // limits is the bounds in words: "> 0 and < 1".
 func (f *field) limits() string {
 	parts := make([]string, len(f.bounds))

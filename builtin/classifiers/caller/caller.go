@@ -41,7 +41,7 @@ const schema = `{
 
 // Absent is the error where nobody lends a model.
 const Absent = "the model is lent by the program that started vaeguard, such as Python's package, or is one of a Go program's own, and here is none: " +
-	"open the detector there, with the model (Python: vaeguard.load_detector, Go: host.OpenOptions.Model), or name another form of the same model (--classifier plugin=onnx --classifier config.model=FILE)"
+	"open the detector there, with the model (Python: vaeguard.Detector(path, model=…), Go: host.OpenOptions.Model), or name another form of the same model (--classifier plugin=onnx --classifier config.model=FILE)"
 
 // Classifier is a lent model. Its methods may be called concurrently; the lender
 // answers one call after the other.

@@ -78,7 +78,7 @@ func configured(t *testing.T) *caller.Classifier {
 func TestNobody(t *testing.T) {
 	key := strings.Repeat("ab", 32)
 	for _, c := range []struct{ name, where, want string }{
-		{"not started by a lender", "", "load_detector"},
+		{"not started by a lender", "", "vaeguard.Detector(path, model=…)"},
 		{"no form", "unix " + key, "not of the form"},
 		{"network", "udp " + key + " x", "not of the form"},
 		{"short key", "unix abcd /x", "no key of 32 bytes"},

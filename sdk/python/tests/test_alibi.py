@@ -93,6 +93,9 @@ class FromAlibi(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "a layer that is code: Lambda"):
             vaeguard.from_alibi(self.folder)
         os.remove(os.path.join(self.folder, "model", "model.h5"))
+        open(os.path.join(self.folder, "model", "saved_model.pb"), "wb").close()
+        with self.assertRaisesRegex(ValueError, "model is a SavedModel"):
+            vaeguard.from_alibi(self.folder)
         with zipfile.ZipFile(os.path.join(self.folder, "model", "model.keras"), "w") as z:
             elsewhere = {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}
             z.writestr("config.json", json.dumps({"module": "keras", "class_name": "Sequential", "config": {"layers": [elsewhere]}}))

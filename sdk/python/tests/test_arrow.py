@@ -8,16 +8,31 @@ import importlib.util
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import unittest
+from unittest import mock
 
 import numpy as np
 
 BINARY, GUARD = os.environ.get("VAEGUARD_BINARY"), os.environ.get("VAEGUARD_GUARD")
 ROWS = int(os.environ.get("VAEGUARD_ROWS", "4000"))
 COLUMNS = ("is_adversarial", "instance_score", "p_value", "predicted", "corrected")
+
+
+# Answers one batch and reads no other.
+ONE_ANSWER = """\
+#!{}
+import sys, time
+import pyarrow as pa
+batch = pa.ipc.open_stream(sys.stdin.buffer).read_next_batch()
+with pa.ipc.new_stream(sys.stdout.buffer, batch.schema) as w:
+    w.write(batch)
+    sys.stdout.buffer.flush()
+    time.sleep(600)
+"""
 
 
 def has(*modules):
@@ -89,6 +104,56 @@ class ArrowDetector(unittest.TestCase):
         with self.assertRaisesRegex(KeyError, "of the caller"):
             list(guard.stream(broken()))
 
+    def test_left_early(self):
+        import pyarrow as pa
+
+        from vaeguard import _arrow
+
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "vaeguard")
+            with open(program, "w") as f:
+                f.write(ONE_ANSWER.format(sys.executable))
+            os.chmod(program, 0o755)
+            guard = _arrow.ArrowDetector(GUARD, program)
+            batch = pa.RecordBatch.from_arrays([pa.array([bytes(1 << 20)], pa.binary())], ["x"])  # more than a pipe holds
+            stream = guard.stream([batch] * 3)
+            next(stream)
+            time.sleep(0.5)  # the next batch is under way, and nobody reads it
+            stream.close()
+            closer = threading.Thread(target=guard.close, daemon=True)
+            closer.start()
+            closer.join(60)
+            self.assertFalse(closer.is_alive())
+
+    def test_columns_to_keep(self):
+        import pyarrow as pa
+
+        import vaeguard.ray
+
+        image = pa.array([b"\0" * 64], pa.binary())
+        for names, want in (
+            (["x", "row"], "no column 'rwo' to keep; there are x, row"),
+            (["x", "rwo", "rwo"], "more than one column 'rwo'"),
+        ):
+            guard = vaeguard.ray.Guard(GUARD, keep=["rwo"])
+            with self.assertRaisesRegex(ValueError, want):
+                guard(pa.table([image] + [pa.array([1])] * (len(names) - 1), names=names))
+
+    def test_the_script_is_no_program(self):
+        import vaeguard.ray
+
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
+            script, program = os.path.join(folder, "a", "vaeguard"), os.path.join(folder, "b", "vaeguard")
+            for path in (script, program):
+                os.mkdir(os.path.dirname(path))
+            with open(script, "w") as f:
+                f.write("#!/usr/bin/python3\nfrom vaeguard._program import main\nmain()\n")
+            os.chmod(script, 0o755)
+            os.symlink(BINARY, program)
+            del os.environ["VAEGUARD_BINARY"]
+            os.environ["PATH"] = os.pathsep.join([os.path.dirname(script), os.path.dirname(program), os.environ["PATH"]])
+            self.assertEqual(vaeguard.ray.Guard(GUARD)._open[1], program)
+
 
 @unittest.skipUnless(has("pyspark", "pandas"), "no pyspark, program or detector")
 class Spark(unittest.TestCase):
@@ -111,7 +176,7 @@ class Spark(unittest.TestCase):
         want = expected(x)
         frame = pd.DataFrame({"row": np.arange(len(x)), "x": [r.tobytes() for r in x]})
         df = spark.createDataFrame(frame).repartition(8)
-        out = vaeguard.spark.detect(df, GUARD, keep=["row"], binary=BINARY)
+        out = vaeguard.spark.detect(df, GUARD, keep=["row"])  # $VAEGUARD_BINARY
         self.assertEqual(out.columns[:3], ["row", "is_adversarial", "instance_score"])
         killed = []
 
@@ -195,7 +260,7 @@ class Ray(unittest.TestCase):
         rows = ray.data.from_items([{"row": i, "x": r.tobytes()} for i, r in enumerate(x)], override_num_blocks=16)
         out = rows.map_batches(
             vaeguard.ray.Guard,
-            fn_constructor_kwargs={"detector": GUARD, "binary": BINARY, "keep": ["row"]},
+            fn_constructor_kwargs={"detector": GUARD, "keep": ["row"]},
             batch_format="pyarrow",
             batch_size=100,
             concurrency=2,

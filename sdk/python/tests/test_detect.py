@@ -1,8 +1,10 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -22,6 +24,15 @@ ONNX = os.path.join(HERE, "..", "..", "..", "examples", "onnx", "fashion.onnx")
 ENCODER = [{"dense": {"units": 8, "activation": "relu"}}]
 DECODER = [{"dense": {"units": 8, "activation": "relu"}}, {"dense": {"units": 6, "activation": "sigmoid"}}]
 W = np.random.RandomState(3).randn(6, 3).astype(np.float32)
+
+
+COMMAND = """\
+import sys
+sys.path.insert(0, {!r})
+import numpy as np, vaeguard
+w = np.load("w.npy")
+vaeguard.serve(vaeguard.Function(lambda x: x @ w, (6,), 3, output="logits", gradient=lambda x, dy: dy @ w.T, lo=0, hi=1))
+"""
 
 
 def logits(x):
@@ -161,6 +172,69 @@ class Detect(unittest.TestCase):
         again = load_detector(os.path.join(folder, "ours"))  # an ONNX file needs no model
         self.addCleanup(again.close)
         np.testing.assert_array_equal(again.score(images), ad.score(images))
+
+    def test_another_form_of_the_model(self):
+        images = np.random.RandomState(1).rand(64, 28, 28, 1).astype(np.float32)
+        encoder = [{"conv2d": {"filters": 2, "kernel_size": 4, "strides": 4}}, "flatten"]
+        decoder = [{"dense": {"units": 784, "activation": "sigmoid"}}, {"reshape": {"target_shape": [28, 28, 1]}}]
+        there, elsewhere = self.folder(), self.folder()
+        shutil.copy(ONNX, os.path.join(there, "net.onnx"))
+        section = {"plugin": "onnx", "config": {"model": "net.onnx"}}
+        before = os.getcwd()
+        self.addCleanup(os.chdir, before)
+        os.chdir(there)  # where the relative path of a section starts
+        ad = AdversarialVAE(0.5, encoder_net=encoder, decoder_net=decoder, latent_dim=3, samples=1, model=section)
+        self.addCleanup(ad.close)
+        ad.fit(images, epochs=1, verbose=False)
+        want = ad.score(images)
+        path = os.path.join(elsewhere, "guard")
+        ad.save(path)
+        os.chdir(elsewhere)
+        again = load_detector(path)
+        self.addCleanup(again.close)
+        np.testing.assert_array_equal(again.score(images), want)
+        os.remove(os.path.join(there, "net.onnx"))
+        with self.assertRaises(RuntimeError):
+            ad2 = load_detector(path)
+            self.addCleanup(ad2.close)
+            ad2.score(images)
+        shutil.copy(ONNX, os.path.join(elsewhere, "other.onnx"))
+        for model in ("other.onnx", {"plugin": "onnx", "config": {"model": "other.onnx"}}):
+            again = load_detector(path, model=model)
+            self.addCleanup(again.close)
+            np.testing.assert_array_equal(again.score(images), want)
+            again.threshold = 0.25
+            again.save(os.path.join(elsewhere, "saved" + str(len(os.listdir(elsewhere)))))
+
+    def test_commands_start_here(self):
+        folder = self.folder()
+        before = os.getcwd()
+        self.addCleanup(os.chdir, before)
+        os.chdir(folder)
+        np.save("w.npy", W)
+        with open("model.py", "w") as f:
+            f.write(COMMAND.format(os.path.dirname(HERE)))
+        ad = vae(model={"command": [sys.executable, "model.py"]})
+        self.addCleanup(ad.close)
+        ad.fit(X, epochs=1, verbose=False)
+        np.testing.assert_allclose(ad.score(X, return_predictions=True)[1].argmax(1), logits(X).argmax(1))
+
+    def test_no_rows(self):
+        ad = self.fitted()
+        path = os.path.join(self.folder(), "guard")
+        save_detector(ad, path)
+        for own in (model(), logits):  # a function whose first rows would tell of its output
+            again = load_detector(path, model=own)
+            self.addCleanup(again.close)
+            self.assertEqual(again.score(X[:0]).shape, (0,))
+            np.testing.assert_array_equal(again.correct(X)["data"]["no_defense"], logits(X).argmax(1))
+            with vaeguard.Detector(path, model=own) as d:
+                self.assertEqual(len(d.predict(X[:0])["data"]["is_adversarial"]), 0)
+                np.testing.assert_array_equal(d.predict(X)["data"]["is_adversarial"], ad.predict(X)["data"]["is_adversarial"])
+        with self.assertRaisesRegex(ValueError, "no rows"):
+            vae().fit(X[:0], epochs=1, verbose=False)
+        with self.assertRaisesRegex(RuntimeError, "cannot be trained further"):
+            again.fit(X)
 
     def test_two_thousand_images(self):
         images = np.random.RandomState(2).rand(2000, 28, 28, 1).astype(np.float32)

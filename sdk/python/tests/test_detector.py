@@ -1,8 +1,12 @@
+import gc
 import os
 import stat
 import sys
 import tempfile
+import threading
 import unittest
+import warnings
+import weakref
 
 import numpy as np
 
@@ -23,7 +27,8 @@ print("ready", file=sys.stderr)
 def answer(format, body):
     if format == "npy":
         rows = np.load(io.BytesIO(body))
-        assert rows.dtype == np.float32, rows.dtype
+        if rows.dtype.kind == "u":
+            rows = rows / np.iinfo(rows.dtype).max
         rows = rows.reshape(len(rows), int(np.prod(rows.shape[1:])))
     else:
         rows = []
@@ -41,6 +46,8 @@ def answer(format, body):
             sys.exit("out of luck")
         if v == 17:
             raise ConnectionError("the classifier is away")
+        if v == 18:
+            raise ArithmeticError("the classifier failed")
         if v == 16:
             sys.exit(" ".join(sys.argv[2:]))
     score = np.where(first == 15, np.inf, rows.sum(1))
@@ -64,6 +71,8 @@ while True:
         np.savez(out, **answer(format, body))
     except ConnectionError as e:
         kind, out = b"A", io.BytesIO(str(e).encode())
+    except ArithmeticError as e:
+        kind, out = b"F", io.BytesIO(str(e).encode())
     except ValueError as e:
         kind, out = b"X", io.BytesIO(str(e).encode())
     sys.stdout.buffer.write(kind + struct.pack("<Q", len(out.getvalue())) + out.getvalue())
@@ -86,6 +95,47 @@ class Detector(unittest.TestCase):
             with self.assertRaisesRegex(ConnectionError, "the classifier is away"):
                 d.predict([[17.0], [13.0]])
             self.assertEqual(d.predict([[0.25]])["data"]["is_adversarial"].tolist(), [0])
+
+    def test_the_model_fails(self):
+        with vaeguard.Detector("d", binary=self.binary) as d:
+            with self.assertRaisesRegex(RuntimeError, "the classifier failed"):
+                d.predict([[18.0]])
+            self.assertEqual(d.predict([[0.25]])["data"]["is_adversarial"].tolist(), [0])
+
+    def test_bytes(self):
+        with vaeguard.Detector("d", binary=self.binary) as d:
+            for kind in (np.uint8, np.uint16):
+                x = np.array([[np.iinfo(kind).max, 0], [0, 0]], kind)
+                self.assertEqual(d.predict(x)["data"]["instance_score"].tolist(), [1, 0])
+
+    def test_left_open(self):
+        d = vaeguard.Detector("d", binary=self.binary)
+        d.predict([[1.0]])
+        process, threads = d._requests._process, threading.active_count()
+        del d
+        gc.collect()
+        self.assertIsNotNone(process.poll())
+        self.assertLess(threading.active_count(), threads)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "nothing is forked")
+    def test_forked(self):
+        d = vaeguard.Detector("d", binary=self.binary)
+        self.addCleanup(d.close)
+        d.predict([[1.0]])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads
+            child = os.fork()
+        if not child:
+            status = 1
+            try:
+                status = 0 if d.predict([[0.5, 0.25]])["data"]["instance_score"].tolist() == [0.75] else 2
+                d.close()
+            finally:
+                weakref.finalize._exitfunc()  # as at an orderly end
+                os._exit(status)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertTrue(d._requests.alive)
+        self.assertEqual(d.predict([[1, 2]])["data"]["instance_score"].tolist(), [3])
 
     def test_infinite_score(self):
         with vaeguard.Detector("d", binary=self.binary) as d:

@@ -6,6 +6,7 @@ import stat
 import struct
 import threading
 import unittest
+import warnings
 
 import numpy as np
 
@@ -121,6 +122,22 @@ class Lend(unittest.TestCase):
             b.predict(np.ones((1, 4)))
         _, _, path = self.where.split(" ", 2)
         self.assertEqual(stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode), 0o700)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "nothing is forked")
+    def test_a_child_lets_go(self):
+        b = self.borrower()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads
+            child = os.fork()
+        if not child:
+            try:
+                self.lender.close()
+            finally:
+                os._exit(0)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertTrue(os.path.exists(os.path.dirname(self.where.split(" ", 2)[2])))
+        self.assertEqual(b.predict(np.ones((1, 4)))[0], b"M")
+        self.assertEqual(self.borrower().predict(np.ones((1, 4)))[0], b"M")
 
     def test_close(self):
         b = self.borrower()

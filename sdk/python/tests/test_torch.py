@@ -8,6 +8,7 @@ try:
     import torch
 
     import vaeguard.torch
+    from vaeguard import _models
 except ImportError as e:
     raise unittest.SkipTest(str(e)) from e
 
@@ -84,6 +85,32 @@ class Torch(unittest.TestCase):
             self.assertAlmostEqual(events[-1]["val_accuracy"], float((c.predict(x[:30]).argmax(1) == y[:30]).mean()), places=5)
         self.assertEqual(files[0], files[1])  # the same seed, the same bytes
         self.assertNotEqual(files[0], files[2])
+
+    def test_borrowed(self):
+        for first in (torch.nn.ReLU(inplace=True), torch.nn.Flatten()):
+            m = torch.nn.Sequential(first, torch.nn.Flatten(), torch.nn.BatchNorm1d(192), torch.nn.Dropout(), torch.nn.Linear(192, 5))
+            m[2].eval()  # one part alone
+            x = self.x - 0.5
+            before, flags = x.copy(), [(p.training, getattr(p, "inplace", None)) for p in m.modules()]
+            c = _models.classifier(m, x)
+            self.assertEqual((c.input_shape, c.num_classes, c.layout, c.output), ((3, 8, 8), 5, "nchw", "logits"))
+            y, dx = c.predict(x), c.gradient(x, np.ones((4, 5), np.float32))
+            np.testing.assert_array_equal(c.predict(x), y)  # no dropout
+            np.testing.assert_array_equal(x, before)
+            self.assertEqual([(p.training, getattr(p, "inplace", None)) for p in m.modules()], flags)
+            loss = m(torch.from_numpy(x).clone()).sum()
+            loss.backward()
+            self.assertTrue(all(p.requires_grad and p.grad is not None for p in m.parameters()))
+            frozen = vaeguard.torch.Torch(m, (3, 8, 8), 5)
+            np.testing.assert_array_equal(frozen.predict(x.copy()), y)
+            np.testing.assert_array_equal(frozen.gradient(x, np.ones((4, 5), np.float32)), dx)
+
+    def test_known(self):
+        c = _models.source(net(), known=_models.Known((8, 8, 3), 5, "logits")).classifier
+        self.assertEqual((c.input_shape, c.num_classes, c.output), ((3, 8, 8), 5, "logits"))
+        self.assertEqual(c.predict(self.x).shape, (4, 5))
+        with self.assertRaisesRegex(ValueError, "no rows"):
+            _models.source(net(), self.x[:0])
 
     def test_digest(self):
         a, b, c = (vaeguard.torch.Torch(net(s), (3, 8, 8), 5).digest for s in (0, 0, 1))

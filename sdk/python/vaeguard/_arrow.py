@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import threading
 import types
 from collections import deque
-from typing import IO, Any, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union, cast
+from typing import IO, Any, Deque, Dict, Iterable, Iterator, List, Sequence, Tuple, Union, cast
 
 import pyarrow as pa
 
 AHEAD = 2  # batches that are sent before the first of them is answered
-
-
-def find(binary: Optional[str]) -> str:
-    """The program: binary, or vaeguard on PATH."""
-    found = binary or shutil.which("vaeguard")
-    if not found:
-        raise FileNotFoundError("the program vaeguard is not on PATH; pass binary=")
-    return found
 
 
 def arguments(allow_command: Union[str, Sequence[str]], more: Sequence[str]) -> List[str]:
@@ -46,11 +37,14 @@ def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 class ArrowDetector:
-    """vaeguard detect as a process that answers each record batch by one, in order. All batches have the columns of the first."""
+    """vaeguard detect as a process that answers each record batch by one, in order. All batches have the columns of the first.
 
-    def __init__(self, detector: str, binary: Optional[str] = None, flags: Sequence[str] = ()) -> None:
+    binary: the program, as _program.find names it where the package is.
+    """
+
+    def __init__(self, detector: str, binary: str, flags: Sequence[str] = ()) -> None:
         command = [
-            find(binary),
+            binary,
             "detect",
             detector,
             "--data",
@@ -70,6 +64,8 @@ class ArrowDetector:
         self._errors: Deque[str] = deque(maxlen=20)
         self._drained = threading.Thread(target=self._drain, daemon=True)
         self._drained.start()
+        self._owner = os.getpid()
+        self._abandoned = False  # a stream was left before its end: answers wait that nobody takes
         self._writer: Any = None
         self._reader: Any = None
 
@@ -126,6 +122,7 @@ class ArrowDetector:
 
         sender = threading.Thread(target=send, daemon=True)
         sender.start()
+        whole = False
         try:
             while True:
                 with news:
@@ -134,6 +131,7 @@ class ArrowDetector:
                     if fault:
                         raise fault[0]
                     if not sent:
+                        whole = True
                         return
                     batch = sent[0]
                 answer = self._receive()
@@ -142,18 +140,25 @@ class ArrowDetector:
                     news.notify_all()
                 yield batch, answer
         finally:
+            self._abandoned = self._abandoned or not whole
             with news:
                 state["stopped"] = True
                 news.notify_all()
 
     def detect(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The answer to one batch."""
-        for _, answer in self.stream([batch]):
-            return answer
-        raise self._ended()
+        answers = [answer for _, answer in self.stream([batch])]
+        if not answers:
+            raise self._ended()
+        return answers[0]
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, by force where a stream was left before its end: there it waits for somebody to take its answers, and
+        the thread that sends waits for it. A child that was forked leaves it alone."""
+        if self._owner != os.getpid():
+            return
+        if self._abandoned:
+            self._process.kill()
         with contextlib.suppress(BrokenPipeError, OSError, pa.ArrowInvalid):
             if self._writer is not None:
                 self._writer.close()
@@ -169,10 +174,20 @@ class ArrowDetector:
         self._stderr.close()
 
 
+def kept(batch: pa.RecordBatch, keep: Sequence[str]) -> Tuple[List[pa.Field], List[pa.Array]]:
+    """The columns of a batch that are to stand before the verdicts. Raises ValueError for one that is not there, or there twice."""
+    for name in keep:
+        n = len(batch.schema.get_all_field_indices(name))
+        if n != 1:
+            what = "no column" if n == 0 else "more than one column"
+            raise ValueError(f"{what} {name!r} to keep; there are {', '.join(batch.schema.names)}")
+    at = [batch.schema.get_field_index(name) for name in keep]
+    return [batch.schema.field(i) for i in at], [batch.column(i) for i in at]
+
+
 def verdicts(batch: pa.RecordBatch, answer: pa.RecordBatch, keep: Sequence[str]) -> pa.RecordBatch:
-    """The kept columns of a batch, as they are, beside what the detector says of its rows."""
-    columns = [batch.column(batch.schema.get_field_index(name)) for name in keep]
-    fields = [batch.schema.field(batch.schema.get_field_index(name)) for name in keep]
+    """The kept columns of a batch, as they are, beside what the detector says of its rows. Raises ValueError as kept."""
+    fields, columns = kept(batch, keep)
     for field, column in zip(answer.schema, answer.columns):
         if field.name != "index":  # counts what this process has seen, which means nothing
             fields.append(pa.field(field.name, field.type, True))

@@ -60,6 +60,7 @@ class Lender:
             where = f"tcp {self._key.hex()} 127.0.0.1:{self._socket.getsockname()[1]}"
         self._socket.listen(64)
         self.environment = {VARIABLE: where}
+        self._owner = os.getpid()
         threading.Thread(target=self._accept, name="vaeguard lender", daemon=True).start()
 
     def _accept(self) -> None:
@@ -156,7 +157,11 @@ class Lender:
         _send(s, b"X", f"{kind}\n{text}".encode()[:_TEXT])
 
     def close(self) -> None:
-        """Ends the service. Calls under way end without an answer."""
+        """Ends the service. Calls under way end without an answer. A child that was forked lets go of its part alone."""
+        if self._owner != os.getpid():
+            for s in (self._socket, *self._open):
+                s.close()
+            return
         with self._lock:
             if self._closed:
                 return

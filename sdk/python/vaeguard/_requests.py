@@ -8,20 +8,31 @@ import os
 import struct
 import subprocess
 import threading
-from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, cast
+from collections import deque
+from typing import IO, Any, Deque, Dict, List, Mapping, Optional, Sequence, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ._here import finalize
+
 _BLOCK = 1 << 20
+_GRACE = 30  # seconds for an orderly end
 
 
 class EndedError(RuntimeError):
     """The program ended, or was closed."""
 
 
+class FailedError(RuntimeError):
+    """The model failed on rows that are sound, or vaeguard did."""
+
+
 class Requests:
-    """A process that answers one request after the other. environment is added to this process's own."""
+    """A process that answers one request after the other, and ends with the object. environment is added to this process's own.
+
+    A child that this process forks has no part in it: there it is not alive, and close leaves the process alone.
+    """
 
     def __init__(self, command: Sequence[str], environment: Optional[Mapping[str, str]] = None) -> None:
         env = {**os.environ, **(environment or {})}
@@ -32,24 +43,21 @@ class Requests:
         self._stdin, self._stdout, self._stderr = (
             cast("IO[bytes]", pipe) for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
         )
-        self._errors: List[str] = []
-        self._drained = threading.Thread(target=self._drain, daemon=True)
+        self._owner = os.getpid()
+        self._errors: Deque[str] = deque(maxlen=20)
+        self._drained = threading.Thread(target=_drain, args=(self._stderr, self._errors), daemon=True)
         self._drained.start()
-
-    def _drain(self) -> None:
-        with contextlib.suppress(ValueError):  # closed meanwhile
-            for line in self._stderr:
-                self._errors = ([*self._errors, line.decode(errors="replace").rstrip()])[-20:]
+        finalize(self, _end, self._process, self._drained)
 
     @property
     def alive(self) -> bool:
-        return not self._stdin.closed and self._process.poll() is None
+        return self._owner == os.getpid() and not self._stdin.closed and self._process.poll() is None
 
     def ask(self, format: str, body: bytes) -> Dict[str, npt.NDArray[Any]]:
         """The arrays that answer a file of rows in a format.
 
-        Raises ValueError for rows that cannot be judged, ConnectionError while the classifier is away, EndedError if there
-        is no answer.
+        Raises ValueError for rows that cannot be judged, ConnectionError while the classifier is away, FailedError if it failed,
+        EndedError if there is no answer.
         Whatever else is raised meanwhile, such as KeyboardInterrupt, ends the process: its answer would be taken for another's.
         """
         if self._stdin.closed:
@@ -71,6 +79,8 @@ class Requests:
         text = answer.decode(errors="replace")
         if kind == b"A":
             raise ConnectionError(text)
+        if kind == b"F":
+            raise FailedError(text)
         raise ValueError(text[3:] if text.startswith("-: ") else text)
 
     def _exchange(self, format: str, body: bytes) -> tuple[bytes, bytes]:
@@ -106,17 +116,34 @@ class Requests:
 
     def close(self, kill: bool = False) -> None:
         """Ends the process."""
-        if self._stdin.closed and self._process.poll() is not None and self._stdout.closed:
+        if self._owner != os.getpid():
+            for pipe in (self._stdin, self._stdout, self._stderr):
+                with contextlib.suppress(OSError):
+                    pipe.close()
             return
-        if kill:
-            self._process.kill()
-        with contextlib.suppress(BrokenPipeError):
-            self._stdin.close()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._drained.join(5)
-        self._stdout.close()
-        self._stderr.close()
+        _end(self._process, self._drained, kill)
+
+
+def _drain(stderr: IO[bytes], errors: Deque[str]) -> None:
+    with contextlib.suppress(ValueError):  # closed meanwhile
+        for line in stderr:
+            errors.append(line.decode(errors="replace").rstrip())
+
+
+def _end(process: subprocess.Popen[bytes], drained: threading.Thread, kill: bool = False) -> None:
+    """Ends the process, in order or by force, and closes its pipes."""
+    stdin, stdout, stderr = (cast("IO[bytes]", pipe) for pipe in (process.stdin, process.stdout, process.stderr))
+    if stdin.closed and process.poll() is not None and stdout.closed:
+        return
+    if kill:
+        process.kill()
+    with contextlib.suppress(BrokenPipeError):
+        stdin.close()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    drained.join(5)
+    stdout.close()
+    stderr.close()

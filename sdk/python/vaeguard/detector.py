@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import threading
-from collections.abc import Mapping
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _models, _program
+from . import _models, _program, _rows
+from ._here import finalize
 from ._lend import Lender
 from ._requests import Requests
-from .classifier import Floats
 
 Arrays = Dict[str, npt.NDArray[Any]]
-
-
-def _body(x: Any) -> Tuple[str, bytes]:
-    """The rows of x as a file, with the name of its format: .npy of numbers, else lines of JSON."""
-    if hasattr(x, "columns") and hasattr(x, "to_dict"):  # a DataFrame
-        x = x.to_dict("records")
-    if isinstance(x, (list, tuple)) and x and all(isinstance(row, Mapping) for row in x):
-        return "jsonl", _lines([{str(name): _plain(v) for name, v in row.items()} for row in x])
-    rows: npt.NDArray[Any] = np.asarray(x)
-    if rows.dtype.kind in "biuf" and rows.ndim > 1:
-        floats: Floats = np.ascontiguousarray(rows, np.float32)
-        if np.isfinite(floats).all():
-            out = io.BytesIO()
-            np.save(out, floats, allow_pickle=False)
-            return "npy", out.getvalue()
-    return "jsonl", _lines([_plain(row) for row in rows])
-
-
-def _lines(rows: Sequence[Any]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def _plain(v: Any) -> Any:
-    """A value as JSON has it: NumPy's numbers are Python's, None and NaN are null."""
-    if isinstance(v, (list, tuple, np.ndarray)):
-        return [_plain(e) for e in v]
-    if hasattr(v, "item"):
-        v = v.item()
-    if v is None or isinstance(v, (bool, int, str)):
-        return v
-    if isinstance(v, float):
-        return None if v != v else v
-    return str(v)  # pandas' NA, dates: vaeguard says what it makes of them
 
 
 def inspect(path: str, binary: Optional[str] = None) -> Dict[str, Any]:
@@ -73,7 +38,8 @@ class Detector:
     allow_command: digest, sha256:…, of a command that the detector may start, or of what else it asks for (servers, variables, files),
     or several. Shipped plugins, and what this user has trained with, need none; the error of a detector that is refused says which.
 
-    The process starts with the first rows. One that ended, or was cut short by an exception, starts again with the next.
+    The process starts with the first rows, and ends with close, or with the Detector. One that ended, or was cut short by an
+    exception, starts again with the next; a child that is forked starts one of its own.
     """
 
     def __init__(
@@ -86,7 +52,9 @@ class Detector:
         lender: Optional[Lender] = None,
     ) -> None:
         self.path = path
-        self.meta: Dict[str, Any] = inspect(path, binary)["meta"]
+        found = inspect(path, binary)
+        self.meta: Dict[str, Any] = found["meta"]
+        self._known = _models.Known.of(found.get("detector") or {})
         self._model = model
         self._lender, self._owner = lender, lender is None
         self._lock = threading.Lock()
@@ -98,27 +66,28 @@ class Detector:
         for digest in [allow_command] if isinstance(allow_command, str) else allow_command:
             self._command += ["--allow-command", digest]
 
-    def _started(self, x: Any) -> Requests:
+    def _started(self) -> Requests:
         if self._requests is None or not self._requests.alive:
             if self._requests is not None:
                 self._requests.close(kill=True)
             if self._model is not None and self._lender is None:
-                found = _models.source(self._model, np.asarray(x, np.float32))
+                found = _models.source(self._model, known=self._known)
                 if found.classifier is None:
-                    self._command += _overrides(found.section)
+                    self._command += overrides(found.section)
                     self._model = None
                 else:
                     self._lender = Lender(found.classifier)
+                    finalize(self, self._lender.close)
             self._requests = Requests(self._command, self._lender.environment if self._lender else None)
         return self._requests
 
     def arrays(self, x: Any) -> Arrays:
         """The arrays that `vaeguard detect --format npz` writes of the rows x. Raises as predict."""
-        format, body = _body(x)
+        format, body = _rows.body(x)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the detector was closed, or vaeguard ended")
-            requests = self._started(x)
+            requests = self._started()
             if self._lender:
                 self._lender.error = None
             try:
@@ -130,12 +99,14 @@ class Detector:
 
     def predict(self, x: Any, return_instance_score: bool = True) -> Dict[str, Any]:
         """x: raw rows, as the files of the detector's spec have them: an array (N, row…), images NHWC unless the spec says
-        otherwise; or a table by the names of its columns, a DataFrame or a list of dicts. None and NaN are missing values.
+        otherwise; or a table by the names of its columns: a DataFrame of pandas or polars, a pyarrow.Table, an array with fields, a
+        list of dicts. uint8 and uint16 are images from black to white, whatever the detector's units are, as in a file. None, NaN and
+        masked values are missing.
 
         Returns alibi-detect's dictionary: meta, and data with arrays of N, or None where there is no such number. Where rows
         or classes have names, data also has arrays of text: id, file, predicted_label, reconstructed_label, corrected_label.
-        Raises ValueError for rows that cannot be judged, ConnectionError while the classifier is away (it comes back by itself:
-        call again), RuntimeError if vaeguard ended or the model failed.
+        Raises ValueError for rows that cannot be judged, infinite numbers among them, ConnectionError while the classifier is away
+        (it comes back by itself: call again), RuntimeError if vaeguard ended or the model failed.
         """
         got = self.arrays(x)
         data: Dict[str, Any] = {
@@ -175,12 +146,12 @@ def _text(a: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.char.decode(a, "utf-8") if a.dtype.kind == "S" else a
 
 
-def _overrides(section: Dict[str, Any], prefix: str = "") -> List[str]:
+def overrides(section: Dict[str, Any], prefix: str = "") -> List[str]:
     """The flags that put another section classifier in a detector's place."""
     out: List[str] = []
     for key, v in section.items():
         if isinstance(v, dict):
-            out += _overrides(v, f"{prefix}{key}.")
+            out += overrides(v, f"{prefix}{key}.")
         else:
             out += ["--classifier", f"{prefix}{key}={v if isinstance(v, str) else json.dumps(v)}"]
     return out

@@ -11,15 +11,16 @@ from typing import Any, List, Optional, Sequence, Union
 
 import pyarrow as pa
 
-from . import _arrow
+from . import _arrow, _program
 
 
 class Guard:
     """What map_batches of Ray Data calls: a table of rows in, their verdicts out, in order.
 
     detector: a folder, a run or a pack (.vg). Rows have a column for each feature, by name; for a detector of images a column x of
-    arrays or bytes. keep: columns that stand before the verdicts, as they are. flags: further ones of vaeguard detect. The
-    columns out are those of vaeguard.spark.detect.
+    arrays or bytes. keep: columns that stand before the verdicts, as they are. binary: the program on the node (default:
+    $VAEGUARD_BINARY, else the package's own, else that on PATH). flags: further ones of vaeguard detect. The columns out are those
+    of vaeguard.spark.detect.
     """
 
     def __init__(
@@ -31,15 +32,17 @@ class Guard:
         flags: Sequence[str] = (),
     ) -> None:
         self._keep = list(keep)
-        self._open = (detector, binary, _arrow.arguments(allow_command, flags))
+        self._open = (detector, _program.find(binary), _arrow.arguments(allow_command, flags))
         self._guard: Optional[_arrow.ArrowDetector] = None
         self._schema: Any = None
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """The verdicts of a block. Raises RuntimeError if vaeguard ends, and starts it again for the next."""
+        """The verdicts of a block. Raises ValueError for a column to keep that is not there, RuntimeError if vaeguard ends, and
+        starts it again for the next."""
         batches: List[pa.RecordBatch] = rows.combine_chunks().to_batches()
         if not batches:
             batches = [pa.RecordBatch.from_arrays([pa.array([], f.type) for f in rows.schema], schema=rows.schema)]
+        _arrow.kept(batches[0], self._keep)
         schema = _arrow.plain(batches[0]).schema
         if self._guard is None or schema != self._schema:
             self.close()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence, Union
 
 import pyarrow as pa
 
-from . import _arrow
+from . import _arrow, _program
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -36,14 +36,15 @@ def detect(
 
     df: a column for each feature, by name; for a detector of images a column x of binary values (a byte a number) or arrays.
     detector: a folder, a run or a pack (.vg) on the driver. keep: columns of df that stand before the verdicts, as they are.
-    binary: the program, for the executors' platform (default: vaeguard on PATH). flags: further ones of vaeguard detect.
+    binary: the program, for the executors' platform (default: $VAEGUARD_BINARY, else the package's own, else
+    that on PATH). flags: further ones of vaeguard detect.
 
     A partition that is computed again has the same verdicts.
     """
     from pyspark import SparkFiles, cloudpickle
     from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
-    binary = _arrow.find(binary)
+    binary = _program.find(binary)  # here: executors have no package, to which the script of that name belongs
     flags = _arrow.arguments(allow_command, flags)
     session = df.sparkSession
     pack = _packed(binary, detector)
@@ -78,10 +79,8 @@ def _packed(binary: str, detector: str) -> str:
 
 def _schema(binary: str, pack: str, flags: Sequence[str], columns: pa.Schema, keep: Sequence[str]) -> Any:
     """The columns of the verdicts: those of the answer to a batch without rows."""
-    missing = [name for name in keep if name not in columns.names]
-    if missing:
-        raise ValueError(f"no column {missing[0]!r} to keep; there are {', '.join(columns.names)}")
     empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in columns], schema=columns)
+    _arrow.kept(empty, keep)
     guard = _arrow.ArrowDetector(pack, binary, flags)
     try:
         return _arrow.verdicts(empty, guard.detect(empty), keep).schema

@@ -13,9 +13,10 @@ A module that vaeguard is to train (classifier.train in a spec):
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ class Torch(Classifier):
     """A torch.nn.Module as a classifier.
 
     module: maps (N, input…) to (N, num_classes); put into eval mode, its parameters frozen, inputs in their dtype.
+    borrowed: the module is the caller's, who goes on with it: it is in eval mode while it answers alone, and left as it was.
     output: "logits" (default, and better) or "probabilities".
     hidden: names of submodules (module.named_modules) to offer as hidden layers.
     device, threads: where and with how many threads it runs.
@@ -49,15 +51,12 @@ class Torch(Classifier):
         threads: Optional[int] = None,
         name: Optional[str] = None,
         version: str = "0.1.0",
+        borrowed: bool = False,
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
-        self.module = module.to(device).eval()
-        for p in self.module.parameters():
-            p.requires_grad_(False)
-        for m in self.module.modules():
-            if getattr(m, "inplace", False):
-                m.inplace = False  # the same numbers, and hidden layers stay what they were
+        self.borrowed = borrowed
+        self.module = module if borrowed else _frozen(module.to(device))
         self.device = device
         self.dtype = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
         self.name, self.version = name or type(module).__name__, version
@@ -75,9 +74,27 @@ class Torch(Classifier):
     def _input(self, x: Floats) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self.device, self.dtype)
 
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """The module in eval mode with frozen parameters, and afterwards as it was."""
+        training = [m for m in self.module.modules() if m.training] if self.borrowed else []
+        learning = [p for p in self.module.parameters() if p.requires_grad] if self.borrowed else []
+        try:
+            if training:
+                self.module.eval()
+            for p in learning:
+                p.requires_grad_(False)
+            yield
+        finally:
+            for m in training:
+                m.training = True
+            for p in learning:
+                p.requires_grad_(True)
+
     def predict(self, x: Floats) -> Floats:
-        with torch.no_grad():
-            return _array(self.module(self._input(x)))
+        with torch.no_grad(), self._answering():
+            at = self._input(x)
+            return _array(self.module(at.clone() if self.borrowed else at))  # x may be the user's
 
     def gradient(self, x: Floats, dy: Floats) -> Any:
         _, pullback = self.forward(x, [OUTPUT])
@@ -98,7 +115,8 @@ class Torch(Classifier):
 
                 hooks.append(self.taps[name[7:]].register_forward_hook(hook))
         try:
-            seen[OUTPUT] = self.module(at)
+            with self._answering():
+                seen[OUTPUT] = self.module(at.clone() if self.borrowed else at)  # the first layer may work in place
         finally:
             for h in hooks:
                 h.remove()
@@ -114,6 +132,17 @@ class Torch(Classifier):
             return np.zeros(tuple(at.shape), np.float32) if dx is None else _array(dx)
 
         return {n: _array(v) for n, v in live.items()}, pullback
+
+
+def _frozen(module: torch.nn.Module) -> torch.nn.Module:
+    """The module in eval mode for good, without gradients of its parameters."""
+    module.eval()
+    for p in module.parameters():
+        p.requires_grad_(False)
+    for m in module.modules():
+        if getattr(m, "inplace", False):
+            m.inplace = False  # the same numbers, and hidden layers stay what they were
+    return module
 
 
 def _array(t: torch.Tensor) -> Floats:

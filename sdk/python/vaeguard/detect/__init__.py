@@ -10,7 +10,8 @@
 model is the classifier to guard. A Keras or torch model, a scikit-learn or XGBoost classifier, a function of arrays and a
 vaeguard.Classifier stay in this process, on their GPU if they are on one, and answer vaeguard from here. The path of an ONNX
 file, the URL of a model on a server (SERVER/v2/models/NAME), the name of a plugin and a dict, a spec's section classifier, are
-reached by vaeguard itself. Rows are arrays (N, …), images as the model takes them: NHWC of Keras, NCHW of torch.
+reached by vaeguard itself; relative paths, those of a dict too, start from the working directory. Rows are arrays (N, …), images
+as the model takes them: NHWC of Keras, NCHW of torch; or tables, whose columns then go by the names that fit had.
 
 What is trained is a detector as any other: save_detector writes a folder that the program `vaeguard` and Go open too.
 """

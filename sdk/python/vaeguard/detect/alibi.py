@@ -23,7 +23,7 @@ def from_alibi(filepath: Union[str, os.PathLike[str]], model: Any = None, **opti
 
     model: the classifier; None: the one that is saved with it. options: seed, binary and threads.
     Nothing of the folder is executed: settings are read as plain values, networks by Keras in its safe mode, and none that holds code.
-    Raises FileNotFoundError and ValueError for what is no such folder.
+    Raises FileNotFoundError and ValueError for what is no such folder, and ValueError for a SavedModel, which is a program.
     """
     folder = os.fspath(filepath)
     meta = _read(folder, "meta")
@@ -97,6 +97,10 @@ def _network(folder: str, name: str) -> Any:
         if os.path.isfile(path):
             _no_code(path, config(path))
             return tf.keras.models.load_model(path, compile=False)
+    if os.path.isfile(os.path.join(folder, "model", "saved_model.pb")):
+        raise ValueError(
+            f"{folder}: {name} is a SavedModel, which is a program: load it where it was made, and save it as model/{name}.keras"
+        )
     raise FileNotFoundError(f"{folder} has no model/{name}.h5")
 
 

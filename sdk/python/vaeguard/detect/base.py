@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import subprocess
 import tempfile
-import weakref
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _models, _program
+from .._here import finalize
 from .._lend import Lender
+from .._rows import Rows, body, columns, numbers
 from ..classifier import Floats
-from ..detector import Detector
+from ..detector import Detector, overrides
 from .nets import Shape, Weights
 from .spec import Spec, dump, load_tensors, save_tensors
 from .training import History, train
@@ -28,8 +30,8 @@ Prediction = Dict[str, Dict[str, Any]]
 
 _CLIP = 1e-7  # Keras's, in kullback_leibler_divergence
 _ROWS = 16  # of a detector that is built and not trained: they tell the shape
+_SUFFIXES = (".npy", ".jsonl")
 SPEC, START, DETECTOR = "spec.yaml", "start.safetensors", "detector"
-TRAIN, VALIDATION, CALIBRATION = "train.npy", "validation.npy", "calibration.npy"
 
 
 class Parts(NamedTuple):
@@ -50,7 +52,8 @@ class AdversarialDetector:
     ) -> None:
         if model is None:
             raise TypeError("model is missing: the classifier to guard")
-        self.model, self.threshold, self.seed, self.binary, self.threads = model, threshold, seed, binary, threads
+        self.model, self.seed, self.binary, self.threads = model, seed, binary, threads
+        self._threshold = threshold
         self.history: History = {}
         """What the last fit measured: for each metric a list with a number for each epoch."""
         self.meta: Dict[str, Any] = {
@@ -71,9 +74,21 @@ class AdversarialDetector:
         self._source: Optional[_models.Source] = None
         self._lender: Optional[Lender] = None
         self._scoring: Optional[Detector] = None
+        self._columns: Optional[List[str]] = None  # of the table that it was fitted to
+        self._saved: Optional[_models.Known] = None  # of a detector that was loaded
+        self._allow: Sequence[str] = ()  # digests of commands that it may start
 
     def __repr__(self) -> str:
         return type(self).__name__
+
+    @property
+    def threshold(self) -> Optional[float]:
+        """A score above it is adversarial; None: not known yet."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: Optional[float]) -> None:
+        self._threshold = value
 
     # What a detector is
 
@@ -94,11 +109,12 @@ class AdversarialDetector:
 
     def save_spec(self, folder: Union[str, os.PathLike[str]]) -> None:
         """Writes spec.yaml and the files that it names into a folder: `vaeguard train spec.yaml --out DETECTOR` gives the
-        same bits, where the model is one that vaeguard reaches by itself."""
+        same bits, where the model is one that vaeguard reaches by itself. Raises RuntimeError for a detector that was loaded."""
         text = self.spec
-        assert self._work is not None
+        if self._work is None:
+            raise RuntimeError(f"{self} was loaded: the rows and the first weights that its spec names are not in its folder")
         os.makedirs(folder, exist_ok=True)
-        for name in (START, TRAIN, VALIDATION, CALIBRATION):
+        for name in [START, *(role + suffix for role in ("train", "validation", "calibration") for suffix in _SUFFIXES)]:
             if os.path.isfile(os.path.join(self._work, name)):
                 shutil.copy2(os.path.join(self._work, name), folder)
         with open(os.path.join(folder, SPEC), "w", encoding="utf-8") as f:
@@ -107,21 +123,29 @@ class AdversarialDetector:
     # Training
 
     def _train(
-        self, x: Any, section: Optional[Mapping[str, Any]], verbose: bool, calibration: Any = None, validation: Any = None, **more: Any
+        self,
+        x: Any,
+        section: Optional[Mapping[str, Any]],
+        verbose: bool,
+        calibration: Any = None,
+        validation: Any = None,
+        names: Optional[List[str]] = None,
+        **more: Any,
     ) -> None:
-        """Makes the detector of rows: trains it, or with no section train takes its networks as they are. more: further
-        sections of the spec."""
-        rows = _rows(x)
+        """Makes the detector of rows: trains it, or with no section train takes its networks as they are. names: of the columns,
+        where x no longer tells them. more: further sections of the spec."""
+        self._trainable()
+        names = columns(x) if names is None else names
+        rows = numbers(x)
         source = self._found(rows)
         example, layout = self._example(rows)
         parts = self._parts(example)
         work = self._folder()
-        data: Dict[str, Any] = {"train": {"file": TRAIN, "layout": layout}}
-        np.save(os.path.join(work, TRAIN), rows if section is not None else rows[:_ROWS])
-        for role, file, held in (("validation", VALIDATION, validation), ("calibration", CALIBRATION, calibration)):
+        data: Dict[str, Any] = {}
+        first = rows if section is not None else rows[:_ROWS]
+        for role, held in (("train", first), ("validation", validation), ("calibration", calibration)):
             if held is not None:
-                np.save(os.path.join(work, file), _rows(held))
-                data[role] = {"file": file, "layout": layout}
+                data[role] = {"file": _written(work, role, numbers(held, names), names), "layout": layout}
         weights = parts.weights
         if self._path is not None and _layers(parts.vae):  # a further fit goes on
             own = load_tensors(os.path.join(self._path, "weights.safetensors"))
@@ -149,31 +173,41 @@ class AdversarialDetector:
             "threshold": {"value": 0},
             **more,
         }
-        text = dump(spec)
+        text, base = dump(spec), None
+        if isinstance(self.model, dict):  # its relative paths start here, and not where the rows are
+            base = os.getcwd()
+            given = _absolute(spec, work)
+        else:
+            given = spec
         with open(os.path.join(work, SPEC), "w", encoding="utf-8") as f:
-            f.write(text)
+            f.write(dump(given))
         out = os.path.join(work, DETECTOR + ".new")
         shutil.rmtree(out, ignore_errors=True)
         try:
-            history = train(os.path.join(work, SPEC), out, self._lender, verbose, self.binary, self.threads)
+            history = train(os.path.join(work, SPEC), out, self._lender, verbose, self.binary, self.threads, base)
         finally:
             shutil.rmtree(out + ".partial", ignore_errors=True)
         self._stop()
         path = os.path.join(work, DETECTOR)
         shutil.rmtree(path, ignore_errors=True)
         os.rename(out, path)
-        self._path, self._text, self.history = path, text, history
+        self._path, self._text, self.history, self._columns = path, text, history, names
 
-    def _found(self, rows: Floats) -> _models.Source:
-        """Where the model is, asked once."""
+    def _trainable(self) -> None:
+        """Refuses a detector that was loaded."""
+        if self._saved is not None:
+            raise RuntimeError(f"{self} was loaded, and cannot be trained further: its rows and first weights stayed with their maker")
+
+    def _found(self, rows: Optional[Rows] = None) -> _models.Source:
+        """Where the model is, asked once: of rows, or of a detector that was loaded."""
         if self._source is None:
-            self._source = _models.source(self.model, rows)
+            self._source = _models.source(self.model, rows if self._saved is None else None, self._saved)
             if self._source.classifier is not None:
                 self._lender = Lender(self._source.classifier)
-                weakref.finalize(self, self._lender.close)
+                finalize(self, self._lender.close)
         return self._source
 
-    def _example(self, rows: Floats) -> Tuple[Shape, Optional[str]]:
+    def _example(self, rows: Rows) -> Tuple[Shape, Optional[str]]:
         """The shape of a row as vaeguard has it, images NHWC, and the layout of the user's images."""
         shape = tuple(int(d) for d in rows.shape[1:])
         classifier = self._found(rows).classifier
@@ -185,7 +219,7 @@ class AdversarialDetector:
         """A folder of this detector's own, which goes with it."""
         if self._work is None:
             self._work = tempfile.mkdtemp(prefix="vaeguard")
-            weakref.finalize(self, shutil.rmtree, self._work, True)
+            finalize(self, shutil.rmtree, self._work, True)
         return self._work
 
     def _stop(self) -> None:
@@ -196,15 +230,18 @@ class AdversarialDetector:
     # Scoring
 
     def _arrays(self, x: Any) -> Dict[str, npt.NDArray[Any]]:
-        rows = _rows(x)
+        rows: Any = x  # a table, which may hold text, for a detector that was loaded and knows its columns
+        if self._saved is None or self._columns is None or columns(x) is None:
+            rows = numbers(x, None if columns(x) is None else self._columns)
         if self._path is None:
-            self._train(rows, None, verbose=False)
+            self._train(x, None, verbose=False)
         if self._scoring is None:
             assert self._path is not None
-            self._found(rows)
             parts = ("probabilities", "probabilities_reconstructed")
-            self._scoring = Detector(self._path, self.binary, include=parts, lender=self._lender)
-            weakref.finalize(self, self._scoring.close)
+            found = self._found(None if self._saved is not None else rows)
+            # A detector that was loaded may be asked with another form of its model.
+            other = found.section if self._saved is not None and found.classifier is None and found.section else None
+            self._scoring = Detector(self._path, self.binary, self._allow, other, include=parts, lender=self._lender)
         return self._scoring.arrays(rows)
 
     def score(self, X: Any, batch_size: int = int(1e10), return_predictions: bool = False) -> Any:  # noqa: N803
@@ -255,12 +292,24 @@ class AdversarialDetector:
     # Saving
 
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
-        """Writes a detector folder, which the program, Go and load_detector open."""
+        """Writes a detector folder, which must not be there, and which the program, Go and load_detector open. With the threshold
+        that the detector was made or loaded with it is a copy."""
         if self._path is None:
             raise RuntimeError(f"{self} is not trained: call fit")
         if self.threshold is None:
             raise ValueError("there is no threshold to save: call infer_threshold, or set it")
-        self._run("calibrate", self._path, "--value", repr(float(self.threshold)), "--out", os.fspath(path))
+        out = os.fspath(path)
+        if os.path.lexists(out):
+            raise FileExistsError(f"{out} exists: choose another folder")
+        if self._saved is not None:
+            self._found()
+        self._run("calibrate", self._path, "--value", repr(float(self.threshold)), "--out", out, *self._opened())
+
+    def _opened(self) -> List[str]:
+        """The flags with which the detector opens: another form of its model, and commands that it may start."""
+        found = self._source
+        flags = overrides(found.section) if self._saved is not None and found and found.classifier is None else []
+        return [*flags, *(part for digest in self._allow for part in ("--allow-command", digest))]
 
     def _run(self, *arguments: str) -> None:
         environment = {**os.environ, **(self._lender.environment if self._lender else {})}
@@ -280,11 +329,30 @@ def _layers(vae: Union[Dict[str, Any], str, None]) -> bool:
     return vae != "auto" and not (isinstance(vae, dict) and "layers" in vae)
 
 
-def _rows(x: Any) -> Floats:
-    rows: Floats = np.ascontiguousarray(x, np.float32)
-    if rows.ndim < 2:
-        raise ValueError(f"X has shape {rows.shape}, want (N, …): a row for each instance")
-    return rows
+def _written(folder: str, role: str, rows: Rows, names: Optional[Sequence[str]]) -> str:
+    """The name of a new file of rows: an array, or lines of JSON by the names of columns, which the detector then knows."""
+    for suffix in _SUFFIXES:  # of a fit before
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, role + suffix))
+    if names is None:
+        np.save(os.path.join(folder, role + _SUFFIXES[0]), rows)
+        return role + _SUFFIXES[0]
+    with open(os.path.join(folder, role + _SUFFIXES[1]), "wb") as f:
+        f.write(body([dict(zip(names, row)) for row in rows.tolist()])[1])
+    return role + _SUFFIXES[1]
+
+
+def _absolute(spec: Spec, folder: str) -> Spec:
+    """A spec with absolute paths of what a detector has written into its folder."""
+
+    def weighted(section: Any) -> Any:
+        if not isinstance(section, dict) or "weights" not in section:
+            return section
+        return {**section, "weights": os.path.join(folder, section["weights"])}
+
+    data = {role: {**source, "file": os.path.join(folder, source["file"])} for role, source in spec["data"].items()}
+    found = {**spec["detector"], "student": weighted(spec["detector"].get("student"))}
+    return {**spec, "data": data, "vae": weighted(spec["vae"]), "detector": found}
 
 
 def _version() -> str:

@@ -25,9 +25,17 @@ _GRACE = 20  # seconds for an orderly end
 
 
 def train(
-    spec: str, out: str, lender: Optional[Lender] = None, verbose: bool = True, binary: Optional[str] = None, threads: int = 0
+    spec: str,
+    out: str,
+    lender: Optional[Lender] = None,
+    verbose: bool = True,
+    binary: Optional[str] = None,
+    threads: int = 0,
+    base: Optional[str] = None,
 ) -> History:
     """Trains the detector of the spec's file into the folder out. Returns what each epoch measured.
+
+    base: the folder that relative paths of the spec start from; None: its own.
 
     Raises RuntimeError with what vaeguard says if it fails, from what the model raised if that was the cause. Whatever is
     raised here meanwhile, such as KeyboardInterrupt, ends the process first.
@@ -35,6 +43,8 @@ def train(
     command = [_program.find(binary), "train", spec, "--out", out, "--force", "--progress-json"]
     if threads:
         command += ["--threads", str(threads)]
+    if base is not None:
+        command += ["--base", base]
     if lender:
         lender.error = None
     environment = {**os.environ, **(lender.environment if lender else {})}
