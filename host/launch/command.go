@@ -2,11 +2,8 @@ package launch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -231,13 +228,4 @@ func within(dir, file string) bool {
 	}
 	rel, err := filepath.Rel(abs, file)
 	return err == nil && filepath.IsLocal(rel)
-}
-
-// digest is the sha256 of a whole file, read from its start.
-func digest(f *os.File) (string, error) {
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<62)); err != nil {
-		return "", fmt.Errorf("reading %s: %w", f.Name(), err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -21,7 +21,7 @@ func dialSocket(ctx context.Context, folder, name string) (net.Conn, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: folder, Err: err}
 	}
-	defer unix.Close(dir)
+	defer func() { _ = unix.Close(dir) }()
 	fd, err := unix.Openat2(dir, rel, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
 	switch {
@@ -32,7 +32,7 @@ func dialSocket(ctx context.Context, folder, name string) (net.Conn, error) {
 	case err != nil:
 		return nil, plainPath(&os.PathError{Op: "open", Path: name, Err: err})
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return nil, err
