@@ -105,6 +105,21 @@ class Torch(unittest.TestCase):
             np.testing.assert_array_equal(frozen.predict(x.copy()), y)
             np.testing.assert_array_equal(frozen.gradient(x, np.ones((4, 5), np.float32)), dx)
 
+    def test_trained_on(self):
+        m = net()
+        c = _models.classifier(m, self.x)
+        y = c.predict(self.x)
+        with torch.no_grad():
+            m[-1].bias.add_(0)  # written to, and the same
+        np.testing.assert_array_equal(c.predict(self.x), y)
+        step = torch.optim.SGD(m.parameters(), lr=0.1)
+        m(torch.from_numpy(self.x).clone()).sum().backward()
+        step.step()
+        for ask in (lambda: c.predict(self.x), lambda: c.gradient(self.x, np.ones((4, 5), np.float32))):
+            with self.assertRaisesRegex(RuntimeError, "weights of the Sequential have changed"):
+                ask()
+        self.assertEqual(_models.classifier(m, self.x).predict(self.x).shape, (4, 5))
+
     def test_known(self):
         c = _models.source(net(), known=_models.Known((8, 8, 3), 5, "logits")).classifier
         self.assertEqual((c.input_shape, c.num_classes, c.output), ((3, 8, 8), 5, "logits"))

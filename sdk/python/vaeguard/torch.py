@@ -30,7 +30,8 @@ class Torch(Classifier):
     """A torch.nn.Module as a classifier.
 
     module: maps (N, input…) to (N, num_classes); put into eval mode, its parameters frozen, inputs in their dtype.
-    borrowed: the module is the caller's, who goes on with it: it is in eval mode while it answers alone, and left as it was.
+    borrowed: the module is the caller's, who goes on with it: it is in eval mode while it answers alone, and left as it was; once
+        its weights have changed it is refused.
     output: "logits" (default, and better) or "probabilities".
     hidden: names of submodules (module.named_modules) to offer as hidden layers.
     device, threads: where and with how many threads it runs.
@@ -64,7 +65,7 @@ class Torch(Classifier):
         self.input_shape, self.num_classes, self.output = shape, num_classes, output
         self.layout = "nchw" if len(shape) == 3 else "flat"
         self.lo, self.hi, self.classes, self.max_batch = lo, hi, classes, max_batch
-        self.digest = _digest(self.module)
+        self.digest, self.versions = _digest(self.module), _versions(self.module)
         self.taps = {n: self.module.get_submodule(n) for n in hidden}
         self.hidden: Dict[str, Sequence[int]] = {}
         if self.taps:
@@ -76,7 +77,14 @@ class Torch(Classifier):
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
-        """The module in eval mode with frozen parameters, and afterwards as it was."""
+        """The module in eval mode with frozen parameters, and afterwards as it was. One that was trained on is another model."""
+        if self.borrowed and (now := _versions(self.module)) != self.versions:
+            if _digest(self.module) != self.digest:
+                raise RuntimeError(
+                    f"the weights of the {type(self.module).__name__} have changed since it was given to the guard, whose threshold "
+                    "is of the model as it was: fit the guard again, or give it copy.deepcopy(module) before you train on"
+                )
+            self.versions = now
         training = [m for m in self.module.modules() if m.training] if self.borrowed else []
         learning = [p for p in self.module.parameters() if p.requires_grad] if self.borrowed else []
         try:
@@ -132,6 +140,11 @@ class Torch(Classifier):
             return np.zeros(tuple(at.shape), np.float32) if dx is None else _array(dx)
 
         return {n: _array(v) for n, v in live.items()}, pullback
+
+
+def _versions(module: torch.nn.Module) -> List[int]:
+    """Grow where a tensor of the module is written to."""
+    return [t._version for t in (*module.parameters(), *module.buffers())]
 
 
 def _frozen(module: torch.nn.Module) -> torch.nn.Module:
