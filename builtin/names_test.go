@@ -32,7 +32,6 @@ var allowed = map[string]map[string]string{
 	"cli/init_classifier.go": {"standard": "value of vae.normalize, and a step, in the text of a spec"},
 	"cli/init_text.go":       {"folder": sourceKey},
 	"cli/clitest":            {"jsonl": "command of test scripts, which reads results", "npz": "command of test scripts, which reads results"},
-	"cli/inspect.go":         {"adversarial": "detector_type of the results, as other libraries have it"},
 	"dataset/section.go":     {"folder": sourceKey, "idx": sourceKey, "cifar10": sourceKey, "standard": "value of a source's key scale"},
 	"signature/door.go":      {"rescale": "key of what a step learnt: that of a source's short form"},
 	"vae/normalize.go":       {"standard": "value of vae.normalize"},
