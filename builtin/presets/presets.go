@@ -121,7 +121,7 @@ threshold: {fpr: %g}
 // Tables bound the share of a class that is flagged: what hardening makes of a rare class
 // that lies near a frequent one is the frequent one, so that the guard would flag the
 // rare class whole. Images were measured without, on classes of one size: the same bound
-// would bind for one of ten, by a tenth at most (specs/tracks/TABLES.md).
+// would bind for one of ten, by a sixth at most (specs/tracks/TABLES.md).
 //
 // Tables correct where that did no harm on calibration rows: of their rare classes the
 // second opinion is wrong.
