@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vaeguard/vaeguard/host/artifact"
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/launch"
 	"github.com/vaeguard/vaeguard/host/spec"
@@ -328,6 +329,14 @@ func (e *Experiment) rememberAsks(s *stored) {
 	}
 	if err := asks.Remember(launch.UserList()); err != nil {
 		e.o.logger().Warn("what the detector asks for cannot be noted as allowed: opening it will need --allow-command", "cause", err)
+	}
+}
+
+// rememberBase notes what a detector asks for that was written anew: its caller named the folder that its
+// paths start from, which it has now.
+func (e *Experiment) rememberBase(d *artifact.Detector, dir string) {
+	if e.open != nil && e.open.Base != "" {
+		e.rememberAsks(storedIn(d, dir))
 	}
 }
 

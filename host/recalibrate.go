@@ -60,6 +60,7 @@ func (d *Detector) Recalibrate(ctx context.Context, rows *dataset.Data, rule det
 		return err
 	}
 	d.Saved = saved
+	d.Experiment.rememberBase(saved, out)
 	return nil
 }
 
@@ -80,6 +81,7 @@ func (s *Stored) Copy(out string) error {
 		return err
 	}
 	s.Saved = saved
+	s.Experiment.rememberBase(saved, out)
 	return nil
 }
 

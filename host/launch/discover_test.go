@@ -54,7 +54,7 @@ func TestFind(t *testing.T) {
 	for name, want := range map[string]string{
 		"fake":  filepath.Join(two, "w") + " has it too",
 		"twice": "both " + filepath.Join(two, "v1") + " and " + filepath.Join(two, "v2"),
-		"c":     "there are colours, colours-declared, fake, hermit, lossy, nchw, pupil, rogue, student, a",
+		"c":     "there are colours, colours-declared, fake, hermit, lossy, nchw, pupil, rogue, student, tattler, a",
 		"out":   `file "../x" is outside the folder`,
 	} {
 		var e *Error

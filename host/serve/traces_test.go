@@ -3,8 +3,10 @@ package serve_test
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -108,16 +110,19 @@ func TestTraces(t *testing.T) {
 			t.Fatalf("%d %s", code, text)
 		}
 	}
-	call := func(s *running, header string) {
+	call := func(s *running, header string, values ...float32) {
 		t.Helper()
 		conn, err := grpc.NewClient(s.Address("grpc").String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		x := &inference.InferTensorContents{Fp32Contents: make([]float32, 64)}
+		if len(values) == 0 {
+			values = make([]float32, 64)
+		}
+		x := &inference.InferTensorContents{Fp32Contents: values}
 		ctx := metadata.AppendToOutgoingContext(context.Background(), "traceparent", header)
-		if err := conn.Invoke(ctx, inference.ModelInfer, &inference.ModelInferRequest{ModelName: "small", Inputs: []*inference.ModelInferRequest_InferInputTensor{{Name: "x", Datatype: "FP32", Shape: []int64{1, 64}, Contents: x}},
+		if err := conn.Invoke(ctx, inference.ModelInfer, &inference.ModelInferRequest{ModelName: "small", Inputs: []*inference.ModelInferRequest_InferInputTensor{{Name: "x", Datatype: "FP32", Shape: []int64{int64(len(values) / 64), 64}, Contents: x}},
 			Outputs: []*inference.ModelInferRequest_InferRequestedOutputTensor{{Name: "probabilities"}}}, &inference.ModelInferResponse{}); err != nil {
 			t.Fatal(err)
 		}
@@ -127,33 +132,64 @@ func TestTraces(t *testing.T) {
 	_, _, proxied := parent(3)
 	_, _, proxiedCall := parent(4)
 	_, _, unsampled := parent(5)
+	unsampled = strings.TrimSuffix(unsampled, "01") + "00"
+	event := func(s *running, id, header, request, answer string) {
+		t.Helper()
+		for kind, data := range map[string]string{events.TypeRequest: request, events.TypeResponse: answer} {
+			event := fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"x","type":%q,"traceparent":%q,"data":%s}`, id, kind, header, data)
+			if code, text, _ := s.post("/events", event, "Content-Type", "application/cloudevents+json"); code != 200 {
+				t.Fatalf("%d %s", code, text)
+			}
+		}
+	}
+	const known = 20
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range known { // until the answers are known for the classifier's, it is asked too
+		values := make([]float32, 16*64)
+		for i := range values {
+			values[i] = random.Float32()
+		}
+		text, err := json.Marshal(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		many := `{"inputs":[{"name":"x","shape":[16,64],"datatype":"FP32","data":` + string(text) + `}],"outputs":[{"name":"probabilities"}]}`
+		var answer string
+		for _, s := range []*running{front, model} {
+			code, text, _ := s.post("/v2/models/small/infer", many, "Traceparent", unsampled)
+			if answer = text; code != 200 {
+				t.Fatalf("%d %s", code, text)
+			}
+		}
+		call(front, unsampled, values...)
+		event(model, fmt.Sprint("known", n), unsampled, many, answer)
+	}
+	judged := func(n int64) {
+		for end := time.Now().Add(time.Minute); model.Events().Counters().Judged < n && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		}
+	}
+	judged(known)
 	ask(model, direct)
 	call(model, directCall)
 	ask(front, proxied)
 	call(front, proxiedCall)
-	ask(model, strings.TrimSuffix(unsampled, "01")+"00")
+	ask(model, unsampled)
 	_, _, logged := parent(6)
 	code, answer, _ := model.post("/v2/models/small/infer", body)
 	if code != 200 {
 		t.Fatalf("%d %s", code, answer)
 	}
-	for kind, data := range map[string]string{events.TypeRequest: body, events.TypeResponse: answer} {
-		event := fmt.Sprintf(`{"specversion":"1.0","id":"1","source":"x","type":%q,"traceparent":%q,"data":%s}`, kind, logged, data)
-		if code, text, _ := model.post("/events", event, "Content-Type", "application/cloudevents+json"); code != 200 {
-			t.Fatalf("%d %s", code, text)
-		}
-	}
-	for end := time.Now().Add(time.Minute); model.Events().Counters().Judged == 0 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-	}
+	event(model, "1", logged, body, answer)
+	judged(known + 1)
 	for _, s := range []*running{front, model} { // what is left is sent with the end
 		if err := s.stop(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	const judged = "judge(queue batch(encode decode P and Q))"
+	const whole = "judge(queue batch(encode decode P and Q))"
 	const infer = "inference.GRPCInferenceService/ModelInfer"
-	for n, want := range map[int]string{1: "POST(" + judged + ")", 2: "/" + infer + "(" + judged + ")",
-		3: "POST(P(POST(" + judged + ")) judge(queue batch(encode decode Q)))", 4: "/" + infer + "(P(/" + infer + "(" + judged + ")) judge(queue batch(encode decode Q)))", 5: "", 6: "judge(queue batch(encode decode Q))"} {
+	for n, want := range map[int]string{1: "POST(" + whole + ")", 2: "/" + infer + "(" + whole + ")",
+		3: "POST(P(POST(" + whole + ")) judge(queue batch(encode decode Q)))", 4: "/" + infer + "(P(/" + infer + "(" + whole + ")) judge(queue batch(encode decode Q)))", 5: "", 6: "judge(queue batch(encode decode Q))"} {
 		trace, span, _ := parent(n)
 		if got := c.tree(trace, span); got != want {
 			t.Errorf("trace %d:\n%s, want\n%s", n, got, want)

@@ -68,7 +68,7 @@ func hostileTables() []hostile {
 		{"csv", "zeros of another file", read("t.csv", strings.Repeat("\x00", 1<<20)), "t.csv"},
 		{"csv", "another encoding", read("t.csv", "\xff\xfea\x00,\x00b\x00\n\x001\x00,\x002\x00\n\x00"), "t.csv"},
 		{"csv", "number of a million digits", read("t.csv", "a\n"+strings.Repeat("9", 1_000_000)+"\n"), "want finite"},
-		{"csv", "record of 20 MB", read("t.csv", "a,b\n\""+strings.Repeat("1", 20<<20)+"\",2\n"), "a record exceeds 16777216 bytes"},
+		{"csv", "record of 20 MB", read("t.csv", "a,b\n\""+strings.Repeat("1", 20<<20)+"\",2\n"), "the row exceeds 16777216 bytes"},
 		{"jsonl", "empty", read("t.jsonl", ""), "empty"},
 		{"jsonl", "word among numbers", read("t.jsonl", "[1,2]\n[1,\"x\"]\n"), "row 1: line 2: column 1"},
 		{"jsonl", "row of another width", read("t.jsonl", "[1,2]\n[1]\n"), "row 1: line 2: want 2 entries, got 1"},

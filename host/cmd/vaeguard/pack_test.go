@@ -124,7 +124,7 @@ func TestPack(t *testing.T) {
 				t.Errorf("with --base: other verdicts:\n%s", got)
 			}
 			// A pack is packed again to the same bytes.
-			vaeguard(t, 0, "pack", folder, "--out", filepath.Join(here, "third.vg"))
+			vaeguard(t, 0, append([]string{"pack", folder, "--out", filepath.Join(here, "third.vg")}, allow...)...)
 			if b, err := os.ReadFile(filepath.Join(here, "third.vg")); err != nil || !bytes.Equal(a, b) {
 				t.Errorf("the pack, packed again, has other bytes: %v", err)
 			}
