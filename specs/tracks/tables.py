@@ -18,7 +18,7 @@ import subprocess
 import time
 
 MISSING = {"", "?"}
-KL = ["preset=fast", "detector.score=kl", "detector.correct=null", "train.epochs=60", "train.loss={adversarial: {w_model: 1, w_recon: 0}}"]  # what init wrote before there were presets
+KL = ["preset=fast", "detector.score=kl", "detector.correct=null", "threshold.class_fpr=null", "train.epochs=60", "train.loss={adversarial: {w_model: 1, w_recon: 0}}"]  # what init wrote before there were presets
 RECIPES = {
     "recommended": ["preset=recommended"],
     "fast": ["preset=fast"],
