@@ -18,6 +18,7 @@ from ._here import finalize
 
 _BLOCK = 1 << 20
 _GRACE = 30  # seconds for an orderly end
+_LINE = 1 << 16  # most bytes that are kept of a line of stderr
 
 
 class EndedError(RuntimeError):
@@ -117,17 +118,25 @@ class Requests:
     def close(self, kill: bool = False) -> None:
         """Ends the process."""
         if self._owner != os.getpid():
-            for pipe in (self._stdin, self._stdout, self._stderr):
-                with contextlib.suppress(OSError):
-                    pipe.close()
+            null = os.open(os.devnull, os.O_RDWR)
+            for pipe in (self._stdin, self._stdout, self._stderr):  # close would wait for locks of threads that are not here
+                if not pipe.closed:
+                    os.dup2(null, pipe.fileno())
+            os.close(null)
             return
         _end(self._process, self._drained, kill)
 
 
 def _drain(stderr: IO[bytes], errors: Deque[str]) -> None:
-    with contextlib.suppress(ValueError):  # closed meanwhile
-        for line in stderr:
-            errors.append(line.decode(errors="replace").rstrip())
+    """Keeps the last lines. By the descriptor: a reader's lock would be held in a child that is forked, and close there waits for it."""
+    left = b""
+    with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+        while part := os.read(stderr.fileno(), 1 << 16):
+            *lines, left = (left + part).split(b"\n")
+            errors.extend(line.decode(errors="replace").rstrip() for line in lines)
+            left = left[-_LINE:]
+    if left:
+        errors.append(left.decode(errors="replace").rstrip())
 
 
 def _end(process: subprocess.Popen[bytes], drained: threading.Thread, kill: bool = False) -> None:
