@@ -154,7 +154,7 @@ func (w *fitted) compare(at string, f sdk.FitFile) (err error) {
 	}
 	h := sha256.New()
 	most := min(info.Size(), maxFitted-w.read)
-	n, err := io.Copy(h, &io.LimitedReader{R: untilDone{w.ctx, file}, N: most + 1})
+	n, err := io.Copy(h, &io.LimitedReader{R: &stoppable{r: file, stop: w.ctx.Err}, N: most + 1})
 	if w.read += n; err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -166,17 +166,4 @@ func (w *fitted) compare(at string, f sdk.FitFile) (err error) {
 		return sdk.Errorf(sdk.Internal, "it lists %q with the sha256 %s, and wrote %s", name, wire.Text(f.SHA256, 80), sum)
 	}
 	return nil
-}
-
-// untilDone reads until its context is over.
-type untilDone struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (u untilDone) Read(b []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return u.r.Read(b)
 }

@@ -167,11 +167,13 @@ func used(c child, limit int64) (n int64, processes int) {
 const maxFamily = 4096
 
 // family are the processes of a plugin: what descends from its supervisor, or from itself where
-// it has none.
+// it has none; itself alone where the kernel does not tell.
 func family(c child) []int {
 	all := []int{c.pid()}
 	if s, ok := c.(*supervised); ok {
-		all = offspring(s.supervisor.Process.Pid)
+		if found := offspring(s.supervisor.Process.Pid); len(found) > 0 {
+			all = found
+		}
 	}
 	for i := 0; i < len(all) && len(all) < maxFamily; i++ {
 		all = append(all, offspring(all[i])...)
