@@ -230,7 +230,9 @@ func (n *net) logits(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, err
 			return nil, err
 		}
 		hi := min(lo+n.batch, x.N())
-		s.forward(n, x.Rows(lo, hi), last, map[int]*tensor.Tensor{last: out.Rows(lo, hi)}, 0)
+		if err := s.forward(n, x.Rows(lo, hi), last, map[int]*tensor.Tensor{last: out.Rows(lo, hi)}, 0); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
@@ -277,8 +279,11 @@ func (c *Classifier) Forward(ctx context.Context, x *tensor.Tensor, outputs ...s
 	}
 	x = x.Clone() // the caller may change his rows before he pulls back
 	tape := n.pool.Next()
-	s.forward(n, x, last, byIndex, tape)
+	err = s.forward(n, x, last, byIndex, tape)
 	n.pool.Give(s)
+	if err != nil {
+		return nil, nil, err
+	}
 	return out, n.pullback(x, tape, last, out), nil
 }
 
@@ -313,9 +318,15 @@ func (n *net) pullback(x *tensor.Tensor, tape uint64, last int, outputs map[stri
 		}
 		defer n.pool.Give(s)
 		if !s.Holds(tape) {
-			s.forward(n, x, last, nil, tape)
+			again := map[int]*tensor.Tensor{}
+			for i := range byIndex {
+				again[i] = nil
+			}
+			if err := s.forward(n, x, last, again, tape); err != nil {
+				return nil, err
+			}
 		}
-		return s.backward(n, byIndex, last), nil
+		return s.backward(n, byIndex, last)
 	}
 }
 

@@ -35,6 +35,7 @@ type net struct {
 
 	digest string // "sha256:…"
 	batch  int    // rows per pass
+	front  front
 	pool   tape.Pool[*session]
 }
 
@@ -78,7 +79,7 @@ func build(a Architecture, in tensor.Shape, classes int, seed uint64) (*net, err
 			n.hidden = append(n.hidden, hidden{sdk.HiddenLayer{Name: info.Name, Shape: info.Out}, i})
 		}
 	}
-	n.batch, n.pool.New = n.maxBatch(), newSession
+	n.batch, n.front, n.pool.New = n.maxBatch(), findFront(seq), newSession
 	return n, nil
 }
 

@@ -14,6 +14,10 @@ type session struct {
 	tape.Mark
 	k *kernel.Engine
 	w *nn.Workspace
+
+	x       *tensor.Tensor // of the last forward pass, where its front went in blocks
+	free    chan *lane
+	between []float32 // what the front made of it
 }
 
 func newSession() (*session, error) {
@@ -37,24 +41,46 @@ func (s *session) workspace(n *net, rows int) *nn.Workspace {
 }
 
 // forward runs the network up to layer last, keeps the results of the layers
-// in wanted (copies, by index), and marks the session with the pass, which 0 means that no pullback will want.
-func (s *session) forward(n *net, x *tensor.Tensor, last int, wanted map[int]*tensor.Tensor, pass uint64) {
+// in wanted (copies, by index; nil: it may be pulled back from), and marks the session with the pass,
+// which 0 means that no pullback will want.
+func (s *session) forward(n *net, x *tensor.Tensor, last int, wanted map[int]*tensor.Tensor, pass uint64) error {
 	w := s.workspace(n, x.N())
 	s.Set(pass)
-	y := n.scaled(w, x)
-	for i, l := range n.seq.Layers()[:last+1] {
+	lowest := last
+	for i := range wanted {
+		lowest = min(lowest, i)
+	}
+	from, y := 0, x
+	s.x = nil
+	if n.front.serves(x.N(), lowest) {
+		var err error
+		if y, err = s.frontForward(n, x); err != nil {
+			s.Drop()
+			return err
+		}
+		if from = n.front.to; pass != 0 {
+			s.x = x
+		}
+	} else {
+		y = n.scaled(w, x)
+	}
+	for i, l := range n.seq.Layers()[from : last+1] {
 		y = l.Forward(w, y)
-		if t, ok := wanted[i]; ok {
+		if t := wanted[from+i]; t != nil {
 			copy(t.Data, y.Data)
 		}
 	}
+	return nil
 }
 
 // backward pulls the cotangents of layers, by index, back to x.
-func (s *session) backward(n *net, cotangents map[int]*tensor.Tensor, last int) *tensor.Tensor {
+func (s *session) backward(n *net, cotangents map[int]*tensor.Tensor, last int) (*tensor.Tensor, error) {
 	var dy *tensor.Tensor
-	all := n.seq.Layers()
-	for i := last; i >= 0; i-- {
+	all, to := n.seq.Layers(), 0
+	if s.x != nil {
+		to = n.front.to
+	}
+	for i := last; i >= to; i-- {
 		if c, ok := cotangents[i]; ok {
 			if dy == nil {
 				dy = c.Clone() // layers may write there
@@ -67,9 +93,12 @@ func (s *session) backward(n *net, cotangents map[int]*tensor.Tensor, last int) 
 		}
 	}
 	s.Used()
-	if dy == nil {
-		return nil
+	switch {
+	case dy == nil:
+		return nil, nil
+	case s.x != nil:
+		return s.frontBackward(n, s.x, dy)
 	}
 	n.unscale(s.k, dy)
-	return dy.Clone()
+	return dy.Clone(), nil
 }

@@ -13,7 +13,7 @@ of threads, with the settings that make it fastest here: OPENBLAS_CORETYPE and
 ATEN_CPU_CAPABILITY for AVX-512 where the processor has it, and, chosen by a
 trial, channels_last or not, Adam's foreach form or not, and from PyTorch 2 on
 torch.compile or not. With --bf16 it also runs under autocast to bfloat16, compiled
-or not: vaeguard's side of those rows is its float32. The table has
+or not, beside vaeguard in float32 and, in rows of their own, with precision bf16. The table has
 medians over rounds of each round's best, their ratio, and the medians of the
 ratios of each round's median and of its processor time, which on one thread a
 busy machine does not stretch (of the jobs vaeguard's classifier is not in it). Nothing here is part of the tests.
@@ -234,8 +234,11 @@ class Torch:
         self.p.wait()
 
 
-def vaeguard(binary, name, threads, seconds):
-    flags = JOBS.get(name, [])
+BF16 = ["--set", "train.precision=bf16", "--set", "detector.precision=bf16"]
+
+
+def vaeguard(binary, name, threads, seconds, half=False):
+    flags = JOBS.get(name, []) + (BF16 if half else [])
     out = subprocess.run([binary, "bench", os.path.join(ROOT, "specs", name.partition(",")[0] + ".yaml"), "--json", "--quiet", "--steps-only",
                           "--threads", str(threads), "--seconds", str(seconds), *flags], check=True, capture_output=True, text=True).stdout
     r = json.loads(out)
@@ -258,7 +261,7 @@ def main():
     a.add_argument("--seconds", type=float, default=1.0, help="of each measurement in a round")
     a.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     a.add_argument("--networks", nargs="+", default=list(BATCH))
-    a.add_argument("--bf16", action="store_true", help="PyTorch under autocast to bfloat16 too")
+    a.add_argument("--bf16", action="store_true", help="PyTorch under autocast to bfloat16 too, and vaeguard with precision bf16")
     a.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     o = a.parse_args()
     if o.worker:
@@ -269,16 +272,17 @@ def main():
             torch = Torch(o.python, threads)
             for half in {False, o.bf16}:
                 torch.run(name, 0.1, half)  # choose the settings
-            rounds, halves = [], []
+            rounds, halves, both = [], [], []
             for _ in range(o.rounds):
                 rounds.append((torch.run(name, o.seconds), vaeguard(o.vaeguard, name, threads, o.seconds)))
                 if o.bf16:
                     halves.append((torch.run(name, o.seconds, True), rounds[-1][1]))
+                    both.append((halves[-1][0], vaeguard(o.vaeguard, name, threads, o.seconds, True)))
             torch.close()
             t, v = rounds[0][0]["settings"], rounds[0][1]["settings"]
             if t["params"] != v["params"]:
                 sys.exit(f"{name}: {t['params']} params in PyTorch, {v['params']} in vaeguard")
-            for suffix, pairs in (("", rounds), (", bf16 there", halves)):
+            for suffix, pairs in (("", rounds), (", bf16 there", halves), (", bf16 on both sides", both)):
                 for what in [k for k in pairs[0][0] if k != "settings"] if pairs else []:
                     print(f"| {name} | {threads} | {what}{suffix} | " + row(pairs, what) + " |", flush=True)
             print(f"<!-- {name}, {threads} threads: {t}, {halves[0][0]['settings'] if halves else ''}, "
