@@ -2,6 +2,8 @@ package onnx_test
 
 import (
 	"context"
+	"path"
+	"strconv"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/sdk"
@@ -32,5 +34,26 @@ func BenchmarkGradient(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkAnswers is a forward pass, of the example's CNN first.
+func BenchmarkAnswers(b *testing.B) {
+	for _, name := range []string{"../../../../examples/onnx/fashion", "residual", "dense", "depthwise", "attention", "mlp"} {
+		c := configured(b, `{"model": "`+name+`.onnx"}`)
+		info, err := c.Info(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, rows := range []int{64, 640} {
+			x := tensor.Batch(rows, info.InputShape)
+			b.Run(path.Base(name)+"/"+strconv.Itoa(rows), func(b *testing.B) {
+				for b.Loop() {
+					if _, err := c.Predict(b.Context(), x); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

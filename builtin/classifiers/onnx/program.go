@@ -20,6 +20,7 @@ type program struct {
 	slots  map[string]int          // by these names
 	shapes map[string]tensor.Shape // per example, of hidden layers
 	pool   tape.Pool[*session]
+	lanes  lanes
 
 	allowance allowance
 	base      atomic.Int64 // bytes of the model
@@ -118,6 +119,11 @@ func (p *program) forward(ctx context.Context, x *tensor.Tensor, names []string,
 			return nil, err
 		}
 		outs[name] = tensor.Batch(x.N(), shape)
+	}
+	if tape == 0 || p.gradient == sdk.NoGradient {
+		if err := p.inLanes(ctx, x, outs); err == nil {
+			return outs, nil
+		}
 	}
 	s, err := p.pool.Take()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 // outside are functions that get memory elsewhere than from a room, and why
 // what a file says cannot make that large. A method goes by its name alone.
 var outside = map[string]string{
+	"lanes.go takeLanes": "as many as there are threads", "lanes.go giveLanes": "as many as there are threads",
 	// the room itself
 	"room.go fresh":    "claims first",
 	"room.go newRoom":  "one number",

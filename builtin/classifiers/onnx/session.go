@@ -14,7 +14,8 @@ import (
 type session struct {
 	tape.Mark
 	run
-	x *value
+	x     *value
+	share int // of the memory it has one part of so many; 0: all
 }
 
 // session makes one that runs the model in room of its own beside the model.
@@ -41,6 +42,10 @@ func (s *session) evaluate(ctx context.Context, p *program, x *tensor.Tensor, ro
 	s.tape = s.tape[:0] // the old one is gone, even if this pass fails
 	s.Set(0)
 	s.allowance = p.allowance // max_batch may have added to it
+	if s.share > 1 {
+		base := p.base.Load()
+		s.memory = base + (s.memory-base)/int64(s.share)
+	}
 	s.keep = pass != 0
 	if err := s.enter(p.entry, x, max(rows, x.N()), rows > x.N() || p.fixed); err != nil {
 		return err
