@@ -34,7 +34,7 @@ func TestFront(t *testing.T) {
 	}{
 		{"specs/fashion-cnn.yaml", tensor.Shape{28, 28, 1}, list{conv(64, 2, "relu"), pool, layers.Dropout{Rate: .3}, layers.Flatten{}, layers.NewDense(16)}, 4, false},
 		{"scaled, a second convolution", tensor.Shape{20, 12, 1}, list{conv(24, 3, "elu"), pool, conv(16, 3, "relu"), pool, layers.Flatten{}, layers.NewDense(8)}, 2, true},
-		{"average pooling", tensor.Shape{18, 18, 2}, list{conv(20, 2, "tanh"), layers.AveragePooling2D{Pooling: pool.Pooling}, layers.Flatten{}, layers.NewDense(8)}, 4, false},
+		{"average pooling", tensor.Shape{18, 18, 2}, list{conv(20, 2, "tanh"), layers.AveragePooling2D(pool), layers.Flatten{}, layers.NewDense(8)}, 4, false},
 		{"no front: a dense layer first", tensor.Shape{8, 8, 1}, list{layers.Flatten{}, layers.NewDense(64), layers.NewDense(64)}, 0, false},
 		{"no front: many channels", tensor.Shape{8, 8, 32}, list{conv(32, 3, "relu"), pool, layers.Flatten{}, layers.NewDense(8)}, 0, false},
 	} {
