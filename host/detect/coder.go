@@ -45,6 +45,11 @@ func (m model) NewCoder(e *kernel.Engine, batch, samples int) Coder {
 	return m.NewPass(e, batch, samples, nn.Inference)
 }
 
+// flops are those of reconstructing an instance with so many samples.
+func (m model) flops(samples int) int64 {
+	return m.Encoder.FLOPs() + int64(samples)*m.Decoder.FLOPs()
+}
+
 // Reconstruction is the Opinion of an auto-encoder: the classifier is asked
 // about one reconstruction of each input, that of the code's mean.
 func Reconstruction(a Autoencoder) Opinion { return reconstruction{a, 1} }
@@ -82,26 +87,41 @@ func (r reconstruction) InputShape() tensor.Shape { return r.a.InputShape() }
 
 // NewPass implements Opinion.
 func (r reconstruction) NewPass(e *kernel.Engine) Pass {
-	batch := max(1, rows/r.samples)
-	return &coding{Coder: r.a.NewCoder(e, batch, r.samples), batch: batch, samples: r.samples,
-		noise: tensor.New(batch*r.samples, r.a.CodeWidth()), grad: tensor.Batch(batch*r.samples, r.a.InputShape())}
+	return &coding{e: e, a: r.a, batch: max(1, rows/r.samples), samples: r.samples}
 }
 
 // rows is how many rows a pass's networks take at once, unless one instance
 // has more samples.
 const rows = 128
 
-// coding is a Coder with the buffers around it.
+// coding reconstructs all instances and samples in parts. With enough of them each thread
+// takes parts through the whole network alone, so that no thread waits for another within
+// a layer and what a layer writes is in its core's cache when the next one reads it. Fewer
+// instances all threads take together, and what is little one thread.
 type coding struct {
+	e               *kernel.Engine
+	a               Autoencoder
+	batch, samples  int         // at most, of what the threads have at once
+	alone, together *coder      // nil: not needed yet
+	lanes           chan *coder // nil: likewise
+}
+
+// coder is a Coder with the buffers around it.
+type coder struct {
 	Coder
-	batch, samples int
-	noise, grad    *tensor.Tensor // scratch of batch·samples rows
+	samples     int
+	noise, grad *tensor.Tensor // scratch of batch·samples rows
+}
+
+func (c *coding) coder(e *kernel.Engine, batch int) *coder {
+	return &coder{Coder: c.a.NewCoder(e, batch, c.samples), samples: c.samples,
+		noise: tensor.New(batch*c.samples, c.a.CodeWidth()), grad: tensor.Batch(batch*c.samples, c.a.InputShape())}
 }
 
 // Forward implements Pass.
 func (c *coding) Forward(s *Second, x, noise *tensor.Tensor) {
 	all := s.Rebuilt.N() / max(x.N(), 1)
-	c.each(s.ctx, x, noise, func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor) {
+	c.run(s.ctx, x, noise, func(_ *coder, lo, hi, from, to int, rebuilt, mu *tensor.Tensor) {
 		if s.Code != nil {
 			copy(s.Code.Rows(lo, hi).Data, mu.Data)
 		}
@@ -115,34 +135,88 @@ func (c *coding) Forward(s *Second, x, noise *tensor.Tensor) {
 // between forward and backward.
 func (c *coding) Backward(dx *tensor.Tensor, d *Second, x, noise *tensor.Tensor) {
 	all := d.Rebuilt.N() / max(x.N(), 1)
-	c.each(d.ctx, x, noise, func(lo, hi, from, to int, _, _ *tensor.Tensor) {
-		part := c.grad.Rows(0, (hi-lo)*(to-from))
+	c.run(d.ctx, x, noise, func(k *coder, lo, hi, from, to int, _, _ *tensor.Tensor) {
+		part := k.grad.Rows(0, (hi-lo)*(to-from))
 		for i := lo; i < hi; i++ {
 			copy(part.Rows((i-lo)*(to-from), part.N()).Data, d.Rebuilt.Rows(i*all+from, i*all+to).Data)
 		}
-		add(dx.Rows(lo, hi).Data, c.Coder.Backward(part, nil, nil, nil).Data)
+		add(dx.Rows(lo, hi).Data, k.Coder.Backward(part, nil, nil, nil).Data)
 	})
 }
 
-// each runs the coder's Forward on all instances and samples in parts that fit.
-// f gets the instances lo ≤ i < hi and the samples from ≤ s < to of the part.
-func (c *coding) each(ctx context.Context, x, noise *tensor.Tensor, f func(lo, hi, from, to int, rebuilt, mu *tensor.Tensor)) {
+// took is told of a part: instances lo ≤ i < hi and samples from ≤ s < to.
+type took func(c *coder, lo, hi, from, to int, rebuilt, mu *tensor.Tensor)
+
+// aloneFLOPs is up to how much work one thread is as quick as several, of which
+// all but the first have to wake for each layer.
+const aloneFLOPs = 1 << 25
+
+// run reconstructs all instances and samples in parts that fit. Which threads do it
+// matters for time alone.
+func (c *coding) run(ctx context.Context, x, noise *tensor.Tensor, f took) {
+	n, threads := x.N(), c.e.Threads()
+	if each := max(1, c.batch/(2*threads)); threads > 1 && ctx == nil && n > (threads-1)*each && !c.little(n) {
+		if c.lanes == nil {
+			c.lanes = make(chan *coder, min(threads, c.batch))
+			for range cap(c.lanes) {
+				c.lanes <- c.coder(c.one(), each)
+			}
+		}
+		c.e.Parallel((n+each-1)/each, 1, func(lo, hi int) {
+			l := <-c.lanes
+			for ; lo < hi; lo++ {
+				l.part(nil, x, noise, lo*each, min((lo+1)*each, n), f)
+			}
+			c.lanes <- l
+		})
+		return
+	}
+	k := &c.together
+	if c.little(n) {
+		k = &c.alone
+	}
+	if *k == nil {
+		e := c.e
+		if k == &c.alone && threads > 1 {
+			e = c.one()
+		}
+		*k = c.coder(e, c.batch)
+	}
+	for lo := 0; lo < n; lo += c.batch {
+		(*k).part(ctx, x, noise, lo, min(lo+c.batch, n), f)
+	}
+}
+
+// little reports whether n instances are known to be little work.
+func (c *coding) little(n int) bool {
+	m, ok := c.a.(interface{ flops(samples int) int64 })
+	return ok && int64(n)*m.flops(c.samples) <= aloneFLOPs
+}
+
+// one is an engine like the coding's, of one thread: it has no workers to end.
+func (c *coding) one() *kernel.Engine {
+	e, err := kernel.New(kernel.Options{Threads: 1, Level: c.e.Level(), Precision: c.e.Precision()})
+	if err != nil {
+		panic(err) // a level and a precision that c.e has
+	}
+	return e
+}
+
+// part reconstructs instances lo ≤ i < hi.
+func (c *coder) part(ctx context.Context, x, noise *tensor.Tensor, lo, hi int, f took) {
 	samples := 1
 	if noise != nil {
 		samples = noise.N()
 	}
-	for lo := 0; lo < x.N(); lo += c.batch {
-		hi := min(lo+c.batch, x.N())
-		for from := 0; from < samples; from += c.samples {
-			to := min(from+c.samples, samples)
-			rebuilt, mu := c.forward(ctx, x.Rows(lo, hi), c.tile(noise, hi-lo, from, to))
-			f(lo, hi, from, to, rebuilt, mu)
-		}
+	for from := 0; from < samples; from += c.samples {
+		to := min(from+c.samples, samples)
+		rebuilt, mu := c.forward(ctx, x.Rows(lo, hi), c.tile(noise, hi-lo, from, to))
+		f(c, lo, hi, from, to, rebuilt, mu)
 	}
 }
 
 // forward is the coder's, stage by stage where ctx hears of them.
-func (c *coding) forward(ctx context.Context, x, noise *tensor.Tensor) (rebuilt, mu *tensor.Tensor) {
+func (c *coder) forward(ctx context.Context, x, noise *tensor.Tensor) (rebuilt, mu *tensor.Tensor) {
 	staged, ok := c.Coder.(stages)
 	if ctx == nil || !ok {
 		rebuilt, mu, _ = c.Coder.Forward(x, noise)
@@ -158,7 +232,7 @@ func (c *coding) forward(ctx context.Context, x, noise *tensor.Tensor) (rebuilt,
 }
 
 // tile repeats rows from ≤ s < to of the noise for n instances.
-func (c *coding) tile(noise *tensor.Tensor, n, from, to int) *tensor.Tensor {
+func (c *coder) tile(noise *tensor.Tensor, n, from, to int) *tensor.Tensor {
 	if noise == nil {
 		return nil
 	}
