@@ -62,6 +62,7 @@ func (CSV) ReadLabelsBelow(path, _ string, n int, header *bool) (a dataset.Array
 	r.TrimLeadingSpace = true
 	var out []string
 	numbers := 0
+	empty, next := 0, 1 // a line without a label before others, and the one after the last
 	for {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -70,6 +71,11 @@ func (CSV) ReadLabelsBelow(path, _ string, n int, header *bool) (a dataset.Array
 		if err != nil {
 			return dataset.Array{}, fmt.Errorf("%s: want one label per line: %w", path, err)
 		}
+		line, _ := r.FieldPos(0)
+		if empty == 0 && line > next {
+			empty = next
+		}
+		next = line + 1 + strings.Count(record[0], "\n")
 		label := strings.TrimSpace(record[0])
 		if isNumber(label) {
 			numbers++
@@ -83,11 +89,17 @@ func (CSV) ReadLabelsBelow(path, _ string, n int, header *bool) (a dataset.Array
 	case header != nil || len(out) == 1:
 	case n < 0 && numbers == len(out)-1 && !isNumber(out[0]):
 		out = out[1:]
+	case empty > 0 && len(out) == n && !slices.Contains(out[1:], out[0]): // a header, and one label too few?
+		return dataset.Array{}, fmt.Errorf("%s: line %d is empty, and the first line, %.40q, may be a header: write a label there, or leave it out and say header: true|false of the source",
+			path, empty, out[0])
 	case len(out) != n+1:
 	case out[0] != "0" && slices.Contains(out[1:], out[0]):
 		return dataset.Array{}, fmt.Errorf("%s: %d labels for %d rows: the first line, %.40q, is a label as others are; say header: true of the source if it is a header", path, len(out), n, out[0])
 	default:
 		out = out[1:]
+	}
+	if empty > 0 && n >= 0 && len(out) != n {
+		return dataset.Array{}, fmt.Errorf("%s: %d labels for %d rows: line %d is empty", path, len(out), n, empty)
 	}
 	return dataset.Array{Shape: []int{len(out)}, Data: out}, nil
 }

@@ -219,6 +219,12 @@ func TestLabelsBelowHeader(t *testing.T) {
 		"said to be none":      {"kind\n1\n2\n", 3, &no, "kind 1 2"},
 		"of unknown number":    {"kind\n1\n2\n", -1, nil, "1 2"},
 		"words without number": {"kind\na\nb\n", -1, &yes, "a b"},
+		"a gap below one":      {"kind\na\n\nb\n", 3, nil, "line 3 is empty, and the first line, \"kind\", may be a header"},
+		"a gap":                {"a\n\r\nb\n", 3, nil, "2 labels for 3 rows: line 2 is empty"},
+		"a gap below a header": {"kind\na\n\nb\n", 3, &yes, "2 labels for 3 rows: line 3 is empty"},
+		"empty lines between":  {"a\n\nb\n\na\n\n", 3, nil, "a b a"},
+		"empty lines at last":  {"a\nb\na\n\n\n", 3, nil, "a b a"},
+		"a label of two lines": {"\"a\nb\"\nc\n", 2, nil, "a\nb c"},
 	} {
 		a, err := CSV{}.ReadLabelsBelow(write(t, "y.csv", []byte(c.text)), "", c.n, c.header)
 		got := fmt.Sprint(err)

@@ -149,7 +149,7 @@ func (f *detectFlags) sharded() error {
 
 // scored are the flags as package scoring has them.
 func (f *detectFlags) scored(include detect.Include) scoring.Options {
-	return scoring.Options{Include: include, NoScore: f.noScore, SkipBad: f.onError == "skip", Live: f.rows.data == "-", Batch: f.batch}
+	return scoring.Options{Include: include, NoScore: f.noScore, SkipBad: f.onError == "skip", Live: f.rows.data == "-", Batch: f.batch, Wait: f.rows.data != "-"}
 }
 
 // detect streams the data through the detector.
@@ -179,7 +179,9 @@ func (a *app) detectFrom(ctx context.Context, d *host.Detector, f *detectFlags, 
 	if err != nil {
 		return UsageError{err}
 	}
-	return scoring.Write(ctx, d, stream, to, f.scored(include))
+	how := f.scored(include)
+	how.Wait = how.Wait || in != nil
+	return scoring.Write(ctx, d, stream, to, how)
 }
 
 // includeNames are what --include knows.

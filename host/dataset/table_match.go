@@ -202,10 +202,11 @@ func (t *table) byPosition(label string, o ReadOptions) error {
 	}
 	if known > 0 {
 		t.width = known
-		for _, i := range []int{t.label, t.id} {
-			if i >= 0 {
-				t.width++
-			}
+		if t.label >= 0 {
+			t.width++
+		}
+		if t.id >= 0 && t.id != t.label {
+			t.width++
 		}
 	}
 	if label != "" && (t.label >= t.width || t.label < 0 && t.asked) {

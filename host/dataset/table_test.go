@@ -231,3 +231,20 @@ func TestPointerOfLFS(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestLabelIsID: the column of labels may also be the one that names rows, where columns
+// go by position too.
+func TestLabelIsID(t *testing.T) {
+	s := Schema{Label: "0", AskedLabel: true, ID: "0", Features: []Feature{{Name: "0", Kind: KindNumber}, {Name: "1", Kind: KindNumber}}}
+	r, err := NewTable(&fake{lines: []string{"a 1 2", "b 3 4"}}, "f", ReadOptions{Schema: &s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := make([]float32, 2)
+	if err := r.Next(row); err != nil || row[0] != 1 || row[1] != 2 {
+		t.Errorf("%v, %v", row, err)
+	}
+	if label, id := r.(RowLabels).Label(), r.(Traced).Trace().ID; label != "a" || id != "a" {
+		t.Errorf("label %q, id %q", label, id)
+	}
+}

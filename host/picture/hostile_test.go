@@ -98,6 +98,11 @@ func TestHostile(t *testing.T) {
 		{"text", []byte("hello"), "not an image"},
 		{"SVG", []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`), "not an image"},
 		{"PNG of 4 billion pixels", png(1 << 16), "65536×65536 pixels, want at most"},
+		{"PNG of one column", edit("png-rgb.png", func(b []byte) {
+			binary.BigEndian.PutUint32(b[16:], 1)
+			binary.BigEndian.PutUint32(b[20:], 1<<26)
+			binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
+		}), "want sides of at most 1048576"},
 		{"PNG that claims more than it holds", png(8000), "8000×8000 pixels in"},
 		{"TIFF of 4 billion pixels", tiff(1 << 16), "pixels, want at most"},
 		{"TIFF that claims more than it holds", tiff(8000), "8000×8000 pixels in"},

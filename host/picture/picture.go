@@ -37,6 +37,9 @@ const (
 	// Deflate or LZW make of pixels of one bit. WebP has no such bound: its
 	// images of one colour take no bytes.
 	maxPixelsPerByte = 1 << 15
+	// maxSide bounds H and W: to resize a picture of one column and 2²⁶ rows takes
+	// minutes, for a file of 130 kB.
+	maxSide = 1 << 20
 )
 
 // format is one of those that are read. header and decode get whole files;
@@ -124,6 +127,9 @@ func (f format) measure(b []byte) (h, w, c int, err error) {
 func checkSize(h, w int) error {
 	if h < 1 || w < 1 || w > MaxPixels/h {
 		return fmt.Errorf("%d×%d pixels, want at most %d", h, w, MaxPixels)
+	}
+	if max(h, w) > maxSide {
+		return fmt.Errorf("%d×%d pixels, want sides of at most %d", h, w, maxSide)
 	}
 	return nil
 }

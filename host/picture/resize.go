@@ -17,6 +17,11 @@ const (
 // Methods are all of them.
 func Methods() []Method { return []Method{Area, Bilinear, Bicubic} }
 
+// stripNumbers is how many numbers there are at once of rows that have their new width
+// and not yet their new height, or a column of them: a picture of one column and many
+// rows would have as many as it likes.
+const stripNumbers = 1 << 22
+
 // Resize fills dst, whose H and W say the size wanted, at least 1, with src:
 // what Image.resize of Pillow gives in mode F but for a last digit, rows first,
 // sums in float64. dst.C becomes src.C; dst.Pix is used again if it is large enough. It
@@ -29,22 +34,38 @@ func Resize(dst, src *Image, method Method) {
 	dst.C = src.C
 	dst.Pix = room(dst.Pix, dst.H*dst.W*dst.C)
 	c := src.C
-	rows := src.Pix
-	if dst.W != src.W {
-		rows = make([]float32, src.H*dst.W*c)
-		for x, t := range weigh(src.W, dst.W, method) {
-			for y := range src.H {
-				t.sum(rows[(y*dst.W+x)*c:], src.Pix[y*src.W*c:], c, c)
-			}
-		}
+	var down []taps // nil: as many rows as there are
+	if dst.H != src.H {
+		down = weigh(src.H, dst.H, method)
 	}
-	if dst.H == src.H {
-		copy(dst.Pix, rows)
+	if dst.W == src.W {
+		dst.columns(0, dst.W, src.Pix, down)
 		return
 	}
-	stride := dst.W * c
-	for y, t := range weigh(src.H, dst.H, method) {
-		t.sum(dst.Pix[y*stride:], rows, stride, stride)
+	across := weigh(src.W, dst.W, method)
+	wide := max(1, min(dst.W, stripNumbers/(src.H*c)))
+	rows := make([]float32, src.H*wide*c)
+	for x := 0; x < dst.W; x += wide {
+		n := min(wide, dst.W-x)
+		for i, t := range across[x : x+n] {
+			for y := range src.H {
+				t.sum(rows[(y*n+i)*c:], src.Pix[y*src.W*c:], c, c)
+			}
+		}
+		dst.columns(x, n, rows, down)
+	}
+}
+
+// columns fills the n columns from x on with rows of that width.
+func (dst *Image) columns(x, n int, rows []float32, down []taps) {
+	stride := n * dst.C
+	for y := range dst.H {
+		to := dst.Pix[(y*dst.W+x)*dst.C:][:stride]
+		if down == nil {
+			copy(to, rows[y*stride:])
+		} else {
+			down[y].sum(to, rows, stride, stride)
+		}
 	}
 }
 

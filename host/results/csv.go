@@ -95,4 +95,13 @@ func (c *csvResults) Bad(index int, trace dataset.Trace, bad error) error {
 	return c.w.Error()
 }
 
-func (c *csvResults) Close() error { c.w.Flush(); return c.w.Error() }
+// Close writes the header where there was no row.
+func (c *csvResults) Close() error {
+	if c.fields == nil {
+		if err := c.settle(&row{}); err != nil {
+			return err
+		}
+	}
+	c.w.Flush()
+	return c.w.Error()
+}

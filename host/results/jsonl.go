@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/detect"
@@ -19,6 +20,13 @@ type jsonlResults struct {
 func newJSONL(w io.Writer, o Options) Writer { return &jsonlResults{o, bufio.NewWriter(w)} }
 
 func (j *jsonlResults) line(r row) error {
+	// A kept column of the name is the user's own, and leaves no room for another.
+	if slices.Contains(j.o.Keep, "note") {
+		r.Note = ""
+	}
+	if slices.Contains(j.o.Keep, "retry") {
+		r.Retry = false
+	}
 	b, err := json.Marshal(r.inJSON())
 	if err != nil {
 		return err

@@ -144,7 +144,7 @@ func (z *npzResults) Close() error {
 		{Name: "reconstructed_label", Data: z.reconstructedLabel}, {Name: "corrected_label", Data: z.correctedLabel},
 		{Name: "note", Data: z.note}, {Name: "error", Data: z.failure},
 	} {
-		if slices.ContainsFunc(a.Data.([]string), func(s string) bool { return s != "" }) {
+		if !slices.Contains(z.o.Keep, a.Name) && slices.ContainsFunc(a.Data.([]string), func(s string) bool { return s != "" }) {
 			a.Shape = n
 			arrays = append(arrays, a)
 		}

@@ -27,6 +27,7 @@ type Part struct {
 	file    *parquet.File
 	columns map[string]int
 	kinds   []dataset.CellKind // of Meta.Keep
+	written map[int]bool       // of Meta.Keep: texts that are numbers written out
 	groups  []parquet.RowGroup // that are not read yet
 	rows    parquet.Rows
 	buf     []parquet.Row
@@ -92,6 +93,18 @@ func (p *Part) Meta() Meta { return p.meta }
 
 // Kinds are those of the columns of Meta.Keep.
 func (p *Part) Kinds() []dataset.CellKind { return p.kinds }
+
+// AsNumbers says that a kept column of text has numbers, written out: the writer of the
+// part had to settle its kind before the first of them came.
+func (p *Part) AsNumbers(j int) {
+	if p.kinds[j] != dataset.CellText {
+		return
+	}
+	if p.written == nil {
+		p.written = map[int]bool{}
+	}
+	p.written[j] = true
+}
 
 // Close releases the rows at hand.
 func (p *Part) Close() (err error) {
@@ -203,6 +216,8 @@ func (p *Part) trace(row parquet.Row) dataset.Trace {
 		v := p.value(row, name)
 		switch {
 		case v.IsNull():
+		case p.written[j]:
+			t.Kept[j] = numberCell(string(v.ByteArray()))
 		case p.kinds[j] == dataset.CellText:
 			t.Kept[j] = dataset.Cell{Kind: dataset.CellText, Text: string(v.ByteArray())}
 		case p.kinds[j] == dataset.CellInteger:
@@ -214,6 +229,19 @@ func (p *Part) trace(row parquet.Row) dataset.Trace {
 		}
 	}
 	return t
+}
+
+// numberCell is a number that was written out; text that is none stays text.
+func numberCell(text string) dataset.Cell {
+	v, err := strconv.ParseFloat(text, 64)
+	switch {
+	case text == "true":
+		v = 1
+	case text == "false":
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return dataset.Cell{Kind: dataset.CellText, Text: text}
+	}
+	return wholeCell(v, text)
 }
 
 // wholeCell is a whole number, with its digits where float64 does not hold it.

@@ -180,14 +180,18 @@ func jsonCell(c dataset.Cell) any {
 	return c.Number
 }
 
-// isLonger reports whether a cell is a whole number that float64 does not hold.
-func isLonger(c dataset.Cell) bool {
+// LongDigits reports whether a kept cell is a whole number of more digits than float64
+// holds of any: a column whose kind is not known beforehand has it as text, since the
+// next of its kind may be one that isLonger.
+func LongDigits(c dataset.Cell) bool {
 	const held = 15 // digits
 	text := strings.TrimSpace(c.Text)
-	if c.Kind != dataset.CellNumber || len(text) <= held || strings.Trim(text, "-0123456789") != "" {
-		return false
-	}
-	return strconv.FormatFloat(c.Number, 'f', -1, 64) != text
+	return c.Kind == dataset.CellNumber && len(text) > held && strings.Trim(text, "-0123456789") == ""
+}
+
+// isLonger reports whether a cell is a whole number that float64 does not hold.
+func isLonger(c dataset.Cell) bool {
+	return LongDigits(c) && strconv.FormatFloat(c.Number, 'f', -1, 64) != strings.TrimSpace(c.Text)
 }
 
 // cellText is a cell as text, "" for none: what the file has where it is text,

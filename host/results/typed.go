@@ -116,7 +116,7 @@ func (t *typedResults) kind(j int) dataset.CellKind {
 	}
 	for i := range t.waiting {
 		c := t.waiting[i].cell(j)
-		if isLonger(c) { // a name in digits
+		if LongDigits(c) { // a name in digits
 			return dataset.CellText
 		}
 		if c.Kind != dataset.CellMissing {

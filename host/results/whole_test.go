@@ -24,10 +24,12 @@ func TestWholeNumbers(t *testing.T) {
 		typed string // type and values in parquet and arrow
 		npz   any
 	}{
-		"signed":       {dataset.CellInteger, []dataset.Cell{number(5), long}, "int64 5 1234567890123456789", []int64{5, 1234567890123456789}},
-		"with gaps":    {dataset.CellInteger, []dataset.Cell{{}, long}, "int64 null 1234567890123456789", []string{"", "1234567890123456789"}},
-		"unsigned":     {dataset.CellUnsigned, []dataset.Cell{number(5), most}, "uint64 5 18446744073709551615", []string{"5", "18446744073709551615"}},
-		"of JSON":      {dataset.CellMissing, []dataset.Cell{long, number(5)}, `utf8 "1234567890123456789" "5"`, []int64{1234567890123456789, 5}},
+		"signed":    {dataset.CellInteger, []dataset.Cell{number(5), long}, "int64 5 1234567890123456789", []int64{5, 1234567890123456789}},
+		"with gaps": {dataset.CellInteger, []dataset.Cell{{}, long}, "int64 null 1234567890123456789", []string{"", "1234567890123456789"}},
+		"unsigned":  {dataset.CellUnsigned, []dataset.Cell{number(5), most}, "uint64 5 18446744073709551615", []string{"5", "18446744073709551615"}},
+		"of JSON":   {dataset.CellMissing, []dataset.Cell{long, number(5)}, `utf8 "1234567890123456789" "5"`, []int64{1234567890123456789, 5}},
+		"of JSON, the first round": {dataset.CellMissing, []dataset.Cell{{Kind: dataset.CellNumber, Number: 1234567890123400000, Text: "1234567890123400000"}, long},
+			`utf8 "1234567890123400000" "1234567890123456789"`, []int64{1234567890123400000, 1234567890123456789}},
 		"small ones":   {dataset.CellNumber, []dataset.Cell{number(5), number(.5)}, "float64 5 0.5", []float64{5, .5}},
 		"small digits": {dataset.CellMissing, []dataset.Cell{{Kind: dataset.CellNumber, Number: 7, Text: "007"}, number(2)}, "float64 7 2", []float64{7, 2}},
 	} {

@@ -35,20 +35,27 @@ type feed struct {
 	lent    []float32 // of the batch that next gave last
 	stopped error
 	release func() bool
+	left    chan struct{} // closed when nobody reads the source any more
 }
 
 func newFeed(ctx context.Context, s Source, size int) *feed {
-	f := &feed{most: size * s.Example().Size()}
+	f := &feed{most: size * s.Example().Size(), left: make(chan struct{})}
 	f.room.L, f.news.L = &f.mu, &f.mu
 	f.release = context.AfterFunc(ctx, func() { f.end(ctx.Err()) })
-	go f.read(s)
+	go func() {
+		defer close(f.left)
+		f.read(s)
+	}()
 	return f
 }
 
-// stop ends the reading.
-func (f *feed) stop() {
+// stop ends the reading. wait says to return only when the row at hand has been read.
+func (f *feed) stop(wait bool) {
 	f.release()
 	f.end(context.Canceled)
+	if wait {
+		<-f.left
+	}
 }
 
 func (f *feed) end(err error) {

@@ -95,6 +95,9 @@ func readManifest(dir, name string) (*Manifest, error) {
 	if m.Format != manifestFormat {
 		return nil, fmt.Errorf("%s: format %d, want %d", name+manifestEnding, m.Format, manifestFormat)
 	}
+	if m.Shard < 0 || m.Shard >= m.Of {
+		return nil, fmt.Errorf("%s: shard %d of %d: want one of 0 to n-1", name+manifestEnding, m.Shard, m.Of)
+	}
 	return m, nil
 }
 

@@ -166,7 +166,8 @@ func (m *Merged) each(f func(p *Manifest, u Unit) error) error {
 	return nil
 }
 
-// settle finds the kinds of kept columns, on which all parts have to agree.
+// settle finds the kinds of kept columns, on which all parts have to agree, but for
+// numbers beside text: those are written out, as they are in a part that has both.
 func (m *Merged) settle() error {
 	keep := m.Manifests[0].Meta.Keep
 	m.kinds = make([]dataset.CellKind, len(keep))
@@ -175,10 +176,11 @@ func (m *Merged) settle() error {
 		for j := range keep {
 			switch {
 			case j >= len(p.Kinds) || p.Kinds[j] == dataset.CellMissing:
-			case m.kinds[j] == dataset.CellMissing:
+			case m.kinds[j] == dataset.CellMissing, m.kinds[j] == dataset.CellNumber && p.Kinds[j] == dataset.CellText:
 				m.kinds[j], from[j] = p.Kinds[j], p
+			case m.kinds[j] == dataset.CellText && p.Kinds[j] == dataset.CellNumber:
 			case m.kinds[j] != p.Kinds[j]:
-				return fmt.Errorf("kept column %q begins with text in one of %s and %s, and with a number in the other: its values have to be of one kind",
+				return fmt.Errorf("kept column %q has whole numbers of 64 bits in one of %s and %s, and others in the other: its values have to be of one kind",
 					keep[j], partName(from[j].Shard, from[j].Of), partName(p.Shard, p.Of))
 			}
 		}
@@ -216,6 +218,11 @@ func (m *Merged) Write(ctx context.Context, format results.Format, w io.Writer) 
 			opened, err := openPart(filepath.Join(m.dir, name))
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
+			}
+			for j, kind := range p.Kinds {
+				if kind == dataset.CellNumber && j < len(opened.Kinds()) {
+					opened.AsNumbers(j)
+				}
 			}
 			parts[p.Shard] = opened
 		}

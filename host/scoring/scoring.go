@@ -36,6 +36,10 @@ type Options struct {
 	SkipBad bool           // a bad row is reported at its index; else it is an error
 	Live    bool           // with SkipBad: so are rows that come while the classifier is away
 	Batch   int            // rows scored together, which the results do not depend on; 0: 64
+	// Wait says that the source ends by itself, as a file does and standard input need
+	// not: Write returns only when nobody reads it any more, and what is below it can be
+	// closed, or read on. Without it that may be later.
+	Wait bool
 }
 
 // MaxBatch bounds Options.Batch: what is scored together is in memory together.
@@ -65,7 +69,7 @@ func (s *pass) run(ctx context.Context, from Source) error {
 	}
 	index := 0 // of the next row of the input
 	rows := newFeed(ctx, from, s.o.Batch)
-	defer rows.stop()
+	defer func() { rows.stop(s.o.Wait) }()
 	for {
 		batch := rows.next()
 		if n := len(batch.traces); n > 0 {

@@ -101,7 +101,10 @@ func (c *counted) Bad(index int, trace dataset.Trace, err error) error {
 
 func (c *counted) see(t dataset.Trace) {
 	for j, cell := range t.Kept {
-		if c.kinds[j] == dataset.CellMissing {
+		switch {
+		case results.LongDigits(cell): // which their column has as text
+			c.kinds[j] = dataset.CellText
+		case c.kinds[j] == dataset.CellMissing:
 			c.kinds[j] = cell.Kind
 		}
 	}
