@@ -165,7 +165,7 @@ func (c *coding) run(ctx context.Context, x, noise *tensor.Tensor, f took) {
 		c.e.Parallel((n+each-1)/each, 1, func(lo, hi int) {
 			l := <-c.lanes
 			for ; lo < hi; lo++ {
-				l.part(nil, x, noise, lo*each, min((lo+1)*each, n), f)
+				l.part(ctx, x, noise, lo*each, min((lo+1)*each, n), f)
 			}
 			c.lanes <- l
 		})
