@@ -127,6 +127,10 @@ func (e *Experiment) With(change func(*Spec)) *Experiment {
 // Describe lists the layers of the spec's opinion, if it has any. Without
 // data at hand the shape of an example is that of the decoder's end.
 func (e *Experiment) Describe() ([]nn.LayerInfo, error) {
+	e, err := e.borrowed()
+	if err != nil {
+		return nil, err
+	}
 	in, classes := e.Spec.inputShape(e.Spec.Document, e.c)
 	return e.Spec.describe(in, classes)
 }

@@ -103,6 +103,15 @@ func TestHardenedFigures(t *testing.T) {
 	}
 }
 
+// TestHiddenLayers: what is measured has the heads on hidden layers, and a score that reads
+// nothing else.
+func TestHiddenLayers(t *testing.T) {
+	r := measure(t, "../../specs/digits-mlp.yaml", "detector.hidden_layers=[{name: dense_0}]", "detector.score=hidden_kl", "detector.samples=2")
+	if !(r.Score["1"].MS > 0) || r.Asked == nil || r.Asked.Scoring != 3 || r.Asked.TrainingReference != 2 {
+		t.Errorf("score %+v, rows asked %+v", r.Score["1"], r.Asked)
+	}
+}
+
 // TestHardenedStepAllocatesNothing: a hardened step, whose rows go to the classifier in
 // parts, takes its memory once.
 func TestHardenedStepAllocatesNothing(t *testing.T) {
