@@ -35,6 +35,9 @@ func priced(t *testing.T, set ...string) map[string]time.Duration {
 // wide is an auto-encoder of some arithmetic.
 var wide = []string{"vae.encoder=[{dense: {units: 2048}}]", "vae.decoder=[{dense: {units: 2048}}, {dense: {units: 64}}]"}
 
+// slow is a classifier of some arithmetic.
+var slow = []string{"classifier.config.hidden=[1024, 1024]"}
+
 // TestPrice: what costs a multiple is told as a multiple, whatever the machine.
 func TestPrice(t *testing.T) {
 	smoothed := func(votes string) []string {
@@ -52,15 +55,15 @@ func TestPrice(t *testing.T) {
 	}{
 		{"votes", smoothed("2"), smoothed("200"), "calibration", 20, 500},
 		{"votes in the evaluation", smoothed("2"), smoothed("200"), "evaluation", 10, 500},
-		{"differences", nil, []string{"classifier.gradient=finite_difference"}, "training", 3, 500},
-		{"differences in attacks", nil, []string{"classifier.gradient=finite_difference"}, "evaluation", 2, 500},
-		{"nes", []string{"classifier.gradient=nes", "classifier.differences={pairs: 4}"}, []string{"classifier.gradient=nes", "classifier.differences={pairs: 64}"}, "training", 2.5, 30},
+		{"differences", slow, append([]string{"classifier.gradient=finite_difference"}, slow...), "training", 3, 500},
+		{"differences in attacks", slow, append([]string{"classifier.gradient=finite_difference"}, slow...), "evaluation", 3, 500},
+		{"nes", append([]string{"classifier.gradient=nes", "classifier.differences={pairs: 4}"}, slow...),
+			append([]string{"classifier.gradient=nes", "classifier.differences={pairs: 64}"}, slow...), "training", 2.5, 30},
 		{"a surrogate of more epochs", []string{"classifier.gradient=surrogate", "classifier.surrogate={epochs: 10}"},
 			[]string{"classifier.gradient=surrogate", "classifier.surrogate={epochs: 200}"}, "surrogate", 2, 40},
 		{"through", hardened("classifier"), hardened("guard"), "training", 1.15, 10},
 		{"a loss without the classifier", []string{"train.loss=mse"}, nil, "training", 1.5, 100},
-		{"the plugin's epochs",
-			[]string{"classifier.train={epochs: 1}", "classifier.config.hidden=[1024, 1024]"}, []string{"classifier.train={}", "classifier.config.hidden=[1024, 1024]"}, "classifier", 2, 12},
+		{"the plugin's epochs", append([]string{"classifier.train={epochs: 1}"}, slow...), append([]string{"classifier.train={}"}, slow...), "classifier", 2, 12},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			less, more := priced(t, c.less...)[c.phase], priced(t, c.more...)[c.phase]
