@@ -218,6 +218,7 @@ func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from 
 	if o.Judge, err = s.judge(ctx, cl, g); err != nil {
 		return err
 	}
+	o.JudgeName = s.judgeName()
 	made, err := fitter.Fit(ctx, s.Train, o)
 	if err == nil {
 		g.hardened = e.hardened(made, run)
