@@ -51,7 +51,10 @@ func (e *Experiment) Price(ctx context.Context, whole bool) (*Price, error) {
 		return nil, err
 	}
 	defer remove()
-	var r rates
+	r := rates{now: time.Now}
+	if e.now != nil {
+		r.now = e.now
+	}
 	batch := max(1, min(s.Train.BatchSize, 128, 1<<22/in.Size()))
 	cl, err := e.priced(ctx, &r, in, classes, work)
 	if err != nil || cl == nil {

@@ -45,6 +45,7 @@ type rates struct {
 	learn                       float64 // of a surrogate's training, an example
 	source                      gradient.Cost
 	asks, measures              bool // training: for the loss, for metrics alone
+	now                         func() time.Time
 }
 
 // priced is the classifier in this process; nil: it does not ship with the binary.
@@ -85,10 +86,10 @@ func (e *Experiment) priceFit(ctx context.Context, r *rates, config *sdk.Config,
 		texts = append([][]byte{own}, texts...)
 	}
 	for i, text := range texts {
-		began := time.Now()
+		began := r.now()
 		first, last, steps, whole := began, began, 0, 0
 		err := e.benchWeights(ctx, config, p, benchFit{options: text, again: section != nil, dir: work}, func(f sdk.FitProgress) {
-			if last = time.Now(); steps == 0 {
+			if last = r.now(); steps == 0 {
 				first = last
 			}
 			steps, whole, r.epochs = steps+1, f.Steps, float64(f.Epoch)
@@ -108,25 +109,26 @@ func (e *Experiment) priceFit(ctx context.Context, r *rates, config *sdk.Config,
 }
 
 // each is what f takes, by repeating it.
-func each(f func() error) (float64, error) {
+func (r *rates) each(f func() error) (float64, error) {
 	if err := f(); err != nil { // the first warms up
 		return 0, err
 	}
-	began, n := time.Now(), 0
-	for n == 0 || time.Since(began) < priceTime {
+	began, n := r.now(), 0
+	for {
 		if err := f(); err != nil {
 			return 0, err
 		}
-		n++
+		if n++; r.now().Sub(began) >= priceTime {
+			return r.now().Sub(began).Seconds() / float64(n), nil
+		}
 	}
-	return time.Since(began).Seconds() / float64(n), nil
 }
 
 // measureClassifier measures answers and the classifier's own gradients; batch is how
 // many rows it is asked about at once.
 func (r *rates) measureClassifier(ctx context.Context, cl sdk.Classifier, info sdk.Info, in tensor.Shape, batch int) (err error) {
 	x := noiseRows(batch, in)
-	if r.predict, err = each(func() error { _, err := cl.Predict(ctx, x); return err }); err != nil {
+	if r.predict, err = r.each(func() error { _, err := cl.Predict(ctx, x); return err }); err != nil {
 		return err
 	}
 	r.gradient = 3 * r.predict
@@ -135,7 +137,7 @@ func (r *rates) measureClassifier(ctx context.Context, cl sdk.Classifier, info s
 		for i := range batch {
 			dy.Row(i)[i%info.NumClasses] = 1
 		}
-		if r.gradient, err = each(func() error { _, err := d.Gradient(ctx, x, dy); return err }); err != nil {
+		if r.gradient, err = r.each(func() error { _, err := d.Gradient(ctx, x, dy); return err }); err != nil {
 			return err
 		}
 	}
@@ -165,7 +167,7 @@ func (e *Experiment) measureSource(r *rates, in tensor.Shape, classes, batch int
 	}
 	defer k.Close()
 	run, x, dy := s.NewRunner(k, batch), noiseRows(batch, in), tensor.New(batch, classes)
-	both, err := each(func() error {
+	both, err := r.each(func() error {
 		run.Forward(x)
 		clear(dy.Data)
 		run.Backward(dy)
@@ -219,7 +221,7 @@ func (e *Experiment) measureCoder(r *rates, method detect.Coded, in tensor.Shape
 	}
 	x, noise := noiseRows(few, in), tensor.New(few*draws, m.LatentDim)
 	scoring := m.NewPass(k, few, draws, nn.Inference)
-	if r.score, err = each(func() error { scoring.Forward(x, noise); return nil }); err != nil {
+	if r.score, err = r.each(func() error { scoring.Forward(x, noise); return nil }); err != nil {
 		return err
 	}
 	r.score /= float64(few)
@@ -251,12 +253,12 @@ func (e *Experiment) measureTraining(r *rates, m *vae.Model, in tensor.Shape, ba
 		pass.Forward(x, noise)
 		return nil
 	}
-	if r.forward, err = each(forward); err != nil {
+	if r.forward, err = r.each(forward); err != nil {
 		return err
 	}
 	both := func(g *nn.Grads) (float64, error) {
 		pass.ParamsOnly(g != nil)
-		t, err := each(func() error {
+		t, err := r.each(func() error {
 			_ = forward()
 			pass.Backward(d, nil, nil, g)
 			return nil
@@ -269,7 +271,7 @@ func (e *Experiment) measureTraining(r *rates, m *vae.Model, in tensor.Shape, ba
 	if r.backward, err = both(grads); err != nil {
 		return err
 	}
-	if r.step, err = each(func() error { grads.Zero(); state.Step(k, grads, 0); return nil }); err != nil {
+	if r.step, err = r.each(func() error { grads.Zero(); state.Step(k, grads, 0); return nil }); err != nil {
 		return err
 	}
 	n := float64(batch)
