@@ -9,6 +9,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/bench"
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/launch"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -29,6 +30,10 @@ type BenchOptions struct {
 // for one epoch on noise, in a temporary folder: what it computes costs the
 // same.
 func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, error) {
+	e, err := e.borrowed()
+	if err != nil {
+		return nil, err
+	}
 	s := e.Spec
 	switch {
 	case s.VAE == nil:
@@ -54,8 +59,20 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	section.EarlyStopping = nil // there are no validation rows, and no end
 	b := bench.Options{
 		Threads: e.o.Threads, Classes: classes, StepsOnly: o.StepsOnly, Budget: o.Budget, Progress: o.Progress,
-		Model:  func() (*vae.Model, error) { return s.coder(method, in) },
-		Train:  train.Options{Section: section, Setup: s.setup(), Seed: s.Seed},
+		Model: func() (*vae.Model, error) { return s.coder(method, in) },
+		Train: train.Options{Section: section, Setup: s.setup(), Seed: s.Seed},
+		Fit: func(ctx context.Context, t train.Options) error {
+			o, err := s.opinion(s.Document, detect.Parts{Input: in, Classes: classes})
+			if err != nil {
+				return err
+			}
+			f, ok := o.(detect.Fitter)
+			if !ok {
+				return s.Errorf("detector.method", "%s: bench measures an auto-encoder that is trained", s.Detector.Method.Name)
+			}
+			_, err = f.Fit(ctx, &t.Section, t)
+			return err
+		},
 		Detect: s.Detector.Options(),
 	}
 	b.Detect.Seed = s.Seed
@@ -68,6 +85,12 @@ func (e *Experiment) Bench(ctx context.Context, o BenchOptions) (*bench.Result, 
 	}
 	if v, ok := opinion.(detect.Smoothing); ok {
 		b.Voting = v
+	}
+	if len(s.Detector.HiddenLayers) > 0 {
+		b.Heads = func(info sdk.Info) ([]oracle.Head, error) {
+			heads, _, err := e.drawHeads(info)
+			return heads, err
+		}
 	}
 	if !s.Given("classifier") || o.NoPlugin {
 		return bench.Run(ctx, b)
@@ -100,7 +123,7 @@ func (e *Experiment) benchPlugin(ctx context.Context, b bench.Options, in tensor
 	if err != nil {
 		return nil, err
 	}
-	if err := e.benchWeights(ctx, &deps.Config, p, work, func(sdk.FitProgress) {}); err != nil {
+	if err := e.benchWeights(ctx, &deps.Config, p, benchFit{options: []byte(`{"epochs": 1}`), dir: work}, func(sdk.FitProgress) {}); err != nil {
 		return nil, err
 	}
 	b.Classes = deps.Config.Classes
@@ -150,10 +173,17 @@ const benchClasses = 10
 // benchRows is on how many rows it is trained.
 const benchRows = 256
 
+// benchFit is a training on noise.
+type benchFit struct {
+	options []byte
+	again   bool   // also of a classifier that is ready
+	dir     string // for its files
+}
+
 // benchWeights gives a classifier that is not ready some weights, and points
 // the config to them. The config gets the classifier's number of classes where
 // the data tells none.
-func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p launch.Plugin, work string, progress func(sdk.FitProgress)) (err error) {
+func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p launch.Plugin, o benchFit, progress func(sdk.FitProgress)) (err error) {
 	ask := func() (info sdk.Info, c sdk.Classifier, stop func() error, err error) {
 		stop = func() error { return nil }
 		if p.Shipped {
@@ -188,11 +218,14 @@ func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p lau
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	config.Classes = info.NumClasses
-	if info.Ready {
+	if info.Ready && !o.again {
 		return nil
 	}
 	t, ok := c.(sdk.Trainable)
 	if !ok || !info.Trainable {
+		if info.Ready {
+			return nil
+		}
 		return e.Spec.Errorf("classifier", "the plugin %s is neither ready nor trainable", info.Name)
 	}
 	const rows = benchRows
@@ -207,10 +240,13 @@ func (e *Experiment) benchWeights(ctx context.Context, config *sdk.Config, p lau
 	for i := range data.Labels {
 		data.Labels[i] = i % config.Classes
 	}
-	done, err := t.Fit(ctx, data, sdk.FitOptions{JSON: []byte(`{"epochs": 1}`), Seed: e.Spec.Seed, OutputDir: work, Progress: progress})
+	if o.again { // a training of the spec's may look at such rows
+		data.ValX, data.ValLabels = data.X, data.Labels
+	}
+	done, err := t.Fit(ctx, data, sdk.FitOptions{JSON: o.options, Seed: e.Spec.Seed, OutputDir: o.dir, Progress: progress})
 	if err != nil {
 		return fmt.Errorf("train the classifier: %w", err)
 	}
-	config.JSON, config.BaseDir = done.ConfigJSON, work
+	config.JSON, config.BaseDir = done.ConfigJSON, o.dir
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -68,10 +69,11 @@ type Experiment struct {
 	c      Components
 	o      Options
 	rows   *rows
-	open   *OpenOptions   // of the detector that it is the spec of; nil: the spec is the caller's own
-	stored *stored        // the detector, if open is not nil
-	root   string         // what the detector's pack was extracted to, or ""
-	lent   sdk.Classifier // a model of this program in the place of the spec's classifier; nil: none
+	open   *OpenOptions     // of the detector that it is the spec of; nil: the spec is the caller's own
+	stored *stored          // the detector, if open is not nil
+	root   string           // what the detector's pack was extracted to, or ""
+	now    func() time.Time // of what Price measures; nil: time.Now
+	lent   sdk.Classifier   // a model of this program in the place of the spec's classifier; nil: none
 }
 
 // Load reads a spec file with overrides (path=value) and checks it, shapes
@@ -127,6 +129,10 @@ func (e *Experiment) With(change func(*Spec)) *Experiment {
 // Describe lists the layers of the spec's opinion, if it has any. Without
 // data at hand the shape of an example is that of the decoder's end.
 func (e *Experiment) Describe() ([]nn.LayerInfo, error) {
+	e, err := e.borrowed()
+	if err != nil {
+		return nil, err
+	}
 	in, classes := e.Spec.inputShape(e.Spec.Document, e.c)
 	return e.Spec.describe(in, classes)
 }

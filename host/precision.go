@@ -27,7 +27,11 @@ func emulated(key string, k *kernel.Engine) string {
 	if k.Native() {
 		return ""
 	}
-	return fmt.Sprintf("%s is %s, and this machine has no AVX512_BF16 (level %s): results have the same bits, and take longer than with float32", key, k.Precision(), k.Level())
+	bits := "the same bits"
+	if k.Level() == kernel.Generic { // which has its own in float32 too
+		bits = "other last bits than on x86"
+	}
+	return fmt.Sprintf("%s is %s, and this machine has no AVX512_BF16 (level %s): results have %s, and take longer than with float32", key, k.Precision(), k.Level(), bits)
 }
 
 // warnEmulated warns of scoring that the machine has no instructions for.

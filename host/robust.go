@@ -30,6 +30,14 @@ func (s *Spec) judge(ctx context.Context, cl sdk.Classifier, g *guard) (train.Ju
 	return detect.NewJudge(o, info, s.Threshold)
 }
 
+// judgeName stands for what the judge of a training goes by, besides what the training's digest
+// has: a resumption may change it.
+func (s *Spec) judgeName() string {
+	t := *s.training()
+	t.Detector.Score, t.Detector.Fusion, t.Threshold = s.Detector.Score, s.Detector.Fusion, s.Threshold
+	return sha(t.Resolved())
+}
+
 // measured is what the guard's training measured; nil, also of nil: nothing.
 func (g *guard) measured() *health.Hardened {
 	if g == nil {

@@ -94,6 +94,17 @@ func (e *Experiment) settled() (*Experiment, start, error) {
 	return e, start{}, nil
 }
 
+// borrowed is the experiment with the layers that vae.from takes from another detector,
+// for what looks at them before anything is trained.
+func (e *Experiment) borrowed() (*Experiment, error) {
+	v := e.Spec.VAE
+	if _, coded := e.Spec.Detector.Chosen().(detect.Coded); !coded || v == nil || v.From == "" {
+		return e, nil
+	}
+	own, _, err := e.from(v.From)
+	return own, err
+}
+
 // weightsFrom takes weights from a file that the spec names under key.
 func (e *Experiment) weightsFrom(key, file string) (*Experiment, start, error) {
 	f, err := safetensors.Read(e.Spec.Abs(file))
@@ -207,6 +218,7 @@ func (e *Experiment) fit(ctx context.Context, cl sdk.Classifier, g *guard, from 
 	if o.Judge, err = s.judge(ctx, cl, g); err != nil {
 		return err
 	}
+	o.JudgeName = s.judgeName()
 	made, err := fitter.Fit(ctx, s.Train, o)
 	if err == nil {
 		g.hardened = e.hardened(made, run)
@@ -268,31 +280,9 @@ func (e *Experiment) trainEvents(run *rundir.Dir) func(train.Event) {
 // heads are the softmax heads on hidden layers that the spec asks for: random
 // projections, or ones trained to predict the class.
 func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info) ([]oracle.Head, error) {
-	var out, trained []oracle.Head // sharing their kernels
-	for i, h := range e.Spec.Detector.HiddenLayers {
-		features := 0
-		var names []string
-		for _, l := range info.Hidden {
-			names = append(names, l.Name)
-			if l.Name == h.Name {
-				features = l.Shape.Size()
-			}
-		}
-		if features == 0 {
-			return nil, e.Spec.Errorf(fmt.Sprintf("detector.hidden_layers[%d].name", i), "the classifier has no hidden layer %q; it has %v", h.Name, names)
-		}
-		units := h.Units
-		if h.Trained() {
-			units = info.NumClasses
-		}
-		head := oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: oracle.DrawHead(e.Spec.Seed, h.Name, features, units)}
-		if h.Trained() {
-			trained = append(trained, head)
-		}
-		out = append(out, head)
-	}
-	if len(trained) == 0 {
-		return out, nil
+	out, trained, err := e.drawHeads(info)
+	if err != nil || len(trained) == 0 {
+		return out, err
 	}
 	rows, err := e.trainRows()
 	if err != nil {
@@ -304,6 +294,34 @@ func (e *Experiment) heads(ctx context.Context, cl sdk.Classifier, info sdk.Info
 	}
 	defer k.Close()
 	return out, train.FitHeads(ctx, k, cl, rows, trained, e.Spec.Seed)
+}
+
+// drawHeads are all heads as they begin, and those that learn, which share their kernels
+// with them.
+func (e *Experiment) drawHeads(info sdk.Info) (out, trained []oracle.Head, err error) {
+	for i, h := range e.Spec.Detector.HiddenLayers {
+		features := 0
+		var names []string
+		for _, l := range info.Hidden {
+			names = append(names, l.Name)
+			if l.Name == h.Name {
+				features = l.Shape.Size()
+			}
+		}
+		if features == 0 {
+			return nil, nil, e.Spec.Errorf(fmt.Sprintf("detector.hidden_layers[%d].name", i), "the classifier has no hidden layer %q; it has %v", h.Name, names)
+		}
+		units := h.Units
+		if h.Trained() {
+			units = info.NumClasses
+		}
+		head := oracle.Head{Name: h.Name, Weight: h.Weight, Kernel: oracle.DrawHead(e.Spec.Seed, h.Name, features, units)}
+		if h.Trained() {
+			trained = append(trained, head)
+		}
+		out = append(out, head)
+	}
+	return out, trained, nil
 }
 
 // save writes the detector to dir. classifierDir holds the files of a

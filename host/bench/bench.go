@@ -13,6 +13,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/train"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -29,6 +30,12 @@ type Options struct {
 	// Train is the training: loss, optimiser, batch size, seed. Engine, Model,
 	// Classifier, Train (the rows), Epochs and Events are filled in.
 	Train train.Options
+	// Fit trains a model of its own by options that Run has completed, as the detector's method
+	// does it; nil: train.Run trains one of Model.
+	Fit func(ctx context.Context, t train.Options) error
+	// Heads are those on the classifier's hidden layers; nil: there are none. A stand-in for the
+	// classifier has none either.
+	Heads func(info sdk.Info) ([]oracle.Head, error)
 	// Detect says how a detector scores; Classifier and Opinion are filled in.
 	// Without a classifier scoring is encoding and decoding codes, one per row
 	// of Noise, (S, latent), or one without noise where that is nil.
@@ -53,7 +60,7 @@ type Options struct {
 type Starter func(ctx context.Context) (c sdk.Classifier, stop func() error, err error)
 
 // Result is what Run measured. Times are milliseconds, medians; a share is that
-// of the threads' fused multiply-add peak.
+// of the threads' fused multiply-add peak in float32, which bf16 may exceed.
 type Result struct {
 	FMAPeak   float64          `json:"fma_peak_gflops"`   // of one thread, the best of each eight runs: what shares are of
 	FMAMedian float64          `json:"fma_median_gflops"` // their median: on a busy machine much less
@@ -70,6 +77,8 @@ type Result struct {
 	Asked     *Asked           `json:"classifier_rows"` // nil without a classifier
 	Overlap   *Overlap         `json:"overlap"`         // nil without a classifier
 	Verdict   string           `json:"verdict"`         // a line on what would help most
+
+	hardened bool // the training is
 }
 
 // Step is a whole training step: batch, both passes, loss, classifier, optimiser.
@@ -110,7 +119,8 @@ type Boundary struct {
 }
 
 // Asked counts the rows that the classifier sees, next to those that it would
-// see if its answers on clean rows were not kept (as in AdversarialVAE).
+// see if its answers on clean rows were not kept (as in AdversarialVAE): in training once
+// more for each row and epoch, in scoring twice for each sample.
 type Asked struct {
 	Training          float64 `json:"training_per_example_and_epoch"`
 	TrainingReference float64 `json:"training_reference"`

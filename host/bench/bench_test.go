@@ -85,6 +85,33 @@ func TestPlugin(t *testing.T) {
 	}
 }
 
+// TestHardenedFigures: the arithmetic of a hardened step is that of twice the rows, and
+// of passes forward and back to the input in each step of the inner attack; and a row is asked
+// about as often.
+func TestHardenedFigures(t *testing.T) {
+	// 64-128-64-(16, 16)-64-128-64, as in TestNetworkAlone.
+	forward := 2*64*128 + 128 + 2*128*64 + 64 + 2*(2*64*16) + 2*16*64 + 64 + 2*64*128 + 128 + 2*128*64 + 64
+	step := 3*forward - (2*64*128 + 128)
+	for through, want := range map[string]int{"guard": 2*step + 3*2*forward, "classifier": 2 * step} {
+		r := measure(t, "../../specs/digits-mlp.yaml", "train.harden={eps: 0.1, steps: 3, through: "+through+"}")
+		if math.Abs(r.Train.MFLOP-float64(want)/1e6) > 1e-9 {
+			t.Errorf("through %s: %v MFLOP an image, want %v", through, r.Train.MFLOP, float64(want)/1e6)
+		}
+		if a := r.Asked; a == nil || math.Abs(a.Training-(5+1./30)) > 1e-9 || a.TrainingReference != 6 {
+			t.Errorf("through %s: rows asked %+v, want 5 and a thirtieth, 6 without keeping answers", through, a)
+		}
+	}
+}
+
+// TestHiddenLayers: what is measured has the heads on hidden layers, and a score that reads
+// nothing else.
+func TestHiddenLayers(t *testing.T) {
+	r := measure(t, "../../specs/digits-mlp.yaml", "detector.hidden_layers=[{name: dense_0}]", "detector.score=hidden_kl", "detector.samples=2")
+	if !(r.Score["1"].MS > 0) || r.Asked == nil || r.Asked.Scoring != 3 || r.Asked.TrainingReference != 2 {
+		t.Errorf("score %+v, rows asked %+v", r.Score["1"], r.Asked)
+	}
+}
+
 // TestHardenedStepAllocatesNothing: a hardened step, whose rows go to the classifier in
 // parts, takes its memory once.
 func TestHardenedStepAllocatesNothing(t *testing.T) {

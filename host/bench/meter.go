@@ -24,7 +24,11 @@ func metered(c sdk.Classifier) (sdk.Classifier, *meter) {
 	base := meteredClassifier{c, m}
 	switch c := c.(type) {
 	case sdk.Forwarder:
-		return meteredForwarder{base, c}, m
+		f := meteredForwarder{base, c}
+		if o, ok := c.(outputter); ok {
+			return meteredOutputter{f, o}, m
+		}
+		return f, m
 	case sdk.Differentiable:
 		return meteredDifferentiable{base, c}, m
 	}
@@ -70,6 +74,23 @@ func (c meteredForwarder) Forward(ctx context.Context, x *tensor.Tensor, outputs
 		defer c.m.since(time.Now())
 		return pull(ctx, cots)
 	}, err
+}
+
+// outputter answers named outputs without keeping a tape, as package oracle asks for
+// hidden layers.
+type outputter interface {
+	Outputs(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error)
+}
+
+type meteredOutputter struct {
+	meteredForwarder
+	o outputter
+}
+
+func (c meteredOutputter) Outputs(ctx context.Context, x *tensor.Tensor, outputs ...string) (map[string]*tensor.Tensor, error) {
+	defer c.m.since(time.Now())
+	c.m.rows += x.N()
+	return c.o.Outputs(ctx, x, outputs...)
 }
 
 // timedOptimizer adds up the time of the updates.

@@ -177,20 +177,27 @@ func (o *overlap) report(r *Result) {
 
 // verdict is a line on what would make the job faster.
 func (r *Result) verdict() string {
+	share := fmt.Sprintf("%.0f %% of the processor's multiply-add peak", 100*r.Train.Share)
+	near := r.Train.Share > .5
+	if p := r.Precision; p != nil && p.Native && p.Train != nil { // at most twice as much
+		share, near = share+" in float32", r.Train.Share > 1
+	}
 	if r.Overlap == nil {
-		return fmt.Sprintf("the auto-encoder reaches %.0f %% of the processor's multiply-add peak", 100*r.Train.Share)
+		return "the auto-encoder reaches " + share
 	}
 	s := r.Overlap.Train
 	c := s.Classifier / s.Turns
 	switch {
 	case r.Parts.Transport > .3*s.Turns:
-		return "calls cost more than what is computed: larger batches would help (train.batch_size)"
-	case c > .6:
+		return fmt.Sprintf("the way to the classifier's process and back takes %.0f %% of a training step: larger batches would help (train.batch_size)", 100*r.Parts.Transport/s.Turns)
+	case c > .6 && r.hardened:
 		return fmt.Sprintf("the classifier takes %.0f %% of a training step: a faster one, or fewer steps of train.harden, would help most", 100*c)
-	case c < .3 && r.Train.Share > .5:
-		return fmt.Sprintf("the auto-encoder takes %.0f %% of a training step and is near the processor's peak: a smaller one would help most", 100*(1-c))
+	case c > .6:
+		return fmt.Sprintf("the classifier takes %.0f %% of a training step: a faster one would help most", 100*c)
+	case c < .3 && near:
+		return fmt.Sprintf("the auto-encoder takes %.0f %% of a training step and reaches %s: a smaller one would help most", 100*(1-c), share)
 	case c < .3:
-		return fmt.Sprintf("the auto-encoder takes %.0f %% of a training step, at %.0f %% of the processor's peak: more cores, or layers with more channels and fewer pixels, would help most", 100*(1-c), 100*r.Train.Share)
+		return fmt.Sprintf("the auto-encoder takes %.0f %% of a training step, at %s: more cores, or layers with more channels and fewer pixels, would help most", 100*(1-c), share)
 	}
 	return fmt.Sprintf("auto-encoder and classifier take %.0f and %.0f %% of a training step: more cores would help most", 100*(1-c), 100*c)
 }

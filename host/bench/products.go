@@ -100,6 +100,17 @@ func newGemm(p Product) *gemm {
 
 func (g *gemm) run(k *kernel.Engine) { k.Gemm(g.c, g.N, g.a, g.b, kernel.Epilogue{}) }
 
+// record takes what one product took on one thread, by the clock and of processor
+// time, 0 where that is not known.
+func (g *gemm) record(d, cpu time.Duration, peak float64) {
+	rate := g.flop() / d.Seconds()
+	g.rate, g.each = append(g.rate, rate), append(g.each, rate/peak)
+	if cpu > 0 {
+		d = min(d, cpu)
+	}
+	g.best = max(g.best, g.flop()/d.Seconds())
+}
+
 // products measures each shape once, on one thread, and on all.
 func (b *bench) products() error {
 	one, err := kernel.New(kernel.Options{Threads: 1, Level: b.k.Level(), Precision: b.k.Precision()})
@@ -130,13 +141,7 @@ func (b *bench) products() error {
 			g.run(one) // the other products have emptied the cache
 			cpu := processTime()
 			d := clock(g.n, func() { g.run(one) })
-			cpu = (processTime() - cpu) / time.Duration(g.n)
-			rate := g.flop() / d.Seconds()
-			g.rate, g.each = append(g.rate, rate), append(g.each, rate/peak)
-			if cpu > 0 {
-				d = min(d, cpu)
-			}
-			g.best = max(g.best, g.flop()/d.Seconds())
+			g.record(d, (processTime()-cpu)/time.Duration(g.n), peak)
 			if b.k.Threads() > 1 {
 				g.fast = append(g.fast, float64(d)/float64(clock(g.n, func() { g.run(b.k) })))
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/host/kernel"
 	"github.com/vaeguard/vaeguard/host/train"
-	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
+	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
 // epochSteps is the number of steps of a synthetic epoch.
@@ -21,9 +21,9 @@ const epochSteps = 16
 type stepper struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	left   int           // steps until it reports; owned by whose turn it is
+	left   int           // steps until it reports; the training's own
 	step   int           // of the epoch, from 1
-	goOn   chan struct{} // to the training
+	goOn   chan int      // to the training: how many steps
 	ready  chan struct{} // from it; closed when it has ended
 	err    error
 
@@ -33,28 +33,34 @@ type stepper struct {
 }
 
 // newStepper starts a training and lets it make the first steps.
-func newStepper(ctx context.Context, o Options, m *vae.Model, c sdk.Classifier) (*stepper, error) {
+func newStepper(ctx context.Context, o Options, in tensor.Shape, c sdk.Classifier) (*stepper, error) {
 	k, err := kernel.New(kernel.Options{Threads: o.Threads, Precision: o.Train.Precision})
 	if err != nil {
 		return nil, err
 	}
-	s := &stepper{goOn: make(chan struct{}), ready: make(chan struct{}), left: 3, engine: k}
+	s := &stepper{goOn: make(chan int), ready: make(chan struct{}), left: 3, engine: k}
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	t := o.Train
-	t.Engine, t.Model = k, m
+	t, fit := o.Train, o.Fit
+	if t.Engine = k; fit == nil {
+		if t.Model, err = o.Model(); err != nil {
+			k.Close()
+			return nil, err
+		}
+		fit = func(ctx context.Context, t train.Options) error { _, err := train.Run(ctx, t); return err }
+	}
 	if p, ok := c.(*plain); ok {
 		t.Classifier, s.asked = p, &meter{} // takes no time, and no memory either
 	} else {
 		t.Classifier, s.asked = metered(c)
 	}
 	if t.Train == nil {
-		t.Train = dataset.InMemory(random(8, append([]int{epochSteps * t.BatchSize}, m.Input...)...))
+		t.Train = dataset.InMemory(random(8, append([]int{epochSteps * t.BatchSize}, in...)...))
 	}
 	t.Epochs = math.MaxInt32
 	t.Optimizer = &timedOptimizer{Optimizer: t.Optimizer, spent: &s.optimize}
 	t.Events = s.observe
 	go func() {
-		_, s.err = train.Run(s.ctx, t)
+		s.err = fit(s.ctx, t)
 		close(s.ready)
 	}()
 	if err := s.wait(); err != nil {
@@ -79,7 +85,7 @@ func (s *stepper) observe(e train.Event) {
 		return
 	}
 	select {
-	case <-s.goOn:
+	case s.left = <-s.goOn:
 	case <-s.ctx.Done():
 	}
 }
@@ -95,11 +101,15 @@ func (s *stepper) wait() error {
 	return s.err
 }
 
-// steps makes n steps and returns the time of one.
+// steps makes n steps and returns the time of one. A training that the context has
+// ended waits for no one.
 func (s *stepper) steps(n int) (time.Duration, error) {
-	s.left = n
 	start := time.Now()
-	s.goOn <- struct{}{}
+	select {
+	case s.goOn <- n:
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
 	err := s.wait()
 	return time.Since(start) / time.Duration(n), err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vaeguard/vaeguard/host/detect"
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/host/vae"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -30,19 +31,18 @@ type variant struct {
 // start begins a training. With turns host and classifier never work at the same
 // time, so that the parts of a step add up to it.
 func (b *bench) start(f Starter, turns bool) (*variant, error) {
-	m, err := b.o.Model()
-	if err != nil {
-		return nil, err
-	}
 	v := &variant{stop: func() error { return nil }, batch: b.o.Train.BatchSize}
+	o := b.o
+	var err error
 	if f == nil {
-		v.c = newPlain(m.Input, b.o.Classes)
+		v.c = newPlain(b.m.Input, b.o.Classes)
 	} else if v.c, v.stop, err = f(b.ctx); err != nil {
 		return nil, err
+	} else if o.Train.Hidden, err = b.heads(v.c); err != nil {
+		return nil, errors.Join(err, v.stop())
 	}
-	o := b.o
 	o.Train.InTurns = turns
-	if v.s, err = newStepper(b.ctx, o, m, v.c); err != nil {
+	if v.s, err = newStepper(b.ctx, o, b.m.Input, v.c); err != nil {
 		return nil, errors.Join(err, v.stop())
 	}
 	d, err := v.s.steps(1)
@@ -51,6 +51,18 @@ func (b *bench) start(f Starter, turns bool) (*variant, error) {
 	}
 	v.n = repeats(d, 20*time.Millisecond)
 	return v, nil
+}
+
+// heads are those on the classifier's hidden layers.
+func (b *bench) heads(c sdk.Classifier) ([]oracle.Head, error) {
+	if b.o.Heads == nil {
+		return nil, nil
+	}
+	info, err := c.Info(b.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.o.Heads(info)
 }
 
 func (v *variant) end() error {
@@ -139,6 +151,7 @@ func (b *bench) whole() (err error) {
 	if over != nil {
 		over.report(&b.r)
 	}
+	b.r.hardened = b.o.Train.Harden != nil
 	b.r.Verdict = b.r.verdict()
 	return nil
 }
@@ -152,7 +165,9 @@ func (b *bench) engineAllocations() error {
 	return errors.Join(err, v.end())
 }
 
-// stepFLOP is the auto-encoder's arithmetic in a training step.
+// stepFLOP is the auto-encoder's arithmetic in a training step. A hardened one has
+// twice the rows, and passes the attacked ones forward and back to their input in each step
+// of an inner attack through the guard.
 func (b *bench) stepFLOP() float64 {
 	sum := 0.0
 	for _, f := range append(passFLOP(b.m.Encoder, true), passFLOP(b.m.Decoder, false)...) {
@@ -161,11 +176,13 @@ func (b *bench) stepFLOP() float64 {
 	if b.m.Coding == vae.Sampled {
 		sum += 2 * 6 * float64(b.m.Encoder.Out().Size()*b.m.LatentDim)
 	}
-	sum *= float64(b.o.Train.BatchSize)
-	if b.o.Train.Harden != nil {
-		sum *= 2 + float64(2*b.o.Train.Harden.Steps)*2/3
+	if h := b.o.Train.Harden; h != nil {
+		sum *= 2
+		if _, forward := vae.Total(b.m.Describe()); h.Through == "guard" {
+			sum += float64(2*h.Steps) * float64(forward)
+		}
 	}
-	return sum
+	return sum * float64(b.o.Train.BatchSize)
 }
 
 func (b *bench) report(vs []*variant, ratios, shares []float64, flop float64) {
@@ -180,7 +197,7 @@ func (b *bench) report(vs []*variant, ratios, shares []float64, flop float64) {
 		return
 	}
 	b.r.Parts.Plugin = median(here.calls)
-	b.r.Asked = &Asked{Training: median(v.rows) + 1/float64(max(1, b.o.Train.Epochs)), TrainingReference: 2}
+	b.r.Asked = &Asked{Training: median(v.rows) + 1/float64(max(1, b.o.Train.Epochs)), TrainingReference: median(v.rows) + 1}
 	if len(vs) == 2 {
 		b.r.Parts.Transport = median(v.calls) - median(here.calls)
 		b.r.Boundary = &Boundary{Subprocess: step, InProcess: median(here.step), Ratio: median(ratios)}
@@ -301,6 +318,10 @@ func (s *scorers) report(r *Result) {
 // detector scores with the first of the spec's scores.
 func (b *bench) detector(c sdk.Classifier, samples int, turns bool) (*detect.Detector, error) {
 	o := b.o.Detect
+	var err error
+	if o.Hidden, err = b.heads(c); err != nil {
+		return nil, err
+	}
 	o.Fusion = detect.NoFusion // which needs a calibration and costs next to nothing
 	o.Scores = o.Scores[:1]
 	o.Classifier, o.Noise, o.Threads, o.InTurns = c, b.o.Noise, b.o.Threads, turns

@@ -14,7 +14,7 @@ type Section struct {
 	Score           []registry.Component `yaml:"score" kind:"score" doc:"one score, or a list with fusion; absent: those of the method"`
 	Fusion          FusionRule           `yaml:"fusion" enum:"|fisher|cauchy|tippett" doc:"how several scores become one"`
 	Temperature     float64              `yaml:"temperature" default:"1" check:"> 0" doc:"sharpens the classifier's prediction on the input: P^(1/T)"`
-	Precision       kernel.Precision     `yaml:"precision" default:"float32" enum:"float32|bf16" doc:"operands of the network's products in scoring, also in calibration and in attacks on the guard, whatever train.precision was: float32, or bf16, which is faster with AVX512_BF16 and has other bits, the same on every machine"`
+	Precision       kernel.Precision     `yaml:"precision" default:"float32" enum:"float32|bf16" doc:"operands of the network's products in scoring, also in calibration and in attacks on the guard, whatever train.precision was: float32, or bf16, which is faster with AVX512_BF16 and has other bits, the same on every machine with AVX2"`
 	DataType        string               `yaml:"data_type" doc:"written to the results' meta: image, tabular"`
 	ProbabilityClip float64              `yaml:"probability_clip" check:">= 0, < 1" doc:"floor of probabilities in scores and losses; 0: exact; the references use 1e-7"`
 	Correct         *Correct             `yaml:"correct" doc:"leaves flagged rows the classifier's answer where correction did harm on calibration rows; absent: each has the second opinion's"`

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"time"
@@ -18,6 +19,7 @@ type Cost struct {
 	Gradients      int64 // of the classifier
 	GuardAsked     int64 // of classifier and auto-encoder together, by attacks that know the detector
 	GuardGradients int64
+	Certified      int64    // clean rows, where the detector flags by votes
 	Left           []string // attacks whose cost could not be counted
 }
 
@@ -54,6 +56,9 @@ func CostOf(ctx context.Context, s Section, attacks []NamedAttack, corruptions, 
 		clean = min(rows, max(s.Limit, s.Clean))
 	}
 	out := Cost{Judged: int64(clean)}
+	if s.Certified >= 0 {
+		out.Certified = int64(min(cmp.Or(s.Certified, defaultCertified), clean))
+	}
 	seen := map[string]bool{}
 	for _, n := range attacks {
 		_, adaptive := n.Attack.(attack.Adaptive)

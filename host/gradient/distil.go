@@ -51,11 +51,7 @@ func newBase(o Options, classes int) (b *base, err error) {
 	if b.x, err = dataset.Take(o.Train, rows[:min(maxBase, len(rows))]); err != nil {
 		return nil, fmt.Errorf("data.train: %w", err)
 	}
-	n := max(1, b.x.N())
-	b.copies = min(max(1, (minExamples+n-1)/n-1), maxCopies)
-	if o.Surrogate.Noise == 0 {
-		b.copies = 0
-	}
+	b.copies = copiesOf(b.x.N(), o.Surrogate.Noise)
 	b.out = tensor.New(b.x.N()*(1+b.copies), classes)
 	b.heldOut = tensor.New(b.held.N()*2, classes)
 	return b, nil

@@ -72,7 +72,7 @@ func (e *Engine) Gemm(c []float32, ldc int, a, b Matrix, ep Epilogue) {
 		e.gemmDirect(c, ldc, &a, &b, &ep)
 		return
 	}
-	if b.RowStride == 1 && b.ColStride > 1 && m >= flipFrom && m <= n/4 && m <= k/2 && !ep.Accumulate {
+	if b.RowStride == 1 && b.ColStride > 1 && m >= flipFrom && m <= n/4 && m <= k/2 && !ep.Accumulate && !(e.half.on && ep.Bias != nil) {
 		e.gemmFlipped(c, ldc, a, b, &ep)
 		return
 	}
@@ -106,7 +106,8 @@ const flipFrom = 32
 
 // gemmFlipped computes cᵀ = bᵀ·aᵀ, where b's columns are the contiguous ones
 // and the larger matrix: it is read where it lies and never packed. The chains
-// and so the bits are the same.
+// and so the bits are the same; not so with a bias in bfloat16, which is added after
+// the sums, where nothing flushes.
 func (e *Engine) gemmFlipped(c []float32, ldc int, a, b Matrix, ep *Epilogue) {
 	m, n := a.Rows, b.Cols
 	if cap(e.flipped) < m*n {

@@ -193,6 +193,23 @@ func TestHalfBits(t *testing.T) {
 	}
 }
 
+// TestHalfBias: a bias is added in the same way to few rows and to many, of which a
+// product with a transposed matrix is made the other way round.
+func TestHalfBias(t *testing.T) {
+	const m, n, k = flipFrom, 8 * flipFrom, 4 * flipFrom
+	a, b := Dense(make([]float32, m*k), m, k), Dense(make([]float32, n*k), n, k).T()
+	bias := make([]float32, n)
+	for i := range bias {
+		bias[i] = 0x1p-130 // subnormal, and so 0
+	}
+	for _, e := range halves(t, 1) {
+		many, one := make([]float32, m*n), make([]float32, n)
+		e.Gemm(many, n, a, b, Epilogue{Bias: bias})
+		e.Gemm(one, n, Dense(a.Data, 1, k), b, Epilogue{Bias: bias})
+		sameBits(t, e.title(), many[:n], one)
+	}
+}
+
 // TestHalfConvBits: convolutions of bfloat16 have bits that depend on neither the
 // machine's instructions nor threads nor batch. At the generic level that holds
 // of what goes over columns at all levels.

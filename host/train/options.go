@@ -50,6 +50,9 @@ type Options struct {
 	// Judge is how the guard will flag rows, by which hardened training measures how
 	// robust it is; nil: by KL(P ‖ Q) or, with Smooth, by votes, at 5 % false alarms.
 	Judge Judge
+	// JudgeName stands for how Judge flags rows: a training in the middle is not resumed with
+	// another one, since val_robust of its epochs would not compare. "": it is not looked at.
+	JudgeName string
 	// Hidden are the heads on hidden layers that the loss compares.
 	Hidden []oracle.Head
 	// ClassNames are what class_weight may call the classes; nil: those that the

@@ -189,3 +189,31 @@ func (m *mortal) Forward(ctx context.Context, x *tensor.Tensor, outputs ...strin
 func (m *mortal) Predict(ctx context.Context, x *tensor.Tensor) (*tensor.Tensor, error) {
 	return m.Fake.Predict(ctx, x)
 }
+
+// TestResumeWithAnotherJudge: epochs that were measured by one judge are not compared with
+// those of another; once all are made nothing is measured any more.
+func TestResumeWithAnotherJudge(t *testing.T) {
+	var states []*train.State
+	with := func(name string, resume *train.State) error {
+		o := options(t, 1)
+		o.Harden, o.JudgeName, o.Resume = measured(), name, resume
+		o.Save = func(s *train.State) error { states = append(states, s); return nil }
+		_, err := train.Run(t.Context(), o)
+		return err
+	}
+	if err := with("a", nil); err != nil {
+		t.Fatal(err)
+	}
+	first, last := states[0], states[len(states)-1]
+	if err := with("b", first); err == nil || !strings.Contains(err.Error(), "detector.score") {
+		t.Errorf("resumed after an epoch with another judge: error %v", err)
+	}
+	for _, name := range []string{"a", ""} {
+		if err := with(name, first); err != nil {
+			t.Errorf("resumed with judge %q: %v", name, err)
+		}
+	}
+	if err := with("b", last); err != nil {
+		t.Errorf("resumed after the last epoch with another judge: %v", err)
+	}
+}

@@ -13,7 +13,7 @@ type Section struct {
 	Schedule        nn.Schedule          `yaml:"learning_rate_schedule" kind:"learning-rate schedule" doc:"the learning rate over steps"`
 	Epochs          int                  `yaml:"epochs" default:"20" check:">= 1" doc:"passes over data.train"`
 	BatchSize       int                  `yaml:"batch_size" default:"64" check:">= 1, <= 1048576" doc:"rows per step"`
-	Precision       kernel.Precision     `yaml:"precision" default:"float32" enum:"float32|bf16" doc:"operands of the network's products in training: float32, or bf16, which is faster with AVX512_BF16 and has other bits, the same on every machine; weights, sums and the optimizer stay in float32, and scoring has a key of its own, detector.precision"`
+	Precision       kernel.Precision     `yaml:"precision" default:"float32" enum:"float32|bf16" doc:"operands of the network's products in training: float32, or bf16, which is faster with AVX512_BF16 and has other bits, the same on every machine with AVX2; weights, sums and the optimizer stay in float32, and scoring has a key of its own, detector.precision"`
 	ClipNorm        float64              `yaml:"clip_norm" check:">= 0" doc:"limit of the gradient's global norm; 0: none"`
 	ClipValue       float64              `yaml:"clip_value" check:">= 0" doc:"limit of each gradient element; 0: none"`
 	ClassWeight     ClassWeight          `yaml:"class_weight" doc:"factors of rows in the loss by predicted class, for rare ones: balanced, or {class: factor}; classes by number or name"`

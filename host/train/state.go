@@ -37,6 +37,7 @@ type Progress struct {
 	Stopped     bool      `json:"stopped"`    // early
 	Underflows  int       `json:"underflows"`
 	Seconds     float64   `json:"seconds"`
+	Judge       string    `json:"judge,omitempty"` // Options.JudgeName, by whose judge epochs were measured
 	// Companion is the part of a Companion's state that is not a tensor.
 	Companion json.RawMessage `json:"companion,omitempty"`
 }
@@ -101,6 +102,7 @@ func (l *loop) state() (*State, error) {
 	s.Progress.Sums = slices.Clone(l.p.Sums)
 	s.Progress.History = slices.Clone(l.p.History)
 	s.Progress.Seconds = l.seconds()
+	s.Progress.Judge = l.o.JudgeName
 	for i, p := range l.params {
 		s.Tensors[prefixParams+p.Name] = p.Value.Clone()
 		if l.best != nil && l.p.BestEpoch > 0 {
@@ -127,6 +129,10 @@ func (l *loop) restore(s *State) error {
 	if s.Progress.Epoch < 0 || s.Progress.Step < 0 || s.Progress.Epoch > l.o.Epochs || s.Progress.Step >= l.steps {
 		return fmt.Errorf("checkpoint is at epoch %d, step %d, which this training does not have", s.Progress.Epoch, s.Progress.Step)
 	}
+	if was, now := s.Progress.Judge, l.o.JudgeName; was != "" && now != "" && was != now && l.measures(s) {
+		return fmt.Errorf("%s of the %d epochs so far is by other scores, or another threshold, than that of those to come would be: resume with detector.score, detector.fusion and threshold as they were, and change them once the training is done",
+			NameRobust, s.Progress.Epoch)
+	}
 	values := s.Params()
 	if err := checkParams(l.params, values, prefixParams); err != nil {
 		return err
@@ -149,6 +155,17 @@ func (l *loop) restore(s *State) error {
 	l.p = s.Progress
 	l.p.Sums, l.p.History = slices.Clone(l.p.Sums), slices.Clone(l.p.History)
 	return nil
+}
+
+// measures reports whether a training in the middle has epochs that were measured, and will
+// have more.
+func (l *loop) measures(s *State) bool {
+	p, ok := l.l.(prover)
+	more := s.Progress.Epoch < l.o.Epochs && !s.Progress.Stopped
+	return ok && p.proves() > 0 && more && slices.ContainsFunc(s.Progress.History, func(r Record) bool {
+		_, measured := r.Get(NameRobust)
+		return measured
+	})
 }
 
 func checkParams(params []*nn.Param, values map[string]*tensor.Tensor, prefix string) error {
