@@ -147,7 +147,9 @@ func (g *Guarded) output(name string, p *pass, v *view, st *state) (*tensor.Tens
 		}
 		t := tensor.New(n, 1)
 		for i, f := range s {
-			t.Data[i] = float32(f)
+			if t.Data[i] = float32(f); v.lost[i] {
+				t.Data[i] = float32(math.Inf(1))
+			}
 		}
 		return t, nil
 	case name == OutputRebuilt && d.form.Code > 0:
