@@ -75,7 +75,8 @@ type Adversarial struct {
 
 // Run attacks every row of x. labels may be nil: then the classifier's own
 // predictions are attacked. The result does not depend on Batch if the
-// classifier is batch-invariant.
+// classifier is batch-invariant, unless the attack draws fresh noise, which the rows of a
+// batch share.
 func Run(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels []int, a Attack, o Options) (*Adversarial, error) {
 	info, err := c.Info(ctx)
 	if err != nil {

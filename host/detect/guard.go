@@ -20,6 +20,7 @@ type GuardOptions struct {
 	// Fresh draws new noise for each Forward, as an attacker who does not know
 	// the stored one must (expectation over transformation: Athalye et al.
 	// 2018). Samples is how many; 0: as many as are stored.
+	// All rows of a Forward have the same, and the next one has others.
 	Fresh   bool
 	Samples int
 	Seed    uint64 // of fresh noise
