@@ -42,7 +42,9 @@ func (g *Guarded) look(ctx context.Context, p *pass, x, noise *tensor.Tensor) (*
 	d := g.d
 	s := &seen{g: g, st: d.state.Load(), at: g.bounds(x.N(), noise)}
 	last := len(s.at) - 2
-	part := func(i int) (*view, error) { return d.second(ctx, p, x.Rows(s.at[i], s.at[i+1]), noise, true, make([]bool, s.at[i+1]-s.at[i])) }
+	part := func(i int) (*view, error) {
+		return d.second(ctx, p, x.Rows(s.at[i], s.at[i+1]), noise, true, make([]bool, s.at[i+1]-s.at[i]))
+	}
 	next, lost := part(0)
 	for i := range last + 1 {
 		v := next
