@@ -14,7 +14,11 @@ import (
 // An attack that knows the detector succeeds where that says so: a row evades it or, of an attack that is to raise
 // false alarms, is right and flagged; as the row comes back raw, too.
 func TestAdaptiveTarget(t *testing.T) {
-	e, err := host.Load("digits-mlp", []string{"classifier.train.epochs=4", "train.epochs=2", "classifier.config={hidden: [64]}", "data.train.scale=standard", "data.validation.scale=standard", "data.calibration.scale=standard", "data.test.scale=standard"}, builtin.Components(), host.Options{})
+	set := []string{"classifier.train.epochs=4", "train.epochs=2", "classifier.config={hidden: [64]}"}
+	for _, role := range []string{"train", "validation", "calibration", "test"} {
+		set = append(set, "data."+role+".scale=standard")
+	}
+	e, err := host.Load("digits-mlp", set, builtin.Components(), host.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
