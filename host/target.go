@@ -31,6 +31,9 @@ type Target struct {
 	Unconstrained bool
 
 	close func() error
+	// judge, of Attack's last adaptive attack: whether rows evade the detector or, if that is what
+	// it is for, raise a false alarm.
+	judge func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error)
 }
 
 // OpenTarget opens a detector, a run or a pack, or starts the classifier of a
@@ -99,29 +102,28 @@ func (t *Target) ToRaw(ctx context.Context, adv *attack.Adversarial, targets []i
 	if !door.Restorable() {
 		return SpaceGuard, nil
 	}
-	again := func(x *tensor.Tensor) (raw *tensor.Tensor, classes []int, err error) {
+	again := func(x *tensor.Tensor) (raw, rows *tensor.Tensor, classes []int, err error) {
 		if raw, err = door.Undo(x); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
-		rows, err := door.Prepare(raw)
-		if err != nil {
-			return nil, nil, &refusedError{err}
+		if rows, err = door.Prepare(raw); err != nil {
+			return nil, nil, nil, &refusedError{err}
 		}
 		z, err := t.Classifier.Predict(ctx, rows)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		classes = make([]int, z.N())
 		for i := range classes {
 			classes[i] = oracle.Argmax(z.Row(i))
 		}
-		return raw, classes, nil
+		return raw, rows, classes, nil
 	}
-	x, predicted, err := again(adv.X)
-	var advX *tensor.Tensor
+	x, _, predicted, err := again(adv.X)
+	var advX, advRows *tensor.Tensor
 	var predictedAdv []int
 	if err == nil {
-		advX, predictedAdv, err = again(adv.XAdv)
+		advX, advRows, predictedAdv, err = again(adv.XAdv)
 	}
 	var refused *refusedError
 	if errors.As(err, &refused) { // by the door, as they would be when they are read
@@ -131,6 +133,14 @@ func (t *Target) ToRaw(ctx context.Context, adv *attack.Adversarial, targets []i
 		return "", err
 	}
 	adv.X, adv.Predicted, adv.XAdv, adv.PredictedAdv = x, predicted, advX, predictedAdv
+	if t.judge != nil {
+		still, err := t.judge(ctx, attack.All(advRows.N()), advRows)
+		if err != nil {
+			return "", err
+		}
+		copy(adv.Success, still)
+		return SpaceRaw, nil
+	}
 	for i, ok := range adv.Success {
 		reached := adv.PredictedAdv[i] != adv.Y[i]
 		if targets != nil {
@@ -149,9 +159,11 @@ func (t *Target) Close() error { return t.close() }
 
 // Attack runs an attack. labels may be nil: the classifier's own predictions
 // are attacked. targets are classes to reach, one per row; nil: any but the
-// label. Adaptive attacks need a detector and choose their classes themselves.
+// label. Adaptive attacks need a detector and choose their classes themselves: they succeed where the
+// detector says so, with its own noise.
 func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets []int, a attack.Attack, seed uint64, progress func(done, total int)) (*attack.Adversarial, error) {
 	o := attack.Options{Seed: seed, Progress: progress, Targets: targets}
+	t.judge = nil
 	m := t.Classifier
 	if ad, ok := a.(attack.Adaptive); ok {
 		if t.Detector == nil {
@@ -160,8 +172,7 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 		if targets != nil {
 			return nil, fmt.Errorf("an adaptive attack chooses the classes itself: leave out the target")
 		}
-		m = t.Detector.Guard(detect.GuardOptions{Fresh: ad.FreshNoise(), Seed: seed})
-		o.Threshold = t.Detector.Threshold().Value
+		m, o.Threshold = t.Detector.Target(ad.FreshNoise(), seed)
 		z, err := t.Classifier.Predict(ctx, x) // what logit matching imitates
 		if err != nil {
 			return nil, err
@@ -170,6 +181,11 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 		for i := range o.PoolLabels {
 			o.PoolLabels[i] = oracle.Argmax(z.Row(i))
 		}
+		if labels == nil {
+			labels = o.PoolLabels
+		}
+		t.judge = t.Detector.judges(ad, labels)
+		o.Judge = t.judge
 	}
 	if rows, err := t.Experiment.trainRows(); err == nil { // else the rows at hand bound the attack
 		info, err := t.Classifier.Info(ctx)
@@ -190,6 +206,22 @@ func (t *Target) Attack(ctx context.Context, x *tensor.Tensor, labels, targets [
 		}
 	}
 	return attack.Run(ctx, m, x, labels, a, o)
+}
+
+// judges is what counts as success of an adaptive attack on rows with the given labels.
+func (d *Detector) judges(a attack.Adaptive, labels []int) func(context.Context, []int, *tensor.Tensor) ([]bool, error) {
+	return func(ctx context.Context, rows []int, adv *tensor.Tensor) ([]bool, error) {
+		r, err := d.Detector.Detect(ctx, adv, detect.Include{})
+		if err != nil {
+			return nil, err
+		}
+		ok := make([]bool, len(rows))
+		for k, i := range rows {
+			wrong := r.Predicted[k] != labels[i]
+			ok[k] = wrong != a.WantsFlag() && r.Adversarial[k] == a.WantsFlag()
+		}
+		return ok, nil
+	}
 }
 
 // Constraints say which rows of the experiment's data are possible, in the space

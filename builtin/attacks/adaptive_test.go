@@ -10,6 +10,7 @@ import (
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/host/attack/attacktest"
 	"github.com/vaeguard/vaeguard/host/detect"
+	"github.com/vaeguard/vaeguard/host/oracle"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
@@ -259,6 +260,50 @@ func guardLossGradient(t *testing.T, targets bool) {
 			if got := float64(s.Grad.Row(i)[j]); math.Abs(got-want) > .03*(1+math.Abs(want)) {
 				t.Errorf("row %d, feature %d: gradient %g, want %g", i, j, got, want)
 			}
+		}
+	}
+}
+
+// Who leaves a row as it is has an attack: one that evades the detector already, or is a false alarm, is never lost by it.
+func TestRowsMayBeLeft(t *testing.T) {
+	for _, e := range Table().Entries() {
+		ad, ok := e.Default.(attack.Adaptive)
+		if !ok {
+			continue
+		}
+		g, x, y := attacktest.NewGuard(20, 8, 4, 40, 2)
+		if ad.WantsFlag() {
+			g.Threshold /= 10 // many are flagged
+		} else {
+			for i := range y { // all are wrong
+				y[i] = (y[i] + 1) % 4
+			}
+		}
+		judge := g.Judge(y, ad.WantsFlag())
+		before, err := judge(t.Context(), attack.All(40), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := g.Predict(t.Context(), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		labels := make([]int, 40)
+		for i := range labels {
+			labels[i] = oracle.Argmax(z.Row(i))
+		}
+		adv, err := attack.Run(t.Context(), g, x, y, quick(e.Default), attack.Options{Seed: 2, Eps: 4, Threshold: g.Threshold, Judge: judge, Pool: z, PoolLabels: labels})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := 0
+		for i, was := range before {
+			if was && !adv.Success[i] {
+				lost++
+			}
+		}
+		if lost > 0 {
+			t.Errorf("%s: %d rows that had reached its goal have not after it", e.Name, lost)
 		}
 	}
 }

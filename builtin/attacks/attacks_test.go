@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"context"
+	"math"
 	"testing"
 
 	"github.com/vaeguard/vaeguard/host/attack"
@@ -151,5 +152,20 @@ func TestScheduleKeepsTheGoal(t *testing.T) {
 	}
 	if r.see(y, g, value{false, 0}); !r.slow(.01, 7) {
 		t.Error("the step was kept, though nothing was better than the best")
+	}
+}
+
+// However short a gradient is, its step is of length 1, and a zero one moves nothing.
+func TestSteepestOfShortGradients(t *testing.T) {
+	for _, size := range []float32{1, 1e-20, 1e-35, 1e-44} {
+		g := []float32{3 * size, 0, -4 * size}
+		if steepest(g, attack.L2); math.Abs(attack.L2.Length(g)-1) > 1e-3 || g[0] >= 0 || g[2] <= 0 {
+			t.Errorf("gradients of %g give the step %v", size, g)
+		}
+	}
+	if g := []float32{0, 0}; true {
+		if steepest(g, attack.L2); g[0] != 0 || g[1] != 0 {
+			t.Errorf("no gradient gives the step %v", g)
+		}
 	}
 }

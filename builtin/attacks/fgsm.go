@@ -115,7 +115,9 @@ func steepest(g []float32, n attack.Norm) {
 			g[j] = -sign(v)
 		}
 	case attack.L2:
-		scale(g, -1/max(attack.L2.Length(g), 1e-30))
+		if l := attack.L2.Length(g); l > 0 { // float64 has it, however short
+			scale(g, -1/l)
+		}
 	default:
 		top := 0
 		for j, v := range g {

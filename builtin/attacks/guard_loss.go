@@ -122,7 +122,9 @@ func (o *guardLoss) Loss(dst []float64, outputs, grad map[string]*tensor.Tensor)
 		if o.margin != 0 {
 			loss += o.margin * o.gap(zi, gi, y, o.margin, -o.lead)
 		}
-		loss += weight * float64(score.Row(i)[0])
+		if weight != 0 { // a score may be infinite
+			loss += weight * float64(score.Row(i)[0])
+		}
 		if g := row(detect.OutputScore, i); g != nil {
 			g[0] += float32(weight)
 		}
@@ -192,7 +194,7 @@ func (o *guardLoss) Done(dst []bool, outputs map[string]*tensor.Tensor) {
 // nearest to its own.
 func (o *guardLoss) aim(z *tensor.Tensor) error {
 	if o.pool == nil || o.pool.N() == 0 {
-		return errors.New("logit matching needs clean examples to imitate")
+		return &attack.InapplicableError{Reason: "logit matching needs clean examples to imitate"}
 	}
 	o.target = tensor.New(z.Shape...)
 	for i := range z.N() {
@@ -206,7 +208,7 @@ func (o *guardLoss) aim(z *tensor.Tensor) error {
 			}
 		}
 		if at < 0 {
-			return errors.New("logit matching needs clean examples of another class to imitate")
+			return &attack.InapplicableError{Reason: "logit matching needs clean examples of another class to imitate"}
 		}
 		copy(o.target.Row(i), o.pool.Row(at))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/attack"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -105,7 +106,7 @@ func (a *HopSkipJump) row(ctx context.Context, d decider, x, out []float32, b at
 		}
 		// Geometric search for a step that stays on the far side.
 		length := dist / math.Sqrt(float64(step))
-		next := make([]float32, len(x))
+		next := slices.Clone(at) // which it is where the budget ends here
 		for length > 1e-9*dist && d.p.Affords(d.row, 1) {
 			walk(next, at, normal, length)
 			b.Box.Clip(next)

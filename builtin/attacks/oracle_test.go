@@ -183,3 +183,24 @@ func TestEpsInStandardDeviations(t *testing.T) {
 		t.Error("no error without deviations")
 	}
 }
+
+// A budget that ends in the middle of a step leaves the best row so far, also where zeros are
+// nearer to the row than that.
+func TestHopSkipJumpKeepsItsBest(t *testing.T) {
+	m, _, _ := plane()
+	m.B = []float32{0, 12}
+	x := attacktest.Uniform(4, 8, -.01, .01, 2)
+	for queries := 60; queries < 400; queries += 7 {
+		for _, n := range []attack.Norm{attack.L2, attack.Linf} {
+			adv, err := attack.Run(t.Context(), m, x, nil, &HopSkipJump{Steps: 40, Evaluations: 30, Queries: queries}, attack.Options{Norm: n, Eps: math.Inf(1), Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, ok := range adv.Success {
+				if !ok {
+					t.Errorf("%d queries, %s, row %d: no success, %g away", queries, n, i, adv.Norm[i])
+				}
+			}
+		}
+	}
+}

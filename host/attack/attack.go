@@ -53,6 +53,13 @@ type Adaptive interface {
 	WantsFlag() bool
 }
 
+// InapplicableError is the error of an Attack that has nothing to work with on the rows at hand, though its options are
+// right. The evaluation leaves it out, and says why.
+type InapplicableError struct{ Reason string }
+
+// Error implements error.
+func (e *InapplicableError) Error() string { return e.Reason }
+
 // Need is what an attack asks of a model.
 type Need int
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/sdktest"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
@@ -120,5 +122,24 @@ func TestAnswerOfAnotherShape(t *testing.T) {
 	_, err := Run(t.Context(), c, tensor.New(5, 2), nil, idle{}, Options{})
 	if want := "classifier fake: it answered 5×3 for 5 rows and 4 classes"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error is %v, want %q", err, want)
+	}
+}
+
+// An infinite range bounds nothing: it is as one that is not declared, the rows'.
+func TestInfiniteRange(t *testing.T) {
+	x := tensor.From([]float32{1, 2, 3, -4}, 2, 2)
+	for _, hi := range []float32{5, float32(math.Inf(1))} {
+		info := sdk.Info{InputShape: tensor.Shape{2}, Lo: []float32{-9}, Hi: []float32{hi}}
+		want := Box{[]float32{-9}, []float32{5}}
+		if hi > 5 {
+			want = Box{[]float32{1, -4}, []float32{3, 2}}
+		}
+		one, err := BoxOf(Box{}, info, x)
+		train, also := BoxOfTrain(info, dataset.InMemory(x))
+		for _, b := range []Box{one, train} {
+			if err != nil || also != nil || !slices.Equal(b.Lo, want.Lo) || !slices.Equal(b.Hi, want.Hi) {
+				t.Errorf("up to %g: %v, %v %v, want %v", hi, b, err, also, want)
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package attack
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/dataset"
 	"github.com/vaeguard/vaeguard/sdk"
@@ -28,7 +29,7 @@ func (b Box) At(j int) (lo, hi float32) {
 // classifier's, else the range of x.
 func BoxOf(given Box, info sdk.Info, x *tensor.Tensor) (Box, error) {
 	b := given
-	if len(b.Lo) == 0 || len(b.Hi) == 0 {
+	if (len(b.Lo) == 0 || len(b.Hi) == 0) && bounded(info) {
 		b = Box{info.Lo, info.Hi}
 	}
 	if len(b.Lo) == 0 || len(b.Hi) == 0 {
@@ -40,6 +41,13 @@ func BoxOf(given Box, info sdk.Info, x *tensor.Tensor) (Box, error) {
 		}
 	}
 	return b, nil
+}
+
+// bounded reports whether a classifier declares a legal range that is one: an infinite one bounds nothing, and
+// has no width for attacks to go by.
+func bounded(info sdk.Info) bool {
+	infinite := func(v float32) bool { return v-v != 0 }
+	return len(info.Lo) > 0 && len(info.Hi) > 0 && !slices.ContainsFunc(info.Lo, infinite) && !slices.ContainsFunc(info.Hi, infinite)
 }
 
 // Clip moves x into the box.
@@ -56,7 +64,7 @@ func (b Box) Clip(x []float32) {
 // BoxOfTrain is BoxOf with the rows of data.train, gone over only if their range
 // is what bounds the features.
 func BoxOfTrain(info sdk.Info, rows dataset.Examples) (Box, error) {
-	if len(info.Lo) > 0 && len(info.Hi) > 0 {
+	if bounded(info) {
 		return BoxOf(Box{}, info, tensor.Batch(0, rows.Example()))
 	}
 	var b Box

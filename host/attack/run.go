@@ -75,7 +75,8 @@ type Adversarial struct {
 
 // Run attacks every row of x. labels may be nil: then the classifier's own
 // predictions are attacked. The result does not depend on Batch if the
-// classifier is batch-invariant.
+// classifier is batch-invariant, unless the attack draws fresh noise, which the rows of a
+// batch share.
 func Run(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels []int, a Attack, o Options) (*Adversarial, error) {
 	info, err := c.Info(ctx)
 	if err != nil {
@@ -170,8 +171,8 @@ func (r *run) check(x *tensor.Tensor) error {
 	return nil
 }
 
-// batch attacks rows lo ≤ i < hi, again those that failed while restarts last.
-func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
+// before asks what the model says of rows lo ≤ i < hi as they are, which are their labels if it is to give them.
+func (r *run) before(ctx context.Context, lo, hi int, ownLabels bool) error {
 	z, err := r.predict(ctx, r.model, r.out.X.Rows(lo, hi))
 	if err != nil {
 		return err
@@ -188,6 +189,14 @@ func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
 		if r.o.Targets != nil && (r.o.Targets[i] < 0 || r.o.Targets[i] >= z.Stride()) {
 			return fmt.Errorf("target of row %d is %d; want 0 to %d", i, r.o.Targets[i], z.Stride()-1)
 		}
+	}
+	return nil
+}
+
+// batch attacks rows lo ≤ i < hi, again those that failed while restarts last.
+func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
+	if err := r.before(ctx, lo, hi, ownLabels); err != nil {
+		return err
 	}
 	repeats := r.o.Restarts
 	if s, ok := r.attack.(Restarter); ok && repeats == 0 {
@@ -208,10 +217,13 @@ func (r *run) batch(ctx context.Context, lo, hi int, ownLabels bool) error {
 			}
 		}
 		if rows = left; len(rows) == 0 {
-			break
+			return nil
 		}
 	}
-	return nil
+	if r.o.Judge == nil {
+		return nil
+	}
+	return r.judge(ctx, rows, r.out.X.Gather(rows), 1) // the attacker may leave a row as it is
 }
 
 // predict asks c, the model or what the meter counts, for its outputs.

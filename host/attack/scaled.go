@@ -86,31 +86,26 @@ func runScaled(ctx context.Context, c sdk.Classifier, x *tensor.Tensor, labels [
 	if err != nil {
 		return nil, err
 	}
+	wide, _ := box.hold(x) // as Run widens it
 	large := grow(out.XAdv, unit)
-	same := func(i int) {
+	for i := range x.N() {
 		for j, v := range out.XAdv.Row(i) {
-			if v == small.Row(i)[j] {
+			if v == small.Row(i)[j] { // what stayed has its bits
 				large.Row(i)[j] = x.Row(i)[j]
 			}
 		}
+		wide.Clip(large.Row(i))
 	}
-	for i := range x.N() {
-		same(i)
-		box.Clip(large.Row(i))
-	}
-	if constraints == nil {
-		out.X, out.XAdv = x, large
-		return out, nil
-	}
-	legal := newLegal(constraints, Budget{Norm: Linf, Eps: math.Inf(1), Box: box})
-	for i := range x.N() {
-		same(i) // a row outside the box stays
-		legal.snap(x.Row(i), large.Row(i))
+	if constraints != nil {
+		legal := newLegal(constraints, Budget{Norm: Linf, Eps: math.Inf(1), Box: wide})
+		for i := range x.N() {
+			legal.snap(x.Row(i), large.Row(i))
+		}
 	}
 	out.X, out.XAdv = x, large
 	again := &run{model: &meter{Forwarder: oracle.AsForwarder(c)}, info: info, o: unscaled, out: out}
 	again.budget.Norm = out.Ball
-	return out, again.rejudge(ctx)
+	return out, again.rejudge(ctx, labels == nil)
 }
 
 // batch is the number of rows attacked together.
@@ -125,12 +120,15 @@ func (o Options) batch(info sdk.Info) int {
 	return n
 }
 
-// rejudge judges the rows of the result as they are: those of runScaled are
-// rounded and made legal after their units were changed back. The norms stay.
-func (r *run) rejudge(ctx context.Context) error {
+// rejudge judges the rows of the result as they are, and what the model says of those before: what runScaled
+// asked about was rounded by the change of units. The norms stay.
+func (r *run) rejudge(ctx context.Context, ownLabels bool) error {
 	norms, adv := slices.Clone(r.out.Norm), r.out.XAdv.Clone()
 	size := r.o.batch(r.info)
 	for rows := range slices.Chunk(All(adv.N()), size) {
+		if err := r.before(ctx, rows[0], rows[0]+len(rows), ownLabels); err != nil {
+			return err
+		}
 		if err := r.judge(ctx, rows, adv.Gather(rows), 0); err != nil {
 			return err
 		}

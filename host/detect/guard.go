@@ -20,6 +20,7 @@ type GuardOptions struct {
 	// Fresh draws new noise for each Forward, as an attacker who does not know
 	// the stored one must (expectation over transformation: Athalye et al.
 	// 2018). Samples is how many; 0: as many as are stored.
+	// All rows of a Forward have the same, and the next one has others.
 	Fresh   bool
 	Samples int
 	Seed    uint64 // of fresh noise
@@ -147,7 +148,9 @@ func (g *Guarded) output(name string, p *pass, v *view, st *state) (*tensor.Tens
 		}
 		t := tensor.New(n, 1)
 		for i, f := range s {
-			t.Data[i] = float32(f)
+			if t.Data[i] = float32(f); v.lost[i] {
+				t.Data[i] = float32(math.Inf(1))
+			}
 		}
 		return t, nil
 	case name == OutputRebuilt && d.form.Code > 0:

@@ -36,12 +36,15 @@ func (g *Guarded) bounds(n int, noise *tensor.Tensor) []int {
 	return []int{0, n - n/2, n}
 }
 
-// look looks at the rows of x.
+// look looks at the rows of x. One whose reconstruction is not finite is the strangest there is, as it
+// is to Detect, and tells nothing of the way down.
 func (g *Guarded) look(ctx context.Context, p *pass, x, noise *tensor.Tensor) (*seen, error) {
 	d := g.d
 	s := &seen{g: g, st: d.state.Load(), at: g.bounds(x.N(), noise)}
 	last := len(s.at) - 2
-	part := func(i int) (*view, error) { return d.second(ctx, p, x.Rows(s.at[i], s.at[i+1]), noise, true, nil) }
+	part := func(i int) (*view, error) {
+		return d.second(ctx, p, x.Rows(s.at[i], s.at[i+1]), noise, true, make([]bool, s.at[i+1]-s.at[i]))
+	}
 	next, lost := part(0)
 	for i := range last + 1 {
 		v := next
@@ -141,6 +144,9 @@ func (s *seen) pull(ctx context.Context, p *pass, cots map[string]*tensor.Tensor
 		done = append(done, b)
 	}
 	pullSecond(p, done[last], s.views[last])
+	for i, v := range s.views {
+		v.still(done[i].x)
+	}
 	if last == 0 {
 		return done[0].x, nil
 	}

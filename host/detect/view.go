@@ -110,6 +110,15 @@ func (v *view) checkRebuilt() error {
 	return nil
 }
 
+// still clears the gradients dx of lost rows.
+func (v *view) still(dx *tensor.Tensor) {
+	for i, lost := range v.lost {
+		if lost {
+			clear(dx.Row(i))
+		}
+	}
+}
+
 // void reports whether copy r of all is, and so votes for no class.
 func (v *view) void(r int) bool { return v.voids != nil && v.voids[r] }
 

@@ -78,15 +78,21 @@ func (e *evaluation) launch(ctx context.Context, id string, a attack.Attack, row
 }
 
 // pool are the outputs of clean, correctly classified test rows, which logit
-// matching imitates.
+// matching imitates: the first 1000, and of each class that there is a few, since rows
+// may be sorted by it. There may be none.
 func (e *evaluation) pool(ctx context.Context, o *attack.Options) error {
-	const most = 1000
+	const most, few = 1000, 20
+	least, of := max(1, min(few, most/e.info.NumClasses)), make([]int, e.info.NumClasses)
 	var rows []int
 	for i, p := range e.result.Predicted {
-		if p == e.o.Labels[i] && !e.result.Adversarial[i] && len(rows) < most {
+		if p == e.o.Labels[i] && !e.result.Adversarial[i] && (len(rows) < most || of[p] < least) {
 			rows = append(rows, i)
 			o.PoolLabels = append(o.PoolLabels, p)
+			of[p]++
 		}
+	}
+	if len(rows) == 0 {
+		return nil
 	}
 	z, err := e.o.Classifier.Predict(ctx, e.o.X.Gather(rows))
 	o.Pool = z

@@ -103,7 +103,7 @@ func (e *evaluation) checkOrder() {
 	}
 	for _, a := range e.report.Attacks {
 		for _, b := range e.report.Attacks {
-			if a.Norm != b.Norm || !attack.IsIterated(byID[a.ID]) || float64(b.SuccessRate) <= float64(a.SuccessRate)+tolerance {
+			if a.Norm != b.Norm || unit(byID[a.ID]) != unit(byID[b.ID]) || !attack.IsIterated(byID[a.ID]) || float64(b.SuccessRate) <= float64(a.SuccessRate)+tolerance {
 				continue
 			}
 			bounded := b.Eps <= a.Eps
@@ -120,25 +120,36 @@ func (e *evaluation) checkOrder() {
 	}
 }
 
-// checkBlind compares adaptive attacks that follow gradients with those that
-// need none.
+// unit is that of an attack's eps and norm: "std", or "" for the input's.
+func unit(a attack.Attack) string {
+	u, _ := options(a)["eps_unit"].(string)
+	return u
+}
+
+// checkBlind compares adaptive attacks that need no gradients with those that follow them, in a ball of the same
+// norm that is no smaller and with no less known of the noise.
 func (e *evaluation) checkBlind() {
-	blind, sighted, id := -1., -1., ""
-	for _, a := range e.report.Adaptive {
-		for i, n := range e.o.Attacks {
-			ad, ok := n.Attack.(attack.Adaptive)
-			if !ok || e.ids[i] != a.ID || ad.WantsFlag() || attack.IsTransferred(ad) {
-				continue
-			}
-			if ad.Needs() == attack.NeedsGradients {
-				sighted = max(sighted, float64(a.Evaded))
-			} else if float64(a.Evaded) > blind {
-				blind, id = float64(a.Evaded), a.ID
-			}
+	tried := make(map[string]attack.Adaptive)
+	for i, n := range e.o.Attacks {
+		if ad, ok := n.Attack.(attack.Adaptive); ok && !ad.WantsFlag() && !attack.IsTransferred(ad) {
+			tried[e.ids[i]] = ad
 		}
 	}
-	if sighted >= 0 && blind > sighted+tolerance {
-		e.warn("%s evades more often without gradients than any adaptive attack with them (%.3f against %.3f): the detector's gradients are masked, and the results of the others do not count", id, blind, sighted)
+	for _, b := range e.report.Adaptive {
+		blind := tried[b.ID]
+		if blind == nil || blind.Needs() == attack.NeedsGradients {
+			continue
+		}
+		sighted := -1.
+		for _, a := range e.report.Adaptive {
+			ad := tried[a.ID]
+			if ad != nil && ad.Needs() == attack.NeedsGradients && a.Norm == b.Norm && unit(ad) == unit(blind) && a.Eps >= b.Eps && (!a.FreshNoise || b.FreshNoise) {
+				sighted = max(sighted, float64(a.Evaded))
+			}
+		}
+		if sighted >= 0 && float64(b.Evaded) > sighted+tolerance {
+			e.warn("%s evades more often without gradients than any adaptive attack with them (%.3f against %.3f): the detector's gradients are masked, and the results of the others do not count", b.ID, b.Evaded, sighted)
+		}
 	}
 }
 

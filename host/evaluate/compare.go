@@ -68,8 +68,12 @@ type AttackScores struct {
 // alone, which are the same for every detector of it.
 func (d *Details) Scores() *Scores {
 	s := &Scores{Clean: RowScores{Digest: digest(d.X), Score: d.Clean}, Attacks: []AttackScores{}}
-	for _, v := range d.Clean {
-		s.Clean.Flagged = append(s.Clean.Flagged, v > d.Threshold)
+	if d.CleanResult != nil { // votes that end early flag fewer rows than their scores
+		s.Clean.Flagged = append(s.Clean.Flagged, d.CleanResult.Adversarial...)
+	} else {
+		for _, v := range d.Clean {
+			s.Clean.Flagged = append(s.Clean.Flagged, v > d.Threshold)
+		}
 	}
 	for _, a := range d.Attacks {
 		if a.Adaptive {

@@ -23,7 +23,7 @@ func (e *evaluation) curves(ctx context.Context) error {
 		if adaptive {
 			kind = string(norm) + " adaptive " + n.Name
 		}
-		if math.IsInf(eps, 1) || !curved(n.Attack) || seen[kind] {
+		if math.IsInf(eps, 1) || !curved(n.Attack) || seen[kind] || e.left[e.ids[i]] {
 			continue
 		}
 		seen[kind] = true

@@ -43,6 +43,7 @@ type Example struct {
 	Reconstruction, ReconstructionAdv []float32 // of Original and of Adversarial; nil: none
 	Label, Predicted, PredictedAdv    int
 	Reconstructed, ReconstructedAdv   int // classes of the reconstructions
+	CorrectedAdv                      int // the answer to Adversarial
 	Score, ScoreAdv                   float64
 	Flagged, FlaggedAdv               bool
 }
@@ -87,7 +88,7 @@ func (e *evaluation) examples(ctx context.Context) error {
 			ex := Example{
 				Row: e.number(rows[j]), Original: e.o.X.Row(rows[j]), Adversarial: a.Adversarial.XAdv.Row(k),
 				Label: e.o.Labels[rows[j]], Predicted: clean.Predicted[j], PredictedAdv: adv.Predicted[j],
-				Reconstructed: clean.Reconstructed[j], ReconstructedAdv: adv.Reconstructed[j],
+				Reconstructed: clean.Reconstructed[j], ReconstructedAdv: adv.Reconstructed[j], CorrectedAdv: adv.Corrected[j],
 				Score: clean.Score[j], ScoreAdv: adv.Score[j], Flagged: clean.Adversarial[j], FlaggedAdv: adv.Adversarial[j],
 			}
 			if clean.Reconstruction != nil && adv.Reconstruction != nil {

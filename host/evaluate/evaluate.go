@@ -132,7 +132,12 @@ func Run(ctx context.Context, o Options) (*Report, *Details, error) {
 			e.warn("attack %s was left out: it needs a detector of another seed to transfer from", e.ids[i])
 			continue
 		}
-		if err := e.attack(ctx, a, e.ids[i]); err != nil {
+		var no *attack.InapplicableError
+		switch err := e.attack(ctx, a, e.ids[i]); {
+		case errors.As(err, &no):
+			e.left[e.ids[i]] = true
+			e.warn("attack %s was left out: %s", e.ids[i], no.Reason)
+		case err != nil:
 			return nil, nil, fmt.Errorf("attack %s: %w", e.ids[i], err)
 		}
 	}
@@ -163,10 +168,11 @@ type evaluation struct {
 	info    sdk.Info
 	report  *Report
 	details *Details
-	result  *detect.Result // of all clean rows
-	numbers []int          // of the clean rows among those given, ascending; nil: all
-	labels  []int          // of all that were given; nil: all are clean rows
-	quiet   bool           // within a security curve
+	result  *detect.Result  // of all clean rows
+	numbers []int           // of the clean rows among those given, ascending; nil: all
+	labels  []int           // of all that were given; nil: all are clean rows
+	quiet   bool            // within a security curve
+	left    map[string]bool // attacks that had nothing to work with, by id
 }
 
 func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
@@ -203,7 +209,7 @@ func newEvaluation(ctx context.Context, o Options) (*evaluation, error) {
 			return nil, fmt.Errorf("label of row %d is %d; the classifier has classes 0 to %d", i, y, info.NumClasses-1)
 		}
 	}
-	e := &evaluation{o: o, ids: identify(o.Attacks), info: info}
+	e := &evaluation{o: o, ids: identify(o.Attacks), info: info, left: map[string]bool{}}
 	e.report = &Report{
 		Name:       o.Name,
 		Classifier: ClassifierReport{Name: info.Name, Digest: info.Digest, Classes: info.NumClasses, Gradient: o.Gradient},

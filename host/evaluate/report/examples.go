@@ -140,7 +140,9 @@ func outcome(a *evaluate.AttackDetails, e evaluate.Example) (words, class string
 		return "false alarm", "bad"
 	case a.FalseAlarm:
 		return "attack failed", "plain"
-	case e.FlaggedAdv && e.ReconstructedAdv == e.Label:
+	case e.FlaggedAdv && e.PredictedAdv == e.Label:
+		return "attack failed, flagged", "plain"
+	case e.FlaggedAdv && e.CorrectedAdv == e.Label:
 		return "detected and corrected", "good"
 	case e.FlaggedAdv:
 		return "detected", "good"

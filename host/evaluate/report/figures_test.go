@@ -145,17 +145,37 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-// A false-alarm attack succeeds where a row is flagged: it is not said to be detected.
+// A false-alarm attack succeeds where a row is flagged: it is not said to be detected. Nor is an attack that
+// failed, and none is said to be corrected whose answer the detector left.
 func TestOutcome(t *testing.T) {
-	flagged := evaluate.Example{FlaggedAdv: true, ReconstructedAdv: 1}
 	for want, got := range map[string][2]any{
-		"detected":      {false, flagged},
-		"false alarm":   {true, flagged},
-		"attack failed": {true, evaluate.Example{}},
-		"not detected":  {false, evaluate.Example{PredictedAdv: 1}},
+		"detected and corrected": {false, evaluate.Example{FlaggedAdv: true, PredictedAdv: 1}},
+		"detected":               {false, evaluate.Example{FlaggedAdv: true, PredictedAdv: 1, CorrectedAdv: 1}},
+		"attack failed, flagged": {false, evaluate.Example{FlaggedAdv: true, ReconstructedAdv: 1}},
+		"false alarm":            {true, evaluate.Example{FlaggedAdv: true, ReconstructedAdv: 1}},
+		"attack failed":          {true, evaluate.Example{}},
+		"not detected":           {false, evaluate.Example{PredictedAdv: 1}},
 	} {
 		if words, _ := outcome(&evaluate.AttackDetails{FalseAlarm: got[0].(bool)}, got[1].(evaluate.Example)); words != want {
 			t.Errorf("%q, want %q", words, want)
+		}
+	}
+}
+
+// What was not run is not said to have been, nor the other way round.
+func TestVerdictSaysWhatWasRun(t *testing.T) {
+	union := &evaluate.UnionReport{N: 10, Evaded: .1}
+	tried := evaluate.AttackReport{ID: "pgd", N: 10}
+	won := evaluate.AttackReport{ID: "pgd", N: 10, NSuccess: 5, Detection: evaluate.Detection{Detected: 1}}
+	alarm := evaluate.AdaptiveReport{AttackReport: evaluate.AttackReport{ID: "false_alarm", N: 10}}
+	for want, r := range map[string]*evaluate.Report{
+		"No attack on the classifier alone was run.":           {AdaptiveUnion: union, Attacks: []evaluate.AttackReport{{Control: true}}},
+		"No attack on the classifier alone succeeded.":         {AdaptiveUnion: union, Attacks: []evaluate.AttackReport{tried}},
+		"No adaptive attack was run. Expect":                   {Attacks: []evaluate.AttackReport{won}},
+		"No attack that is to evade the detector was run. Exp": {Attacks: []evaluate.AttackReport{won}, Adaptive: []evaluate.AdaptiveReport{alarm}},
+	} {
+		if said := strings.Join(judge(r).Sentences, " "); !strings.Contains(said, want) {
+			t.Errorf("%q, want %q", said, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 
 	"github.com/vaeguard/vaeguard/host/evaluate"
 )
@@ -68,7 +69,7 @@ func judge(r *evaluate.Report) verdict {
 	}
 	switch {
 	case !tried:
-		v.Headline = grade + "; adaptive attacks were not tried"
+		v.Headline = grade + "; " + untried(r).Headline
 		if v.Class == "good" {
 			v.Class = "fair"
 		}
@@ -91,9 +92,17 @@ func judge(r *evaluate.Report) verdict {
 	if tried {
 		v.Sentences = append(v.Sentences, evasion(evaded))
 	} else {
-		v.Sentences = append(v.Sentences, "No adaptive attack was run. Expect lower detection rates against an attacker who knows the detector.")
+		v.Sentences = append(v.Sentences, untried(r).Sentences[0]+" Expect lower detection rates against an attacker who knows the detector.")
 	}
 	return v
+}
+
+// untried says of an evaluation without attacks that are to evade the detector what was not tried.
+func untried(r *evaluate.Report) verdict {
+	if len(r.Adaptive) > 0 { // false alarms
+		return verdict{Headline: "attacks that evade the detector were not tried", Sentences: []string{"No attack that is to evade the detector was run."}}
+	}
+	return verdict{Headline: "adaptive attacks were not tried", Sentences: []string{"No adaptive attack was run."}}
 }
 
 // change says how a rate changes, as far as its digits show.
@@ -113,7 +122,11 @@ func judgeAdaptive(r *evaluate.Report, evaded float64) verdict {
 	case evaded <= 0.5:
 		v = verdict{Class: "fair", Headline: "Adaptive attacks often evade the detector"}
 	}
-	v.Sentences = []string{evasion(evaded), fmt.Sprintf("The false-alarm rate on clean inputs is %s. No attack on the classifier alone was run.", percent(r.Clean.FPR))}
+	alone := "was run"
+	if slices.ContainsFunc(r.Attacks, func(a evaluate.AttackReport) bool { return !a.Control }) {
+		alone = "succeeded"
+	}
+	v.Sentences = []string{evasion(evaded), fmt.Sprintf("The false-alarm rate on clean inputs is %s. No attack on the classifier alone %s.", percent(r.Clean.FPR), alone)}
 	return v
 }
 
