@@ -123,7 +123,9 @@ func proxyIntruders(p *running, u *theirs) []intruder {
 			m := append(named("other")(t), protowire.AppendVarint(nil, 1<<32|1<<3|uint64(protowire.BytesType))...)
 			return protowire.AppendString(m, "small")
 		}), says: "InvalidArgument", cause: "fields that there cannot be"},
-		{kind: "proxy", what: "a sign of life that leads elsewhere", do: sends(0, "/grpc.health.v1.Health/.."+inference.ModelInfer, func(t *testing.T) []byte { return asking(t, nil) }), says: "PermissionDenied", cause: "not judged, and so refused"},
+		{kind: "proxy", what: "a sign of life that leads elsewhere", do: sends(0, "/grpc.health.v1.Health/.."+inference.ModelInfer, func(t *testing.T) []byte {
+			return asking(t, nil)
+		}), says: "PermissionDenied", cause: "not judged, and so refused"},
 		{kind: "proxy", what: "a path that ends early for others", do: asks(0, func(t *testing.T) string {
 			first := p.raw(t, intruder{send: get("/v2/models/small%00x/infer")}, 0)
 			return first + p.raw(t, intruder{send: get("/v2/models/small/infer%00/ready")}, 0)

@@ -133,7 +133,8 @@ func TestTunnels(t *testing.T) {
 	t.Cleanup(p.Close)
 	front := httptest.NewServer(p)
 	t.Cleanup(front.Close)
-	for _, target := range []string{"GET /", "GET /v2/health/live", "GET /v2/models/other", "POST /v2/models/other/infer", "POST /v2/repository/index", "POST /v2/models/m/trace/setting", "GET /v2/models/m"} {
+	for _, target := range []string{"GET /", "GET /v2/health/live", "GET /v2/models/other", "POST /v2/models/other/infer",
+		"POST /v2/repository/index", "POST /v2/models/m/trace/setting", "GET /v2/models/m"} {
 		method, path, _ := strings.Cut(target, " ")
 		if got, err := ask(t, front.URL, method, path, upgrade("websocket"), nil); err != nil || !strings.HasPrefix(got, "403") {
 			t.Errorf("%s: %v %s", target, err, got)
@@ -261,7 +262,8 @@ func TestCallsNameOneModel(t *testing.T) {
 			asked = 0
 		}
 	}
-	for _, method := range []string{"/grpc.health.v1.Health/../inference.GRPCInferenceService/ModelInfer", "/grpc.health.v1.Health/%2e%2e/x", "/inference.model_repository.ModelRepositoryService/a/b"} {
+	for _, method := range []string{"/grpc.health.v1.Health/../inference.GRPCInferenceService/ModelInfer",
+		"/grpc.health.v1.Health/%2e%2e/x", "/inference.model_repository.ModelRepositoryService/a/b"} {
 		err := c.Invoke(t.Context(), method, &wire{}, &wire{}, grpc.ForceCodecV2(asBytes{}))
 		if status.Code(err) != codes.PermissionDenied || asked > 0 {
 			t.Errorf("%s: %v, asked %d times", method, err, asked)
