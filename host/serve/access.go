@@ -253,10 +253,18 @@ type streamed struct {
 	grpc.ServerStream
 	ctx   context.Context
 	named atomic.Bool
+	comes *arrival // of messages that come when they like; nil: of one alone
 }
 
 // Context implements grpc.ServerStream.
 func (s *streamed) Context() context.Context { return s.ctx }
+
+// RecvMsg implements grpc.ServerStream. What comes of a message is held against the memory that there is for those until it is whole.
+func (s *streamed) RecvMsg(m any) error {
+	s.comes.wait()
+	defer s.comes.over()
+	return s.ServerStream.RecvMsg(m)
+}
 
 // SetHeader implements grpc.ServerStream.
 func (s *streamed) SetHeader(md metadata.MD) error {
@@ -288,11 +296,13 @@ func (s *streamed) name() {
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
-	if info.FullMethod != inference.ModelInfer { // which a proxy takes as a stream of one message
-		arrivalOf(ss.Context()).arrived(0)
+	var comes *arrival
+	if info.IsClientStream && info.FullMethod != inference.ModelInfer { // which a proxy takes as a stream of one message
+		comes = arrivalOf(ss.Context())
+		comes.any()
 	}
 	return s.aroundCall(ss.Context(), info.FullMethod, func(ctx context.Context) error {
-		answer := &streamed{ServerStream: ss, ctx: ctx}
+		answer := &streamed{ServerStream: ss, ctx: ctx, comes: comes}
 		defer answer.name() // of one without messages
 		return h(srv, answer)
 	})

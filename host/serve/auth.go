@@ -142,7 +142,8 @@ func healthPath(path string) bool {
 
 // healthMethod is healthPath for gRPC.
 func healthMethod(method string) bool {
-	return strings.HasPrefix(method, "/grpc.health.v1.Health/") ||
+	name, health := strings.CutPrefix(method, "/grpc.health.v1.Health/")
+	return health && !strings.ContainsFunc(name, func(r rune) bool { return !nameRune(r) || r == '.' }) ||
 		method == "/inference.GRPCInferenceService/ServerLive" || method == "/inference.GRPCInferenceService/ServerReady"
 }
 
@@ -164,7 +165,7 @@ func (t *tokens) guard(how shown, h http.Handler) http.Handler {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !t.allows(how.of(r)) && !healthPath(r.URL.Path) {
+		if !t.allows(how.of(r)) && (!healthPath(r.URL.Path) || r.Header.Get("Upgrade") != "") { // what would follow is no probe
 			w.Header()["Www-Authenticate"] = how.challenges
 			refuse(w, http.StatusUnauthorized, "a bearer token is needed")
 			return

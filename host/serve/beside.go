@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -91,8 +92,10 @@ func (s *Spec) eventFaults(errs *registry.FieldErrors) {
 			errs.Add("events.kafka.reply_topic", "is the topic of the events")
 		}
 	}
-	if !strings.HasPrefix(e.Path, "/") || strings.HasPrefix(e.Path, "/v2") || strings.ContainsAny(e.Path, "{} ") {
-		errs.Add("events.path", "%q: want a path such as /events, outside /v2", e.Path)
+	taken := strings.HasPrefix(e.Path, "/v1/") || strings.HasPrefix(e.Path, "/v2")
+	clean := e.Path == "/" || path.Clean(e.Path) == strings.TrimSuffix(e.Path, "/")
+	if !strings.HasPrefix(e.Path, "/") || taken || !clean || strings.ContainsAny(e.Path, "{} ") {
+		errs.Add("events.path", "%q: want a path such as /events, outside /v2 and /v1", e.Path)
 	}
 	if e.ReplyURL != "" {
 		if u, err := url.Parse(e.ReplyURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

@@ -285,6 +285,8 @@ func TestFaultsBeside(t *testing.T) {
 		"twice":         {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, upstream: {url: 'http://h'}}, {name: b, detector: d, upstream: {url: 'http://h', model: a}}]\n", "guarded twice"},
 		"a policy":      {"listen: {http: ':0'}\nmodels: [{name: a, detector: d, policy: pray}]\n", "observe"},
 		"events, path":  {"listen: {http: ':0'}\nevents: {path: /v2/x}\nmodels: [{name: a, detector: d}]\n", "outside /v2"},
+		"events, V1":    {"listen: {http: ':0'}\nevents: {path: /v1/}\nmodels: [{name: a, detector: d}]\n", "outside /v2 and /v1"},
+		"events, dots":  {"listen: {http: ':0'}\nevents: {path: /a/../b}\nmodels: [{name: a, detector: d}]\n", "want a path"},
 		"events, reply": {"listen: {http: ':0'}\nevents: {reply_url: 'ftp://h'}\nmodels: [{name: a, detector: d}]\n", "want http://"},
 	} {
 		if err := os.WriteFile(file, []byte("api_version: vaeguard/v1\nkind: Server\n"+test.text), 0o600); err != nil {

@@ -71,6 +71,27 @@ func (a *arrival) settle(n int) {
 	}
 }
 
+// any tells that messages of a call come when they like.
+func (a *arrival) any() {
+	if a != nil && a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// wait tells that one more message is waited for.
+func (a *arrival) wait() {
+	if a != nil && a.settled.Swap(false) && a.line != nil {
+		a.line.begin()
+	}
+}
+
+// over tells that none is waited for, whether one came or not.
+func (a *arrival) over() {
+	if a != nil {
+		a.settle(0)
+	}
+}
+
 type arrivalKey struct{}
 
 // arrivalOf is that of a call; nil: it came through no gate.
@@ -236,7 +257,7 @@ func (l *line) begin() {
 	l.mu.Unlock()
 }
 
-// framing is at least what a small message takes on the wire besides itself.
+// framing is at least what a small message takes on the wire besides itself; a large one takes less than a part in 128 more.
 const framing = 256
 
 // settle tells that a message of n bytes is there, or 0: that none will be.
@@ -244,7 +265,7 @@ func (l *line) settle(n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.arriving--
-	if n = min(n+framing, l.held); l.arriving == 0 {
+	if n = min(n+framing+n>>7, l.held); l.arriving == 0 {
 		n = l.held
 	}
 	l.release(n)
@@ -276,11 +297,12 @@ func (l *line) Write(b []byte) (int, error) {
 
 // owe notes an answer of n bytes that is to be written.
 func (l *line) owe(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.release(min(l.held, framing/4+n>>7)) // what its client sends of windows for it was no message
 	if l.gate.patience <= 0 {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if !l.watched {
 		l.watched, l.written = true, l.owed // what was written besides was no answer
 		l.due = l.owed + n

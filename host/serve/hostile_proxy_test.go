@@ -119,6 +119,13 @@ func proxyIntruders(p *running, u *theirs) []intruder {
 		{kind: "proxy", what: "a guarded model whose name comes after another's", do: sends(1, inference.ModelInfer, named("other", "small")), says: "OK"},
 		{kind: "proxy", what: "another model whose name comes after a guarded one's", do: sends(0, inference.ModelInfer, named("small", "other")), says: "OK"},
 		{kind: "proxy", what: "a guarded model with a byte more to its name", do: sends(0, inference.ModelInfer, named("small\x00")), says: "InvalidArgument", cause: "zero byte"},
+		{kind: "proxy", what: "a guarded model in a field that others take for its name", do: sends(0, inference.ModelInfer, func(t *testing.T) []byte {
+			m := append(named("other")(t), protowire.AppendVarint(nil, 1<<32|1<<3|uint64(protowire.BytesType))...)
+			return protowire.AppendString(m, "small")
+		}), says: "InvalidArgument", cause: "fields that there cannot be"},
+		{kind: "proxy", what: "a sign of life that leads elsewhere", do: sends(0, "/grpc.health.v1.Health/.."+inference.ModelInfer, func(t *testing.T) []byte {
+			return asking(t, nil)
+		}), says: "PermissionDenied", cause: "not judged, and so refused"},
 		{kind: "proxy", what: "a path that ends early for others", do: asks(0, func(t *testing.T) string {
 			first := p.raw(t, intruder{send: get("/v2/models/small%00x/infer")}, 0)
 			return first + p.raw(t, intruder{send: get("/v2/models/small/infer%00/ready")}, 0)

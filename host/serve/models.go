@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -28,7 +29,8 @@ type Models struct {
 	loads   sync.WaitGroup // versions that are being opened
 	retired sync.WaitGroup // versions that are being closed
 
-	closing chan struct{} // closed by Close
+	closing chan struct{}        // closed by Close
+	routed  atomic.Pointer[Spec] // by whose upstreams requests go; the source may be ahead of it
 }
 
 var _ judge.Models = (*Models)(nil)
@@ -61,7 +63,9 @@ type entry struct {
 }
 
 func newModels(src source, o ModelOptions) *Models {
-	return &Models{o: o, source: src, entries: map[string]*entry{}, closing: make(chan struct{})}
+	m := &Models{o: o, source: src, entries: map[string]*entry{}, closing: make(chan struct{})}
+	m.routed.Store(src.now())
+	return m
 }
 
 // entryOf is a model's place, made if the source has it.
@@ -93,8 +97,11 @@ func (m *Models) own(name string) bool {
 	if e == nil {
 		return false
 	}
-	listed, ok := m.source.listed(name)
-	return !ok || listed.Upstream == nil
+	now, listed := m.source.listed(name)
+	if before, was := m.routed.Load().listed(name); was { // for as long as requests go as it says
+		now, listed = before, true
+	}
+	return !listed || now.Upstream == nil
 }
 
 // Lease implements judge.Models.

@@ -49,10 +49,13 @@ func (s *Server) renew(ctx context.Context, reread func() (*Spec, error)) error 
 	s.models.source.spec.Store(next)
 	refused := s.models.Refresh(ctx) // new models are there before anything is sent to them
 	if s.proxy != nil {
-		if bad := s.proxy.Update(proxied(next)); bad != nil {
+		if bad = s.proxy.Update(proxied(next)); bad != nil {
 			s.log.Error("upstreams were refused: they stay as they were", "error", bad)
 			refused = errors.Join(refused, bad)
 		}
+	}
+	if bad == nil {
+		s.models.routed.Store(next)
 	}
 	return errors.Join(err, refused, s.models.Drop(ctx))
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/vaeguard/vaeguard/host"
 	"github.com/vaeguard/vaeguard/host/artifact"
@@ -128,8 +130,11 @@ func (s source) root() string {
 }
 
 // listed is the model of a name that the file lists.
-func (s source) listed(name string) (Model, bool) {
-	for _, m := range s.now().Models {
+func (s source) listed(name string) (Model, bool) { return s.now().listed(name) }
+
+// listed is the model of a name that the file lists.
+func (s *Spec) listed(name string) (Model, bool) {
+	for _, m := range s.Models {
 		if m.Name == name {
 			return m, true
 		}
@@ -162,7 +167,8 @@ func folders(dir string) []string {
 	}
 	var out []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), ".partial") {
+		odd := !utf8.ValidString(e.Name()) || strings.ContainsFunc(e.Name(), unicode.IsControl) // names stand in metrics, logs and answers
+		if odd || strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), ".partial") {
 			continue
 		}
 		if info, err := os.Stat(filepath.Join(dir, e.Name())); err == nil && info.IsDir() {

@@ -98,3 +98,21 @@ func (m *Models) EachReloads(f func(model string, done, refused int64)) {
 		f(name, e.reloads.Done, e.reloads.Refused)
 	}
 }
+
+var _ judge.Using = (*Models)(nil)
+
+// Using implements judge.Using.
+func (m *Models) Using() []judge.Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]judge.Status, 0, len(m.entries))
+	for name, e := range m.entries {
+		one := judge.Status{Name: name, Reason: e.reason}
+		if v := e.current; v != nil {
+			one = judge.Status{Name: name, Version: v.Version(), Ready: v.why() == "", Reason: v.why()}
+		}
+		out = append(out, one)
+	}
+	slices.SortFunc(out, func(a, b judge.Status) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}

@@ -26,7 +26,9 @@ func Infer(parts int, admit func(ctx context.Context, model, version string) err
 		}
 		b := raw.ProtoReflect().GetUnknown()
 		if admit != nil {
-			if err := admit(ctx, Text(b, 1), Text(b, 2)); err != nil {
+			model, _ := Text(b, 1) // a message that cannot be read is refused below
+			version, _ := Text(b, 2)
+			if err := admit(ctx, model, version); err != nil {
 				return nil, err
 			}
 		}
@@ -43,17 +45,17 @@ func Infer(parts int, admit func(ctx context.Context, model, version string) err
 }
 
 // Text is a field of a message that has a text, the last of which counts: of a request 1 is the model's name and 2 its
-// version. "": there is none, or the message ends before it.
-func Text(b []byte, field protowire.Number) string {
-	text := ""
+// version. "": there is none. whole says that all readers of the message see this one: that it can be read to its end, and
+// has no field of a number that there cannot be, of which readers in C++ and Java keep the low bits, as those of another field.
+func Text(b []byte, field protowire.Number) (text string, whole bool) {
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return text
+		if n < 0 || number > protowire.MaxValidNumber {
+			return text, false
 		}
 		b = b[n:]
 		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
-			return text
+			return text, false
 		}
 		if number == field && kind == protowire.BytesType {
 			v, _ := protowire.ConsumeBytes(b)
@@ -61,7 +63,7 @@ func Text(b []byte, field protowire.Number) string {
 		}
 		b = b[n:]
 	}
-	return text
+	return text, true
 }
 
 // Unmarshal reads a request or a response of ModelInfer that has at most parts

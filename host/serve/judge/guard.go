@@ -218,9 +218,13 @@ func (g *Guard) run(b *batch) {
 	g.counts.batchRows.Add(int64(b.rows))
 	if err != nil && len(b.jobs) > 1 && b.ctx.Err() == nil && perhapsOfOne(err) {
 		for _, j := range b.jobs {
-			ctx, end := g.spanBatch(j.ctx, []*job{j})
+			alone, leave := context.WithCancel(j.ctx)
+			last := context.AfterFunc(b.ctx, leave) // also where the queue is closed
+			ctx, end := g.spanBatch(alone, []*job{j})
 			one, err := g.detect(ctx, []*job{j})
 			end(err)
+			last()
+			leave()
 			j.done <- outcome{one, g.translate(j, err), began, j.N()}
 		}
 		return

@@ -86,6 +86,12 @@ type Models interface {
 	Unload(ctx context.Context, name string) error
 }
 
+// Using are Models that tell at once which versions are in use, where List has to look at folders for the others.
+type Using interface {
+	// Using is List without versions that are not in use: each model is in it once.
+	Using() []Status
+}
+
 // Status is the state of a version of a model.
 type Status struct {
 	Name, Version string

@@ -35,7 +35,7 @@ func newClients(rows float64) *clients {
 
 // take takes rows from a client's share, of which it may save up a second's.
 func (c *clients) take(now time.Time, name string, rows int) error {
-	if c.rate <= 0 {
+	if c.rate <= 0 || name == "" { // nobody knows who, as of events
 		return nil
 	}
 	share := c.of(name)
@@ -52,7 +52,7 @@ func (c *clients) take(now time.Time, name string, rows int) error {
 
 // empty refuses a client whose share is used up, whatever it asks, and takes nothing.
 func (c *clients) empty(now time.Time, name string) error {
-	if c.rate <= 0 {
+	if c.rate <= 0 || name == "" { // nobody knows who, as of events
 		return nil
 	}
 	missing := 1 - c.of(name).TokensAt(now)

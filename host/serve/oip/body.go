@@ -122,7 +122,7 @@ func decompress(coding string, body io.Reader) (io.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		if head[0]&15 == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		if Zlib(head) {
 			return zlib.NewReader(b)
 		}
 		return flate.NewReader(b), nil
@@ -185,3 +185,6 @@ func accepted(headers []string) string {
 	}
 	return best
 }
+
+// Zlib reports whether bytes begin as zlib's format does.
+func Zlib(b []byte) bool { return len(b) > 1 && b[0]&15 == 8 && (int(b[0])<<8|int(b[1]))%31 == 0 }

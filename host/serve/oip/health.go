@@ -48,7 +48,7 @@ func (h *health) Check(_ context.Context, r *healthpb.HealthCheckRequest) (*heal
 func (h *health) List(context.Context, *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {
 	out := &healthpb.HealthListResponse{Statuses: map[string]*healthpb.HealthCheckResponse{}}
 	names := []string{"", inference.Service}
-	for _, m := range h.service.models.List() {
+	for _, m := range h.service.list() {
 		names = append(names, m.Name)
 	}
 	for _, name := range names {

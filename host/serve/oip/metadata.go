@@ -45,7 +45,7 @@ func (s *service) metadata(name, version string) (metadata, error) {
 	defer done()
 	d := m.Detector()
 	out := metadata{Name: m.Name(), Versions: []string{}, Platform: serverName, Inputs: inputsOf(d)}
-	for _, v := range s.models.List() {
+	for _, v := range s.list() {
 		if v.Name == m.Name() && v.Ready {
 			out.Versions = append(out.Versions, v.Version)
 		}

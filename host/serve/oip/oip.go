@@ -151,7 +151,7 @@ func (s *service) ready() bool {
 		return false
 	}
 	ready := map[string]bool{}
-	for _, m := range s.models.List() {
+	for _, m := range s.list() {
 		ready[m.Name] = ready[m.Name] || m.Ready
 	}
 	for _, r := range ready {
@@ -172,7 +172,7 @@ func (s *service) modelReady(name, version string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, m := range s.models.List() { // one that can be leased may yet have its classifier away
+	for _, m := range s.list() { // one that can be leased may yet have its classifier away
 		if m.Name == name && (version == "" || m.Version == version) && m.Ready {
 			return !s.leaving(), nil
 		}
@@ -262,4 +262,12 @@ func (s *service) within(ctx context.Context, p tensors.Parameters) (context.Con
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	return ctx, cancel, nil
+}
+
+// list are the models by name, and the versions in use: where they can be told without a look at folders, for it is anybody who asks.
+func (s *service) list() []judge.Status {
+	if m, ok := s.models.(judge.Using); ok {
+		return m.Using()
+	}
+	return s.models.List()
 }

@@ -25,7 +25,7 @@ func (s *service) routeV1(parts []string) (string, answer) {
 
 func (s *service) getModelsV1(w http.ResponseWriter, _ *http.Request) error {
 	names := []string{}
-	for _, m := range s.models.List() {
+	for _, m := range s.list() {
 		if !slices.Contains(names, m.Name) {
 			names = append(names, m.Name)
 		}

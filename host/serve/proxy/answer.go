@@ -32,8 +32,12 @@ func (p *Proxy) answered(r *http.Response) error {
 	case x.note != "":
 		r.Header.Set("X-Vaeguard-Verdict", x.note)
 		return nil
-	case x.asked == nil || !ok:
+	case x.asked == nil || r.StatusCode/100 != 2:
 		return nil
+	case !ok: // a part of an answer perhaps, for which Range asks
+		note, err := p.unjudged(x.to, errors.New("the model server's answer is not known to be whole"))
+		r.Header.Set("X-Vaeguard-Verdict", note)
+		return err
 	}
 	return p.verdict(x, r)
 }

@@ -100,7 +100,11 @@ func (p *Proxy) Call(_ any, s grpc.ServerStream) error {
 		case err != nil:
 			return err
 		default:
-			name := inference.Text(first.b, field)
+			name, whole := inference.Text(first.b, field)
+			if !whole {
+				p.counts.refused.Add(1)
+				return status.Error(codes.InvalidArgument, noMessage)
+			}
 			if p.has(name) {
 				return p.ownCall(s, method, first)
 			}

@@ -29,3 +29,13 @@ func ofCall(head metadata.MD) metadata.MD {
 	head.Delete("grpc-accept-encoding")
 	return head
 }
+
+// seen is the value of a header as the model server gets it: "" for one that Connection names, which ends here.
+func seen(h http.Header, name string) string {
+	for part := range strings.SplitSeq(only(h, "Connection"), ",") {
+		if strings.EqualFold(strings.TrimSpace(part), name) {
+			return ""
+		}
+	}
+	return only(h, name)
+}

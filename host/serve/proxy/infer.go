@@ -22,13 +22,26 @@ import (
 // maxParts is the most tensors, parameters and texts of one message.
 const maxParts = 1 << 20
 
+// noMessage refuses what others may read otherwise than the guard: it would be another model there than here.
+const noMessage = "no message of the protocol: it cannot be read to its end, or has fields that there cannot be"
+
 // infer answers ModelInfer.
 func (p *Proxy) infer(ctx context.Context, s grpc.ServerStream) error {
 	in := &frame{}
 	if err := s.RecvMsg(in); err != nil {
 		return err
 	}
-	name := inference.Text(in.b, 1)
+	size := int64(len(in.b)) // which is held until its answer is there
+	defer p.held.Add(-size)
+	if p.held.Add(size) > 16*p.o.MaxBody {
+		p.counts.refused.Add(1)
+		return status.Error(codes.ResourceExhausted, "the guard holds as many messages as it has memory for")
+	}
+	name, whole := inference.Text(in.b, 1)
+	if !whole {
+		p.counts.refused.Add(1)
+		return status.Error(codes.InvalidArgument, noMessage)
+	}
 	if strings.ContainsRune(name, 0) {
 		p.counts.refused.Add(1)
 		return status.Error(codes.InvalidArgument, zeroByte)

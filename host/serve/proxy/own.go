@@ -36,6 +36,9 @@ func (p *Proxy) ours(r *http.Request) bool {
 	if len(parts) < 3 || parts[0] != "v1" && parts[0] != "v2" || parts[1] != "models" {
 		return false
 	}
+	if t, _ := p.named(parts[2]); t != nil {
+		return false
+	}
 	name, _, _ := strings.Cut(parts[2], ":")
 	return p.has(name)
 }

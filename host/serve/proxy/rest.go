@@ -107,15 +107,25 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if whole, ok := r.Body.(interface{ Unbounded() io.ReadCloser }); ok {
 		r.Body = whole.Unbounded() // what passes has no bound
 	}
+	if strings.Contains(r.RequestURI, " ") { // as HTTP/2 lets it be: in a line of HTTP/1.1 the path would end there
+		p.counts.refused.Add(1)
+		p.refuse(w, &refusal{http.StatusBadRequest, "there is a space in the path"})
+		return
+	}
 	if strings.ContainsRune(r.URL.Path, 0) {
 		p.counts.refused.Add(1)
 		p.refuse(w, &refusal{http.StatusBadRequest, zeroByte})
 		return
 	}
-	named, asks := p.route(r)
+	r, named, asks := p.asks(r)
 	t := named
 	if t == nil {
 		t = p.models()[0]
+	}
+	if leadsOut(t, r) {
+		p.counts.refused.Add(1)
+		p.refuse(w, &refusal{http.StatusBadRequest, "the path leads out of the one that the model's server has"})
+		return
 	}
 	x := &exchange{to: t, header: w.Header(), peer: hostOf(r.RemoteAddr), v1: asks == judged && isV1(r.URL.Path)}
 	switch {
@@ -123,7 +133,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.counts.dropped.Add(1) // it would be, once it was copied
 	case asks == judged && t.Policy == Observe:
 		x.request = p.tap(r.Body, r.ContentLength)
-		x.coding, x.length = only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)
+		x.coding, x.length = seen(r.Header, "Content-Encoding"), seen(r.Header, lengthHeader)
 		r.Body = x.request
 		x.span = trace.SpanContextFromContext(r.Context())
 		defer x.cut()
@@ -141,7 +151,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p.refuse(w, err)
 			return
 		}
-	case asks == beside && p.closed(named):
+	case asks == beside && p.closed(named), tunnels(r) && p.closed(nil):
 		p.counts.refused.Add(1)
 		p.refuse(w, &refusal{http.StatusForbidden, "this way of asking a model is not judged, and so refused: use /v2/models/" + t.upstream() + "/infer"})
 		return
@@ -149,7 +159,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.counts.passed.Add(1)
 	}
 	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
-	if r.Header.Get("Upgrade") != "" {
+	if tunnels(r) {
 		p.others.Add(1)
 		defer p.others.Done()
 		var cancel context.CancelFunc
@@ -179,7 +189,7 @@ func (p *Proxy) take(x *exchange, r *http.Request) (release func(), _ error) {
 		r.ContentLength = int64(len(body))
 		r.TransferEncoding = nil
 		var q tensors.Request
-		if q, err = p.parse(x, body, only(r.Header, "Content-Encoding"), only(r.Header, lengthHeader)); err == nil {
+		if q, err = p.parse(x, body, seen(r.Header, "Content-Encoding"), seen(r.Header, lengthHeader)); err == nil {
 			x.asked, err = p.read(x.to, q)
 		}
 	}
@@ -195,6 +205,10 @@ func (p *Proxy) take(x *exchange, r *http.Request) (release func(), _ error) {
 
 // parse reads a request.
 func (p *Proxy) parse(x *exchange, body []byte, coding, length string) (tensors.Request, error) {
+	if strings.EqualFold(strings.TrimSpace(coding), "deflate") && !oip.Zlib(body) {
+		// Its bytes may be JSON too, for a server that leaves them as they are.
+		return tensors.Request{}, &judge.InputError{Err: errors.New("it is compressed by deflate without the header of zlib's format")}
+	}
 	text, err := oip.Plain(coding, body, p.o.MaxBody)
 	if err != nil {
 		return tensors.Request{}, &judge.InputError{Err: err}

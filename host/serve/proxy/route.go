@@ -24,18 +24,19 @@ const (
 // the first. Paths are compared after what servers do to them: no spelling of one goes around the
 // guard.
 func (p *Proxy) route(r *http.Request) (*target, way) {
-	safe := (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions) && r.Header.Get("Upgrade") == ""
-	parts := strings.Split(strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/"), "/")
+	safe := (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions) && !tunnels(r)
+	clean := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")
+	parts := strings.Split(clean, "/")
+	odd := strings.ContainsAny(clean, "%\\;") // it is another path for who decodes it again, or drops what follows a semicolon
 	if len(parts) < 3 || parts[0] != "v1" && parts[0] != "v2" || parts[1] != "models" {
 		t := p.ofRepository(parts)
-		if safe || slices.ContainsFunc(controls, func(c string) bool { return strings.HasPrefix(strings.Join(parts, "/")+"/", c) }) {
+		if safe || !odd && slices.ContainsFunc(controls, func(c string) bool { return strings.HasPrefix(clean+"/", c) }) {
 			return t, passes
 		}
 		return t, beside
 	}
-	name, verb, _ := strings.Cut(parts[2], ":")
-	t := p.of(name)
-	if t == nil && strings.ContainsAny(parts[2], "%/\\") && !safe { // a guarded one's, for who decodes it again
+	t, verb := p.named(parts[2])
+	if t == nil && odd && !safe { // a guarded one's, for some
 		return nil, beside
 	}
 	if t == nil {
@@ -61,6 +62,26 @@ func (p *Proxy) route(r *http.Request) (*target, way) {
 	}
 	return t, beside
 }
+
+// named is the guarded model that an element of a path names, perhaps with a verb after a colon, which names may have too: some
+// servers cut at the last one, some at the first.
+func (p *Proxy) named(element string) (t *target, verb string) {
+	if t = p.of(element); t != nil {
+		return t, ""
+	}
+	for _, at := range []int{strings.LastIndexByte(element, ':'), strings.IndexByte(element, ':')} {
+		if at < 0 {
+			continue
+		}
+		if t = p.of(element[:at]); t != nil {
+			return t, element[at+1:]
+		}
+	}
+	return nil, ""
+}
+
+// tunnels reports whether a request asks for another protocol on its connection, of which nothing is seen here.
+func tunnels(r *http.Request) bool { return r.Header.Get("Upgrade") != "" }
 
 // controls are where paths begin that change something and are no inference, though they are not asked by
 // GET: of KServe, Triton and MLServer.
@@ -101,11 +122,46 @@ func routeCall(method string) (way, protowire.Number) {
 	if field, ok := calls[name]; ours && ok {
 		return passes, field
 	}
-	if slices.ContainsFunc(others, func(s string) bool { return strings.HasPrefix(method, s) }) {
+	if slices.ContainsFunc(others, func(s string) bool { return plainCall(method, s) }) {
 		return passes, 0
 	}
 	if ours && name == "ModelStreamInfer" {
 		return beside, 1
 	}
 	return beside, 0
+}
+
+// plainCall reports whether a call is one of a service, by a name without a sign in which another path could be: some servers
+// clean paths.
+func plainCall(method, service string) bool {
+	name, ok := strings.CutPrefix(method, service)
+	return ok && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+	})
+}
+
+// asks is what a request asks, and of which guarded model, as route has it. An inference that is judged goes on without what it
+// says of another protocol, in which its answer would not be seen, and so does any request where a guard is closed that offers
+// HTTP/2, as some clients do with each: no server has to take it up.
+func (p *Proxy) asks(r *http.Request) (*http.Request, *target, way) {
+	t, asks := p.route(r)
+	if !tunnels(r) || asks != judged && !(p.closed(nil) && strings.EqualFold(only(r.Header, "Upgrade"), "h2c")) {
+		return r, t, asks
+	}
+	plain := *r
+	plain.Header = r.Header.Clone()
+	plain.Header.Del("Upgrade")
+	t, asks = p.route(&plain)
+	return &plain, t, asks
+}
+
+// leadsOut reports whether a path leads out of that of its model's server, which clients have no say in.
+func leadsOut(t *target, r *http.Request) bool {
+	if strings.Trim(t.url.Path, "/") == "" {
+		return false
+	}
+	return slices.ContainsFunc(strings.FieldsFunc(r.URL.Path, func(r rune) bool { return r == '/' || r == '\\' }), func(part string) bool {
+		part, _, _ = strings.Cut(part, ";")
+		return part == ".."
+	})
 }

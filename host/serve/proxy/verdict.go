@@ -74,18 +74,27 @@ func (t *target) rows(d *host.Detector, inputs []tensors.Tensor) (*dataset.Data,
 		}
 		seen[x.Name] = true
 	}
-	if t.Input != "" {
-		i := slices.IndexFunc(inputs, func(x tensors.Tensor) bool { return x.Name == t.Input })
+	door, err := d.Experiment.Door()
+	if err != nil {
+		return nil, err
+	}
+	name := t.Input
+	if name == "" && !door.Named() && len(inputs) > 1 {
+		name = "x" // as oip.Rows takes them, beside one that is no row
+	}
+	if name != "" {
+		i := slices.IndexFunc(inputs, func(x tensors.Tensor) bool { return x.Name == name })
 		if i < 0 {
-			return nil, &judge.InputError{Input: t.Input, Err: errors.New("it is missing")}
+			return nil, &judge.InputError{Input: name, Err: errors.New("it is missing")}
 		}
-		inputs = inputs[i : i+1]
+		if i > 0 {
+			return nil, &judge.InputError{Input: name, Err: errors.New("it does not come first, and some servers take the first input whatever its name")}
+		}
+	}
+	if t.Input != "" {
+		inputs = inputs[:1]
 	}
 	if len(inputs) == 1 {
-		door, err := d.Experiment.Door()
-		if err != nil {
-			return nil, err
-		}
 		column := false
 		if door.Named() {
 			for _, f := range door.Features {

@@ -11,8 +11,8 @@ const maxLevels = 10_000
 
 // CheckMembers refuses JSON in which readers may see different things: an object with a member
 // twice, also where only the case of its letters differs. A caller could show the guard
-// other rows than the model server reads. So is JSON of more than 10,000 levels, which no reader here takes. What is
-// no JSON is for others to refuse.
+// other rows than the model server reads. So is JSON of more than 10,000 levels, or with an object of more than 16,384
+// members, which no reader here takes. What is no JSON is for others to refuse.
 func CheckMembers(text []byte) error {
 	type level struct {
 		object  bool
@@ -57,7 +57,9 @@ func CheckMembers(text []byte) error {
 			if at.members[folded] {
 				return fmt.Errorf("member %s is there twice", Quote(name))
 			}
-			at.members[folded] = true
+			if at.members[folded] = true; len(at.members) > maxTensors {
+				return fmt.Errorf("an object has more than %d members", maxTensors)
+			}
 		}
 	}
 	return nil

@@ -14,12 +14,17 @@ const RowsV1 = "x"
 // PredictionsV1 is the tensor that predictions without names are.
 const PredictionsV1 = "predictions"
 
+// insteadV1 are members that some servers of V1 read in the place of instances: KServe's take inputs where both are there, and
+// data of a body that looks like a CloudEvent.
+var insteadV1 = []string{"inputs", "data"}
+
 // ParseRequestV1 reads the body of KServe's V1 :predict, {"instances": […]}, as the request of
 // the Open Inference Protocol that means the same. Instances that are numbers, texts or lists are the
 // rows of one tensor, RowsV1; objects are the rows of a tensor for each member. Numbers are FP64, for
-// V1 has no datatypes: 200 is 200, and no byte of an image. null is NaN.
+// V1 has no datatypes: 200 is 200, and no byte of an image. null is NaN. A body with a member beside them
+// that servers differ about is refused.
 func ParseRequestV1(body []byte, l Limits) (Request, error) {
-	raw, err := membersV1(body, "instances")
+	raw, err := membersV1(body, "instances", insteadV1...)
 	if err != nil {
 		return Request{}, err
 	}
@@ -40,8 +45,8 @@ func ParseResponseV1(body []byte, l Limits) (Response, error) {
 	return r, err
 }
 
-// membersV1 are the elements of a list that is a member of a body.
-func membersV1(body []byte, name string) ([]json.RawMessage, error) {
+// membersV1 is a list that is a member of a body, and not empty.
+func membersV1(body []byte, name string, instead ...string) ([]byte, error) {
 	if err := CheckMembers(body); err != nil {
 		return nil, err
 	}
@@ -53,32 +58,38 @@ func membersV1(body []byte, name string) ([]json.RawMessage, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is missing", name)
 	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil || list == nil {
-		return nil, fmt.Errorf("%s is no list", name)
+	for _, other := range instead {
+		if _, ok := m[other]; ok {
+			return nil, fmt.Errorf("%s stands beside %s, and some servers read that in its place: want one of them", other, name)
+		}
 	}
-	if len(list) == 0 {
+	switch {
+	case raw[0] != '[':
+		return nil, fmt.Errorf("%s is no list", name)
+	case first(raw) == nil:
 		return nil, fmt.Errorf("%s is empty", name)
 	}
-	return list, nil
+	return raw, nil
 }
 
-// rowsV1 are the tensors of rows.
-func rowsV1(rows []json.RawMessage, name string, whole bool, l Limits) ([]Tensor, error) {
-	if rows[0][0] != '{' {
-		t, err := tensorV1(name, rows, whole, l)
+// rowsV1 are the tensors of the rows in a list.
+func rowsV1(list []byte, name string, whole bool, l Limits) ([]Tensor, error) {
+	if first(list)[0] != '{' {
+		t, err := tensorV1(name, list, whole, l)
 		return []Tensor{t}, err
 	}
 	var names []string
-	columns := map[string][]json.RawMessage{}
-	for i, raw := range rows {
+	columns := map[string]*bytes.Buffer{} // lists that are not closed yet
+	i := 0
+	for raw := range each(list) {
 		var row map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &row); err != nil {
+		if err := json.Unmarshal(raw, &row); err != nil || row == nil {
 			return nil, fmt.Errorf("row %d is no object, as the first one is", i)
 		}
 		if i == 0 {
 			for key := range row {
 				names = append(names, key)
+				columns[key] = &bytes.Buffer{}
 			}
 			if len(names) == 0 {
 				return nil, errors.New("row 0 has no members")
@@ -89,18 +100,27 @@ func rowsV1(rows []json.RawMessage, name string, whole bool, l Limits) ([]Tensor
 			}
 		}
 		for key, value := range row {
-			if i > 0 && columns[key] == nil || len(columns[key]) != i {
+			c := columns[key]
+			if c == nil {
 				return nil, fmt.Errorf("row %d has a member %s, which the first one does not have", i, Quote(key))
 			}
-			columns[key] = append(columns[key], value)
+			if i == 0 {
+				c.WriteByte('[')
+			} else {
+				c.WriteByte(',')
+			}
+			c.Write(value)
 		}
 		if len(row) != len(names) {
 			return nil, fmt.Errorf("row %d has %d members, and the first one %d", i, len(row), len(names))
 		}
+		i++
 	}
 	var out []Tensor
 	for _, key := range names {
-		t, err := tensorV1(key, columns[key], whole, l)
+		c := columns[key]
+		c.WriteByte(']')
+		t, err := tensorV1(key, c.Bytes(), whole, l)
 		if err != nil {
 			return nil, err
 		}
@@ -109,34 +129,79 @@ func rowsV1(rows []json.RawMessage, name string, whole bool, l Limits) ([]Tensor
 	return out, nil
 }
 
-// tensorV1 is the tensor of values, whose shape the first of them has.
-func tensorV1(name string, values []json.RawMessage, whole bool, l Limits) (Tensor, error) {
-	shape := []int64{int64(len(values))}
-	leaf := values[0]
-	for len(leaf) > 0 && leaf[0] == '[' {
-		var inner []json.RawMessage
-		if err := json.Unmarshal(leaf, &inner); err != nil || len(inner) == 0 || len(shape) == maxDims {
+// tensorV1 is the tensor of a list of values, whose shape the first of them has.
+func tensorV1(name string, list []byte, whole bool, l Limits) (Tensor, error) {
+	shape := []int64{int64(elements(list))}
+	leaf := first(list)
+	for leaf[0] == '[' {
+		if first(leaf) == nil || len(shape) == maxDims {
 			return Tensor{}, &Error{name, errors.New("a list is empty, or lists are nested too deep")}
 		}
-		shape, leaf = append(shape, int64(len(inner))), inner[0]
+		shape, leaf = append(shape, int64(elements(leaf))), first(leaf)
 	}
 	d := FP64
-	if text := func(v json.RawMessage) bool { return v[0] == '"' }; text(leaf) || len(shape) == 1 && slices.ContainsFunc(values, text) {
+	if leaf[0] == '"' {
 		d = Bytes
 	}
-	integer := func(v json.RawMessage) bool { _, err := Int64.parseInt(v); return err == nil }
-	if whole && len(shape) == 1 && !slices.ContainsFunc(values, func(v json.RawMessage) bool { return !integer(v) }) {
-		d = Int64
+	if len(shape) == 1 {
+		integers := whole
+		for v := range each(list) {
+			if v[0] == '"' {
+				d = Bytes
+			}
+			if integers {
+				_, err := Int64.parseInt(v)
+				integers = err == nil
+			}
+		}
+		if integers {
+			d = Int64
+		}
 	}
-	return ParseData(name, d, shape, slices.Concat([]byte{'['}, bytes.Join(raws(values), []byte{','}), []byte{']'}), l)
+	return ParseData(name, d, shape, list, l)
 }
 
-func raws(values []json.RawMessage) [][]byte {
-	out := make([][]byte, len(values))
-	for i, v := range values {
-		out[i] = v
+// each goes through the elements of a list of valid JSON, which share its memory: descriptors of them would take many times that.
+func each(list []byte) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for at := 1; ; at++ { // after [ or a comma
+			for at < len(list) && bytes.IndexByte([]byte(" \t\r\n"), list[at]) >= 0 {
+				at++
+			}
+			from, depth, text := at, 0, false
+		value:
+			for ; at < len(list); at++ {
+				switch c := list[at]; {
+				case text && c == '\\':
+					at++
+				case c == '"':
+					text = !text
+				case text:
+				case c == '[' || c == '{':
+					depth++
+				case depth == 0 && (c == ',' || c == ']'):
+					break value
+				case c == ']' || c == '}':
+					depth--
+				}
+			}
+			if one := bytes.TrimRight(list[from:min(at, len(list))], " \t\r\n"); len(one) == 0 || !yield(one) {
+				return
+			}
+			if at >= len(list) || list[at] == ']' {
+				return
+			}
+		}
 	}
-	return out
+}
+
+// first is the first element of a list; nil: it has none.
+func first(list []byte) (one []byte) {
+	each(list)(func(v []byte) bool {
+		one = v
+		return false
+	})
+	return one
 }
 
 // AppendPredictionsV1 adds the list of predictions to b: of one tensor that is called

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/vaeguard/vaeguard/host"
@@ -46,7 +47,7 @@ func (s *state) keep(e judge.Event, i int) *Flagged {
 	f.Row = append(f.Row, x.Row(i)...)
 	f.Columns = e.Request.Rows.Features
 	if rows := r.Reconstruction; rows != nil {
-		f.Rebuilt = append(f.Rebuilt, rows.Row(i)...)
+		f.Rebuilt = shown(rows.Row(i))
 		return nil
 	}
 	if s.rebuilding || time.Since(s.rebuilt) < rebuildRest {
@@ -67,7 +68,7 @@ func (b *Board) reconstruct(s *state, f *Flagged, d *host.Detector) {
 	defer s.mu.Unlock()
 	s.rebuilding, s.rebuilt = false, time.Now()
 	if err == nil && out != nil { // else there is none to look at
-		f.Rebuilt = out.Data
+		f.Rebuilt = shown(out.Data)
 	}
 }
 
@@ -78,4 +79,15 @@ func (s *state) flaggedRows() []Flagged {
 		out[i] = *f
 	}
 	return out
+}
+
+// shown is a copy of a reconstruction; nil for one that is not finite, as of a row that is far out: JSON has no such numbers, and
+// the page would show nothing at all.
+func shown(row []float32) []float32 {
+	for _, v := range row {
+		if v-v != 0 {
+			return nil
+		}
+	}
+	return slices.Clone(row)
 }

@@ -2,6 +2,8 @@ package watch
 
 import (
 	"context"
+	"encoding/json"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -67,5 +69,42 @@ func TestNobodyWaitsForAReconstruction(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("no row has its reconstruction")
 		}
+	}
+}
+
+// TestFarOutRowsAreShown: a reconstruction that is not finite, as of a row that is far out, is not shown, and the page goes on.
+func TestFarOutRowsAreShown(t *testing.T) {
+	d := servetest.Train(t, components(), filepath.Join(t.TempDir(), "d"), 0).Open(t)
+	b := NewBoard(Options{})
+	b.rebuild = func(_ context.Context, _ *host.Detector, x *tensor.Tensor) (*tensor.Tensor, error) {
+		out := x.Clone()
+		out.Data[3] = float32(math.Inf(1))
+		return out, nil
+	}
+	m := &version{"m", "1", d}
+	b.Opened(m)
+	e := m.event()
+	e.Result.Reconstruction = tensor.New(1, 64)
+	e.Result.Reconstruction.Data[5] = float32(math.NaN())
+	b.Judged(e)
+	b.Judged(m.event())
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		s := b.shown("m")
+		s.mu.Lock()
+		done := !s.rebuilt.IsZero()
+		s.mu.Unlock()
+		if done {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("no row is reconstructed")
+		}
+	}
+	views := b.Views()
+	if _, err := json.Marshal(views); err != nil {
+		t.Fatal(err)
+	}
+	if len(views[0].Last) != 2 || len(views[0].Last[0].Row) != 64 || views[0].Last[0].Rebuilt != nil {
+		t.Errorf("%+v", views[0].Last)
 	}
 }
