@@ -213,14 +213,14 @@ func (a *attacker) startIn(delta *tensor.Tensor, b *batch, share float64, start,
 	}
 }
 
-// place writes x + δ, kept in the box.
+// place writes x + δ, kept in the box; a number of x beyond it may move back, no farther out.
 func (a *attacker) place(dst, x, delta []float32) {
 	for i, v := range x {
 		lo, hi, d := a.lo[i%len(a.lo)], a.hi[i%len(a.hi)], delta[i]
 		if a.unit != nil {
 			d *= a.unit[i%len(a.unit)]
 		}
-		dst[i] = min(max(v+d, lo), hi)
+		dst[i] = min(max(v+d, min(lo, v)), max(hi, v))
 	}
 }
 

@@ -227,3 +227,13 @@ func TestAttackThroughNoise(t *testing.T) {
 		t.Error("validation has no noise")
 	}
 }
+
+// A row outside the box, as one of data.validation may lie, stays in its ball.
+func TestPlace(t *testing.T) {
+	a := &attacker{lo: []float32{0}, hi: []float32{1}}
+	got, x := make([]float32, 6), []float32{.5, .95, .05, 1.5, 1.5, -2}
+	a.place(got, x, []float32{.25, .25, -.25, .25, -.25, -.25})
+	if want := []float32{.75, 1, 0, 1.5, 1.25, -2}; !slices.Equal(got, want) {
+		t.Errorf("%v moved to %v, want %v", x, got, want)
+	}
+}
