@@ -219,9 +219,17 @@ func (e *Experiment) measureCoder(r *rates, method detect.Coded, in tensor.Shape
 	if votes == 0 {
 		few, draws = max(1, batch/int(r.samples)), int(r.samples)
 	}
-	x, noise := noiseRows(few, in), tensor.New(few*draws, m.LatentDim)
-	scoring := m.NewPass(k, few, draws, nn.Inference)
-	if r.score, err = r.each(func() error { scoring.Forward(x, noise); return nil }); err != nil {
+	x := noiseRows(few, in)
+	score := func() error { return nil }
+	if votes > 0 {
+		scoring, noise := m.NewPass(k, few, draws, nn.Inference), tensor.New(few*draws, m.LatentDim)
+		score = func() error { scoring.Forward(x, noise); return nil }
+	} else { // as detection does it
+		scoring, noise := detect.Sampling(detect.FromVAE(m), draws).NewPass(k), tensor.New(draws, m.LatentDim)
+		out := &detect.Second{Rebuilt: tensor.Batch(few*draws, m.Input)}
+		score = func() error { scoring.Forward(out, x, noise); return nil }
+	}
+	if r.score, err = r.each(score); err != nil {
 		return err
 	}
 	r.score /= float64(few)

@@ -15,7 +15,7 @@ type Autoencoder interface {
 	InputShape() tensor.Shape // of one example, in and out
 	CodeWidth() int           // latent_dim
 	// NewCoder plans a Coder for up to batch instances of up to samples codes
-	// each, on an engine that the caller closes.
+	// each, on an engine that belongs to it and that it need not close.
 	NewCoder(e *kernel.Engine, batch, samples int) Coder
 }
 
@@ -45,9 +45,26 @@ func (m model) NewCoder(e *kernel.Engine, batch, samples int) Coder {
 	return m.NewPass(e, batch, samples, nn.Inference)
 }
 
-// flops are those of reconstructing an instance with so many samples.
-func (m model) flops(samples int) int64 {
-	return m.Encoder.FLOPs() + int64(samples)*m.Decoder.FLOPs()
+// cost is what reconstructing an instance takes.
+type cost struct {
+	flops   int64
+	numbers int // that layers write
+	params  int
+}
+
+// cost with so many samples.
+func (m model) cost(samples int) cost {
+	c := cost{flops: m.Encoder.FLOPs() + int64(samples)*m.Decoder.FLOPs()}
+	for _, l := range m.Encoder.Layers() {
+		c.numbers += l.Out().Size()
+	}
+	for _, l := range m.Decoder.Layers() {
+		c.numbers += samples * l.Out().Size()
+	}
+	for _, p := range m.Model.Params() {
+		c.params += len(p.Value.Data)
+	}
+	return c
 }
 
 // Reconstruction is the Opinion of an auto-encoder: the classifier is asked
@@ -87,7 +104,11 @@ func (r reconstruction) InputShape() tensor.Shape { return r.a.InputShape() }
 
 // NewPass implements Opinion.
 func (r reconstruction) NewPass(e *kernel.Engine) Pass {
-	return &coding{e: e, a: r.a, batch: max(1, rows/r.samples), samples: r.samples}
+	c := &coding{e: e, a: r.a, batch: max(1, rows/r.samples), samples: r.samples}
+	if m, ok := r.a.(interface{ cost(samples int) cost }); ok {
+		c.plan(m.cost(r.samples))
+	}
+	return c
 }
 
 // rows is how many rows a pass's networks take at once, unless one instance
@@ -97,13 +118,40 @@ const rows = 128
 // coding reconstructs all instances and samples in parts. With enough of them each thread
 // takes parts through the whole network alone, so that no thread waits for another within
 // a layer and what a layer writes is in its core's cache when the next one reads it. Fewer
-// instances all threads take together, and what is little one thread.
+// instances all threads take together, and what is little one thread. Of auto-encoders
+// that are not this module's nothing is known, and all threads take them together.
 type coding struct {
 	e               *kernel.Engine
 	a               Autoencoder
-	batch, samples  int         // at most, of what the threads have at once
+	batch, samples  int         // at most, of what the threads have together
+	little          int         // so many instances are little
+	each            int         // instances that a lane has room for; 0: no lanes
 	alone, together *coder      // nil: not needed yet
 	lanes           chan *coder // nil: likewise
+}
+
+const (
+	// aloneFLOPs is up to how much work one thread is as quick as several, of which
+	// all but the first have to wake for each layer.
+	aloneFLOPs = 1 << 25
+	// laneRows are the least that a lane has room for: fewer make little of params.
+	laneRows = 8
+	// laneNumbers bound what lanes together hold: what layers write, and as much as the
+	// params for what kernels pack of them.
+	laneNumbers = 1 << 26
+)
+
+// plan decides which instances are little, and whether there are lanes.
+func (c *coding) plan(w cost) {
+	threads := c.e.Threads()
+	if threads == 1 {
+		return
+	}
+	c.little = int(min(aloneFLOPs/max(1, w.flops), int64(c.batch)))
+	each := max(1, c.batch/(2*threads), laneRows/c.samples)
+	if threads*(each*w.numbers+w.params) <= laneNumbers {
+		c.each = each
+	}
 }
 
 // coder is a Coder with the buffers around it.
@@ -147,50 +195,49 @@ func (c *coding) Backward(dx *tensor.Tensor, d *Second, x, noise *tensor.Tensor)
 // took is told of a part: instances lo ≤ i < hi and samples from ≤ s < to.
 type took func(c *coder, lo, hi, from, to int, rebuilt, mu *tensor.Tensor)
 
-// aloneFLOPs is up to how much work one thread is as quick as several, of which
-// all but the first have to wake for each layer.
-const aloneFLOPs = 1 << 25
-
 // run reconstructs all instances and samples in parts that fit. Which threads do it
 // matters for time alone.
 func (c *coding) run(ctx context.Context, x, noise *tensor.Tensor, f took) {
-	n, threads := x.N(), c.e.Threads()
-	if each := max(1, c.batch/(2*threads)); threads > 1 && ctx == nil && n > (threads-1)*each && !c.little(n) {
-		if c.lanes == nil {
-			c.lanes = make(chan *coder, min(threads, c.batch))
-			for range cap(c.lanes) {
-				c.lanes <- c.coder(c.one(), each)
-			}
+	n := x.N()
+	switch {
+	case n == 0:
+	case n <= c.little:
+		if c.alone == nil {
+			c.alone = c.coder(c.one(), c.little)
 		}
-		c.e.Parallel((n+each-1)/each, 1, func(lo, hi int) {
-			l := <-c.lanes
-			for ; lo < hi; lo++ {
-				l.part(ctx, x, noise, lo*each, min((lo+1)*each, n), f)
-			}
-			c.lanes <- l
-		})
-		return
-	}
-	k := &c.together
-	if c.little(n) {
-		k = &c.alone
-	}
-	if *k == nil {
-		e := c.e
-		if k == &c.alone && threads > 1 {
-			e = c.one()
+		c.alone.part(ctx, x, noise, 0, n, f)
+	case c.each > 0 && n >= c.e.Threads() && ctx == nil:
+		c.inLanes(ctx, x, noise, f)
+	default:
+		if c.together == nil {
+			c.together = c.coder(c.e, c.batch)
 		}
-		*k = c.coder(e, c.batch)
-	}
-	for lo := 0; lo < n; lo += c.batch {
-		(*k).part(ctx, x, noise, lo, min(lo+c.batch, n), f)
+		for lo := 0; lo < n; lo += c.batch {
+			c.together.part(ctx, x, noise, lo, min(lo+c.batch, n), f)
+		}
 	}
 }
 
-// little reports whether n instances are known to be little work.
-func (c *coding) little(n int) bool {
-	m, ok := c.a.(interface{ flops(samples int) int64 })
-	return ok && int64(n)*m.flops(c.samples) <= aloneFLOPs
+// inLanes gives each thread about as many instances.
+func (c *coding) inLanes(ctx context.Context, x, noise *tensor.Tensor, f took) {
+	n, threads := x.N(), c.e.Threads()
+	if c.lanes == nil {
+		lanes := make(chan *coder, threads)
+		for range threads {
+			lanes <- c.coder(c.one(), c.each)
+		}
+		c.lanes = lanes
+	}
+	parts := (n + c.each - 1) / c.each
+	parts = min(n, (parts+threads-1)/threads*threads)
+	size := (n + parts - 1) / parts
+	c.e.Parallel((n+size-1)/size, 1, func(lo, hi int) {
+		l := <-c.lanes
+		defer func() { c.lanes <- l }()
+		for ; lo < hi; lo++ {
+			l.part(ctx, x, noise, lo*size, min((lo+1)*size, n), f)
+		}
+	})
 }
 
 // one is an engine like the coding's, of one thread: it has no workers to end.

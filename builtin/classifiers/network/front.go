@@ -88,10 +88,10 @@ func (s *session) inBlocks(n *net, rows int, f func(l *lane, lo, hi int)) error 
 	}
 	s.k.Parallel(rows, n.front.rows, func(lo, hi int) {
 		l := <-free
+		defer func() { free <- l }()
 		for ; lo < hi; lo += n.front.rows {
 			f(l, lo, min(lo+n.front.rows, hi))
 		}
-		free <- l
 	})
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/vaeguard/vaeguard/host/kernel"
+	"github.com/vaeguard/vaeguard/sdk"
 	"github.com/vaeguard/vaeguard/sdk/tensor"
 )
 
@@ -28,12 +29,12 @@ type lanes struct {
 	mu   sync.Mutex
 	free []*session
 	made int
-	off  bool // one did not go well
+	off  bool // one lacked memory
 }
 
 // block is how many of n rows a lane takes at once; 0: lanes do not pay.
 func (p *program) block(n, threads int) int {
-	if !p.same || p.fixed || p.entry.bare || p.base.Load() > laneWeights {
+	if !p.same || p.fixed || p.dynamic() || p.entry.bare || p.base.Load() > laneWeights {
 		return 0
 	}
 	least := max(laneRows, laneLeast/max(1, p.each))
@@ -47,7 +48,7 @@ func (p *program) block(n, threads int) int {
 	return rows
 }
 
-// lanes lends up to n of them, as many as there are threads in all.
+// takeLanes lends up to n of them, as many as there are threads in all.
 func (p *program) takeLanes(n int) (taken []*session) {
 	p.lanes.mu.Lock()
 	defer p.lanes.mu.Unlock()
@@ -73,10 +74,17 @@ func (p *program) takeLanes(n int) (taken []*session) {
 	return taken
 }
 
-func (p *program) giveLanes(taken []*session) {
+// giveLanes takes them back; off: they lacked memory, and none will be asked again.
+func (p *program) giveLanes(taken []*session, off bool) {
 	p.lanes.mu.Lock()
 	defer p.lanes.mu.Unlock()
 	p.lanes.free = append(p.lanes.free, taken...)
+	if p.lanes.off = p.lanes.off || off; p.lanes.off {
+		for _, s := range p.lanes.free {
+			p.held.Add(-s.held)
+		}
+		p.lanes.free = nil
+	}
 }
 
 // errLanes says that what lanes could not do is to be done without them.
@@ -89,43 +97,52 @@ func (p *program) inLanes(ctx context.Context, x *tensor.Tensor, outs map[string
 	if rows == 0 {
 		return errLanes
 	}
-	blocks := (x.N() + rows - 1) / rows
-	taken := p.takeLanes(min(blocks, runtime.GOMAXPROCS(0)))
-	if len(taken) == 0 {
+	want := min((x.N()+rows-1)/rows, runtime.GOMAXPROCS(0))
+	taken := p.takeLanes(want)
+	if len(taken) < (want+1)/2 { // others have them
+		p.giveLanes(taken, false)
 		return errLanes
 	}
-	defer p.giveLanes(taken)
 	var next atomic.Int64
-	var failed atomic.Bool
-	work := func(s *session) {
-		for !failed.Load() {
-			lo := (int(next.Add(1)) - 1) * rows
-			if lo >= x.N() {
-				return
-			}
-			hi := min(lo+rows, x.N())
-			err := s.evaluate(ctx, p, x.Rows(lo, hi), 0, 0)
-			for name, out := range outs {
-				if err == nil {
-					err = p.read(s, name, out.Rows(lo, hi))
-				}
-			}
-			if err != nil {
-				failed.Store(true)
-			}
-		}
-	}
+	var failed, lacked atomic.Bool
 	var wg sync.WaitGroup
 	for _, s := range taken[1:] {
-		wg.Go(func() { work(s) })
+		wg.Go(func() { p.takeBlocks(ctx, s, x, outs, rows, &next, &failed, &lacked) })
 	}
-	work(taken[0])
+	p.takeBlocks(ctx, taken[0], x, outs, rows, &next, &failed, &lacked)
 	wg.Wait()
+	p.giveLanes(taken, lacked.Load())
 	if failed.Load() {
-		p.lanes.mu.Lock()
-		p.lanes.off = p.lanes.off || ctx.Err() == nil
-		p.lanes.mu.Unlock()
 		return errLanes
 	}
 	return nil
+}
+
+// takeBlocks makes outs of one block of x after the other on s, until there is none, or
+// one failed.
+func (p *program) takeBlocks(ctx context.Context, s *session, x *tensor.Tensor, outs map[string]*tensor.Tensor, rows int, next *atomic.Int64, failed, lacked *atomic.Bool) {
+	defer func() {
+		if recover() != nil { // what an operator or a shape did not foresee
+			failed.Store(true)
+		}
+	}()
+	for !failed.Load() {
+		lo := (int(next.Add(1)) - 1) * rows
+		if lo >= x.N() {
+			return
+		}
+		hi := min(lo+rows, x.N())
+		err := s.evaluate(ctx, p, x.Rows(lo, hi), 0, 0)
+		if errors.Is(err, sdk.ResourceExhausted) {
+			lacked.Store(true)
+		}
+		for name, out := range outs {
+			if err == nil {
+				err = p.read(s, name, out.Rows(lo, hi))
+			}
+		}
+		if err != nil {
+			failed.Store(true)
+		}
+	}
 }

@@ -63,7 +63,7 @@ func (p *program) rows() int {
 // read copies the first n rows of a named output.
 func (p *program) read(s *session, name string, dst *tensor.Tensor) error {
 	v := s.values[p.slots[name]]
-	if v.kind != float || len(v.shape) == 0 || v.shape[0] < dst.N() {
+	if v.kind != float || len(v.shape) == 0 || v.shape[0] < dst.N() || len(v.f) < dst.N() {
 		return fmt.Errorf("output %q has the shape %v", name, v.shape)
 	}
 	if name == sdk.Output && p.column {
