@@ -220,7 +220,7 @@ func (e *Experiment) measureCoder(r *rates, method detect.Coded, in tensor.Shape
 		few, draws = max(1, batch/int(r.samples)), int(r.samples)
 	}
 	x := noiseRows(few, in)
-	score := func() error { return nil }
+	var score func() error
 	if votes > 0 {
 		scoring, noise := m.NewPass(k, few, draws, nn.Inference), tensor.New(few*draws, m.LatentDim)
 		score = func() error { scoring.Forward(x, noise); return nil }
